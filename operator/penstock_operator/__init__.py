@@ -1,0 +1,1 @@
+"""The Penstock operator: observes queues, decides replica counts, applies them, and says why."""

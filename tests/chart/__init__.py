@@ -1,0 +1,1 @@
+"""Tests: the folder says what must be running."""

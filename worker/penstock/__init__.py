@@ -1,0 +1,1 @@
+"""Penstock: demand-driven background jobs on Postgres."""

@@ -1,0 +1,96 @@
+"""Every error that Penstock raises on purpose.
+
+    PenstockError
+    ├── ConfigurationError        a setting, an option or a manifest breaks a rule
+    │   └── ManifestError         a JobQueue manifest: names file, document and field
+    ├── TaskError                 the registry and the arguments of tasks
+    │   ├── UnknownTask           no task of that name on this App
+    │   ├── InvalidArguments      arguments that do not fit the task's signature
+    │   └── UnencodableArgument   an argument that has no JSON form
+    ├── PayloadTooLarge           arguments, headers or result above the limit
+    ├── JobNotFound               no job of that id, live or ended
+    ├── ResultTimeout             a result was waited for longer than asked
+    ├── Fenced                    this attempt is no longer ours: its claim was taken back
+    └── StoreError                the database, mapped once at `penstock.store`
+        ├── DatabaseUnavailable   cannot connect, connection lost, shutting down
+        ├── InvalidDatabaseURL    not a usable URL (the URL itself is never printed)
+        ├── SchemaMissing         `penstock migrate` has not been run
+        ├── SchemaMismatch        the schema is older or newer than this version knows
+        ├── ReadOnlyServer        a standby, or a server set read-only
+        └── MigrationFailed       a migration file does not match, or did not apply
+
+A message names the thing, the rule and what was given; none carries a password. Exceptions of libraries are mapped
+where they enter, with `raise ... from`.
+"""
+
+
+class PenstockError(Exception):
+    """Root of all errors that Penstock raises on purpose."""
+
+
+class ConfigurationError(PenstockError):
+    """A setting, an option or a manifest breaks a rule."""
+
+
+class ManifestError(ConfigurationError):
+    """A JobQueue manifest breaks a rule; the message names file, document and field."""
+
+
+class TaskError(PenstockError):
+    """Something about a task or its arguments is wrong."""
+
+
+class UnknownTask(TaskError):  # noqa: N818 - reads as the sentence it is
+    """No task of that name is registered on this App."""
+
+
+class InvalidArguments(TaskError):  # noqa: N818
+    """The arguments do not fit the task's signature."""
+
+
+class UnencodableArgument(TaskError):  # noqa: N818
+    """An argument has no JSON form; the message names the parameter."""
+
+
+class PayloadTooLarge(PenstockError):  # noqa: N818
+    """Arguments, headers or result are larger than the limit."""
+
+
+class JobNotFound(PenstockError):  # noqa: N818
+    """No job of that id exists, live or ended."""
+
+
+class ResultTimeout(PenstockError, TimeoutError):  # noqa: N818
+    """The job had not ended when the wait for its result ran out."""
+
+
+class Fenced(PenstockError):  # noqa: N818
+    """The attempt's claim was taken back; nothing that it writes is accepted any more."""
+
+
+class StoreError(PenstockError):
+    """The database refused or could not be used."""
+
+
+class DatabaseUnavailable(StoreError):  # noqa: N818
+    """The server cannot be reached, or the connection was lost."""
+
+
+class InvalidDatabaseURL(StoreError, ConfigurationError):  # noqa: N818
+    """The database URL is not usable. Its text is never part of the message."""
+
+
+class SchemaMissing(StoreError):  # noqa: N818
+    """The schema `penstock` is not there: `penstock migrate` has not been run on this database."""
+
+
+class SchemaMismatch(StoreError):  # noqa: N818
+    """The schema is older or newer than this version of Penstock knows."""
+
+
+class ReadOnlyServer(StoreError):  # noqa: N818
+    """The server accepts no writes: a standby, or set read-only."""
+
+
+class MigrationFailed(StoreError):  # noqa: N818
+    """A migration does not match what was applied before, or did not apply."""

@@ -1,0 +1,117 @@
+"""Frozen values of a job: what a worker claims, what a caller enqueues, what anybody may look up.
+
+No behaviour and no I/O. `ClaimedJob` and `Finished` are msgspec structs because one of each is made per job on the hot path.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime  # noqa: TC003 - msgspec and users read the annotation at run time
+from typing import Any
+
+import msgspec
+
+
+class JobState(enum.StrEnum):
+    """Where a job is. Exactly one at a time; the words of the view `penstock.jobs`."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED})
+"""States that a job does not leave by itself."""
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job about to be enqueued.
+
+    `args` and `headers` are JSON objects as text. `priority` is 0 to 3, lower first. `delay` is in seconds from the
+    moment of the insert on the database's clock; `at` is an absolute time; at most one of them is given.
+    `max_attempts` of None means the queue's.
+    """
+
+    task: str
+    args: str
+    queue: str = "default"
+    priority: int = 1
+    max_attempts: int | None = None
+    delay: float | None = None
+    at: datetime | None = None
+    headers: str | None = None
+
+
+class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
+    """One attempt of a job, as a claim hands it to a worker.
+
+    `attempt` counts from 1. `token` names this claim and no other; every write about the attempt carries it.
+    `wait` is seconds from ready to claimed, on the database's clock.
+    """
+
+    id: int
+    token: int
+    attempt: int
+    max_attempts: int
+    crashes: int
+    queue: str
+    priority: int
+    task: str
+    args: str
+    headers: str | None = None
+    wait: float = 0.0
+
+
+class OutcomeState(enum.StrEnum):
+    """What an attempt ended in; the words of `outcome.state` and of the metric label `outcome`."""
+
+    COMPLETED = "completed"
+    RETRY = "retry"
+    SNOOZE = "snooze"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt's end, on its way to the acknowledger.
+
+    `delay` (seconds) is for RETRY and SNOOZE. `error` and `result` are JSON text. `duration` is seconds of run time on
+    the worker's monotonic clock. `reason` is one word: why a retry, a snooze, a cancellation or a dead letter came about
+    (`error`, `asked`, `task_unknown`, `breaker`, `exhausted`, `non_retryable`, `timeout`, ...).
+    """
+
+    job: ClaimedJob
+    state: OutcomeState
+    duration: float = 0.0
+    delay: float = 0.0
+    reason: str | None = None
+    error: str | None = None
+    result: str | None = None
+    forensics: str | None = None
+
+
+class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the view `penstock.jobs`: any job, ended ones too. Times are the database's, with time zone."""
+
+    id: int
+    state: JobState
+    queue: str
+    task: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    crashes: int
+    created_at: datetime
+    ready_at: datetime | None = None
+    due_at: datetime | None = None
+    claimed_at: datetime | None = None
+    finished_at: datetime | None = None
+    worker: int | None = None
+    reason: str | None = None
+    args: Any = None
+    headers: Any = None
+    errors: Any = None
+    result: Any = None
