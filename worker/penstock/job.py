@@ -1,6 +1,6 @@
 """Frozen values of a job: what a worker claims, what a caller enqueues, what anybody may look up.
 
-No behaviour and no I/O. `ClaimedJob` and `Finished` are msgspec structs because one of each is made per job on the hot path.
+No behaviour and no I/O. `ClaimedJob` and `Finished` are msgspec structs: one of each is made per job on the hot path.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt's end, on its way to the acknowledger.
 
     `delay` (seconds) is for RETRY and SNOOZE. `error` and `result` are JSON text. `duration` is seconds of run time on
-    the worker's monotonic clock. `reason` is one word: why a retry, a snooze, a cancellation or a dead letter came about
-    (`error`, `asked`, `task_unknown`, `breaker`, `exhausted`, `non_retryable`, `timeout`, ...).
+    the worker's monotonic clock. `reason` is one word: why a retry, a snooze, a cancellation or a dead letter came
+    about (`error`, `asked`, `task_unknown`, `breaker`, `exhausted`, `non_retryable`, `timeout`, ...).
     """
 
     job: ClaimedJob

@@ -4,7 +4,7 @@
     raise Snooze(delay=300)       not now; the attempt is given back
     raise Cancel("user is gone")  never again; the job ends as cancelled
 
-They derive from BaseException's child Exception so that they can be raised through library code; a bare
+They derive from Exception, so that they travel through library code; a bare
 `except Exception` in a task stops them, as it stops any exception.
 """
 
