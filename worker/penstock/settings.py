@@ -1,0 +1,274 @@
+"""What one worker pod is told, as environment variables, in both directions.
+
+`Settings.from_env()` and `Settings.to_env()` are exact inverses: the operator and the local mode write what the pod
+reads. A worker reads nothing else: no files, no layers. Each field below owns its variable, default, unit and rule;
+the table of the docs is made from them. Durations are in seconds, with the unit in the name.
+
+Surprising: the two database URLs are credentials. They are in no repr, no error, and `to_env(urls=False)` leaves them
+out, for a pod that gets them from a Secret.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from .backoff import DEFAULT_BASE_SECONDS, DEFAULT_MAX_SECONDS, STRATEGIES, Backoff, Strategy
+from .errors import ConfigurationError
+from .outcomes import MAX_DELAY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ExecutorName = Literal["async", "thread", "process"]
+EXECUTORS: Final[tuple[str, ...]] = get_args(ExecutorName)
+LogFormat = Literal["text", "json"]
+
+DERIVED: Final = -1
+"""Given to a number whose default is worked out from the others; never a value of its own."""
+
+_QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_QUEUE_RULE: Final = "1 to 63 letters, digits, '.', '_' or '-', beginning and ending with a letter or digit"
+_APP_PATH: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
+_SHOWN: Final = 80
+"""Characters of a refused value that an error repeats."""
+
+
+def check_queue_name(name: object, *, of: str) -> str:
+    """The name of a queue, if it is one.
+
+    Raises:
+        ConfigurationError: not 1 to 63 letters, digits, '.', '_' or '-', or a sign at an end; `of` says whose it is.
+    """
+    if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name):
+        raise ConfigurationError(f"{of} must be {_QUEUE_RULE}, got {shown(name)}")
+    return name
+
+
+def shown(value: object) -> str:
+    """A refused value as errors repeat it: its repr, cut at 80 characters."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _setting(
+    suffix: str,
+    default: Any,
+    doc: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+) -> Any:
+    metadata = {
+        "variable": f"PENSTOCK_{suffix}", "doc": doc, "low": low, "high": high, "choices": choices, "secret": secret,
+    }  # fmt: skip
+    return dataclasses.field(default=default, repr=not secret, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One worker's configuration.
+
+    Raises:
+        ConfigurationError: a value breaks its field's rule; the message names field, variable, rule and value.
+    """
+
+    database_url: str = _setting("DATABASE_URL", "", "The database; through a pooler or direct.", secret=True)
+    direct_url: str = _setting(
+        "DIRECT_URL", "", "For LISTEN, never through a transaction-mode pooler. Default: the database URL.", secret=True
+    )
+    app: str = _setting("APP", "", "Import path of the App, as package.module:attribute.")
+    queue: str = _setting("QUEUE", "default", "The queue that this worker takes jobs from.")
+    concurrency: int = _setting("CONCURRENCY", 5, "Consumers: jobs that run at once.", low=1, high=10_000)
+    min_demand: int = _setting(
+        "MIN_DEMAND", DERIVED, "Demand is asked again at this level. Default: half the concurrency.", low=0, high=99_999
+    )
+    max_demand: int = _setting(
+        "MAX_DEMAND", DERIVED, "Most jobs asked for at once. Default: the concurrency.", low=1, high=100_000
+    )
+    executor: ExecutorName = _setting(  # noqa: RUF009 - a field, not a shared value
+        "EXECUTOR", "async", "Where a task runs that does not say.", choices=EXECUTORS
+    )
+    drain_timeout_seconds: float = _setting(
+        "DRAIN_TIMEOUT_SECONDS", 30.0, "The grace period from SIGTERM to SIGKILL.", low=0, high=MAX_DELAY
+    )
+    lease_seconds: float = _setting(
+        "LEASE_SECONDS", 15.0, "A worker unheard of for so long loses its jobs.", low=0.5, high=3600
+    )
+    poll_seconds: float = _setting(
+        "POLL_SECONDS", 2.0, "An idle worker looks for jobs this often, wake-ups or not.", low=0.05, high=3600
+    )
+    listen: bool = _setting("LISTEN", True, "Take wake-ups by LISTEN: true or false.")
+    max_attempts: int = _setting(
+        "MAX_ATTEMPTS", 5, "Attempts of a job whose task and options say nothing.", low=1, high=1000
+    )
+    backoff_strategy: Strategy = _setting(  # noqa: RUF009
+        "BACKOFF_STRATEGY", "exponential", "Back-off between attempts.", choices=STRATEGIES
+    )
+    backoff_base_seconds: float = _setting(
+        "BACKOFF_BASE_SECONDS", DERIVED, "Base of the back-off. Default: exponential 5, others 60.",
+        low=0.001, high=MAX_DELAY,
+    )  # fmt: skip
+    backoff_max_seconds: float = _setting(
+        "BACKOFF_MAX_SECONDS", DERIVED, "Longest back-off. Default: 3600, or the base if longer.",
+        low=0.001, high=MAX_DELAY,
+    )  # fmt: skip
+    job_deadline_seconds: float = _setting(
+        "JOB_DEADLINE_SECONDS", 0.0, "A running attempt is taken back after this long; 0: never.", low=0, high=MAX_DELAY
+    )
+    retention_seconds: float = _setting(
+        "RETENTION_SECONDS", 86_400.0, "Outcomes are kept at least this long.", low=0, high=MAX_DELAY
+    )
+    http_host: str = _setting("HTTP_HOST", "127.0.0.1", "Address that /healthz, /readyz and /metrics listen on.")
+    http_port: int = _setting("HTTP_PORT", 9464, "Port of the same; 0: any free one.", low=0, high=65_535)
+    pod_name: str = _setting("POD_NAME", "", "Name in the registry and in logs. Default: the host's.")
+    node_name: str = _setting("NODE_NAME", "", "Node in the registry.")
+    log_level: str = _setting(
+        "LOG_LEVEL", "info", "Least level logged.", choices=("debug", "info", "warning", "error", "critical")
+    )
+    log_format: LogFormat = _setting(  # noqa: RUF009
+        "LOG_FORMAT", "text", "Lines for people or for machines.", choices=("text", "json")
+    )
+
+    def __post_init__(self) -> None:
+        for given in dataclasses.fields(self):
+            _check(given, getattr(self, given.name))
+        self._derive()
+        check_queue_name(self.queue, of=_called("queue"))
+        if self.app and not _APP_PATH.fullmatch(self.app):
+            raise ConfigurationError(f"{_called('app')} must be package.module:attribute, got {shown(self.app)}")
+        if not self.min_demand < self.max_demand:
+            raise ConfigurationError(
+                f"{_called('min_demand')} must be below max_demand ({self.max_demand}), got {self.min_demand}"
+            )
+        if self.backoff_max_seconds < self.backoff_base_seconds:
+            raise ConfigurationError(
+                f"{_called('backoff_max_seconds')} must be at least backoff_base_seconds "
+                f"({self.backoff_base_seconds:g}), got {self.backoff_max_seconds:g}"
+            )
+
+    def _derive(self) -> None:
+        base = DEFAULT_BASE_SECONDS[self.backoff_strategy]
+        if self.backoff_base_seconds != DERIVED:
+            base = self.backoff_base_seconds
+        max_demand = self.concurrency if self.max_demand == DERIVED else self.max_demand
+        derived = {
+            "direct_url": self.direct_url or self.database_url,
+            "max_demand": max_demand,
+            "min_demand": min(self.concurrency // 2, max_demand - 1) if self.min_demand == DERIVED else self.min_demand,
+            "backoff_base_seconds": base,
+            "backoff_max_seconds": max(DEFAULT_MAX_SECONDS, base)
+            if self.backoff_max_seconds == DERIVED
+            else self.backoff_max_seconds,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def backoff(self) -> Backoff:
+        """The back-off of attempts whose task says nothing."""
+        return Backoff(
+            strategy=self.backoff_strategy, base_seconds=self.backoff_base_seconds, max_seconds=self.backoff_max_seconds
+        )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], *, urls: bool = True) -> Settings:
+        """The settings that `environ` holds; a variable that is missing or empty means its default.
+
+        Args:
+            environ: usually `os.environ`. Variables that are not settings are ignored.
+            urls: False leaves both database URLs empty and their variables unread.
+
+        Raises:
+            ConfigurationError: a value that cannot be read or breaks its rule, or no PENSTOCK_DATABASE_URL.
+        """
+        values: dict[str, Any] = {}
+        for given in dataclasses.fields(cls):
+            text = environ.get(given.metadata["variable"], "")
+            if text and (urls or not given.metadata["secret"]):
+                values[given.name] = _parse(given, text)
+        if urls and not values.get("database_url"):
+            raise ConfigurationError(f"{_called('database_url')} must be set, as postgresql://user@host/database")
+        return cls(**values)
+
+    def to_env(self, *, urls: bool = True) -> dict[str, str]:
+        """All settings as variables, empty ones left out; `from_env` reads them back to an equal value.
+
+        Args:
+            urls: False leaves out both database URLs, for a pod that gets them from a Secret.
+        """
+        texts: dict[str, str] = {}
+        for given in dataclasses.fields(self):
+            text = _text(getattr(self, given.name))
+            if text and (urls or not given.metadata["secret"]):
+                texts[given.metadata["variable"]] = text
+        return texts
+
+
+_FIELDS: Final = {given.name: given for given in dataclasses.fields(Settings)}
+
+
+def _called(name: str) -> str:
+    return f"{name} ({_FIELDS[name].metadata['variable']})"
+
+
+def _fail(given: dataclasses.Field[Any], rule: str, value: object) -> ConfigurationError:
+    got = "" if given.metadata["secret"] else f", got {shown(value)}"
+    return ConfigurationError(f"{given.name} ({given.metadata['variable']}) must be {rule}{got}")
+
+
+def _rule(given: dataclasses.Field[Any]) -> str:
+    if choices := given.metadata["choices"]:
+        return "one of " + ", ".join(choices)
+    if given.type == "bool":
+        return "true or false"
+    if given.type == "str":
+        return "one line of text without surrounding spaces"
+    kind = "a whole number" if given.type == "int" else "seconds"
+    return f"{kind} from {given.metadata['low']:g} to {given.metadata['high']:.12g}"
+
+
+def _check(given: dataclasses.Field[Any], value: Any) -> None:
+    number = given.type in {"int", "float"}
+    if number and value == DERIVED == given.default:
+        return
+    kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
+    fits = isinstance(value, kinds.get(str(given.type), (str,))) and not (number and isinstance(value, bool))
+    if fits and number:
+        fits = given.metadata["low"] <= value <= given.metadata["high"]
+    elif fits and isinstance(value, str):
+        fits = value == value.strip() and value.isprintable()
+        fits = fits and (not given.metadata["choices"] or value in given.metadata["choices"])
+    if not fits:
+        raise _fail(given, _rule(given), value)
+
+
+def _parse(given: dataclasses.Field[Any], text: str) -> Any:
+    try:
+        match given.type:
+            case "int":
+                value: Any = int(text) if text.isascii() and text.isdigit() else None
+            case "float":
+                value = float(text)
+            case "bool":
+                value = {"true": True, "false": False}[text]
+            case _:
+                value = text
+    except (ValueError, KeyError):
+        value = None
+    if value is None or (given.type == "float" and value < 0):
+        raise _fail(given, _rule(given), text)
+    return value
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
