@@ -120,14 +120,16 @@ def reachable(installation: Installation, run_as: RunAs) -> Installation:
         return installation
     if not run_as:
         raise ConfigurationError(f"{installation.bin_dir / 'postgres'} cannot be executed")
-    source = installation.bin_dir.parent
-    copy = CACHE / f"postgresql-{installation.version}-{_digest(source)}"
+    files = _files(installation.bin_dir.parent)
+    copy = CACHE / f"postgresql-{installation.version}-{_digest(files)}"
     if not copy.exists():
-        _copy(source, copy)
+        _copy(files, copy)
     _must_be_roots(copy)
-    if not _runs(copy / "bin", run_as):
-        raise ConfigurationError(f"{copy / 'bin' / 'postgres'} cannot be executed by uid {run_as.get('user')}")
-    return Installation(copy / "bin", installation.version)
+    tree = installation.bin_dir.parent
+    bin_dir = copy / tree.parent.name / tree.name / "bin"
+    if not _runs(bin_dir, run_as):
+        raise ConfigurationError(f"{bin_dir / 'postgres'} cannot be executed by uid {run_as.get('user')}")
+    return Installation(bin_dir, installation.version)
 
 
 def _installation(bin_dir: Path) -> Installation | None:
@@ -145,43 +147,53 @@ def _sorted(bin_dirs: Iterator[Path] | Mapping[Path, None]) -> list[Installation
 
 
 def _runs(bin_dir: Path, run_as: RunAs) -> bool:
-    """Whether that account can execute `postgres`: tried, because modes, ACLs and mounts all have a say."""
-    command = [str(bin_dir / "postgres"), "--version"]
+    """Whether that account can execute the programs: tried, because modes, ACLs and mounts all have a say."""
     try:
-        tried = subprocess.run(command, capture_output=True, check=False, timeout=30, cwd="/", **run_as)
-    except PermissionError:
+        for name in ("postgres", "initdb"):  # initdb needs a shared library that postgres does not
+            command = [str(bin_dir / name), "--version"]
+            subprocess.run(command, capture_output=True, check=True, timeout=30, cwd="/", **run_as)
+    except (PermissionError, FileNotFoundError, subprocess.CalledProcessError):
         return False
     except subprocess.SubprocessError as error:
         raise ConfigurationError("this process may not run programs under another account (setuid refused)") from error
-    return tried.returncode == 0
+    return True
 
 
-def _digest(tree: Path) -> str:
+def _files(tree: Path) -> dict[str, Path]:
+    """What to copy, by its place from two levels up: a wheel's shared libraries lie in a folder beside its package."""
+    base = tree.parent.parent
+    parts = [tree / "bin", tree / "lib", tree / "share", base / f"{tree.parent.name}.libs"]
+    found = (path for part in parts for path in part.rglob("*") if path.is_file())
+    return {str(path.relative_to(base)): path for path in found}
+
+
+def _digest(files: Mapping[str, Path]) -> str:
     """Names and contents of what is copied, so that another build of the same version gets its own copy."""
     digest = hashlib.sha256()
-    for path in sorted(_files(tree)):
-        digest.update(str(path.relative_to(tree)).encode())
-        digest.update(path.read_bytes())
+    for name in sorted(files):
+        digest.update(name.encode())
+        digest.update(files[name].read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _files(tree: Path) -> Iterator[Path]:
-    for part in ("bin", "lib", "share"):
-        yield from (path for path in (tree / part).rglob("*") if path.is_file())
-
-
-def _copy(source: Path, target: Path) -> None:
+def _copy(files: Mapping[str, Path], target: Path) -> None:
     """Copy beside `target` and rename: another process sees all of it or nothing."""
-    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _must_be_roots(target.parent)
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    beside: Path | None = None
     try:
-        for part in ("bin", "lib", "share"):
-            shutil.copytree(source / part, beside / part)
-        beside.chmod(0o755)
+        if not target.parent.exists():
+            target.parent.mkdir(parents=True)
+            target.parent.chmod(0o755)  # whatever the umask
+        _must_be_roots(target.parent)
+        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        for name, source in files.items():
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, beside / name)
+        for path in (beside, *beside.rglob("*")):
+            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
         beside.rename(target)
     except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
+        if beside:
+            shutil.rmtree(beside, ignore_errors=True)
         if not target.exists():  # a concurrent copy of the same content is as good
             raise ConfigurationError(f"PostgreSQL's programs could not be copied to {target}: {error}") from error
 
