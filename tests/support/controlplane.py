@@ -1,0 +1,256 @@
+"""A real Kubernetes control plane on loopback: etcd, the API server with RBAC, and the controllers of Deployments.
+
+Owns: its processes from first to last, its temporary folder (data, certificates, logs) and the ways to speak to it: an
+administrator's kubeconfig and, by TokenRequest, any service account's. Must not know of JobQueues or pods' processes.
+
+Surprising: the API server is stopped before etcd, for one that has lost its etcd ignores SIGTERM. It signs its own
+certificate on start, and the key of that certificate signs the service accounts' tokens too.
+"""
+
+import contextlib
+import json
+import secrets
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+START_SECONDS = 60.0  # 3.1 s on an idle machine; a loaded one may need many times that
+STOP_SECONDS = 10.0
+CONTROLLERS = (
+    "clusterrole-aggregation-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "garbage-collector-controller",
+    "horizontal-pod-autoscaler-controller",
+    "job-controller",
+    "namespace-controller",
+    "replicaset-controller",
+    "serviceaccount-controller",
+)
+
+
+class ControlPlaneFailedError(Exception):
+    """A component ended or did not become ready; the text carries the end of its log."""
+
+
+class ControlPlane:
+    """Start with `start()`, end with `stop()`; both once. Paths and tokens are valid in between.
+
+    Args:
+        commands: component -> head of its command line, as `controlplane_build.commands()` gives it.
+    """
+
+    def __init__(self, *, commands: Mapping[str, Sequence[str]]) -> None:
+        self._commands = commands
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.folder = Path(tempfile.mkdtemp(prefix="penstock-control-plane-"))
+        self.admin_token = secrets.token_urlsafe(24)
+        self.url = ""
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that a client has to trust."""
+        return self.folder / "certificates" / "apiserver.crt"
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        """A kubeconfig file of an administrator (group system:masters)."""
+        return self.folder / "admin.kubeconfig"
+
+    def start(self) -> None:
+        """Return when the API server is ready and the controllers have begun their work.
+
+        Raises:
+            ControlPlaneFailedError: not ready within 60 s, or a component ended; everything is stopped by then.
+        """
+        try:
+            etcd = self._start_etcd()
+            port = self._start_api_server(etcd)
+            self.url = f"https://127.0.0.1:{port}"
+            self._wait("/readyz", lambda answer: answer == b"ok")
+            self.admin_kubeconfig.write_text(self.kubeconfig(self.admin_token))
+            self.admin_kubeconfig.chmod(0o600)
+            self._start_controllers()
+            # The service account controller's first act shows that the controllers have synced and work.
+            self._wait("/api/v1/namespaces/default/serviceaccounts/default", lambda answer: b'"uid"' in answer)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End all processes, in the order that lets each end by itself, and remove the folder; harmless twice."""
+        for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
+            process = self._processes.pop(name, None)
+            if process is None:
+                continue
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def pause(self, component: str) -> None:
+        """SIGSTOP: the component hangs as on a frozen machine."""
+        self._processes[component].send_signal(signal.SIGSTOP)
+
+    def resume(self, component: str) -> None:
+        """SIGCONT: undo `pause`."""
+        self._processes[component].send_signal(signal.SIGCONT)
+
+    def logs(self, last: int = 40) -> dict[str, str]:
+        """The last lines of each component's log, for a failed test's report."""
+        found = sorted(self.folder.glob("*.log"))
+        return {path.stem: "\n".join(path.read_text(errors="replace").splitlines()[-last:]) for path in found}
+
+    def kubeconfig(self, token: str, *, namespace: str = "default") -> str:
+        """The text of a kubeconfig that presents `token` (admin_token, or one of `service_account_token`)."""
+        cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "test", "user": {"token": token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
+            "current-context": "test",
+        }
+        return yaml.safe_dump(config)
+
+    def service_account_token(self, namespace: str, name: str, *, seconds: int = 3600) -> str:
+        """A token of that service account by TokenRequest, so that a client gets its rights and no more."""
+        spec = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": seconds},
+        }
+        answer = self.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", spec)
+        return str(answer["status"]["token"])
+
+    def request(self, method: str, path: str, body: Any = None, *, content_type: str = "application/json") -> Any:
+        """One request as administrator; the decoded answer.
+
+        Raises:
+            ApiError: the API server refused; `status` and the server's own message are in it.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            return json.loads(self._open(method, path, data, content_type))
+        except urllib.error.HTTPError as error:
+            with error:
+                raise ApiError(error.code, error.read()) from None
+
+    def _open(self, method: str, path: str, data: bytes | None, content_type: str) -> bytes:
+        headers = {"Authorization": f"Bearer {self.admin_token}", "Content-Type": content_type}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+            read: bytes = answer.read()
+            return read
+
+    def _start_etcd(self) -> str:
+        client, peer = (f"http://127.0.0.1:{port}" for port in free_ports(2))
+        self._spawn(
+            "etcd",
+            "--unsafe-no-fsync",
+            f"--data-dir={self.folder / 'etcd'}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+        )
+        return client
+
+    def _start_api_server(self, etcd: str) -> int:
+        (port,) = free_ports(1)
+        tokens = self.folder / "tokens.csv"
+        tokens.touch(mode=0o600)
+        tokens.write_text(f'{self.admin_token},admin,admin,"system:masters"\n')
+        certificates = self.ca_file.parent
+        self._spawn(
+            "kube-apiserver",
+            f"--etcd-servers={etcd}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={port}",
+            f"--cert-dir={certificates}",
+            "--endpoint-reconciler-type=none",
+            "--authorization-mode=RBAC",
+            f"--token-auth-file={tokens}",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-signing-key-file={certificates / 'apiserver.key'}",
+            f"--service-account-key-file={certificates / 'apiserver.key'}",
+            "--profiling=false",
+        )
+        return port
+
+    def _start_controllers(self) -> None:
+        self._spawn(
+            "kube-controller-manager",
+            f"--kubeconfig={self.admin_kubeconfig}",
+            f"--controllers={','.join(CONTROLLERS)}",
+            "--leader-elect=false",
+            "--secure-port=0",
+            "--profiling=false",
+        )
+
+    def _spawn(self, component: str, *flags: str) -> None:
+        # Where setpriv exists the kernel ends the child with the test run, even if that is killed with SIGKILL.
+        guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+        with (self.folder / f"{component}.log").open("wb") as log:
+            self._processes[component] = subprocess.Popen(
+                [*guard, *self._commands[component], *flags],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the test run, which then stops them in order
+            )
+
+    def _wait(self, path: str, ready: Any) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    raise ControlPlaneFailedError(f"{name} ended with {process.returncode}:\n{self.logs()[name]}")
+            with contextlib.suppress(OSError, ssl.SSLError):
+                if self.ca_file.exists() and ready(self._open("GET", path, None, "application/json")):
+                    return
+            if time.monotonic() > deadline:
+                ends = "\n".join(f"--- {name}\n{text}" for name, text in self.logs().items())
+                raise ControlPlaneFailedError(f"not ready after {START_SECONDS:.0f} s ({path}):\n{ends}")
+            time.sleep(0.05)
+
+
+class ApiError(Exception):
+    """The API server's refusal: `status` is the HTTP code, `message` its own words."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status = status
+        try:
+            self.message = str(json.loads(body)["message"])
+        except (ValueError, KeyError, TypeError):
+            self.message = body.decode(errors="replace")[:500]
+        super().__init__(f"{status}: {self.message}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Distinct TCP ports that nobody held on loopback a moment ago."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
