@@ -4,12 +4,16 @@
     ├── ConfigurationError        a setting, an option or a manifest breaks a rule
     │   └── ManifestError         a JobQueue manifest: names file, document and field
     ├── TaskError                 the registry and the arguments of tasks
+    │   ├── InvalidTask           a definition breaks a rule: signature, options, a name that is taken
     │   ├── UnknownTask           no task of that name on this App
     │   ├── InvalidArguments      arguments that do not fit the task's signature
-    │   └── UnencodableArgument   an argument that has no JSON form
+    │   ├── UnencodableArgument   an argument that has no JSON form
+    │   └── UnencodableResult     a returned value that has no JSON form
     ├── PayloadTooLarge           arguments, headers or result above the limit
     ├── JobNotFound               no job of that id, live or ended
     ├── ResultTimeout             a result was waited for longer than asked
+    ├── JobFailed                 the result of a dead letter was asked for
+    ├── JobCancelled              the result of a cancelled job was asked for
     ├── Fenced                    this attempt is no longer ours: its claim was taken back
     └── StoreError                the database, mapped once at `penstock.store`
         ├── DatabaseUnavailable   cannot connect, connection lost, shutting down
@@ -17,6 +21,8 @@
         ├── SchemaMissing         `penstock migrate` has not been run
         ├── SchemaMismatch        the schema is older or newer than this version knows
         ├── ReadOnlyServer        a standby, or a server set read-only
+        ├── RejectedByDatabase    a value that the database does not accept
+        ├── ClaimRefused          the worker is not running with a live lease
         └── MigrationFailed       a migration file does not match, or did not apply
 
 A message names the thing, the rule and what was given; none carries a password. Exceptions of libraries are mapped
@@ -40,6 +46,10 @@ class TaskError(PenstockError):
     """Something about a task or its arguments is wrong."""
 
 
+class InvalidTask(TaskError):  # noqa: N818
+    """The definition of a task breaks a rule; the message names the task and the rule."""
+
+
 class UnknownTask(TaskError):  # noqa: N818 - reads as the sentence it is
     """No task of that name is registered on this App."""
 
@@ -52,6 +62,10 @@ class UnencodableArgument(TaskError):  # noqa: N818
     """An argument has no JSON form; the message names the parameter."""
 
 
+class UnencodableResult(TaskError):  # noqa: N818
+    """What a task returned has no JSON form; the message names the task."""
+
+
 class PayloadTooLarge(PenstockError):  # noqa: N818
     """Arguments, headers or result are larger than the limit."""
 
@@ -62,6 +76,14 @@ class JobNotFound(PenstockError):  # noqa: N818
 
 class ResultTimeout(PenstockError, TimeoutError):  # noqa: N818
     """The job had not ended when the wait for its result ran out."""
+
+
+class JobFailed(PenstockError):  # noqa: N818
+    """The job is a dead letter and has no result."""
+
+
+class JobCancelled(PenstockError):  # noqa: N818
+    """The job was cancelled and has no result."""
 
 
 class Fenced(PenstockError):  # noqa: N818
@@ -90,6 +112,14 @@ class SchemaMismatch(StoreError):  # noqa: N818
 
 class ReadOnlyServer(StoreError):  # noqa: N818
     """The server accepts no writes: a standby, or set read-only."""
+
+
+class RejectedByDatabase(StoreError):  # noqa: N818
+    """The database refused a value: a constraint, a type, a size."""
+
+
+class ClaimRefused(StoreError):  # noqa: N818
+    """The worker asked for jobs while it is cordoned, lost or past its lease."""
 
 
 class MigrationFailed(StoreError):  # noqa: N818
