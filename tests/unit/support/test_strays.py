@@ -1,0 +1,60 @@
+"""The fixtures that fail a test which leaves something running do see it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+from tests.support import strays
+
+
+def test_a_thread_that_is_still_running_is_named() -> None:
+    """And no more once it has ended."""
+    before = strays.threads()
+    goon = threading.Event()
+    thread = threading.Thread(target=goon.wait, name="forgotten")
+    thread.start()
+    try:
+        assert "forgotten" in strays.left_behind(before, strays.children(), grace=0)
+    finally:
+        goon.set()
+        thread.join()
+    assert strays.left_behind(before, strays.children(), grace=0) == ""
+
+
+def test_a_child_process_is_named_until_it_is_reaped() -> None:
+    """A zombie counts: somebody forgot to wait for it."""
+    before = strays.children()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert str(child.pid) in strays.left_behind(strays.threads(), before, grace=0)
+        child.kill()
+        assert str(child.pid) in strays.left_behind(strays.threads(), before, grace=0)
+    finally:
+        child.kill()
+        child.communicate()
+    assert strays.left_behind(strays.threads(), before, grace=0) == ""
+
+
+def test_a_child_that_belongs_to_the_session_is_not_the_tests() -> None:
+    """`keep` announces it."""
+    before = strays.children()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        strays.keep(child.pid)
+        assert strays.left_behind(strays.threads(), before, grace=0) == ""
+    finally:
+        child.kill()
+        child.communicate()
+
+
+async def test_a_task_that_nobody_awaits_is_named() -> None:
+    """And one that ends within a few turns of the loop is not."""
+    assert await strays.tasks_left_behind() == []
+    task = asyncio.create_task(asyncio.sleep(3600), name="forgotten")
+    short = asyncio.create_task(asyncio.sleep(0), name="short")
+    assert [told.partition(":")[0] for told in await strays.tasks_left_behind()] == ["forgotten"]
+    await short
+    task.cancel()
