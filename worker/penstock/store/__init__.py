@@ -1,0 +1,39 @@
+"""The store: Postgres as the only bus, and the only place that imports psycopg.
+
+What runs in the database is in `functions/` and `migrations/`, what is sent to it in `sql/`. This package sends, maps
+errors and returns frozen values; it takes no decision about a job.
+"""
+
+from .client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
+from .listen import CONTROL, DEPTH, WORK, Listener
+from .maintenance import Maintenance, Upkeep, maintaining
+from .migrate import Migrated, check_schema, latest_version, migrate, migration_sql
+from .registry import Registration, Registry, Renewal
+from .store import Difference, Promotion, QueueState, Rescue, Store
+
+__all__ = [
+    "CONTROL",
+    "DEPTH",
+    "WORK",
+    "AsyncClient",
+    "Difference",
+    "Listener",
+    "Maintenance",
+    "Migrated",
+    "Promotion",
+    "QueueState",
+    "Registration",
+    "Registry",
+    "Renewal",
+    "Rescue",
+    "Store",
+    "SyncClient",
+    "Upkeep",
+    "check_schema",
+    "enqueue_on",
+    "enqueue_on_async",
+    "latest_version",
+    "maintaining",
+    "migrate",
+    "migration_sql",
+]

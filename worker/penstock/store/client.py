@@ -1,0 +1,210 @@
+"""Enqueue and look up: what an application's process needs of the store.
+
+`SyncClient` and `AsyncClient` own a small pool that opens at first use; `enqueue_on` and `enqueue_on_async` write
+through the caller's connection, inside the caller's transaction, whichever of psycopg, SQLAlchemy or Django it is.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+import psycopg_pool
+
+from penstock.errors import ConfigurationError
+from penstock.job import JobInfo, JobState, NewJob
+
+from ._sql import statement
+from .arrays import optional
+from .connect import arguments, configure, configure_sync
+from .errors import check_url, mapped, translate
+
+_NAME = "penstock client"
+
+
+def _columns(jobs: Sequence[NewJob]) -> tuple[object, ...]:
+    return (
+        [j.queue for j in jobs],
+        [j.task for j in jobs],
+        [j.args for j in jobs],
+        optional([j.priority for j in jobs]),
+        optional([j.max_attempts for j in jobs]),
+        optional([j.delay for j in jobs]),
+        optional([j.at for j in jobs]),
+        optional([j.headers for j in jobs]),
+    )
+
+
+def _info(row: tuple[Any, ...] | None) -> JobInfo | None:
+    if row is None:
+        return None
+    values = dict(zip(JobInfo.__struct_fields__, row, strict=True))
+    return JobInfo(**{**values, "state": JobState(values["state"])})
+
+
+class SyncClient:
+    """Enqueues and looks up over a pool of up to four connections, opened at first use, one pool per process.
+
+    Args:
+        url: a libpq URL; never printed.
+        pooled: the URL leads to a pooler in transaction mode.
+    """
+
+    def __init__(self, url: str, *, pooled: bool = False) -> None:
+        check_url(url)
+        self._url, self._pooled = url, pooled
+        self._lock = threading.Lock()
+        self._pool: psycopg_pool.ConnectionPool | None = None
+        self._pid = 0
+
+    def _connections(self) -> psycopg_pool.ConnectionPool:
+        with self._lock:
+            if self._pool is None or self._pid != os.getpid():  # a forked child must not share a socket
+                pool = psycopg_pool.ConnectionPool(
+                    self._url, kwargs=arguments(_NAME, pooled=self._pooled), configure=configure_sync, min_size=1,
+                    max_size=4, timeout=10, num_workers=1, name=_NAME, open=False,
+                )  # fmt: skip
+                try:
+                    pool.open(wait=True, timeout=10)
+                except psycopg_pool.PoolTimeout:
+                    pool.close()
+                    raise
+                self._pool, self._pid = pool, os.getpid()
+            return self._pool
+
+    def _row(self, name: str, doing: str, values: Sequence[object]) -> tuple[Any, ...] | None:
+        with mapped(doing):
+            if self._pool is None:
+                self._probe()
+            with self._connections().connection() as connection:
+                row: tuple[Any, ...] | None = connection.execute(statement(name), values).fetchone()
+                return row
+
+    def _probe(self) -> None:
+        """One plain connection first: its error says why, where a pool only says that time ran out."""
+        psycopg.connect(self._url, **arguments(_NAME, pooled=self._pooled)).close()
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[int]:
+        """Put jobs into their queues in one transaction; ids in order.
+
+        Raises:
+            DatabaseUnavailable, SchemaMissing, ReadOnlyServer, RejectedByDatabase: nothing was written.
+        """
+        if not jobs:
+            return []
+        row = self._row("enqueue_many", "enqueue", _columns(jobs))
+        return list(row[0]) if row else []
+
+    def info(self, job_id: int) -> JobInfo | None:
+        """The job of that id, ended or not; None if there is none."""
+        return _info(self._row("info", "look up a job", (job_id,)))
+
+    def close(self) -> None:
+        """Close the pool; a later call opens another."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None and self._pid == os.getpid():
+            pool.close()
+
+
+class AsyncClient:
+    """As `SyncClient`, for asyncio; the pool belongs to the event loop that used it first."""
+
+    def __init__(self, url: str, *, pooled: bool = False) -> None:
+        check_url(url)
+        self._url, self._pooled = url, pooled
+        self._pool: psycopg_pool.AsyncConnectionPool | None = None
+        self._pid = 0
+
+    async def _row(self, name: str, doing: str, values: Sequence[object]) -> tuple[Any, ...] | None:
+        with mapped(doing):
+            if self._pool is None or self._pid != os.getpid():
+                await (
+                    await psycopg.AsyncConnection.connect(self._url, **arguments(_NAME, pooled=self._pooled))
+                ).close()
+                self._pool = psycopg_pool.AsyncConnectionPool(
+                    self._url, kwargs=arguments(_NAME, pooled=self._pooled), configure=configure, min_size=1,
+                    max_size=4, timeout=10, num_workers=1, name=_NAME, open=False,
+                )  # fmt: skip
+                self._pid = os.getpid()
+                await self._pool.open()
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(statement(name), values)
+                row: tuple[Any, ...] | None = await cursor.fetchone()
+                return row
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[int]:
+        """As `SyncClient.enqueue`."""
+        if not jobs:
+            return []
+        row = await self._row("enqueue_many", "enqueue", _columns(jobs))
+        return list(row[0]) if row else []
+
+    async def info(self, job_id: int) -> JobInfo | None:
+        """As `SyncClient.info`."""
+        return _info(await self._row("info", "look up a job", (job_id,)))
+
+    async def close(self) -> None:
+        """Close the pool; a later call opens another."""
+        pool, self._pool = self._pool, None
+        if pool is not None and self._pid == os.getpid():
+            await pool.close()
+
+
+def _dialect_fits(connection: Any) -> None:
+    driver = getattr(getattr(connection, "dialect", None), "driver", "psycopg")
+    if driver not in {"psycopg", "psycopg_async", "psycopg2"}:
+        raise ConfigurationError(f"enqueue: the connection's driver must be psycopg, got {driver}")
+
+
+def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
+    """Enqueue through the caller's connection, inside its transaction; commits nothing.
+
+    Args:
+        connection: a psycopg Connection, an SQLAlchemy Connection or Session, or a Django connection.
+        jobs: what to enqueue; ids come in this order.
+
+    Raises:
+        ConfigurationError: it is none of these.
+    """
+    if not jobs:
+        return []
+    text, values = statement("enqueue_many"), _columns(jobs)
+    try:
+        if hasattr(connection, "get_bind") and callable(getattr(connection, "connection", None)):  # a Session
+            connection = connection.connection()
+        if hasattr(connection, "exec_driver_sql"):
+            _dialect_fits(connection)
+            return list(connection.exec_driver_sql(text.decode(), values).scalar_one())
+        if not hasattr(connection, "cursor"):
+            kind = type(connection).__name__
+            raise ConfigurationError(f"enqueue: connection must be of psycopg, SQLAlchemy or Django, got {kind}")
+        with connection.cursor() as cursor:
+            cursor.execute(text.decode(), values)
+            return list(cursor.fetchone()[0])
+    except psycopg.Error as error:
+        raise translate(error, "enqueue") from error
+
+
+async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
+    """As `enqueue_on`, for a psycopg AsyncConnection or an SQLAlchemy AsyncConnection or AsyncSession."""
+    if not jobs:
+        return []
+    text, values = statement("enqueue_many"), _columns(jobs)
+    try:
+        if hasattr(connection, "get_bind") and callable(getattr(connection, "connection", None)):
+            connection = await connection.connection()
+        if hasattr(connection, "exec_driver_sql"):
+            _dialect_fits(connection)
+            return list((await connection.exec_driver_sql(text.decode(), values)).scalar_one())
+        if not isinstance(connection, psycopg.AsyncConnection):
+            kind = type(connection).__name__
+            raise ConfigurationError(f"enqueue: connection must be asynchronous, of psycopg or SQLAlchemy, got {kind}")
+        cursor = await connection.execute(text, values)
+        row = await cursor.fetchone()
+        return list(row[0]) if row else []
+    except psycopg.Error as error:
+        raise translate(error, "enqueue") from error

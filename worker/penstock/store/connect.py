@@ -1,0 +1,62 @@
+"""How Penstock connects: timeouts, keep-alives, names. Nothing else opens a connection.
+
+A pooled URL (PgBouncer in transaction mode) gets no server-side prepared statements and no session state; LISTEN goes
+to the direct URL. Every connection is in autocommit: one function call is one transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg.types.json import set_json_loads
+
+from .errors import check_url, mapped
+
+KEEPALIVES: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15000,
+}
+"""libpq's settings in seconds (the last in milliseconds): a peer that is gone is noticed within one lease."""
+
+
+def arguments(name: str, *, pooled: bool) -> dict[str, Any]:
+    """Keyword arguments of every connection: `name` is shown by the server, `pooled` means no prepared statements."""
+    return {"autocommit": True, "application_name": name, "prepare_threshold": None if pooled else 2, **KEEPALIVES}
+
+
+def connect(url: str, *, name: str, pooled: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
+    """A new connection.
+
+    Raises:
+        InvalidDatabaseURL: the URL does not parse.
+        DatabaseUnavailable: the server cannot be reached or refuses the login.
+    """
+    check_url(url)
+    with mapped("connect"):
+        connection = psycopg.connect(url, **arguments(name, pooled=pooled))
+        configure_sync(connection)
+        return connection
+
+
+def configure_sync(connection: psycopg.Connection[Any]) -> None:
+    """As `configure`, for a synchronous pool."""
+    set_json_loads(msgspec.json.decode, connection)
+
+
+async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    """What every connection of a pool gets: our JSON decoder."""
+    set_json_loads(msgspec.json.decode, connection)
+
+
+async def connect_async(url: str, *, name: str, pooled: bool = False) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """As `connect`, for asyncio."""
+    check_url(url)
+    with mapped("connect"):
+        connection = await psycopg.AsyncConnection.connect(url, **arguments(name, pooled=pooled))
+        await configure(connection)
+        return connection

@@ -1,0 +1,75 @@
+"""psycopg's errors mapped to ours, once, where they enter.
+
+The text of a database URL never reaches a message: libpq quotes what it could not parse, password and all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import psycopg_pool
+
+from penstock.errors import (
+    ClaimRefused,
+    DatabaseUnavailable,
+    InvalidDatabaseURL,
+    PenstockError,
+    ReadOnlyServer,
+    RejectedByDatabase,
+    SchemaMissing,
+    StoreError,
+)
+
+_MISSING = ("3F000", "42P01", "42883", "42703")
+"""SQLSTATEs of an absent schema, table, function or column."""
+_AUTH = ("28000", "28P01", "3D000")
+"""SQLSTATEs of a refused user, a wrong password, an unknown database."""
+
+
+def check_url(url: str) -> None:
+    """Refuse a URL that libpq cannot parse, without quoting it.
+
+    Raises:
+        InvalidDatabaseURL: it is empty or cannot be parsed.
+    """
+    if not url.strip():
+        raise InvalidDatabaseURL("database URL: must be postgresql://USER@HOST:PORT/DATABASE, got an empty string")
+    try:
+        psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        msg = "database URL: must be postgresql://USER@HOST:PORT/DATABASE or key=value pairs; this does not parse"
+        raise InvalidDatabaseURL(msg) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0]
+
+
+def translate(error: psycopg.Error | psycopg_pool.PoolTimeout, doing: str) -> PenstockError:
+    """Our error for one of psycopg's. `doing` says what was being done."""
+    state = getattr(error, "sqlstate", None) or ""
+    text = _first_line(error)
+    if state == "PN001":
+        return ClaimRefused(text)
+    if state in _MISSING and "penstock" in text:
+        return SchemaMissing(f"{doing}: the schema penstock is missing or incomplete; run `penstock migrate` ({text})")
+    if state == "25006":
+        return ReadOnlyServer(f"{doing}: the server accepts no writes: a standby, or set read-only ({text})")
+    if state[:2] in {"22", "23", "54"}:
+        return RejectedByDatabase(f"{doing}: the database refused the data ({text})")
+    if state in _AUTH or "authentication failed" in text:
+        return DatabaseUnavailable(f"{doing}: the server refused the login ({text})")
+    if isinstance(error, psycopg_pool.PoolTimeout | psycopg.OperationalError | psycopg.InterfaceError):
+        return DatabaseUnavailable(f"{doing}: the database cannot be reached or the connection was lost ({text})")
+    return StoreError(f"{doing}: {text}")
+
+
+@contextmanager
+def mapped(doing: str) -> Iterator[None]:
+    """Raise ours for any of psycopg's errors inside the block."""
+    try:
+        yield
+    except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
+        raise translate(error, doing) from error

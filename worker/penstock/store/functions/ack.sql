@@ -1,0 +1,42 @@
+-- Purpose: accept the outcomes of attempts, a mixed batch in one call. Only rows that still carry the attempt's token and
+-- worker are touched. Returns what differs from what was sent: state NULL means fenced, another state is the stored one
+-- (accepted earlier, or ended as cancelled). Snoozes write no outcome, so a repeated snooze reads as fenced: harmless.
+-- Index: job's key, outcome_job. Locks: the jobs' rows in id order; a batch with both endings and deferrals locks first,
+-- because its two writes would not be in one order. An array that is NULL means the default for all.
+CREATE OR REPLACE FUNCTION penstock.ack(
+  p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[] DEFAULT NULL,
+  p_durations double precision[] DEFAULT NULL, p_delays double precision[] DEFAULT NULL, p_reasons text[] DEFAULT NULL,
+  p_errors jsonb[] DEFAULT NULL, p_results jsonb[] DEFAULT NULL, p_forensics jsonb[] DEFAULT NULL
+) RETURNS TABLE (id bigint, token bigint, state text)
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_accepted integer;
+  v_snoozed bigint[] := '{}';
+BEGIN
+  IF p_states && ARRAY['retry', 'snooze'] THEN
+    IF p_states && ARRAY['completed', 'cancelled', 'failed'] THEN
+      PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
+    END IF;
+    v_snoozed := penstock.ack_deferred(p_worker, p_ids, p_tokens, p_states, p_durations, p_delays, p_reasons, p_errors);
+  END IF;
+  v_accepted := penstock.ack_ended(p_worker, p_ids, p_tokens, p_states, p_durations, p_reasons, p_errors, p_results,
+                                   p_forensics);
+  IF v_accepted = cardinality(p_ids) THEN
+    RETURN;
+  END IF;
+  -- A snapshot of its own: the one above cannot see an acknowledgement that was being committed meanwhile.
+  RETURN QUERY
+    SELECT a.id, a.token, o.state
+    FROM unnest(p_ids, p_tokens, p_states) AS a (id, token, state)
+    LEFT JOIN penstock.outcome AS o ON o.job_id = a.id AND o.token = a.token
+    WHERE o.state IS DISTINCT FROM coalesce(a.state, 'completed')
+      AND NOT (coalesce(a.state, 'completed') = 'snooze' AND a.id = ANY (v_snoozed));
+END $$;

@@ -1,0 +1,46 @@
+-- Purpose: the part of ack that defers jobs: retries keep their error in the row (the last five) and write an outcome;
+-- snoozes give the attempt back and write none. Rows flagged cancel are left for ack_ended. Returns the snoozed ids.
+-- Index: job's key. Locks: the rows, in id order. A delay is in seconds.
+CREATE OR REPLACE FUNCTION penstock.ack_deferred(
+  p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[],
+  p_delays double precision[], p_reasons text[], p_errors jsonb[]
+) RETURNS bigint[]
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+DECLARE
+  v_now timestamptz := clock_timestamp();
+  v_snoozed bigint[];
+BEGIN
+  WITH held AS (
+    SELECT j.id, j.token, j.claimed_at, j.ready_at, a.state, a.duration, a.delay, a.reason, a.error
+    FROM (SELECT * FROM unnest(p_ids, p_tokens, p_states, p_durations, p_delays, p_reasons, p_errors)
+            AS u (id, token, state, duration, delay, reason, error)
+          WHERE u.state IN ('retry', 'snooze') ORDER BY u.id) AS a
+    JOIN penstock.job AS j ON j.id = a.id AND j.token = a.token AND j.worker = p_worker AND NOT j.cancel
+    ORDER BY a.id FOR UPDATE OF j
+  ), moved AS (
+    UPDATE penstock.job AS j
+    SET ord = NULL, token = NULL, worker = NULL, claimed_at = NULL, deadline = NULL, ready_at = NULL,
+        due_at = v_now + make_interval(secs => coalesce(h.delay, 0)), reason = coalesce(h.reason, h.state),
+        attempt = j.attempt - CASE WHEN h.state = 'snooze' THEN 1 ELSE 0 END,
+        errors = CASE WHEN h.error IS NULL THEN j.errors ELSE
+          jsonb_path_query_array(coalesce(j.errors, '[]') || h.error, '$[last-4 to last]') END
+    FROM held AS h WHERE j.id = h.id AND j.token = h.token AND j.worker = p_worker
+    RETURNING j.id, h.token, h.claimed_at, h.ready_at, h.state, h.duration, h.reason, h.error, j.created_at, j.queue,
+              j.attempt, j.max_attempts, j.crashes, j.priority, j.task
+  ), kept AS (
+    INSERT INTO penstock.outcome (job_id, token, worker, created_at, ready_at, claimed_at, finished_at, duration, queue,
+        attempt, max_attempts, crashes, priority, final, state, reason, task, error)
+    SELECT m.id, m.token, p_worker, m.created_at, m.ready_at, m.claimed_at, v_now, m.duration, m.queue, m.attempt,
+           m.max_attempts, m.crashes, m.priority, false, 'retry', m.reason, m.task, m.error
+    FROM moved AS m WHERE m.state = 'retry'
+  )
+  SELECT coalesce(array_agg(m.id) FILTER (WHERE m.state = 'snooze'), '{}') INTO v_snoozed FROM moved AS m;
+  RETURN v_snoozed;
+END $$;

@@ -1,0 +1,47 @@
+-- Purpose: hand up to p_limit ready jobs of one queue to a worker, lower priority numbers first, then in order of entry.
+-- Index: job_pick, one scan per priority with equality on it. Locks: the rows picked (others step over them), and a key
+-- share on the worker's row, so that nobody declares the worker lost between this check and this commit.
+-- Two statements: a single one comes back short when a row moved between its snapshot and its lock.
+-- Rows come unsorted; the caller sorts by (priority, ord). Raises PN001 unless the worker is running with a live lease.
+CREATE OR REPLACE FUNCTION penstock.claim(p_worker bigint, p_queue integer, p_limit integer, p_token bigint)
+RETURNS TABLE (id bigint, attempt smallint, max_attempts smallint, crashes smallint, priority smallint, ord bigint,
+               task text, args text, headers text, wait double precision)
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := clock_timestamp();
+  v_deadline interval;
+  v_picked tid[] := '{}';
+BEGIN
+  IF current_setting('synchronous_commit') IN ('off', 'local') THEN
+    PERFORM set_config('synchronous_commit', 'on', true);  -- a function's SET is undone before the commit
+  END IF;
+  PERFORM FROM penstock.worker AS w
+    WHERE w.id = p_worker AND w.state = 'running' AND w.lease_until > v_now FOR KEY SHARE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'claim: worker % is not running with a live lease', p_worker USING ERRCODE = 'PN001';
+  END IF;
+  SELECT q.job_deadline INTO v_deadline FROM penstock.queue AS q WHERE q.id = p_queue AND q.paused_at IS NULL;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  FOR v_priority IN 0..3 LOOP
+    v_picked := v_picked || ARRAY(
+      SELECT j.ctid FROM penstock.job AS j
+      WHERE j.queue = p_queue AND j.priority = v_priority::smallint AND j.ord IS NOT NULL AND j.token IS NULL
+      ORDER BY j.queue, j.priority, j.ord LIMIT p_limit - cardinality(v_picked) FOR UPDATE SKIP LOCKED);
+    EXIT WHEN cardinality(v_picked) >= p_limit;
+  END LOOP;
+  RETURN QUERY UPDATE penstock.job AS j
+    SET token = p_token, worker = p_worker, attempt = j.attempt + 1, claimed_at = v_now, deadline = v_now + v_deadline
+    WHERE j.ctid = ANY (v_picked)
+    RETURNING j.id, j.attempt, j.max_attempts, j.crashes, j.priority, j.ord, j.task, j.args::text, j.headers::text,
+              extract(epoch FROM v_now - j.ready_at)::double precision;
+END $$;

@@ -1,0 +1,44 @@
+-- Purpose: put jobs into their queues, in the caller's transaction; ids in the order of the arrays.
+-- Index: queue(name) for the names; job's own three on insert. Locks: none that another enqueue waits for, but the
+-- first enqueue to a queue that nobody declared, which makes the queue's row.
+-- An array that is NULL means the default for all. Priority 0..3, lower first. A delay is seconds from now on this clock.
+CREATE OR REPLACE FUNCTION penstock.enqueue_many(
+  p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[] DEFAULT NULL,
+  p_max_attempts smallint[] DEFAULT NULL, p_delays double precision[] DEFAULT NULL,
+  p_ats timestamptz[] DEFAULT NULL, p_headers jsonb[] DEFAULT NULL
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz := clock_timestamp();
+  v_total integer := coalesce(cardinality(p_tasks), 0);
+  v_ids bigint[];
+  v_woken integer[];
+BEGIN
+  IF coalesce(cardinality(p_queues), 0) <> v_total OR coalesce(cardinality(p_args), 0) <> v_total THEN
+    RAISE EXCEPTION 'enqueue: arrays of queues, tasks and args must have one length, got %, % and %',
+      coalesce(cardinality(p_queues), 0), v_total, coalesce(cardinality(p_args), 0) USING ERRCODE = '22023';
+  END IF;
+  PERFORM pg_current_xact_id();  -- before any ord is drawn
+  INSERT INTO penstock.queue (name)
+    SELECT DISTINCT n.name FROM unnest(p_queues) AS n (name)
+    WHERE NOT EXISTS (SELECT FROM penstock.queue AS q WHERE q.name = n.name)
+    ORDER BY 1 ON CONFLICT DO NOTHING;
+  v_ids := ARRAY(SELECT nextval('penstock.job_id_seq') FROM generate_series(1, v_total));
+  WITH new AS (
+    SELECT v_ids[a.n] AS id, q.id AS queue, a.task, a.args, a.headers, coalesce(a.priority, 1::smallint) AS priority,
+           coalesce(a.max_attempts, q.max_attempts) AS max_attempts,
+           coalesce(a.due, v_now + make_interval(secs => a.delay), v_now) AS due
+    FROM unnest(p_queues, p_tasks, p_args, p_priorities, p_max_attempts, p_delays, p_ats, p_headers) WITH ORDINALITY
+         AS a (queue, task, args, priority, max_attempts, delay, due, headers, n)
+    JOIN penstock.queue AS q ON q.name = a.queue
+    ORDER BY a.n
+  ), put AS (
+    INSERT INTO penstock.job (id, ord, due_at, ready_at, created_at, queue, priority, max_attempts, reason, task, headers, args)
+    SELECT id, CASE WHEN due <= v_now THEN nextval('penstock.job_ord_seq') END, CASE WHEN due > v_now THEN due END,
+           CASE WHEN due <= v_now THEN v_now END, v_now, queue, priority, max_attempts,
+           CASE WHEN due > v_now THEN 'scheduled' END, task, headers, args
+    FROM new RETURNING queue, ord
+  )
+  SELECT array_agg(DISTINCT queue) INTO v_woken FROM put WHERE ord IS NOT NULL;
+  PERFORM penstock.wake(v_woken);
+  RETURN v_ids;
+END $$;

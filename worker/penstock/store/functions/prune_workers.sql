@@ -1,0 +1,10 @@
+-- Purpose: forget workers that were lost and swept an hour ago. Index: none, the table is small. Locks: those rows.
+CREATE OR REPLACE FUNCTION penstock.prune_workers() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  v_pruned integer;
+BEGIN
+  DELETE FROM penstock.worker AS w
+  WHERE w.state = 'lost' AND w.swept AND w.lease_until < clock_timestamp() - interval '1 hour';
+  GET DIAGNOSTICS v_pruned = ROW_COUNT;
+  RETURN v_pruned;
+END $$;

@@ -1,0 +1,35 @@
+-- Purpose: hand unstarted claims back: the attempt is refunded, a fresh ord puts the job behind those that wait, and
+-- ready_at stays, so that the wait is still told. A row flagged cancel ends instead. Returns how many went back.
+-- Index: job's key. Locks: the rows, in id order.
+CREATE OR REPLACE FUNCTION penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) RETURNS integer
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+DECLARE
+  v_queues integer[];
+  v_back integer;
+BEGIN
+  PERFORM pg_current_xact_id();  -- before any ord is drawn
+  PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
+  PERFORM penstock.ack_ended(p_worker, f.ids, f.tokens, f.states, NULL, NULL, NULL, NULL, NULL)
+  FROM (SELECT array_agg(j.id) AS ids, array_agg(j.token) AS tokens, array_agg('cancelled'::text) AS states
+        FROM unnest(p_ids, p_tokens) AS a (id, token)
+        JOIN penstock.job AS j ON j.id = a.id AND j.token = a.token AND j.worker = p_worker AND j.cancel) AS f
+  WHERE f.ids IS NOT NULL;
+  WITH back AS (
+    UPDATE penstock.job AS j
+    SET token = NULL, worker = NULL, claimed_at = NULL, deadline = NULL, attempt = j.attempt - 1,
+        ord = nextval('penstock.job_ord_seq')
+    FROM (SELECT * FROM unnest(p_ids, p_tokens) AS u (id, token) ORDER BY u.id) AS a
+    WHERE j.id = a.id AND j.token = a.token AND j.worker = p_worker
+    RETURNING j.queue
+  )
+  SELECT array_agg(DISTINCT queue), count(*) INTO v_queues, v_back FROM back;
+  PERFORM penstock.wake(v_queues);
+  RETURN v_back;
+END $$;

@@ -1,0 +1,36 @@
+-- Purpose: extend a worker's lease and compare what it believes to hold with what the tables say. A lease that ran out
+-- but was not rescued is extended; a lost one is not. One snapshot sees job and outcome, so an acknowledgement being
+-- committed on another connection never reads as fenced. Returns the worker's state (NULL: no such row), the held
+-- (id, token) pairs that are neither running here nor in outcome, and the ids that are to be cancelled.
+-- p_drained: the worker holds nothing any more; a cordoned one becomes drained.
+-- Index: worker's key, job's key, outcome_job. Locks: the worker's row.
+CREATE OR REPLACE FUNCTION penstock.renew(
+  p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb,
+  p_drained boolean, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]
+) LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := clock_timestamp();
+BEGIN
+  UPDATE penstock.worker AS w
+  SET lease_until = v_now + make_interval(secs => p_lease), renewed_at = v_now, in_flight = p_in_flight, done = p_done,
+      state = CASE WHEN w.state = 'cordoned' AND p_drained THEN 'drained' ELSE w.state END
+  WHERE w.id = p_worker AND w.state <> 'lost' RETURNING w.state INTO state;
+  IF NOT FOUND THEN
+    SELECT w.state INTO state FROM penstock.worker AS w WHERE w.id = p_worker;
+  END IF;
+  SELECT array_agg(a.id) FILTER (WHERE j.id IS NULL AND o.job_id IS NULL),
+         array_agg(a.token) FILTER (WHERE j.id IS NULL AND o.job_id IS NULL),
+         array_agg(a.id) FILTER (WHERE j.cancel)
+  INTO fenced_ids, fenced_tokens, cancelled_ids
+  FROM unnest(p_ids, p_tokens) AS a (id, token)
+  LEFT JOIN penstock.job AS j ON j.id = a.id AND j.token = a.token AND j.worker = p_worker
+  LEFT JOIN penstock.outcome AS o ON j.id IS NULL AND o.job_id = a.id AND o.token = a.token;
+END $$;

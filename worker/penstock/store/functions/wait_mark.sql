@@ -1,0 +1,22 @@
+-- Purpose: announce that somebody is about to wait for work (p_operator: for depth), for p_seconds from now. Written only
+-- when the mark there would run out in half that time, so that many waiters cost one write. Returns for how many seconds
+-- from now every one of the queues is marked, once this is committed: until then no enqueue misses the waiter.
+-- Index: queue's key. Locks: the queues' rows, for this statement.
+CREATE OR REPLACE FUNCTION penstock.wait_mark(p_queues integer[], p_seconds double precision, p_operator boolean)
+RETURNS double precision LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz := clock_timestamp();
+  v_until timestamptz := v_now + make_interval(secs => p_seconds);
+  v_half timestamptz := v_now + make_interval(secs => p_seconds / 2);
+BEGIN
+  IF p_operator THEN
+    UPDATE penstock.queue AS q SET operator_waiting_until = v_until
+    WHERE q.id = ANY (p_queues) AND coalesce(q.operator_waiting_until, '-infinity') < v_half;
+  ELSE
+    UPDATE penstock.queue AS q SET workers_waiting_until = v_until
+    WHERE q.id = ANY (p_queues) AND coalesce(q.workers_waiting_until, '-infinity') < v_half;
+  END IF;
+  RETURN (SELECT extract(epoch FROM min(CASE WHEN p_operator THEN q.operator_waiting_until
+                                             ELSE q.workers_waiting_until END) - v_now)
+          FROM penstock.queue AS q WHERE q.id = ANY (p_queues));
+END $$;

@@ -1,0 +1,15 @@
+-- Purpose: send a wake-up for those of the queues where somebody waits. Called after the write that made rows ready,
+-- in a statement of its own, so that READ COMMITTED sees a mark that was set meanwhile; above that it always sends.
+-- Index: queue's key. Locks: none of its own; a NOTIFY serialises commits, which is why it is sent to waiters only.
+CREATE OR REPLACE FUNCTION penstock.wake(p_queues integer[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_blind boolean := current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted');
+BEGIN
+  IF p_queues IS NULL THEN
+    RETURN;
+  END IF;
+  PERFORM pg_notify('penstock_work', q.id::text) FROM penstock.queue AS q
+    WHERE q.id = ANY (p_queues) AND (v_blind OR q.workers_waiting_until > clock_timestamp());
+  PERFORM pg_notify('penstock_depth', q.id::text) FROM penstock.queue AS q
+    WHERE q.id = ANY (p_queues) AND (v_blind OR q.operator_waiting_until > clock_timestamp());
+END $$;

@@ -1,0 +1,80 @@
+"""LISTEN on one direct connection: wake-ups, which are hints. A reconnect counts as a wake-up of everything, because
+what was sent meanwhile is gone. The poll behind it is the truth, so a failure here is told and survived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from penstock.errors import StoreError
+
+from .connect import connect_async
+from .errors import mapped
+
+WORK = "penstock_work"
+"""Jobs became ready; payload: the queue's id."""
+DEPTH = "penstock_depth"
+"""As WORK, for the operator."""
+CONTROL = "penstock_control"
+"""A worker was cordoned or called back; payload: the worker's id."""
+
+PING_SECONDS = 10.0
+
+
+class Listener:
+    """Calls `woken(channel, payload)` for every notification, and `woken(None, "")` after each (re)connect.
+
+    `woken` runs in the event loop and must not block. `listening` says whether the connection stands.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        channels: Sequence[str],
+        woken: Callable[[str | None, str], None],
+        *,
+        name: str = "penstock listen",
+    ) -> None:
+        self._url, self._channels, self._woken, self._name = url, tuple(channels), woken, name
+        self.listening = False
+        self.last_error: str | None = None
+
+    async def run(self) -> None:
+        """Listen until cancelled; reconnects with a jittered pause of up to five seconds."""
+        failures = 0
+        while True:
+            try:
+                connection = await connect_async(self._url, name=self._name)
+            except StoreError as error:
+                self.last_error = str(error)
+            else:
+                failures = 0
+                with contextlib.suppress(StoreError):
+                    await self._listen(connection)
+            self.listening = False
+            failures += 1
+            await asyncio.sleep(random.uniform(0.1, min(5.0, 0.2 * 2**failures)))  # noqa: S311 - jitter
+
+    async def _listen(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+        try:
+            with mapped("listen"):
+                for channel in self._channels:
+                    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                self.listening, self.last_error = True, None
+                self._woken(None, "")
+                while True:
+                    async for note in connection.notifies(timeout=PING_SECONDS):
+                        self._woken(note.channel, note.payload)
+                    await connection.execute(b"SELECT")  # a half-open connection shows here
+        except StoreError as error:
+            self.last_error = str(error)
+            raise
+        finally:
+            await connection.close()

@@ -1,0 +1,166 @@
+"""Migrations: numbered, forward-only, checked by checksum; functions are replaced whenever their text differs.
+
+Everything happens in one transaction under an advisory lock of that transaction, so that two runners take turns and an
+interrupted run leaves nothing. A lock that a busy table does not give within two seconds is asked for again, up to
+ten times, instead of making the queue's users wait behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import psycopg
+
+from penstock.errors import MigrationFailed, SchemaMismatch, SchemaMissing
+
+from ._sql import SqlFile, files, statement
+from .connect import connect
+from .errors import mapped
+
+LOCK_KEY = 0x70656E73746F636B
+"""The advisory lock of migrations: the bytes of 'penstock'."""
+LOCK_TIMEOUT_SECONDS = 2
+ATTEMPTS = 10
+PARTITION_DAYS = 14
+
+
+class Migrated(NamedTuple):
+    """What a run did: versions applied now, the version reached, whether functions were replaced."""
+
+    applied: list[int]
+    version: int
+    functions: bool
+
+
+def _version(file: SqlFile) -> int:
+    return int(file.name.split("_", 1)[0])
+
+
+def _functions_checksum(functions: list[SqlFile]) -> str:
+    return hashlib.sha256("".join(f.name + f.checksum for f in functions).encode()).hexdigest()
+
+
+def latest_version() -> int:
+    """The schema version that this release works with."""
+    return _version(files("migrations")[-1])
+
+
+def applied(connection: psycopg.Connection[Any]) -> dict[int, str]:
+    """Checksums of the migrations that the database has, by version; empty without the schema."""
+    if connection.execute(b"SELECT to_regclass('penstock.schema_version')").fetchone() == (None,):
+        return {}
+    return {version: checksum for version, _, checksum in connection.execute(statement("schema_applied"))}
+
+
+def _compare(have: dict[int, str], known: list[SqlFile]) -> list[SqlFile]:
+    """The migrations still to apply.
+
+    Raises:
+        SchemaMismatch: the database has a version that this release does not know.
+        MigrationFailed: a migration that was applied reads differently now.
+    """
+    newest = _version(known[-1])
+    if have and max(have) > newest:
+        raise SchemaMismatch(
+            f"schema penstock: version {max(have)} is newer than {newest}, the newest this release knows"
+        )
+    for file in known:
+        if have.get(_version(file), file.checksum) != file.checksum:
+            raise MigrationFailed(f"migration {file.name}: its text differs from what was applied to this database")
+    return [file for file in known if _version(file) not in have]
+
+
+def migrate(url: str, *, sleep: Callable[[float], None] = time.sleep) -> Migrated:
+    """Bring the schema up to date; safe to run again and by several at once.
+
+    Args:
+        url: of a role that may create the schema; never printed.
+        sleep: waits between attempts, seconds.
+
+    Raises:
+        DatabaseUnavailable, InvalidDatabaseURL, ReadOnlyServer: nothing was changed.
+        SchemaMismatch, MigrationFailed: the database is not what this release expects; nothing was changed.
+    """
+    with connect(url, name="penstock migrate") as connection:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with mapped("migrate"), connection.transaction():
+                    return _run(connection)
+            except Exception as error:
+                if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable) or attempt == ATTEMPTS:
+                    raise
+                sleep(0.2 * attempt)
+    raise AssertionError("unreachable")
+
+
+def _run(connection: psycopg.Connection[Any]) -> Migrated:
+    known, functions = files("migrations"), files("functions")
+    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
+    connection.execute(b"SET LOCAL check_function_bodies = off")  # functions name each other in any order
+    connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
+    todo = _compare(applied(connection), known)
+    for file in todo:
+        connection.execute(file.text.encode())
+        connection.execute(
+            b"INSERT INTO penstock.schema_version (version, name, checksum) VALUES (%s, %s, %s)",
+            (_version(file), file.name, file.checksum),
+        )
+    checksum = _functions_checksum(functions)
+    row = connection.execute(b"SELECT checksum FROM penstock.schema_function").fetchone()
+    replaced = row != (checksum,)
+    if replaced:
+        _replace_functions(connection, functions, checksum)
+    connection.execute(b"SELECT penstock.make_partitions(%s)", (PARTITION_DAYS,))
+    return Migrated([_version(f) for f in todo], _version(known[-1]), replaced)
+
+
+_RECORD_VERSION = "INSERT INTO penstock.schema_version (version, name, checksum) VALUES {values};"
+_RECORD_FUNCTIONS = """INSERT INTO penstock.schema_function (checksum) VALUES ('{checksum}')
+ON CONFLICT (one) DO UPDATE SET checksum = excluded.checksum, applied_at = clock_timestamp()"""
+_CLOSE = "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA penstock FROM PUBLIC"
+"""Functions are executable by everybody by default; some of these run as the owner."""
+
+
+def _replace_functions(connection: psycopg.Connection[Any], functions: list[SqlFile], checksum: str) -> None:
+    for function in functions:
+        connection.execute(function.text.encode())
+    connection.execute(_CLOSE.encode())
+    connection.execute(_RECORD_FUNCTIONS.format(checksum=checksum).encode())
+
+
+def migration_sql() -> str:
+    """The whole as a script for psql, for whoever applies migrations by another tool to an empty database."""
+    parts = ["BEGIN;", "SET LOCAL check_function_bodies = off;", f"SELECT pg_advisory_xact_lock({LOCK_KEY});"]
+    for file in files("migrations"):
+        values = f"({_version(file)}, '{file.name}', '{file.checksum}')"
+        parts += [file.text.strip(), _RECORD_VERSION.format(values=values)]
+    functions = files("functions")
+    parts += [f.text.strip().removesuffix(";") + ";" for f in functions]
+    parts += [_CLOSE + ";", _RECORD_FUNCTIONS.format(checksum=_functions_checksum(functions)) + ";"]
+    parts += [f"SELECT penstock.make_partitions({PARTITION_DAYS});", "COMMIT;"]
+    return "\n\n".join(parts) + "\n"
+
+
+def check_schema(url: str) -> int:
+    """The version of the database's schema, if this release can work with it.
+
+    A newer schema is accepted: migrations are additive, so that old workers keep running during an upgrade.
+
+    Raises:
+        SchemaMissing: there is none.
+        SchemaMismatch: it is older than this release needs.
+        DatabaseUnavailable, InvalidDatabaseURL: as `connect`.
+    """
+    with connect(url, name="penstock check") as connection, mapped("check the schema"):
+        have = applied(connection)
+    if not have:
+        raise SchemaMissing("schema penstock: not on this database; run `penstock migrate`")
+    if max(have) < latest_version():
+        message = (
+            f"version {max(have)} is older than {latest_version()}, which this release needs; run `penstock migrate`"
+        )
+        raise SchemaMismatch(f"schema penstock: {message}")
+    return max(have)

@@ -1,0 +1,95 @@
+"""A worker's place in the registry: register, renew with comparison, deregister. Synchronous, on a connection of its
+own, because it runs in the lease thread: a blocked event loop must neither fake a lease nor lose one.
+
+Not safe for use from several threads. A lost connection raises; the next call connects anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+
+from . import arrays
+from ._sql import statement
+from .connect import connect
+from .errors import mapped
+
+
+class Registration(NamedTuple):
+    """Ids on the database: the worker's row, and the queue's."""
+
+    worker: int
+    queue: int
+
+
+class Renewal(NamedTuple):
+    """What the tables say. `state` None: the worker's row is gone. `fenced` are (id, token) pairs."""
+
+    state: str | None
+    fenced: list[tuple[int, int]]
+    cancelled: list[int]
+
+
+class Registry:
+    """One synchronous connection, opened lazily and anew after a loss."""
+
+    def __init__(self, url: str, *, name: str = "penstock lease", pooled: bool = False) -> None:
+        self._url, self._name, self._pooled = url, name, pooled
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def _row(self, name: str, *values: object) -> tuple[Any, ...]:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url, name=self._name, pooled=self._pooled)
+        with mapped(name):
+            try:
+                row = self._connection.execute(statement(name), values).fetchone()
+            except psycopg.OperationalError:
+                self.close()
+                raise
+        assert row is not None
+        return row
+
+    def register(
+        self,
+        *,
+        queue: str,
+        identity: str,
+        version: str,
+        concurrency: int,
+        lease: float,
+        pod: str | None = None,
+        node: str | None = None,
+        info: Mapping[str, object] | None = None,
+    ) -> Registration:
+        """Enter the registry with a new id; the lease (seconds) begins now."""
+        values = (queue, identity, pod, node, version, concurrency, lease, json.dumps(dict(info or {})))
+        return Registration(*self._row("register", *values))
+
+    def renew(
+        self,
+        worker: int,
+        *,
+        lease: float,
+        held: Sequence[tuple[int, int]],
+        in_flight: Mapping[str, int],
+        done: Mapping[str, int],
+        drained: bool,
+    ) -> Renewal:
+        """Extend the lease and compare `held` (id, token) with the tables."""
+        ids, tokens = arrays.numbers(i for i, _ in held), arrays.numbers(t for _, t in held)
+        values = (worker, lease, ids, tokens, json.dumps(dict(in_flight)), json.dumps(dict(done)), drained)
+        state, fenced_ids, fenced_tokens, cancelled = self._row("renew", *values)
+        return Renewal(state, list(zip(fenced_ids or (), fenced_tokens or (), strict=True)), list(cancelled or ()))
+
+    def deregister(self, worker: int, *, empty: bool) -> None:
+        """Leave. `empty`: this worker holds no claim and no acknowledgement of its is open."""
+        self._row("deregister", worker, empty)
+
+    def close(self) -> None:
+        """Close the connection; harmless when repeated."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,3 @@
+-- Used by client.Enqueue. See functions/enqueue_many.sql.
+SELECT penstock.enqueue_many(%s::text[], %s::text[], %s::jsonb[], %s::smallint[], %s::smallint[], %s::double precision[],
+                             %s::timestamptz[], %s::jsonb[])

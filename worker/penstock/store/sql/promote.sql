@@ -1,0 +1,2 @@
+-- Used by Store.promote. See functions/promote.sql.
+SELECT promoted, next_due FROM penstock.promote(%s::integer)

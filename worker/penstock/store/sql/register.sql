@@ -1,0 +1,3 @@
+-- Used by Registry.register. See functions/register.sql.
+SELECT worker, queue
+FROM penstock.register(%s::text, %s::text, %s::text, %s::text, %s::text, %s::integer, %s::double precision, %s::jsonb)

@@ -1,0 +1,2 @@
+-- Used by Store.release. See functions/release.sql.
+SELECT penstock.release(%s::bigint, %s::bigint[], %s::bigint[])

@@ -1,0 +1,253 @@
+"""The statements of a running process, worker or operator: one method for each, over a few asyncio connections.
+
+`Store` owns its connections ("lanes") and maps errors; it decides nothing. A call may raise `DatabaseUnavailable` at
+any point, also after its commit: claim, ack and release are made so that this can be told apart later (by token).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple, Self
+
+import psycopg_pool
+
+from penstock.job import ClaimedJob, Finished, OutcomeState
+
+from . import arrays
+from ._sql import statement
+from .connect import arguments, configure
+from .errors import check_url, mapped
+
+_ORDER = itemgetter(4, 5)
+"""priority and ord in a row of a claim."""
+
+
+class Difference(NamedTuple):
+    """An outcome that was not simply accepted: `state` is what is stored, None means fenced."""
+
+    id: int
+    token: int
+    state: str | None
+
+
+class QueueState(NamedTuple):
+    """A queue in a snapshot. Counts are exact below the cap; `oldest` is seconds, None where nothing is ready."""
+
+    id: int
+    name: str
+    paused: bool
+    declared: bool
+    ready: int
+    capped: bool
+    deferred: int
+    due_soon: int
+    in_flight: int
+    dead: int
+    oldest: float | None
+    workers: list[dict[str, Any]]
+
+
+class Promotion(NamedTuple):
+    """How many deferred jobs became ready, and seconds until the next is due (None: none is deferred)."""
+
+    promoted: int
+    next_due: float | None
+
+
+class Rescue(NamedTuple):
+    """Workers declared lost, jobs taken back, jobs that became dead letters of reason `poison`."""
+
+    lost: int
+    rescued: int
+    poisoned: int
+
+
+class Store:
+    """Statements over `lanes` connections to one database.
+
+    Args:
+        url: a libpq URL; never printed.
+        name: application_name on the server.
+        lanes: connections, 1 to 16.
+        pooled: the URL leads to a pooler in transaction mode.
+    """
+
+    def __init__(self, url: str, *, name: str = "penstock", lanes: int = 2, pooled: bool = False) -> None:
+        check_url(url)
+        self._pool = psycopg_pool.AsyncConnectionPool(
+            url,
+            kwargs=arguments(name, pooled=pooled),
+            configure=configure,
+            min_size=lanes,
+            max_size=lanes,
+            timeout=10,
+            reconnect_timeout=30,
+            num_workers=1,
+            name=name,
+            open=False,
+        )
+
+    async def open(self) -> Self:
+        """Connect.
+
+        Raises:
+            DatabaseUnavailable: no connection within ten seconds.
+        """
+        with mapped("open the store"):
+            try:
+                await self._pool.open(wait=True, timeout=10)
+            except BaseException:
+                await self._pool.close()
+                raise
+        return self
+
+    async def close(self) -> None:
+        """Close the connections; harmless when repeated."""
+        await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
+        with mapped(name.replace("_", " ")):
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(statement(name), values)
+                return await cursor.fetchall()
+
+    async def _value(self, name: str, *values: object) -> Any:
+        return (await self._rows(name, *values))[0][0]
+
+    # -- jobs ---------------------------------------------------------------------------------------------------
+
+    async def claim(self, worker: int, queue: int, queue_name: str, limit: int, token: int) -> list[ClaimedJob]:
+        """Take up to `limit` ready jobs, in order of priority and entry. `token` must be new for each call.
+
+        Raises:
+            ClaimRefused: the worker is not running with a live lease.
+        """
+        rows = await self._rows("claim", worker, queue, limit, token)
+        rows.sort(key=_ORDER)
+        return [
+            ClaimedJob(
+                id=id_, token=token, attempt=attempt, max_attempts=most, crashes=crashes, queue=queue_name,
+                priority=priority, task=task, args=args, headers=headers, wait=wait or 0.0,
+            )
+            for id_, attempt, most, crashes, priority, _, task, args, headers, wait in rows
+        ]  # fmt: skip
+
+    async def ack(self, worker: int, outcomes: Sequence[Finished]) -> list[Difference]:
+        """Hand outcomes in; repeating a call whose reply was lost is safe. Returns only what was not simply accepted.
+
+        Raises:
+            RejectedByDatabase: a value in the batch is not acceptable; nothing of the batch was written.
+        """
+        rows = await self._rows("ack", worker, *_columns(outcomes))
+        return [Difference(*row) for row in rows]
+
+    async def release(self, worker: int, jobs: Sequence[ClaimedJob]) -> int:
+        """Hand unstarted claims back, attempts refunded; returns how many were still ours."""
+        ids, tokens = arrays.numbers(j.id for j in jobs), arrays.numbers(j.token for j in jobs)
+        return int(await self._value("release", worker, ids, tokens) or 0)
+
+    async def release_claim(self, worker: int, queue: int, token: int) -> int:
+        """Hand back what a claim took whose reply was lost; returns how many."""
+        return int(await self._value("release_claim", worker, queue, token) or 0)
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    async def wait_mark(self, queues: Sequence[int], seconds: float, *, operator: bool = False) -> float:
+        """Announce a waiter; returns for how many seconds the announcement stands."""
+        return float(await self._value("wait_mark", list(queues), seconds, operator) or 0.0)
+
+    async def take_xid(self) -> int:
+        """A transaction id of a transaction of its own."""
+        return int(await self._value("take_xid"))
+
+    async def oldest_xid(self) -> int:
+        """The lowest transaction id that may still be open."""
+        return int(await self._value("oldest_xid"))
+
+    # -- watching and steering ----------------------------------------------------------------------------------
+
+    async def snapshot(self, *, cap: int = 10_000, soon: float = 15.0) -> list[QueueState]:
+        """All queues in one query; counts stop at `cap`, due_soon looks `soon` seconds ahead."""
+        return [QueueState(*row) for row in await self._rows("snapshot", cap, soon)]
+
+    async def cordon(self, workers: Sequence[int], *, cordon: bool = True) -> list[int]:
+        """Cordon workers, or call them back; returns those whose state changed."""
+        return [row[0] for row in await self._rows("cordon", list(workers), cordon)]
+
+    async def declare_queue(
+        self,
+        name: str,
+        *,
+        declared_by: str,
+        generation: int = 0,
+        paused: bool = False,
+        max_attempts: int = 5,
+        retry: Mapping[str, object] | None = None,
+        job_deadline: float | None = None,
+        retention: float = 86400.0,
+        settings: Mapping[str, object] | None = None,
+    ) -> int:
+        """Mirror a JobQueue's settings (durations in seconds) into the queue's row; returns the queue's id."""
+        retry_json, settings_json = json.dumps(dict(retry or {})), json.dumps(dict(settings or {}))
+        values = (
+            name,
+            declared_by,
+            generation,
+            paused,
+            max_attempts,
+            retry_json,
+            job_deadline,
+            retention,
+            settings_json,
+        )
+        return int(await self._value("declare_queue", *values))
+
+    # -- maintenance --------------------------------------------------------------------------------------------
+
+    async def lead(self, name: str, holder: str, lease: float) -> float | None:
+        """Take or keep a leadership; seconds it has been held without a gap, None while somebody else has it."""
+        rows = await self._rows("lead", name, holder, lease)
+        return None if not rows or rows[0][0] is None else float(rows[0][0])
+
+    async def promote(self, limit: int = 5000) -> Promotion:
+        """Make due jobs ready, up to `limit` for each queue."""
+        return Promotion(*(await self._rows("promote", limit))[0])
+
+    async def rescue(self, holder: str, lease: float) -> Rescue:
+        """Take claims back from lost workers, if `holder` leads and has led for one lease."""
+        return Rescue(*(await self._rows("rescue", holder, lease))[0])
+
+    async def make_partitions(self, days: int = 14) -> int:
+        """Have partitions of outcome for `days` ahead; returns how many were made."""
+        return int(await self._value("make_partitions", days))
+
+    async def drop_partitions(self) -> int:
+        """Drop partitions past every queue's retention; returns how many."""
+        return int(await self._value("drop_partitions"))
+
+    async def prune_workers(self) -> int:
+        """Forget workers lost long ago; returns how many."""
+        return int(await self._value("prune_workers"))
+
+
+def _columns(outcomes: Sequence[Finished]) -> tuple[object, ...]:
+    """The batch by columns, in the order of the statement; a column without content travels as NULL."""
+    return (
+        arrays.numbers(o.job.id for o in outcomes),
+        arrays.numbers(o.job.token for o in outcomes),
+        None if all(o.state is OutcomeState.COMPLETED for o in outcomes) else [o.state.value for o in outcomes],
+        arrays.numbers(o.duration for o in outcomes),
+        arrays.numbers(o.delay for o in outcomes) if any(o.delay for o in outcomes) else None,
+        arrays.optional([o.reason for o in outcomes]),
+        arrays.optional([o.error for o in outcomes]),
+        arrays.optional([o.result for o in outcomes]),
+        arrays.optional([o.forensics for o in outcomes]),
+    )
