@@ -26,7 +26,7 @@ def installation(request: pytest.FixtureRequest) -> Installation:
     """Each installation of PostgreSQL that is found here."""
     if not INSTALLATIONS:
         missing("no PostgreSQL programs on this machine")
-    return INSTALLATIONS[request.param]
+    return INSTALLATIONS[int(request.param)]
 
 
 def wait_until_gone(*pids: int, within: float = 10) -> None:
