@@ -1,0 +1,74 @@
+"""Demand-driven stages for asyncio: consumers ask, producers emit at most that much.
+
+It owns the semantics of GenStage in Python: three stage types, demand windows, dispatchers, buffers, cancel modes. It
+must import nothing but the standard library: the folder can be lifted out and used alone. The manual is
+`docs/stages.md`. Surprising: sends never block; what bounds every queue is demand.
+"""
+
+from .backoff import Backoff
+from .broadcast import BroadcastDispatcher
+from .buffer import Buffer
+from .demand import DemandDispatcher
+from .dispatcher import Dispatcher
+from .errors import (
+    AlreadyStarted,
+    BadOption,
+    BadReturn,
+    NoProducer,
+    RestartsExceeded,
+    StageEnded,
+    StageError,
+    SubscriptionRefused,
+)
+from .kinds import Consumer, Producer, ProducerConsumer
+from .names import Names
+from .partition import PartitionDispatcher, stable_hash
+from .reasons import KILLED, NORMAL, SHUTDOWN, Cancel, Cancellation, Dropped, Exit, Shutdown, is_quiet
+from .release import release
+from .stage import Stage
+from .status import InletStatus, OutletStatus, StageStatus, State
+from .subscription import ConsumerPort, ProducerPort, Role, Subscription, SubscriptionOptions
+from .window import DemandWindow
+
+__all__ = [
+    "KILLED",
+    "NORMAL",
+    "SHUTDOWN",
+    "AlreadyStarted",
+    "Backoff",
+    "BadOption",
+    "BadReturn",
+    "BroadcastDispatcher",
+    "Buffer",
+    "Cancel",
+    "Cancellation",
+    "Consumer",
+    "ConsumerPort",
+    "DemandDispatcher",
+    "DemandWindow",
+    "Dispatcher",
+    "Dropped",
+    "Exit",
+    "InletStatus",
+    "Names",
+    "NoProducer",
+    "OutletStatus",
+    "PartitionDispatcher",
+    "Producer",
+    "ProducerConsumer",
+    "ProducerPort",
+    "RestartsExceeded",
+    "Role",
+    "Shutdown",
+    "Stage",
+    "StageEnded",
+    "StageError",
+    "StageStatus",
+    "State",
+    "Subscription",
+    "SubscriptionOptions",
+    "SubscriptionRefused",
+    "is_quiet",
+    "release",
+    "stable_hash",
+]

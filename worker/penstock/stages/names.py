@@ -1,0 +1,37 @@
+"""Names of stages: a register that a stage enters when it starts and leaves when it ends.
+
+It owns who is called what, within one register object; there is no global one. Subscribing to a name instead of to an
+object is what lets a consumer find the producer again that a supervisor put in the old one's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from .errors import AlreadyStarted
+
+
+class Names:
+    """Name -> living stage. Names are any hashable values; a tuple makes a namespace."""
+
+    def __init__(self) -> None:
+        self._stages: dict[Hashable, Any] = {}
+
+    def register(self, name: Hashable, stage: Any) -> None:
+        """Enter a stage. Raises AlreadyStarted when a living stage has the name."""
+        other = self._stages.setdefault(name, stage)
+        if other is not stage:
+            raise AlreadyStarted(f"the name {name!r} is taken by {other!r}")
+
+    def unregister(self, name: Hashable, stage: Any) -> None:
+        """Remove a stage, if the name is still its own."""
+        if self._stages.get(name) is stage:
+            del self._stages[name]
+
+    def find(self, name: Hashable) -> Any | None:
+        """The living stage of that name, or None."""
+        return self._stages.get(name)
+
+    def __contains__(self, name: Hashable) -> bool:
+        return name in self._stages

@@ -1,0 +1,129 @@
+"""The public methods of stages that emit: Producer and ProducerConsumer share them.
+
+It owns the port that consumers speak to and the ways to emit. It must not decide where events go; the outlet does.
+Surprising: `push` does not await and `emit` does not wait for consumers: what nobody has asked for is buffered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, Generic, TypeVar
+
+from .errors import BadOption, NoProducer
+from .linked import Linked
+from .outlet import DemandMode, Outlet
+from .reasons import NORMAL, Cancellation
+from .stage import Entry
+from .status import State
+from .subscription import Subscription
+
+Out = TypeVar("Out")
+
+
+class _CancelConsumers:
+    """The info behind which all subscriptions are cancelled."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: object) -> None:
+        self.reason = reason
+
+
+class Producing(Linked, Generic[Out]):
+    """A stage with an outlet."""
+
+    _outlet: Outlet
+
+    # -- callbacks ---------------------------------------------------------------------------------------------------
+
+    def on_discarded(self, count: int) -> bool:
+        """`count` events were dropped because the buffer is full; True (default): also log a warning.
+
+        Synchronous, and may come while another callback awaits.
+        """
+        del count
+        return True
+
+    # -- emitting ----------------------------------------------------------------------------------------------------
+
+    def push(self, events: Sequence[Out]) -> None:
+        """Emit without awaiting, from a callback or from outside, in the thread of the loop.
+
+        Events go to consumers as far as they have asked; the rest is buffered. Raises StageEnded, BadReturn.
+        """
+        self._outlet.emit(events)
+
+    async def emit(self, events: Sequence[Out]) -> None:
+        """`push`, then give other tasks a turn when called from outside the stage's own callbacks."""
+        self._outlet.emit(events)
+        if not self._inside():
+            await asyncio.sleep(0)
+
+    def set_demand(self, mode: DemandMode) -> None:
+        """Switch to "accumulate" (hold demand and emissions) or "forward" (release them). Raises BadOption."""
+        if mode not in ("forward", "accumulate"):
+            raise BadOption.of(self, "demand", "'forward' or 'accumulate'", mode)
+        self._post(self._outlet.set_demand, mode, None)
+
+    @property
+    def demand_mode(self) -> DemandMode:
+        """The demand mode that holds now."""
+        return self._outlet.demand_mode
+
+    def estimate_buffered(self) -> int:
+        """Events in the buffer."""
+        return len(self._outlet.buffer)
+
+    def open_demand(self) -> int:
+        """Events that consumers have asked for and not got: as many would be delivered at once."""
+        return self._outlet.dispatcher.deliverable
+
+    def cancel_consumers(self, reason: object = NORMAL, *, behind_buffer: bool = True) -> None:
+        """Cancel every subscription of this stage's consumers; by default once the events held now have left."""
+        if behind_buffer:
+            self.post_info(_CancelConsumers(reason))
+        else:
+            self._outlet.cancel_all(reason)
+
+    # -- the port of producers ---------------------------------------------------------------------------------------
+
+    def receive_subscribe(self, subscription: Subscription) -> None:
+        """A consumer subscribes."""
+        if self.state is State.ENDED:
+            gone = NoProducer(f"{self!r} has ended: {self.reason!r}")
+            subscription.consumer.receive_cancel(subscription, Cancellation(gone, down=True))
+        else:
+            self._post(self._outlet.subscribed, subscription, None)
+
+    def receive_ask(self, subscription: Subscription, count: int) -> None:
+        """A consumer asks."""
+        self._mailbox.append((self._outlet.asked, subscription, count))
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def receive_unsubscribe(self, subscription: Subscription, cancellation: Cancellation) -> None:
+        """A consumer cancels, or has ended."""
+        self._post(self._outlet.unsubscribed, subscription, cancellation)
+
+    # -- the stage's own ---------------------------------------------------------------------------------------------
+
+    def deliver_info(self, info: Any) -> Awaitable[None] | None:
+        """Run `on_info` now, in the stage's own turn."""
+        if isinstance(info, _CancelConsumers):
+            self._outlet.cancel_all(info.reason)
+            return None
+        return self.on_info(info)
+
+    def post_due_info(self, info: Any) -> None:
+        """Run `on_info` in the stage's next turn: what it waited for has left."""
+        self._post(self._due_info, info, None)
+
+    def _due_info(self, info: Any, _: Any) -> Awaitable[None] | None:
+        return self.deliver_info(info)
+
+    def _close_outlet(self, reason: object, entries: list[Entry]) -> None:
+        self._outlet.close(reason, [a for function, a, _ in entries if function == self._outlet.subscribed])

@@ -1,0 +1,81 @@
+"""Why a stage or a subscription ended.
+
+A reason is any value; a stage whose callback raised ends with the exception itself. The values here are those with a
+meaning of their own: `NORMAL`, `SHUTDOWN` and `Shutdown(detail)` are quiet, a TRANSIENT subscription survives them.
+What may surprise: a killed stage (its task was cancelled) ends `KILLED`, and its `on_stop` is not called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Exit(Enum):
+    """Named reasons."""
+
+    NORMAL = "normal"
+    SHUTDOWN = "shutdown"
+    KILLED = "killed"
+    ALREADY_SUBSCRIBED = "already subscribed"
+    DUPLICATED_SUBSCRIPTION = "duplicated subscription"
+    UNKNOWN_SUBSCRIPTION = "unknown subscription"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+NORMAL = Exit.NORMAL
+SHUTDOWN = Exit.SHUTDOWN
+KILLED = Exit.KILLED
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """A quiet ending with a detail, such as `Shutdown("drained")`."""
+
+    detail: object
+
+
+def is_quiet(reason: object) -> bool:
+    """True for the endings that are no fault: NORMAL, SHUTDOWN and Shutdown(detail)."""
+    return reason is NORMAL or reason is SHUTDOWN or isinstance(reason, Shutdown)
+
+
+class Cancel(Enum):
+    """What the end of a subscription does to its consumer.
+
+    PERMANENT (the default): the consumer ends with the same reason, always.
+    TRANSIENT: the consumer ends with it, unless the reason is quiet.
+    TEMPORARY: the consumer lives on.
+    """
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    TEMPORARY = "temporary"
+
+    def ends_consumer(self, reason: object) -> bool:
+        """Whether a consumer must end when its subscription ended for `reason`."""
+        if reason is Exit.ALREADY_SUBSCRIBED or self is Cancel.TEMPORARY:
+            return False
+        return self is Cancel.PERMANENT or not is_quiet(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """How a subscription ended: `down` when the other stage ended, else it was cancelled; and the reason."""
+
+    reason: object
+    down: bool = False
+
+
+class Dropped(Enum):
+    """Why events were released instead of delivered."""
+
+    OVERFLOW = "the buffer was full"
+    LATE = "the subscription had ended"
+    CONSUMER_DOWN = "the consumer ended before it finished them"
+    PARTITION_CANCELLED = "the consumer of their partition left"
+    STAGE_ENDED = "the stage that held them ended"
+    NO_PARTITION = "the hash function failed or named an unknown partition"
+    DRAIN_TIMEOUT = "the time to drain was over"

@@ -1,0 +1,39 @@
+"""Giving events back: what happens to an event that is dropped before a consumer finished it.
+
+Every path that drops events ends here: overflow, a partition whose consumer left, the death of a stage that held
+them, a late delivery, a drain that ran out of time. It must not raise and must not await: it is called while stages
+end. Surprising: a plain event is simply gone; only an event with an attribute `acknowledger` has somebody to go back
+to, unless the stage that emitted it overrides `on_released`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from .reasons import Dropped
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Releases(Protocol):
+    """What an event's `acknowledger` must be able to do at least."""
+
+    def release(self, events: Sequence[Any], why: Dropped) -> None:
+        """Take events back unfinished. Called synchronously, once per event and drop."""
+
+
+def release(events: Sequence[Any], why: Dropped) -> None:
+    """Hand events to their acknowledgers, one call per acknowledger, in order. Events without one are gone."""
+    groups: dict[int, tuple[Releases, list[Any]]] = {}
+    for event in events:
+        acknowledger = getattr(event, "acknowledger", None)
+        if acknowledger is not None:
+            groups.setdefault(id(acknowledger), (acknowledger, []))[1].append(event)
+    for acknowledger, own in groups.values():
+        try:
+            acknowledger.release(own, why)
+        except Exception:
+            logger.exception("the acknowledger %r failed to release %d events", acknowledger, len(own))
