@@ -68,7 +68,8 @@ def plan(desired: int, members: Sequence[Member], rows: dict[str, Row]) -> Plan:
     short = max(0, desired - len(serving))
     back = [row.id for member, row in leaving if row and member.state is MemberState.RUNNING][:short]
     excess = max(0, len(serving) - desired)
-    victims = sorted(serving[::-1], key=lambda one: _burden(*one))[:excess]
+    newest_first = list(reversed(serving))
+    victims = sorted(newest_first, key=lambda one: _burden(*one))[:excess]
     cordon = tuple(row.id for member, row in victims if row and member.state is MemberState.RUNNING)
     stop = [member.name for member, row in victims if not row or member.state is MemberState.CRASHED]
     stop += [
