@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tests.support.postgres import Database
 
 
+pytest_plugins = ["tests.support.kube_fixtures"]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Watch the tasks of every test that has an event loop; the others need no loop for it."""
     for item in items:

@@ -8,22 +8,20 @@ certificate on start, and the key of that certificate signs the service accounts
 """
 
 import contextlib
-import json
 import secrets
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.support.api_client import ApiClient
 
 START_SECONDS = 60.0  # 3.1 s on an idle machine; a loaded one may need many times that
 STOP_SECONDS = 10.0
@@ -67,6 +65,11 @@ class ControlPlane:
     def admin_kubeconfig(self) -> Path:
         """A kubeconfig file of an administrator (group system:masters)."""
         return self.folder / "admin.kubeconfig"
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the running components."""
+        return [process.pid for process in self._processes.values()]
 
     def start(self) -> None:
         """Return when the API server is ready and the controllers have begun their work.
@@ -138,26 +141,13 @@ class ControlPlane:
         answer = self.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", spec)
         return str(answer["status"]["token"])
 
+    def client(self, token: str | None = None) -> ApiClient:
+        """A client with the rights of `token`; by default the administrator's."""
+        return ApiClient(url=self.url, ca_file=self.ca_file, token=self.admin_token if token is None else token)
+
     def request(self, method: str, path: str, body: Any = None, *, content_type: str = "application/json") -> Any:
-        """One request as administrator; the decoded answer.
-
-        Raises:
-            ApiError: the API server refused; `status` and the server's own message are in it.
-        """
-        data = None if body is None else json.dumps(body).encode()
-        try:
-            return json.loads(self._open(method, path, data, content_type))
-        except urllib.error.HTTPError as error:
-            with error:
-                raise ApiError(error.code, error.read()) from None
-
-    def _open(self, method: str, path: str, data: bytes | None, content_type: str) -> bytes:
-        headers = {"Authorization": f"Bearer {self.admin_token}", "Content-Type": content_type}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        context = ssl.create_default_context(cafile=str(self.ca_file))
-        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
-            read: bytes = answer.read()
-            return read
+        """One request as administrator; see `ApiClient.request`."""
+        return self.client().request(method, path, body, content_type=content_type)
 
     def _start_etcd(self) -> str:
         client, peer = (f"http://127.0.0.1:{port}" for port in free_ports(2))
@@ -220,31 +210,19 @@ class ControlPlane:
                 start_new_session=True,  # Ctrl-C is for the test run, which then stops them in order
             )
 
-    def _wait(self, path: str, ready: Any) -> None:
+    def _wait(self, path: str, ready: Callable[[bytes], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
             for name, process in self._processes.items():
                 if process.poll() is not None:
                     raise ControlPlaneFailedError(f"{name} ended with {process.returncode}:\n{self.logs()[name]}")
-            with contextlib.suppress(OSError, ssl.SSLError):
-                if self.ca_file.exists() and ready(self._open("GET", path, None, "application/json")):
+            with contextlib.suppress(OSError):
+                if self.ca_file.exists() and ready(self.client().read("GET", path)):
                     return
             if time.monotonic() > deadline:
                 ends = "\n".join(f"--- {name}\n{text}" for name, text in self.logs().items())
                 raise ControlPlaneFailedError(f"not ready after {START_SECONDS:.0f} s ({path}):\n{ends}")
             time.sleep(0.05)
-
-
-class ApiError(Exception):
-    """The API server's refusal: `status` is the HTTP code, `message` its own words."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status = status
-        try:
-            self.message = str(json.loads(body)["message"])
-        except (ValueError, KeyError, TypeError):
-            self.message = body.decode(errors="replace")[:500]
-        super().__init__(f"{status}: {self.message}")
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,0 +1,108 @@
+"""A small asynchronous client of the API server for the harness: plain REST and one list-and-watch.
+
+Owns: the connection pool and the watch's reconnection. Must not be used by what is tested, only by what tests it.
+
+Surprising: after every (re)list `follow` yields one `LISTED` event with all objects, because objects that went while
+the watch was away are never reported as deleted: only their absence from a list tells.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from tests.support.api_client import ApiError
+
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
+MERGE = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+
+class KubeApi:
+    """An asynchronous context manager around one HTTP session.
+
+    Args:
+        url: of the API server.
+        token: bearer token.
+        ca_file: certificate to trust.
+    """
+
+    def __init__(self, *, url: str, token: str, ca_file: Path) -> None:
+        self._url = url
+        self._token = token
+        self._ssl = ssl.create_default_context(cafile=str(ca_file))
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        connector = aiohttp.TCPConnector(ssl=self._ssl, limit=64)
+        self._session = aiohttp.ClientSession(self._url, headers=headers, connector=connector)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+        self._session = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Any:
+        """One request and its decoded answer.
+
+        Raises:
+            ApiError: the server refused.
+        """
+        assert self._session is not None
+        data = None if body is None else json.dumps(body)
+        headers = {"Content-Type": content_type}
+        timeout = aiohttp.ClientTimeout(total=30)
+        async with self._session.request(
+            method, path, data=data, params=params, headers=headers, timeout=timeout
+        ) as answer:
+            read = await answer.read()
+            if answer.status >= 400:
+                raise ApiError(answer.status, read)
+            return json.loads(read)
+
+    async def follow(self, path: str, **params: str) -> AsyncIterator[tuple[str, Any]]:
+        """Yield `("LISTED", [objects])` at first and after every gap, and each watch event in between; never ends."""
+        while True:
+            try:
+                listed = await self.request("GET", path, params=params)
+                yield "LISTED", listed["items"]
+                async for event in self._watch(
+                    path, {**params, "resourceVersion": listed["metadata"]["resourceVersion"]}
+                ):
+                    yield event
+            except (aiohttp.ClientError, TimeoutError, ApiError):
+                await asyncio.sleep(0.05)
+
+    async def _watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[tuple[str, Any]]:
+        assert self._session is not None
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        asked = {**params, "watch": "1", "allowWatchBookmarks": "false"}
+        async with self._session.get(path, params=asked, timeout=timeout) as answer:
+            if answer.status >= 400:
+                raise ApiError(answer.status, await answer.read())
+            pending = b""
+            # readline() of the stream has a limit that a large object exceeds, so lines are cut here.
+            async for chunk in answer.content.iter_any():
+                *lines, pending = (pending + chunk).split(b"\n")
+                for line in lines:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":  # mostly 410 Gone: list again
+                        return
+                    yield event["type"], event["object"]

@@ -1,0 +1,130 @@
+"""Fixtures of the control plane and of process-backed pods, a pytest plugin of the whole suite.
+
+Owns: one control plane per session, one namespace per test, and the end of every process behind them. Must not know
+what is tested with them.
+
+Surprising: binaries are looked for (and built, in minutes) after collection and before the first test, never inside a
+fixture, where a test's timeout would end it. Without them tests skip with the reason; where `CI` is set they fail.
+"""
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import strays
+from tests.support.api_client import ApiError
+from tests.support.controlplane import ControlPlane
+from tests.support.controlplane_build import ControlPlaneUnavailableError, commands
+from tests.support.pod_env import Image
+from tests.support.pods import ProcessPods
+
+_COMMANDS = pytest.StashKey[Mapping[str, tuple[str, ...]]]()
+_REASON = pytest.StashKey[str]()
+_RUNNING = pytest.StashKey[ControlPlane]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the binaries ready before the first test's clock starts."""
+    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
+    if not wanted or session.config.option.collectonly:
+        return
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+
+    def echo(line: str) -> None:
+        if terminal is not None:
+            terminal.write_line(line)
+            terminal.flush()
+
+    try:
+        session.config.stash[_COMMANDS] = commands(echo)
+    except ControlPlaneUnavailableError as error:
+        session.config.stash[_REASON] = str(error)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show the end of each component's log under a failed test that used the control plane."""
+    report = yield
+    running = item.config.stash.get(_RUNNING, None)
+    if running is not None and report.failed and "control_plane" in getattr(item, "fixturenames", ()):  # type: ignore[attr-defined]
+        report.sections.extend((f"{name} log", text) for name, text in running.logs().items())  # type: ignore[attr-defined]
+    return report
+
+
+@pytest.fixture(scope="session")
+def control_plane(pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
+    """The session's etcd, API server (RBAC) and controllers; an administrator's access."""
+    found = pytestconfig.stash.get(_COMMANDS, None)
+    if found is None:
+        reason = pytestconfig.stash.get(_REASON, "the control plane was not asked for during collection")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    plane = ControlPlane(commands=found)
+    plane.start()
+    strays.keep(*plane.pids)
+    pytestconfig.stash[_RUNNING] = plane
+    try:
+        yield plane
+    finally:
+        del pytestconfig.stash[_RUNNING]
+        plane.stop()
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty namespace of this test's own, with its default service account; deleted afterwards."""
+    slug = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].rstrip("-")
+    name = f"{slug}-{secrets.token_hex(3)}"
+    with new_namespace(control_plane, name):
+        yield name
+
+
+@contextmanager
+def new_namespace(plane: ControlPlane, name: str, labels: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A namespace that exists for the length of a `with`: usable at once, deleted without waiting."""
+    plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": dict(labels or {})}})
+    try:
+        # Without its service account the API server refuses every pod, and the controller needs a moment to make it.
+        deadline = time.monotonic() + 20
+        while not _exists(plane, f"/api/v1/namespaces/{name}/serviceaccounts/default"):
+            assert time.monotonic() < deadline, "the service account controller is silent"
+            time.sleep(0.01)
+        yield name
+    finally:
+        plane.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def _exists(plane: ControlPlane, path: str) -> bool:
+    try:
+        plane.request("GET", path)
+    except ApiError as error:
+        if error.status == 404:
+            return False
+        raise
+    return True
+
+
+@pytest.fixture
+def process_pods(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[Callable[..., ProcessPods]]:
+    """`process_pods({image: Image(...)}, ...)` starts a harness for this test's namespace; it ends with the test."""
+    started: list[ProcessPods] = []
+
+    def start(images: Mapping[str, Image], **options: Any) -> ProcessPods:
+        pods = ProcessPods(
+            control_plane=control_plane, namespace=namespace, images=images, logs=tmp_path / "pods", **options
+        )
+        pods.start()
+        started.append(pods)
+        return pods
+
+    try:
+        yield start
+    finally:
+        for pods in reversed(started):
+            pods.stop()
