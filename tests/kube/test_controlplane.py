@@ -1,9 +1,12 @@
 """The control plane that every other test here stands on is a real one."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.api_client import ApiClient, ApiError
 from tests.support.controlplane import ControlPlane
+from tests.support.controlplane_build import ControlPlaneUnavailableError, commands
 from tests.support.waiting import eventually
 
 
@@ -71,6 +74,15 @@ def test_a_custom_resource_rule_in_cel_is_enforced(control_plane: ControlPlane, 
         control_plane.request("POST", bands, {**band, "spec": {"low": 1, "high": 2}})
     finally:
         control_plane.request("DELETE", f"{definitions}/bands.test.penstock.dev")
+
+
+def test_assets_without_a_component_are_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The usual test binaries hold no controller manager; that is said instead of a start that fails."""
+    for name in ("etcd", "kube-apiserver"):
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    with pytest.raises(ControlPlaneUnavailableError, match=r"lacks kube-controller-manager$"):
+        commands()
 
 
 def refusal(client: ApiClient, path: str) -> int | None:

@@ -78,7 +78,7 @@ def _sources_digest() -> str:
 
 def _find_go() -> str | None:
     """Go from PATH, else one that an earlier run put into the cache; None if that one is too old to read go.mod."""
-    wheel = cache_root() / "go"
+    wheel = cache_root() / "go" / "go"  # its package holds a whole GOROOT; the script beside it needs that on sys.path
     for candidate in (shutil.which("go"), shutil.which("go", path=str(wheel / "bin"))):
         if candidate and _go_version(candidate):
             return candidate
