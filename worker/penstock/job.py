@@ -6,7 +6,7 @@ No behaviour and no I/O. `ClaimedJob` and `Finished` are msgspec structs: one of
 from __future__ import annotations
 
 import enum
-from datetime import datetime  # noqa: TC003 - msgspec and users read the annotation at run time
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -45,15 +45,17 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     headers: str | None = None
 
 
-class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
+class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of a job, as a claim hands it to a worker.
 
-    `attempt` counts from 1. `token` names this claim and no other; every write about the attempt carries it.
+    `attempt` counts from 1. `token` names this claim and no other, `worker` the registration that made it; every write
+    about the attempt carries both.
     `wait` is seconds from ready to claimed, on the database's clock.
     """
 
     id: int
     token: int
+    worker: int
     attempt: int
     max_attempts: int
     crashes: int

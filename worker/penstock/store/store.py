@@ -134,14 +134,16 @@ class Store:
         rows.sort(key=_ORDER)
         return [
             ClaimedJob(
-                id=id_, token=token, attempt=attempt, max_attempts=most, crashes=crashes, queue=queue_name,
-                priority=priority, task=task, args=args, headers=headers, wait=wait or 0.0,
+                id=id_, token=token, worker=worker, attempt=attempt, max_attempts=most, crashes=crashes,
+                queue=queue_name, priority=priority, task=task, args=args, headers=headers, wait=wait or 0.0,
             )
             for id_, attempt, most, crashes, priority, _, task, args, headers, wait in rows
         ]  # fmt: skip
 
     async def ack(self, worker: int, outcomes: Sequence[Finished]) -> list[Difference]:
-        """Hand outcomes in; repeating a call whose reply was lost is safe. Returns only what was not simply accepted.
+        """Hand one registration's outcomes in; repeating a call whose reply was lost is safe.
+
+        Returns only what was not simply accepted.
 
         Raises:
             RejectedByDatabase: a value in the batch is not acceptable; nothing of the batch was written.

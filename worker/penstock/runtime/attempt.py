@@ -1,0 +1,85 @@
+"""One attempt: from a claimed job to what it ended in. Runs the task and never raises for it.
+
+Only the cancellation of the attempt itself passes through: then nothing is to be acknowledged, because the claim is
+being handed back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from penstock.context import Context
+from penstock.errors import InvalidArguments
+from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.outcomes import TaskOutcome
+from penstock.settings import ExecutorName
+from penstock.tasks import Registry, Task
+
+from .failure import Endings
+
+
+class Attempts:
+    """Runs attempts of one App's tasks.
+
+    Args:
+        tasks: the closed registry.
+        context: makes what a task may ask of its attempt.
+        threads: where blocking functions run; as many threads as consumers.
+        executor: where a task runs that does not say.
+        endings: turns how it went into what is stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        tasks: Registry,
+        context: Callable[[ClaimedJob], Context],
+        threads: Executor,
+        executor: ExecutorName,
+        endings: Endings,
+    ) -> None:
+        self._tasks, self._context, self._threads = tasks, context, threads
+        self._executor, self._endings = executor, endings
+
+    async def run(self, job: ClaimedJob) -> Finished:
+        """Run the job's task once and say what came of it."""
+        task = self._tasks.get(job.task)
+        if task is None:
+            return self._endings.of_unknown_task(job)
+        started = time.perf_counter()
+        try:
+            values = task.decode(job.args)
+        except InvalidArguments as error:
+            return self._endings.of_invalid_arguments(job, error)
+        try:
+            value = await self._call(task, job, values)
+            if isinstance(value, TaskOutcome):
+                return self._endings.of_outcome(job, value, time.perf_counter() - started)
+            result = None if value is None else task.encode_result(value)
+        except TaskOutcome as outcome:
+            return self._endings.of_outcome(job, outcome, time.perf_counter() - started)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a task may raise anything; sys.exit ends the job alone
+            return self._endings.of_error(job, task, error, time.perf_counter() - started)
+        return Finished(job=job, state=OutcomeState.COMPLETED, duration=time.perf_counter() - started, result=result)
+
+    async def _call(self, task: Task[..., Any, ..., Any], job: ClaimedJob, values: dict[str, object]) -> object:
+        call = (
+            functools.partial(task.function, self._context(job), **values)
+            if task.wants_context
+            else functools.partial(task.function, **values)
+        )
+        where = task.executor_for(self._executor)
+        if where == "async":
+            if task.timeout is None:
+                return await call()
+            async with asyncio.timeout(task.timeout):
+                return await call()
+        run = contextvars.copy_context().run
+        future = asyncio.get_running_loop().run_in_executor(self._threads, run, call)
+        return await future

@@ -1,0 +1,211 @@
+"""The producer of a pod: turns demand into claims, and never claims beyond it.
+
+It remembers unmet demand, keeps one claim in flight, and sleeps by the waiting protocol: announce, let every
+transaction that could have missed the announcement end, look once more, wait for a wake-up or the poll. What a claim
+took whose reply was lost is found by its token and handed back. Surprising: a claim is never cancelled, only waited
+for, because a cancelled one may have committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from penstock.errors import ClaimRefused, StoreError
+from penstock.job import ClaimedJob
+from penstock.stages import Dropped, Producer
+from penstock.store import Store
+
+from .held import Held, release
+from .metrics import WorkerMetrics
+
+logger = logging.getLogger("penstock.claimer")
+
+LARGEST_CLAIM = 500
+"""Jobs in one call: from 100 to 500 the cost per job still falls, at 1,000 no more (measured)."""
+MARK_SECONDS = 15.0
+"""How long an announcement of a waiter stands."""
+
+
+class Rights(Protocol):
+    """What the lease says about claiming."""
+
+    worker: int
+    queue: int
+
+    def may_claim(self) -> bool:
+        """Running, and the lease renewed recently enough."""
+
+
+class Claimer(Producer[ClaimedJob]):
+    """Claims one queue's jobs.
+
+    Args:
+        store: where to claim.
+        rights: this worker's ids, and whether it may claim now.
+        held: where claims are entered before anybody sees them.
+        queue: the queue's name.
+        poll_seconds: longest sleep without a look; jittered by a fifth.
+        listening: whether wake-ups can arrive; without, no announcement is made.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        rights: Rights,
+        held: Held,
+        metrics: WorkerMetrics,
+        queue: str,
+        poll_seconds: float,
+        listening: Callable[[], bool],
+        chance: random.Random,
+    ) -> None:
+        super().__init__(name="claimer")
+        self._store, self._rights, self._held, self._metrics = store, rights, held, metrics
+        self._queue, self._poll, self._listening, self._chance = queue, poll_seconds, listening, chance
+        self.pending = 0
+        """Demand that no claim has met yet."""
+        self.claiming = True
+        """False: hold the demand, ask the store for nothing (cordoned, draining)."""
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._settled_until = 0.0
+        self._unanswered: list[int] = []
+        self._given_back: list[ClaimedJob] = []
+        self._loop_task: asyncio.Task[None] | None = None
+
+    # -- what others call -----------------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Begin the claim loop."""
+        self._loop_task = asyncio.get_running_loop().create_task(self._claim_loop(), name="claim loop")
+
+    async def handle_demand(self, demand: int) -> list[ClaimedJob]:
+        """Remember it; the claim loop does the rest."""
+        self.pending += demand
+        self.wake()
+        return []
+
+    def wake(self) -> None:
+        """There may be work, or something changed: look now."""
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop claiming for good; returns when no claim is in flight any more."""
+        self.claiming, self._closed = False, True
+        self.wake()
+        if self._loop_task is not None:
+            await asyncio.wait([self._loop_task])
+
+    def on_released(self, events: Sequence[ClaimedJob], why: Dropped) -> None:
+        """Claims that the consumers will not run: the claim loop hands them back."""
+        del why
+        self.give_back(events)
+
+    def give_back(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Have unstarted claims handed back, soon."""
+        self._given_back.extend(jobs)
+        self.wake()
+
+    async def on_stop(self, reason: object) -> None:
+        """End the claim loop, whatever the way here."""
+        del reason
+        await self.close()
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    async def _claim_loop(self) -> None:
+        failures = 0
+        while not self._closed:
+            self._wake.clear()
+            try:
+                await self._hand_back()
+                if not self._may_look():
+                    await self._sleep(min(self._poll, 1.0))
+                elif not await self._look():
+                    await self._wait_for_work()
+                failures = 0
+            except ClaimRefused as refused:
+                logger.info("claim refused: %s", refused)
+                await self._sleep(min(self._poll, 1.0))
+            except StoreError as error:
+                failures += 1
+                logger.warning("claim failed, demand of %d kept: %s", self.pending, error)
+                await self._sleep(self._chance.uniform(0.05, min(5.0, 0.1 * 2.0**failures)))
+
+    def _may_look(self) -> bool:
+        return self.claiming and self.pending > 0 and self._rights.may_claim()
+
+    async def _hand_back(self) -> None:
+        """What was given back, and what a claim took whose reply was lost."""
+        while self._unanswered:
+            await self._store.release_claim(self._rights.worker, self._rights.queue, self._unanswered[0])
+            self._unanswered.pop(0)
+        if self._given_back:
+            jobs, self._given_back = self._given_back, []
+            self._metrics.released += await release(self._store, self._held, jobs)
+
+    async def _look(self) -> bool:
+        """One claim for the open demand; True if it brought anything."""
+        asked = min(self.pending, LARGEST_CLAIM)
+        token = self._chance.getrandbits(63)
+        started = time.perf_counter()
+        try:
+            jobs = await self._store.claim(self._rights.worker, self._rights.queue, self._queue, asked, token)
+        except ClaimRefused:
+            raise
+        except StoreError:
+            self._unanswered.append(token)
+            raise
+        self._metrics.claimed(len(jobs), time.perf_counter() - started)
+        if jobs:
+            self.pending -= len(jobs)
+            self._held.add(jobs)
+            self.push(jobs)
+        return bool(jobs)
+
+    async def _wait_for_work(self) -> None:
+        """The waiting protocol; returns early if a look found something."""
+        if self._listening() and await self._announce():
+            return
+        await self._sleep(self._poll * self._chance.uniform(0.8, 1.2))
+
+    async def _announce(self) -> bool:
+        """Be marked as waiting; True if a look on the way found work.
+
+        While the mark has stood without a gap since a settled look, every enqueue has seen it: renewing it is enough.
+        """
+        now = time.monotonic()
+        if self._settled_until - now > MARK_SECONDS / 2:
+            return False
+        gap = self._settled_until <= now
+        marked_until = now + await self._store.wait_mark([self._rights.queue], MARK_SECONDS)
+        if gap and await self._settle():
+            return True
+        self._settled_until = marked_until
+        return False
+
+    async def _settle(self) -> bool:
+        """Wait until no transaction is open that began before the mark, then look; True if a look found work."""
+        horizon = await self._store.take_xid()
+        give_up = time.monotonic() + self._poll
+        pause = 0.001
+        while await self._store.oldest_xid() <= horizon:
+            if await self._look() or self._closed:
+                return True
+            if time.monotonic() >= give_up:  # a long writer somewhere on the server: the poll covers it
+                return False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.1)
+        return await self._look()
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()

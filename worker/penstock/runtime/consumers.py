@@ -1,0 +1,217 @@
+"""The pod's consumers: asks for jobs as slots come free, runs one task per job, emits what they ended in.
+
+A producer-consumer in manual mode, so that demand follows free slots and not deliveries. Two ways of asking: while
+jobs are short (mean below 50 ms) up to `max_demand` are held, asked for again at `min_demand`, so that claims are
+large; while they are long, or nothing is known yet, no more than the slots, each asked for as it comes free, so that no
+job waits in a busy pod while another pod idles. Nothing is started while acknowledgements pile up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.stages import ProducerConsumer, Subscription
+
+logger = logging.getLogger("penstock.consumers")
+
+SHORT_SECONDS = 0.05
+"""Mean run time below which jobs are held ahead of free slots."""
+SMOOTHING = 0.1
+"""Weight of a new run time in the mean."""
+LINGER_SECONDS = 0.001
+"""How long an outcome waits for others while few run."""
+LINGER_BUSY_SECONDS = 0.01
+BATCH = 250
+"""Outcomes that leave at once; acknowledging costs least per job from 100 to 500."""
+LONGEST_HOLD = 5.0
+"""Seconds that a job may be held unstarted before it is handed back."""
+
+
+class Consumers(ProducerConsumer[ClaimedJob, Finished]):
+    """`concurrency` slots over one queue of claimed jobs.
+
+    Args:
+        run: runs an attempt; raises nothing but cancellation.
+        concurrency: jobs that run at once.
+        min_demand: while jobs are short, ask again when as few are held.
+        max_demand: while jobs are short, hold up to as many.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: Callable[[ClaimedJob], Awaitable[Finished]],
+        concurrency: int,
+        min_demand: int,
+        max_demand: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(name="consumers", buffer_size=None)
+        self._run_attempt, self._clock = run, clock
+        self.concurrency, self._min, self._max = concurrency, min_demand, max_demand
+        self._subscription: Subscription | None = None
+        self._waiting_jobs: deque[ClaimedJob] = deque()
+        self._arrived = 0.0
+        self._running: dict[int, tuple[ClaimedJob, asyncio.Task[None]]] = {}
+        self._asked = 0
+        self._mean: float | None = None
+        self._finished: list[Finished] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self.unacknowledged = 0
+        """Outcomes emitted and not yet accepted; the acknowledger lowers it."""
+        self.asking = True
+        """False: ask for nothing and start nothing (cordoned, draining)."""
+
+    # -- demand -------------------------------------------------------------------------------------------------
+
+    def attach(self, subscription: Subscription) -> None:
+        """The subscription to the claimer; the first demand goes out."""
+        self._subscription = subscription
+        self.ask()
+
+    @property
+    def prefetching(self) -> bool:
+        """Whether jobs are short enough to be held ahead of free slots."""
+        return self._mean is not None and self._mean < SHORT_SECONDS
+
+    @property
+    def held(self) -> int:
+        """Running, waiting for a slot, or asked for."""
+        return len(self._running) + len(self._waiting_jobs) + self._asked
+
+    @property
+    def running(self) -> int:
+        """Attempts under way."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs held unstarted."""
+        return len(self._waiting_jobs)
+
+    def ask(self) -> None:
+        """Ask for what the window allows."""
+        if not self.asking or self._subscription is None or self.unacknowledged > 2 * BATCH:
+            return
+        if self.prefetching:
+            window, level = self._max, self._min
+        else:
+            window = min(self._max, self.concurrency)
+            level = window - 1
+        if self.held <= level:
+            wanted = window - self.held
+            self._asked += wanted
+            self._subscription.ask(wanted)
+
+    async def handle_events(self, events: Sequence[ClaimedJob], subscription: Subscription) -> Sequence[Finished]:
+        """Jobs arrived: start as many as there are slots."""
+        del subscription
+        self._asked = max(0, self._asked - len(events))
+        self._waiting_jobs.extend(events)
+        self._arrived = self._clock()
+        self.start_waiting()
+        return []
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def start_waiting(self) -> None:
+        """Start waiting jobs while slots are free and acknowledgements keep up."""
+        if not self.asking:
+            return
+        waiting, running = self._waiting_jobs, self._running
+        loop = asyncio.get_running_loop()
+        while waiting and len(running) < self.concurrency and self.unacknowledged <= 2 * BATCH:
+            job = waiting.popleft()
+            running[id(job)] = (job, loop.create_task(self._attempt(job)))
+
+    async def _attempt(self, job: ClaimedJob) -> None:
+        try:
+            finished = await self._run_attempt(job)
+        except asyncio.CancelledError:
+            self._running.pop(id(job), None)
+            raise
+        self._running.pop(id(job), None)
+        if finished.state is not OutcomeState.SNOOZE:
+            mean = self._mean
+            self._mean = finished.duration if mean is None else mean + SMOOTHING * (finished.duration - mean)
+        self._emit_later(finished)
+        self.start_waiting()
+        self.ask()
+
+    def _emit_later(self, finished: Finished) -> None:
+        self._finished.append(finished)
+        self.unacknowledged += 1
+        if len(self._finished) >= BATCH:
+            self.flush()
+        elif self._timer is None:
+            linger = LINGER_BUSY_SECONDS if len(self._running) > 1 and self.prefetching else LINGER_SECONDS
+            self._timer = asyncio.get_running_loop().call_later(linger, self.flush)
+
+    def flush(self) -> None:
+        """Emit the outcomes gathered so far."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._finished:
+            batch, self._finished = self._finished, []
+            self.push(batch)
+
+    def acknowledged(self, count: int) -> None:
+        """So many outcomes were accepted: room for more."""
+        self.unacknowledged -= count
+        self.start_waiting()
+        self.ask()
+
+    async def on_call(self, request: object) -> None:
+        """Answers behind the deliveries that arrived before: whoever waits for it has seen them all."""
+        del request
+
+    # -- cordon and drain ---------------------------------------------------------------------------------------
+
+    def take_waiting(self) -> list[ClaimedJob]:
+        """Give up what is held unstarted, to be released."""
+        jobs = list(self._waiting_jobs)
+        self._waiting_jobs.clear()
+        return jobs
+
+    def take_stale(self) -> list[ClaimedJob]:
+        """What has been held unstarted for too long, to be released."""
+        if self._waiting_jobs and not self.prefetching and self._clock() - self._arrived > LONGEST_HOLD:
+            return self.take_waiting()
+        return []
+
+    def drop(self, fenced: Collection[tuple[int, int]]) -> list[ClaimedJob]:
+        """Unstarted jobs that are no longer ours, by (id, token); what runs keeps running, fenced."""
+        dropped = [job for job in self._waiting_jobs if (job.id, job.token) in fenced]
+        if dropped:
+            self._waiting_jobs = deque(job for job in self._waiting_jobs if (job.id, job.token) not in fenced)
+        return dropped
+
+    async def idle(self) -> None:
+        """Wait until no attempt is under way."""
+        while self._running:
+            await asyncio.wait([task for _, task in self._running.values()], return_when=asyncio.FIRST_COMPLETED)
+
+    def running_jobs(self) -> list[ClaimedJob]:
+        """The jobs of the attempts under way."""
+        return [job for job, _ in self._running.values()]
+
+    async def cancel_running(self) -> None:
+        """Cancel every attempt on the event loop and wait for it; threads cannot be interrupted."""
+        tasks = [task for _, task in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    async def on_stop(self, reason: object) -> None:
+        """End with nothing running: what was not acknowledged is the lease's matter."""
+        del reason
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.cancel_running()

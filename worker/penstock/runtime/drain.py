@@ -1,0 +1,93 @@
+"""How a worker ends: one order, one step after the other. The same first steps serve a cordon.
+
+    1 not ready      probes and the operator see it first
+    2 stop claiming  a claim in flight is waited for, never cut
+    3 release        what was not started goes back, attempt refunded
+    4 finish         what runs may run until three quarters of the grace period
+    5 give up        the rest is cancelled and handed back
+    6 flush          outcomes are acknowledged
+    7 deregister     an empty worker is forgotten, any other is marked lost
+
+SIGKILL at any point loses nothing: what was not acknowledged is taken back when the lease ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from penstock.errors import StoreError
+from penstock.store import Store
+
+from .claimer import Claimer
+from .consumers import Consumers
+from .held import Held, release
+from .metrics import WorkerMetrics
+
+logger = logging.getLogger("penstock.drain")
+
+FINISH_SHARE = 0.75
+"""Part of the grace period that running jobs may use; the rest is for handing back and flushing."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Drain:
+    """The steps, over the parts of one worker.
+
+    Args:
+        grace: seconds from the signal to the kill.
+        not_ready: turns readiness off.
+    """
+
+    claimer: Claimer
+    consumers: Consumers
+    store: Store
+    held: Held
+    metrics: WorkerMetrics
+    grace: float
+    not_ready: Callable[[], None]
+    clock: Callable[[], float] = time.monotonic
+
+    async def run(self) -> bool:
+        """All steps but the last; True if nothing is held at the end."""
+        began = self.clock()
+        self.not_ready()
+        await self._step("stop claiming", self.claimer.close(), self._left(began, 1.0))
+        await self._step("release", self.release_waiting(), self._left(began, 1.0))
+        await self._step("finish", self.consumers.idle(), self._left(began, FINISH_SHARE))
+        if self.consumers.running:
+            await self._step("give up", self._give_up(), self._left(began, 1.0))
+        self.consumers.flush()
+        await self._step("flush", self.held.empty(), self._left(began, 1.0))
+        logger.info("drained in %.2f s, %d claims still held", self.clock() - began, len(self.held))
+        return not len(self.held)
+
+    async def release_waiting(self) -> None:
+        """Hand back what was not started."""
+        self.consumers.asking = False
+        await self.consumers.call("settle")  # deliveries under way have arrived then
+        jobs = self.consumers.take_waiting()
+        if jobs:
+            self.metrics.released += await release(self.store, self.held, jobs)
+
+    async def _give_up(self) -> None:
+        unfinished = self.consumers.running_jobs()
+        await self.consumers.cancel_running()
+        logger.warning("grace period is running out: %d jobs are handed back unfinished", len(unfinished))
+        self.metrics.released += await release(self.store, self.held, unfinished)
+
+    def _left(self, began: float, share: float) -> float:
+        """Seconds left of that share of the grace period, at least a tenth of a second."""
+        return max(0.1, self.grace * share - (self.clock() - began))
+
+    async def _step(self, name: str, step: Awaitable[None], seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await step
+        except TimeoutError:
+            logger.warning("drain: %s did not end within %.1f s", name, seconds)
+        except StoreError as error:
+            logger.warning("drain: %s failed, the lease covers it: %s", name, error)

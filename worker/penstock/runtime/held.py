@@ -1,0 +1,67 @@
+"""The claims that this process holds, from the claim's reply to the acknowledgement's.
+
+Written by the event loop alone; the lease thread reads `snapshot`, which is one C-level copy and so never sees a change
+in the middle. Nothing here decides; it is the list that renewal compares and drain empties.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
+
+from penstock.job import ClaimedJob
+from penstock.store import Store
+
+
+class Held:
+    """Claims by job id, and what was done since the start by queue."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, ClaimedJob] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.done: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def add(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Claims arrived."""
+        for job in jobs:
+            self._jobs[job.id] = job
+        if self._jobs:
+            self._empty.clear()
+
+    def remove(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Claims were acknowledged, released, or found fenced. A newer claim of the same job stays."""
+        held = self._jobs
+        for job in jobs:
+            if (known := held.get(job.id)) is not None and known.token == job.token:
+                del held[job.id]
+        if not held:
+            self._empty.set()
+
+    def snapshot(self) -> list[ClaimedJob]:
+        """A copy; safe from any thread."""
+        return list(self._jobs.values())
+
+    async def empty(self) -> None:
+        """Wait until nothing is held."""
+        await self._empty.wait()
+
+
+async def release(store: Store, held: Held, jobs: Sequence[ClaimedJob]) -> int:
+    """Hand unstarted claims back and forget them; returns how many the store still knew as ours.
+
+    Raises:
+        StoreError: some are still held; calling again is safe.
+    """
+    count = 0
+    for worker, batch in groupby(jobs, key=attrgetter("worker")):
+        some = list(batch)
+        count += await store.release(worker, some)
+        held.remove(some)
+    return count

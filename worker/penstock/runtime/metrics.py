@@ -1,0 +1,167 @@
+"""The metrics of one worker process, and the only place of the worker that knows prometheus_client.
+
+Everything is counted per batch, not per job; `WorkerMetrics` keeps plain numbers and is read when somebody scrapes.
+Labels are bounded: outcomes and reasons are closed lists, tasks are those of the App and `unknown` for the rest.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from penstock.job import Finished, OutcomeState
+
+JOB_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+"""Seconds, of waits and durations: 5 ms to an hour."""
+CALL_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Seconds, of calls to the database."""
+SIZE_BOUNDS = (0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0)
+"""Jobs in a claim."""
+UNKNOWN_TASK = "unknown"
+
+Gauges = Callable[[], Mapping[str, float]]
+
+
+class Distribution:
+    """Counts by upper bound; one addition per value."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds, self._counts, self._sum = bounds, [0] * (len(bounds) + 1), 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def buckets(self) -> tuple[list[tuple[str, float]], float]:
+        """Cumulative counts by bound, as the exposition wants them, and the sum."""
+        total, cumulative = 0, []
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            total += count
+            cumulative.append((bound, float(total)))
+        return cumulative, self._sum
+
+
+class WorkerMetrics(Collector):
+    """Numbers of one process.
+
+    Args:
+        queue: the queue that it serves.
+        tasks: names of the App's tasks; their series exist from the start.
+        version: of penstock, for `penstock_build_info`.
+    """
+
+    def __init__(self, *, queue: str, tasks: Iterable[str], version: str) -> None:
+        self._queue, self._version = queue, version
+        self._tasks = frozenset(tasks)
+        self._outcomes: Counter[tuple[str, str]] = Counter(
+            {(task, state.value): 0 for task in self._tasks for state in OutcomeState}
+        )
+        self._durations: defaultdict[str, Distribution] = defaultdict(lambda: Distribution(JOB_BOUNDS))
+        self._waits = Distribution(JOB_BOUNDS)
+        self._claims, self._claim_sizes, self._acks = (
+            Distribution(CALL_BOUNDS), Distribution(SIZE_BOUNDS), Distribution(CALL_BOUNDS),
+        )  # fmt: skip
+        self.fenced = 0
+        self.released = 0
+        self.renewal_failures = 0
+        self.loop_lag = 0.0
+        self.gauges: Gauges = dict
+        """Read at each scrape: name -> value for the consumers, stages and upkeep."""
+
+    def claimed(self, jobs: int, seconds: float) -> None:
+        """A claim was answered."""
+        self._claims.add(seconds)
+        self._claim_sizes.add(jobs)
+
+    def acknowledged(self, outcomes: Iterable[Finished], seconds: float) -> None:
+        """A batch was accepted."""
+        self._acks.add(seconds)
+        for outcome in outcomes:
+            task = outcome.job.task if outcome.job.task in self._tasks else UNKNOWN_TASK
+            self._outcomes[task, outcome.state.value] += 1
+            self._durations[task].add(outcome.duration)
+            self._waits.add(outcome.job.wait)
+
+    def collect(self) -> Iterator[Metric]:
+        """The metric families, for a scrape."""
+        jobs = CounterMetricFamily("penstock_jobs", "Attempts acknowledged.", labels=["queue", "task", "outcome"])
+        dead = CounterMetricFamily("penstock_dead_letters", "Jobs that became dead letters.", labels=["queue", "task"])
+        for (task, state), count in list(self._outcomes.items()):
+            jobs.add_metric([self._queue, task, state], count)
+            if state == OutcomeState.FAILED:
+                dead.add_metric([self._queue, task], count)
+        durations = HistogramMetricFamily(
+            "penstock_job_duration_seconds", "Run time of attempts.", labels=["queue", "task"]
+        )
+        for task, distribution in list(self._durations.items()):
+            durations.add_metric([self._queue, task], *distribution.buckets())
+        yield from (jobs, dead, durations)
+        yield self._histogram("penstock_job_wait_seconds", "From ready to claimed.", self._waits)
+        yield self._histogram("penstock_claim_seconds", "Duration of claims.", self._claims)
+        yield self._histogram("penstock_claim_size", "Jobs that a claim brought.", self._claim_sizes)
+        yield self._histogram("penstock_ack_seconds", "Duration of acknowledgements.", self._acks)
+        yield self._counter("penstock_fenced", "Outcomes refused because the claim had been taken back.", self.fenced)
+        yield self._counter("penstock_released", "Claims handed back unstarted.", self.released)
+        yield self._counter("penstock_lease_renewal_failures", "Renewals that failed.", self.renewal_failures)
+        yield self._gauge(
+            "penstock_event_loop_lag_seconds", "Lateness of the last tick of the event loop.", self.loop_lag
+        )
+        yield from self._from_gauges()
+        build = GaugeMetricFamily("penstock_build_info", "Version of penstock.", labels=["version"])
+        build.add_metric([self._version], 1)
+        yield build
+
+    def _from_gauges(self) -> Iterator[Metric]:
+        values = self.gauges()
+        consumers = GaugeMetricFamily("penstock_consumers", "Consumers by state.", labels=["queue", "state"])
+        for state in ("busy", "idle"):
+            consumers.add_metric([self._queue, state], values.get(f"consumers_{state}", 0))
+        demand = GaugeMetricFamily("penstock_stage_demand", "Open demand of a stage.", labels=["queue", "stage"])
+        buffered = GaugeMetricFamily("penstock_stage_buffered", "Events a stage holds.", labels=["queue", "stage"])
+        demand.add_metric([self._queue, "claimer"], values.get("demand_claimer", 0))
+        for stage in ("consumers", "acknowledger"):
+            buffered.add_metric([self._queue, stage], values.get(f"buffered_{stage}", 0))
+        rescued = CounterMetricFamily("penstock_rescued", "Claims this process took back.", labels=["reason"])
+        for reason in ("lease", "poison"):
+            rescued.add_metric([reason], values.get(f"rescued_{reason}", 0))
+        yield from (consumers, demand, buffered, rescued)
+        yield self._gauge(
+            "penstock_prefetching", "1 while demand beyond free slots is honoured.", values.get("prefetching", 0)
+        )
+        yield self._gauge(
+            "penstock_maintenance_leader", "1 while this process does the upkeep.", values.get("leading", 0)
+        )
+
+    def _histogram(self, name: str, text: str, distribution: Distribution) -> Metric:
+        family = HistogramMetricFamily(name, text, labels=["queue"])
+        family.add_metric([self._queue], *distribution.buckets())
+        return family
+
+    def _counter(self, name: str, text: str, value: float) -> Metric:
+        family = CounterMetricFamily(name, text, labels=["queue"])
+        family.add_metric([self._queue], value)
+        return family
+
+    def _gauge(self, name: str, text: str, value: float) -> Metric:
+        family = GaugeMetricFamily(name, text, labels=["queue"])
+        family.add_metric([self._queue], value)
+        return family
+
+
+def exposition(metrics: WorkerMetrics) -> Callable[[], tuple[bytes, str]]:
+    """A function that renders a scrape: the body and its content type. Safe from any thread."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(metrics)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return lambda: (generate_latest(registry), CONTENT_TYPE_LATEST)

@@ -1,0 +1,283 @@
+"""The composition root of a worker process: builds the parts, wires the stages, runs until told to drain.
+
+    Claimer ─► Consumers ─► Acknowledger × 2        demand flows up, jobs and outcomes flow down
+    lease thread, health thread, LISTEN, maintenance and a ticker stand beside them
+
+A stage that ends by itself is a defect, not a state: the worker drains and exits with 1; its successor starts clean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import penstock
+from penstock.app import App
+from penstock.context import Context
+from penstock.errors import ConfigurationError
+from penstock.job import ClaimedJob
+from penstock.settings import Settings
+from penstock.stages import Cancel, Stage
+from penstock.store import CONTROL, WORK, Listener, Maintenance, Registry, Renewal, Store, check_schema
+
+from . import logs
+from .acknowledger import Acknowledger
+from .attempt import Attempts
+from .claimer import Claimer
+from .consumers import BATCH, Consumers
+from .drain import Drain
+from .failure import Endings
+from .health import HealthServer
+from .held import Held
+from .lease import Identity, Lease
+from .metrics import WorkerMetrics, exposition
+
+logger = logging.getLogger("penstock.worker")
+
+ACKNOWLEDGERS = 2
+"""Lanes for outcomes; two overlap the client's work with the server's, more gain nothing (measured)."""
+LONGEST_BLOCK = 600.0
+"""Seconds without a tick of the loop until liveness fails."""
+TICK_SECONDS = 0.5
+
+
+class Worker:
+    """One process's worth of one queue."""
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        if settings.executor == "process":
+            raise ConfigurationError("executor (PENSTOCK_EXECUTOR): process is not available yet; use thread or async")
+        self.app, self.settings = app, settings
+        self.held = Held()
+        self.metrics = WorkerMetrics(queue=settings.queue, tasks=app.tasks, version=penstock.__version__)
+        self.chance = random.Random()  # noqa: S311 - tokens tell claims apart, they guard nothing
+        self.pooled = settings.direct_url != settings.database_url
+        self.store = Store(settings.database_url, name="penstock worker", lanes=ACKNOWLEDGERS, pooled=self.pooled)
+        self.threads = ThreadPoolExecutor(max_workers=settings.concurrency, thread_name_prefix="penstock-job")
+        self.draining = asyncio.Event()
+        self.failure: str | None = None
+        self._ticked = time.monotonic()
+        self._build()
+
+    def _build(self) -> None:
+        settings = self.settings
+        self.health = HealthServer(
+            host=settings.http_host, port=settings.http_port, live=self._live, ready=self._ready,
+            metrics=exposition(self.metrics),
+        )  # fmt: skip
+        identity = Identity(
+            identity=f"{settings.pod_name or socket.gethostname()}:{os.getpid()}", queue=settings.queue,
+            version=penstock.__version__, concurrency=settings.concurrency, pod=settings.pod_name or None,
+            node=settings.node_name or None, info={"http": f"{settings.http_host}:{self.health.port}"},
+        )  # fmt: skip
+        self.lease = Lease(
+            registry=Registry(settings.database_url, pooled=self.pooled), identity=identity, held=self.held,
+            metrics=self.metrics, seconds=settings.lease_seconds, told=self._told,
+        )  # fmt: skip
+        self.listener = Listener(settings.direct_url, (WORK, CONTROL), self._woken)
+        self.claimer = Claimer(
+            store=self.store, rights=self.lease, held=self.held, metrics=self.metrics, queue=settings.queue,
+            poll_seconds=settings.poll_seconds, listening=lambda: self.listener.listening, chance=self.chance,
+        )  # fmt: skip
+        attempts = Attempts(
+            tasks=self.app.tasks, context=self._context, threads=self.threads, executor=settings.executor,
+            endings=Endings(backoff=settings.backoff, chance=self.chance),
+        )  # fmt: skip
+        self.consumers = Consumers(
+            run=attempts.run, concurrency=settings.concurrency, min_demand=settings.min_demand,
+            max_demand=settings.max_demand,
+        )  # fmt: skip
+        self.acknowledgers = [
+            Acknowledger(
+                name=f"acknowledger {number}", store=self.store, held=self.held, metrics=self.metrics,
+                accepted=self.consumers.acknowledged, chance=self.chance,
+            )
+            for number in range(1, ACKNOWLEDGERS + 1)
+        ]  # fmt: skip
+        self.maintenance = Maintenance(self.store, identity.identity, settings.lease_seconds, time.monotonic)
+        self.drain = Drain(
+            claimer=self.claimer, consumers=self.consumers, store=self.store, held=self.held, metrics=self.metrics,
+            grace=settings.drain_timeout_seconds, not_ready=self.draining.set,
+        )  # fmt: skip
+        self.metrics.gauges = self._gauges
+
+    def _context(self, job: ClaimedJob) -> Context:
+        return Context(job=job, client=self.app.client)
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Work until SIGTERM or SIGINT, or until a stage fails; returns the exit code."""
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._signalled)
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.store)
+            for lifespan in self.app.lifespans:
+                await stack.enter_async_context(lifespan())
+            stack.push_async_callback(self.app.close_async)
+            self.lease.open()
+            empty = False
+            try:
+                self.health.start()
+                await self._start_stages()
+                logger.info("worker %d serves queue %s", self.lease.worker, self.settings.queue)
+                async with _beside(self._tick(), self._listen(), self.maintenance.run()):
+                    await self.draining.wait()
+                    empty = await self.drain.run()
+                await self._stop_stages()
+            finally:
+                await asyncio.to_thread(self.lease.close, empty=empty)
+                self.health.close()
+        return 0 if self.failure is None else 1
+
+    async def _start_stages(self) -> None:
+        stages: list[Stage] = [self.claimer, self.consumers, *self.acknowledgers]
+        for stage in stages:
+            await stage.start()
+            stage.watch(self._ended)
+        for acknowledger in self.acknowledgers:
+            await acknowledger.subscribe(
+                self.consumers, max_demand=8 * BATCH, min_demand=4 * BATCH, cancel=Cancel.TEMPORARY
+            )
+        self.consumers.attach(await self.consumers.subscribe(self.claimer, mode="manual", cancel=Cancel.TEMPORARY))
+
+    async def _stop_stages(self) -> None:
+        for stage in (self.claimer, self.consumers, *self.acknowledgers):
+            await stage.stop(timeout=1.0)
+
+    def _ended(self, stage: Stage, reason: object) -> None:
+        if not self.draining.is_set():
+            self.failure = f"{stage.name} ended: {reason!r}"
+            logger.error("%s", self.failure)
+            self.draining.set()
+
+    def _signalled(self) -> None:
+        if self.draining.is_set():
+            logger.warning("second signal: leaving at once")
+            os._exit(1)
+        logger.info("draining")
+        self.draining.set()
+
+    async def _listen(self) -> None:
+        if self.settings.listen:
+            await self.listener.run()
+
+    def _woken(self, channel: str | None, payload: str) -> None:
+        if channel != CONTROL and (channel is None or payload == str(self.lease.queue)):
+            self.claimer.wake()
+        if channel is None or (channel == CONTROL and payload == str(self.lease.worker)):
+            self.lease.renew_soon()
+
+    # -- what the lease says ----------------------------------------------------------------------------------------
+
+    def _told(self, renewal: Renewal) -> None:
+        """In the lease thread: pass it to the loop."""
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody needs it
+            self._loop.call_soon_threadsafe(self._renewed, renewal)
+
+    def _renewed(self, renewal: Renewal) -> None:
+        if renewal.fenced:
+            self.held.remove(self.consumers.drop(set(renewal.fenced)))
+        wanted = self.lease.state == "running" and not self.draining.is_set()
+        if wanted != self.claimer.claiming:
+            logger.info("worker %d is %s", self.lease.worker, self.lease.state)
+            self.claimer.claiming = self.consumers.asking = wanted
+        if wanted:
+            self.consumers.start_waiting()
+            self.consumers.ask()
+            self.claimer.wake()
+
+    async def _tick(self) -> None:
+        """Twice a second: loop lag, jobs held for too long, and a cordoned worker's way to drained."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(TICK_SECONDS)
+            self._ticked = time.monotonic()
+            self.metrics.loop_lag = max(0.0, self._ticked - before - TICK_SECONDS)
+            stale = self.consumers.take_waiting() if not self.consumers.asking else self.consumers.take_stale()
+            if stale:
+                self.claimer.give_back(stale)
+            if self.lease.state == "cordoned" and not len(self.held):
+                self.lease.renew_soon()
+
+    # -- what is shown ------------------------------------------------------------------------------------------------
+
+    def _live(self) -> str | None:
+        if self.lease.worker and not self.lease.alive:
+            return "the lease thread has ended"
+        limit = max([LONGEST_BLOCK, *(task.timeout or 0.0 for task in self.app.tasks.values())])
+        blocked = time.monotonic() - self._ticked
+        return f"the event loop has been blocked for {blocked:.0f} s" if blocked > limit else None
+
+    def _ready(self) -> str | None:
+        if self.draining.is_set():
+            return "draining"
+        if self.lease.state in {"cordoned", "drained"} and not len(self.held):
+            return self.lease.state
+        if self.lease.age > self.settings.lease_seconds:
+            return f"the lease was last renewed {self.lease.age:.0f} s ago"
+        blocked = time.monotonic() - self._ticked
+        return f"the event loop has been blocked for {blocked:.0f} s" if blocked > 5 * TICK_SECONDS else None
+
+    def _gauges(self) -> Mapping[str, float]:
+        upkeep, busy = self.maintenance.upkeep, self.consumers.running
+        return {
+            "consumers_busy": busy, "consumers_idle": self.settings.concurrency - busy,
+            "demand_claimer": self.claimer.pending, "buffered_consumers": self.consumers.waiting,
+            "buffered_acknowledger": self.consumers.unacknowledged, "prefetching": self.consumers.prefetching,
+            "leading": upkeep.leading, "rescued_lease": upkeep.rescued, "rescued_poison": upkeep.poisoned,
+        }  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def _beside(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run coroutines beside the block; one that fails makes the block's owner drain no less than a signal would."""
+    tasks = [asyncio.create_task(c) for c in coroutines]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run_worker(app: App, settings: Settings) -> int:
+    """Run one worker in this process until it is told to drain; returns the exit code.
+
+    Raises:
+        ConfigurationError, StoreError: it could not start; nothing was claimed.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    check_schema(settings.database_url)
+
+    async def main() -> tuple[int, bool]:
+        worker = Worker(app, settings)
+        code = await worker.run()
+        worker.threads.shutdown(wait=False, cancel_futures=True)
+        return code, bool(worker.consumers.running)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        code, stuck = runner.run(main())
+    if stuck:  # a thread cannot be interrupted; its claim was handed back
+        logging.shutdown()
+        os._exit(code)
+    return code
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
