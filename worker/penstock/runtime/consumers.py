@@ -96,7 +96,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     def ask(self) -> None:
         """Ask for what the window allows."""
-        if not self.asking or self._subscription is None or self.unacknowledged > 2 * BATCH:
+        if not self.asking or self.unacknowledged > 2 * BATCH:
             return
         if self.prefetching:
             window, level = self._max, self._min
@@ -104,9 +104,18 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
             window = min(self._max, self.concurrency)
             level = window - 1
         if self.held <= level:
-            wanted = window - self.held
-            self._asked += wanted
-            self._subscription.ask(wanted)
+            self._ask_for(window - self.held)
+
+    def top_up(self) -> None:
+        """Fill slots that `min_demand` leaves free: for jobs that turn out long, large claims are not worth a free slot."""
+        free = self.concurrency - self.held
+        if self.asking and self.unacknowledged <= 2 * BATCH and free > 0:
+            self._ask_for(free)
+
+    def _ask_for(self, count: int) -> None:
+        if self._subscription is not None:
+            self._asked += count
+            self._subscription.ask(count)
 
     async def handle_events(self, events: Sequence[ClaimedJob], subscription: Subscription) -> Sequence[Finished]:
         """Jobs arrived: start as many as there are slots."""

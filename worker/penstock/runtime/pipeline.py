@@ -207,6 +207,7 @@ class Worker:
             stale = self.consumers.take_waiting() if not self.consumers.asking else self.consumers.take_stale()
             if stale:
                 self.claimer.give_back(stale)
+            self.consumers.top_up()
             if self.lease.state == "cordoned" and not len(self.held):
                 self.lease.renew_soon()
 

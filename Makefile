@@ -1,0 +1,67 @@
+# Every command that a person or CI runs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+UV = tools/uv
+RUN = .venv/bin
+PYTEST = $(RUN)/pytest
+BASETEMP ?=
+
+.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-e2e lint type fmt bench verify generate ci clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## make the virtual environment (.venv, from uv.lock)
+
+.venv/.ready: uv.lock pyproject.toml worker/pyproject.toml operator/pyproject.toml tools/uv
+	@echo "penstock: making .venv from uv.lock (once; about 600 MB with the test tools)"
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+demo: setup ## the main job on an embedded Postgres: workers 0 -> N -> 0, ends by itself (KEEP=1 leaves it up)
+	@PYTHONPATH=examples $(RUN)/python -m shop.demo $(if $(KEEP),--keep)
+
+test: setup ## the whole suite, real Postgres and real Kubernetes API server included
+	$(PYTEST) tests
+
+test-unit: setup ## what needs nothing running
+	$(PYTEST) tests/unit
+
+test-postgres: setup ## what needs real Postgres servers
+	$(PYTEST) tests/postgres
+
+test-kube: setup ## what needs a real Kubernetes control plane (the first build takes six minutes)
+	$(PYTEST) tests/kube
+
+test-chart: setup ## the Helm chart
+	$(PYTEST) tests/chart
+
+test-e2e: setup ## everything together, in real processes
+	$(PYTEST) tests/e2e
+
+lint: setup ## ruff, import rules, sizes
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/lint-imports
+
+type: setup ## mypy, strict
+	$(RUN)/mypy worker/penstock operator/penstock_operator tests benchmarks examples
+
+fmt: setup ## format and fix what can be fixed
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+bench: setup ## benchmarks; NAME=store|worker|stages|... for one
+	$(RUN)/python -m benchmarks $(NAME)
+
+generate: setup ## copies and generated pages, from their sources
+	$(RUN)/python -m tools.generate
+
+verify: setup ## fail if a copy or a generated page differs from its source
+	$(RUN)/python -m tools.generate --check
+
+ci: lint type verify test ## all that decides whether a change may land
+
+clean: ## remove what the targets made
+	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/out
