@@ -160,6 +160,7 @@ class Outlet:
         if subscription in self.subscriptions:
             subscription.consumer.receive_cancel(subscription, Cancellation(Exit.DUPLICATED_SUBSCRIPTION))
             return
+        self.subscriptions[subscription] = None  # known from here on: whatever ends this stage now is told to it
         mode = await self.stage.on_subscribe(Role.CONSUMER, subscription)
         if mode not in (None, "automatic"):
             raise BadReturn.of(self.stage, "on_subscribe", "None or 'automatic' for a consumer", mode)
@@ -167,9 +168,9 @@ class Outlet:
             new = self.dispatcher.subscribe(subscription)
         except SubscriptionRefused as refusal:
             logger.warning("%r refused a subscription: %s", self.stage, refusal)
+            del self.subscriptions[subscription]
             subscription.consumer.receive_cancel(subscription, Cancellation(refusal.reason))
             return
-        self.subscriptions[subscription] = None
         await self._serve(new, new)
 
     def asked(self, subscription: Any, count: int) -> Awaitable[None] | None:
