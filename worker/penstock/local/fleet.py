@@ -155,11 +155,13 @@ class ProcessFleet:
         for name in list(self._running):
             self.stop(name)
         tasks = [running.task for running in self._running.values() if running.task]
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace_seconds)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=grace_seconds)
+        finally:  # whoever cannot wait cancels us, and then nobody is waited for
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _supervise(self, running: _Running) -> None:
         pause = FIRST_PAUSE_SECONDS

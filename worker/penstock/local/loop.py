@@ -71,8 +71,10 @@ class Loop:
         store: connections to the database, open.
         fleet: runs the members.
         policies: by queue name; every one is declared in the database already.
-        seen: called after each look with the state of every queue, in the order of `policies`.
+        woken: set by anybody who knows of a change; the next look then comes at once.
         clock: monotonic seconds.
+
+    `queues` is the last look, in the order of `policies`; `scaled` every change of a replica count, in order.
     """
 
     def __init__(
@@ -81,24 +83,20 @@ class Loop:
         store: Store,
         fleet: Fleet,
         policies: Mapping[str, QueuePolicy],
-        seen: Callable[[Sequence[QueueStatus]], None] = lambda _: None,
+        woken: asyncio.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._fleet, self._policies = store, fleet, dict(policies)
-        self._seen, self._clock = seen, clock
+        self._woken, self._clock = woken or asyncio.Event(), clock
         now = clock()
         self._history = {name: History.starting(0, now=now) for name in self._policies}
         self._samplers = {name: Sampler() for name in self._policies}
-        self._woken = asyncio.Event()
         self._sleeping: frozenset[int] = frozenset()
         self._marked: frozenset[int] = frozenset()
         self._mark_again_at = now
         self.scaled: deque[Scaled] = deque(maxlen=10_000)
+        self.queues: Sequence[QueueStatus] = ()
         self.last_error: str | None = None
-
-    def wake(self) -> None:
-        """Look again soon."""
-        self._woken.set()
 
     async def run(self) -> None:
         """Look, decide and act until cancelled."""
@@ -116,9 +114,8 @@ class Loop:
             self.last_error = None
         except StoreError as error:
             states, self.last_error = {}, str(error)
-        found = [await self._treat(name, states.get(name)) for name in self._policies]
-        self._seen(found)
-        return any(one.leaving or one.serving != one.decision.desired for one in found)
+        self.queues = [await self._treat(name, states.get(name)) for name in self._policies]
+        return any(one.leaving or one.serving != one.decision.desired for one in self.queues)
 
     async def _look(self) -> list[QueueState]:
         """Ask for wake-ups of queues with nothing ready, then look: what came before the mark shows in this look."""

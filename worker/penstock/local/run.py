@@ -1,0 +1,145 @@
+"""One local run: the parts of local mode put together over one database.
+
+Owns their order. On the way in: connections, declared queues, the fleet, then what drives it. On the way out first what
+drives it, so that nobody starts a member again, then the members (drained, then killed), then the connections. A part
+that fails ends the run: its exception comes out of the `async with`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from penstock.errors import StoreError
+from penstock.settings import Settings
+from penstock.store import DEPTH, Listener, Maintenance, Store
+from penstock.store.failures import Failures
+
+from .fleet import ProcessFleet
+from .loop import Loop
+from .queues import declaration_of, settings_of
+from .reload import watch
+from .view import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from penstock.scaling import QueuePolicy
+    from penstock.store.failures import Failure
+
+    from .fleet import Fleet
+    from .guard import Guard
+
+CLOSE_SECONDS = 10.0
+"""How long members may drain at the end; what they still hold is taken back by lease, so nothing is lost."""
+FAILURES_SECONDS = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class LocalRun:
+    """What goes on, for whoever shows it."""
+
+    title: str
+    fleet: ProcessFleet
+    loop: Loop
+    started_at: float
+    failures: Sequence[Failure] = ()
+    footer: str = ""
+
+    def picture(self) -> Picture:
+        """This moment."""
+        return Picture(
+            title=self.title,
+            elapsed=time.monotonic() - self.started_at,
+            queues=self.loop.queues,
+            scaled=list(self.loop.scaled),
+            failures=self.failures,
+            trouble=self.loop.last_error or "",
+            footer=self.footer,
+        )
+
+
+@contextlib.asynccontextmanager
+async def local_run(
+    *,
+    policies: Sequence[QueuePolicy],
+    database_url: str,
+    log: BinaryIO,
+    guard: Guard,
+    title: str = "penstock dev",
+    reload_root: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    fleet_seen_by_loop: Callable[[ProcessFleet], Fleet] = lambda fleet: fleet,
+) -> AsyncIterator[LocalRun]:
+    """Run the queues of `policies` on this machine while the block runs.
+
+    Args:
+        policies: each queue once.
+        database_url: direct, with our schema.
+        log: takes the members' output.
+        guard: ends the members should this process be killed.
+        title: for the view.
+        reload_root: restart all members after a change of code below this directory; None: never.
+        environ: what members inherit; its PENSTOCK_ variables are the base of their settings.
+        fleet_seen_by_loop: wraps the fleet, to watch what the loop does to it.
+
+    Raises:
+        ConfigurationError: a variable of Penstock in `environ` breaks its rule.
+        StoreError: the database cannot be used.
+    """
+    base = Settings.from_env(environ, urls=False)
+    settings = {one.queue_name: settings_of(one, base=base, database_url=database_url) for one in policies}
+    woken = asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Store(database_url, name="penstock dev"))
+        failures = await stack.enter_async_context(Failures(database_url))
+        for policy in policies:
+            told = declaration_of(policy, settings[policy.queue_name], generation=int(time.time()))
+            await store.declare_queue(**told)
+        fleet = ProcessFleet(settings=settings, log=log, guard=guard, environ=environ, changed=woken.set)
+        stack.push_async_callback(fleet.close, grace_seconds=CLOSE_SECONDS)
+        by_name = {policy.queue_name: policy for policy in policies}
+        loop = Loop(store=store, fleet=fleet_seen_by_loop(fleet), policies=by_name, woken=woken)
+        run = LocalRun(title=title, fleet=fleet, loop=loop, started_at=time.monotonic())
+        holder = f"penstock dev {os.getpid()}"
+        driving = {
+            "loop": loop.run(),
+            "listen": Listener(database_url, [DEPTH], lambda *_: woken.set()).run(),
+            "maintenance": Maintenance(store, holder, base.lease_seconds, time.monotonic).run(),
+            "failures": _look_at_failures(run, failures),
+        }
+        if reload_root is not None:
+            driving["reload"] = watch(reload_root, lambda paths: _restart(run, paths))
+        async with _beside(driving):
+            yield run
+
+
+@contextlib.asynccontextmanager
+async def _beside(parts: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run the parts while the block runs; the first that fails ends the block and the others."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part, name=f"local-{name}") for name, part in parts.items()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _look_at_failures(run: LocalRun, failures: Failures) -> None:
+    while True:
+        with contextlib.suppress(StoreError):  # the loop tells
+            run.failures = await failures.recent()
+        await asyncio.sleep(FAILURES_SECONDS)
+
+
+def _restart(run: LocalRun, paths: Sequence[str]) -> None:
+    run.footer = f"restarted after a change of {os.path.relpath(paths[0])}" + (" and more" if paths[1:] else "")
+    for member in run.fleet.members():
+        run.fleet.restart(member.name)

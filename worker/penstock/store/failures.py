@@ -1,0 +1,64 @@
+"""What failed lately, for people who watch. Reads only; decides nothing.
+
+On a connection of its own, because a look for people must never make a claim wait.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import psycopg
+
+from ._sql import statement
+from .connect import connect_async
+from .errors import mapped
+
+
+class Failure(NamedTuple):
+    """A job whose last attempt failed. `seconds` since it died, or, negative, until its next attempt."""
+
+    id: int
+    queue: str
+    task: str
+    attempt: int
+    max_attempts: int
+    dead: bool
+    seconds: float
+    kind: str | None
+    message: str | None
+
+
+class Failures:
+    """Looks at the latest failures over one connection, opened at first use and anew after a loss."""
+
+    def __init__(self, url: str, *, name: str = "penstock failures") -> None:
+        self._url, self._name = url, name
+        self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+
+    async def recent(self, limit: int = 10) -> list[Failure]:
+        """The latest `limit` failures over all queues, those that wait for their next attempt first.
+
+        Raises:
+            StoreError: the database refused or cannot be used.
+        """
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect_async(self._url, name=self._name)
+        with mapped("recent failures"):
+            try:
+                cursor = await self._connection.execute(statement("recent_failures"), {"limit": limit})
+                return [Failure(*row) for row in await cursor.fetchall()]  # type: ignore[arg-type]
+            except psycopg.OperationalError:
+                await self.close()
+                raise
+
+    async def close(self) -> None:
+        """Close the connection; harmless when repeated."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
