@@ -30,6 +30,10 @@ LogFormat = Literal["text", "json"]
 DERIVED: Final = -1
 """Given to a number whose default is worked out from the others; never a value of its own."""
 
+DATABASE_VARIABLES: Final = ("PENSTOCK_DATABASE_URL", "PENSTOCK_DIRECT_URL")
+DEFAULT_MAX_ATTEMPTS: Final = 5
+"""Attempts of a job when task, options and queue say nothing."""
+
 _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _QUEUE_RULE: Final = "1 to 63 letters, digits, '.', '_' or '-', beginning and ending with a letter or digit"
 _APP_PATH: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -105,7 +109,7 @@ class Settings:
     )
     listen: bool = _setting("LISTEN", True, "Take wake-ups by LISTEN: true or false.")
     max_attempts: int = _setting(
-        "MAX_ATTEMPTS", 5, "Attempts of a job whose task and options say nothing.", low=1, high=1000
+        "MAX_ATTEMPTS", DEFAULT_MAX_ATTEMPTS, "Attempts of a job whose task and options say nothing.", low=1, high=1000
     )
     backoff_strategy: Strategy = _setting(  # noqa: RUF009
         "BACKOFF_STRATEGY", "exponential", "Back-off between attempts.", choices=STRATEGIES
@@ -168,6 +172,11 @@ class Settings:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the database URL leads to a pooler: a direct one stands beside it."""
+        return self.direct_url != self.database_url
 
     @property
     def backoff(self) -> Backoff:

@@ -1,0 +1,282 @@
+"""`App`: the tasks of an application and its way to the database. The first thing a developer writes.
+
+Owns the registry and the client; both may be declared before there is a database. Must not run a worker: that is
+`penstock.runtime`, which reads `tasks` and `lifespans`.
+
+Surprising: an App opens nothing until it is used, so a module with tasks can be imported anywhere; and it may be used
+after `close()`, which only gives the connections back.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+
+from .backoff import Backoff, Never
+from .client import Client, JobHandle, StoreClient
+from .context import Context
+from .errors import ConfigurationError, InvalidTask, TaskError
+from .job import NewJob
+from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE
+from .settings import DATABASE_VARIABLES, Settings, shown
+from .tasks import Definition, Registry, Task, default_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
+    from types import TracebackType
+
+    from .settings import ExecutorName
+    from .testing import Collected, InlineRun
+
+P = ParamSpec("P")
+R = TypeVar("R")
+L = TypeVar("L", bound="Callable[[], AsyncIterator[None]] | Callable[[], Iterator[None]]")
+
+
+class TaskDecorator(Protocol):
+    """What `app.task(...)` gives: makes a Task of an async or a plain function, with or without a Context first."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> Task[Concatenate[Context, P], Coroutine[Any, Any, R], P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[Concatenate[Context, P], R, P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Coroutine[Any, Any, R], P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R, P, R]: ...
+
+
+class App:
+    """An application's tasks and its way to the database.
+
+    Args:
+        url: the database URL; default PENSTOCK_DATABASE_URL, read at the first use.
+        pooled: the URL leads to a pooler in transaction mode; default: a PENSTOCK_DIRECT_URL is set beside it.
+
+    Attributes:
+        tasks: the closed registry; a job that names another task is never imported.
+        client: what jobs go through: the store, or in `test_mode` what is collected.
+    """
+
+    def __init__(self, url: str | None = None, *, pooled: bool | None = None) -> None:
+        self._url = url
+        self._pooled = pooled
+        self.tasks = Registry()
+        self.client: Client = StoreClient(database=self._database)
+        self._lifespans: list[Callable[[], AbstractAsyncContextManager[None]]] = []
+
+    def __repr__(self) -> str:
+        return f"<App with {len(self.tasks)} tasks>"
+
+    def _database(self) -> tuple[str, bool]:
+        """The URL given, or the environment's, and whether it leads to a pooler."""
+        if self._url:
+            return self._url, bool(self._pooled)
+        settings = Settings.from_env({name: os.environ.get(name, "") for name in DATABASE_VARIABLES})
+        return settings.database_url, settings.pooled if self._pooled is None else self._pooled
+
+    @overload
+    def task(
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> Task[Concatenate[Context, P], Coroutine[Any, Any, R], P, R]: ...
+    @overload
+    def task(self, function: Callable[Concatenate[Context, P], R], /) -> Task[Concatenate[Context, P], R, P, R]: ...
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Coroutine[Any, Any, R], P, R]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R, P, R]: ...
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        queue: str = DEFAULT_QUEUE,
+        executor: ExecutorName | None = None,
+        timeout: float | timedelta | None = None,
+        max_attempts: int | None = None,
+        retry: Mapping[type[Exception], Backoff | Never] | None = None,
+        priority: int = DEFAULT_PRIORITY,
+    ) -> TaskDecorator: ...
+
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        queue: str = DEFAULT_QUEUE,
+        executor: ExecutorName | None = None,
+        timeout: float | timedelta | None = None,
+        max_attempts: int | None = None,
+        retry: Mapping[type[Exception], Backoff | Never] | None = None,
+        priority: int = DEFAULT_PRIORITY,
+    ) -> Any:
+        """Register a function as a task; `@app.task` or `@app.task(queue="emails", timeout=30)`.
+
+        Args:
+            function: an async or a plain function. Its annotations decide what arguments are accepted; a first
+                parameter annotated `Context` is given by the worker.
+            name: what jobs carry, 1 to 200 characters; default `module:qualname`. Give one to be free to rename.
+            aliases: former names; jobs that carry one still run.
+            queue: where its jobs go unless options say otherwise; default "default".
+            executor: "async", "thread" or "process"; default the worker's, plain functions never on the event loop.
+            timeout: seconds or a timedelta for one attempt; default none. It cannot interrupt a thread.
+            max_attempts: 1 to 1000; default the queue's.
+            retry: back-off by exception type, the nearest class wins; `NEVER` makes a dead letter at once.
+            priority: 0 to 3, lower first; default 1.
+
+        Raises:
+            InvalidTask: the function, an option or its name breaks a rule.
+        """
+        definition = Definition(
+            name=name,
+            aliases=tuple(aliases),
+            queue=queue,
+            executor=executor,
+            timeout=timeout,
+            max_attempts=max_attempts,
+            retry=retry or {},
+            priority=priority,
+        )
+        made = functools.partial(self._register, definition)
+        return made if function is None else made(function)
+
+    def _register(self, definition: Definition, function: Callable[..., Any]) -> Task[..., Any, ..., Any]:
+        if not inspect.isfunction(function):
+            raise InvalidTask(f"@app.task makes a task of a function, got {shown(function)}")
+        name = default_name(function) if definition.name is None else definition.name
+        made: Task[..., Any, ..., Any] = Task(function, name=name, definition=definition, client=lambda: self.client)
+        self.tasks.add(made)
+        return made
+
+    def lifespan(self, function: L) -> L:
+        """Register what a worker opens before its first job and closes after its last.
+
+        Args:
+            function: a generator function without parameters, async or plain, that yields once.
+
+        Raises:
+            InvalidTask: it is something else.
+        """
+        if inspect.isasyncgenfunction(function):
+            self._lifespans.append(asynccontextmanager(function))
+        elif inspect.isgeneratorfunction(function):
+            self._lifespans.append(_in_async(contextmanager(function)))
+        else:
+            raise InvalidTask(f"@app.lifespan takes a function that yields once, got {shown(function)}")
+        return function
+
+    @property
+    def lifespans(self) -> tuple[Callable[[], AbstractAsyncContextManager[None]], ...]:
+        """Async context managers to enter in this order, and to leave in the other."""
+        return tuple(self._lifespans)
+
+    def job(self, job_id: int) -> JobHandle[Any]:
+        """A handle for any job; its result is plain JSON. Makes no query."""
+        return JobHandle(job_id, client=self.client, read=lambda value: value)
+
+    def enqueue_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[int]:
+        """Enqueue jobs made by `task.job(...)`, all or none; their ids in order.
+
+        Args:
+            jobs: any number; none at all does nothing.
+            connection: enqueue in the transaction of this psycopg, SQLAlchemy or Django connection.
+
+        Raises:
+            TaskError: something else than a job is among them.
+            StoreError: the database refused or cannot be used.
+        """
+        new = _checked(jobs)
+        return self.client.enqueue(new, connection=connection) if new else []
+
+    async def enqueue_many_async(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[int]:
+        """`enqueue_many`, for async callers and async connections."""
+        new = _checked(jobs)
+        return await self.client.enqueue_async(new, connection=connection) if new else []
+
+    @contextmanager
+    def test_mode(self) -> Iterator[Collected]:
+        """Collect what is enqueued, in any thread, instead of writing it, until the `with` block ends."""
+        from .testing import Collected  # noqa: PLC0415 - production code never needs it
+
+        before, self.client = self.client, Collected()
+        try:
+            yield self.client
+        finally:
+            self.client = before
+
+    def run_inline(self, *jobs: NewJob) -> list[InlineRun]:
+        """Run jobs here, without a database: these, or what `test_mode` has collected; and all that they enqueue.
+
+        Retries run at once, timeouts are not applied. Raises as `penstock.testing.run_sync`.
+        """
+        from .testing import run_sync  # noqa: PLC0415
+
+        with self._collecting(jobs) as collected:
+            return run_sync(self.tasks, self.lifespans, collected)
+
+    async def run_inline_async(self, *jobs: NewJob) -> list[InlineRun]:
+        """`run_inline`, where an event loop is running: plain functions run in a thread."""
+        from .testing import run_async  # noqa: PLC0415
+
+        with self._collecting(jobs) as collected:
+            return await run_async(self.tasks, self.lifespans, collected)
+
+    @contextmanager
+    def _collecting(self, jobs: tuple[NewJob, ...]) -> Iterator[Collected]:
+        from .testing import Collected  # noqa: PLC0415
+
+        if not jobs and isinstance(self.client, Collected):
+            yield self.client
+        elif jobs:
+            with self.test_mode() as collected:
+                collected.enqueue(jobs)
+                yield collected
+        else:
+            raise ConfigurationError("run_inline: give it jobs, or call it inside app.test_mode()")
+
+    def close(self) -> None:
+        """Close the connections that this process opened for sync callers."""
+        self.client.close()
+
+    async def close_async(self) -> None:
+        """Close the connections that this process opened, for sync callers and this event loop."""
+        await self.client.close_async()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close_async()
+
+
+def _checked(jobs: Iterable[NewJob]) -> list[NewJob]:
+    new = list(jobs)
+    for job in new:
+        if not isinstance(job, NewJob):
+            raise TaskError(f"enqueue_many takes what task.job(...) makes, got {shown(job)}")
+    return new
+
+
+def _in_async(manager: Callable[[], Any]) -> Callable[[], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def entered() -> AsyncIterator[None]:
+        with manager():
+            yield
+
+    return entered

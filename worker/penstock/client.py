@@ -1,0 +1,248 @@
+"""Enqueueing and looking up, on behalf of an `App`: the way to the store, and the handle of a job.
+
+Owns when a pool is opened (at the first use) and by whom: one per process, since a forked child cannot use its
+parent's sockets, and for async callers one per event loop. Must not know SQL; `penstock.store` does, and is imported
+at the first use, so that declaring tasks costs no database driver.
+
+Surprising: what a parent opened is neither used nor closed by its child. It stays referenced there, because closing it
+would end the parent's sessions.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from .errors import JobCancelled, JobFailed, JobNotFound, ResultTimeout, TaskError
+from .job import ENDED, JobInfo, JobState, NewJob
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterator, Sequence
+
+    from .store import AsyncClient, SyncClient
+
+R = TypeVar("R")
+
+FIRST_LOOK_SECONDS: Final = 0.02
+LONGEST_LOOK_SECONDS: Final = 1.0
+"""A wait for a result looks after 20 ms, then at doubling intervals up to 1 s: a result has no wake-up of its own."""
+
+
+class Client(Protocol):
+    """What tasks and handles need: the store, or the memory of a test."""
+
+    def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+        """Ids in the order of `jobs`; all or none. With a connection: inside its transaction."""
+
+    async def enqueue_async(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+        """The same for async callers and async connections."""
+
+    def info(self, job_id: int) -> JobInfo | None:
+        """What is known of a job, ended ones too; None when nothing is."""
+
+    async def info_async(self, job_id: int) -> JobInfo | None:
+        """The same for async callers."""
+
+    def close(self) -> None:
+        """Close what this process opened for sync callers; the next use opens it again."""
+
+    async def close_async(self) -> None:
+        """Close what this process opened, for sync callers and for this event loop."""
+
+
+class _Opened:
+    """What one process has opened. `lock` guards creation only."""
+
+    __slots__ = ("by_loop", "lock", "sync")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.sync: SyncClient | None = None
+        self.by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = weakref.WeakKeyDictionary()
+
+
+class StoreClient:
+    """The store of one database.
+
+    Args:
+        database: gives the URL and whether it leads to a pooler; called at the first use, raises ConfigurationError
+            when there is no URL.
+    """
+
+    def __init__(self, *, database: Callable[[], tuple[str, bool]]) -> None:
+        self._database = database
+        self._by_process: dict[int, _Opened] = {}
+
+    def _opened(self) -> _Opened:
+        return self._by_process.setdefault(os.getpid(), _Opened())
+
+    def _sync(self) -> SyncClient:
+        from .store import SyncClient  # noqa: PLC0415 - the driver is loaded at the first use
+
+        opened = self._opened()
+        with opened.lock:
+            if opened.sync is None:
+                url, pooled = self._database()
+                opened.sync = SyncClient(url, pooled=pooled)
+            return opened.sync
+
+    def _async(self) -> AsyncClient:
+        import asyncio  # noqa: PLC0415 - as above
+
+        from .store import AsyncClient  # noqa: PLC0415
+
+        opened, loop = self._opened(), asyncio.get_running_loop()
+        with opened.lock:
+            client = opened.by_loop.get(loop)
+            if client is None:
+                url, pooled = self._database()
+                client = opened.by_loop[loop] = AsyncClient(url, pooled=pooled)
+            return client
+
+    def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+        """Through the pool, or on the caller's connection. Raises StoreError."""
+        if connection is None:
+            return self._sync().enqueue(jobs)
+        from .store import enqueue_on  # noqa: PLC0415
+
+        return enqueue_on(connection, jobs)
+
+    async def enqueue_async(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+        """`enqueue`, for async callers."""
+        if connection is None:
+            return await self._async().enqueue(jobs)
+        from .store import enqueue_on_async  # noqa: PLC0415
+
+        return await enqueue_on_async(connection, jobs)
+
+    def info(self, job_id: int) -> JobInfo | None:
+        """The job's row of the view. Raises StoreError."""
+        return self._sync().info(job_id)
+
+    async def info_async(self, job_id: int) -> JobInfo | None:
+        """`info`, for async callers."""
+        return await self._async().info(job_id)
+
+    def close(self) -> None:
+        """Close this process's sync pool; async ones close in their own loop."""
+        opened = self._opened()
+        with opened.lock:
+            client, opened.sync = opened.sync, None
+        if client is not None:
+            client.close()
+
+    async def close_async(self) -> None:
+        """Close this process's sync pool and this loop's async one."""
+        import asyncio  # noqa: PLC0415
+
+        self.close()
+        opened = self._opened()
+        with opened.lock:
+            client = opened.by_loop.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
+
+
+class JobHandle(Generic[R]):
+    """A job by its id. Makes no query until asked.
+
+    Attributes:
+        id: the job's id in its database.
+    """
+
+    __slots__ = ("_client", "_read", "id")
+
+    def __init__(self, job_id: int, *, client: Client, read: Callable[[Any], R]) -> None:
+        self.id = job_id
+        self._client = client
+        self._read = read
+
+    def __repr__(self) -> str:
+        return f"JobHandle({self.id})"
+
+    def info(self) -> JobInfo:
+        """All that is known of the job.
+
+        Raises:
+            JobNotFound: no such job; its transaction has not committed, or its outcome is past retention.
+            StoreError: the database cannot be used.
+        """
+        return self._found(self._client.info(self.id))
+
+    async def info_async(self) -> JobInfo:
+        """`info`, for async callers."""
+        return self._found(await self._client.info_async(self.id))
+
+    def status(self) -> JobState:
+        """Where the job is now. Raises as `info` does."""
+        return self.info().state
+
+    async def status_async(self) -> JobState:
+        """`status`, for async callers."""
+        return (await self.info_async()).state
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait for the job's end and give what its task returned.
+
+        Args:
+            timeout: seconds to wait; None waits for ever, 0 looks once.
+
+        Raises:
+            ResultTimeout: the job has not ended in time.
+            JobFailed: it is a dead letter.
+            JobCancelled: it was cancelled.
+            JobNotFound, StoreError: as `info`.
+            TaskError: the stored result does not fit the task's return type any more.
+        """
+        for pause in _pauses(timeout):
+            info = self.info()
+            if info.state in ENDED:
+                return self._ended(info)
+            time.sleep(pause)
+        raise ResultTimeout(f"job {self.id}: not ended within {timeout} seconds")
+
+    async def result_async(self, timeout: float | None = None) -> R:
+        """`result`, for async callers."""
+        import asyncio  # noqa: PLC0415 - a sync application never needs it
+
+        for pause in _pauses(timeout):
+            info = await self.info_async()
+            if info.state in ENDED:
+                return self._ended(info)
+            await asyncio.sleep(pause)
+        raise ResultTimeout(f"job {self.id}: not ended within {timeout} seconds")
+
+    def _found(self, info: JobInfo | None) -> JobInfo:
+        if info is None:
+            raise JobNotFound(f"job {self.id}: no such job in this database, live or ended")
+        return info
+
+    def _ended(self, info: JobInfo) -> R:
+        match info.state:
+            case JobState.DEAD:
+                reason = f" ({info.reason})" if info.reason else ""
+                raise JobFailed(f"job {self.id}, task {info.task!r}: a dead letter at attempt {info.attempt}{reason}")
+            case JobState.CANCELLED:
+                raise JobCancelled(f"job {self.id}, task {info.task!r}: cancelled at attempt {info.attempt}")
+        try:
+            return self._read(info.result)
+        except msgspec.ValidationError as error:
+            raise TaskError(f"job {self.id}, task {info.task!r}: the stored result does not fit: {error}") from error
+
+
+def _pauses(timeout: float | None) -> Iterator[float]:
+    """Seconds to sleep after each look; ends when the time is over, after a last look at its end."""
+    ends = None if timeout is None else time.monotonic() + timeout
+    pause = FIRST_LOOK_SECONDS
+    while True:
+        left = pause if ends is None else ends - time.monotonic()
+        yield max(0.0, min(pause, left))
+        if left <= 0:
+            return
+        pause = min(pause * 2, LONGEST_LOOK_SECONDS)
