@@ -20,6 +20,7 @@ import pytest
 
 from tests.support import strays
 from tests.support.api_client import ApiError
+from tests.support.chart import OperatorRights, rights
 from tests.support.controlplane import ControlPlane
 from tests.support.controlplane_build import ControlPlaneUnavailableError, commands
 from tests.support.pod_env import Image
@@ -128,3 +129,9 @@ def process_pods(control_plane: ControlPlane, namespace: str, tmp_path: Path) ->
     finally:
         for pods in reversed(started):
             pods.stop()
+
+
+@pytest.fixture
+def operator_rights(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> OperatorRights:
+    """The operator's access with the chart's rendered roles, for this test's namespace as the only one watched."""
+    return rights(control_plane, namespace=namespace, folder=tmp_path)

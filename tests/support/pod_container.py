@@ -46,6 +46,7 @@ class Surroundings:
         address: the pod's own.
         image: None if nobody mapped the container's image.
         fetch: reads a Secret or ConfigMap of the namespace.
+        env: what the node adds to the container's environment.
         log: file that takes stdout and stderr.
         changed: called after every change of the status.
         ended: called with every exit.
@@ -57,6 +58,7 @@ class Surroundings:
     address: str
     image: Image | None
     fetch: Fetch
+    env: Mapping[str, str]
     log: Path
     changed: Callable[[], None]
     ended: Callable[[Exit], None]
@@ -168,6 +170,7 @@ class Container:
             raise _ImageUnknownError(f'image "{self._spec["image"]}" not found')
         pod = around.pod()
         self._env = await environment(self._spec, pod=pod, image=around.image, fetch=around.fetch)
+        self._env.update(around.env)
         self._env[MARKER] = f"{pod['metadata']['uid']}/{self.name}"
         line = command_line(self._spec, image=around.image, env=self._env)
         # Where setpriv exists the kernel ends the process with the test run, even if that is killed with SIGKILL.

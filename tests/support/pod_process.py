@@ -33,6 +33,7 @@ class Node:
         name: of the Node object.
         labels: what a pod's nodeSelector must match.
         images: image name -> what runs in its place.
+        kubeconfig: token -> text of a kubeconfig that presents it.
         logs: folder of the containers' output, one file `POD.CONTAINER.log` each.
         pace: factor on probe delays and periods.
         restart_seconds: first pause of the restart back-off.
@@ -42,6 +43,7 @@ class Node:
     name: str
     labels: Mapping[str, str]
     images: Mapping[str, Image]
+    kubeconfig: Callable[[str], str]
     logs: Path
     pace: float
     restart_seconds: float
@@ -64,6 +66,7 @@ class Pod:
         self._news = asyncio.Event()
         self._dirty = asyncio.Event()
         self._since: dict[str, tuple[str, str]] = {}
+        self._access: dict[str, str] = {}
         self._began = _now()
 
     def observe(self, seen: Mapping[str, Any]) -> None:
@@ -84,6 +87,7 @@ class Pod:
         """Bind, run, end, and remove the object; returns when nothing of it is left."""
         if not await self._bound() or self._seen.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
             return
+        self._access = await self._api_access()
         self.containers = [Container(spec, self._around(spec)) for spec in self._seen["spec"]["containers"]]
         tasks = [asyncio.create_task(one.run(), name=f"{self.name}/{one.name}") for one in self.containers]
         running = asyncio.gather(*tasks)
@@ -132,6 +136,21 @@ class Pod:
                     raise
             return True
         return False
+
+    async def _api_access(self) -> dict[str, str]:
+        """The environment by which a pod that mounts a token reaches the API server with its account's rights."""
+        spec, metadata = self._seen["spec"], self._seen["metadata"]
+        sources = [
+            each for volume in spec.get("volumes", ()) for each in volume.get("projected", {}).get("sources", ())
+        ]
+        if not any("serviceAccountToken" in source for source in sources):
+            return {}
+        account = f"/api/v1/namespaces/{metadata['namespace']}/serviceaccounts/{spec['serviceAccountName']}"
+        answer = await self._api.request("POST", f"{account}/token", {"spec": {"expirationSeconds": 3600}})
+        file = self._node.logs / f"{self.name}.kubeconfig"
+        file.touch(mode=0o600)
+        file.write_text(self._node.kubeconfig(answer["status"]["token"]))
+        return {"KUBECONFIG": str(file)}
 
     async def _unschedulable(self) -> None:
         message = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
@@ -239,6 +258,7 @@ class Pod:
             address=self.address,
             image=self._node.images.get(spec["image"]),
             fetch=self._fetch,
+            env=self._access,
             log=self._node.logs / f"{self.name}.{spec['name']}.log",
             changed=self._dirty.set,
             ended=self._node.ended,

@@ -4,7 +4,7 @@ Owns: the thread with the event loop in which one namespace's pods live, the Nod
 Must not judge what the processes do; tests ask `processes()`, `exits()`, `log()` and send `signal()`.
 
 Surprising: it runs in a thread of its own, so that neither a blocked test nor a busy event loop delays the kubelet's
-part. Not played: volumes, init containers, preStop hooks, resource limits, security contexts.
+part. Instead of a mounted service account token a pod gets KUBECONFIG. Not played: other volumes, init containers, preStop hooks, resource limits, security contexts.
 """
 
 import asyncio
@@ -57,6 +57,7 @@ class ProcessPods:
             name=name,
             labels={"kubernetes.io/hostname": name},
             images=images,
+            kubeconfig=lambda token: control_plane.kubeconfig(token, namespace=namespace),
             logs=logs,
             pace=pace,
             restart_seconds=restart_seconds,

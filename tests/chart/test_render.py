@@ -1,0 +1,131 @@
+"""What the chart renders: from its defaults, over a matrix of values, and what its schema refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import pytest
+import yaml
+
+from tests.chart import values_table
+from tests.support.chart import CHART, only, render
+
+ROOT = CHART.parent.parent
+SPREAD: dict[str, Any] = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+MATRIX: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "two namespaces": {"watchNamespaces": ["shop", "mail"]},
+    "every namespace": {"watchNamespaces": ["*"]},
+    "two replicas": {"replicas": 2},
+    "by digest": {"image": {"repository": "registry.example.com/penstock-operator", "digest": f"sha256:{'0' * 64}"}},
+    "own account": {"serviceAccount": {"create": False, "name": "given"}, "rbac": {"create": False}},
+    "without the definition": {"crds": {"enabled": False}},
+    "nothing optional": {"podDisruptionBudget": {"enabled": False}, "networkPolicy": {"enabled": False}},
+    "closed metrics": {"networkPolicy": {"metricsFrom": [], "databasePorts": [25060]}},
+    "placed": {
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": SPREAD,
+        "priorityClassName": "high",
+        "podLabels": {"team": "jobs"},
+        "podAnnotations": {"note": "x"},
+        "commonLabels": {"cost": "shared"},
+        "imagePullSecrets": [{"name": "registry"}],
+    },
+}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown value": ({"replicaCount": 2}, "replicaCount"),
+    "an unknown value within another": ({"crds": {"install": True}}, "install"),
+    "all namespaces and one more": ({"watchNamespaces": ["*", "shop"]}, "watchNamespaces"),
+    "a namespace that is no name": ({"watchNamespaces": ["Shop"]}, "watchNamespaces"),
+    "no replicas": ({"replicas": 0}, "replicas"),
+    "a tag with a space": ({"image": {"tag": "1 0"}}, "tag"),
+    "a digest that is a tag": ({"image": {"digest": "1.0"}}, "digest"),
+    "an unknown log level": ({"log": {"level": "trace"}}, "level"),
+    "a port that needs root": ({"httpPort": 80}, "httpPort"),
+    "no port of a database": ({"networkPolicy": {"databasePorts": []}}, "databasePorts"),
+}
+
+
+def test_the_chart_passes_helms_strict_lint():
+    """No warning and no error; only the missing icon is remarked on."""
+    report = helm_python.lint(CHART, strict=True)
+    assert [each["error"] for each in report["messages"]] == ["icon is recommended"]
+    assert not report["errors"]
+
+
+@pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX.keys())
+def test_every_object_is_labelled_and_in_its_place(values: dict[str, Any]):
+    """Whatever the values: one Deployment, every object labelled, and namespaced ones only where they belong."""
+    objects = render(values, namespace="prod")
+    only(objects, "Deployment")
+    watched = values.get("watchNamespaces") or []
+    for each in objects:
+        labels = each["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "penstock"
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+        assert values.get("commonLabels", {}).items() <= labels.items()
+        assert each["metadata"].get("namespace", "prod") in {"prod", *watched}
+
+
+@pytest.mark.parametrize(("values", "told"), REFUSED.values(), ids=REFUSED.keys())
+def test_the_schema_refuses(values: dict[str, Any], told: str):
+    """A wrong value is refused before anything is rendered, and the message names it."""
+    with pytest.raises(helm_python.HelmError, match=told):
+        render(values)
+
+
+def test_a_foreign_account_must_be_named():
+    """Without an account of its own the operator needs the name of one."""
+    with pytest.raises(helm_python.HelmError, match=r"serviceAccount\.name is required"):
+        render({"serviceAccount": {"create": False}})
+
+
+def test_the_definition_is_a_byte_copy_of_the_api():
+    """The chart travels alone, so it carries a copy; `cp crds/jobqueue.yaml charts/penstock/files/` renews it."""
+    assert (CHART / "files" / "jobqueue.yaml").read_bytes() == (ROOT / "crds" / "jobqueue.yaml").read_bytes()
+
+
+def test_rendering_changes_nothing_of_the_definition_but_labels_and_keep():
+    """Schema, rules and columns reach the cluster as they are written."""
+    (written,) = load(ROOT / "crds" / "jobqueue.yaml")
+    rendered = only(render(), "CustomResourceDefinition")
+    assert rendered["spec"] == written["spec"]
+    assert rendered["metadata"]["name"] == written["metadata"]["name"]
+    assert rendered["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    unkept = only(render({"crds": {"keep": False}}), "CustomResourceDefinition")
+    assert "annotations" not in unkept["metadata"]
+
+
+def test_the_readme_tells_every_value_and_its_default():
+    """`python -m tests.chart.values_table` renews the table."""
+    assert (CHART / "README.md").read_text() == values_table.readme()
+
+
+def test_the_image_is_that_of_the_charts_version():
+    """Tag and digest may be given; a digest wins."""
+    assert image(render()) == "penstock-operator:0.1.0"
+    assert image(render({"image": {"tag": "1.2"}})) == "penstock-operator:1.2"
+    digest = f"sha256:{'a' * 64}"
+    assert image(render({"image": {"tag": "1.2", "digest": digest}})) == f"penstock-operator@{digest}"
+
+
+def test_the_notes_warn_when_uninstalling_would_delete_every_job_queue():
+    """The dangerous value is told at the moment it is chosen."""
+    assert "deletes every JobQueue" in notes({"crds": {"keep": False}})
+    assert "deletes every JobQueue" not in notes({})
+    assert "watches shop, mail." in notes({"watchNamespaces": ["shop", "mail"]})
+
+
+def image(objects: list[Any]) -> str:
+    (container,) = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return str(container["image"])
+
+
+def notes(values: dict[str, Any]) -> str:
+    with helm_python.Chart.load(CHART) as chart:
+        return chart.render(values, name="penstock", namespace="prod")["penstock/templates/NOTES.txt"]
+
+
+def load(path: Path) -> list[Any]:
+    return list(yaml.safe_load_all(path.read_text()))

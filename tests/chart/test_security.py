@@ -1,0 +1,94 @@
+"""What the chart asks for: the rights and the freedoms of the operator, none that it does not need."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.chart import only, render
+
+SCOPES: tuple[dict[str, Any], ...] = ({}, {"watchNamespaces": ["shop", "mail"]}, {"watchNamespaces": ["*"]})
+
+
+@pytest.mark.parametrize("values", SCOPES, ids=["own", "listed", "all"])
+def test_secrets_can_be_read_by_name_and_never_listed(values: dict[str, Any]):
+    """Whoever takes over the operator sees no Secret whose name it does not know."""
+    verbs = {verb for rule in rules(render(values)) if "secrets" in rule["resources"] for verb in rule["verbs"]}
+    assert verbs == {"get"}
+
+
+@pytest.mark.parametrize("values", SCOPES, ids=["own", "listed", "all"])
+def test_no_rule_has_a_wildcard(values: dict[str, Any]):
+    """Every group, resource and verb is written out."""
+    for rule in rules(render(values)):
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+@pytest.mark.parametrize("values", SCOPES, ids=["own", "listed", "all"])
+def test_the_operator_cannot_delete_pods_or_workloads_or_write_secrets_and_roles(values: dict[str, Any]):
+    """Scaling down never deletes a pod, and nothing here can raise its own rights."""
+    for rule in rules(render(values)):
+        if {"delete", "deletecollection"} & set(rule["verbs"]):
+            assert rule["resources"] == ["poddisruptionbudgets"]
+        assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
+        assert "rbac.authorization.k8s.io" not in rule["apiGroups"]
+
+
+def test_each_watched_namespace_gets_a_role_and_nothing_is_cluster_wide():
+    """Namespaces that are not named stay out of reach."""
+    objects = render({"watchNamespaces": ["shop", "mail"]}, namespace="prod")
+    roles = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in objects if each["kind"] == "Role"}
+    assert roles == {("shop", "penstock"), ("mail", "penstock"), ("prod", "penstock-leader")}
+    assert not [each for each in objects if each["kind"].startswith("ClusterRole")]
+
+
+def test_all_namespaces_is_one_cluster_role_only_when_asked():
+    """The explicit `*` is the only way to cluster-wide rights."""
+    objects = render({"watchNamespaces": ["*"]})
+    only(objects, "ClusterRole")
+    assert [each["metadata"]["name"] for each in objects if each["kind"] == "Role"] == ["penstock-leader"]
+
+
+def test_only_the_deployment_mounts_a_token_and_only_its_own():
+    """The account mounts none by itself; the one that the operator needs is projected and short-lived."""
+    objects = render()
+    assert only(objects, "ServiceAccount")["automountServiceAccountToken"] is False
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    sources = [source for volume in pod["volumes"] for source in volume.get("projected", {}).get("sources", ())]
+    (token,) = [source["serviceAccountToken"] for source in sources if "serviceAccountToken" in source]
+    assert token["expirationSeconds"] <= 3607
+
+
+def test_the_container_cannot_write_gain_or_be_root():
+    """Read-only root, numeric user, no capability, no escalation, the runtime's system call filter, bounded memory."""
+    pod = only(render(), "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 10_000
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"cpu", "memory", "ephemeral-storage"} == container["resources"]["limits"].keys()
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+
+
+def test_the_network_policy_names_every_port():
+    """Both directions are closed but for DNS, the API server and Postgres, and the metrics port inwards."""
+    spec = only(render({"networkPolicy": {"databasePorts": [25060]}}), "NetworkPolicy")["spec"]
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
+    (egress,) = spec["egress"]
+    assert {(port["protocol"], port["port"]) for port in egress["ports"]} == {
+        ("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443), ("TCP", 25060),
+    }  # fmt: skip
+    assert only(render({"networkPolicy": {"metricsFrom": []}}), "NetworkPolicy")["spec"]["ingress"] == []
+
+
+def rules(objects: list[Any]) -> Iterator[Any]:
+    """All rules of all roles of the rendering."""
+    for each in objects:
+        if each["kind"] in {"Role", "ClusterRole"}:
+            yield from each["rules"]

@@ -1,0 +1,77 @@
+"""The README's table of values, made from the comments of values.yaml; `python -m tests.chart.values_table` writes it.
+
+A comment that begins with `# --` describes the value below it. Every value has one: a value without is an error.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from tests.support.chart import CHART
+
+BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
+_KEY = re.compile(r"( *)([A-Za-z][A-Za-z0-9]*):")
+
+
+def table() -> str:
+    """The table in Markdown, in the order of the file.
+
+    Raises:
+        ValueError: a value that nobody describes.
+    """
+    text = (CHART / "values.yaml").read_text()
+    defaults, told = yaml.safe_load(text), dict(_descriptions(text))
+    paths = list(_leaves(defaults, told))
+    if silent := [path for path in paths if path not in told]:
+        raise ValueError(f"values.yaml does not describe {', '.join(silent)}")
+    lines = ["| value | default | meaning |", "|---|---|---|"]
+    for path in paths:
+        default = json.dumps(_at(defaults, path))
+        lines.append(f"| `{path}` | `{default}` | {told[path]} |")
+    return "\n".join(lines)
+
+
+def readme() -> str:
+    """The README with its table as it should be."""
+    text = (CHART / "README.md").read_text()
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n{table()}\n{END}{tail}"
+
+
+def _descriptions(text: str) -> Iterator[tuple[str, str]]:
+    parents: list[str] = []
+    told: list[str] = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("# -- "):
+            told = [stripped.removeprefix("# -- ")]
+        elif stripped.startswith("# ") and told:
+            told.append(stripped.removeprefix("# "))
+        elif found := _KEY.match(line):
+            parents = [*parents[: len(found[1]) // 2], found[2]]
+            if told:
+                yield ".".join(parents), " ".join(told)
+            told = []
+
+
+def _leaves(values: Mapping[str, Any], told: Mapping[str, str], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        path = prefix + name
+        if isinstance(value, dict) and value and path not in told:
+            yield from _leaves(value, told, f"{path}.")
+        else:
+            yield path
+
+
+def _at(values: Any, path: str) -> Any:
+    for name in path.split("."):
+        values = values[name]
+    return values
+
+
+if __name__ == "__main__":
+    (CHART / "README.md").write_text(readme())
