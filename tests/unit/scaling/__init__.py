@@ -1,0 +1,1 @@
+"""From a manifest and a look at a queue to a decision."""
