@@ -10,6 +10,7 @@ and a job enqueued with a connection is collected whether or not that connection
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -61,6 +62,7 @@ class Collected:
     def __init__(self) -> None:
         self._jobs: list[NewJob] = []
         self._runs: dict[int, InlineRun] = {}
+        self._waiting: deque[int] = deque()
         self._created: list[datetime] = []
 
     def __len__(self) -> int:
@@ -81,7 +83,9 @@ class Collected:
         first = len(self._jobs) + 1
         self._jobs.extend(jobs)
         self._created.extend([datetime.now(UTC)] * len(jobs))
-        return list(range(first, len(self._jobs) + 1))
+        ids = range(first, len(self._jobs) + 1)
+        self._waiting.extend(ids)
+        return list(ids)
 
     async def enqueue_async(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
         """Collect."""
@@ -124,16 +128,22 @@ class Collected:
         """Nothing is open."""
 
     def take(self) -> tuple[int, NewJob] | None:
-        """The oldest job that has not run, with its id."""
-        return next(((n, job) for n, job in enumerate(self._jobs, 1) if n not in self._runs), None)
+        """The oldest job that has not run, with its id; None when all have."""
+        if not self._waiting:
+            return None
+        job_id = self._waiting.popleft()
+        return job_id, self._jobs[job_id - 1]
 
     def ended(self, run: InlineRun) -> None:
-        """Remember how a job ended; a snoozed one is not taken again by this run."""
+        """Remember how a job ended."""
         self._runs[run.job_id] = run
 
     def wake(self) -> None:
-        """Snoozed jobs may be taken again."""
-        self._runs = {n: run for n, run in self._runs.items() if run.state is not OutcomeState.SNOOZE}
+        """Let snoozed jobs be taken once more."""
+        snoozed = [job_id for job_id, run in self._runs.items() if run.state is OutcomeState.SNOOZE]
+        for job_id in snoozed:
+            del self._runs[job_id]
+        self._waiting.extendleft(reversed(snoozed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
