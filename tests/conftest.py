@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["tests.support.kube_fixtures"]
+
+
+def pytest_configure() -> None:
+    """Say that there is no event loop yet: the plugin asks for one, and asyncio would make one that nobody closes."""
+    asyncio.set_event_loop(None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,59 @@
+"""The local run's own endpoint: numbers that Prometheus can read, workers that it can find."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from penstock.local.endpoint import Endpoint
+from penstock.local.fleet import MemberState
+
+from .test_view import CRASHED, EMAILS
+
+RUNNING = replace(
+    CRASHED, name="emails-2", state=MemberState.RUNNING, pid=5, metrics_url="http://127.0.0.1:5000/metrics"
+)
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return str(answer.read(), "utf-8")
+
+
+def test_queues_are_told_in_prometheus_text() -> None:
+    """Every gauge once per queue; a queue that was not seen has none."""
+    queues = [EMAILS, replace(EMAILS, name="images", snapshot=None)]
+    with Endpoint(lambda: queues) as endpoint:
+        families = list(text_string_to_metric_families(get(f"{endpoint.url}/metrics")))
+    found = {sample.name: sample.value for family in families for sample in family.samples}
+    assert found == {
+        "penstock_queue_ready": 120.0,
+        "penstock_queue_in_flight": 9.0,
+        "penstock_queue_deferred": 3.0,
+        "penstock_queue_dead": 2.0,
+        "penstock_queue_replicas": 4.0,
+        "penstock_queue_desired_replicas": 4.0,
+    }
+    assert all(sample.labels == {"queue": "emails"} for family in families for sample in family.samples)
+
+
+def test_workers_are_listed_for_service_discovery() -> None:
+    """Only those that have a process."""
+    queue = replace(EMAILS, members=(CRASHED, RUNNING))
+    with Endpoint(lambda: [queue]) as endpoint:
+        found = json.loads(get(f"{endpoint.url}/sd"))
+    assert found == [{"targets": ["127.0.0.1:5000"], "labels": {"queue": "emails", "pod": "emails-2"}}]
+
+
+def test_anything_else_is_not_there() -> None:
+    """404, and the server goes on."""
+    with Endpoint(list) as endpoint:
+        with pytest.raises(urllib.error.HTTPError, match="404") as error:
+            get(f"{endpoint.url}/secrets")
+        error.value.close()
+        assert get(f"{endpoint.url}/sd") == "[]"

@@ -1,0 +1,45 @@
+"""A change of code is noticed; other files are not code."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from penstock.local.reload import changes, times, watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_added_removed_and_written_files_are_changes() -> None:
+    """In order, and nothing else."""
+    assert changes({"a": 1, "b": 1, "c": 1}, {"a": 2, "c": 1, "d": 1}) == ["a", "b", "d"]
+
+
+def test_only_code_of_the_application_is_looked_at(tmp_path: Path) -> None:
+    """Not data, not what lies in a virtual environment or a cache."""
+    for name in ("jobs.py", "data.txt", ".venv/x.py", "__pycache__/y.py", "package/more.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert sorted(times(tmp_path)) == [str(tmp_path / "jobs.py"), str(tmp_path / "package" / "more.py")]
+
+
+async def test_a_watched_change_is_told_once(tmp_path: Path) -> None:
+    """With the file's path."""
+    found: list[list[str]] = []
+    told = asyncio.Event()
+
+    def changed(paths: list[str]) -> None:
+        found.append(paths)
+        told.set()
+
+    task = asyncio.create_task(watch(tmp_path, changed, period=0.01))
+    try:
+        await asyncio.sleep(0.05)
+        (tmp_path / "jobs.py").write_text("x = 1")
+        await asyncio.wait_for(told.wait(), 5)
+        await asyncio.sleep(0.05)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert found == [[str(tmp_path / "jobs.py")]]
