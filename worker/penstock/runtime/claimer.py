@@ -18,7 +18,7 @@ from typing import Protocol
 
 from penstock.errors import ClaimRefused, StoreError
 from penstock.job import ClaimedJob
-from penstock.stages import Dropped, Producer
+from penstock.stages import DemandDispatcher, Dropped, Producer
 from penstock.store import Store
 
 from .held import Held, release
@@ -28,6 +28,8 @@ logger = logging.getLogger("penstock.claimer")
 
 LARGEST_CLAIM = 500
 """Jobs in one call: from 100 to 500 the cost per job still falls, at 1,000 no more (measured)."""
+LARGEST_WINDOW = 100_000
+"""Most demand that one consumer may have open; its window is a setting and follows the run time of jobs."""
 MARK_SECONDS = 15.0
 """How long an announcement of a waiter stands."""
 
@@ -66,7 +68,7 @@ class Claimer(Producer[ClaimedJob]):
         listening: Callable[[], bool],
         chance: random.Random,
     ) -> None:
-        super().__init__(name="claimer")
+        super().__init__(name="claimer", dispatcher=DemandDispatcher(max_demand=LARGEST_WINDOW))
         self._store, self._rights, self._held, self._metrics = store, rights, held, metrics
         self._queue, self._poll, self._listening, self._chance = queue, poll_seconds, listening, chance
         self.pending = 0

@@ -32,7 +32,7 @@ def _columns(jobs: Sequence[NewJob]) -> tuple[object, ...]:
         [j.args for j in jobs],
         optional([j.priority for j in jobs]),
         optional([j.max_attempts for j in jobs]),
-        optional([j.delay for j in jobs]),
+        optional([None if j.delay is None else float(j.delay) for j in jobs]),
         optional([j.at for j in jobs]),
         optional([j.headers for j in jobs]),
     )

@@ -1,5 +1,5 @@
 -- Purpose: the part of ack that ends jobs: completed, cancelled, failed, and whatever is flagged cancel. The row leaves
--- job for outcome, a failed one for dead as well. Returns how many were accepted.
+-- job for outcome, a failed one for dead as well. Returns how many were accepted in the state that was sent.
 -- Index: job's key. Locks: the rows, in id order.
 CREATE OR REPLACE FUNCTION penstock.ack_ended(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[],
@@ -26,6 +26,7 @@ BEGIN
     RETURNING j.id, j.token, j.worker, j.created_at, j.ready_at, j.claimed_at, j.queue, j.attempt, j.max_attempts,
       j.crashes, j.priority, j.task, j.headers, j.args, j.errors, j.unique_kept, j.unique_key, j.unique_until,
       CASE WHEN j.cancel THEN 'cancelled' ELSE coalesce(a.state, 'completed') END AS state,
+      coalesce(a.state, 'completed') AS sent,
       a.duration, a.reason, a.error, a.result, a.forensics
   ), buried AS (
     INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes, created_at, died_at, worker, reason,
@@ -34,13 +35,14 @@ BEGIN
            coalesce(g.reason, 'failed'), g.task, coalesce(g.unique_key, g.unique_kept), g.unique_until, g.headers, g.args,
            g.error, g.errors, g.forensics
     FROM gone AS g WHERE g.state = 'failed'
-  )
-  INSERT INTO penstock.outcome (job_id, token, worker, created_at, ready_at, claimed_at, finished_at, duration, queue,
+  ), kept AS (
+    INSERT INTO penstock.outcome (job_id, token, worker, created_at, ready_at, claimed_at, finished_at, duration, queue,
       attempt, max_attempts, crashes, priority, final, state, reason, task, error, result, headers, args)
   SELECT g.id, g.token, g.worker, g.created_at, g.ready_at, g.claimed_at, v_now, g.duration, g.queue, g.attempt,
          g.max_attempts, g.crashes, g.priority, true, g.state, g.reason, g.task, g.error, g.result,
          CASE WHEN q.keep_body THEN g.headers END, CASE WHEN q.keep_body THEN g.args END
-  FROM gone AS g LEFT JOIN penstock.queue AS q ON q.id = g.queue;
-  GET DIAGNOSTICS v_accepted = ROW_COUNT;
+  FROM gone AS g LEFT JOIN penstock.queue AS q ON q.id = g.queue
+  )
+  SELECT count(*) INTO v_accepted FROM gone AS g WHERE g.state = g.sent;
   RETURN v_accepted;
 END $$;

@@ -25,7 +25,9 @@ CREATE TABLE penstock.queue (
   marks bigint[], marks_at timestamptz   -- one per priority: below it no unclaimed row is left
 ) WITH (fillfactor = 50);
 
-CREATE TABLE penstock.job (              -- what a claim changes comes first and args last: the update's WAL stays small
+-- What a claim changes comes first and args last: the update's WAL stays small. The fillfactor leaves room for every row
+-- of a page once more and longer by what a claim fills in, so that claims stay HOT (at 50 one in six did not).
+CREATE TABLE penstock.job (
   id bigint PRIMARY KEY DEFAULT nextval('penstock.job_id_seq'),
   ord bigint,                            -- NOT NULL: ready or running, in this order; NULL: deferred
   token bigint, worker bigint,           -- NOT NULL: running
@@ -43,7 +45,7 @@ CREATE TABLE penstock.job (              -- what a claim changes comes first and
   headers jsonb, errors jsonb, args jsonb NOT NULL,
   CHECK ((ord IS NULL) <> (due_at IS NULL)),
   CHECK ((token IS NULL) = (worker IS NULL) AND (token IS NULL OR ord IS NOT NULL))
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0,
+) WITH (fillfactor = 44, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0,
         autovacuum_analyze_scale_factor = 0.05);
 CREATE INDEX job_pick ON penstock.job (queue, priority, ord) WHERE ord IS NOT NULL;
 CREATE INDEX job_due ON penstock.job (queue, due_at) WHERE due_at IS NOT NULL;

@@ -1,0 +1,423 @@
+"""What two connections can do to one job at once, in every order that matters, statement by statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.postgres import desk
+from tests.postgres.interleave import ConnectionDied, Interleaving
+from tests.support.postgres import Database
+
+
+@pytest.fixture
+def play(pg: Database) -> Iterator[Interleaving]:
+    with Interleaving(pg.url) as made:
+        yield made
+
+
+@pytest.fixture
+def db(pg: Database) -> Iterator[psycopg.Connection]:
+    with pg.connect() as connection:
+        yield connection
+
+
+def test_two_claimers_at_once_share_no_job_and_wait_for_nothing(play, db):
+    """A claim in an open transaction is stepped over by the next one, which takes the jobs behind it."""
+    worker, ids = desk.register(db), desk.enqueue(db, 4)
+    a, b = play.connection("a"), play.connection("b")
+    a.begin()
+    first = desk.claim(a, worker, 2, desk.token()).finish()
+    second = desk.claim(b, worker, 4, desk.token()).finish()
+    a.commit()
+    assert [row[0] for row in first] == ids[:2]
+    assert [row[0] for row in second] == ids[2:]
+
+
+def test_a_rolled_back_claim_leaves_its_jobs_to_the_next(play, db):
+    """Nothing of a claim that did not commit remains: neither token nor attempt."""
+    worker, ids = desk.register(db), desk.enqueue(db, 1)
+    a, b = play.connection("a"), play.connection("b")
+    a.begin()
+    desk.claim(a, worker, 1, desk.token()).finish()
+    assert desk.claim(b, worker, 1, desk.token()).finish() == []
+    a.rollback()
+    assert desk.claim(b, worker, 1, desk.token()).finish() == [(ids[0], 1)]
+
+
+def test_a_worker_with_a_claim_in_flight_is_not_declared_lost(play, db):
+    """Rescue steps over a worker whose claim has not committed; the next rescue takes those very jobs."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    desk.lead_for_long(db)
+    a, b = play.connection("claimer"), play.connection("rescuer")
+    a.begin()
+    desk.claim(a, worker, 1, desk.token()).finish()
+    desk.lapse(db, worker)
+    assert b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
+    a.commit()
+    assert b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 1, 0)]
+    assert desk.state_of(db, job) == "scheduled"
+
+
+def test_a_claim_that_meets_a_rescue_is_refused(play, db):
+    """While the worker is being declared lost the claim waits, then finds it lost and takes nothing."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    rescuer, claimer = play.connection("rescuer"), play.connection("claimer")
+    rescuer.begin()
+    rescuer.run("SELECT FROM penstock.worker WHERE id = %s FOR UPDATE SKIP LOCKED", [worker.id])
+    rescuer.run("UPDATE penstock.worker SET state = 'lost' WHERE id = %s", [worker.id])
+    step = desk.claim(claimer, worker, 1, desk.token())
+    step.blocks_on(rescuer)
+    rescuer.commit()
+    with pytest.raises(psycopg.Error) as refused:
+        step.finish()
+    assert refused.value.sqlstate == "PN001"
+    assert desk.state_of(db, job) == "queued"
+
+
+def test_a_late_claim_of_a_pruned_worker_is_refused(play, db):
+    """A worker whose row is gone gets nothing, however late its statement arrives."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    pruner, claimer = play.connection("pruner"), play.connection("claimer")
+    pruner.begin()
+    pruner.run("DELETE FROM penstock.worker WHERE id = %s", [worker.id])
+    step = desk.claim(claimer, worker, 1, desk.token())
+    step.blocks_on(pruner)
+    pruner.commit()
+    with pytest.raises(psycopg.Error, match="not running with a live lease"):
+        step.finish()
+    assert desk.state_of(db, job) == "queued"
+
+
+def test_a_claim_whose_reply_was_lost_is_handed_back_by_its_token(play, db):
+    """The jobs are queued again with the attempt refunded, and only they."""
+    worker, ids = desk.register(db), desk.enqueue(db, 3)
+    other, lost = desk.token(), desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(b, worker, 1, other).finish()
+    with pytest.raises(ConnectionDied):
+        a.lose_reply(desk.CLAIM, [worker.id, worker.queue, 2, lost])
+    assert [desk.state_of(db, job) for job in ids] == ["running"] * 3
+    assert b.run(desk.RELEASE_CLAIM, [worker.id, worker.queue, lost]) == [(2,)]
+    assert [desk.state_of(db, job) for job in ids] == ["running", "queued", "queued"]
+    assert db.execute("SELECT attempt FROM penstock.job ORDER BY id").fetchall() == [(1,), (0,), (0,)]
+
+
+def test_handing_back_a_lost_claim_waits_for_one_that_still_runs(play, db):
+    """A connection given up by its client may still be claiming: its rows are found after it ends, not missed."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    lost = desk.token()
+    zombie, b = play.connection("zombie"), play.connection("b")
+    zombie.begin()
+    desk.claim(zombie, worker, 1, lost).finish()
+    step = b.start(desk.RELEASE_CLAIM, [worker.id, worker.queue, lost])
+    step.blocks_on(zombie)
+    zombie.commit()
+    assert step.finish() == [(1,)]
+    assert desk.state_of(db, job) == "queued"
+
+
+def test_a_repeated_acknowledgement_is_accepted_once(play, db):
+    """The reply was lost after the commit; the repetition finds the outcome, reports nothing, and writes nothing."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, held).finish()
+    with pytest.raises(ConnectionDied):
+        a.lose_reply(desk.ACK, [worker.id, [job], [held], ["completed"]])
+    assert desk.ack(b, worker, [job], held).finish() == []
+    assert db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (1,)
+
+
+def test_two_acknowledgements_of_one_attempt_at_once_leave_one_outcome(play, db):
+    """The second waits for the first and then finds its outcome; a different state comes back as what is stored."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, held).finish()
+    a.begin()
+    assert desk.ack(a, worker, [job], held).finish() == []
+    step = desk.ack(b, worker, [job], held, "failed")
+    step.blocks_on(a)
+    a.commit()
+    assert step.finish() == [(job, held, "completed")]
+    assert db.execute("SELECT state FROM penstock.outcome").fetchall() == [("completed",)]
+    assert db.execute("SELECT count(*) FROM penstock.dead").fetchone() == (0,)
+
+
+def test_a_repeated_retry_is_accepted_and_does_not_defer_twice(play, db):
+    """The job keeps its one due time; the history has one entry."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, held).finish()
+    assert desk.ack(a, worker, [job], held, "retry").finish() == []
+    before = db.execute("SELECT due_at, attempt FROM penstock.job").fetchone()
+    assert desk.ack(b, worker, [job], held, "retry").finish() == []
+    assert db.execute("SELECT due_at, attempt FROM penstock.job").fetchone() == before
+    assert db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (1,)
+
+
+def test_an_acknowledgement_that_meets_a_rescue_is_fenced(play, db):
+    """It waits for the rescue, finds neither its claim nor an outcome, and changes nothing."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, rescuer = play.connection("a"), play.connection("rescuer")
+    desk.claim(a, worker, 1, held).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, worker)
+    rescuer.begin()
+    assert rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 1, 0)]
+    step = desk.ack(a, worker, [job], held)
+    step.blocks_on(rescuer)
+    rescuer.commit()
+    assert step.finish() == [(job, held, None)]
+    assert desk.state_of(db, job) == "scheduled"
+    assert db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (0,)
+
+
+def test_a_rescue_that_meets_an_acknowledgement_leaves_the_job_alone(play, db):
+    """The outcome was first: rescue waits for it and finds nothing to take back."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, rescuer = play.connection("a"), play.connection("rescuer")
+    desk.claim(a, worker, 1, held).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, worker)
+    a.begin()
+    desk.ack(a, worker, [job], held).finish()
+    step = rescuer.start(desk.RESCUE, ["leader", desk.QUIET_LEASE])
+    step.blocks_on(a)
+    a.commit()
+    assert step.finish() == [(1, 0, 0)]
+    assert desk.state_of(db, job) == "completed"
+
+
+def test_a_thawed_worker_changes_nothing_of_a_job_that_runs_elsewhere(play, db):
+    """Rescued and claimed again, the job's first attempt is refused in every form: outcome, retry and release."""
+    frozen, other, (job,) = desk.register(db), desk.register(db), desk.enqueue(db, 1)
+    old, new = desk.token(), desk.token()
+    a, b = play.connection("frozen"), play.connection("other")
+    desk.claim(a, frozen, 1, old).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, frozen)
+    b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE])
+    db.execute("UPDATE penstock.job SET due_at = clock_timestamp()")
+    b.run(desk.PROMOTE)
+    assert desk.claim(b, other, 1, new).finish() == [(job, 2)]
+    for state in ("completed", "retry", "failed", "cancelled", "snooze"):
+        assert desk.ack(a, frozen, [job], old, state).finish() == [(job, old, None)]
+    assert a.run(desk.RELEASE, [frozen.id, [job], [old]]) == [(0,)]
+    assert db.execute("SELECT worker, token FROM penstock.job").fetchone() == (other.id, new)
+    assert desk.ack(b, other, [job], new).finish() == []
+    assert db.execute("SELECT token FROM penstock.outcome").fetchall() == [(new,)]
+
+
+def test_a_token_with_another_workers_id_is_refused(play, db):
+    """Guessing or copying a token is not enough: the registration that claimed is part of the match."""
+    owner, thief, (job,) = desk.register(db), desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a = play.connection("a")
+    desk.claim(a, owner, 1, held).finish()
+    assert desk.ack(a, thief, [job], held).finish() == [(job, held, None)]
+    assert desk.state_of(db, job) == "running"
+
+
+def test_a_renewal_beside_a_committing_acknowledgement_sees_no_fencing(play, db):
+    """Before the commit the claim is there, after it the outcome is: at no moment neither."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, lease = play.connection("a"), play.connection("lease")
+    desk.claim(a, worker, 1, held).finish()
+    a.begin()
+    desk.ack(a, worker, [job], held).finish()
+    assert lease.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("running", None, None)]
+    a.commit()
+    assert lease.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("running", None, None)]
+
+
+def test_a_renewal_after_rescue_learns_what_is_fenced_and_does_not_revive_the_worker(play, db):
+    """The state is lost, the lease stays where it was, and the held claim is named."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a = play.connection("a")
+    desk.claim(a, worker, 1, held).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, worker)
+    a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE])
+    assert a.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("lost", [job], None)]
+    assert db.execute("SELECT lease_until < clock_timestamp() FROM penstock.worker").fetchone() == (True,)
+
+
+def test_a_renewal_that_is_late_but_not_too_late_keeps_everything(play, db):
+    """Past the lease and not yet rescued: the lease lives on and nothing is fenced."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a = play.connection("a")
+    desk.claim(a, worker, 1, held).finish()
+    desk.lapse(db, worker)
+    assert a.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("running", None, None)]
+    desk.lead_for_long(db)
+    assert a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
+    assert desk.state_of(db, job) == "running"
+
+
+def test_a_rescue_whose_reply_was_lost_is_repeated_without_harm(play, db):
+    """The second finds nobody left to declare lost; the job was deferred once."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, desk.token()).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, worker)
+    with pytest.raises(ConnectionDied):
+        a.lose_reply(desk.RESCUE, ["leader", desk.QUIET_LEASE])
+    assert b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
+    assert db.execute("SELECT crashes FROM penstock.job WHERE id = %s", [job]).fetchone() == (1,)
+
+
+def test_two_rescues_at_once_take_each_claim_back_once(play, db):
+    """The second steps over what the first is judging."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, desk.token()).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, worker)
+    a.begin()
+    assert a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 1, 0)]
+    assert b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
+    a.commit()
+    assert b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
+    assert db.execute("SELECT crashes FROM penstock.job WHERE id = %s", [job]).fetchone() == (1,)
+
+
+def test_a_frozen_leader_that_thaws_rescues_nobody(play, db):
+    """Its lease lapsed and another leads: its statement finds that it does not lead and does nothing."""
+    worker = desk.register(db)
+    desk.enqueue(db, 1)
+    frozen, successor = play.connection("frozen"), play.connection("successor")
+    desk.claim(frozen, worker, 1, desk.token()).finish()
+    desk.lead_for_long(db, "frozen")
+    db.execute("UPDATE penstock.leader SET lease_until = clock_timestamp() - interval '1 second'")
+    assert successor.run(desk.LEAD, ["successor", 60])[0][0] is not None
+    desk.lapse(db, worker)
+    assert frozen.run(desk.RESCUE, ["frozen", desk.QUIET_LEASE]) == [(0, 0, 0)]
+    assert frozen.run(desk.LEAD, ["frozen", 60]) == [(None,)]
+
+
+def test_after_an_outage_longer_than_the_lease_a_fleet_of_twenty_keeps_its_jobs(play, db):
+    """Everybody's lease lapsed, the leader's too: leading begins anew and rescue waits for one lease."""
+    workers = [desk.register(db) for _ in range(20)]
+    desk.enqueue(db, 20)
+    a = play.connection("a")
+    for worker in workers:
+        desk.claim(a, worker, 1, desk.token()).finish()
+    desk.lead_for_long(db)
+    db.execute("UPDATE penstock.worker SET lease_until = clock_timestamp() - interval '1 minute'")
+    db.execute("UPDATE penstock.leader SET lease_until = clock_timestamp() - interval '1 minute'")
+    held = a.run(desk.LEAD, ["leader", 60])
+    assert held[0][0] < 1
+    assert a.run(desk.RESCUE, ["leader", 30]) == [(0, 0, 0)]
+    for worker in workers:
+        assert a.run(desk.RENEW, [worker.id, 60, [], []])[0][0] == "running"
+    db.execute("UPDATE penstock.leader SET held_since = clock_timestamp() - interval '1 hour'")
+    assert a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
+    assert db.execute("SELECT count(*) FROM penstock.job WHERE token IS NOT NULL").fetchone() == (20,)
+
+
+def test_two_that_want_to_lead_at_once_get_one_leader(play, db):
+    """The second waits for the first's row and is told no."""
+    a, b = play.connection("a"), play.connection("b")
+    a.begin()
+    assert len(a.run(desk.LEAD, ["a", 60])) == 1
+    step = b.start(desk.LEAD, ["b", 60])
+    step.blocks_on(a)
+    a.commit()
+    assert step.finish() == [(None,)]
+
+
+def test_two_promotions_at_once_make_a_job_ready_once(play, db):
+    """The second steps over the rows of the first."""
+    desk.enqueue(db, 2, p_delays=[0.001, 0.001])
+    desk.until(
+        lambda: db.execute("SELECT bool_and(due_at < clock_timestamp()) FROM penstock.job").fetchone() == (True,)
+    )
+    a, b = play.connection("a"), play.connection("b")
+    a.begin()
+    assert a.run(desk.PROMOTE) == [(2,)]
+    assert b.run(desk.PROMOTE) == [(0,)]
+    a.commit()
+    assert b.run(desk.PROMOTE) == [(0,)]
+    assert db.execute("SELECT count(DISTINCT ord) FROM penstock.job WHERE due_at IS NULL").fetchone() == (2,)
+
+
+def test_batches_in_opposite_order_do_not_deadlock(play, db):
+    """Each acknowledgement locks in order of id, whatever order it was given, mixed endings and deferrals included."""
+    worker, ids = desk.register(db), desk.enqueue(db, 2)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 2, held).finish()
+    a.begin()
+    a.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[0]])
+    step = b.start(desk.ACK, [worker.id, ids[::-1], [held, held], ["completed", "retry"]])
+    step.blocks_on(a)
+    a.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[1]])  # free: b waits for the first
+    a.commit()
+    assert step.finish() == []
+    assert [desk.state_of(db, job) for job in ids] == ["scheduled", "completed"]
+
+
+def test_a_release_whose_reply_was_lost_gives_back_once(play, db):
+    """The repetition finds nothing of its own; the attempt is refunded once."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, held).finish()
+    with pytest.raises(ConnectionDied):
+        a.lose_reply(desk.RELEASE, [worker.id, [job], [held]])
+    assert b.run(desk.RELEASE, [worker.id, [job], [held]]) == [(0,)]
+    assert db.execute("SELECT attempt, token FROM penstock.job").fetchone() == (0, None)
+
+
+def test_a_cordon_waits_for_a_claim_in_flight_and_stops_the_next(play, db):
+    """What was claimed before the cordon is kept and finished; afterwards nothing is claimed."""
+    worker, ids = desk.register(db), desk.enqueue(db, 2)
+    held = desk.token()
+    a, operator = play.connection("a"), play.connection("operator")
+    a.begin()
+    desk.claim(a, worker, 1, held).finish()
+    step = operator.start("SELECT penstock.cordon(%s, true)", [[worker.id]])
+    step.blocks_on(a)
+    a.commit()
+    assert step.finish() == [(worker.id,)]
+    with pytest.raises(psycopg.Error, match="not running"):
+        desk.claim(a, worker, 1, desk.token()).finish()
+    assert desk.ack(a, worker, ids[:1], held).finish() == []
+
+
+def test_a_job_flagged_cancel_while_its_acknowledgement_waits_ends_as_cancelled(play, db):
+    """The flag committed first; the acknowledgement of a retry sees it and ends the job."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, other = play.connection("a"), play.connection("other")
+    desk.claim(a, worker, 1, held).finish()
+    other.begin()
+    other.run("UPDATE penstock.job SET cancel = true WHERE id = %s", [job])
+    step = desk.ack(a, worker, [job], held, "retry")
+    step.blocks_on(other)
+    other.commit()
+    assert step.finish() == [(job, held, "cancelled")]
+    assert desk.state_of(db, job) == "cancelled"
+
+
+def test_the_first_enqueue_to_a_new_queue_is_waited_for_by_the_second(play, db):
+    """Both get their job in; the queue is one row."""
+    a, b = play.connection("a"), play.connection("b")
+    a.begin()
+    a.run(desk.ENQUEUE)
+    step = b.start(desk.ENQUEUE)
+    step.blocks_on(a)
+    a.commit()
+    step.finish()
+    assert db.execute("SELECT count(*), count(DISTINCT queue) FROM penstock.job").fetchone() == (2, 1)
