@@ -156,7 +156,7 @@ def test_nothing_is_left_when_its_parent_is_killed(number: int) -> None:
     script = (
         "import time; from penstock.local.postgres import EmbeddedPostgres\n"
         "server = EmbeddedPostgres(durable=False); server.start()\n"
-        "print(server.pid, server.guard_pid, server.log_path.parent, flush=True); time.sleep(60)"
+        "print(*server.pids(), server.log_path.parent, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

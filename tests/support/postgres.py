@@ -11,7 +11,7 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -25,7 +25,7 @@ from penstock.local.postgres import EmbeddedPostgres
 from . import strays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 SETTINGS = {"max_connections": "200", "shared_buffers": "64MB", "autovacuum_naptime": "5s"}
 TEMPLATE = "penstock_template"
@@ -79,8 +79,8 @@ class Server:
         self.embedded: EmbeddedPostgres | None = None
         if source.installation is not None:
             self.embedded = EmbeddedPostgres(bin_dir=source.installation.bin_dir, durable=False, settings=SETTINGS)
+            strays.keep(self.embedded.pids)
             self.embedded.start()
-            strays.keep(self.embedded.pid, self.embedded.guard_pid)
         self._url = source.url or (self.embedded.url if self.embedded else "")
         self._admin = psycopg.connect(self._url, autocommit=True)
         self.major = self._admin.info.server_version // 10_000
@@ -106,8 +106,7 @@ class Server:
             yield Database(url=self._url_of(name), major=self.major, embedded=self.embedded)
             left = self._connections_left(name)
         finally:
-            if not self._admin.closed:
-                self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         if left:
             pytest.fail(f"the test left connections open: {left}")
 
@@ -131,15 +130,20 @@ class Server:
             "WHERE datname = %s AND backend_type = 'client backend'"
         )
         while True:
-            left = [str(row[0]) for row in self._admin.execute(query, [name]).fetchall()]
+            left = [str(row[0]) for row in self._execute(query, [name]).fetchall()]
             if not left or time.monotonic() > until:
                 return left
             time.sleep(0.02)
 
-    def _execute(self, statement: str) -> None:
-        if self._admin.closed or self._admin.broken:  # a test may have restarted the server
-            self._admin = psycopg.connect(self._url, autocommit=True)
-        self._admin.execute(sql.SQL(statement))  # names are made here, never from input
+    def _execute(self, statement: str, parameters: Sequence[object] = ()) -> psycopg.Cursor[Any]:
+        """Names in statements are made here, never from input. A test may have restarted the server meanwhile."""
+        for _ in range(2):
+            try:
+                return self._admin.execute(sql.SQL(statement), parameters or None)
+            except psycopg.OperationalError:
+                self._admin.close()
+                self._admin = psycopg.connect(self._url, autocommit=True)
+        return self._admin.execute(sql.SQL(statement), parameters or None)
 
     def _url_of(self, database: str) -> str:
         return urlunsplit(urlsplit(self._url)._replace(path=f"/{database}"))

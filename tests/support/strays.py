@@ -11,16 +11,20 @@ import threading
 import time
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 GRACE_SECONDS = 2.0
 """How long something that is on its way out may take; a test that leaves nothing waits for nothing."""
 
-_kept: set[int] = set()
+_kept: list[Callable[[], Iterable[int | None]]] = []
 
 
-def keep(*pids: int | None) -> None:
-    """These children belong to the session, not to a test."""
-    _kept.update(pid for pid in pids if pid)
+def keep(pids: Callable[[], Iterable[int | None]]) -> None:
+    """The children that `pids` names belong to the session, not to a test; asked each time, for servers restart."""
+    _kept.append(pids)
 
 
 def threads() -> set[threading.Thread]:
@@ -29,7 +33,7 @@ def threads() -> set[threading.Thread]:
 
 def children() -> dict[int, str]:
     """Process ids of our children, zombies too, with their command; without the session's and multiprocessing's own."""
-    own = {*_kept, getattr(resource_tracker._resource_tracker, "_pid", None)}
+    own = {*(pid for pids in _kept for pid in pids()), getattr(resource_tracker._resource_tracker, "_pid", None)}
     found: dict[int, str] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

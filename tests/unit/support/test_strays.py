@@ -43,7 +43,7 @@ def test_a_child_that_belongs_to_the_session_is_not_the_tests() -> None:
     before = strays.children()
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        strays.keep(child.pid)
+        strays.keep(lambda: [child.pid])
         assert strays.left_behind(strays.threads(), before, grace=0) == ""
     finally:
         child.kill()

@@ -94,10 +94,9 @@ class EmbeddedPostgres:
         """The postmaster's process id."""
         return self._running().pid
 
-    @property
-    def guard_pid(self) -> int | None:
-        """The process id of the guard, while there is one."""
-        return self._guard.pid if self._guard else None
+    def pids(self) -> list[int]:
+        """The child processes that belong to this server now: the postmaster and the guard."""
+        return [one.pid for one in (self._process, self._guard) if one is not None]
 
     @property
     def url(self) -> str:
