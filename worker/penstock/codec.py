@@ -171,21 +171,24 @@ def encode_result(value: object, *, task: str) -> str | None:
     return _bounded(_encode(value), of=f"task {task!r}, returned value")
 
 
-def encode_headers(headers: Mapping[str, str], *, task: str) -> str | None:
-    """Headers as a JSON object of strings; none at all stays None.
+def encode_object(value: Mapping[str, object], *, of: str) -> str:
+    """A JSON object that is kept with a job and belongs to no signature; `of` names it in errors.
 
     Raises:
-        UnencodableArgument: a name or value is not text that JSON and Postgres can hold.
+        UnencodableArgument: JSON or Postgres cannot hold it.
         PayloadTooLarge: more than 256 KiB.
     """
-    if not headers:
-        return None
+    if reason := _refusal(value):
+        raise UnencodableArgument(f"{of}: {reason}")
+    return _bounded(_encode(value), of=of)
+
+
+def encode_headers(headers: Mapping[str, str], *, task: str) -> str | None:
+    """Headers as a JSON object of strings; none at all stays None. Raises as `encode_object`."""
     for name, value in headers.items():
         if not all(isinstance(part, str) for part in (name, value)):
             raise UnencodableArgument(f"task {task!r}, header {shown(name)}: must be text, got {type(value).__name__}")
-    if reason := _refusal(dict(headers)):
-        raise UnencodableArgument(f"task {task!r}, headers: {reason}")
-    return _bounded(_encode(dict(headers)), of=f"task {task!r}, headers")
+    return encode_object(dict(headers), of=f"task {task!r}, headers") if headers else None
 
 
 def result_reader(function: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -60,6 +60,11 @@ class Options:
         if self.queue is not None:
             check_queue_name(self.queue, of="options: queue")
 
+    @property
+    def seconds(self) -> float | None:
+        """The delay in seconds."""
+        return self.delay.total_seconds() if isinstance(self.delay, timedelta) else self.delay
+
 
 def check_whole(value: object, *, of: str, low: int, high: int) -> None:
     """Refuse what is neither None nor a whole number within bounds.
@@ -116,14 +121,13 @@ class Enqueuer(Generic[P, R]):
 
     def _new_job(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> NewJob:
         task, options = self._task, self._options
-        delay = options.delay
         return NewJob(
             task=task.name,
             args=task.encode(args, kwargs),
             queue=options.queue or task.queue,
             priority=task.priority if options.priority is None else options.priority,
             max_attempts=task.max_attempts if options.max_attempts is None else options.max_attempts,
-            delay=delay.total_seconds() if isinstance(delay, timedelta) else delay,
+            delay=options.seconds,
             at=options.at,
             headers=None if options.headers is None else encode_headers(options.headers, task=task.name),
         )

@@ -222,6 +222,13 @@ class Registry(Mapping[str, Task[..., Any, ..., Any]]):
         self._all |= dict.fromkeys(names, task)
 
 
+def check_task_name(name: str) -> str:
+    """The name of a task, if it is one. Raises InvalidTask."""
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or " " in name:
+        raise InvalidTask(f"a task's name must be 1 to {LONGEST_NAME} characters without spaces, got {shown(name)}")
+    return name
+
+
 def default_name(function: Callable[..., Any]) -> str:
     """`module:qualname`; for a module that was started as a program, the name it is imported under."""
     module = function.__module__
@@ -242,8 +249,7 @@ def _wants_context(function: Callable[..., Any], *, task: str) -> bool:
 
 def _check_definition(task: Task[..., Any, ..., Any], given: Definition) -> None:
     for name in (task.name, *given.aliases):
-        if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or " " in name:
-            raise InvalidTask(f"a task's name must be 1 to {LONGEST_NAME} characters without spaces, got {shown(name)}")
+        check_task_name(name)
     of = f"task {task.name!r}"
     if inspect.isgeneratorfunction(task.function) or inspect.isasyncgenfunction(task.function):
         raise InvalidTask(f"{of}: a task returns its result, it cannot be a generator")

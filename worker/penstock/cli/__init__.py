@@ -1,0 +1,87 @@
+"""The command line `penstock`: one module per noun, typer only here.
+
+Owns how a command ends. Exit code 0: done. 2: bad input, one line on stderr, nothing was written. 1: a failure that the
+input cannot mend (a server that is down, a schema that is missing), one line as well. An error that is not ours keeps
+its traceback: it is a bug, here or in the application.
+
+A command imports what it needs when it runs, so that `penstock --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Final, NoReturn
+
+import typer
+
+from penstock.errors import ConfigurationError, PayloadTooLarge, PenstockError, TaskError
+
+from . import dev, enqueue, migrate, worker
+
+BAD_INPUT: Final = 2
+FAILURE: Final = 1
+INTERRUPTED: Final = 130
+
+cli = typer.Typer(
+    name="penstock",
+    help="Demand-driven background jobs on Postgres.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cli.command("worker")(worker.worker)
+cli.command("migrate")(migrate.migrate)
+cli.command("enqueue")(enqueue.enqueue)
+cli.command("dev")(dev.dev)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import penstock  # noqa: PLC0415 - read only when asked for
+
+        typer.echo(f"penstock {penstock.__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def root(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Demand-driven background jobs on Postgres."""
+    if context.invoked_subcommand is None and not version:
+        typer.echo(context.get_help())
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a command and exit.
+
+    Args:
+        arguments: without the program's name; default those of the process.
+    """
+    if not sys.flags.safe_path and os.getcwd() not in sys.path:  # noqa: PTH109 - an entry of sys.path is text
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where `python -m` would find the application
+    try:
+        code = cli(arguments, standalone_mode=False, prog_name="penstock")
+        sys.stdout.flush()
+    except PenstockError as error:
+        bad_input = isinstance(error, ConfigurationError | TaskError | PayloadTooLarge)
+        _end(str(error), BAD_INPUT if bad_input else FAILURE)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILURE)
+    except Exception as error:
+        if (usage := getattr(error, "format_message", None)) is None:  # typer's errors have no public common class
+            raise
+        _end(usage(), BAD_INPUT)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    typer.echo(f"penstock: {' '.join(message.split())}", err=True)
+    sys.exit(code)

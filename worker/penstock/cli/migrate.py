@@ -1,0 +1,31 @@
+"""`penstock migrate`: bring the database's schema up to date, or print what would."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from penstock.settings import DATABASE_VARIABLES, Settings
+
+
+def migrate(
+    *, sql: Annotated[bool, typer.Option("--sql", help="Print the whole as a script; no database is needed.")] = False
+) -> None:
+    """Create or upgrade the schema `penstock`; safe to run again.
+
+    The database is PENSTOCK_DIRECT_URL, or PENSTOCK_DATABASE_URL; its role must be allowed to create the schema.
+    """
+    from penstock import store  # noqa: PLC0415 - the driver is loaded when it is needed
+
+    if sql:
+        typer.echo(store.migration_sql(), nl=False)
+        return
+    settings = Settings.from_env({name: os.environ.get(name, "") for name in DATABASE_VARIABLES})
+    done = store.migrate(settings.direct_url)
+    if done.applied:
+        what = f"applied {', '.join(map(str, done.applied))}"
+    else:
+        what = "functions replaced" if done.functions else "nothing to do"
+    typer.echo(f"schema penstock: version {done.version}, {what}")
