@@ -8,6 +8,7 @@ must import nothing but the standard library: the folder can be lifted out and u
 from .backoff import Backoff
 from .broadcast import BroadcastDispatcher
 from .buffer import Buffer
+from .children import Child, ChildStatus, Restart, Strategy
 from .demand import DemandDispatcher
 from .dispatcher import Dispatcher
 from .errors import (
@@ -20,6 +21,7 @@ from .errors import (
     StageError,
     SubscriptionRefused,
 )
+from .iterables import IterableProducer, Stream, from_iterable, stream
 from .kinds import Consumer, Producer, ProducerConsumer
 from .names import Names
 from .partition import PartitionDispatcher, stable_hash
@@ -28,6 +30,7 @@ from .release import release
 from .stage import Stage
 from .status import InletStatus, OutletStatus, StageStatus, State
 from .subscription import ConsumerPort, ProducerPort, Role, Subscription, SubscriptionOptions
+from .supervisor import Supervisor
 from .window import DemandWindow
 
 __all__ = [
@@ -42,6 +45,8 @@ __all__ = [
     "Buffer",
     "Cancel",
     "Cancellation",
+    "Child",
+    "ChildStatus",
     "Consumer",
     "ConsumerPort",
     "DemandDispatcher",
@@ -50,6 +55,7 @@ __all__ = [
     "Dropped",
     "Exit",
     "InletStatus",
+    "IterableProducer",
     "Names",
     "NoProducer",
     "OutletStatus",
@@ -57,6 +63,7 @@ __all__ = [
     "Producer",
     "ProducerConsumer",
     "ProducerPort",
+    "Restart",
     "RestartsExceeded",
     "Role",
     "Shutdown",
@@ -65,10 +72,15 @@ __all__ = [
     "StageError",
     "StageStatus",
     "State",
+    "Strategy",
+    "Stream",
     "Subscription",
     "SubscriptionOptions",
     "SubscriptionRefused",
+    "Supervisor",
+    "from_iterable",
     "is_quiet",
     "release",
     "stable_hash",
+    "stream",
 ]

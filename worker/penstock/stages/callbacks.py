@@ -25,6 +25,12 @@ class Callbacks:
     async def on_stop(self, reason: object) -> None:
         """Runs last, unless the stage was killed. Events may still be emitted here."""
 
+    def on_end(self, reason: object) -> None:
+        """The very last, also when the stage was killed: give back what the stage holds by itself.
+
+        Synchronous: cancel tasks, release events; nothing can be awaited or emitted any more.
+        """
+
     async def on_info(self, info: Any) -> None:
         """An info that was posted with `post_info`."""
         logger.warning("%r got an info that it does not handle: %r", self, info)

@@ -133,6 +133,8 @@ class Inlet:
         if subscription.options.cancel_mode.ends_consumer(cancellation.reason):
             if isinstance(cancellation.reason, NoProducer):
                 logger.error("%r ends: %s", self.stage, cancellation.reason)
+            if cancellation.down:
+                self.stage.ended_by = subscription.producer or subscription.target
             self.stage.leave(cancellation.reason)
         elif again and getattr(subscription.target, "state", None) is not State.ENDED:
             self._resubscribe_later(subscription)

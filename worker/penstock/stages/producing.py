@@ -79,6 +79,10 @@ class Producing(Linked, Generic[Out]):
         """Events that consumers have asked for and not got: as many would be delivered at once."""
         return self._outlet.dispatcher.deliverable
 
+    def consumers(self) -> tuple[Subscription, ...]:
+        """The subscriptions of this stage's consumers."""
+        return tuple(self._outlet.subscriptions)
+
     def cancel_consumers(self, reason: object = NORMAL, *, behind_buffer: bool = True) -> None:
         """Cancel every subscription of this stage's consumers; by default once the events held now have left."""
         if behind_buffer:

@@ -46,6 +46,8 @@ class Stage(Callbacks, DeafPorts):
         self.state = State.NEW
         self.reason: object = None
         self.last_error: BaseException | None = None
+        self.ended_by: object = None
+        """The producer whose end ended this stage, where that was so."""
         self._mailbox: deque[Entry] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -253,6 +255,10 @@ class Stage(Callbacks, DeafPorts):
             self.names.unregister(self.name, self)
         entries = list(self._mailbox)
         self._mailbox.clear()
+        try:
+            self.on_end(reason)
+        except Exception:
+            logger.exception("on_end of %r failed", self)
         self._close(reason, entries)
         for reply in list(self._replies):
             if not reply.done():
