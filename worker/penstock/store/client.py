@@ -6,6 +6,7 @@ through the caller's connection, inside the caller's transaction, whichever of p
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Sequence
@@ -116,22 +117,27 @@ class AsyncClient:
     def __init__(self, url: str, *, pooled: bool = False) -> None:
         check_url(url)
         self._url, self._pooled = url, pooled
+        self._opening = asyncio.Lock()
         self._pool: psycopg_pool.AsyncConnectionPool | None = None
         self._pid = 0
 
-    async def _row(self, name: str, doing: str, values: Sequence[object]) -> tuple[Any, ...] | None:
-        with mapped(doing):
+    async def _connections(self) -> psycopg_pool.AsyncConnectionPool:
+        async with self._opening:  # first uses at once must not open a pool each
             if self._pool is None or self._pid != os.getpid():
                 await (
                     await psycopg.AsyncConnection.connect(self._url, **arguments(_NAME, pooled=self._pooled))
                 ).close()
-                self._pool = psycopg_pool.AsyncConnectionPool(
+                pool = psycopg_pool.AsyncConnectionPool(
                     self._url, kwargs=arguments(_NAME, pooled=self._pooled), configure=configure, min_size=1,
                     max_size=4, timeout=10, num_workers=1, name=_NAME, open=False,
                 )  # fmt: skip
-                self._pid = os.getpid()
-                await self._pool.open()
-            async with self._pool.connection() as connection:
+                await pool.open()
+                self._pool, self._pid = pool, os.getpid()
+            return self._pool
+
+    async def _row(self, name: str, doing: str, values: Sequence[object]) -> tuple[Any, ...] | None:
+        with mapped(doing):
+            async with (await self._connections()).connection() as connection:
                 cursor = await connection.execute(statement(name), values)
                 row: tuple[Any, ...] | None = await cursor.fetchone()
                 return row

@@ -36,11 +36,15 @@ def check_url(url: str) -> None:
     """
     if not url.strip():
         raise InvalidDatabaseURL("database URL: must be postgresql://USER@HOST:PORT/DATABASE, got an empty string")
+    msg = "database URL: must be postgresql://USER@HOST:PORT/DATABASE or key=value pairs; this does not parse"
     try:
-        psycopg.conninfo.conninfo_to_dict(url)
+        parts = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        msg = "database URL: must be postgresql://USER@HOST:PORT/DATABASE or key=value pairs; this does not parse"
         raise InvalidDatabaseURL(msg) from None
+    ports = str(parts.get("port") or "").split(",")
+    if "@" in str(parts.get("host") or "") or not all(port.isdigit() or not port for port in ports):
+        # libpq takes the end of a password with a bare '/' or '@' for host or port, and would quote it
+        raise InvalidDatabaseURL(f"{msg}; a '/' or '@' inside a password is written %2F or %40")
 
 
 def _first_line(error: BaseException) -> str:
