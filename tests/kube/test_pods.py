@@ -34,7 +34,7 @@ def server(*, env: Mapping[str, str] | None = None, **more: Any) -> dict[str, An
 
 @pytest.fixture
 def pods(process_pods: Callable[..., ProcessPods]) -> ProcessPods:
-    """A harness whose probes run ten times as often as the kubelet's."""
+    """A harness whose readiness probes run ten times as often as the kubelet's."""
     return process_pods({"server:test": SERVER}, pace=0.1)
 
 

@@ -8,6 +8,7 @@ certificate on start, and the key of that certificate signs the service accounts
 """
 
 import contextlib
+import json
 import secrets
 import shutil
 import signal
@@ -36,6 +37,17 @@ CONTROLLERS = (
     "replicaset-controller",
     "serviceaccount-controller",
 )
+
+# Service accounts only: what the operator asks for is compared with what the chart grants.
+_AUDIT_POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    userGroups: ["system:serviceaccounts"]
+  - level: None
+"""
 
 
 class ControlPlaneFailedError(Exception):
@@ -118,6 +130,23 @@ class ControlPlane:
         found = sorted(self.folder.glob("*.log"))
         return {path.stem: "\n".join(path.read_text(errors="replace").splitlines()[-last:]) for path in found}
 
+    def used_by(self, user: str) -> set[tuple[str, str, str]]:
+        """What a service account has asked of the API server so far, as (verb, group, resource or resource/part).
+
+        Refused requests are left out. The log is written in the background, so wait for what you expect.
+
+        Args:
+            user: `system:serviceaccount:NAMESPACE:NAME`.
+        """
+        used = set()
+        for line in (self.folder / "audit.jsonl").read_text().splitlines():
+            event = json.loads(line)
+            asked = event.get("objectRef")
+            if event["user"]["username"] == user and asked and event.get("responseStatus", {}).get("code") != 403:
+                resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+                used.add((event["verb"], asked.get("apiGroup", ""), resource))
+        return used
+
     def kubeconfig(self, token: str, *, namespace: str = "default") -> str:
         """The text of a kubeconfig that presents `token` (admin_token, or one of `service_account_token`)."""
         cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
@@ -169,6 +198,8 @@ class ControlPlane:
         tokens.touch(mode=0o600)
         tokens.write_text(f'{self.admin_token},admin,admin,"system:masters"\n')
         certificates = self.ca_file.parent
+        policy = self.folder / "audit.yaml"
+        policy.write_text(_AUDIT_POLICY)
         self._spawn(
             "kube-apiserver",
             f"--etcd-servers={etcd}",
@@ -179,6 +210,8 @@ class ControlPlane:
             "--endpoint-reconciler-type=none",
             "--authorization-mode=RBAC",
             f"--token-auth-file={tokens}",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={self.folder / 'audit.jsonl'}",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-signing-key-file={certificates / 'apiserver.key'}",

@@ -28,12 +28,12 @@ from tests.support.pods import ProcessPods
 
 _COMMANDS = pytest.StashKey[Mapping[str, tuple[str, ...]]]()
 _REASON = pytest.StashKey[str]()
-_RUNNING = pytest.StashKey[ControlPlane]()
+_RUNNING = pytest.StashKey[list[ControlPlane]]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Have the binaries ready before the first test's clock starts."""
-    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
+    wanted = any("control_plane_commands" in getattr(item, "fixturenames", ()) for item in session.items)
     if not wanted or session.config.option.collectonly:
         return
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -53,28 +53,44 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Show the end of each component's log under a failed test that used the control plane."""
     report = yield
-    running = item.config.stash.get(_RUNNING, None)
-    if running is not None and report.failed and "control_plane" in getattr(item, "fixturenames", ()):  # type: ignore[attr-defined]
-        report.sections.extend((f"{name} log", text) for name, text in running.logs().items())  # type: ignore[attr-defined]
+    if report.failed and "control_plane_commands" in getattr(item, "fixturenames", ()):  # type: ignore[attr-defined]
+        for plane in item.config.stash.get(_RUNNING, ()):
+            report.sections.extend((f"{name} log", text) for name, text in plane.logs().items())  # type: ignore[attr-defined]
     return report
 
 
 @pytest.fixture(scope="session")
-def control_plane(pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
-    """The session's etcd, API server (RBAC) and controllers; an administrator's access."""
+def control_plane_commands(pytestconfig: pytest.Config) -> Mapping[str, tuple[str, ...]]:
+    """How to start each component; skips, or fails in CI, where there is no way to."""
     found = pytestconfig.stash.get(_COMMANDS, None)
     if found is None:
         reason = pytestconfig.stash.get(_REASON, "the control plane was not asked for during collection")
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return found
+
+
+@contextmanager
+def running(config: pytest.Config, found: Mapping[str, tuple[str, ...]]) -> Iterator[ControlPlane]:
+    """A control plane for the length of a `with`; its processes are no test's strays, its logs told with failures."""
     plane = ControlPlane(commands=found)
+    strays.keep(lambda: plane.pids)
     plane.start()
-    strays.keep(*plane.pids)
-    pytestconfig.stash[_RUNNING] = plane
+    planes = config.stash.setdefault(_RUNNING, [])
+    planes.append(plane)
     try:
         yield plane
     finally:
-        del pytestconfig.stash[_RUNNING]
+        planes.remove(plane)
         plane.stop()
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    pytestconfig: pytest.Config, control_plane_commands: Mapping[str, tuple[str, ...]]
+) -> Iterator[ControlPlane]:
+    """The session's etcd, API server (RBAC) and controllers; an administrator's access."""
+    with running(pytestconfig, control_plane_commands) as plane:
+        yield plane
 
 
 @pytest.fixture
@@ -93,7 +109,7 @@ def new_namespace(plane: ControlPlane, name: str, labels: Mapping[str, str] | No
     try:
         # Without its service account the API server refuses every pod, and the controller needs a moment to make it.
         deadline = time.monotonic() + 20
-        while not _exists(plane, f"/api/v1/namespaces/{name}/serviceaccounts/default"):
+        while not exists(plane, f"/api/v1/namespaces/{name}/serviceaccounts/default"):
             assert time.monotonic() < deadline, "the service account controller is silent"
             time.sleep(0.01)
         yield name
@@ -101,7 +117,8 @@ def new_namespace(plane: ControlPlane, name: str, labels: Mapping[str, str] | No
         plane.request("DELETE", f"/api/v1/namespaces/{name}")
 
 
-def _exists(plane: ControlPlane, path: str) -> bool:
+def exists(plane: ControlPlane, path: str) -> bool:
+    """Whether the API server has that object."""
     try:
         plane.request("GET", path)
     except ApiError as error:

@@ -50,7 +50,7 @@ class Surroundings:
         log: file that takes stdout and stderr.
         changed: called after every change of the status.
         ended: called with every exit.
-        pace: factor on probe times.
+        pace: factor on the readiness probe's times.
         restart_seconds: first pause before a second restart in a row.
     """
 
@@ -224,7 +224,8 @@ class Container:
     def _verdicts(self, kind: str) -> Any:
         ports = {port["name"]: port["containerPort"] for port in self._spec.get("ports", ()) if "name" in port}
         around = self._around
-        return verdicts(self._spec[kind], address=around.address, ports=ports, env=self._env, pace=around.pace)
+        pace = around.pace if kind == "readinessProbe" else 1.0
+        return verdicts(self._spec[kind], address=around.address, ports=ports, env=self._env, pace=pace)
 
     def _kill_everything(self) -> None:
         if self.pid is not None:

@@ -4,7 +4,8 @@ Owns: the thread with the event loop in which one namespace's pods live, the Nod
 Must not judge what the processes do; tests ask `processes()`, `exits()`, `log()` and send `signal()`.
 
 Surprising: it runs in a thread of its own, so that neither a blocked test nor a busy event loop delays the kubelet's
-part. Instead of a mounted service account token a pod gets KUBECONFIG. Not played: other volumes, init containers, preStop hooks, resource limits, security contexts.
+part. In place of a mounted service account token a pod gets KUBECONFIG. Not played: other volumes, init containers,
+preStop hooks, resource limits, security contexts.
 """
 
 import asyncio
@@ -37,7 +38,8 @@ class ProcessPods:
         images: container image name -> what runs in its place; another image is an ErrImagePull.
         logs: folder for the containers' output.
         selector: label selector of the pods it looks after; the others stay Pending. Default all.
-        pace: factor on probe delays and periods; 1.0 is the kubelet's, 0.1 makes a period of 1 s one of 100 ms.
+        pace: factor on delay and period of readiness probes; 1.0 is the kubelet's, 0.1 makes 1 s one of 100 ms. The other
+            probes keep their own time: a process does not start faster, so a faster one would kill it.
         restart_seconds: first pause of the restart back-off, doubling to 5 s; the first restart is at once.
     """
 

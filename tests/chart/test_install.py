@@ -1,0 +1,109 @@
+"""Helm's own engine against a real API server: install, upgrade, roll back, uninstall."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import pytest
+
+from tests.chart.conftest import DEFINITION
+from tests.support.api_client import ApiError
+from tests.support.chart import CHART
+from tests.support.controlplane import ControlPlane
+from tests.support.pods import ProcessPods
+from tests.support.waiting import eventually
+
+
+def test_an_installed_operator_becomes_ready_in_a_restricted_namespace(
+    own_plane: ControlPlane, restricted: str, helm: helm_python.Config, node: ProcessPods
+):
+    """Pod Security `restricted` admits its pod, its probes succeed, and the definition is established."""
+    release = helm.install(CHART, "penstock", wait="watcher", timeout=60)
+    assert release["status"] == "deployed"
+    deployment = own_plane.request("GET", f"/apis/apps/v1/namespaces/{restricted}/deployments/penstock")
+    assert deployment["status"]["readyReplicas"] == 1
+    assert len(node.processes()) == 1
+    conditions = {each["type"]: each["status"] for each in get(own_plane, DEFINITION)["status"]["conditions"]}
+    assert (conditions["Established"], conditions["NamesAccepted"]) == ("True", "True")
+
+
+def test_an_upgrade_moves_the_roles_to_the_namespaces_now_watched_and_a_rollback_moves_them_back(
+    own_plane: ControlPlane, restricted: str, helm: helm_python.Config
+):
+    """No right stays behind where the operator no longer looks."""
+    helm.install(CHART, "penstock", timeout=60)
+    assert has_role(own_plane, restricted)
+    helm.upgrade(CHART, "penstock", {"watchNamespaces": ["default"], "replicas": 2}, timeout=60)
+    assert has_role(own_plane, "default")
+    assert not has_role(own_plane, restricted)
+    deployment = f"/apis/apps/v1/namespaces/{restricted}/deployments/penstock"
+    assert get(own_plane, deployment)["spec"]["replicas"] == 2
+    helm.rollback("penstock", version=1, timeout=60)
+    assert has_role(own_plane, restricted)
+    assert not has_role(own_plane, "default")
+    assert [each["status"] for each in helm.history("penstock")] == ["superseded", "superseded", "deployed"]
+
+
+def test_uninstalling_keeps_the_definition_and_its_job_queues(
+    own_plane: ControlPlane, restricted: str, helm: helm_python.Config
+):
+    """Everything else goes, and installing again takes the definition over as it is."""
+    helm.install(CHART, "penstock", timeout=60)
+    created = get(own_plane, DEFINITION)["metadata"]["uid"]
+    helm.uninstall("penstock", timeout=60)
+    assert not has_role(own_plane, restricted)
+    assert get(own_plane, f"/apis/apps/v1/namespaces/{restricted}/deployments")["items"] == []
+    assert get(own_plane, DEFINITION)["metadata"]["uid"] == created
+    helm.install(CHART, "penstock", timeout=60)
+    assert get(own_plane, DEFINITION)["metadata"]["uid"] == created
+
+
+def test_without_keep_the_definition_goes_with_the_release(own_plane: ControlPlane, helm: helm_python.Config):
+    """Who asks for it gets a cluster without a trace."""
+    helm.install(CHART, "penstock", {"crds": {"keep": False}}, timeout=60)
+    get(own_plane, DEFINITION)
+    helm.uninstall("penstock", timeout=60)
+    eventually(lambda: get(own_plane, DEFINITION) is None, "the definition is gone")
+
+
+def test_the_definitions_schema_is_upgraded_with_the_chart(
+    own_plane: ControlPlane, helm: helm_python.Config, tmp_path: Path
+):
+    """What an older chart installed is brought to the newer one's state, which Helm's own crds/ folder never does."""
+    older = shutil.copytree(CHART, tmp_path / "penstock")
+    definition = older / "files" / "jobqueue.yaml"
+    definition.write_text(definition.read_text().replace("- name: WHY\n", "- name: OLD\n"))
+    helm.install(older, "penstock", timeout=60)
+    assert "OLD" in columns(own_plane)
+    helm.upgrade(CHART, "penstock", timeout=60)
+    assert "OLD" not in columns(own_plane)
+    assert "WHY" in columns(own_plane)
+
+
+def test_a_value_that_the_schema_refuses_installs_nothing(
+    own_plane: ControlPlane, restricted: str, helm: helm_python.Config
+):
+    """The refusal comes before the first object."""
+    with pytest.raises(helm_python.HelmError, match="replicaCount"):
+        helm.install(CHART, "penstock", {"replicaCount": 3}, timeout=60)
+    assert not has_role(own_plane, restricted)
+    assert get(own_plane, DEFINITION) is None
+
+
+def get(plane: ControlPlane, path: str) -> Any:
+    """The object, or None if there is none."""
+    try:
+        return plane.request("GET", path)
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def has_role(plane: ControlPlane, namespace: str) -> bool:
+    return get(plane, f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles/penstock") is not None
+
+
+def columns(plane: ControlPlane) -> list[str]:
+    return [each["name"] for each in get(plane, DEFINITION)["spec"]["versions"][0]["additionalPrinterColumns"]]
