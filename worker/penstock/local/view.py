@@ -102,7 +102,7 @@ class PlainView:
         for one in _after(picture.scaled, self._last_scaled):
             self.say(f"{picture.elapsed:6.1f}s  {scaled_line(one)}")
             self._last_scaled = one
-        if picture.elapsed - self._told_at >= PLAIN_SECONDS:
+        if picture.queues and picture.elapsed - self._told_at >= PLAIN_SECONDS:
             self._told_at = picture.elapsed
             for queue in picture.queues:
                 self.say(f"{picture.elapsed:6.1f}s  {queue_line(queue)}")
