@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from penstock.errors import StoreError
 from penstock.scaling import Decision, History, QueueSnapshot, decide
+from penstock.scaling.sampler import Sampler
 
 from .placement import plan, rows_of
-from .sampler import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.scaling.values import QueueSnapshot
+from .values import QueueSnapshot
 
 if TYPE_CHECKING:
     from penstock.store import QueueState

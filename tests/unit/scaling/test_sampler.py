@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.local.sampler import Sampler
+from penstock.scaling.sampler import Sampler
 from penstock.store import QueueState
 
 
