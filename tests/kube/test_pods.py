@@ -129,6 +129,17 @@ def test_a_failing_liveness_probe_restarts_the_container(pods: ProcessPods, depl
     assert "asked to end" in pods.log(name)
 
 
+def test_no_other_probe_counts_before_the_startup_probe_succeeds(pods: ProcessPods, deploy: Deploy, pods_of: PodsOf):
+    """A process that starts slowly is neither ready nor killed for its liveness meanwhile."""
+    alive_probe = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+    startup = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 10}
+    slow = server(env={"START_SECONDS": "1.2"}, livenessProbe=alive_probe, startupProbe=startup)
+    deploy("web", replicas=1, container=slow)
+    ready(pods_of, "web", 1)
+    assert container_status(pods_of("web"))["restartCount"] == 0
+    assert pods.exits() == []
+
+
 def test_a_readiness_gate_keeps_the_pod_unready_until_somebody_opens_it(
     api: ApiClient, namespace: str, pods: ProcessPods, deploy: Deploy, pods_of: PodsOf
 ):

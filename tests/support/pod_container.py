@@ -8,6 +8,7 @@ namespace does. Leftovers are found by a marker in their environment, for they m
 
 import asyncio
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -50,7 +51,7 @@ class Surroundings:
         log: file that takes stdout and stderr.
         changed: called after every change of the status.
         ended: called with every exit.
-        pace: factor on the readiness probe's times.
+        pace: factor on the times of readiness and start-up probes.
         restart_seconds: first pause before a second restart in a row.
     """
 
@@ -223,9 +224,11 @@ class Container:
 
     def _verdicts(self, kind: str) -> Any:
         ports = {port["name"]: port["containerPort"] for port in self._spec.get("ports", ()) if "name" in port}
-        around = self._around
-        pace = around.pace if kind == "readinessProbe" else 1.0
-        return verdicts(self._spec[kind], address=around.address, ports=ports, env=self._env, pace=pace)
+        around, probe = self._around, self._spec[kind]
+        pace = 1.0 if kind == "livenessProbe" else around.pace
+        if kind == "startupProbe":  # asked more often, but no less patient: a process does not start faster
+            probe = {**probe, "failureThreshold": math.ceil(probe.get("failureThreshold", 3) / pace)}
+        return verdicts(probe, address=around.address, ports=ports, env=self._env, pace=pace)
 
     def _kill_everything(self) -> None:
         if self.pid is not None:

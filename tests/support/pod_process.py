@@ -35,7 +35,7 @@ class Node:
         images: image name -> what runs in its place.
         kubeconfig: token -> text of a kubeconfig that presents it.
         logs: folder of the containers' output, one file `POD.CONTAINER.log` each.
-        pace: factor on the delay and period of readiness probes.
+        pace: factor on the delay and period of readiness and start-up probes.
         restart_seconds: first pause of the restart back-off.
         ended: called with every container's exit.
     """

@@ -46,6 +46,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
+    time.sleep(float(os.environ.get("START_SECONDS", "0")))
     server = HTTPServer((os.environ["POD_IP"], int(os.environ.get("PORT", "8080"))), Handler)
     linger = float(os.environ.get("LINGER_SECONDS", "0"))
 

@@ -38,8 +38,8 @@ class ProcessPods:
         images: container image name -> what runs in its place; another image is an ErrImagePull.
         logs: folder for the containers' output.
         selector: label selector of the pods it looks after; the others stay Pending. Default all.
-        pace: factor on the times of readiness probes; 1.0 is the kubelet's, 0.1 makes 1 s one of 100 ms. The other
-            probes keep their own time: a process does not start faster, so a faster one would kill it.
+        pace: factor on delay and period of readiness and start-up probes; 1.0 is the kubelet's, 0.1 makes 1 s one of
+            100 ms. Start-up gets as much time as before; liveness keeps its own, else it would kill who starts slowly.
         restart_seconds: first pause of the restart back-off, doubling to 5 s; the first restart is at once.
     """
 
