@@ -1,0 +1,89 @@
+"""The shop's tasks. `penstock worker shop.jobs:app --queue emails` runs those of one queue.
+
+Each may run twice (a worker can die between the effect and its acknowledgement), so each is written to bear it: a mail
+carries the same Message-ID, an image is put in place of its equal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import smtplib
+import time
+from email.message import EmailMessage
+from typing import Annotated
+
+from msgspec import Meta
+from PIL import UnidentifiedImageError
+
+from penstock import NEVER, App, Context
+
+from .pictures import ImagePathError, resized
+
+app = App()
+
+Side = Annotated[int, Meta(ge=1, le=4096)]
+"""Width or height of an image in pixels; anything else is refused when the job is enqueued."""
+Milliseconds = Annotated[int, Meta(ge=0, le=600_000)]
+
+_BLOCK = bytes(64 * 1024)
+_SMTP_TIMEOUT_SECONDS = 10
+
+
+@app.task(queue="emails")
+async def hello(name: str) -> str:
+    """Greet somebody, after a second's thought."""
+    await asyncio.sleep(1)
+    greeting = f"Hello, {name}!"
+    print(greeting)
+    return greeting
+
+
+@app.task(queue="emails", timeout=30, retry={smtplib.SMTPRecipientsRefused: NEVER})
+async def send_welcome_email(user_id: int) -> str:
+    """Mail a new user by the server that SHOP_SMTP names, as host:port. Gives the mail's Message-ID."""
+    message = EmailMessage()
+    message["From"] = "shop@example.com"
+    message["To"] = f"user-{user_id}@example.com"
+    message["Subject"] = "Welcome to the shop"
+    message["Message-ID"] = f"<welcome-{user_id}@shop.example.com>"
+    message.set_content(f"Hello user {user_id},\n\nthank you for joining us.\n")
+    await asyncio.to_thread(_deliver, message)
+    return str(message["Message-ID"])
+
+
+def _deliver(message: EmailMessage) -> None:
+    host, _, port = os.environ.get("SHOP_SMTP", "127.0.0.1:2525").rpartition(":")
+    with smtplib.SMTP(host, int(port), local_hostname="shop.example.com", timeout=_SMTP_TIMEOUT_SECONDS) as server:
+        server.send_message(message)
+
+
+@app.task(
+    queue="images",
+    executor="thread",
+    retry={FileNotFoundError: NEVER, UnidentifiedImageError: NEVER, ImagePathError: NEVER},
+)
+def resize_image(path: str, width: Side, height: Side) -> str:
+    """Write a picture of the folder SHOP_IMAGES in another size into SHOP_OUTPUT. Gives the new file's path."""
+    return str(resized(path, width, height))
+
+
+@app.task(queue="reports")
+async def failing_job(ctx: Context, times: int | None = None) -> str:
+    """Fail the first `times` attempts, or every one: what retries and dead letters are for."""
+    if times is None or ctx.attempt <= times:
+        raise RuntimeError(f"this job fails on purpose (attempt {ctx.attempt})")
+    return f"succeeded at attempt {ctx.attempt}"
+
+
+@app.task(queue="analytics")
+def heavy_job(ms: Milliseconds) -> int:
+    """Keep a processor busy for so many milliseconds. Gives the number of 64 KiB blocks that it hashed."""
+    ends = time.perf_counter() + ms / 1000
+    blocks = 0
+    digest = hashlib.sha256()
+    while time.perf_counter() < ends:
+        digest.update(_BLOCK)
+        blocks += 1
+    return blocks
