@@ -1,0 +1,1 @@
+"""Tests of one pod's loop that need no database."""

@@ -1,0 +1,72 @@
+"""Doubles of the pod's neighbours: real stages on both sides, no database."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+
+from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.stages import Cancel, Consumer, Producer, Subscription
+
+_ids = itertools.count(1)
+
+
+def job(**values) -> ClaimedJob:
+    """A claimed job of task `work`."""
+    defaults = {
+        "id": next(_ids), "token": 7, "worker": 1, "attempt": 1, "max_attempts": 5, "crashes": 0, "queue": "q",
+        "priority": 1, "task": "work", "args": "{}",
+    }  # fmt: skip
+    return ClaimedJob(**{**defaults, **values})
+
+
+def completed(one: ClaimedJob, duration: float = 0.0) -> Finished:
+    """Its success."""
+    return Finished(job=one, state=OutcomeState.COMPLETED, duration=duration)
+
+
+class Source(Producer[ClaimedJob]):
+    """A producer that records demand and emits only when told."""
+
+    def __init__(self) -> None:
+        super().__init__(name="source")
+        self.demands: list[int] = []
+
+    async def handle_demand(self, demand: int) -> list[ClaimedJob]:
+        self.demands.append(demand)
+        return []
+
+    @property
+    def demanded(self) -> int:
+        return sum(self.demands)
+
+
+class Sink(Consumer[Finished]):
+    """A consumer that keeps what arrives and answers it, unless told to hold back."""
+
+    def __init__(self, accepted: Callable[[int], None]) -> None:
+        super().__init__(name="sink")
+        self.outcomes: list[Finished] = []
+        self.accepted = accepted
+        self.answering = True
+
+    async def handle_events(self, events: Sequence[Finished], subscription: Subscription) -> None:
+        self.outcomes.extend(events)
+        if self.answering:
+            self.accepted(len(events))
+
+
+async def wire(source: Source, consumers, sink: Sink) -> None:
+    """Start the three and subscribe them as the pod does."""
+    for stage in (source, consumers, sink):
+        await stage.start()
+    await sink.subscribe(consumers, max_demand=2000, cancel=Cancel.TEMPORARY)
+    consumers.attach(await consumers.subscribe(source, mode="manual", cancel=Cancel.TEMPORARY))
+
+
+async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
+    """Wait for a condition, one turn of the loop at a time."""
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.001)

@@ -1,0 +1,183 @@
+"""How a pod asks: never for more than it can run, and for whole claims when jobs are short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from penstock.job import ClaimedJob, Finished
+from penstock.runtime.consumers import BATCH, LONGEST_HOLD, Consumers
+from tests.unit.runtime.support import Sink, Source, completed, job, until, wire
+
+
+class Pod:
+    """A source, consumers whose jobs end when told, and a sink."""
+
+    def __init__(self, *, concurrency: int, min_demand: int, max_demand: int) -> None:
+        self.now = 0.0
+        self.gates: dict[int, asyncio.Future[Finished]] = {}
+        self.source = Source()
+        self.consumers = Consumers(
+            run=self.run, concurrency=concurrency, min_demand=min_demand, max_demand=max_demand, clock=lambda: self.now
+        )
+        self.sink = Sink(self.consumers.acknowledged)
+
+    async def run(self, one: ClaimedJob) -> Finished:
+        gate: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
+        self.gates[one.id] = gate
+        try:
+            return await gate
+        finally:
+            self.gates.pop(one.id, None)
+
+    def finish(self, count: int, duration: float) -> None:
+        """Let the oldest running jobs end, each after `duration` seconds of run time."""
+        for gate in list(self.gates.values())[:count]:
+            gate.set_result(completed(job(), duration))
+
+    async def deliver(self, count: int) -> list[ClaimedJob]:
+        """Emit jobs as a claim does."""
+        jobs = [job() for _ in range(count)]
+        self.source.push(jobs)
+        await self.consumers.call("settle")
+        await asyncio.sleep(0)
+        return jobs
+
+    async def stop(self) -> None:
+        for stage in (self.source, self.consumers, self.sink):
+            await stage.stop(timeout=1)
+
+
+@pytest.fixture
+async def pod() -> AsyncIterator[Callable[..., Awaitable[Pod]]]:
+    made: list[Pod] = []
+
+    async def make(**options) -> Pod:
+        one = Pod(**options)
+        made.append(one)
+        await wire(one.source, one.consumers, one.sink)
+        await until(lambda: one.source.demands)
+        return one
+
+    yield make
+    for one in made:
+        await one.stop()
+
+
+async def test_the_first_demand_is_no_more_than_the_slots(pod):
+    """Nothing is known of the jobs yet, so `max_demand` above the concurrency is not used."""
+    one = await pod(concurrency=3, min_demand=50, max_demand=100)
+    assert one.source.demands == [3]
+    assert not one.consumers.prefetching
+
+
+async def test_long_jobs_are_asked_for_one_by_one_as_slots_come_free(pod):
+    """A job in progress must not keep a free slot waiting for `min_demand`."""
+    one = await pod(concurrency=4, min_demand=2, max_demand=4)
+    await one.deliver(4)
+    assert one.consumers.running == 4
+    one.finish(1, duration=10.0)
+    await until(lambda: one.source.demanded == 5)
+    assert one.source.demands == [4, 1]
+
+
+async def test_short_jobs_are_held_ahead_up_to_the_window_and_asked_for_at_min_demand(pod):
+    """Once the mean run time is short, one large ask instead of many small ones."""
+    one = await pod(concurrency=2, min_demand=10, max_demand=20)
+    await one.deliver(2)
+    one.finish(2, duration=0.001)
+    await until(lambda: one.consumers.running == 0)
+    assert one.source.demands == [2, 19]  # the first to end found one still running
+    await one.deliver(19)
+    assert (one.consumers.running, one.consumers.held) == (2, 19)
+    while one.consumers.held > 11:
+        one.finish(1, duration=0.001)
+        await until(lambda: len(one.gates) == 2)
+    assert one.source.demands == [2, 19]
+    one.finish(1, duration=0.001)
+    await until(lambda: one.source.demands == [2, 19, 10])
+
+
+async def test_a_pod_never_holds_more_than_it_asked_for(pod):
+    """At every moment: running, waiting and asked for stay within the window."""
+    one = await pod(concurrency=5, min_demand=5, max_demand=15)
+    delivered = 0
+    for turn in range(60):
+        owed = one.source.demanded - delivered
+        if owed:
+            await one.deliver(min(owed, 1 + turn % 4))
+            delivered += min(owed, 1 + turn % 4)
+        one.finish(1 + turn % 3, duration=0.001 if turn % 10 else 0.2)
+        await asyncio.sleep(0.002)
+        assert one.consumers.held <= 15
+        assert one.consumers.running <= 5
+
+
+async def test_nothing_more_is_started_while_outcomes_pile_up_unanswered(pod):
+    """More than two batches unanswered: no new job starts and nothing is asked for, until they are answered."""
+    one = await pod(concurrency=400, min_demand=1000, max_demand=2000)
+    one.sink.answering = False
+    await one.deliver(400)
+    one.finish(400, duration=0.001)
+    await until(lambda: one.consumers.running == 0)
+    await one.deliver(2 * BATCH - 400 + 1)
+    one.finish(400, duration=0.001)
+    await until(lambda: one.consumers.unacknowledged == 2 * BATCH + 1)
+    demands = list(one.source.demands)
+    await one.deliver(5)
+    assert (one.consumers.running, one.consumers.waiting) == (0, 5)
+    assert one.source.demands == demands
+    one.consumers.acknowledged(one.consumers.unacknowledged)
+    await until(lambda: one.consumers.running == 5)
+
+
+async def test_free_slots_are_filled_even_above_min_demand(pod):
+    """Jobs believed short that turn out long: `top_up` asks for the idle slots."""
+    one = await pod(concurrency=4, min_demand=1, max_demand=4)
+    await one.deliver(4)
+    one.finish(1, duration=0.001)
+    await until(lambda: one.consumers.prefetching)
+    assert one.source.demanded == 4
+    one.consumers.top_up()
+    await until(lambda: one.source.demanded == 5)
+
+
+async def test_what_is_held_too_long_unstarted_is_given_up(pod):
+    """Jobs turned long while others were held ahead: after five seconds they are for another pod."""
+    one = await pod(concurrency=1, min_demand=5, max_demand=10)
+    await one.deliver(1)
+    one.finish(1, duration=0.001)
+    await until(lambda: one.source.demanded > 1)
+    await one.deliver(8)
+    assert one.consumers.take_stale() == []
+    one.now += LONGEST_HOLD + 1
+    assert one.consumers.take_stale() == []  # still short: they will be run soon
+    one.finish(1, duration=100.0)
+    await until(lambda: not one.consumers.prefetching)
+    one.now += LONGEST_HOLD + 1
+    assert len(one.consumers.take_stale()) == 6
+    assert one.consumers.waiting == 0
+
+
+async def test_fenced_jobs_that_were_not_started_are_dropped_and_the_rest_stays(pod):
+    """By id and token: a newer claim of the same job is another one."""
+    one = await pod(concurrency=1, min_demand=1, max_demand=4)
+    await one.deliver(1)
+    one.finish(1, duration=0.001)
+    await until(lambda: one.source.demanded == 5)
+    jobs = await one.deliver(3)
+    fenced = jobs[1]
+    assert one.consumers.drop({(fenced.id, fenced.token), (jobs[2].id, 999)}) == [fenced]
+    assert one.consumers.take_waiting() == [jobs[2]]
+
+
+async def test_cancelling_what_runs_ends_it_without_an_outcome(pod):
+    """The claims are handed back by whoever cancels; no outcome must follow."""
+    one = await pod(concurrency=2, min_demand=1, max_demand=2)
+    await one.deliver(2)
+    await one.consumers.cancel_running()
+    assert one.consumers.running == 0
+    one.consumers.flush()
+    assert one.sink.outcomes == []
