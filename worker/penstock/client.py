@@ -226,14 +226,23 @@ class JobHandle(Generic[R]):
     def _ended(self, info: JobInfo) -> R:
         match info.state:
             case JobState.DEAD:
-                reason = f" ({info.reason})" if info.reason else ""
-                raise JobFailed(f"job {self.id}, task {info.task!r}: a dead letter at attempt {info.attempt}{reason}")
+                why = f" ({info.reason})" if info.reason else ""
+                why += _last(info.errors)
+                raise JobFailed(f"job {self.id}, task {info.task!r}: a dead letter at attempt {info.attempt}{why}")
             case JobState.CANCELLED:
                 raise JobCancelled(f"job {self.id}, task {info.task!r}: cancelled at attempt {info.attempt}")
         try:
             return self._read(info.result)
         except msgspec.ValidationError as error:
             raise TaskError(f"job {self.id}, task {info.task!r}: the stored result does not fit: {error}") from error
+
+
+def _last(errors: Any) -> str:
+    """The last error of an attempt history, as a message ends with it."""
+    match errors:
+        case [*_, {"type": kind, "message": message}]:
+            return f": {kind}: {message}"
+    return ""
 
 
 def _pauses(timeout: float | None) -> Iterator[float]:

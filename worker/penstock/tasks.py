@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, overload
 
 from . import codec
 from .backoff import Backoff, Never
@@ -40,6 +40,8 @@ P = ParamSpec("P")
 """Parameters of a job: those of the function without its Context."""
 R = TypeVar("R")
 """What the job returns."""
+
+D = TypeVar("D")
 
 LONGEST_NAME: Final = 200
 
@@ -196,6 +198,14 @@ class Registry(Mapping[str, Task[..., Any, ..., Any]]):
     def __getitem__(self, name: str) -> Task[..., Any, ..., Any]:
         return self._all[name]
 
+    @overload
+    def get(self, name: str, /) -> Task[..., Any, ..., Any] | None: ...
+    @overload
+    def get(self, name: str, /, default: D) -> Task[..., Any, ..., Any] | D: ...
+    def get(self, name: str, /, default: object = None) -> object:
+        """The task of that name or alias. Asked for every job, so not by way of a KeyError as Mapping's is."""
+        return self._all.get(name, default)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._tasks)
 
@@ -219,7 +229,7 @@ class Registry(Mapping[str, Task[..., Any, ..., Any]]):
                     f"task {task.name!r}: the name {name!r} is taken by {other.__module__}.{other.__qualname__}"
                 )
         self._tasks[task.name] = task
-        self._all |= dict.fromkeys(names, task)
+        self._all.update(dict.fromkeys(names, task))
 
 
 def check_task_name(name: str) -> str:

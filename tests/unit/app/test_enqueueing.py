@@ -209,7 +209,8 @@ def test_a_result_has_the_type_that_the_task_returns(app, recorder):
     ("answer", "error", "named"),
     [
         (None, JobNotFound, "job 7: no such job"),
-        (row(JobState.DEAD, reason="exhausted"), JobFailed, r"job 7, task 'resize': .*attempt 3 \(exhausted\)"),
+        (row(JobState.DEAD, reason="exhausted"), JobFailed, r"job 7, task 'resize': .*attempt 3 \(exhausted\)$"),
+        (row(JobState.DEAD, errors=[{"type": "KeyError", "message": "'x'"}]), JobFailed, "attempt 3: KeyError: 'x'$"),
         (row(JobState.CANCELLED), JobCancelled, "job 7, task 'resize': cancelled"),
         (row(JobState.RUNNING), ResultTimeout, "job 7: not ended within 0 seconds"),
     ],
