@@ -126,7 +126,7 @@ class App:
             name: what jobs carry, 1 to 200 characters; default `module:qualname`. Give one to be free to rename.
             aliases: former names; jobs that carry one still run.
             queue: where its jobs go unless options say otherwise; default "default".
-            executor: "async", "thread" or "process"; default the worker's, plain functions never on the event loop.
+            executor: "async" or "thread"; default the worker's, and a plain function never on the event loop.
             timeout: seconds or a timedelta for one attempt; default none. It cannot interrupt a thread.
             max_attempts: 1 to 1000; default the queue's.
             retry: back-off by exception type, the nearest class wins; `NEVER` makes a dead letter at once.
@@ -136,15 +136,9 @@ class App:
             InvalidTask: the function, an option or its name breaks a rule.
         """
         definition = Definition(
-            name=name,
-            aliases=tuple(aliases),
-            queue=queue,
-            executor=executor,
-            timeout=timeout,
-            max_attempts=max_attempts,
-            retry=retry or {},
-            priority=priority,
-        )
+            name=name, aliases=tuple(aliases), queue=queue, executor=executor, timeout=timeout,
+            max_attempts=max_attempts, retry=retry or {}, priority=priority,
+        )  # fmt: skip
         made = functools.partial(self._register, definition)
         return made if function is None else made(function)
 

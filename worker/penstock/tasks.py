@@ -265,8 +265,10 @@ def _check_definition(task: Task[..., Any, ..., Any], given: Definition) -> None
         raise InvalidTask(f"{of}: a task returns its result, it cannot be a generator")
     if given.executor is not None and given.executor not in EXECUTORS:
         raise InvalidTask(f"{of}: executor must be one of {', '.join(EXECUTORS)}, got {shown(given.executor)}")
+    if given.executor == "process":
+        raise InvalidTask(f"{of}: executor 'process' is not there yet; a plain function runs on a thread")
     if given.executor == ("thread" if task.is_async else "async"):
-        function, place = ("an async", "the event loop") if task.is_async else ("a plain", "a thread or a process")
+        function, place = ("an async", "the event loop") if task.is_async else ("a plain", "a thread")
         raise InvalidTask(f"{of}: {function} function runs on {place}, not on executor {given.executor!r}")
     try:
         check_queue_name(given.queue, of=f"{of}: queue")

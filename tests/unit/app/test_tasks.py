@@ -77,11 +77,11 @@ def test_a_name_that_is_taken_is_refused(app: App, name: str, aliases: list[str]
 def test_the_options_of_a_task_are_what_the_worker_reads(app: App):
     """Each as given, durations in seconds."""
     task = app.task(
-        queue="emails", executor="process", timeout=timedelta(minutes=1), max_attempts=3, priority=0,
+        queue="emails", executor="thread", timeout=timedelta(minutes=1), max_attempts=3, priority=0,
     )(greet)  # fmt: skip
     assert (
         task.queue, task.executor, task.timeout, task.max_attempts, task.priority
-    ) == ("emails", "process", 60.0, 3, 0)  # fmt: skip
+    ) == ("emails", "thread", 60.0, 3, 0)  # fmt: skip
     assert not task.is_async
     assert not task.wants_context
 
@@ -176,6 +176,7 @@ def test_a_function_that_cannot_be_a_task_is_refused_where_it_is_declared(app: A
         ({"aliases": ["\x00"]}, "1 to 200"),
         ({"queue": "no spaces"}, "queue must be"),
         ({"executor": "gpu"}, "one of async, thread, process, got 'gpu'"),
+        ({"executor": "process"}, "not there yet"),
         ({"executor": "async"}, "plain function runs on a thread"),
         ({"timeout": 0}, "above 0"),
         ({"timeout": -1}, "got -1"),
