@@ -94,7 +94,7 @@ async def _serve(options: DevOptions, policies: Sequence[QueuePolicy], console: 
         guard = Guard()
         stack.callback(guard.close)
         folder = stack.enter_context(private_folder(guard))
-        stop = _stop_on_signals()
+        stop = stop_on_signals()
         async with database(options) as (url, told):
             log = stack.enter_context((options.log_file or folder / "workers.log").open("ab"))
             root = Path.cwd() if options.reload else None
@@ -114,11 +114,12 @@ async def _serve(options: DevOptions, policies: Sequence[QueuePolicy], console: 
                     handed = folder / "database-url"
                     hand_over(url, handed)
                     view.say(f"To enqueue from another terminal: export PENSTOCK_DATABASE_URL=$(cat {handed})")
-                    await _show(run, view, stop)
+                    await show(run, view, stop)
                     view.say("Draining the workers; once more to kill them.")
 
 
-async def _show(run: LocalRun, view: View, stop: asyncio.Event) -> None:
+async def show(run: LocalRun, view: View, stop: asyncio.Event) -> None:
+    """Draw until `stop` is set."""
     while not stop.is_set():
         view.show(run.picture())
         with contextlib.suppress(TimeoutError):
@@ -163,7 +164,7 @@ def hand_over(url: str, path: Path) -> None:
         file.write(url)
 
 
-def _stop_on_signals() -> asyncio.Event:
+def stop_on_signals() -> asyncio.Event:
     """The first SIGINT or SIGTERM sets the event, the second cancels this task: then nobody is waited for."""
     stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
 

@@ -170,7 +170,7 @@ def failure_line(one: Failure) -> str:
 def _queues(queues: Sequence[QueueStatus]) -> Table:
     table = Table(expand=True, box=None, header_style="bold", pad_edge=False)
     table.add_column("QUEUE", no_wrap=True)
-    for name in ("READY", "IN FLIGHT", "DEFERRED", "DEAD", "OLDEST", "REPLICAS", "JOBS/S"):
+    for name in ("READY", "IN FLIGHT", "DEFERRED", "DEAD", "OLDEST", "REPLICAS", "DONE", "JOBS/S"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("WHY", ratio=1, no_wrap=True, overflow="ellipsis")
     for queue in queues:
@@ -180,7 +180,7 @@ def _queues(queues: Sequence[QueueStatus]) -> Table:
         completions = None if seen is None else seen.completions_per_second
         why = f"{queue.decision.bound}: {queue.decision.explanation}"
         style = "" if queue.serving or queue.leaving else "dim"
-        table.add_row(queue.name, *counts, replicas(queue), rate(completions), why, style=style)
+        table.add_row(queue.name, *counts, replicas(queue), str(queue.ended), rate(completions), why, style=style)
     return table
 
 

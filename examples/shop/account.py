@@ -1,0 +1,139 @@
+"""The demonstration's account: what became of every job, what it did in the world, and how many workers it took.
+
+Reads only what anybody could: the jobs by id, the mails that arrived, the pictures that are there, the scale decisions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from penstock import JobState
+from penstock.job import ENDED
+from penstock.local.view import scaled_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from penstock import App, JobInfo
+    from penstock.local.loop import Scaled
+    from penstock.local.run import LocalRun
+
+    from .smtp_sink import SmtpSink
+
+HERE = Path(__file__).parent
+
+
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """What was found; `problems` is empty if everything is accounted for."""
+
+    jobs: Sequence[JobInfo]
+    mails: int
+    deliveries: int
+    pictures: int
+    scaled: Sequence[Scaled]
+    seconds: float
+    problems: list[str] = field(default_factory=list)
+
+
+async def take(app: App, ids: Sequence[int], *, run: LocalRun, sink: SmtpSink) -> Account:
+    """Look every job up, and hold what it should have done against what there is."""
+    infos = [info for job_id in ids if (info := await app.client.info_async(job_id))]
+    picture = run.picture()
+    made = {str(info.result) for info in _completed(infos, "resize_image")}
+    found = Account(
+        jobs=infos,
+        mails=len(sink.message_ids),
+        deliveries=sink.mails,
+        pictures=_there(made),
+        scaled=picture.scaled,
+        seconds=picture.elapsed,
+    )
+    found.problems += _lost(ids, infos)
+    found.problems += _wrong_ends(infos)
+    if found.mails != len(_completed(infos, "send_welcome_email")):
+        found.problems.append(f"{found.mails} different mails arrived")
+    if found.pictures != len(made):
+        found.problems.append(f"{len(made) - found.pictures} pictures are not there")
+    for queue in picture.queues:
+        counts = [one.after for one in picture.scaled if one.queue == queue.name]
+        if not counts or max(counts) < 1 or counts[-1] != 0 or queue.members:
+            found.problems.append(f"queue {queue.name} did not go from zero to workers and back: {counts}")
+    return found
+
+
+def _there(paths: set[str]) -> int:
+    return sum(Path(path).is_file() for path in paths)
+
+
+def _completed(infos: Sequence[JobInfo], task: str) -> list[JobInfo]:
+    return [info for info in infos if info.state is JobState.COMPLETED and info.task.endswith(task)]
+
+
+def _lost(ids: Sequence[int], infos: Sequence[JobInfo]) -> list[str]:
+    missing = set(ids) - {info.id for info in infos}
+    unended = [info for info in infos if info.state not in ENDED]
+    told = [f"{len(missing)} jobs are nowhere: {sorted(missing)[:5]}"] if missing else []
+    return told + [f"job {info.id} {info.task} is {info.state}" for info in unended[:5]]
+
+
+def _wrong_ends(infos: Sequence[JobInfo]) -> list[str]:
+    """Only a job that was told to fail for ever may be a dead letter, and it must."""
+    wrong = []
+    for info in infos:
+        times = info.args.get("times") if info.task.endswith("failing_job") else 0
+        expected = JobState.DEAD if times is None else JobState.COMPLETED
+        if info.state in ENDED and info.state is not expected:
+            why = info.errors[-1].get("message") if isinstance(info.errors, list) and info.errors else info.reason
+            wrong.append(f"job {info.id} {info.task} is {info.state}, expected {expected}: {why}")
+    return wrong[:5]
+
+
+def tell(account: Account, console: Console) -> None:
+    """The summary."""
+    console.print()
+    table = Table(title="What became of the jobs", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name in ("QUEUE", "TASK", "JOBS", "COMPLETED", "DEAD LETTERS", "RETRIES", "WAIT P50", "WAIT P95"):
+        table.add_column(name, justify="left" if name in {"QUEUE", "TASK"} else "right")
+    by_task: dict[tuple[str, str], list[JobInfo]] = defaultdict(list)
+    for info in account.jobs:
+        by_task[info.queue, info.task].append(info)
+    for (queue, task), infos in sorted(by_task.items()):
+        table.add_row(queue, task.rpartition(":")[2], *_row(infos))
+    table.add_row("all", "", *_row(account.jobs), style="bold")
+    console.print(table)
+    console.print()
+    console.print(f"Scale decisions ({len(account.scaled)})", style="bold")
+    for one in account.scaled:
+        console.print(scaled_line(one), markup=False, highlight=False, soft_wrap=True)
+    console.print()
+    states = Counter(info.state for info in account.jobs)
+    console.print(
+        f"{len(account.jobs)} jobs in {account.seconds:.0f} s: {states[JobState.COMPLETED]} completed, "
+        f"{states[JobState.DEAD]} dead letters; {account.mails} mails delivered ({account.deliveries} deliveries), "
+        f"{account.pictures} pictures written.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for problem in account.problems:
+        console.print(f"NOT ACCOUNTED FOR: {problem}", style="bold red", markup=False, soft_wrap=True)
+    if not account.problems:
+        console.print("Everything is accounted for.", style="bold green")
+
+
+def _row(infos: Sequence[JobInfo]) -> list[str]:
+    states = Counter(info.state for info in infos)
+    waits = sorted(
+        (info.claimed_at - info.ready_at).total_seconds() for info in infos if info.claimed_at and info.ready_at
+    )
+    at = [f"{waits[int((len(waits) - 1) * share)]:.2f} s" if waits else "-" for share in (0.5, 0.95)]
+    retries = sum(info.attempt - 1 for info in infos)
+    return [str(len(infos)), str(states[JobState.COMPLETED]), str(states[JobState.DEAD]), str(retries), *at]
