@@ -127,7 +127,7 @@ class App:
             aliases: former names; jobs that carry one still run.
             queue: where its jobs go unless options say otherwise; default "default".
             executor: "async" or "thread"; default the worker's, and a plain function never on the event loop.
-            timeout: seconds or a timedelta for one attempt; default none. It cannot interrupt a thread.
+            timeout: seconds or a timedelta for one attempt; default none. Not for threads, which nothing can interrupt.
             max_attempts: 1 to 1000; default the queue's.
             retry: back-off by exception type, the nearest class wins; `NEVER` makes a dead letter at once.
             priority: 0 to 3, lower first; default 1.

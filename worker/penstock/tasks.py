@@ -71,7 +71,7 @@ class Task(Generic[PC, C, P, R]):
         is_async: it is a coroutine function.
         wants_context: its first parameter is a `Context`, which the worker gives.
         executor: where it must run; None leaves it to the worker's settings.
-        timeout: seconds, or None. It cannot interrupt a thread: there it only ends the wait for it.
+        timeout: seconds, or None. It is not applied in threads, which nothing can interrupt.
         max_attempts: of its jobs, or None for the queue's.
 
     Raises:

@@ -46,6 +46,12 @@ class Attempts:
     ) -> None:
         self._tasks, self._context, self._threads = tasks, context, threads
         self._executor, self._endings = executor, endings
+        self._in_threads: set[int] = set()
+
+    @property
+    def in_threads(self) -> int:
+        """Functions that run in threads now, those included whose attempt was given up: nothing can interrupt them."""
+        return len(self._in_threads)
 
     async def run(self, job: ClaimedJob) -> Finished:
         """Run the job's task once and say what came of it."""
@@ -80,6 +86,12 @@ class Attempts:
                 return await call()
             async with asyncio.timeout(task.timeout):
                 return await call()
-        run = contextvars.copy_context().run
-        future = asyncio.get_running_loop().run_in_executor(self._threads, run, call)
-        return await future
+        self._in_threads.add(id(job))
+        run = functools.partial(self._in_thread, contextvars.copy_context(), call, id(job))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    def _in_thread(self, context: contextvars.Context, call: Callable[[], object], marker: int) -> object:
+        try:
+            return context.run(call)
+        finally:
+            self._in_threads.discard(marker)

@@ -107,7 +107,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
             self._ask_for(window - self.held)
 
     def top_up(self) -> None:
-        """Fill slots that `min_demand` leaves free: for jobs that turn out long, large claims are not worth a free slot."""
+        """Fill slots that `min_demand` leaves free: no claim is so large that it is worth a slot idle for long."""
         free = self.concurrency - self.held
         if self.asking and self.unacknowledged <= 2 * BATCH and free > 0:
             self._ask_for(free)

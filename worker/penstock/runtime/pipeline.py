@@ -88,12 +88,12 @@ class Worker:
             store=self.store, rights=self.lease, held=self.held, metrics=self.metrics, queue=settings.queue,
             poll_seconds=settings.poll_seconds, listening=lambda: self.listener.listening, chance=self.chance,
         )  # fmt: skip
-        attempts = Attempts(
+        self.attempts = Attempts(
             tasks=self.app.tasks, context=self._context, threads=self.threads, executor=settings.executor,
             endings=Endings(backoff=settings.backoff, chance=self.chance),
         )  # fmt: skip
         self.consumers = Consumers(
-            run=attempts.run, concurrency=settings.concurrency, min_demand=settings.min_demand,
+            run=self.attempts.run, concurrency=settings.concurrency, min_demand=settings.min_demand,
             max_demand=settings.max_demand,
         )  # fmt: skip
         self.acknowledgers = [
@@ -265,7 +265,7 @@ def run_worker(app: App, settings: Settings) -> int:
         worker = Worker(app, settings)
         code = await worker.run()
         worker.threads.shutdown(wait=False, cancel_futures=True)
-        return code, bool(worker.consumers.running)
+        return code, bool(worker.attempts.in_threads)
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         code, stuck = runner.run(main())

@@ -1,0 +1,75 @@
+"""The application of the worker's tests: tasks that succeed, fail, take long, block, and leave a trace when they run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+import time
+
+from penstock import App, Cancel, Context, Retry, Snooze
+
+app = App()
+
+
+def trace(line: str) -> None:
+    """One line in the file that the test reads: what really ran, whatever the database says."""
+    with pathlib.Path(os.environ["TRACE"]).open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+@app.task(name="add", queue="q")
+async def add(a: int, b: int) -> int:
+    trace(f"add {a} {b}")
+    return a + b
+
+
+@app.task(name="fail", queue="q", max_attempts=3)
+async def fail(text: str) -> None:
+    raise ValueError(text + "\0pipe")
+
+
+@app.task(name="sleep", queue="q")
+async def sleep(ctx: Context, seconds: float) -> int:
+    trace(f"begin {ctx.job.id} {ctx.attempt} {os.getpid()}")
+    await asyncio.sleep(seconds)
+    trace(f"end {ctx.job.id} {ctx.attempt} {os.getpid()}")
+    return ctx.attempt
+
+
+@app.task(name="block", queue="q")
+async def block(seconds: float) -> None:
+    time.sleep(seconds)  # noqa: ASYNC251 - what a careless task does to the event loop
+
+
+@app.task(name="thread", queue="q")
+def thread(seconds: float) -> str:
+    time.sleep(seconds)
+    return "done"
+
+
+@app.task(name="say", queue="q")
+async def say(what: str) -> object:
+    match what:
+        case "cancel":
+            raise Cancel("not wanted any more")
+        case "snooze":
+            return Snooze(3600, "later")
+        case "retry":
+            return Retry(3600, "soon")
+        case "exit":
+            raise SystemExit(3)
+        case "late":
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(1)
+    return "said nothing"
+
+
+@app.task(name="unstorable", queue="q")
+async def unstorable() -> str:
+    return "\0"
+
+
+@app.task(name="timed", queue="q", timeout=0.05, max_attempts=1)
+async def timed() -> None:
+    await asyncio.sleep(10)
