@@ -1,0 +1,214 @@
+"""The API server: apply, scale, status, events, pod annotations, Secrets, leases. The only kubernetes import.
+
+Every call is one HTTP request in a thread of our own, with a deadline, never repeated here: what failed is done anew by
+the next reconciliation. Errors are mapped once, here. A Secret's content leaves only through `secret_value`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import client, config
+
+from . import errors
+from .resource import COST_MANAGER, DELETION_COST, Deployment, JobQueue, Pod
+from .settings import ALL_NAMESPACES
+
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
+CONNECT_SECONDS: Final = 5.0
+READ_SECONDS: Final = 15.0
+THREADS: Final = 16
+PAGE: Final = 500
+NOTE_LENGTH: Final = 1024
+CONTROLLER: Final = "penstock.dev/operator"
+_COLLECTIONS: Final = {
+    "JobQueue": "/apis/penstock.dev/v1alpha1{namespace}/jobqueues",
+    "Deployment": "/apis/apps/v1{namespace}/deployments",
+    "Pod": "/api/v1{namespace}/pods",
+    "PodDisruptionBudget": "/apis/policy/v1{namespace}/poddisruptionbudgets",
+    "Secret": "/api/v1{namespace}/secrets",
+    "Event": "/apis/events.k8s.io/v1{namespace}/events",
+    "Lease": "/apis/coordination.k8s.io/v1{namespace}/leases",
+}
+
+
+def collection(kind: str, namespace: str) -> str:
+    """The path of all objects of a kind in a namespace, or in all."""
+    return _COLLECTIONS[kind].format(namespace="" if namespace == ALL_NAMESPACES else f"/namespaces/{namespace}")
+
+
+class Cluster:
+    """Calls to one API server, with the credentials of the pod or of the kubeconfig.
+
+    Args:
+        instance: names this process in events.
+    """
+
+    def __init__(self, *, instance: str) -> None:
+        self._config = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=self._config)  # type: ignore[no-untyped-call]
+        except config.ConfigException:
+            config.load_kube_config(client_configuration=self._config)  # type: ignore[no-untyped-call]
+        self._config.connection_pool_maxsize = THREADS
+        self._config.retries = False
+        self._http = client.rest.RESTClientObject(self._config).pool_manager
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="penstock-api")
+        self._instance = instance
+
+    def close(self) -> None:
+        """Wait for what is under way, and close the connections."""
+        self._threads.shutdown(wait=True)
+        self._http.clear()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content_type: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> Any:
+        """One request and its decoded answer.
+
+        Raises:
+            ClusterError: one of its kinds, by the answer's code.
+        """
+        target = self._config.host + path + (f"?{urlencode(query)}" if query else "")
+        data = None if body is None else json.dumps(body).encode()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._send, method, target, data, content_type)
+
+    def _send(self, method: str, target: str, data: bytes | None, content_type: str) -> Any:
+        headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": "penstock-operator"}
+        settings: Mapping[str, Any] = self._config.auth_settings()
+        headers |= {one["key"]: one["value"] for one in settings.values() if one["value"]}
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+        what = f"{method} {target.removeprefix(self._config.host).split('?', 1)[0]}"
+        try:
+            answer = self._http.request(
+                method, target, body=data, headers=headers, timeout=timeout, retries=False, redirect=False
+            )
+            found = json.loads(answer.data) if answer.data else {}
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise errors.Unreachable(f"{what}: the API server did not answer ({type(error).__name__})") from error
+        except ValueError as error:
+            raise errors.Unreachable(f"{what}: the answer is not JSON") from error
+        if answer.status >= 400:
+            raise _error(answer.status, f"{what}: {found.get('message') or answer.reason}")
+        return found
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    async def list_all(self, kind: str, namespaces: Sequence[str], *, label: str = "") -> list[dict[str, Any]]:
+        """Every object of a kind in the namespaces, page by page."""
+        found: list[dict[str, Any]] = []
+        for namespace in namespaces:
+            query = {"limit": str(PAGE)} | ({"labelSelector": label} if label else {})
+            while True:
+                page = await self.request("GET", collection(kind, namespace), query=query)
+                found += page["items"]
+                more = page["metadata"].get("continue")
+                if not more:
+                    break
+                query["continue"] = more
+        return found
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+        """One object."""
+        answer: dict[str, Any] = await self.request("GET", f"{collection(kind, namespace)}/{name}")
+        return answer
+
+    async def secret_value(self, namespace: str, name: str, key: str) -> str:
+        """One value of a Secret as text.
+
+        Raises:
+            NotFound: no such Secret, or no such key in it.
+            Refused: the value is not UTF-8 text.
+            ClusterError: as `request`.
+        """
+        data = (await self.get("Secret", namespace, name)).get("data") or {}
+        if key not in data:
+            raise errors.NotFound(f"Secret {name} has no key {key!r}", status=404)
+        try:
+            return base64.b64decode(data[key], validate=True).decode().strip()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise errors.Refused(f"Secret {name}, key {key!r}: is not text") from error
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    async def apply(self, manifest: Mapping[str, Any], *, manager: str) -> dict[str, Any]:
+        """Server-side apply of one object as that field manager, over the heads of others."""
+        metadata = manifest["metadata"]
+        path = f"{collection(manifest['kind'], metadata['namespace'])}/{metadata['name']}"
+        return await self._apply(path, manifest, manager)
+
+    async def apply_status(self, queue: JobQueue, status: Mapping[str, Any]) -> dict[str, Any]:
+        """The whole status of a JobQueue as it was read.
+
+        Raises:
+            Conflict: it has changed since.
+        """
+        metadata = {"name": queue.name, "namespace": queue.namespace, "resourceVersion": queue.resource_version}
+        body = {"apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "metadata": metadata, "status": status}
+        path = f"{collection('JobQueue', queue.namespace)}/{queue.name}/status"
+        return await self._apply(path, body, "penstock-status")
+
+    async def _apply(self, path: str, body: Mapping[str, Any], manager: str) -> dict[str, Any]:
+        query = {"fieldManager": manager, "force": "true"}
+        answer: dict[str, Any] = await self.request("PATCH", path, body, content_type=APPLY, query=query)
+        return answer
+
+    async def scale(self, deployment: Deployment, replicas: int) -> dict[str, Any]:
+        """Set spec.replicas through /scale, if the Deployment is still as it was read; returns the Scale.
+
+        Raises:
+            Conflict: it has changed since.
+        """
+        path = f"{collection('Deployment', deployment.namespace)}/{deployment.name}/scale"
+        body = {"metadata": {"resourceVersion": deployment.resource_version}, "spec": {"replicas": replicas}}
+        query = {"fieldManager": "penstock-scale"}
+        answer: dict[str, Any] = await self.request("PATCH", path, body, content_type=MERGE, query=query)
+        return answer
+
+    async def set_deletion_cost(self, pod: Pod, cost: int | None) -> dict[str, Any]:
+        """Write, or take away, the pod's deletion cost; the uid keeps a namesake from getting it."""
+        annotations = {DELETION_COST: None if cost is None else str(cost)}
+        path = f"{collection('Pod', pod.namespace)}/{pod.name}"
+        body = {"metadata": {"uid": pod.uid, "annotations": annotations}}
+        query = {"fieldManager": COST_MANAGER}
+        answer: dict[str, Any] = await self.request("PATCH", path, body, content_type=MERGE, query=query)
+        return answer
+
+    async def post_event(self, queue: JobQueue, *, reason: str, note: str, warning: bool, action: str) -> None:
+        """An events.k8s.io/v1 event about a JobQueue."""
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        regarding = {
+            "apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "name": queue.name,
+            "namespace": queue.namespace, "uid": queue.uid,
+        }  # fmt: skip
+        event = {
+            "metadata": {"generateName": f"{queue.name}-", "namespace": queue.namespace},
+            "regarding": regarding, "reason": reason, "note": note[:NOTE_LENGTH], "action": action,
+            "type": "Warning" if warning else "Normal", "eventTime": now,
+            "reportingController": CONTROLLER, "reportingInstance": self._instance[:128],
+        }  # fmt: skip
+        await self.request("POST", collection("Event", queue.namespace), event)
+
+
+def _error(status: int, message: str) -> errors.ClusterError:
+    kinds = {401: errors.Forbidden, 403: errors.Forbidden, 404: errors.NotFound, 409: errors.Conflict}
+    if status >= 500 or status == 429:
+        return errors.Unreachable(message, status=status)
+    return kinds.get(status, errors.Refused)(message, status=status)

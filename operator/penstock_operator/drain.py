@@ -1,0 +1,128 @@
+"""Scaling down without interrupting a job: who is cordoned, who is called back, who may go. Pure.
+
+The handshake: cordon the idlest in the database; they hand back what is unstarted, finish, report drained and turn
+unready; then their deletion cost is written, and only then, with no pod still starting and no rollout under way, is the
+Deployment scaled down by exactly their number. A pod is never deleted by us.
+
+Surprising: there is no memory here. Who is leaving is written in the database, so a new operator carries on. The caller
+alone remembers those it has just let go, until the watch shows them gone: they must not be called back meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .resource import Pod
+
+STARTING_SECONDS: Final = 30.0
+"""A pod that is neither ready nor registered for so long is stuck, not starting; it holds nothing and may go."""
+COST: Final = -1000
+"""Deletion cost of a pod that may go; 0 is everybody's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    """A worker as the database knows it."""
+
+    id: int
+    pod: str
+    state: str
+    in_flight: int
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it has been asked to take nothing more."""
+        return self.state in {"cordoned", "drained"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do now. `go` are the pods whose removal is safe; `scale_to` is None while nothing may go."""
+
+    cordon: tuple[int, ...] = ()
+    call_back: tuple[int, ...] = ()
+    uncost: tuple[Pod, ...] = ()
+    go: tuple[Pod, ...] = ()
+    scale_to: int | None = None
+    waiting_for: str = ""
+    leaving: int = field(default=0, compare=False)
+
+
+def rows(workers: Sequence[Mapping[str, Any]]) -> dict[str, WorkerRow]:
+    """The workers of a snapshot by pod; the youngest row of a pod counts, for a container may have been restarted."""
+    found: dict[str, WorkerRow] = {}
+    for one in sorted(workers, key=lambda worker: int(worker["id"])):
+        if one.get("pod"):
+            row = WorkerRow(
+                id=int(one["id"]), pod=one["pod"], state=one["state"], in_flight=int(one.get("in_flight") or 0)
+            )
+            found[row.pod] = row
+    return found
+
+
+def plan(
+    *,
+    desired: int,
+    replicas: int,
+    pods: Sequence[Pod],
+    workers: Mapping[str, WorkerRow],
+    going: AbstractSet[str],
+    rolling: bool,
+    now: float,
+) -> Plan:
+    """The next acts towards `desired` from the `replicas` that the Deployment asks for.
+
+    Args:
+        desired: of the decision.
+        replicas: spec.replicas of the Deployment.
+        pods: of this queue, not terminating.
+        workers: by pod name, from the latest snapshot.
+        going: uids of pods that a scale-down has just let go and the watch does not show as gone yet.
+        rolling: a rollout is under way; a decrease would be spread over its replica sets.
+        now: seconds since the epoch, the clock of `Pod.created`.
+    """
+    here = [pod for pod in pods if pod.uid not in going]
+    removable, starting = _never_served(here, workers, now)
+    leaving = [pod for pod in here if pod.name in workers and workers[pod.name].leaving]
+    surplus = max(0, replicas - desired)
+    stuck = removable[:surplus]
+    wanted = surplus - len(stuck)
+    # The drained stay first, then those that hold least: whoever is called back is called back to work.
+    leaving.sort(key=lambda pod: (workers[pod.name].state != "drained", workers[pod.name].in_flight))
+    kept, back = leaving[:wanted], leaving[wanted:]
+    more = _idlest(here, workers)[: wanted - len(kept)]
+    drained = [pod for pod in kept if workers[pod.name].state == "drained" and not pod.ready]
+    go = (*stuck, *drained)
+    obstacle = _obstacle(starting, rolling=rolling)
+    return Plan(
+        cordon=tuple(workers[pod.name].id for pod in more),
+        call_back=tuple(workers[pod.name].id for pod in back),
+        uncost=tuple(pod for pod in here if pod.cost == str(COST) and not pod.foreign_cost and pod not in kept),
+        go=go if go and not obstacle else (),
+        scale_to=replicas - len(go) if go and not obstacle else None,
+        waiting_for=obstacle if go else "",
+        leaving=len(kept) + len(more),
+    )
+
+
+def _never_served(pods: Sequence[Pod], workers: Mapping[str, WorkerRow], now: float) -> tuple[list[Pod], list[Pod]]:
+    """Pods that hold nothing because no worker ever registered from them: stuck ones, and those still starting."""
+    unknown = [pod for pod in pods if pod.name not in workers and not pod.ready]
+    stuck = [pod for pod in unknown if pod.problem is not None or now - pod.created > STARTING_SECONDS]
+    return stuck, [pod for pod in unknown if pod not in stuck]
+
+
+def _idlest(pods: Sequence[Pod], workers: Mapping[str, WorkerRow]) -> list[Pod]:
+    """Running workers, those that hold least first, and of those the youngest."""
+    running = [pod for pod in pods if pod.name in workers and workers[pod.name].state == "running"]
+    return sorted(running, key=lambda pod: (workers[pod.name].in_flight, -pod.created, pod.name))
+
+
+def _obstacle(starting: Sequence[Pod], *, rolling: bool) -> str:
+    """Why the replica set could pick others than those that may go; empty if it could not."""
+    if rolling:
+        return "a rollout is under way"
+    return f"{len(starting)} pods are starting" if starting else ""

@@ -1,0 +1,51 @@
+"""Every error that the operator raises on purpose.
+
+    OperatorError
+    ├── SettingsError        an environment variable breaks its rule
+    └── ClusterError         the API server, mapped once at `cluster`
+        ├── Unreachable      no answer: away, too slow, connection lost
+        ├── Forbidden        401 or 403: the roles lack a verb, or the token is bad
+        ├── NotFound         404
+        ├── Conflict         409: the object has changed since it was read
+        └── Refused          400, 422 and the rest: what was sent is not acceptable
+
+Errors of the store are `penstock.errors.StoreError` and stay as they are. No message carries a credential.
+"""
+
+from __future__ import annotations
+
+
+class OperatorError(Exception):
+    """Root of all errors that the operator raises on purpose."""
+
+
+class SettingsError(OperatorError):
+    """An environment variable breaks its rule; the message names variable, rule and value."""
+
+
+class ClusterError(OperatorError):
+    """The API server did not do what it was asked; `status` is its code, 0 without an answer."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Unreachable(ClusterError):  # noqa: N818 - reads as the sentence it is
+    """No answer came."""
+
+
+class Forbidden(ClusterError):  # noqa: N818
+    """The operator's roles do not allow the call."""
+
+
+class NotFound(ClusterError):  # noqa: N818
+    """The object is not there."""
+
+
+class Conflict(ClusterError):  # noqa: N818
+    """The object has changed since it was read."""
+
+
+class Refused(ClusterError):  # noqa: N818
+    """What was sent is not acceptable to the API server."""

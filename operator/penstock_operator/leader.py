@@ -1,0 +1,117 @@
+"""Which of several operator replicas acts: a coordination.k8s.io Lease.
+
+Owns the Lease and the answer to `leading`, which is true only while the last renewal is younger than two thirds of the
+lease; a replica that was frozen therefore steps down before another may step up. Clocks of two machines are never
+compared: what counts is for how long this process has seen the Lease unchanged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .cluster import Cluster, collection
+from .errors import ClusterError, Conflict, NotFound
+
+logger = logging.getLogger("penstock.operator.leader")
+
+LEASE_SECONDS: Final = 3.0
+RENEW_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 0.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Leader:
+    """One replica's part in the election.
+
+    Args:
+        cluster: the API server.
+        namespace: where the Lease lives.
+        name: of the Lease; empty: there is only this replica, which always leads.
+        identity: of this process.
+    """
+
+    cluster: Cluster
+    namespace: str
+    name: str
+    identity: str
+    _renewed_at: float = float("-inf")
+    _seen: tuple[Any, float] = (None, float("-inf"))
+
+    def leading(self) -> bool:
+        """Whether this replica may act now."""
+        return not self.name or time.monotonic() - self._renewed_at < RENEW_SECONDS
+
+    async def run(self) -> None:
+        """Take and keep the Lease until cancelled; then give it up, so that a successor need not wait."""
+        if not self.name:
+            await asyncio.Event().wait()
+        led = False
+        try:
+            while True:
+                try:
+                    await self._try()
+                except ClusterError as error:
+                    logger.debug("the lease was not renewed: %s", error)
+                if self.leading() != led:
+                    led = not led
+                    logger.info("this replica %s", "leads" if led else "follows")
+                await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            if self.leading():
+                self._renewed_at = float("-inf")
+                await asyncio.shield(self._release())
+
+    async def _try(self) -> None:
+        began = time.monotonic()
+        try:
+            lease = await self.cluster.get("Lease", self.namespace, self.name)
+        except NotFound:
+            lease = None
+        if lease is None:
+            body = {"metadata": {"name": self.name, "namespace": self.namespace}, "spec": self._spec(None)}
+            await self.cluster.request("POST", collection("Lease", self.namespace), body)
+        elif self._is_mine(lease) or self._is_free(lease):
+            lease["spec"] = self._spec(lease.get("spec"))
+            await self.cluster.request("PUT", f"{collection('Lease', self.namespace)}/{self.name}", lease)
+        else:
+            return
+        self._renewed_at = began
+
+    def _is_mine(self, lease: dict[str, Any]) -> bool:
+        return bool((lease.get("spec") or {}).get("holderIdentity") == self.identity)
+
+    def _is_free(self, lease: dict[str, Any]) -> bool:
+        spec = lease.get("spec") or {}
+        if not spec.get("holderIdentity"):
+            return True
+        version = lease["metadata"]["resourceVersion"]
+        if version != self._seen[0]:
+            self._seen = (version, time.monotonic())
+            return False
+        return time.monotonic() - self._seen[1] > LEASE_SECONDS
+
+    def _spec(self, before: Any) -> dict[str, Any]:
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        held = before or {}
+        mine = held.get("holderIdentity") == self.identity
+        return {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": int(LEASE_SECONDS),
+            "acquireTime": held.get("acquireTime", now) if mine else now,
+            "renewTime": now,
+            "leaseTransitions": int(held.get("leaseTransitions", 0)) + (0 if mine else 1),
+        }
+
+    async def _release(self) -> None:
+        try:
+            lease = await self.cluster.get("Lease", self.namespace, self.name)
+            if self._is_mine(lease):
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                await self.cluster.request("PUT", f"{collection('Lease', self.namespace)}/{self.name}", lease)
+        except (ClusterError, Conflict) as error:
+            logger.debug("the lease was not given up: %s", error)

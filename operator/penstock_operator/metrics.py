@@ -1,0 +1,174 @@
+"""The operator's metrics and its HTTP pages. The only prometheus_client import of this distribution.
+
+Labels are the namespace and name of JobQueues that exist; a deleted one takes its series along, so their number is
+bounded by the cluster's own objects.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from penstock.scaling import Bound
+
+from .conditions import TYPES, Facts, verdicts
+from .errors import SettingsError
+from .resource import JobQueue
+
+_QUEUE: Final = ("namespace", "jobqueue")
+_VALUE: Final = {"True": 1.0, "False": 0.0, "Unknown": -1.0}
+
+
+class OperatorMetrics:
+    """Every series of the operator, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        gauges = {
+            "ready": "Jobs that could start now.",
+            "in_flight": "Jobs claimed by workers.",
+            "deferred": "Jobs that wait for their time.",
+            "dead": "Dead letters.",
+            "oldest_ready_seconds": "Wait of the oldest ready job in seconds.",
+            "desired_replicas": "Replicas that the last decision asked for.",
+            "replicas": "Worker pods that exist.",
+            "ready_replicas": "Worker pods that are ready.",
+            "draining_replicas": "Worker pods that finish what they hold.",
+        }
+        self._gauges = {
+            name: Gauge(f"penstock_queue_{name}", text, _QUEUE, registry=self.registry) for name, text in gauges.items()
+        }
+        self._condition = Gauge(
+            "penstock_queue_condition", "A condition: 1 true, 0 false, -1 unknown.", (*_QUEUE, "type"),
+            registry=self.registry,
+        )  # fmt: skip
+        self._bound = Gauge(
+            "penstock_queue_decision_bound", "1 for the rule that won the last decision.", (*_QUEUE, "bound"),
+            registry=self.registry,
+        )  # fmt: skip
+        self._scalings = Counter(
+            "penstock_queue_scalings", "Changes of the replica count.", (*_QUEUE, "direction"), registry=self.registry
+        )
+        self.look_seconds = Histogram(
+            "penstock_operator_look_seconds", "Time of one look at all queues of a database.", registry=self.registry
+        )
+        self.failures = Counter(
+            "penstock_operator_failures", "Reconciliations of a queue that failed unexpectedly.", registry=self.registry
+        )
+
+    def observe(self, queue: JobQueue, facts: Facts) -> None:
+        """Show what a reconciliation found."""
+        labels = (queue.namespace, queue.name)
+        self._set(labels, existing=facts.existing, ready=facts.ready, draining=facts.draining)
+        if facts.snapshot is not None:
+            seen = facts.snapshot
+            self._gauges["ready"].labels(*labels).set(seen.ready)
+            self._gauges["in_flight"].labels(*labels).set(seen.in_flight)
+            self._gauges["deferred"].labels(*labels).set(seen.deferred)
+            self._gauges["dead"].labels(*labels).set(seen.dead)
+            self._gauges["oldest_ready_seconds"].labels(*labels).set(seen.oldest_ready_seconds or 0.0)
+        if facts.decision is not None:
+            self._gauges["desired_replicas"].labels(*labels).set(facts.decision.desired)
+            for bound in Bound:
+                self._bound.labels(*labels, bound.value).set(float(bound is facts.decision.bound))
+        for kind, verdict in verdicts(facts).items():
+            self._condition.labels(*labels, kind).set(_VALUE[verdict.status])
+
+    def _set(self, labels: tuple[str, str], *, existing: int, ready: int, draining: int) -> None:
+        self._gauges["replicas"].labels(*labels).set(existing)
+        self._gauges["ready_replicas"].labels(*labels).set(ready)
+        self._gauges["draining_replicas"].labels(*labels).set(draining)
+
+    def scaled(self, queue: JobQueue, before: int, after: int) -> None:
+        """Count a change of the replica count."""
+        self._scalings.labels(queue.namespace, queue.name, "up" if after > before else "down").inc()
+
+    def forget(self, queue: JobQueue) -> None:
+        """Drop the series of a JobQueue that is gone."""
+        labels = (queue.namespace, queue.name)
+        for gauge in self._gauges.values():
+            gauge.remove(*labels)
+        for kind in TYPES:
+            self._condition.remove(*labels, kind)
+        for bound in Bound:
+            self._bound.remove(*labels, bound.value)
+        for direction in ("up", "down"):
+            self._scalings.remove(*labels, direction)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    pages: dict[str, Callable[[], tuple[int, bytes, str]]]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 10
+    server_version = "penstock-operator"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        assert isinstance(self.server, _Server)
+        page = self.server.pages.get(self.path.split("?", 1)[0])
+        status, body, kind = page() if page else (404, b"not found\n", "text/plain; charset=utf-8")
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Probes and scrapes are not worth a line each."""
+
+
+class Pages:
+    """/healthz, /readyz and /metrics, from a thread of their own.
+
+    Args:
+        host: to listen on.
+        port: 0 for any free one.
+        metrics: what is scraped.
+        live: None, or one sentence that says what is wrong.
+        ready: the same.
+
+    Raises:
+        SettingsError: the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        metrics: OperatorMetrics,
+        live: Callable[[], str | None],
+        ready: Callable[[], str | None],
+    ) -> None:
+        try:
+            self._server = _Server((host, port), _Handler)
+        except OSError as error:
+            raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        self._server.pages = {
+            "/healthz": lambda: _verdict(live()),
+            "/readyz": lambda: _verdict(ready()),
+            "/metrics": lambda: (200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST),
+        }
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="penstock-operator-pages", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving; waits for the thread."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def _verdict(problem: str | None) -> tuple[int, bytes, str]:
+    return (200 if problem is None else 503, f"{problem or 'ok'}\n".encode(), "text/plain; charset=utf-8")

@@ -1,0 +1,219 @@
+"""One JobQueue, level-based: observe, decide, apply, tell. The same path for create, update, resume and tick.
+
+Owns what one queue must remember between looks: the history of its decisions, its rates, who has just been let go.
+Everything else is read anew each time, from the cluster and the database. An error of the cluster ends in a condition
+and is tried again at the next look; it never leaves this queue.
+
+Surprising: while the database cannot be looked at, `decide` gets no snapshot at all, so nothing moves.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from penstock.errors import StoreError
+from penstock.scaling import Bound, Decision, History, QueueSnapshot, decide
+from penstock.scaling.sampler import Sampler
+from penstock.store import QueueState
+
+from .cache import Cache
+from .children import Children, NameTaken
+from .cluster import Cluster
+from .conditions import Facts
+from .drain import COST, Plan, plan, rows
+from .errors import ClusterError, Conflict, Forbidden, NotFound, Unreachable
+from .metrics import OperatorMetrics
+from .resource import Deployment, JobQueue, Pod, epoch
+from .sampling import Database
+from .status import LastScale, stamp
+from .teller import Teller
+
+logger = logging.getLogger("penstock.operator.queue")
+
+_TIMED = frozenset({Bound.STABILIZATION, Bound.COOLDOWN, Bound.STEP_PERIOD, Bound.SCALE_UP_RATE, Bound.SIGNAL_LOST})
+GOING_SECONDS = 10.0
+"""For so long a pod that was let go is waited for; a survivor is then called back, or tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What is known of a queue's database at one moment; `state` is None where the queue could not be seen."""
+
+    database: Database | None = None
+    connected: bool = False
+    listening: bool = False
+    state: QueueState | None = None
+    problem: tuple[str, str] | None = None
+
+
+class Queue:
+    """The reconciliation of one JobQueue.
+
+    Args:
+        cluster: the API server.
+        cache: what it last said.
+        metrics: of the operator.
+    """
+
+    def __init__(self, *, cluster: Cluster, cache: Cache, metrics: OperatorMetrics) -> None:
+        self._cluster, self._cache, self._metrics = cluster, cache, metrics
+        self._children = Children(cluster=cluster, cache=cache)
+        self._teller = Teller(cluster=cluster, cache=cache)
+        self._sampler = Sampler()
+        self._history: History | None = None
+        self._going: dict[str, float] = {}
+        self._scaled: LastScale | None = None
+        self._waiting_for = ""
+        self._draining = 0
+        self.settled = False
+        """Whether nothing is to be done before something changes."""
+
+    async def treat(self, queue: JobQueue, look: Look, *, refusal: tuple[str, str] | None = None) -> None:
+        """Bring the cluster one step closer to what the queue needs, and say what was found."""
+        facts = Facts(
+            policy=queue.policy,
+            refusal=refusal,
+            database=look.problem,
+            connected=look.connected,
+            listening=look.listening,
+        )
+        self.settled = False
+        if refusal is None and queue.policy is not None and not queue.deleting:
+            facts = await self._act(queue, look, facts)
+        busy = 0 if look.state is None else sum(1 for one in look.state.workers if one["in_flight"])
+        if not queue.deleting:
+            await self._teller.tell(queue, facts, busy=busy, scaled=self._scaled)
+        self._metrics.observe(queue, facts)
+
+    def forget(self, queue: JobQueue) -> None:
+        """The JobQueue is gone: drop its series."""
+        self._metrics.forget(queue)
+
+    async def _act(self, queue: JobQueue, look: Look, facts: Facts) -> Facts:
+        assert queue.policy is not None
+        now = time.monotonic()
+        snapshot = None if look.state is None else self._sampler.look(look.state, now)
+        decision: Decision | None = None
+        changed = True
+        workers: tuple[str, str] | None = None
+        deployment: Deployment | None = None
+        try:
+            deployment = await self._children.ensure(queue)
+            history = self._history or self._starting(queue, deployment, now)
+            decision = decide(snapshot, queue.policy, history, now)
+            deployment = await self._towards(queue, deployment, decision, look)
+            changed, self._history = decision.desired != history.desired, decision.history
+        except Conflict as error:
+            logger.info("%s: %s; decided again at the next look", queue.where, error)
+        except ClusterError as error:
+            workers = _reason(error), str(error)
+        except StoreError as error:
+            logger.warning("%s: %s", queue.where, error)
+        pods = self._cache.pods_of(queue)
+        self.settled = not changed and _at_rest(snapshot, decision, deployment, pods)
+        return replace(
+            facts,
+            decision=decision,
+            snapshot=snapshot,
+            workers=workers or _trouble(deployment, pods),
+            existing=len(pods),
+            ready=sum(pod.ready for pod in pods),
+            draining=self._draining,
+            drain_waits_for=self._waiting_for,
+        )
+
+    def _starting(self, queue: JobQueue, deployment: Deployment, now: float) -> History:
+        """What an operator that has just come may assume: the replicas found are right, and were added when it says."""
+        last = queue.status.get("lastScale") or {}
+        added_at = None
+        if last.get("time") and last.get("to", 0) > last.get("from", 0):
+            added_at = now - max(0.0, time.time() - epoch(last["time"]))
+        return History.starting(deployment.replicas, now=now, added_at=added_at)
+
+    async def _towards(self, queue: JobQueue, deployment: Deployment, decision: Decision, look: Look) -> Deployment:
+        """Add at once; remove only what has drained."""
+        before = deployment.replicas
+        if decision.desired > before:
+            deployment = await self._children.scale(deployment, decision.desired)
+        steps = self._plan(queue, deployment, decision, look)
+        if steps is not None and look.database is not None:
+            deployment = await self._carry_out(steps, deployment, look.database)
+        if deployment.replicas != before:
+            self._scaled = LastScale(
+                time=stamp(time.time()), before=before, after=deployment.replicas, reason=decision.bound.value
+            )
+            self._metrics.scaled(queue, before, deployment.replicas)
+            await self._teller.scaled(queue, before, deployment.replicas, decision)
+        return deployment
+
+    def _plan(self, queue: JobQueue, deployment: Deployment, decision: Decision, look: Look) -> Plan | None:
+        """None without a look: who holds what cannot be known, so nobody is asked to leave."""
+        now = time.monotonic()
+        pods = self._cache.pods_of(queue)
+        here = {pod.uid for pod in pods}
+        self._going = {uid: until for uid, until in self._going.items() if uid in here and until > now}
+        if look.state is None:
+            return None
+        made = plan(
+            desired=decision.desired,
+            replicas=deployment.replicas,
+            pods=pods,
+            workers=rows(look.state.workers),
+            going=self._going.keys(),
+            rolling=deployment.rolling,
+            now=time.time(),
+        )
+        self._draining, self._waiting_for = made.leaving, made.waiting_for
+        return made
+
+    async def _carry_out(self, steps: Plan, deployment: Deployment, database: Database) -> Deployment:
+        await database.cordon(steps.call_back, cordon=False)
+        await database.cordon(steps.cordon, cordon=True)
+        for pod in steps.uncost:
+            await self._cost(pod, None)
+        if steps.scale_to is None:
+            return deployment
+        for pod in steps.go:
+            await self._cost(pod, COST)  # every answer is awaited: the replica set must see all of them
+        scaled = await self._children.scale(deployment, steps.scale_to)
+        until = time.monotonic() + GOING_SECONDS
+        self._going |= {pod.uid: until for pod in steps.go}
+        return scaled
+
+    async def _cost(self, pod: Pod, cost: int | None) -> None:
+        try:
+            self._cache.pods.observe(await self._cluster.set_deletion_cost(pod, cost))
+        except NotFound:
+            logger.info("%s/%s: gone before its deletion cost was written", pod.namespace, pod.name)
+
+
+def _at_rest(
+    snapshot: QueueSnapshot | None, decision: Decision | None, deployment: Deployment | None, pods: Sequence[Pod]
+) -> bool:
+    """Nothing to do, nothing under way, and no window that time alone would open."""
+    if snapshot is None or decision is None or deployment is None or decision.bound in _TIMED:
+        return False
+    quiet = snapshot.ready == 0 and snapshot.in_flight == 0 and snapshot.due_soon == 0
+    return quiet and decision.desired == deployment.replicas == len(pods) and all(pod.ready for pod in pods)
+
+
+def _reason(error: ClusterError) -> str:
+    if isinstance(error, NameTaken):
+        return "NameTaken"
+    if isinstance(error, Forbidden):
+        return "Forbidden"
+    return "ApiServerUnreachable" if isinstance(error, Unreachable) else "TemplateRejected"
+
+
+def _trouble(deployment: Deployment | None, pods: Sequence[Pod]) -> tuple[str, str] | None:
+    """What keeps pods from being, or from running; the first of the worst."""
+    if deployment is not None and deployment.failure is not None:
+        return "PodsRefused", f"The API server refuses the pods: {deployment.failure}"
+    for pod in pods:
+        if pod.problem is not None:
+            reason, sentence = pod.problem
+            return reason, f"Pod {pod.name}: {sentence}"
+    return None

@@ -1,0 +1,170 @@
+"""The loops: one for each database with its JobQueues, and one above them that says which there are.
+
+Owns the pace. A loop looks at its database when it is woken (notification, spec, pod, Deployment) and when the clock
+says so, and treats all of its queues from that one look. One queue's failure stays its own.
+
+Surprising: a loop without a database is a loop too. Queues whose Secret cannot be read are treated from it, so that
+they get their status and their Deployment, while their replicas stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from penstock.errors import PenstockError
+from penstock.store import QueueState
+
+from .declaring import declaration
+from .manifests import worker_settings
+from .metrics import OperatorMetrics
+from .queue import Look, Queue
+from .resource import JobQueue
+from .sampling import Address, Database, reason_of
+
+logger = logging.getLogger("penstock.operator.reconcile")
+
+SHORTEST_SECONDS = 0.02
+"""Wake-ups closer together than this share one look."""
+MOVING_SECONDS = 0.5
+BUSY_SECONDS = 1.0
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
+"""Pauses while the database cannot be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A JobQueue of a loop, with what makes it refused, if anything does."""
+
+    queue: JobQueue
+    refusal: tuple[str, str] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class DatabaseLoop:
+    """The reconciliation of all JobQueues of one database.
+
+    Args:
+        address: of the database; None where `problem` says why there is none.
+        holder: names this operator in the database's leader row.
+        members: gives the JobQueues as they are now.
+        make: makes the reconciliation of one queue.
+        metrics: of the operator.
+        may_act: False while another replica leads.
+    """
+
+    address: Address | None
+    holder: str
+    members: Callable[[], Sequence[Member]]
+    make: Callable[[], Queue]
+    metrics: OperatorMetrics
+    may_act: Callable[[], bool]
+    problem: tuple[str, str] | None = None
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    ticked_at: float = field(default_factory=time.monotonic)
+    _queues: dict[str, Queue] = field(default_factory=dict)
+    _seen: dict[str, JobQueue] = field(default_factory=dict)
+    _declared: dict[str, int] = field(default_factory=dict)
+    _failures: int = 0
+
+    async def run(self) -> None:
+        """Look, treat and wait until cancelled."""
+        database = None
+        if self.address is not None:
+            database = Database(address=self.address, holder=self.holder, woken=self.woken.set)
+        try:
+            while True:
+                self.woken.clear()
+                pause = await self.tick(database) if self.may_act() else BUSY_SECONDS
+                self.ticked_at = time.monotonic()
+                await asyncio.sleep(SHORTEST_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.woken.wait(), max(0.0, pause - SHORTEST_SECONDS))
+        finally:
+            if database is not None:
+                await database.close()
+
+    async def tick(self, database: Database | None) -> float:
+        """One look at all queues and what follows; seconds until the next, unless woken."""
+        members = self.members()
+        states, problem = await self._look(database, members)
+        connected = database is not None and problem is None
+        look = Look(
+            database=database,
+            connected=connected,
+            listening=connected and database is not None and database.listening,
+            problem=problem,
+        )
+        await asyncio.gather(*(self._treat(member, replace(look, state=_state(states, member))) for member in members))
+        self._forget({member.queue.uid for member in members})
+        if database is None or problem is not None:
+            self._failures += 1
+            return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
+        self._failures = 0
+        return self._pause(database, states, members)
+
+    async def _look(
+        self, database: Database | None, members: Sequence[Member]
+    ) -> tuple[Mapping[str, QueueState], tuple[str, str] | None]:
+        if database is None:
+            return {}, self.problem
+        try:
+            await database.open()
+            await self._declare(database, members)
+            with self.metrics.look_seconds.time():
+                return await database.look(), None
+        except PenstockError as error:
+            if self._failures == 0:
+                logger.warning("a database cannot be looked at: %s", error)
+            return {}, (reason_of(error), str(error))
+
+    async def _declare(self, database: Database, members: Sequence[Member]) -> None:
+        for member in members:
+            queue, policy = member.queue, member.queue.policy
+            if policy is None or member.refusal is not None or self._declared.get(queue.uid) == queue.generation:
+                continue
+            settings = worker_settings(policy, grace=policy.worker.drain_timeout_seconds)
+            made = declaration(policy, settings, uid=queue.uid, generation=queue.generation)
+            await database.declare(policy.queue_name, **made)
+            self._declared[queue.uid] = queue.generation
+
+    async def _treat(self, member: Member, look: Look) -> None:
+        uid = member.queue.uid
+        queue = self._queues.setdefault(uid, self.make())
+        self._seen[uid] = member.queue
+        try:
+            await queue.treat(member.queue, look, refusal=member.refusal)
+        except Exception:  # one bad JobQueue never disturbs the others
+            self.metrics.failures.inc()
+            logger.exception("%s: the reconciliation failed", member.queue.where)
+
+    def _forget(self, kept: set[str]) -> None:
+        for uid in self._queues.keys() - kept:
+            with contextlib.suppress(KeyError):  # a queue that never got its first series
+                self._queues[uid].forget(self._seen[uid])
+            del self._queues[uid], self._seen[uid]
+            self._declared.pop(uid, None)
+
+    def _pause(self, database: Database, states: Mapping[str, QueueState], members: Sequence[Member]) -> float:
+        """Short while something moves, a second while there is work, else until somebody wants to look again."""
+        here = [(member, _state(states, member)) for member in members if member.refusal is None]
+        database.rest(state.id for _, state in here if state is not None and state.ready == 0)
+        longest = min([15.0, *(_poll(member) for member, _ in here)])
+        for member, state in here:
+            queue = self._queues[member.queue.uid]
+            if not queue.settled:
+                longest = min(longest, BUSY_SECONDS if state is not None and state.ready else MOVING_SECONDS)
+        return database.pause(longest)
+
+
+def _state(states: Mapping[str, QueueState], member: Member) -> QueueState | None:
+    return None if member.queue.policy is None else states.get(member.queue.policy.queue_name)
+
+
+def _poll(member: Member) -> float:
+    policy = member.queue.policy
+    return 15.0 if policy is None else float(policy.scaling.activation.poll_period_seconds)

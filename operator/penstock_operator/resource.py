@@ -1,0 +1,203 @@
+"""Frozen views of what the cluster holds: a JobQueue, its Deployment, its pods. Read from API objects, never written.
+
+Pure, and lenient: an object with a field missing gives a view with a default, because watches may deliver anything.
+What a JobQueue's spec means is `penstock.scaling`'s to say; a spec that it refuses becomes `invalid` with the sentence.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from penstock.errors import ManifestError
+from penstock.scaling import QueuePolicy, parse_policy
+
+JOBQUEUE_LABEL: Final = "penstock.dev/jobqueue"
+MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "penstock")
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+COST_MANAGER: Final = "penstock-deletion-cost"
+_WORKER: Final = "worker"
+_PROBLEMS: Final = {
+    "ErrImagePull": "ImagePull",
+    "ImagePullBackOff": "ImagePull",
+    "InvalidImageName": "ImagePull",
+    "ErrImageNeverPull": "ImagePull",
+    "CrashLoopBackOff": "CrashLoop",
+    "CreateContainerConfigError": "ContainerConfig",
+    "CreateContainerError": "ContainerConfig",
+    "RunContainerError": "ContainerConfig",
+}
+"""The kubelet's reasons why a container waits, as reasons of ours."""
+
+
+def epoch(text: str | None) -> float:
+    """Seconds since the epoch of an RFC 3339 time; 0.0 for none or nonsense."""
+    try:
+        return dt.datetime.fromisoformat(text or "").timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _part(value: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    found: Any = value
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQueue:
+    """A JobQueue as last seen. `policy` is None where `invalid` says what is wrong with the spec."""
+
+    uid: str
+    namespace: str
+    name: str
+    generation: int
+    resource_version: str
+    created: str
+    deleting: bool
+    policy: QueuePolicy | None
+    invalid: str | None
+    template: Mapping[str, Any] = field(repr=False)
+    status: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Self:
+        """The view of an API object."""
+        metadata, policy, invalid = found["metadata"], None, None
+        try:
+            policy = parse_policy(found)
+        except ManifestError as error:
+            invalid = str(error)
+        return cls(
+            uid=metadata["uid"],
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            generation=int(metadata.get("generation", 0)),
+            resource_version=metadata["resourceVersion"],
+            created=metadata.get("creationTimestamp") or "",
+            deleting="deletionTimestamp" in metadata,
+            policy=policy,
+            invalid=invalid,
+            template=_part(found, "spec", "worker", "template"),
+            status=_part(found, "status"),
+        )
+
+    @property
+    def child(self) -> str:
+        """Name of the Deployment and of the PodDisruptionBudget."""
+        return f"{self.name}-worker"
+
+    @property
+    def where(self) -> str:
+        """Namespace and name, for logs and messages."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A Deployment as last seen. `replicas` is spec.replicas, `existing` what there is."""
+
+    uid: str
+    namespace: str
+    name: str
+    resource_version: str
+    generation: int
+    owner: str
+    replicas: int
+    existing: int
+    ready: int
+    rolling: bool
+    managers: frozenset[str]
+    failure: str | None
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Self:
+        """The view of an API object."""
+        metadata, spec, status = found["metadata"], _part(found, "spec"), _part(found, "status")
+        existing, updated = int(status.get("replicas", 0)), int(status.get("updatedReplicas", 0))
+        generation = int(metadata.get("generation", 0))
+        failures = [
+            str(one.get("message", ""))
+            for one in status.get("conditions") or ()
+            if one.get("type") == "ReplicaFailure" and one.get("status") == "True"
+        ]
+        return cls(
+            uid=metadata["uid"],
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            resource_version=metadata["resourceVersion"],
+            generation=generation,
+            owner=_owner(metadata),
+            replicas=int(spec.get("replicas", 1)),
+            existing=existing,
+            ready=int(status.get("readyReplicas", 0)),
+            rolling=updated < existing or int(status.get("observedGeneration", 0)) < generation,
+            managers=frozenset(one.get("manager", "") for one in metadata.get("managedFields") or ()),
+            failure=failures[0] if failures else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A worker pod as last seen. `problem` is (reason, sentence) of what keeps it from running."""
+
+    uid: str
+    namespace: str
+    name: str
+    resource_version: str
+    jobqueue: str
+    created: float
+    ready: bool
+    terminating: bool
+    cost: str | None
+    foreign_cost: bool
+    problem: tuple[str, str] | None
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Self:
+        """The view of an API object."""
+        metadata, status = found["metadata"], _part(found, "status")
+        conditions = {one.get("type"): one for one in status.get("conditions") or ()}
+        cost = _part(metadata, "annotations").get(DELETION_COST)
+        return cls(
+            uid=metadata["uid"],
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            resource_version=metadata["resourceVersion"],
+            jobqueue=_part(metadata, "labels").get(JOBQUEUE_LABEL, ""),
+            created=epoch(metadata.get("creationTimestamp")),
+            ready=_part(conditions, "Ready").get("status") == "True",
+            terminating="deletionTimestamp" in metadata or status.get("phase") in {"Failed", "Succeeded"},
+            cost=cost,
+            foreign_cost=cost is not None and COST_MANAGER not in _cost_managers(metadata),
+            problem=_problem(status, conditions),
+        )
+
+
+def _owner(metadata: Mapping[str, Any]) -> str:
+    return next((one["uid"] for one in metadata.get("ownerReferences") or () if one.get("controller")), "")
+
+
+def _cost_managers(metadata: Mapping[str, Any]) -> set[str]:
+    key = f"f:{DELETION_COST}"
+    return {
+        str(one.get("manager"))
+        for one in metadata.get("managedFields") or ()
+        if key in _part(one, "fieldsV1", "f:metadata", "f:annotations")
+    }
+
+
+def _problem(status: Mapping[str, Any], conditions: Mapping[Any, Any]) -> tuple[str, str] | None:
+    scheduled = _part(conditions, "PodScheduled")
+    if scheduled.get("reason") == "Unschedulable":
+        return "Unschedulable", str(scheduled.get("message", ""))
+    for one in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting = _part(one, "state", "waiting")
+        if reason := _PROBLEMS.get(str(waiting.get("reason"))):
+            ended = _part(one, "lastState", "terminated").get("exitCode")
+            last = "" if ended is None else f"; it last ended with exit code {ended}"
+            return reason, f"container {one.get('name')}: {waiting.get('message') or waiting.get('reason')}{last}"
+    return None

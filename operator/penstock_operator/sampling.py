@@ -1,0 +1,167 @@
+"""One database: a query connection, a LISTEN connection, one look at all its queues, and the upkeep of queues at zero.
+
+Owns the connections and the waiting protocol: queues at rest carry a mark that makes the next enqueue send a wake-up;
+busy queues carry none and are looked at by the clock. Decides nothing and knows nothing of Kubernetes.
+
+Surprising: a transaction that was open while the mark was set may have read the old one. So after setting a mark the
+looks go on, ever slower, until every such transaction is over (I5, I6: the poll behind it is the truth anyway).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from penstock.errors import PenstockError, StoreError
+from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_schema
+
+logger = logging.getLogger("penstock.operator.sampling")
+
+MARK_SECONDS: Final = 60.0
+"""How long a mark stands; it is renewed at half of that."""
+SETTLE_SECONDS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+"""Pauses between looks while transactions older than a mark are open: together about a poll period."""
+LEASE_SECONDS: Final = 15.0
+SOON_SECONDS: Final = 5.0
+"""A pod needs about so long to serve; what is due by then is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """How a database is reached. `direct_url` is for LISTEN; both are credentials and in no repr."""
+
+    url: str
+    direct_url: str
+
+    def __repr__(self) -> str:
+        return "Address(…)"
+
+
+class Database:
+    """Connections to one database, opened by `run` and kept by it.
+
+    Args:
+        address: where it is.
+        holder: names this operator in the leader row.
+        woken: called in the event loop when a wake-up arrives.
+    """
+
+    def __init__(self, *, address: Address, holder: str, woken: Callable[[], None]) -> None:
+        self._address = address
+        self._store: Store | None = None
+        self._listener = Listener(
+            address.direct_url, [DEPTH], lambda _channel, _payload: woken(), name="penstock operator listen"
+        )
+        self._holder = holder
+        self._marked: dict[int, float] = {}
+        self._resting: set[int] = set()
+        self._unsettled: int | None = None
+        self._settles = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def listening(self) -> bool:
+        """Whether wake-ups arrive."""
+        return self._listener.listening
+
+    async def open(self) -> None:
+        """Connect and check the schema; harmless when open.
+
+        Raises:
+            StoreError: unreachable, refused, no schema, or one that is too old.
+        """
+        if self._store is not None:
+            return
+        await asyncio.to_thread(check_schema, self._address.url)
+        pooled = self._address.url != self._address.direct_url
+        store = Store(self._address.url, name="penstock operator", lanes=1, pooled=pooled)
+        await store.open()
+        self._store = store
+        upkeep = Maintenance(store=store, holder=self._holder, lease=LEASE_SECONDS, clock=time.monotonic)
+        for run, name in ((self._listener.run(), "listen"), (upkeep.run(), "maintenance")):
+            self._tasks.append(asyncio.create_task(run, name=f"penstock operator {name}"))
+
+    async def close(self) -> None:
+        """End the tasks and the connections; harmless when closed."""
+        for task in self._tasks:
+            task.cancel()
+        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(result, Exception) and not isinstance(result, asyncio.CancelledError):
+                logger.error("a task of the database ended: %s", result)
+        self._tasks.clear()
+        if self._store is not None:
+            await self._store.close()
+            self._store = None
+
+    def failed_task(self) -> str | None:
+        """The name of a task that has ended though it should not, None while all run."""
+        return next((task.get_name() for task in self._tasks if task.done()), None)
+
+    async def look(self) -> Mapping[str, QueueState]:
+        """All queues by name, after marking those that rest.
+
+        Raises:
+            StoreError: the database cannot be looked at.
+        """
+        store = self._opened()
+        now = time.monotonic()
+        due = [queue for queue in self._resting if self._marked.get(queue, 0.0) <= now]
+        if due:
+            stands = await store.wait_mark(sorted(self._resting), MARK_SECONDS, operator=True)
+            new = any(queue not in self._marked for queue in due)
+            self._marked = dict.fromkeys(self._resting, now + stands / 2)
+            if new:
+                self._unsettled, self._settles = await store.take_xid(), 0
+        if self._unsettled is not None and await store.oldest_xid() > self._unsettled:
+            self._unsettled = None  # and the look below is the one that sees all of them
+        return {state.name: state for state in await store.snapshot(soon=SOON_SECONDS)}
+
+    def rest(self, queues: Iterable[int]) -> None:
+        """Say which queues have nothing ready: an enqueue to them is to wake us."""
+        self._resting = set(queues)
+        self._marked = {queue: until for queue, until in self._marked.items() if queue in self._resting}
+
+    def pause(self, longest: float) -> float:
+        """Seconds until the next look is due for the marks' sake, at most `longest`."""
+        now = time.monotonic()
+        if any(queue not in self._marked for queue in self._resting):
+            return 0.0
+        if self._unsettled is not None:
+            if self._settles >= len(SETTLE_SECONDS):
+                self._unsettled = None  # a transaction of hours; the poll is behind it
+            else:
+                self._settles += 1
+                return min(longest, SETTLE_SECONDS[self._settles - 1])
+        return min([longest, *(max(0.0, until - now) for until in self._marked.values())])
+
+    async def declare(self, name: str, **declaration: Any) -> None:
+        """Mirror a JobQueue's settings into the queue's row."""
+        await self._opened().declare_queue(name, **declaration)
+
+    async def cordon(self, workers: Sequence[int], *, cordon: bool) -> None:
+        """Cordon workers or call them back."""
+        if workers:
+            await self._opened().cordon(workers, cordon=cordon)
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            raise StoreError("the database is not connected yet")
+        return self._store
+
+
+def reason_of(error: PenstockError) -> str:
+    """The condition's reason for an error of the store."""
+    name = type(error).__name__
+    if "refused the login" in str(error):
+        return "AuthFailed"
+    known = {
+        "SchemaMissing": "SchemaMissing",
+        "SchemaMismatch": "SchemaTooOld",
+        "InvalidDatabaseURL": "InvalidURL",
+        "ReadOnlyServer": "ReadOnly",
+    }
+    return known.get(name, "Unreachable")

@@ -1,0 +1,102 @@
+"""What the operator process is told, as environment variables. Read once, at the start; the chart writes them.
+
+PENSTOCK_WATCH_NAMESPACES (comma-separated, `*` for all, default the operator's own), PENSTOCK_NAMESPACE,
+PENSTOCK_POD_NAME, PENSTOCK_LEASE_NAME, PENSTOCK_HTTP_HOST, PENSTOCK_HTTP_PORT, PENSTOCK_LOG_LEVEL, PENSTOCK_LOG_FORMAT.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from .errors import SettingsError
+
+ALL_NAMESPACES: Final = "*"
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+LOG_FORMATS: Final = ("text", "json")
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorSettings:
+    """One operator process.
+
+    Args:
+        watch_namespaces: whose JobQueues are looked after; `("*",)` for all.
+        namespace: the operator's own, where its lease lives.
+        pod_name: this process among all replicas.
+        lease_name: of the Lease by which one of several replicas leads; empty: there is only this one.
+        http_host: address of /healthz, /readyz and /metrics.
+        http_port: port of the same, 0 for any free one.
+        log_level: least level logged.
+        log_format: text for people, json for machines.
+    """
+
+    watch_namespaces: tuple[str, ...] = ("default",)
+    namespace: str = "default"
+    pod_name: str = "operator"
+    lease_name: str = ""
+    http_host: str = "127.0.0.1"
+    http_port: int = 9465
+    log_level: str = "info"
+    log_format: str = "text"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """The settings that `environ` holds; a variable that is missing or empty means its default.
+
+        Raises:
+            SettingsError: a value that breaks its rule.
+        """
+        namespace = _name(environ, "PENSTOCK_NAMESPACE", "default")
+        watched = environ.get("PENSTOCK_WATCH_NAMESPACES") or namespace
+        return cls(
+            watch_namespaces=_namespaces(watched),
+            namespace=namespace,
+            pod_name=_name(environ, "PENSTOCK_POD_NAME", socket.gethostname().lower() or "operator"),
+            lease_name=_name(environ, "PENSTOCK_LEASE_NAME", ""),
+            http_host=environ.get("PENSTOCK_HTTP_HOST") or "127.0.0.1",
+            http_port=_port(environ.get("PENSTOCK_HTTP_PORT") or "9465"),
+            log_level=_one_of(environ, "PENSTOCK_LOG_LEVEL", "info", LOG_LEVELS),
+            log_format=_one_of(environ, "PENSTOCK_LOG_FORMAT", "text", LOG_FORMATS),
+        )
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether all namespaces are watched."""
+        return self.watch_namespaces == (ALL_NAMESPACES,)
+
+
+def _name(environ: Mapping[str, str], variable: str, default: str) -> str:
+    value = environ.get(variable) or default
+    if value and not _NAME.fullmatch(value):
+        raise SettingsError(f"{variable} must be a name of lower case letters, digits, '-' and '.', got {value!r}")
+    return value
+
+
+def _namespaces(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if ALL_NAMESPACES in names:
+        return (ALL_NAMESPACES,)
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise SettingsError(f"PENSTOCK_WATCH_NAMESPACES must be namespaces separated by commas, or *, got {name!r}")
+    if not names:
+        raise SettingsError(f"PENSTOCK_WATCH_NAMESPACES must name a namespace, got {text!r}")
+    return names
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
+        raise SettingsError(f"PENSTOCK_HTTP_PORT must be a port from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _one_of(environ: Mapping[str, str], variable: str, default: str, choices: tuple[str, ...]) -> str:
+    value = environ.get(variable) or default
+    if value not in choices:
+        raise SettingsError(f"{variable} must be one of {', '.join(choices)}, got {value!r}")
+    return value

@@ -1,0 +1,129 @@
+"""A JobQueue's status: what is written, and when it is worth a write. Pure.
+
+Conditions, the decision and the pods are told at once; counts and sentences under load at most every ten seconds; at
+rest nothing is written. `sampledAt` and `computedAt` are no reason of their own: they move only with something else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from penstock.scaling import QueueSnapshot
+
+from .conditions import Facts, conditions
+from .manifests import selector
+from .resource import JobQueue
+
+QUIET_SECONDS: Final = 10.0
+"""Between two writes that only move counts."""
+_TIMES: Final = frozenset({"sampledAt", "computedAt", "lastTransitionTime"})
+_COUNTS: Final = ("queue", "throughput", "busyReplicas")
+
+
+def stamp(epoch: float) -> str:
+    """A time as the API writes it, in whole seconds."""
+    return dt.datetime.fromtimestamp(epoch, dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastScale:
+    """The last change of the replica count. `time` is RFC 3339."""
+
+    time: str
+    before: int
+    after: int
+    reason: str
+
+
+def status_of(queue: JobQueue, facts: Facts, *, now: float, busy: int, scaled: LastScale | None) -> dict[str, Any]:
+    """The whole status. What is not known stays out, so that nothing is shown that was not seen.
+
+    Args:
+        queue: as read; its conditions keep their times.
+        facts: of this reconciliation.
+        now: seconds since the epoch.
+        busy: workers that hold jobs.
+        scaled: the last change, if there was one since we know.
+    """
+    at = stamp(now)
+    before: Sequence[Mapping[str, Any]] = queue.status.get("conditions") or ()
+    made: dict[str, Any] = {
+        "observedGeneration": queue.generation,
+        "replicas": facts.existing,
+        "readyReplicas": facts.ready,
+        "busyReplicas": busy,
+        "drainingReplicas": facts.draining,
+        "selector": selector(queue),
+        "conditions": conditions(facts, generation=queue.generation, now=at, before=before),
+    }
+    if facts.decision is not None:
+        made["desiredReplicas"] = facts.decision.desired
+        made["decision"] = {
+            "desired": facts.decision.desired,
+            "bound": facts.decision.bound.value,
+            "explanation": facts.decision.explanation[:1024],
+            "computedAt": at,
+        }
+    if facts.snapshot is not None:
+        made["queue"] = _queue(facts.snapshot, at)
+        if throughput := _throughput(facts.snapshot):
+            made["throughput"] = throughput
+    elif "queue" in queue.status:
+        made["queue"] = queue.status["queue"]  # what was last seen, with its own time
+    if scaled is not None:
+        made["lastScale"] = {
+            "time": scaled.time, "from": scaled.before, "to": scaled.after, "reason": scaled.reason,
+        }  # fmt: skip
+    elif "lastScale" in queue.status:
+        made["lastScale"] = queue.status["lastScale"]
+    return made
+
+
+def _queue(snapshot: QueueSnapshot, at: str) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "ready": snapshot.ready,
+        "deferred": snapshot.deferred,
+        "inFlight": snapshot.in_flight,
+        "dead": snapshot.dead,
+        "sampledAt": at,
+    }
+    if snapshot.oldest_ready_seconds is not None:
+        found["oldestReadySeconds"] = max(0, round(snapshot.oldest_ready_seconds))
+    return found
+
+
+def _throughput(snapshot: QueueSnapshot) -> dict[str, int]:
+    rates = {
+        "arrivalsPerMinute": (snapshot.arrivals_per_second, 60),
+        "completionsPerMinute": (snapshot.completions_per_second, 60),
+        "meanServiceMilliseconds": (snapshot.mean_service_seconds, 1000),
+    }
+    return {name: round(rate * factor) for name, (rate, factor) in rates.items() if rate is not None}
+
+
+def worth_writing(made: Mapping[str, Any], held: Mapping[str, Any], *, since: float) -> bool:
+    """Whether `made` is to be written over `held`, `since` seconds after the last write."""
+    new, old = _timeless(made), _timeless(held)
+    if new == old:
+        return False
+    return since >= QUIET_SECONDS or _telling(new) != _telling(old)
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _timeless(one) for key, one in value.items() if key not in _TIMES}
+    if isinstance(value, list | tuple):
+        return [_timeless(one) for one in value]
+    return value
+
+
+def _telling(status: Any) -> Any:
+    """The part that people wait for; sentences follow the counts and are no reason of their own."""
+    kept = {key: value for key, value in status.items() if key not in _COUNTS}
+    if "decision" in kept:
+        kept["decision"] = (kept["decision"].get("desired"), kept["decision"].get("bound"))
+    kept["conditions"] = [(one["type"], one["status"], one["reason"]) for one in kept.get("conditions") or ()]
+    return kept

@@ -1,0 +1,238 @@
+"""Which databases there are, and which JobQueues each has; a loop for every one.
+
+Owns the list that is the truth behind the watches, the reading of Secrets, and the loops' tasks. A Secret's value is
+kept for a minute and leaves this module only as the address that a loop connects to.
+
+Surprising: two JobQueues on one queue of one database are told apart here: the elder keeps it, the younger is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .cache import Cache
+from .cluster import Cluster
+from .errors import ClusterError, Forbidden, NotFound
+from .metrics import OperatorMetrics
+from .queue import Queue
+from .reconcile import DatabaseLoop, Member
+from .resource import JOBQUEUE_LABEL, JobQueue
+from .sampling import Address
+from .settings import OperatorSettings
+
+logger = logging.getLogger("penstock.operator.supervisor")
+
+RELIST_SECONDS: Final = 60.0
+SECRET_SECONDS: Final = 60.0
+SECRET_RETRY_SECONDS: Final = 5.0
+STUCK_SECONDS: Final = 120.0
+LISTED_SECONDS: Final = 3 * RELIST_SECONDS
+
+Key = Address | tuple[str, str]
+"""An address, or the reason and sentence why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a Secret's value was, and until when that is believed."""
+
+    found: str | tuple[str, str]
+    until: float
+
+
+@dataclass(slots=True)
+class _Running:
+    loop: DatabaseLoop
+    task: asyncio.Task[None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Supervisor:
+    """The operator but for its watches.
+
+    Args:
+        cluster: the API server.
+        settings: of this process.
+        metrics: of this process.
+        may_act: False while another replica leads.
+    """
+
+    cluster: Cluster
+    settings: OperatorSettings
+    metrics: OperatorMetrics
+    may_act: Callable[[], bool]
+    cache: Cache = field(init=False)
+    ticked_at: float = field(default_factory=time.monotonic)
+    listed_at: float | None = None
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _loops: dict[Key, _Running] = field(default_factory=dict)
+    _groups: dict[Key, list[str]] = field(default_factory=dict)
+    _secrets: dict[tuple[str, str, str], _Read] = field(default_factory=dict)
+    _placed: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cache = Cache(self._changed)
+
+    def _changed(self, namespace: str, name: str) -> None:
+        """Something about a JobQueue or its children has changed."""
+        queues = {view.uid: view for view in self.cache.jobqueues.views.values()}
+        found = [view.uid for view in queues.values() if (view.namespace, view.name) == (namespace, name)]
+        if not found or any(self._placed.get(uid) != queues[uid].generation for uid in found):
+            self._woken.set()
+        for key, uids in self._groups.items():
+            if key in self._loops and not set(found).isdisjoint(uids):
+                self._loops[key].loop.woken.set()
+
+    async def run(self) -> None:
+        """List, place every JobQueue into its loop, and wait; until cancelled."""
+        relist_at = float("-inf")
+        try:
+            while True:
+                self._woken.clear()
+                if time.monotonic() >= relist_at:
+                    relist_at = time.monotonic() + (RELIST_SECONDS if await self._list() else SECRET_RETRY_SECONDS)
+                if self.listed_at is not None:
+                    await self._place()
+                self.ticked_at = time.monotonic()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), min(SECRET_RETRY_SECONDS, RELIST_SECONDS))
+        finally:
+            await self._stop(list(self._loops))
+
+    async def _list(self) -> bool:
+        """Take the cluster's word for what there is; False if it gave none."""
+        namespaces = self.settings.watch_namespaces
+        try:
+            queues = await self.cluster.list_all("JobQueue", namespaces)
+            deployments = await self.cluster.list_all("Deployment", namespaces, label=JOBQUEUE_LABEL)
+            pods = await self.cluster.list_all("Pod", namespaces, label=JOBQUEUE_LABEL)
+        except ClusterError as error:
+            logger.error("the cluster cannot be listed: %s", error)
+            return False
+        self.cache.deployments.replace(deployments)
+        self.cache.pods.replace(pods)
+        self.cache.jobqueues.replace(queues)
+        self.listed_at = time.monotonic()
+        return True
+
+    # -- placing ------------------------------------------------------------------------------------------------
+
+    async def _place(self) -> None:
+        queues = list(self.cache.jobqueues.views.values())
+        keys = await asyncio.gather(*(self._key(queue) for queue in queues))
+        groups: dict[Key, list[str]] = {}
+        for queue, key in zip(queues, keys, strict=True):
+            groups.setdefault(key, []).append(queue.uid)
+        moved = {key for key in groups.keys() | self._groups.keys() if groups.get(key) != self._groups.get(key)}
+        self._groups = groups
+        self._placed = {queue.uid: queue.generation for queue in queues}
+        await self._stop([key for key in self._loops if key not in groups])
+        for key in groups:
+            if key not in self._loops:
+                self._start(key)
+            elif key in moved:
+                self._loops[key].loop.woken.set()
+            elif (task := self._loops[key].task).done():
+                logger.error("the loop of a database ended: %s", task.exception())
+                self._start(key)
+
+    async def _key(self, queue: JobQueue) -> Key:
+        if queue.policy is None:
+            return ("InvalidSpec", queue.invalid or "")
+        reference = queue.policy.database_ref
+        secret = reference.operator_secret_ref or reference.secret_ref
+        url = await self._value(queue.namespace, secret.name, secret.key)
+        direct = url
+        if reference.direct_key is not None and reference.operator_secret_ref is None:
+            direct = await self._value(queue.namespace, secret.name, reference.direct_key)
+        if isinstance(url, str) and isinstance(direct, str):
+            return Address(url=url, direct_url=direct)
+        return url if isinstance(url, tuple) else (direct if isinstance(direct, tuple) else ("SecretUnreadable", ""))
+
+    async def _value(self, namespace: str, name: str, key: str) -> str | tuple[str, str]:
+        """The value of a Secret's key, or reason and sentence why there is none."""
+        place, now = (namespace, name, key), time.monotonic()
+        read = self._secrets.get(place)
+        if read is not None and now < read.until:
+            return read.found
+        found: str | tuple[str, str]
+        try:
+            found = await self.cluster.secret_value(namespace, name, key)
+            until = now + SECRET_SECONDS
+        except ClusterError as error:
+            if read is not None and isinstance(read.found, str) and not isinstance(error, NotFound | Forbidden):
+                found = read.found  # the API server is away; the URL has not changed by that
+            else:
+                reason = "SecretForbidden" if isinstance(error, Forbidden) else "SecretUnreadable"
+                found = (reason, f"Secret {name}, key {key!r}: {error}")
+            until = now + SECRET_RETRY_SECONDS
+        self._secrets[place] = _Read(found, until)
+        return found
+
+    # -- loops --------------------------------------------------------------------------------------------------
+
+    def _start(self, key: Key) -> None:
+        loop = DatabaseLoop(
+            address=key if isinstance(key, Address) else None,
+            problem=None if isinstance(key, Address) else key,
+            holder=self.settings.pod_name,
+            members=lambda: self._members(key),
+            make=lambda: Queue(cluster=self.cluster, cache=self.cache, metrics=self.metrics),
+            metrics=self.metrics,
+            may_act=self.may_act,
+        )
+        self._loops[key] = _Running(loop, asyncio.create_task(loop.run(), name="database loop"))
+
+    async def _stop(self, keys: Iterable[Key]) -> None:
+        running = [self._loops.pop(key) for key in list(keys)]
+        for one in running:
+            one.task.cancel()
+        await asyncio.gather(*(one.task for one in running), return_exceptions=True)
+
+    def _members(self, key: Key) -> Sequence[Member]:
+        views = self.cache.jobqueues.views
+        queues = [views[uid] for uid in self._groups.get(key, ()) if uid in views]
+        if not isinstance(key, Address):
+            refusal = key if key[0] == "InvalidSpec" else None
+            return [Member(queue, refusal) for queue in queues]
+        return [Member(queue, refusal) for queue, refusal in without_duplicates(queues)]
+
+    # -- health -------------------------------------------------------------------------------------------------
+
+    def live(self) -> str | None:
+        """None, or what has not moved for too long."""
+        now = time.monotonic()
+        if now - self.ticked_at > STUCK_SECONDS:
+            return f"the supervisor has not moved for {now - self.ticked_at:.0f} s"
+        slowest = max((now - one.loop.ticked_at for one in self._loops.values()), default=0.0)
+        return f"a database's loop has not moved for {slowest:.0f} s" if slowest > STUCK_SECONDS else None
+
+    def ready(self) -> str | None:
+        """None, or why what is known of the cluster is not current."""
+        if self.listed_at is None:
+            return "the cluster has not been listed yet"
+        age = time.monotonic() - self.listed_at
+        return f"the cluster was last listed {age:.0f} s ago" if age > LISTED_SECONDS else None
+
+
+def without_duplicates(queues: Sequence[JobQueue]) -> list[tuple[JobQueue, Any]]:
+    """Each JobQueue with the refusal of the younger one where two have one queue of this database."""
+    elder: dict[str, JobQueue] = {}
+    for queue in sorted(queues, key=lambda one: (one.created, one.uid)):
+        if queue.policy is not None and not queue.deleting:
+            elder.setdefault(queue.policy.queue_name, queue)
+    made: list[tuple[JobQueue, Any]] = []
+    for queue in queues:
+        holder = None if queue.policy is None else elder.get(queue.policy.queue_name)
+        if holder is None or holder.uid == queue.uid or queue.policy is None:
+            made.append((queue, None))
+        else:
+            message = f"Queue {queue.policy.queue_name} of this database belongs to the elder JobQueue {holder.where}."
+            made.append((queue, ("DuplicateQueue", message)))
+    return made
