@@ -51,7 +51,7 @@ class Backoff:
 
     Attributes:
         strategy: `exponential`: from 0 to base x 2^(attempt - 1), evenly; `linear`: base x attempt; `constant`: base.
-        base_seconds: above 0; default 5 for exponential, 60 for linear and constant.
+        base_seconds: above 0; default 5 for exponential, 60 for linear and constant, or the maximum, if that is less.
         max_seconds: no delay is longer; at least the base, default 3600 (or the base, if that is more).
 
     Raises:
@@ -66,7 +66,10 @@ class Backoff:
         if self.strategy not in STRATEGIES:
             raise ConfigurationError(f"back-off strategy must be one of {', '.join(STRATEGIES)}, got {self.strategy!r}")
         if math.isnan(self.base_seconds):
-            object.__setattr__(self, "base_seconds", DEFAULT_BASE_SECONDS[self.strategy])
+            base = DEFAULT_BASE_SECONDS[self.strategy]
+            object.__setattr__(
+                self, "base_seconds", base if math.isnan(self.max_seconds) else min(base, self.max_seconds)
+            )
         if math.isnan(self.max_seconds):
             object.__setattr__(self, "max_seconds", max(DEFAULT_MAX_SECONDS, self.base_seconds))
         if not 0 < self.base_seconds <= MAX_DELAY:

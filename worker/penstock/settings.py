@@ -115,7 +115,7 @@ class Settings:
         "BACKOFF_STRATEGY", "exponential", "Back-off between attempts.", choices=STRATEGIES
     )
     backoff_base_seconds: float = _setting(
-        "BACKOFF_BASE_SECONDS", DERIVED, "Base of the back-off. Default: exponential 5, others 60.",
+        "BACKOFF_BASE_SECONDS", DERIVED, "Base of the back-off. Default: exponential 5, others 60, or the longest.",
         low=0.001, high=MAX_DELAY,
     )  # fmt: skip
     backoff_max_seconds: float = _setting(
@@ -157,18 +157,17 @@ class Settings:
             )
 
     def _derive(self) -> None:
-        base = DEFAULT_BASE_SECONDS[self.backoff_strategy]
-        if self.backoff_base_seconds != DERIVED:
-            base = self.backoff_base_seconds
+        base, longest = self.backoff_base_seconds, self.backoff_max_seconds
+        if base == DERIVED:
+            base = DEFAULT_BASE_SECONDS[self.backoff_strategy]
+            base = base if longest == DERIVED else min(base, longest)
         max_demand = self.concurrency if self.max_demand == DERIVED else self.max_demand
         derived = {
             "direct_url": self.direct_url or self.database_url,
             "max_demand": max_demand,
             "min_demand": min(self.concurrency // 2, max_demand - 1) if self.min_demand == DERIVED else self.min_demand,
             "backoff_base_seconds": base,
-            "backoff_max_seconds": max(DEFAULT_MAX_SECONDS, base)
-            if self.backoff_max_seconds == DERIVED
-            else self.backoff_max_seconds,
+            "backoff_max_seconds": max(DEFAULT_MAX_SECONDS, base) if longest == DERIVED else longest,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

@@ -43,6 +43,12 @@ def test_a_base_above_the_default_maximum_raises_that_maximum():
     assert Backoff(base_seconds=7200).max_seconds == 7200
 
 
+def test_a_maximum_below_the_default_base_lowers_that_base():
+    """A maximum of two seconds alone is no contradiction either."""
+    assert Backoff(max_seconds=2).base_seconds == 2
+    assert Backoff(strategy="linear", max_seconds=30).base_seconds == 30
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [

@@ -86,6 +86,7 @@ def test_the_base_of_the_backoff_follows_the_strategy():
     """60 s x attempt when only linear is said."""
     settings = Settings.from_env(SECRET | {"PENSTOCK_BACKOFF_STRATEGY": "linear"})
     assert Backoff(strategy="linear", base_seconds=60) == settings.backoff
+    assert Settings(backoff_strategy="linear", backoff_max_seconds=30).backoff_base_seconds == 30
 
 
 def test_no_repr_and_no_error_has_the_url():
@@ -115,7 +116,7 @@ WRONG = [
     ("PENSTOCK_POLL_SECONDS", "0", "seconds from 0.05"),
     ("PENSTOCK_RETENTION_SECONDS", "inf", "seconds from 0"),
     ("PENSTOCK_LISTEN", "yes", "true or false"),
-    ("PENSTOCK_BACKOFF_MAX_SECONDS", "1", "at least backoff_base_seconds"),
+    ("PENSTOCK_BACKOFF_MAX_SECONDS", "0", "seconds from 0.001"),
     ("PENSTOCK_HTTP_PORT", "70000", "from 0 to 65535"),
     ("PENSTOCK_HTTP_PORT", "tcp://10.0.0.1:80", "a whole number"),
     ("PENSTOCK_QUEUE", "no spaces", "letters, digits"),
@@ -135,6 +136,12 @@ def test_a_wrong_value_names_variable_rule_and_value(variable: str, value: str, 
     assert variable in message
     assert rule in message
     assert value.strip("-") in message or repr(value) in message
+
+
+def test_a_base_above_its_maximum_is_refused():
+    """Both given, neither derived."""
+    with pytest.raises(ConfigurationError, match=r"PENSTOCK_BACKOFF_MAX_SECONDS.* at least backoff_base_seconds"):
+        Settings(backoff_base_seconds=10, backoff_max_seconds=9)
 
 
 def test_a_long_value_is_cut():
