@@ -1,4 +1,4 @@
-"""The application of the worker's tests: tasks that succeed, fail, take long, block, and leave a trace when they run."""
+"""The application of the worker's tests: tasks that succeed, fail, take long, block, and leave a trace."""
 
 from __future__ import annotations
 
