@@ -25,8 +25,11 @@ from .iterables import IterableProducer, Stream, from_iterable, stream
 from .kinds import Consumer, Producer, ProducerConsumer
 from .names import Names
 from .partition import PartitionDispatcher, stable_hash
+from .per_event import TaskPerEvent
+from .pipeline import Acknowledger, BatchInfo, CallerAcknowledger, DummyProducer, Envelope, Pipeline, RateLimit
 from .reasons import KILLED, NORMAL, SHUTDOWN, Cancel, Cancellation, Dropped, Exit, Shutdown, is_quiet
 from .release import release
+from .shipped import Enrich, Filter, Reservoir, Throttle
 from .stage import Stage
 from .status import InletStatus, OutletStatus, StageStatus, State
 from .subscription import ConsumerPort, ProducerPort, Role, Subscription, SubscriptionOptions
@@ -37,12 +40,15 @@ __all__ = [
     "KILLED",
     "NORMAL",
     "SHUTDOWN",
+    "Acknowledger",
     "AlreadyStarted",
     "Backoff",
     "BadOption",
     "BadReturn",
+    "BatchInfo",
     "BroadcastDispatcher",
     "Buffer",
+    "CallerAcknowledger",
     "Cancel",
     "Cancellation",
     "Child",
@@ -53,16 +59,23 @@ __all__ = [
     "DemandWindow",
     "Dispatcher",
     "Dropped",
+    "DummyProducer",
+    "Enrich",
+    "Envelope",
     "Exit",
+    "Filter",
     "InletStatus",
     "IterableProducer",
     "Names",
     "NoProducer",
     "OutletStatus",
     "PartitionDispatcher",
+    "Pipeline",
     "Producer",
     "ProducerConsumer",
     "ProducerPort",
+    "RateLimit",
+    "Reservoir",
     "Restart",
     "RestartsExceeded",
     "Role",
@@ -78,6 +91,8 @@ __all__ = [
     "SubscriptionOptions",
     "SubscriptionRefused",
     "Supervisor",
+    "TaskPerEvent",
+    "Throttle",
     "from_iterable",
     "is_quiet",
     "release",

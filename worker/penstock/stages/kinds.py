@@ -15,11 +15,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 from .buffer import Buffer, Keep
 from .consuming import Consuming
 from .dispatcher import Dispatcher
+from .emission import DemandMode, is_sequence
 from .errors import BadReturn
 from .inbound import Delivery, InboundQueue
 from .inlet import Inlet
 from .names import Names
-from .outlet import DemandMode, Outlet, is_sequence
+from .outlet import Outlet
 from .producing import Producing
 from .reasons import Dropped
 from .stage import Entry

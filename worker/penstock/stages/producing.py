@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, Generic, TypeVar
 
-from .errors import BadOption, NoProducer
+from .dispatcher import Dispatcher
+from .emission import DemandMode, Gate
+from .errors import AlreadyStarted, BadOption, NoProducer
 from .linked import Linked
-from .outlet import DemandMode, Outlet
+from .outlet import Outlet
 from .reasons import NORMAL, Cancellation
 from .stage import Entry
 from .status import State
@@ -59,6 +61,21 @@ class Producing(Linked, Generic[Out]):
         self._outlet.emit(events)
         if not self._inside():
             await asyncio.sleep(0)
+
+    def use(self, *, dispatcher: Dispatcher | None = None, gate: Gate | None = None) -> None:
+        """Give a stage that has not started another dispatcher, or a gate. Raises AlreadyStarted."""
+        if self.state is not State.NEW:
+            raise AlreadyStarted(f"{self!r} has started: its dispatcher and gate stay as they are")
+        self._outlet.dispatcher = dispatcher or self._outlet.dispatcher
+        self._outlet.gate = gate or self._outlet.gate
+
+    def gate_opened(self) -> None:
+        """The gate may have opened: what it held goes on in the stage's next turn."""
+        self._post(self._outlet.replay, None, None)
+
+    def push_past_gate(self, events: Sequence[Out]) -> None:
+        """`push` that neither waits for the gate nor counts."""
+        self._outlet.place(events)
 
     def set_demand(self, mode: DemandMode) -> None:
         """Switch to "accumulate" (hold demand and emissions) or "forward" (release them). Raises BadOption."""

@@ -78,4 +78,5 @@ class Dropped(Enum):
     PARTITION_CANCELLED = "the consumer of their partition left"
     STAGE_ENDED = "the stage that held them ended"
     NO_PARTITION = "the hash function failed or named an unknown partition"
+    FAILED = "a stage failed to process them"
     DRAIN_TIMEOUT = "the time to drain was over"

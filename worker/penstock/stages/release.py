@@ -29,7 +29,8 @@ def release(events: Sequence[Any], why: Dropped) -> None:
     """Hand events to their acknowledgers, one call per acknowledger, in order. Events without one are gone."""
     groups: dict[int, tuple[Releases, list[Any]]] = {}
     for event in events:
-        acknowledger = getattr(event, "acknowledger", None)
+        settle = getattr(event, "settle", None)  # an event that knows when it is settled goes back only once
+        acknowledger = getattr(event, "acknowledger", None) if settle is None else settle()
         if acknowledger is not None:
             groups.setdefault(id(acknowledger), (acknowledger, []))[1].append(event)
     for acknowledger, own in groups.values():

@@ -1,0 +1,69 @@
+"""The order in which a pipeline drains, as one small module.
+
+    1. every layer is told never to subscribe again,
+    2. every source is told to stop producing, and cancels its consumers behind what it holds,
+    3. each later layer, when its last producer is gone, flushes what it collects and cancels its consumers behind that,
+    4. the last layer ends.
+
+It owns this order and nothing else; the time for it is the caller's. A source may still be asked after step 2 and must
+then fetch nothing. Surprising: nothing is stopped by force here, everything leaves in its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from inspect import isawaitable
+from typing import Any
+
+from ..linked import Linked
+from ..producing import Producing
+from ..reasons import SHUTDOWN, Cancellation
+from ..stage import Stage
+from ..subscription import Subscription
+
+
+class Layer(Linked):
+    """A stage of a pipeline behind its sources: passes the drain on when its last producer is gone."""
+
+    draining = False
+
+    async def on_cancel(self, cancellation: Cancellation, subscription: Subscription) -> None:
+        """Steps 3 and 4."""
+        await super().on_cancel(cancellation, subscription)
+        self._pass_on()
+
+    def drain(self) -> None:
+        """Step 1."""
+        self.draining = True
+        assert self._inlet is not None
+        self._inlet.stop_resubscribing()
+        self._post(lambda *_: self._pass_on(), None, None)
+
+    def flush(self) -> None:
+        """Emit what is still collected."""
+
+    def _pass_on(self) -> None:
+        if not self.draining or (self._inlet is not None and self._inlet.subscriptions):
+            return
+        self.flush()
+        if isinstance(self, Producing):
+            self.cancel_consumers(SHUTDOWN)
+        else:
+            self.leave(SHUTDOWN)
+
+
+async def stop_sources(sources: Iterable[Any]) -> None:
+    """Step 2. A source may have a method `prepare_for_draining`, async or not."""
+    for source in sources:
+        hook = getattr(source, "prepare_for_draining", None)
+        if hook is not None:
+            answer = hook()
+            if isawaitable(answer):
+                await answer
+        source.cancel_consumers(SHUTDOWN)
+
+
+async def drained(last: Iterable[Stage]) -> None:
+    """Wait for step 4."""
+    await asyncio.gather(*(stage.wait() for stage in last))
