@@ -15,7 +15,14 @@ import pytest
 
 from penstock import App, JobState, Task
 from penstock.cli import main
-from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL, JobNotFound, SchemaMissing, StoreError
+from penstock.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    InvalidDatabaseURL,
+    JobNotFound,
+    SchemaMissing,
+    StoreError,
+)
 
 Add = Task[[int, int], int, [int, int], int]
 
@@ -101,8 +108,12 @@ async def test_async_callers_and_connections_do_the_same(async_app: App, pg_url:
     async with await psycopg.AsyncConnection.connect(pg_url) as connection:
         lost = await add.options(connection=connection).enqueue_async(1, 2)
         await connection.rollback()
+        with pytest.raises(ConfigurationError, match="await enqueue_async instead, got AsyncConnection"):
+            add.options(connection=connection).enqueue(1, 2)
     with pytest.raises(JobNotFound):
         await lost.info_async()
+    with psycopg.connect(pg_url) as blocking, pytest.raises(ConfigurationError, match="asynchronous"):
+        await add.options(connection=blocking).enqueue_async(1, 2)
 
 
 async def test_first_uses_at_once_share_one_pool(async_app: App, pg_url: str):

@@ -7,6 +7,7 @@ through the caller's connection, inside the caller's transaction, whichever of p
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import threading
 from collections.abc import Sequence
@@ -178,6 +179,9 @@ def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
     """
     if not jobs:
         return []
+    if inspect.iscoroutinefunction(getattr(connection, "commit", None)):
+        kind = type(connection).__name__
+        raise ConfigurationError(f"enqueue: connection is asynchronous, await enqueue_async instead, got {kind}")
     text, values = statement("enqueue_many"), _columns(jobs)
     try:
         if hasattr(connection, "get_bind") and callable(getattr(connection, "connection", None)):  # a Session
