@@ -1,0 +1,160 @@
+"""Fixtures of JobQueues on the real API server: the definition, a client for them, and an operator's process."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.api_client import MERGE, ApiClient, ApiError
+from tests.support.chart import OperatorRights
+from tests.support.controlplane import ControlPlane
+from tests.support.waiting import eventually
+from tests.unit.scaling.examples import CRD, manifest
+
+GROUP = "/apis/penstock.dev/v1alpha1"
+
+
+@pytest.fixture(scope="session")
+def definition(control_plane: ControlPlane) -> Any:
+    """The JobQueue definition, installed and served."""
+    api = control_plane.client()
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobqueues.penstock.dev"
+    api.apply(path, yaml.safe_load(CRD.read_text()))
+
+    def served() -> Any:
+        found = api.request("GET", path)
+        conditions = {one["type"]: one["status"] for one in found.get("status", {}).get("conditions", ())}
+        return found if conditions.get("Established") == "True" else None
+
+    found = eventually(served, "the definition is established")
+    eventually(lambda: _lists(api), "JobQueues are served")
+    return found
+
+
+def _lists(api: ApiClient) -> bool:
+    try:
+        api.request("GET", f"{GROUP}/jobqueues")
+    except ApiError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class JobQueues:
+    """JobQueues of one namespace, as administrator."""
+
+    api: ApiClient
+    namespace: str
+
+    @property
+    def collection(self) -> str:
+        return f"{GROUP}/namespaces/{self.namespace}/jobqueues"
+
+    def path(self, name: str) -> str:
+        return f"{self.collection}/{name}"
+
+    def create(self, name: str = "emails", **changes: Any) -> Any:
+        made = manifest(**changes)
+        made["metadata"]["name"] = name
+        return self.api.request("POST", f"{self.collection}?fieldValidation=Strict", made)
+
+    def get(self, name: str = "emails") -> Any:
+        return self.api.request("GET", self.path(name))
+
+    def patch(self, change: Any, name: str = "emails", subresource: str = "") -> Any:
+        return self.api.request("PATCH", self.path(name) + subresource, change, content_type=MERGE)
+
+    def delete(self, name: str = "emails") -> None:
+        self.api.request("DELETE", self.path(name))
+
+    def conditions(self, name: str = "emails") -> dict[str, tuple[str, str]]:
+        """Status and reason by type."""
+        found = self.get(name).get("status", {}).get("conditions", ())
+        return {one["type"]: (one["status"], one["reason"]) for one in found}
+
+    def message(self, condition: str, name: str = "emails") -> str:
+        found = self.get(name).get("status", {}).get("conditions", ())
+        return next((str(one["message"]) for one in found if one["type"] == condition), "")
+
+    def deployment(self, name: str = "emails") -> Any:
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}-worker"
+        try:
+            return self.api.request("GET", path)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def pods(self, name: str = "emails") -> list[Any]:
+        path = f"/api/v1/namespaces/{self.namespace}/pods?labelSelector=penstock.dev%2Fjobqueue%3D{name}"
+        return list(self.api.request("GET", path)["items"])
+
+    def events(self) -> list[Any]:
+        return list(self.api.request("GET", f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events")["items"])
+
+    def secret(self, url: str, name: str = "shop-postgres", **more: str) -> None:
+        """A Secret with the database's URL, or a new value for it."""
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in {"url": url, **more}.items()}
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+        self.api.apply(f"/api/v1/namespaces/{self.namespace}/secrets/{name}", body)
+
+
+@pytest.fixture
+def jobqueues(definition: Any, api: ApiClient, namespace: str) -> JobQueues:
+    """JobQueues of this test's namespace."""
+    return JobQueues(api, namespace)
+
+
+class OperatorProcess:
+    """`python -m penstock_operator` with the chart's rights, its output in a file."""
+
+    def __init__(self, rights: OperatorRights, log: Path) -> None:
+        self.log = log
+        self.http = f"http://127.0.0.1:{rights.env['PENSTOCK_HTTP_PORT']}"
+        env = {**rights.env, "KUBECONFIG": str(rights.kubeconfig), "PATH": os.environ["PATH"]}
+        env |= {"PENSTOCK_LOG_FORMAT": "text", "PENSTOCK_LOG_LEVEL": "info"}
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "penstock_operator"], env=env, stdout=output, stderr=output
+            )
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End it and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+@pytest.fixture
+def operator(
+    operator_rights: OperatorRights, definition: Any, tmp_path: Path
+) -> Iterator[Callable[[], OperatorProcess]]:
+    """`operator()` starts one; all of them end with the test, and their log is shown if it fails."""
+    started: list[OperatorProcess] = []
+
+    def start() -> OperatorProcess:
+        started.append(OperatorProcess(operator_rights, tmp_path / "operator.log"))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        codes = [one.stop() for one in started]
+        for one in started[-1:]:
+            sys.stdout.write(one.log.read_text(errors="replace")[-20_000:])
+        assert all(code in {0, -9} for code in codes), codes
