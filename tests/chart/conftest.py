@@ -51,12 +51,11 @@ def helm(own_plane: ControlPlane, restricted: str) -> Iterator[helm_python.Confi
 @pytest.fixture
 def node(own_plane: ControlPlane, restricted: str, tmp_path: Path) -> Iterator[ProcessPods]:
     """A node that runs the operator's image as a process of this machine."""
-    env = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}", "PYTHONDONTWRITEBYTECODE": "1"}
-    image = Image(env=env, folder=Path(__file__).parent / "stand_in")
+    env = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"}
     pods = ProcessPods(
         control_plane=own_plane,
         namespace=restricted,
-        images={"penstock-operator:0.1.0": image},
+        images={"penstock-operator:0.1.0": Image(env=env)},
         logs=tmp_path / "pods",
         pace=0.1,
     )

@@ -22,8 +22,8 @@ def test_an_installed_operator_becomes_ready_in_a_restricted_namespace(
     release = helm.install(CHART, "penstock", wait="watcher", timeout=60)
     assert release["status"] == "deployed"
     deployment = own_plane.request("GET", f"/apis/apps/v1/namespaces/{restricted}/deployments/penstock")
-    assert deployment["status"]["readyReplicas"] == 1
-    assert len(node.processes()) == 1
+    assert deployment["status"]["readyReplicas"] == 2
+    assert len(node.processes()) == 2
     conditions = {each["type"]: each["status"] for each in get(own_plane, DEFINITION)["status"]["conditions"]}
     assert (conditions["Established"], conditions["NamesAccepted"]) == ("True", "True")
 
@@ -34,11 +34,11 @@ def test_an_upgrade_moves_the_roles_to_the_namespaces_now_watched_and_a_rollback
     """No right stays behind where the operator no longer looks."""
     helm.install(CHART, "penstock", timeout=60)
     assert has_role(own_plane, restricted)
-    helm.upgrade(CHART, "penstock", {"watchNamespaces": ["default"], "replicas": 2}, timeout=60)
+    helm.upgrade(CHART, "penstock", {"watchNamespaces": ["default"], "replicas": 1}, timeout=60)
     assert has_role(own_plane, "default")
     assert not has_role(own_plane, restricted)
     deployment = f"/apis/apps/v1/namespaces/{restricted}/deployments/penstock"
-    assert get(own_plane, deployment)["spec"]["replicas"] == 2
+    assert get(own_plane, deployment)["spec"]["replicas"] == 1
     helm.rollback("penstock", version=1, timeout=60)
     assert has_role(own_plane, restricted)
     assert not has_role(own_plane, "default")

@@ -16,7 +16,7 @@ MATRIX: dict[str, dict[str, Any]] = {
     "defaults": {},
     "two namespaces": {"watchNamespaces": ["shop", "mail"]},
     "every namespace": {"watchNamespaces": ["*"]},
-    "two replicas": {"replicas": 2},
+    "one replica": {"replicas": 1},
     "by digest": {"image": {"repository": "registry.example.com/penstock-operator", "digest": f"sha256:{'0' * 64}"}},
     "own account": {"serviceAccount": {"create": False, "name": "given"}, "rbac": {"create": False}},
     "without the definition": {"crds": {"enabled": False}},

@@ -110,7 +110,7 @@ def _install_go(echo: Echo) -> str:
 
 
 def _go_env() -> Mapping[str, str]:
-    return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
+    return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false", "GOWORK": "off"}
 
 
 def _build(go: str, binary: Path, echo: Echo) -> None:
