@@ -1,0 +1,115 @@
+"""The main job, whole: the shop's manifests, real workers from zero and back to zero, every job accounted for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from shop import jobs
+from shop.pictures import pictures
+
+from .shop import Shop, shop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock import NewJob
+    from penstock.local.fleet import Member
+
+MIX: list[NewJob] = [
+    *(jobs.hello.job(f"Person {number}") for number in range(30)),
+    *(jobs.send_welcome_email.job(user_id) for user_id in range(150)),
+    *(jobs.resize_image.job(name, side, side) for name in pictures() for side in range(20, 180, 20)),
+    *(jobs.heavy_job.job(ms=5) for _ in range(248)),
+    *(jobs.failing_job.job(times=1 + number % 2) for number in range(16)),
+    *(jobs.failing_job.job() for _ in range(8)),
+]
+NEVER_SUCCEED = 8
+
+FINAL = "SELECT job_id, count(*) FROM penstock.outcome WHERE final GROUP BY job_id"
+TWICE = "SELECT job_id, token, count(*) FROM penstock.outcome GROUP BY job_id, token HAVING count(*) > 1"
+BY_OUTCOME = "SELECT task, state, count(*) FROM penstock.outcome GROUP BY task, state"
+ENDS = "SELECT state, count(*) FROM penstock.jobs GROUP BY state"
+
+
+async def test_five_hundred_mixed_jobs_run_from_zero_to_zero_and_every_one_is_accounted_for(
+    pg_url: str, tmp_path: Path
+) -> None:
+    """Ends, effects, replica counts, and the workers' own metrics against the store's counts."""
+    assert len(MIX) == 500
+    async with shop(pg_url, tmp_path) as running:
+        assert running.run.fleet.members() == []
+        ids = await running.enqueue(MIX)
+        await running.until_at_rest()
+
+        assert dict(running.sql(ENDS)) == {"completed": len(MIX) - NEVER_SUCCEED, "dead": NEVER_SUCCEED}
+        assert dict(running.sql(FINAL)) == dict.fromkeys(ids, 1)
+        assert running.sql(TWICE) == []
+        assert running.sink.message_ids == Counter({f"<welcome-{number}@shop.example.com>": 1 for number in range(150)})
+        assert len(list((tmp_path / "pictures").iterdir())) == len(pictures()) * 8
+        for queue in ("emails", "images", "analytics", "reports"):
+            counts = running.replicas(queue)
+            assert counts[0] == counts[-1] == 0
+            assert max(counts) >= 1
+        assert max(running.replicas("analytics")) > 1
+        stored = Counter({(task, state): count for task, state, count in running.sql(BY_OUTCOME)})
+        assert running.fleet.totals() == stored
+        assert stored["shop.jobs:failing_job", "retry"] == 16 + 8 + 2 * NEVER_SUCCEED
+
+
+async def test_a_worker_killed_in_the_middle_loses_nothing_and_nothing_is_accepted_twice(
+    pg_url: str, tmp_path: Path
+) -> None:
+    """SIGKILL while it holds jobs: their lease runs out, others run them, and each has one final outcome."""
+    async with shop(pg_url, tmp_path, lease_seconds=2) as running:
+        ids = await running.enqueue([jobs.hello.job(f"Person {number}") for number in range(60)])
+        victim, held = await busiest(running)
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        await running.until_at_rest()
+
+        assert dict(running.sql(ENDS)) == {"completed": len(ids)}
+        assert dict(running.sql(FINAL)) == dict.fromkeys(ids, 1)
+        assert running.sql(TWICE) == []
+        crashed = [job for (job,) in running.sql("SELECT job_id FROM penstock.outcome WHERE final AND crashes > 0")]
+        assert crashed
+        assert set(crashed) <= set(held)
+        assert f"[{victim.name}] ended with exit code -9" in running.log.read_text()
+
+
+async def test_a_worker_frozen_past_its_lease_and_thawed_changes_nothing(pg_url: str, tmp_path: Path) -> None:
+    """Its jobs ran elsewhere meanwhile, and what it says afterwards is refused: each has one final outcome."""
+    async with shop(pg_url, tmp_path, lease_seconds=2) as running:
+        ids = await running.enqueue([jobs.hello.job(f"Person {number}") for number in range(40)])
+        victim, held = await busiest(running)
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGSTOP)
+        try:
+            again = "SELECT 1 FROM penstock.outcome WHERE final AND job_id = ANY (%s) AND crashes > 0"
+            await running.until(lambda: running.sql(again, held), "a job that it held ran elsewhere")
+        finally:
+            os.kill(victim.pid, signal.SIGCONT)
+        await running.until_at_rest()
+
+        assert dict(running.sql(ENDS)) == {"completed": len(ids)}
+        assert dict(running.sql(FINAL)) == dict.fromkeys(ids, 1)
+        assert running.sql(TWICE) == []
+
+
+async def busiest(running: Shop) -> tuple[Member, list[int]]:
+    """A member that is running jobs right now, and the ids of what it holds."""
+    query = (
+        "SELECT w.pod, array_agg(j.id) FROM penstock.job AS j JOIN penstock.worker AS w ON w.id = j.worker "
+        "GROUP BY w.pod ORDER BY count(*) DESC"
+    )
+    found: list[tuple[Member, list[int]]] = []
+
+    def look() -> bool:
+        members = {member.name: member for member in running.run.fleet.members()}
+        found[:] = [(members[pod], ids) for pod, ids in running.sql(query) if pod in members and len(ids) >= 5]
+        return bool(found)
+
+    await running.until(look, "a worker holds jobs")
+    return found[0]
