@@ -69,7 +69,7 @@ async def test_a_temporary_stream_without_producer_is_empty(house, target):
 async def test_a_wrong_option_of_a_stream_is_refused_when_it_is_made(house):
     """The error names the producer and the option."""
     counter = await house(Counter(name="numbers"))
-    with pytest.raises(BadOption, match="numbers.*max_demand"):
+    with pytest.raises(BadOption, match=r"numbers.*max_demand"):
         stream(counter, max_demand=0)
     with pytest.raises(BadOption, match="unknown_option"):
         stream(counter, unknown_option=1)
@@ -137,6 +137,12 @@ async def test_several_producers_stream_together(house):
     assert sorted(map(str, [event async for event in stream(one, "letters", names=names)])) == list("012abc")
 
 
+async def collect(events, into):
+    """Note the events one by one, so that those before an error are seen."""
+    async for event in events:
+        into.append(event)
+
+
 async def test_a_stream_raises_what_its_producer_died_of(house):
     """An exception as itself; any other reason as StageEnded. Permanent: also a quiet end."""
 
@@ -144,16 +150,14 @@ async def test_a_stream_raises_what_its_producer_died_of(house):
         yield 1
         raise BoomError
 
-    got = []
+    got: list[int] = []
     broken = await house(from_iterable(source()))
     with pytest.raises(BoomError):
-        async for event in stream(broken):
-            got.append(event)
+        await collect(stream(broken), got)
     assert got == [1]
     ended = await house(from_iterable([1]))
     with pytest.raises(StageEnded, match="NORMAL"):
-        async for event in stream(ended, cancel=Cancel.PERMANENT):
-            got.append(event)
+        await collect(stream(ended, cancel=Cancel.PERMANENT), got)
     assert got == [1, 1]
 
 
@@ -193,5 +197,5 @@ async def test_an_async_iterable_that_fails_ends_its_producer(house):
 @pytest.mark.parametrize("wrong", [{"source": 5}, {"source": [], "on_cancel": "perhaps"}])
 def test_wrong_options_of_a_source_are_named(wrong):
     """Source and on_cancel."""
-    with pytest.raises(BadOption, match="source|on_cancel"):
+    with pytest.raises(BadOption, match=r"source|on_cancel"):
         from_iterable(**wrong)
