@@ -1,0 +1,344 @@
+-- The schema after `penstock migrate`. Made by `make generate`; edits here are lost.
+-- Without the partitions of outcome, whose names are dates, and without the bodies of the functions, which are in
+-- worker/penstock/store/functions/.
+
+CREATE TABLE penstock.dead (
+    id bigint NOT NULL,
+    queue integer NOT NULL,
+    priority smallint NOT NULL,
+    attempt smallint NOT NULL,
+    max_attempts smallint NOT NULL,
+    crashes smallint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    died_at timestamp with time zone NOT NULL,
+    worker bigint,
+    reason text NOT NULL,
+    task text NOT NULL,
+    unique_key text,
+    unique_until timestamp with time zone,
+    headers jsonb,
+    args jsonb NOT NULL,
+    error jsonb,
+    errors jsonb,
+    forensics jsonb
+);
+
+CREATE SEQUENCE penstock.job_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE penstock.job (
+    id bigint DEFAULT nextval('penstock.job_id_seq'::regclass) NOT NULL,
+    ord bigint,
+    token bigint,
+    worker bigint,
+    claimed_at timestamp with time zone,
+    deadline timestamp with time zone,
+    due_at timestamp with time zone,
+    ready_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    attempt smallint DEFAULT 0 NOT NULL,
+    crashes smallint DEFAULT 0 NOT NULL,
+    cancel boolean DEFAULT false NOT NULL,
+    queue integer NOT NULL,
+    priority smallint DEFAULT 1 NOT NULL,
+    max_attempts smallint DEFAULT 5 NOT NULL,
+    reason text,
+    task text NOT NULL,
+    unique_key text,
+    unique_kept text,
+    unique_until timestamp with time zone,
+    headers jsonb,
+    errors jsonb,
+    args jsonb NOT NULL,
+    CONSTRAINT job_check CHECK (((ord IS NULL) <> (due_at IS NULL))),
+    CONSTRAINT job_check1 CHECK ((((token IS NULL) = (worker IS NULL)) AND ((token IS NULL) OR (ord IS NOT NULL)))),
+    CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
+    CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 3))),
+    CONSTRAINT job_task_check CHECK (((length(task) >= 1) AND (length(task) <= 255)))
+)
+WITH (fillfactor='44', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.05');
+
+CREATE SEQUENCE penstock.job_ord_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE penstock.outcome (
+    job_id bigint NOT NULL,
+    token bigint,
+    worker bigint,
+    created_at timestamp with time zone NOT NULL,
+    ready_at timestamp with time zone,
+    claimed_at timestamp with time zone,
+    finished_at timestamp with time zone NOT NULL,
+    duration double precision,
+    queue integer NOT NULL,
+    attempt smallint NOT NULL,
+    max_attempts smallint NOT NULL,
+    crashes smallint NOT NULL,
+    priority smallint NOT NULL,
+    final boolean NOT NULL,
+    state text NOT NULL,
+    reason text,
+    task text NOT NULL,
+    error jsonb,
+    result jsonb,
+    headers jsonb,
+    args jsonb,
+    CONSTRAINT outcome_state_check CHECK ((state = ANY (ARRAY['completed'::text, 'retry'::text, 'cancelled'::text, 'failed'::text])))
+)
+PARTITION BY RANGE (finished_at);
+
+CREATE TABLE penstock.queue (
+    id integer NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    declared_by text,
+    generation bigint DEFAULT 0 NOT NULL,
+    paused_at timestamp with time zone,
+    max_attempts smallint DEFAULT 5 NOT NULL,
+    retry jsonb,
+    job_deadline interval,
+    retention interval DEFAULT '1 day'::interval NOT NULL,
+    keep_body boolean DEFAULT true NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    workers_waiting_until timestamp with time zone,
+    operator_waiting_until timestamp with time zone,
+    marks bigint[],
+    marks_at timestamp with time zone,
+    CONSTRAINT queue_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
+    CONSTRAINT queue_name_check CHECK ((name ~ '^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$'::text))
+)
+WITH (fillfactor='50');
+
+CREATE VIEW penstock.jobs AS
+ SELECT j.id,
+        CASE
+            WHEN (j.token IS NOT NULL) THEN 'running'::text
+            WHEN (j.ord IS NOT NULL) THEN 'queued'::text
+            ELSE 'scheduled'::text
+        END AS state,
+    q.name AS queue,
+    j.task,
+    j.priority,
+    j.attempt,
+    j.max_attempts,
+    j.crashes,
+    j.created_at,
+    j.ready_at,
+    j.due_at,
+    j.claimed_at,
+    NULL::timestamp with time zone AS finished_at,
+    j.worker,
+    j.reason,
+    j.args,
+    j.headers,
+    j.errors,
+    NULL::jsonb AS result
+   FROM (penstock.job j
+     JOIN penstock.queue q ON ((q.id = j.queue)))
+UNION ALL
+ SELECT d.id,
+    'dead'::text AS state,
+    q.name AS queue,
+    d.task,
+    d.priority,
+    d.attempt,
+    d.max_attempts,
+    d.crashes,
+    d.created_at,
+    NULL::timestamp with time zone AS ready_at,
+    NULL::timestamp with time zone AS due_at,
+    NULL::timestamp with time zone AS claimed_at,
+    d.died_at AS finished_at,
+    d.worker,
+    d.reason,
+    d.args,
+    d.headers,
+        CASE
+            WHEN (d.error IS NULL) THEN d.errors
+            ELSE (COALESCE(d.errors, '[]'::jsonb) || d.error)
+        END AS errors,
+    NULL::jsonb AS result
+   FROM (penstock.dead d
+     JOIN penstock.queue q ON ((q.id = d.queue)))
+UNION ALL
+ SELECT o.job_id AS id,
+    o.state,
+    q.name AS queue,
+    o.task,
+    o.priority,
+    o.attempt,
+    o.max_attempts,
+    o.crashes,
+    o.created_at,
+    o.ready_at,
+    NULL::timestamp with time zone AS due_at,
+    o.claimed_at,
+    o.finished_at,
+    o.worker,
+    o.reason,
+    o.args,
+    o.headers,
+    o.error AS errors,
+    o.result
+   FROM (penstock.outcome o
+     JOIN penstock.queue q ON ((q.id = o.queue)))
+  WHERE (o.final AND (o.state = ANY (ARRAY['completed'::text, 'cancelled'::text])) AND (o.finished_at > (clock_timestamp() - q.retention)));
+
+CREATE TABLE penstock.leader (
+    name text NOT NULL,
+    holder text NOT NULL,
+    held_since timestamp with time zone NOT NULL,
+    lease_until timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE penstock.limit_return (
+    id bigint NOT NULL,
+    queue integer NOT NULL,
+    amount integer NOT NULL
+);
+
+ALTER TABLE penstock.limit_return ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME penstock.limit_return_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE penstock.queue ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME penstock.queue_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE penstock.queue_limit (
+    queue integer NOT NULL,
+    max_in_flight integer NOT NULL,
+    in_flight integer,
+    CONSTRAINT queue_limit_max_in_flight_check CHECK ((max_in_flight > 0))
+)
+WITH (fillfactor='50');
+
+CREATE TABLE penstock.schema_function (
+    one boolean DEFAULT true NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT schema_function_one_check CHECK (one)
+);
+
+CREATE TABLE penstock.schema_version (
+    version integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+CREATE TABLE penstock.worker (
+    id bigint NOT NULL,
+    identity text NOT NULL,
+    pod text,
+    node text,
+    version text NOT NULL,
+    queues integer[] NOT NULL,
+    concurrency integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    renewed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    state text DEFAULT 'running'::text NOT NULL,
+    swept boolean DEFAULT false NOT NULL,
+    in_flight jsonb DEFAULT '{}'::jsonb NOT NULL,
+    done jsonb DEFAULT '{}'::jsonb NOT NULL,
+    info jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT worker_state_check CHECK ((state = ANY (ARRAY['running'::text, 'cordoned'::text, 'drained'::text, 'lost'::text])))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE penstock.worker ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME penstock.worker_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE ONLY penstock.dead
+    ADD CONSTRAINT dead_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY penstock.job
+    ADD CONSTRAINT job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY penstock.leader
+    ADD CONSTRAINT leader_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY penstock.limit_return
+    ADD CONSTRAINT limit_return_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY penstock.queue_limit
+    ADD CONSTRAINT queue_limit_pkey PRIMARY KEY (queue);
+
+ALTER TABLE ONLY penstock.queue
+    ADD CONSTRAINT queue_name_key UNIQUE (name);
+
+ALTER TABLE ONLY penstock.queue
+    ADD CONSTRAINT queue_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY penstock.schema_function
+    ADD CONSTRAINT schema_function_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY penstock.schema_version
+    ADD CONSTRAINT schema_version_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY penstock.worker
+    ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
+
+CREATE INDEX dead_queue ON penstock.dead USING btree (queue, died_at);
+
+CREATE INDEX job_due ON penstock.job USING btree (queue, due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX job_pick ON penstock.job USING btree (queue, priority, ord) WHERE (ord IS NOT NULL);
+
+CREATE UNIQUE INDEX job_unique ON penstock.job USING btree (unique_key) WHERE (unique_key IS NOT NULL);
+
+CREATE INDEX outcome_job ON ONLY penstock.outcome USING btree (job_id);
+
+CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXECUTE FUNCTION penstock.take_xid();
+
+-- Functions:
+-- penstock.ack(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> TABLE(id bigint, token bigint, state text)
+-- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[]) -> bigint[]
+-- penstock.ack_ended(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> integer
+-- penstock.claim(p_worker bigint, p_queue integer, p_limit integer, p_token bigint) -> TABLE(id bigint, attempt smallint, max_attempts smallint, crashes smallint, priority smallint, ord bigint, task text, args text, headers text, wait double precision)
+-- penstock.cordon(p_workers bigint[], p_cordon boolean) -> SETOF bigint
+-- penstock.declare_queue(p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb, p_job_deadline double precision, p_retention double precision, p_settings jsonb) -> integer
+-- penstock.deregister(p_worker bigint, p_empty boolean) -> void
+-- penstock.drop_partitions() -> integer, as its owner
+-- penstock.enqueue(p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb) -> bigint
+-- penstock.enqueue_many(p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_delays double precision[], p_ats timestamp with time zone[], p_headers jsonb[]) -> bigint[]
+-- penstock.lead(p_name text, p_holder text, p_lease double precision) -> double precision
+-- penstock.make_partitions(p_days integer) -> integer, as its owner
+-- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record
+-- penstock.prune_workers() -> integer
+-- penstock.register(p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision, p_info jsonb, OUT worker bigint, OUT queue integer) -> record
+-- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer
+-- penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) -> integer
+-- penstock.renew(p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb, p_drained boolean, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]) -> record
+-- penstock.rescue(p_holder text, p_lease double precision, OUT lost integer, OUT rescued integer, OUT poisoned integer) -> record
+-- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb)
+-- penstock.take_back(p_lost bigint[], OUT rescued integer, OUT poisoned integer) -> record
+-- penstock.take_xid() -> trigger
+-- penstock.wait_mark(p_queues integer[], p_seconds double precision, p_operator boolean) -> double precision
+-- penstock.wake(p_queues integer[]) -> void

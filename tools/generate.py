@@ -1,0 +1,89 @@
+"""Copies and generated pages, from their sources: `python -m tools.generate [--check]`.
+
+One table says what is made from what. Without `--check` every file is written; with it nothing is written, and the exit
+code is 1 if one of them differs from its source. A check needs nothing running; `docs/schema.sql` does (it comes from a
+real server), so it is written here and checked by `tests/postgres/test_docs.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tools import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT: Final = Path(__file__).parents[1]
+SCHEMA: Final = ROOT / "docs" / "schema.sql"
+
+
+class Made(NamedTuple):
+    """One file that nobody edits: where it is, what it is made from (for people), and how."""
+
+    path: str
+    source: str
+    make: Callable[[], str]
+
+
+def _copy(source: str) -> Callable[[], str]:
+    return lambda: (ROOT / source).read_text(encoding="utf-8")
+
+
+TABLE: Final = (
+    Made("worker/penstock/scaling/jobqueue.yaml", "crds/jobqueue.yaml", _copy("crds/jobqueue.yaml")),
+    Made("charts/penstock/files/jobqueue.yaml", "crds/jobqueue.yaml", _copy("crds/jobqueue.yaml")),
+    Made("docs/configuration.md", "penstock.settings, penstock_operator.settings", pages.configuration),
+    Made("docs/jobqueue.md", "crds/jobqueue.yaml", lambda: pages.jobqueue(ROOT / "crds" / "jobqueue.yaml")),
+    Made("docs/cli.md", "penstock.cli", pages.cli),
+    Made(
+        "docs/metrics.md", "penstock.runtime.metrics, penstock.local.endpoint, penstock_operator.metrics", pages.metrics
+    ),
+)
+
+
+def stale() -> list[Made]:
+    """The rows of the table whose file differs from what its source makes."""
+    return [one for one in TABLE if not _is_current(ROOT / one.path, one.make())]
+
+
+def _is_current(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+def write() -> list[str]:
+    """Write what differs, the schema included where a server can be had; the paths written."""
+    written = []
+    for one in stale():
+        (ROOT / one.path).write_text(one.make(), encoding="utf-8")
+        written.append(one.path)
+    from tools import schema  # noqa: PLC0415 - a check needs no driver and no server
+
+    text = schema.of_embedded_server()
+    if text is None:
+        print(f"generate: docs/schema.sql is left alone: it is made by PostgreSQL {schema.MAJOR} and its pg_dump")
+    elif not _is_current(SCHEMA, text):
+        SCHEMA.write_text(text, encoding="utf-8")
+        written.append("docs/schema.sql")
+    return written
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the arguments and run; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.generate", description="Copies and generated pages.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file differs from its source")
+    if not parser.parse_args(arguments).check:
+        for path in write():
+            print(f"generate: wrote {path}")
+        return 0
+    differing = stale()
+    for one in differing:
+        print(f"verify: {one.path} differs from {one.source}; run `make generate`", file=sys.stderr)
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
