@@ -34,7 +34,7 @@ def test_the_environment_is_the_charts_own(namespace: str, operator_rights: Oper
 def test_what_an_account_asked_for_can_be_compared_with_its_rules(
     control_plane: ControlPlane, namespace: str, operator_rights: OperatorRights
 ):
-    """Served requests are recorded with verb, group and resource; refused ones are not."""
+    """Requests are recorded with verb, group and resource, served and refused ones apart."""
     operator = control_plane.client(operator_rights.token)
     operator.request("GET", f"/api/v1/namespaces/{namespace}/pods")
     with pytest.raises(ApiError):
@@ -43,3 +43,4 @@ def test_what_an_account_asked_for_can_be_compared_with_its_rules(
     account = f"system:serviceaccount:{namespace}:penstock"
     eventually(lambda: ("list", "", "pods") in used(account), "the request is recorded")
     assert ("list", "", "secrets") not in used(account)
+    assert control_plane.refused_to(account) == {("list", "", "secrets")}

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,21 +131,31 @@ class ControlPlane:
         return {path.stem: "\n".join(path.read_text(errors="replace").splitlines()[-last:]) for path in found}
 
     def used_by(self, user: str) -> set[tuple[str, str, str]]:
-        """What a service account has asked of the API server so far, as (verb, group, resource or resource/part).
+        """What a service account has done so far, as (verb, group, resource or resource/part).
 
-        Refused requests are left out. The log is written in the background, so wait for what you expect.
+        A patch that created its object counts as create too, for that is the right it needed. The log is written in the
+        background, so wait for what you expect.
 
         Args:
             user: `system:serviceaccount:NAMESPACE:NAME`.
         """
         used = set()
+        for verb, code, group, resource in self._audited(user):
+            if code != 403:
+                used |= {(verb, group, resource)} | ({("create", group, resource)} if code == 201 else set())
+        return used
+
+    def refused_to(self, user: str) -> set[tuple[str, str, str]]:
+        """What a service account has asked for without the right to it; as `used_by`."""
+        return {(verb, group, resource) for verb, code, group, resource in self._audited(user) if code == 403}
+
+    def _audited(self, user: str) -> Iterator[tuple[str, int, str, str]]:
         for line in (self.folder / "audit.jsonl").read_text().splitlines():
             event = json.loads(line)
             asked = event.get("objectRef")
-            if event["user"]["username"] == user and asked and event.get("responseStatus", {}).get("code") != 403:
+            if event["user"]["username"] == user and asked:
                 resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
-                used.add((event["verb"], asked.get("apiGroup", ""), resource))
-        return used
+                yield event["verb"], event.get("responseStatus", {}).get("code", 0), asked.get("apiGroup", ""), resource
 
     def kubeconfig(self, token: str, *, namespace: str = "default") -> str:
         """The text of a kubeconfig that presents `token` (admin_token, or one of `service_account_token`)."""
