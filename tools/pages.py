@@ -1,4 +1,4 @@
-"""The generated pages of `docs/`: settings, fields of a JobQueue, commands, metrics. Each function gives one page's text.
+"""The generated pages of `docs/`: settings, fields of a JobQueue, commands, metrics. A function gives one page.
 
 Everything comes from the code that is described, so a page cannot be wrong where the code is right. Reads no clock, no
 environment and no terminal: the text depends on the source alone.
@@ -26,30 +26,85 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-NOTE: Final = "<!-- Made by `make generate`; edits here are lost. -->\n\n"
 UNBOUNDED: Final = 10_000_000
 """A bound above this is only there against typing errors, and is not worth a table cell."""
+
+_NOTE: Final = "<!-- Made by `make generate`; edits here are lost. -->"
+_CONFIGURATION: Final = f"""\
+# Configuration
+
+{_NOTE}
+
+Environment variables are the only configuration of a process. Durations are in seconds, with the unit in the name. A
+variable that is missing or empty means its default. In a cluster the operator writes the worker's variables from its
+JobQueue ([fields](jobqueue.md)); `penstock dev` does the same on a laptop.
+
+## Worker
+
+%s
+## Operator
+
+Namespaces are separated by commas; `*` is all of them.
+
+%s"""
+_JOBQUEUE: Final = f"""\
+# JobQueue
+
+{_NOTE}
+
+Version `penstock.dev/v1alpha1`. The API server and `penstock dev` check a manifest against the same schema and the same
+rules; unknown fields are refused. A complete example is [the shop's](../examples/shop/jobqueues.yaml).
+
+## Fields
+
+%s
+## Rules
+
+%s"""
+_CLI: Final = f"""\
+# Command line
+
+{_NOTE}
+
+Exit code 0: done. 2: bad input, one line on stderr, nothing was written. 1: a failure that the input cannot mend, one
+line as well.
+"""
+_METRICS: Final = f"""\
+# Metrics
+
+{_NOTE}
+
+Prometheus' text format. Labels are bounded: queues, tasks of the App (`unknown` for any other) and closed lists; no
+metric has a label for a job or a tag.
+
+## Worker
+
+`/metrics` on `PENSTOCK_HTTP_PORT`, beside `/healthz` and `/readyz`.
+
+%s
+## Operator
+
+`/metrics` on the operator's `PENSTOCK_HTTP_PORT`.
+
+%s
+## Local mode
+
+`/metrics` of `penstock dev` and of the demo; `/sd` lists the workers for Prometheus' HTTP service discovery.
+
+%s"""
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """A Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
-    return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |\n" for row in lines
-    )
+    cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in lines)
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
 
 def configuration() -> str:
     """`docs/configuration.md`: the environment of a worker and of the operator."""
     worker = table(("variable", "default", "values", "what it says"), map(_setting, dataclasses.fields(Settings)))
-    operator = table(("variable", "default", "what it says"), _operator_settings())
-    return (
-        f"# Configuration\n\n{NOTE}Environment variables are the only configuration of a process. Durations are seconds, "
-        "with the unit in the name. A variable that is missing or empty means its default. In a cluster the operator "
-        "writes the worker's variables from its JobQueue ([fields](jobqueue.md)); `penstock dev` does the same on a "
-        f"laptop.\n\n## Worker\n\n{worker}\n## Operator\n\nNamespaces are separated by commas; `*` is all of them.\n\n"
-        f"{operator}"
-    )
+    return _CONFIGURATION % (worker, table(("variable", "default", "what it says"), _operator_settings()))
 
 
 def _setting(given: dataclasses.Field[Any]) -> tuple[str, ...]:
@@ -68,44 +123,36 @@ def _setting(given: dataclasses.Field[Any]) -> tuple[str, ...]:
 
 
 def _plain(value: object) -> str:
-    return (
-        str(value).lower() if isinstance(value, bool) else f"{value:.12g}" if isinstance(value, float) else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _operator_settings() -> Iterator[tuple[str, ...]]:
-    told = dict(re.findall(r"^    (\w+): (.+?)(?=\n    \w+: |\Z)", inspect.getdoc(OperatorSettings) or "", re.S | re.M))
+    text = inspect.getdoc(OperatorSettings) or ""
+    told = dict(re.findall(r"^    (\w+): (.+?)(?=\n    \w+: |\Z)", text, re.DOTALL | re.MULTILINE))
     for given in dataclasses.fields(OperatorSettings):
-        default = given.default
-        shown = "" if default in ("", ("default",)) else f"`{_plain(default)}`"
-        text = " ".join(told[given.name].split())
-        yield f"`PENSTOCK_{given.name.upper()}`", shown, text[:1].upper() + text[1:]
+        shown = "" if given.default in ("", ("default",)) else f"`{_plain(given.default)}`"
+        sentence = " ".join(told[given.name].split())
+        yield f"`PENSTOCK_{given.name.upper()}`", shown, sentence[:1].upper() + sentence[1:]
 
 
 def jobqueue(crd: Path) -> str:
-    """`docs/jobqueue.md`: every field of the spec, with type, default and description."""
+    """`docs/jobqueue.md`: every field of the spec, with values, default and description; and the rules."""
     schema = yaml.safe_load(crd.read_text(encoding="utf-8"))["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    spec = schema["properties"]["spec"]
-    rows = table(("field of `spec`", "values", "default", "what it says"), _fields(spec, ""))
-    rules = "".join(f"- {message}\n" for message in sorted({*_rules(schema)}))
-    return (
-        f"# JobQueue\n\n{NOTE}Version `penstock.dev/v1alpha1`. The API server and `penstock dev` check a manifest against "
-        "the same schema and the same rules; unknown fields are refused. A complete example is "
-        f"[the shop's](../examples/shop/jobqueues.yaml).\n\n## Fields\n\n{rows}\n## Rules\n\n{rules}"
-    )
+    rows = table(("field of `spec`", "values", "default", "what it says"), _fields(schema["properties"]["spec"], ""))
+    return _JOBQUEUE % (rows, "".join(f"- {message}\n" for message in sorted({*_rules(schema)})))
 
 
 def _fields(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, ...]]:
     required = schema.get("required", ())
     for name, field in schema.get("properties", {}).items():
-        path, inner = f"{prefix}{name}", field.get("items", field)
+        path = f"{prefix}{name}{'[]' if 'items' in field else ''}"
         default = field.get("default")
-        shown = (
-            "required" if name in required else "" if default is None or isinstance(default, dict) else f"`{default}`"
-        )
-        yield f"`{path}{'[]' if 'items' in field else ''}`", _values(field), shown, field.get("description", "")
-        if not path.endswith("template"):
-            yield from _fields(inner, f"{path}{'[]' if 'items' in field else ''}.")
+        shown = "" if default is None or isinstance(default, dict) else f"`{default}`"
+        yield f"`{path}`", _values(field), "required" if name in required else shown, field.get("description", "")
+        if name != "template":
+            yield from _fields(field.get("items", field), f"{path}.")
 
 
 def _values(field: Mapping[str, Any]) -> str:
@@ -126,10 +173,8 @@ def _rules(schema: Mapping[str, Any]) -> Iterator[str]:
 
 def cli() -> str:
     """`docs/cli.md`: the help of every command."""
-    names = [command.name for command in commands.registered_commands]
-    parts = [f"# Command line\n\n{NOTE}Exit code 0: done. 2: bad input, one line on stderr, nothing was written. "
-             "1: a failure that the input cannot mend, one line as well.\n"]  # fmt: skip
-    for name in ("", *sorted(str(name) for name in names)):
+    parts = [_CLI]
+    for name in ("", *sorted(str(command.name) for command in commands.registered_commands)):
         shown = CliRunner().invoke(
             commands, [*name.split(), "--help"], prog_name="penstock", env={"COLUMNS": "80", "TERM": "dumb"}
         )
@@ -141,14 +186,7 @@ def metrics() -> str:
     """`docs/metrics.md`: every series of worker, operator and local mode."""
     head = ("metric", "type", "labels", "what it says")
     local = ((f"`{name}`", "gauge", "queue", text) for name, text in GAUGES)
-    return (
-        f"# Metrics\n\n{NOTE}Prometheus' text format. Labels are bounded: queues, tasks of the App (`unknown` for any "
-        "other) and closed lists; no metric has a label for a job or a tag.\n\n"
-        f"## Worker\n\n`/metrics` on `PENSTOCK_HTTP_PORT`, beside `/healthz` and `/readyz`.\n\n{table(head, _worker())}\n"
-        f"## Operator\n\n`/metrics` on the operator's `PENSTOCK_HTTP_PORT`.\n\n{table(head, _operator())}\n"
-        "## Local mode\n\n`/metrics` of `penstock dev` and of the demo; `/sd` lists the workers for Prometheus' HTTP "
-        f"service discovery.\n\n{table(head, local)}"
-    )
+    return _METRICS % (table(head, _worker()), table(head, _operator()), table(head, local))
 
 
 def _worker() -> Iterator[tuple[str, ...]]:
@@ -159,23 +197,16 @@ def _worker() -> Iterator[tuple[str, ...]]:
     known.acknowledged([Finished(job=job, state=OutcomeState.FAILED)], 0.0)  # so that every family has a sample
     for family in known.collect():
         labels = {name for sample in family.samples for name in sample.labels} - {"le"}
-        yield _row(
-            family.name, family.type, sorted(labels, key=lambda name: (name != "queue", name)), family.documentation
-        )
+        ordered = sorted(labels, key=lambda name: (name != "queue", name))
+        yield _row(family.name, family.type, ordered, family.documentation)
 
 
 def _operator() -> Iterator[tuple[str, ...]]:
-    known = OperatorMetrics()
-    collectors = {id(one): one for value in vars(known).values() for one in _collectors(value)}
-    for collector in collectors.values():
-        for family in collector.describe():
-            yield _row(family.name, family.type, collector._labelnames, family.documentation)  # noqa: SLF001
-
-
-def _collectors(value: object) -> Iterator[Any]:
-    for one in value.values() if isinstance(value, dict) else (value,):
-        if hasattr(one, "describe") and hasattr(one, "_labelnames"):
-            yield one
+    for value in vars(OperatorMetrics()).values():
+        for collector in value.values() if isinstance(value, dict) else (value,):
+            if hasattr(collector, "describe") and hasattr(collector, "_labelnames"):
+                for family in collector.describe():
+                    yield _row(family.name, family.type, collector._labelnames, family.documentation)  # noqa: SLF001
 
 
 def _row(name: str, kind: str, labels: Iterable[str], text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The migrated schema as one file, `docs/schema.sql`: what a reviewer reads and what a migration must not change unseen.
+"""The migrated schema as one file, `docs/schema.sql`: what a reviewer reads, and no migration changes unseen.
 
 Made by pg_dump from a real server of one major version, because another one writes the same schema differently. Left
 out: the bodies of the functions, which are files of their own (worker/penstock/store/functions/), and the partitions,
@@ -57,7 +57,7 @@ def dump(url: str, program: Path) -> str:
     Raises:
         subprocess.CalledProcessError: pg_dump failed.
     """
-    command = [program, "--schema-only", "--no-owner", "--no-privileges", "--table=penstock.*"]
+    command = [str(program), "--schema-only", "--no-owner", "--no-privileges", "--table=penstock.*"]
     command += ["--exclude-table=penstock.outcome_2*", f"--dbname={url}"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     with psycopg.connect(url) as connection:
