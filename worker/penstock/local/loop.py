@@ -72,6 +72,7 @@ class Loop:
         fleet: runs the members.
         policies: by queue name; every one is declared in the database already.
         woken: set by anybody who knows of a change; the next look then comes at once.
+        resting_seconds: between looks while nothing moves; the truth behind wake-ups, so not longer than a mark stands.
         clock: monotonic seconds.
 
     `queues` is the last look, in the order of `policies`; `scaled` every change of a replica count, in order.
@@ -84,8 +85,10 @@ class Loop:
         fleet: Fleet,
         policies: Mapping[str, QueuePolicy],
         woken: asyncio.Event | None = None,
+        resting_seconds: float = RESTING_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._resting = resting_seconds
         self._store, self._fleet, self._policies = store, fleet, dict(policies)
         self._woken, self._clock = woken or asyncio.Event(), clock
         now = clock()
@@ -105,17 +108,18 @@ class Loop:
             moving = await self.tick()
             await asyncio.sleep(SHORTEST_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), MOVING_SECONDS if moving else RESTING_SECONDS)
+                await asyncio.wait_for(self._woken.wait(), MOVING_SECONDS if moving else self._resting)
 
     async def tick(self) -> bool:
-        """One look at all queues, and what follows from it; True while members come or go."""
+        """One look at all queues, and what follows from it; True while members come or go, or a mark is to be set."""
         try:
             states = {state.name: state for state in await self._look()}
             self.last_error = None
         except StoreError as error:
             states, self.last_error = {}, str(error)
         self.queues = [await self._treat(name, states.get(name)) for name in self._policies]
-        return any(one.leaving or one.serving != one.decision.desired for one in self.queues)
+        unmarked = not self._sleeping <= self._marked
+        return unmarked or any(one.leaving or one.serving != one.decision.desired for one in self.queues)
 
     async def _look(self) -> list[QueueState]:
         """Ask for wake-ups of queues with nothing ready, then look: what came before the mark shows in this look."""
