@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tools import pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 ROOT: Final = Path(__file__).parents[1]
 SCHEMA: Final = ROOT / "docs" / "schema.sql"
@@ -45,9 +45,9 @@ TABLE: Final = (
 )
 
 
-def stale() -> list[Made]:
-    """The rows of the table whose file differs from what its source makes."""
-    return [one for one in TABLE if not _is_current(ROOT / one.path, one.make())]
+def stale(table: Iterable[Made] = TABLE) -> list[Made]:
+    """The rows whose file is missing or differs from what its source makes."""
+    return [one for one in table if not _is_current(ROOT / one.path, one.make())]
 
 
 def _is_current(path: Path, text: str) -> bool:

@@ -1,0 +1,150 @@
+"""What holds for the repository as a whole: where things stand, how large they are, and what no file may say."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools import generate
+
+ROOT = Path(__file__).parents[2]
+STORE = ROOT / "worker" / "penstock" / "store"
+MODULE_LINES, FUNCTION_LINES, SQL_LINES = 300, 40, 60
+MACHINE_PATHS = ("/" + "root/", "/" + "work/", "/" + "home/")
+REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted.org", "proxy." + "golang.org", "registry." + "npmjs.org")
+SENDS = {"statement", "_row", "_rows", "_value"}
+"""The functions of the store whose first argument is the name of a statement file."""
+
+
+def tracked(pattern: str = "*") -> list[Path]:
+    """Files that git knows and that are there, by a pattern of git's."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--", pattern], check=True, capture_output=True, text=True
+    )
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("arguments", [[], ["-S"], ["-I"]], ids=["plain", "without site", "isolated"])
+@pytest.mark.parametrize("folder", [".", "operator", "worker", "tests"])
+def test_import_operator_is_the_standard_librarys(folder, arguments):
+    """The project folder `operator/` hides no module, from wherever Python is started."""
+    said = subprocess.run(
+        [sys.executable, *arguments, "-c", "import operator; print(operator.itemgetter(1)('ab'), operator.__file__)"],
+        cwd=ROOT / folder, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert said.startswith("b ")
+    assert Path(said[2:].strip()).name == "operator.py"
+    assert ROOT / "operator" not in Path(said[2:].strip()).parents
+
+
+def test_the_project_folders_are_no_packages():
+    """A package named `operator` would shadow the standard library's module."""
+    assert not (ROOT / "operator" / "__init__.py").exists()
+    assert not (ROOT / "worker" / "__init__.py").exists()
+    assert not [path for path in (ROOT / "tests").rglob("operator") if path.is_dir()]
+
+
+def test_every_folder_of_tests_is_a_package():
+    """So that two test files may have one name."""
+    folders = {path.parent for path in tracked("tests/*.py")}
+    assert sorted(str(folder) for folder in folders if not (folder / "__init__.py").is_file()) == []
+
+
+def test_no_module_is_longer_than_300_lines_without_a_reason():
+    """The reason stands in the module's docstring, with the words `300 lines`."""
+    long = [path for path in tracked("*.py") if lines_of(path) > MODULE_LINES]
+    unexplained = [
+        f"{path.relative_to(ROOT)}: {lines_of(path)}"
+        for path in long
+        if "300 lines" not in " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split())
+    ]
+    assert unexplained == []
+
+
+def test_no_function_is_longer_than_40_lines():
+    """Its signature and docstring included, its decorators not."""
+    long = []
+    for path in tracked("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > FUNCTION_LINES:
+                    long.append(f"{path.relative_to(ROOT)}: {node.name} {lines}")
+    assert long == []
+
+
+def test_no_statement_or_function_of_the_store_is_longer_than_60_lines():
+    """One file each; migrations are as long as the tables that they make."""
+    files = [*STORE.glob("sql/*.sql"), *STORE.glob("functions/*.sql")]
+    assert files
+    assert [f"{path.name}: {lines_of(path)}" for path in files if lines_of(path) > SQL_LINES] == []
+
+
+def statements_sent() -> Iterator[tuple[str, str]]:
+    """(statement, module) wherever the store sends one by name."""
+    for path in STORE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            first = node.args[0]
+            if called in SENDS and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield first.value, path.name
+
+
+def test_every_statement_file_is_sent_by_exactly_one_module():
+    """None is left over, none is missing, and its first line says who uses it."""
+    used = defaultdict(set)
+    for name, module in statements_sent():
+        used[name].add(module)
+    assert set(used) == {path.stem for path in STORE.glob("sql/*.sql")}
+    assert {name: modules for name, modules in used.items() if len(modules) != 1} == {}
+    assert [
+        p.name for p in STORE.glob("sql/*.sql") if not p.read_text(encoding="utf-8").startswith("-- Used by ")
+    ] == []
+
+
+def test_every_function_file_makes_the_function_of_its_name():
+    """And says first what for and under which locks."""
+    for path in STORE.glob("functions/*.sql"):
+        text = path.read_text(encoding="utf-8")
+        assert f"CREATE OR REPLACE FUNCTION penstock.{path.stem}(" in text
+        head = text.split("CREATE OR REPLACE", 1)[0]
+        assert head.startswith("-- Purpose: ")
+        assert "ocks" in head, path.name
+
+
+def test_no_file_names_this_machine_or_a_package_registry():
+    """Only lock files say where packages came from; nothing says where it was written."""
+    found = []
+    for path in tracked():
+        if path.name in {"uv.lock", "go.sum"} or b"\0" in path.read_bytes()[:8000]:
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{path.relative_to(ROOT)}: {word}" for word in (*MACHINE_PATHS, *REGISTRY_HOSTS) if word in text]
+    assert found == []
+
+
+def test_copies_and_generated_pages_are_what_their_sources_make():
+    """`make generate` renews them."""
+    assert [one.path for one in generate.stale()] == []
+
+
+def test_a_copy_that_was_edited_is_found():
+    """And one that is right is not."""
+    licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    right = generate.Made("LICENSE", "itself", lambda: licence)
+    edited = generate.Made("LICENSE", "elsewhere", lambda: licence + "more")
+    absent = generate.Made("no/such/file", "elsewhere", lambda: "")
+    assert generate.stale([right, edited, absent]) == [edited, absent]
