@@ -33,7 +33,7 @@ def definition(control_plane: ControlPlane) -> Any:
 
     def served() -> Any:
         found = api.request("GET", path)
-        conditions = {one["type"]: one["status"] for one in found.get("status", {}).get("conditions", ())}
+        conditions = {one["type"]: one["status"] for one in found.get("status", {}).get("conditions") or ()}
         return found if conditions.get("Established") == "True" else None
 
     found = eventually(served, "the definition is established")
@@ -142,9 +142,9 @@ class OperatorProcess:
 
 @pytest.fixture
 def operator(
-    operator_rights: OperatorRights, definition: Any, tmp_path: Path
+    operator_rights: OperatorRights, definition: Any, pg_url: str, tmp_path: Path
 ) -> Iterator[Callable[[], OperatorProcess]]:
-    """`operator()` starts one; all of them end with the test, and their log is shown if it fails."""
+    """`operator()` starts one; all of them end before the test's database does, their log is shown on failure."""
     started: list[OperatorProcess] = []
 
     def start() -> OperatorProcess:
