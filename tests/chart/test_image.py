@@ -36,11 +36,11 @@ class Builder:
             raise AssertionError(f"{self.name} {' '.join(arguments)}: {done.stdout[-3000:]}{done.stderr[-3000:]}")
         return done
 
-    def build(self, target: str) -> str:
-        """Build a target; the image's name."""
-        tag = f"penstock-{target}:test"
+    def build(self, name: str, *arguments: str) -> str:
+        """Build an image of that name; its full name."""
+        tag = f"penstock-{name}:test"
         isolation = ["--isolation=chroot"] if self.name == "buildah" else []
-        self.call("build", *isolation, "--target", target, "--build-arg", f"BASE_IMAGE={BASE}", "--tag", tag, ".")
+        self.call("build", *isolation, "--build-arg", f"BASE_IMAGE={BASE}", "--tag", tag, *arguments)
         return tag
 
     def config(self, image: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def builder() -> Builder:
 @pytest.fixture(scope="module")
 def images(builder: Builder) -> Iterator[dict[str, str]]:
     """Target -> image, both freshly built."""
-    built = {target: builder.build(target) for target in TARGETS}
+    built = {target: builder.build(target, "--target", target, ".") for target in TARGETS}
     yield built
     builder.call("rmi", "--force", *built.values())
 
@@ -136,3 +136,15 @@ def test_the_worker_holds_no_kubernetes_client(builder: Builder, images: dict[st
     worker = images["worker"]
     assert builder.run(worker, "python", "-c", "import psycopg, uvloop").returncode == 0
     assert builder.run(worker, "python", "-c", "import kubernetes").returncode != 0
+
+
+def test_the_shops_image_is_the_workers_with_its_code_added(builder: Builder, images: dict[str, str]):
+    """The way that users take: FROM the worker, dependencies from a stage of their own, code into /app."""
+    base = f"WORKER_IMAGE={images['worker']}"
+    shop = builder.build("shop", "--build-arg", base, "--file", "examples/shop/Dockerfile", "examples")
+    try:
+        done = builder.run(shop, "python", "-c", "from shop.jobs import app; print(*app.tasks)")
+        assert done.returncode == 0, done.stderr
+        assert "shop.jobs:resize_image" in done.stdout
+    finally:
+        builder.call("rmi", "--force", shop)
