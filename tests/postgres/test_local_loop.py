@@ -62,7 +62,7 @@ async def running(url: str, *, resting_seconds: float = 1.0) -> AsyncIterator[tu
     async with Store(url) as store:
         settings = settings_of(POLICY, base=Settings(), database_url=url)
         await store.declare_queue(**declaration_of(POLICY, settings, generation=1))
-        loop = Loop(store=store, fleet=fleet, policies={"emails": POLICY}, woken=woken, resting_seconds=resting_seconds)
+        loop = Loop(store=store, fleet=fleet, policies=[POLICY], woken=woken, resting_seconds=resting_seconds)
         listener = Listener(url, [DEPTH], lambda *_: woken.set())
         tasks = [asyncio.create_task(loop.run(), name="loop"), asyncio.create_task(listener.run(), name="listen")]
         try:

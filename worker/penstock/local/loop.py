@@ -21,7 +21,7 @@ from penstock.scaling.sampler import Sampler
 from .placement import plan, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from penstock.scaling import QueuePolicy
     from penstock.store import QueueState, Store
@@ -70,7 +70,7 @@ class Loop:
     Args:
         store: connections to the database, open.
         fleet: runs the members.
-        policies: by queue name; every one is declared in the database already.
+        policies: each queue once; every one is declared in the database already.
         woken: set by anybody who knows of a change; the next look then comes at once.
         resting_seconds: between looks while nothing moves; the truth behind wake-ups, so not longer than a mark stands.
         clock: monotonic seconds.
@@ -83,13 +83,13 @@ class Loop:
         *,
         store: Store,
         fleet: Fleet,
-        policies: Mapping[str, QueuePolicy],
+        policies: Sequence[QueuePolicy],
         woken: asyncio.Event | None = None,
         resting_seconds: float = RESTING_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._resting = resting_seconds
-        self._store, self._fleet, self._policies = store, fleet, dict(policies)
+        self._store, self._fleet, self._policies = store, fleet, {one.queue_name: one for one in policies}
         self._woken, self._clock = woken or asyncio.Event(), clock
         now = clock()
         self._history = {name: History.starting(0, now=now) for name in self._policies}

@@ -64,6 +64,23 @@ class LocalRun:
             footer=self.footer,
         )
 
+    async def look_at(self, failures: Failures) -> None:
+        """Keep the latest failures at hand until cancelled."""
+        while True:
+            with contextlib.suppress(StoreError):  # the loop tells
+                self.failures = await failures.recent()
+            await asyncio.sleep(FAILURES_SECONDS)
+
+    async def reload_on(self, root: Path | None) -> None:
+        """Restart all members after each change of code below `root` until cancelled; None: never."""
+        if root is not None:
+            await watch(root, self._restart)
+
+    def _restart(self, paths: Sequence[str]) -> None:
+        self.footer = f"restarted after a change of {os.path.relpath(paths[0])}" + (" and more" if paths[1:] else "")
+        for member in self.fleet.members():
+            self.fleet.restart(member.name)
+
 
 @contextlib.asynccontextmanager
 async def local_run(
@@ -77,69 +94,50 @@ async def local_run(
     environ: Mapping[str, str] = os.environ,
     fleet_seen_by_loop: Callable[[ProcessFleet], Fleet] = lambda fleet: fleet,
 ) -> AsyncIterator[LocalRun]:
-    """Run the queues of `policies` on this machine while the block runs.
+    """Run queues on this machine while the block runs.
 
     Args:
         policies: each queue once.
+        title: for the view.
         database_url: direct, with our schema.
         log: takes the members' output.
         guard: ends the members should this process be killed.
-        title: for the view.
         reload_root: restart all members after a change of code below this directory; None: never.
         environ: what members inherit; its PENSTOCK_ variables are the base of their settings.
         fleet_seen_by_loop: wraps the fleet, to watch what the loop does to it.
 
     Raises:
-        ConfigurationError: a variable of Penstock in `environ` breaks its rule.
-        StoreError: the database cannot be used.
+        ConfigurationError, StoreError: a variable breaks its rule; the database cannot be used.
     """
-    base = Settings.from_env(environ, urls=False)
+    base, woken = Settings.from_env(environ, urls=False), asyncio.Event()
     settings = {one.queue_name: settings_of(one, base=base, database_url=database_url) for one in policies}
-    woken = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store(database_url, name="penstock dev"))
         failures = await stack.enter_async_context(Failures(database_url))
-        for policy in policies:
-            told = declaration_of(policy, settings[policy.queue_name], generation=int(time.time()))
-            await store.declare_queue(**told)
         fleet = ProcessFleet(settings=settings, log=log, guard=guard, environ=environ, changed=woken.set)
         stack.push_async_callback(fleet.close, grace_seconds=CLOSE_SECONDS)
-        by_name = {policy.queue_name: policy for policy in policies}
-        loop = Loop(store=store, fleet=fleet_seen_by_loop(fleet), policies=by_name, woken=woken)
+        loop = Loop(store=store, fleet=fleet_seen_by_loop(fleet), policies=policies, woken=woken)
         run = LocalRun(title=title, fleet=fleet, loop=loop, started_at=time.monotonic())
-        holder = f"penstock dev {os.getpid()}"
-        driving = {
-            "loop": loop.run(),
-            "listen": Listener(database_url, [DEPTH], lambda *_: woken.set()).run(),
-            "maintenance": Maintenance(store, holder, base.lease_seconds, time.monotonic).run(),
-            "failures": _look_at_failures(run, failures),
-        }
-        if reload_root is not None:
-            driving["reload"] = watch(reload_root, lambda paths: _restart(run, paths))
-        async with _beside(driving):
+        listener = Listener(database_url, [DEPTH], lambda *_: woken.set())
+        upkeep = Maintenance(store, f"penstock dev {os.getpid()}", base.lease_seconds, time.monotonic)
+        await _declare(store, policies, settings)
+        async with _beside(loop.run(), listener.run(), upkeep.run(), run.look_at(failures), run.reload_on(reload_root)):
             yield run
 
 
+async def _declare(store: Store, policies: Sequence[QueuePolicy], settings: Mapping[str, Settings]) -> None:
+    for policy in policies:
+        told = declaration_of(policy, settings[policy.queue_name], generation=int(time.time()))
+        await store.declare_queue(**told)
+
+
 @contextlib.asynccontextmanager
-async def _beside(parts: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+async def _beside(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run the parts while the block runs; the first that fails ends the block and the others."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part, name=f"local-{name}") for name, part in parts.items()]
+        tasks = [group.create_task(part, name=f"local-{getattr(part, '__qualname__', part)}") for part in parts]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
-
-
-async def _look_at_failures(run: LocalRun, failures: Failures) -> None:
-    while True:
-        with contextlib.suppress(StoreError):  # the loop tells
-            run.failures = await failures.recent()
-        await asyncio.sleep(FAILURES_SECONDS)
-
-
-def _restart(run: LocalRun, paths: Sequence[str]) -> None:
-    run.footer = f"restarted after a change of {os.path.relpath(paths[0])}" + (" and more" if paths[1:] else "")
-    for member in run.fleet.members():
-        run.fleet.restart(member.name)
