@@ -16,7 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from penstock.scaling import Bound
 
-from .conditions import TYPES, Facts, verdicts
+from .conditions import Facts, verdicts
 from .errors import SettingsError
 from .resource import JobQueue
 
@@ -90,15 +90,9 @@ class OperatorMetrics:
 
     def forget(self, queue: JobQueue) -> None:
         """Drop the series of a JobQueue that is gone."""
-        labels = (queue.namespace, queue.name)
-        for gauge in self._gauges.values():
-            gauge.remove(*labels)
-        for kind in TYPES:
-            self._condition.remove(*labels, kind)
-        for bound in Bound:
-            self._bound.remove(*labels, bound.value)
-        for direction in ("up", "down"):
-            self._scalings.remove(*labels, direction)
+        labels = {"namespace": queue.namespace, "jobqueue": queue.name}
+        for metric in (*self._gauges.values(), self._condition, self._bound, self._scalings):
+            metric.remove_by_labels(labels)
 
 
 class _Server(ThreadingHTTPServer):

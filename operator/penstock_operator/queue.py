@@ -84,8 +84,8 @@ class Queue:
         if refusal is None and queue.policy is not None and not queue.deleting:
             facts = await self._act(queue, look, facts)
         busy = 0 if look.state is None else sum(1 for one in look.state.workers if one["in_flight"])
-        if not queue.deleting:
-            await self._teller.tell(queue, facts, busy=busy, scaled=self._scaled)
+        if not queue.deleting and not await self._teller.tell(queue, facts, busy=busy, scaled=self._scaled):
+            self.settled = False
         self._metrics.observe(queue, facts)
 
     def forget(self, queue: JobQueue) -> None:
@@ -96,24 +96,27 @@ class Queue:
         assert queue.policy is not None
         now = time.monotonic()
         snapshot = None if look.state is None else self._sampler.look(look.state, now)
-        decision: Decision | None = None
-        changed = True
         workers: tuple[str, str] | None = None
-        deployment: Deployment | None = None
         try:
-            deployment = await self._children.ensure(queue)
-            history = self._history or self._starting(queue, deployment, now)
-            decision = decide(snapshot, queue.policy, history, now)
-            deployment = await self._towards(queue, deployment, decision, look)
-            changed, self._history = decision.desired != history.desired, decision.history
-        except Conflict as error:
-            logger.info("%s: %s; decided again at the next look", queue.where, error)
+            deployment: Deployment | None = await self._children.ensure(queue)
         except ClusterError as error:
             workers = _reason(error), str(error)
-        except StoreError as error:
-            logger.warning("%s: %s", queue.where, error)
+            deployment = self._children.held(queue)  # a template that is refused does not stop what runs
+        decision, settled = None, False
+        if deployment is not None:
+            history = self._history or self._starting(queue, deployment, now)
+            decision = decide(snapshot, queue.policy, history, now)
+            try:
+                deployment = await self._towards(queue, deployment, decision, look)
+                self._history, settled = decision.history, decision.desired == history.desired
+            except Conflict as error:
+                logger.info("%s: %s; decided again at the next look", queue.where, error)
+            except ClusterError as error:
+                workers = workers or (_reason(error), str(error))
+            except StoreError as error:
+                logger.warning("%s: %s", queue.where, error)
         pods = self._cache.pods_of(queue)
-        self.settled = not changed and _at_rest(snapshot, decision, deployment, pods)
+        self.settled = settled and workers is None and _at_rest(snapshot, decision, deployment, pods)
         return replace(
             facts,
             decision=decision,

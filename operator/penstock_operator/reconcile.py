@@ -32,6 +32,7 @@ SHORTEST_SECONDS = 0.02
 """Wake-ups closer together than this share one look."""
 MOVING_SECONDS = 0.5
 BUSY_SECONDS = 1.0
+FOLLOWING_SECONDS = 0.2
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Pauses while the database cannot be looked at."""
 
@@ -66,8 +67,10 @@ class DatabaseLoop:
     problem: tuple[str, str] | None = None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     ticked_at: float = field(default_factory=time.monotonic)
+    dirty: set[str] = field(default_factory=set)
     _queues: dict[str, Queue] = field(default_factory=dict)
     _seen: dict[str, JobQueue] = field(default_factory=dict)
+    _treated: dict[str, tuple[Member, Look]] = field(default_factory=dict)
     _declared: dict[str, int] = field(default_factory=dict)
     _failures: int = 0
 
@@ -79,7 +82,7 @@ class DatabaseLoop:
         try:
             while True:
                 self.woken.clear()
-                pause = await self.tick(database) if self.may_act() else BUSY_SECONDS
+                pause = await self.tick(database) if self.may_act() else FOLLOWING_SECONDS
                 self.ticked_at = time.monotonic()
                 await asyncio.sleep(SHORTEST_SECONDS)
                 with contextlib.suppress(TimeoutError):
@@ -113,6 +116,9 @@ class DatabaseLoop:
         if database is None:
             return {}, self.problem
         try:
+            if (ended := database.failed_task()) is not None:
+                logger.error("the task %s of a database ended; it is connected anew", ended)
+                await database.close()
             await database.open()
             await self._declare(database, members)
             with self.metrics.look_seconds.time():
@@ -134,8 +140,11 @@ class DatabaseLoop:
 
     async def _treat(self, member: Member, look: Look) -> None:
         uid = member.queue.uid
-        queue = self._queues.setdefault(uid, self.make())
-        self._seen[uid] = member.queue
+        queue = self._queues.get(uid) or self._queues.setdefault(uid, self.make())
+        if queue.settled and uid not in self.dirty and self._treated.get(uid) == (member, look):
+            return  # at rest, and nothing about it has changed
+        self.dirty.discard(uid)
+        self._seen[uid], self._treated[uid] = member.queue, (member, look)
         try:
             await queue.treat(member.queue, look, refusal=member.refusal)
         except Exception:  # one bad JobQueue never disturbs the others
@@ -144,10 +153,10 @@ class DatabaseLoop:
 
     def _forget(self, kept: set[str]) -> None:
         for uid in self._queues.keys() - kept:
-            with contextlib.suppress(KeyError):  # a queue that never got its first series
-                self._queues[uid].forget(self._seen[uid])
-            del self._queues[uid], self._seen[uid]
+            self._queues.pop(uid).forget(self._seen.pop(uid))
+            self._treated.pop(uid, None)
             self._declared.pop(uid, None)
+            self.dirty.discard(uid)
 
     def _pause(self, database: Database, states: Mapping[str, QueueState], members: Sequence[Member]) -> float:
         """Short while something moves, a second while there is work, else until somebody wants to look again."""

@@ -86,7 +86,8 @@ class Supervisor:
         if not found or any(self._placed.get(uid) != queues[uid].generation for uid in found):
             self._woken.set()
         for key, uids in self._groups.items():
-            if key in self._loops and not set(found).isdisjoint(uids):
+            if key in self._loops and (here := set(found).intersection(uids)):
+                self._loops[key].loop.dirty |= here
                 self._loops[key].loop.woken.set()
 
     async def run(self) -> None:

@@ -43,21 +43,22 @@ class Teller:
         self._cluster, self._cache = cluster, cache
         self._written_at = float("-inf")
 
-    async def tell(self, queue: JobQueue, facts: Facts, *, busy: int, scaled: LastScale | None) -> None:
-        """Write the status if it is worth a write, and post what has turned."""
+    async def tell(self, queue: JobQueue, facts: Facts, *, busy: int, scaled: LastScale | None) -> bool:
+        """Write the status if it is worth a write, and post what has turned; whether nothing is left to write."""
         made = status_of(queue, facts, now=time.time(), busy=busy, scaled=scaled)
         if not worth_writing(made, queue.status, since=time.monotonic() - self._written_at):
-            return
+            return not worth_writing(made, queue.status, since=float("inf"))
         try:
             self._cache.jobqueues.observe(await self._cluster.apply_status(queue, made))
         except (Conflict, NotFound):
-            return  # the queue has changed or is gone; the next look knows
+            return False  # the queue has changed or is gone; the next look knows
         except ClusterError as error:
             logger.warning("%s: status not written: %s", queue.where, error)
-            return
+            return False
         self._written_at = time.monotonic()
         for reason, note, warning in turns(queue.status.get("conditions") or (), made["conditions"]):
             await self._post(queue, reason=reason, note=note, warning=warning, action="Reconcile")
+        return True
 
     async def scaled(self, queue: JobQueue, before: int, after: int, decision: Decision) -> None:
         """Post a change of the replica count with its arithmetic."""
