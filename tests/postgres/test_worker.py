@@ -78,14 +78,14 @@ def trace(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(pg: Database, trace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator:
+def start(pg_newest: Database, trace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator:
     """Starts workers; ends what a test leaves running."""
-    monkeypatch.setenv("PENSTOCK_DATABASE_URL", pg.url)
+    monkeypatch.setenv("PENSTOCK_DATABASE_URL", pg_newest.url)
     monkeypatch.setenv("TRACE", str(trace))
     started: list[WorkerProcess] = []
 
     def begin(**settings: object) -> WorkerProcess:
-        started.append(WorkerProcess(pg.url, trace, **settings))
+        started.append(WorkerProcess(pg_newest.url, trace, **settings))
         return started[-1]
 
     yield begin
@@ -98,8 +98,8 @@ def start(pg: Database, trace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.fixture
-def db(pg: Database) -> Iterator[psycopg.Connection]:
-    with pg.connect() as connection:
+def db(pg_newest: Database) -> Iterator[psycopg.Connection]:
+    with pg_newest.connect() as connection:
         yield connection
 
 
@@ -134,7 +134,7 @@ def test_what_a_task_says_about_its_attempt_is_done(start, db):
     """Cancel, snooze, retry, a timeout, sys.exit, a result that cannot be stored: each has its end."""
     start(concurrency=3)
     said = {what: jobs.say.enqueue(what) for what in ("cancel", "snooze", "retry", "exit", "late", "nothing")}
-    odd, timed = jobs.unstorable.options(max_attempts=1).enqueue(), jobs.timed.enqueue()
+    odd, timed = jobs.unstorable.enqueue(), jobs.timed.enqueue()
     desk.until(lambda: said["nothing"].status() is JobState.COMPLETED, 20)
     desk.until(lambda: said["cancel"].status() is JobState.CANCELLED)
     desk.until(lambda: said["snooze"].status() is said["retry"].status() is JobState.SCHEDULED)
@@ -143,6 +143,7 @@ def test_what_a_task_says_about_its_attempt_is_done(start, db):
         assert (info.reason, info.attempt) == (reason, attempt)
     desk.until(lambda: odd.status() is JobState.DEAD and timed.status() is JobState.DEAD, 20)
     desk.until(lambda: said["exit"].status() is JobState.DEAD and said["late"].status() is JobState.DEAD, 20)
+    assert (odd.info().reason, odd.info().attempt) == ("unstorable_result", 1)
     assert timed.info().errors[-1]["type"] == "builtins.TimeoutError"
 
 
@@ -154,7 +155,7 @@ def test_a_job_of_an_unknown_task_waits_for_a_version_that_knows_it(start, db):
     assert db.execute("SELECT attempt, ord FROM penstock.job").fetchone() == (0, None)
 
 
-def test_arguments_that_do_not_fit_the_task_any_more_make_a_dead_letter(start, db, pg):
+def test_arguments_that_do_not_fit_the_task_any_more_make_a_dead_letter(start, db):
     """The signature changed since the enqueue: running again would not help."""
     start()
     db.execute("""SELECT penstock.enqueue('q', 'add', '{"a": "one"}')""")
@@ -277,10 +278,11 @@ def test_a_cordoned_worker_finishes_hands_back_reports_drained_and_can_be_called
     desk.until(lambda: worker.get(db, "/readyz")[0] == 200)
 
 
-def test_a_worker_without_schema_says_so_in_one_line_and_starts_nothing(pg_blank, trace):
+def test_a_worker_without_schema_says_so_in_one_line_and_starts_nothing(servers, trace):
     """Exit 1 or 2, one sentence with the command that mends it, no traceback."""
-    worker = WorkerProcess(pg_blank.url, trace)
-    _, said = worker.process.communicate(timeout=20)
+    with servers.newest.database(migrated=False) as blank:
+        worker = WorkerProcess(blank.url, trace)
+        _, said = worker.process.communicate(timeout=20)
     assert worker.process.returncode in {1, 2}
     assert "penstock migrate" in said
     assert "Traceback" not in said
@@ -297,9 +299,9 @@ def test_a_worker_whose_server_is_down_says_so_without_the_password(trace):
     assert "Traceback" not in said
 
 
-def test_a_pooled_url_needs_no_session_state(pg, db):
+def test_a_pooled_url_needs_no_session_state(pg_newest, start):
     """The client without prepared statements enqueues and looks up."""
-    client = SyncClient(pg.url, pooled=True)
+    client = SyncClient(pg_newest.url, pooled=True)
     try:
         ids = [client.enqueue([jobs.add.job(n, n)])[0] for n in range(8)]
         assert [info.state for job in ids if (info := client.info(job))] == [JobState.QUEUED] * 8

@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 from penstock.context import Context
-from penstock.errors import InvalidArguments
+from penstock.errors import InvalidArguments, PayloadTooLarge, UnencodableResult
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import TaskOutcome
 from penstock.settings import ExecutorName
@@ -67,12 +67,16 @@ class Attempts:
             value = await self._call(task, job, values)
             if isinstance(value, TaskOutcome):
                 return self._endings.of_outcome(job, value, time.perf_counter() - started)
-            result = None if value is None else task.encode_result(value)
         except TaskOutcome as outcome:
             return self._endings.of_outcome(job, outcome, time.perf_counter() - started)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a task may raise anything; sys.exit ends the job alone
             return self._endings.of_error(job, task, error, time.perf_counter() - started)
-        return Finished(job=job, state=OutcomeState.COMPLETED, duration=time.perf_counter() - started, result=result)
+        duration = time.perf_counter() - started
+        try:
+            result = None if value is None else task.encode_result(value)
+        except (UnencodableResult, PayloadTooLarge) as error:
+            return self._endings.of_unstorable_result(job, error, duration)
+        return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 
     async def _call(self, task: Task[..., Any, ..., Any], job: ClaimedJob, values: dict[str, object]) -> object:
         call = (

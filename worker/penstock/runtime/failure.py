@@ -95,6 +95,11 @@ class Endings:
         text = describe(error, job.attempt)
         return Finished(job=job, state=OutcomeState.FAILED, reason="invalid_arguments", error=text)
 
+    def of_unstorable_result(self, job: ClaimedJob, error: Exception, duration: float) -> Finished:
+        """The task ran and its effects are there, but what it returned cannot be kept: visible, and not run again."""
+        text = describe(error, job.attempt)
+        return Finished(job=job, state=OutcomeState.FAILED, duration=duration, reason="unstorable_result", error=text)
+
     def of_unknown_task(self, job: ClaimedJob) -> Finished:
         """No task of that name here: perhaps the next version has it. Never imported, never failed."""
         delay = UNKNOWN_TASK_DELAY * self._chance.uniform(0.75, 1.25)
