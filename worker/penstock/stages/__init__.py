@@ -27,6 +27,7 @@ from .names import Names
 from .partition import PartitionDispatcher, stable_hash
 from .per_event import TaskPerEvent
 from .pipeline import Acknowledger, BatchInfo, CallerAcknowledger, DummyProducer, Envelope, Pipeline, RateLimit
+from .polling import Poller
 from .reasons import KILLED, NORMAL, SHUTDOWN, Cancel, Cancellation, Dropped, Exit, Shutdown, is_quiet
 from .release import release
 from .shipped import Enrich, Filter, Reservoir, Throttle
@@ -71,6 +72,7 @@ __all__ = [
     "OutletStatus",
     "PartitionDispatcher",
     "Pipeline",
+    "Poller",
     "Producer",
     "ProducerConsumer",
     "ProducerPort",
