@@ -21,7 +21,7 @@ DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobqueues.
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def own_plane(
     pytestconfig: pytest.Config, control_plane_commands: Mapping[str, tuple[str, ...]]
 ) -> Iterator[ControlPlane]:
