@@ -11,12 +11,49 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .values import QueueSnapshot
 
 if TYPE_CHECKING:
-    from penstock.store import QueueState
+    from collections.abc import Sequence
+
+
+class QueueLook(Protocol):
+    """One look at a queue, as the store gives it; each of `workers` has id, concurrency and done."""
+
+    @property
+    def ready(self) -> int:
+        """Jobs that could start now."""
+
+    @property
+    def capped(self) -> bool:
+        """Whether the counts stopped at a cap."""
+
+    @property
+    def deferred(self) -> int:
+        """Jobs that are not due yet."""
+
+    @property
+    def due_soon(self) -> int:
+        """Those of them that are within about a pod's start."""
+
+    @property
+    def in_flight(self) -> int:
+        """Claimed jobs."""
+
+    @property
+    def dead(self) -> int:
+        """Dead letters."""
+
+    @property
+    def oldest(self) -> float | None:
+        """Seconds that the oldest ready job has waited."""
+
+    @property
+    def workers(self) -> Sequence[dict[str, Any]]:
+        """The workers that are not lost."""
+
 
 WINDOW_SECONDS = 20.0
 """Four reports of a worker with the default lease of 15 s: long enough to be fair, short enough to follow a burst."""
@@ -53,7 +90,7 @@ class Sampler:
         """Attempts that ended since the first look, as far as workers have reported them."""
         return self._samples[-1].ended if self._samples else 0
 
-    def look(self, state: QueueState, now: float) -> QueueSnapshot:
+    def look(self, state: QueueLook, now: float) -> QueueSnapshot:
         """Take a sample at `now` (monotonic seconds) and say what it means."""
         self._add(state, now)
         first, last = self._samples[0], self._samples[-1]
@@ -78,7 +115,7 @@ class Sampler:
             mean_service_seconds=self._service,
         )
 
-    def _add(self, state: QueueState, now: float) -> None:
+    def _add(self, state: QueueLook, now: float) -> None:
         slots = sum(int(worker["concurrency"]) for worker in state.workers)
         running = min(state.in_flight, slots)  # the rest is held unstarted
         before = self._samples[-1] if self._samples else _Sample(now, running, 0, 0, 0.0, state.capped)
@@ -94,7 +131,7 @@ class Sampler:
         while len(self._samples) > 2 and self._samples[1].at <= now - self._window:
             self._samples.popleft()
 
-    def _newly_done(self, state: QueueState) -> int:
+    def _newly_done(self, state: QueueLook) -> int:
         """By worker: the sum over all would fall when one leaves. What is done at the first look is not new."""
         now_done = {int(worker["id"]): int(worker["done"]) for worker in state.workers}
         first = not self._samples
