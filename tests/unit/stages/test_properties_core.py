@@ -159,7 +159,7 @@ def test_the_core_does_what_the_model_says(program, size, keep):
     for _ in drive([real, model], program):
         assert real.delivered == model.delivered
         assert real.upstream == model.upstream
-        assert list(real.outlet.buffer._events) == model.buffer
+        assert list(real.outlet.buffer.events) == model.buffer
         assert real.outlet.dispatcher.pending == model.pending
         assert real.stage.dropped == model.dropped
 
@@ -174,7 +174,7 @@ def test_demand_and_events_are_conserved(program, size):
         got = [event for events in real.delivered.values() for event in events]
         assert all(len(side.got) <= side.asked for side in real.sides.values())
         assert all(side.got == sorted(side.got) for side in real.sides.values())
-        assert sorted([*got, *real.stage.dropped, *outlet.buffer._events]) == list(range(serial))
+        assert sorted([*got, *real.stage.dropped, *outlet.buffer.events]) == list(range(serial))
         assert size is None or len(outlet.buffer) <= size
         assert not (len(outlet.buffer) and outlet.dispatcher.deliverable)
         owed = sum(real.upstream) - serial
@@ -233,7 +233,7 @@ def test_infos_are_never_lost_and_keep_their_order(program, places, size):
             real.info((sent, serial))
             sent += 1
         assert real.stage.infos == sorted(real.stage.infos)
-        first = next(iter(real.outlet.buffer._events), serial)
+        first = next(iter(real.outlet.buffer.events), serial)
         assert all(before <= first for _, before in real.stage.infos)
     real.emit([])
     real.subscribe("z")

@@ -23,7 +23,7 @@ class Buffer:
     On overflow `keep="last"` drops the oldest events and `keep="first"` the newcomers.
     """
 
-    __slots__ = ("_events", "_left", "_markers", "keep", "size")
+    __slots__ = ("_left", "_markers", "events", "keep", "size")
 
     def __init__(self, size: int | None = 10_000, keep: Keep = "last", *, owner: object = "buffer") -> None:
         """Check the options. Raises BadOption, naming `owner`."""
@@ -33,16 +33,17 @@ class Buffer:
             raise BadOption.of(owner, "buffer_keep", "'first' or 'last'", keep)
         self.size = size
         self.keep = keep
-        self._events: deque[Any] = deque()
+        self.events: deque[Any] = deque()
+        """What is stored; to be read only, also for whether it is empty."""
         self._left = 0  # events that ever left; a marker's place is an absolute count of events
         self._markers: deque[tuple[int, Any]] = deque()
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self.events)
 
     def store(self, events: Any) -> tuple[list[Any], list[Any]]:
         """Append events. Returns (events dropped for lack of room, markers that became due by it)."""
-        kept = self._events
+        kept = self.events
         room = len(events) if self.size is None else self.size - len(kept)
         if len(events) <= room:
             kept.extend(events)
@@ -55,29 +56,29 @@ class Buffer:
 
     def mark(self, marker: Any) -> bool:
         """Place a marker behind everything stored so far. False: nothing is stored, the marker is due at once."""
-        if not self._events:
+        if not self.events:
             return False
-        self._markers.append((self._left + len(self._events), marker))
+        self._markers.append((self._left + len(self.events), marker))
         return True
 
     def take(self, count: int) -> tuple[list[Any], list[Any]]:
         """Remove up to `count` events from the head, stopping at a marker. Returns (events, markers due)."""
-        count = min(count, len(self._events))
+        count = min(count, len(self.events))
         if self._markers:
             count = min(count, self._markers[0][0] - self._left)
         return self._pop(count), self._due()
 
     def clear(self) -> tuple[list[Any], list[Any]]:
         """Remove everything. Returns (events, markers)."""
-        return self._pop(len(self._events)), self._due()
+        return self._pop(len(self.events)), self._due()
 
     def _pop(self, count: int) -> list[Any]:
         self._left += count
-        if count == len(self._events):
-            events = list(self._events)
-            self._events.clear()
+        if count == len(self.events):
+            events = list(self.events)
+            self.events.clear()
             return events
-        pop = self._events.popleft
+        pop = self.events.popleft
         return [pop() for _ in range(count)]
 
     def _due(self) -> list[Any]:

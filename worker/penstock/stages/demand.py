@@ -49,6 +49,7 @@ class DemandDispatcher(Dispatcher):
     def cancel(self, subscription: Any) -> tuple[int, list[Any], list[Any]]:
         """Remove a subscription; see `Dispatcher`."""
         left = self._remove(subscription)
+        del self._entries[subscription]
         self.deliverable -= left
         self.pending += left
         return 0, [], []
@@ -107,11 +108,19 @@ class DemandDispatcher(Dispatcher):
         self._rank += 1
         entry = (-demand, self._rank, subscription)
         self._entries[subscription] = entry
-        insort(self._order, entry)
+        order = self._order
+        if order:
+            insort(order, entry)
+        else:
+            order.append(entry)
 
     def _remove(self, subscription: Any) -> int:
-        entry = self._entries.pop(subscription)
-        del self._order[bisect_left(self._order, entry)]
+        entry = self._entries[subscription]
+        order = self._order
+        if len(order) == 1:
+            order.clear()
+        else:
+            del order[bisect_left(order, entry)]
         return -entry[0]
 
     def _shuffle_once(self, rng: Random) -> None:

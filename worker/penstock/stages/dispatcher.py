@@ -20,6 +20,9 @@ class Dispatcher(ABC):
     deliverable: int = 0
     """Events that `dispatch` would take now; the rest would be leftovers."""
 
+    holds_back: bool = False
+    """Whether it queues events by itself, so that `collect` has something to do."""
+
     reasks: list[tuple[Any, int]]
     """After a dispatch: demand to enter again on behalf of a subscription whose selector rejected events."""
 

@@ -90,7 +90,7 @@ class Emission:
     def place(self, events: Sequence[Any]) -> None:
         """Emit past anything that is held: to consumers as far as their demand goes, the rest to the buffer."""
         self.emitted += len(events)
-        if len(self.buffer):
+        if self.buffer.events:
             self._store(events)
             self.drain()
             return
@@ -112,7 +112,7 @@ class Emission:
     def drain(self) -> int:
         """Deliver from the buffer whatever the dispatcher can place; returns how many events."""
         served = 0
-        while len(self.buffer) and self.dispatcher.deliverable:
+        while self.buffer.events and self.dispatcher.deliverable:
             events, infos = self.buffer.take(self.dispatcher.deliverable)
             served += len(events)
             deliveries, leftover = self.dispatcher.dispatch(events)

@@ -101,8 +101,8 @@ class Inlet:
                 ask = window.take(count)
                 await self.stage.consume(events, subscription)
                 done = count
-                if ask:
-                    subscription.ask(ask)
+                if ask and subscription.cancelled is None:
+                    subscription.producer.receive_ask(subscription, ask)  # type: ignore[union-attr]
                 return
             for size, ask in window.split(count):
                 self.received += size

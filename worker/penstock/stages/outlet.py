@@ -70,12 +70,12 @@ class Outlet(Emission):
             return None
         dispatcher = self.dispatcher
         new = dispatcher.ask(count, subscription)
-        deliveries, infos = dispatcher.collect(subscription)
-        if deliveries or infos:
+        if dispatcher.holds_back:
+            deliveries, infos = dispatcher.collect(subscription)
             self.deliver(deliveries, [])
             for info in infos:
                 self.stage.post_due_info(info)
-        if len(self.buffer):
+        if self.buffer.events:
             return self._serve(count, new)
         return self.demand(new) if new or self._eager else None
 
@@ -97,7 +97,7 @@ class Outlet(Emission):
 
     async def _serve(self, asked: int, new: int) -> None:
         """Cover demand from the buffer first, then from the upstream."""
-        if len(self.buffer):
+        if self.buffer.events:
             surplus = min(asked, len(self.buffer)) - new
             if surplus > 0:
                 self.dispatcher.refund(surplus)

@@ -62,6 +62,8 @@ class PartitionDispatcher(Dispatcher):
     Each consumer subscribes with `partition=`; a missing, unknown or taken one is refused.
     """
 
+    holds_back = True
+
     def __init__(self, partitions: int | Iterable[Hashable], *, hash: HashFunction | None = None) -> None:  # noqa: A002
         super().__init__()
         if isinstance(partitions, bool) or (isinstance(partitions, int) and partitions < 1):
