@@ -1,0 +1,29 @@
+"""`make demo`'s command as a person runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_the_demo_ends_by_itself_with_everything_accounted_for_and_leaves_no_file(tmp_path: Path) -> None:
+    """Exit code 0; what it tells has the jobs, the reasons and no password; its temporary files are gone."""
+    tmp_path.chmod(0o711)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "SHOP_"))}
+    told = subprocess.run(
+        [sys.executable, "-m", "shop.demo"], cwd=tmp_path, env={**environ, "PYTHONPATH": str(EXAMPLES)},
+        capture_output=True, text=True, timeout=170, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
+    assert told.stderr == ""
+    assert "Everything is accounted for." in told.stdout
+    for task in ("hello", "send_welcome_email", "resize_image", "failing_job", "heavy_job"):
+        assert task in told.stdout
+    for queue in ("emails", "images", "analytics", "reports"):
+        assert f"{queue}: 0 -> " in told.stdout
+    assert "postgresql://" not in told.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,100 @@
+"""The guard ends what we cannot end any more, and keeps its hands off what we can."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock.local.guard import Guard
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+import pytest
+
+PARENT = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from penstock.local.guard import Guard
+guard = Guard()
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
+child.stdout.readline()
+guard.watch(child.pid)
+guard.remove(Path(sys.argv[2]))
+print(child.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+OBEDIENT = "print('up', flush=True); import time; time.sleep(60)"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OBEDIENT
+
+
+@pytest.fixture
+def guard() -> Iterator[Guard]:
+    """Dismissed at the end."""
+    made = Guard()
+    yield made
+    made.close()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("program", [OBEDIENT, STUBBORN], ids=["obedient", "stubborn"])
+def test_a_killed_parents_child_and_directory_go(program: str, tmp_path: Path) -> None:
+    """SIGTERM first, SIGKILL for what ignores it; the directory last."""
+    folder = tmp_path / "private"
+    folder.mkdir()
+    told = subprocess.run(
+        [sys.executable, "-c", PARENT, program, folder], stdout=subprocess.PIPE, text=True, check=False, timeout=30
+    )
+    assert told.returncode == -signal.SIGKILL
+    child = int(told.stdout)
+    eventually(lambda: not alive(child), "the child has ended")
+    eventually(lambda: not folder.exists(), "the directory is gone")
+
+
+def test_a_dismissed_guard_leaves_everything_alone(guard: Guard, tmp_path: Path) -> None:
+    """We are there to end things ourselves."""
+    child = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.DEVNULL)
+    try:
+        guard.watch(child.pid)
+        guard.remove(tmp_path)
+        guard.close()
+        assert child.poll() is None
+        assert tmp_path.exists()
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_forgotten_process_is_not_signalled() -> None:
+    """It has ended, and its id may be somebody else's."""
+    guard = Guard()
+    child = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.DEVNULL)
+    try:
+        guard.watch(child.pid)
+        guard.forget(child.pid)
+        assert guard._process.stdin is not None
+        guard._process.stdin.close()  # as if we had been killed
+        guard._process.wait(10)
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_guard_that_was_killed_breaks_nothing(guard: Guard) -> None:
+    """Its service is lost; ours goes on."""
+    os.kill(guard.pid, signal.SIGKILL)
+    guard._process.wait()
+    for pid in range(10, 20):
+        guard.forget(pid)
