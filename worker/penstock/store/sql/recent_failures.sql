@@ -1,4 +1,4 @@
--- Used by failures.recent_failures: the latest failures of every queue, for people who watch. A job that waits for its
+-- Used by failures.Failures: the latest failures of every queue, for people who watch. A job that waits for its
 -- next attempt has seconds until then in the future (negative), a dead letter seconds since it died.
 -- Index: job_due, dead_queue; of the deferred at most a thousand for each queue are looked at. Locks: none.
 SELECT f.id, q.name, f.task, f.attempt, f.max_attempts, f.dead,
