@@ -16,9 +16,9 @@ import pytest
 from penstock.errors import ConfigurationError, DatabaseUnavailable
 from penstock.local.binaries import CACHE, HOW_TO_GET_IT, Installation, find_installation, reachable, server_account
 from penstock.local.postgres import EmbeddedPostgres
-from tests.support.postgres import missing, sources
+from tests.support.postgres import installations, missing
 
-INSTALLATIONS = [one.installation for one in sources() if one.installation]
+INSTALLATIONS = installations()
 
 
 @pytest.fixture(params=range(max(1, len(INSTALLATIONS))))

@@ -58,11 +58,15 @@ def sources() -> list[Source]:
     """The servers of this session, newest first; found without starting any."""
     if urls := os.environ.get("PENSTOCK_TEST_URLS", "").split():
         return [Source(label=f"url{number}", url=url) for number, url in enumerate(urls)]
+    return [Source(label=str(one.major), installation=one) for one in installations()]
+
+
+def installations() -> list[Installation]:
+    """PostgreSQL's programs on this machine, one of each major version, newest first."""
     majors: dict[int, Installation] = {}
     for installation in [*wheel_installations(), *system_installations()]:
         majors.setdefault(installation.major, installation)
-    newest_first = sorted(majors.items(), reverse=True)
-    return [Source(label=str(major), installation=installation) for major, installation in newest_first]
+    return [majors[major] for major in sorted(majors, reverse=True)]
 
 
 def missing(reason: str) -> NoReturn:
