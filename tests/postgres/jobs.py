@@ -48,6 +48,15 @@ def thread(seconds: float) -> str:
     return "done"
 
 
+@app.task(name="patient", queue="q")
+def patient(ctx: Context) -> str:
+    trace(f"begin {ctx.job.id}")
+    while not ctx.cancelled:
+        time.sleep(0.01)
+    trace(f"noticed {ctx.job.id}")
+    return "stopped"
+
+
 @app.task(name="say", queue="q")
 async def say(what: str) -> object:
     match what:

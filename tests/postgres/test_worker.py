@@ -16,7 +16,8 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from penstock import JobState
+from penstock import JobState, Unique
+from penstock.errors import UniqueConflict
 from penstock.store import SyncClient
 from tests.postgres import desk, jobs
 from tests.support.postgres import Database
@@ -276,6 +277,34 @@ def test_a_cordoned_worker_finishes_hands_back_reports_drained_and_can_be_called
     db.execute("SELECT penstock.cordon(%s, false)", [[row]])
     assert waiting.result(timeout=20) == 2
     desk.until(lambda: worker.get(db, "/readyz")[0] == 200)
+
+
+def test_a_running_job_can_be_cancelled_on_the_loop_and_in_a_thread(start, db, trace):
+    """The worker is told by wake-up: the coroutine is interrupted, the function sees it; both end as cancelled."""
+    worker = start(concurrency=2)
+    on_loop, in_thread = jobs.sleep.enqueue(60), jobs.patient.enqueue()
+    desk.until(lambda: len(lines(trace)) == 2, 20)
+    assert on_loop.cancel("not wanted")
+    assert in_thread.cancel()
+    desk.until(lambda: on_loop.status() is in_thread.status() is JobState.CANCELLED, 10)
+    assert f"noticed {in_thread.id}" in lines(trace)
+    assert not on_loop.cancel()
+    desk.until(lambda: worker.metric(db, "penstock_consumers", state="idle") == 2)
+    assert worker.metric(db, "penstock_jobs_total", outcome="cancelled") == 2
+
+
+def test_unique_jobs_are_one_job_until_they_end(start, db):
+    """By key and by arguments; free again afterwards."""
+    by_args = jobs.add.options(unique=Unique(by_args=True), delay=0.3)
+    first = by_args.enqueue(1, 2)
+    assert by_args.enqueue(1, 2).id == first.id
+    assert by_args.enqueue(1, b=2).id == first.id
+    assert by_args.enqueue(2, 2).id != first.id
+    with pytest.raises(UniqueConflict, match=str(first.id)):
+        jobs.add.options(unique=Unique(by_args=True, on_conflict="raise")).enqueue(1, 2)
+    start()
+    assert first.result(timeout=20) == 3
+    assert by_args.enqueue(1, 2).id != first.id
 
 
 def test_a_worker_without_schema_says_so_in_one_line_and_starts_nothing(servers, trace):

@@ -16,6 +16,7 @@ from .options import Enqueuer
 from .outcomes import Cancel, Retry, Snooze, TaskOutcome
 from .settings import Settings
 from .tasks import Task
+from .unique import Unique
 
 __all__ = [
     "NEVER",
@@ -35,6 +36,7 @@ __all__ = [
     "Snooze",
     "Task",
     "TaskOutcome",
+    "Unique",
     "__version__",
 ]
 

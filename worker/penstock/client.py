@@ -49,6 +49,12 @@ class Client(Protocol):
     async def info_async(self, job_id: int) -> JobInfo | None:
         """The same for async callers."""
 
+    def cancel(self, job_id: int, reason: str | None) -> str | None:
+        """Cancel a job: "cancelled", "cancelling" while it runs, None when it is over or unknown."""
+
+    async def cancel_async(self, job_id: int, reason: str | None) -> str | None:
+        """The same for async callers."""
+
     def close(self) -> None:
         """Close what this process opened for sync callers; the next use opens it again."""
 
@@ -129,6 +135,14 @@ class StoreClient:
         """`info`, for async callers."""
         return await self._async().info(job_id)
 
+    def cancel(self, job_id: int, reason: str | None) -> str | None:
+        """Cancel it in the store. Raises StoreError."""
+        return self._sync().cancel(job_id, reason)
+
+    async def cancel_async(self, job_id: int, reason: str | None) -> str | None:
+        """`cancel`, for async callers."""
+        return await self._async().cancel(job_id, reason)
+
     def close(self) -> None:
         """Close this process's sync pool; async ones close in their own loop."""
         opened = self._opened()
@@ -186,6 +200,17 @@ class JobHandle(Generic[R]):
     async def status_async(self) -> JobState:
         """`status`, for async callers."""
         return (await self.info_async()).state
+
+    def cancel(self, reason: str | None = None) -> bool:
+        """Cancel the job, for `reason`. One that waits ends now; one that runs is told and ends with its attempt.
+
+        Returns False when it is over already, or unknown. Raises StoreError.
+        """
+        return self._client.cancel(self.id, reason) is not None
+
+    async def cancel_async(self, reason: str | None = None) -> bool:
+        """`cancel`, for async callers."""
+        return await self._client.cancel_async(self.id, reason) is not None
 
     def result(self, timeout: float | None = None) -> R:
         """Wait for the job's end and give what its task returned.

@@ -22,6 +22,7 @@
         ├── SchemaMismatch        the schema is older or newer than this version knows
         ├── ReadOnlyServer        a standby, or a server set read-only
         ├── RejectedByDatabase    a value that the database does not accept
+        ├── UniqueConflict        another live job holds the unique key
         ├── ClaimRefused          the worker is not running with a live lease
         └── MigrationFailed       a migration file does not match, or did not apply
 
@@ -116,6 +117,10 @@ class ReadOnlyServer(StoreError):  # noqa: N818
 
 class RejectedByDatabase(StoreError):  # noqa: N818
     """The database refused a value: a constraint, a type, a size."""
+
+
+class UniqueConflict(StoreError):  # noqa: N818
+    """Another live job of the queue holds the unique key, and `on_conflict="raise"` was asked for."""
 
 
 class ClaimRefused(StoreError):  # noqa: N818

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,6 +27,19 @@ ENDED = frozenset({JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED})
 """States that a job does not leave by itself."""
 
 
+class UniqueKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The key under which a job is the only live one of its queue.
+
+    `until` "start": until a worker claims it; "finish": until it ends. `expires`: seconds after which another may have
+    the key all the same. `on_conflict` "ignore": the holder's id is returned instead; "raise": UniqueConflict.
+    """
+
+    key: str
+    until: Literal["start", "finish"] = "finish"
+    expires: float | None = None
+    on_conflict: Literal["ignore", "raise"] = "ignore"
+
+
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job about to be enqueued.
 
@@ -43,6 +56,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     delay: float | None = None
     at: datetime | None = None
     headers: str | None = None
+    unique: UniqueKey | None = None
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):

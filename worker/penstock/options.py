@@ -17,6 +17,7 @@ from .errors import ConfigurationError
 from .job import NewJob
 from .outcomes import seconds
 from .settings import check_queue_name, shown
+from .unique import Unique
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +44,12 @@ class Options:
     queue: str | None = None
     max_attempts: int | None = None
     headers: Mapping[str, str] | None = None
+    unique: Unique | None = None
     connection: object | None = None
 
     def __post_init__(self) -> None:
+        if self.unique is not None and not isinstance(self.unique, Unique):
+            raise ConfigurationError(f"options: unique must be a Unique, got {shown(self.unique)}")
         if self.delay is not None:
             try:
                 object.__setattr__(self, "delay", seconds(self.delay, of="options"))
@@ -121,13 +125,15 @@ class Enqueuer(Generic[P, R]):
 
     def _new_job(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> NewJob:
         task, options = self._task, self._options
+        encoded = task.encode(args, kwargs)
         return NewJob(
             task=task.name,
-            args=task.encode(args, kwargs),
+            args=encoded,
             queue=options.queue or task.queue,
             priority=task.priority if options.priority is None else options.priority,
             max_attempts=task.max_attempts if options.max_attempts is None else options.max_attempts,
             delay=options.seconds,
             at=options.at,
             headers=None if options.headers is None else encode_headers(options.headers, task=task.name),
+            unique=None if options.unique is None else options.unique.of(task.name, encoded),
         )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from .client import Client, JobHandle
     from .job import NewJob
+    from .unique import Unique
 
 PC = ParamSpec("PC")
 """Parameters of the function."""
@@ -127,6 +128,7 @@ class Task(Generic[PC, C, P, R]):
         queue: str | None = None,
         max_attempts: int | None = None,
         headers: Mapping[str, str] | None = None,
+        unique: Unique | None = None,
         connection: object | None = None,
     ) -> Enqueuer[P, R]:
         """The task with options for its next jobs.
@@ -138,6 +140,7 @@ class Task(Generic[PC, C, P, R]):
             queue: default the task's.
             max_attempts: 1 to 1000; default the task's, then the queue's.
             headers: text by name, kept with the job; for tracing and the like.
+            unique: at most one live job of this kind; see `Unique`.
             connection: enqueue in the transaction of this psycopg, SQLAlchemy or Django connection.
 
         Raises:
@@ -152,6 +155,7 @@ class Task(Generic[PC, C, P, R]):
                 queue=queue,
                 max_attempts=max_attempts,
                 headers=headers,
+                unique=unique,
                 connection=connection,
             ),
         )

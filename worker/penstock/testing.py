@@ -21,7 +21,7 @@ import msgspec
 
 from .backoff import NEVER
 from .context import Context
-from .errors import InvalidArguments, PenstockError, UnknownTask
+from .errors import InvalidArguments, PenstockError, UniqueConflict, UnknownTask
 from .job import ClaimedJob, JobInfo, JobState, NewJob, OutcomeState
 from .outcomes import Cancel, Retry, Snooze, TaskOutcome
 from .settings import DEFAULT_MAX_ATTEMPTS
@@ -80,12 +80,38 @@ class Collected:
 
     def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:  # noqa: ARG002
         """Collect; ids count from 1."""
-        first = len(self._jobs) + 1
-        self._jobs.extend(jobs)
-        self._created.extend([datetime.now(UTC)] * len(jobs))
-        ids = range(first, len(self._jobs) + 1)
-        self._waiting.extend(ids)
-        return list(ids)
+        return [self._collect(job) for job in jobs]
+
+    def _collect(self, job: NewJob) -> int:
+        if job.unique is not None and (holder := self._holder(job)) is not None:
+            if job.unique.on_conflict == "raise":
+                raise UniqueConflict(f"enqueue: the unique key {job.unique.key!r} is held by job {holder}")
+            return holder
+        self._jobs.append(job)
+        self._created.append(datetime.now(UTC))
+        self._waiting.append(len(self._jobs))
+        return len(self._jobs)
+
+    def _holder(self, job: NewJob) -> int | None:
+        """The collected job that has not run and has the key."""
+        for job_id, other in enumerate(self._jobs, start=1):
+            same = other.unique is not None and job.unique is not None and other.unique.key == job.unique.key
+            if same and other.queue == job.queue and job_id not in self._runs:
+                return job_id
+        return None
+
+    def cancel(self, job_id: int, reason: str | None) -> str | None:  # noqa: ARG002
+        """A job that has not run ends as cancelled."""
+        if not 0 < job_id <= len(self._jobs) or job_id in self._runs:
+            return None
+        task = self._jobs[job_id - 1].task
+        self._runs[job_id] = InlineRun(job_id=job_id, task=task, state=OutcomeState.CANCELLED, attempts=0)
+        self._waiting.remove(job_id)
+        return "cancelled"
+
+    async def cancel_async(self, job_id: int, reason: str | None) -> str | None:
+        """`cancel`."""
+        return self.cancel(job_id, reason)
 
     async def enqueue_async(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
         """Collect."""

@@ -20,7 +20,12 @@ class Pod:
         self.gates: dict[int, asyncio.Future[Finished]] = {}
         self.source = Source()
         self.consumers = Consumers(
-            run=self.run, concurrency=concurrency, min_demand=min_demand, max_demand=max_demand, clock=lambda: self.now
+            run=self.run,
+            interrupt=lambda _: True,
+            concurrency=concurrency,
+            min_demand=min_demand,
+            max_demand=max_demand,
+            clock=lambda: self.now,
         )
         self.sink = Sink(self.consumers.acknowledged)
 
@@ -34,8 +39,8 @@ class Pod:
 
     def finish(self, count: int, duration: float) -> None:
         """Let the oldest running jobs end, each after `duration` seconds of run time."""
-        for gate in list(self.gates.values())[:count]:
-            gate.set_result(completed(job(), duration))
+        for one in list(self.gates)[:count]:
+            self.gates.pop(one).set_result(completed(job(), duration))
 
     async def deliver(self, count: int) -> list[ClaimedJob]:
         """Emit jobs as a claim does."""
@@ -181,3 +186,29 @@ async def test_cancelling_what_runs_ends_it_without_an_outcome(pod):
     assert one.consumers.running == 0
     one.consumers.flush()
     assert one.sink.outcomes == []
+
+
+async def test_a_running_job_that_is_cancelled_ends_as_cancelled_and_frees_its_slot(pod):
+    """Even one that was started in this very turn of the loop and has not taken its first step."""
+    one = await pod(concurrency=1, min_demand=0, max_demand=1)
+    jobs = [job()]
+    one.source.push(jobs)
+    await until(lambda: one.consumers.running)
+    one.consumers.cancel_jobs({jobs[0].id})
+    await until(lambda: one.sink.outcomes)
+    assert [(o.job.id, o.state.value) for o in one.sink.outcomes] == [(jobs[0].id, "cancelled")]
+    await until(lambda: one.source.demanded == 2)
+    assert one.consumers.running == 0
+
+
+async def test_a_waiting_job_that_is_cancelled_is_never_started(pod):
+    """It ends at once; those beside it are not touched."""
+    one = await pod(concurrency=1, min_demand=1, max_demand=4)
+    await one.deliver(1)
+    one.finish(1, duration=0.001)
+    await until(lambda: one.source.demanded == 5)
+    jobs = await one.deliver(3)
+    one.consumers.cancel_jobs({jobs[2].id})
+    await until(lambda: len(one.sink.outcomes) == 2)
+    assert one.sink.outcomes[-1].job == jobs[2]
+    assert (one.consumers.running, one.consumers.waiting) == (1, 1)

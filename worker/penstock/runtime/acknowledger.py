@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -85,7 +85,7 @@ class Acknowledger(Consumer[Finished]):
             self._metrics.fenced += len(fenced)
             for outcome in fenced:
                 logger.warning("outcome of job %d refused: its claim was taken back", outcome.job.id)
-            batch = [o for o in batch if stored.get((o.job.id, o.job.token), "") is not None]
+            batch = [_as_stored(o, stored) for o in batch if stored.get((o.job.id, o.job.token), "") is not None]
         for outcome in batch:
             if outcome.state is not OutcomeState.SNOOZE:
                 held.done[outcome.job.queue] += 1
@@ -107,3 +107,9 @@ class Acknowledger(Consumer[Finished]):
             error=describe(error, outcome.job.attempt),
         )  # fmt: skip
         await self._answered(worker, [plain])
+
+
+def _as_stored(outcome: Finished, stored: Mapping[tuple[int, int], str | None]) -> Finished:
+    """The outcome as the database has it: a job flagged cancel ends as cancelled, whatever its attempt said."""
+    state = stored.get((outcome.job.id, outcome.job.token))
+    return outcome if state is None else msgspec.structs.replace(outcome, state=OutcomeState(state))

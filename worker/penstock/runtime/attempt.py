@@ -47,6 +47,7 @@ class Attempts:
         self._tasks, self._context, self._threads = tasks, context, threads
         self._executor, self._endings = executor, endings
         self._in_threads: set[int] = set()
+        self._contexts: dict[int, Context] = {}
 
     @property
     def in_threads(self) -> int:
@@ -78,12 +79,23 @@ class Attempts:
             return self._endings.of_unstorable_result(job, error, duration)
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 
+    def interrupt(self, job: ClaimedJob) -> bool:
+        """Mark a running attempt as cancelled; True if it runs on the event loop, where it can be interrupted too."""
+        if (context := self._contexts.get(id(job))) is not None:
+            context.mark_cancelled()
+        return id(job) not in self._in_threads
+
     async def _call(self, task: Task[..., Any, ..., Any], job: ClaimedJob, values: dict[str, object]) -> object:
-        call = (
-            functools.partial(task.function, self._context(job), **values)
-            if task.wants_context
-            else functools.partial(task.function, **values)
-        )
+        if not task.wants_context:
+            return await self._place(task, job, functools.partial(task.function, **values))
+        context = self._contexts[id(job)] = self._context(job)
+        try:
+            return await self._place(task, job, functools.partial(task.function, context, **values))
+        finally:
+            del self._contexts[id(job)]
+
+    async def _place(self, task: Task[..., Any, ..., Any], job: ClaimedJob, call: Callable[[], Any]) -> object:
+        """Run the call where its task belongs."""
         where = task.executor_for(self._executor)
         if where == "async":
             if task.timeout is None:

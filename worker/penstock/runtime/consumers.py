@@ -37,6 +37,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     Args:
         run: runs an attempt; raises nothing but cancellation.
+        interrupt: tells a running attempt that it is unwanted; True if its asyncio task may be cancelled.
         concurrency: jobs that run at once.
         min_demand: while jobs are short, ask again when as few are held.
         max_demand: while jobs are short, hold up to as many.
@@ -46,13 +47,14 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self,
         *,
         run: Callable[[ClaimedJob], Awaitable[Finished]],
+        interrupt: Callable[[ClaimedJob], bool],
         concurrency: int,
         min_demand: int,
         max_demand: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="consumers", buffer_size=None)
-        self._run_attempt, self._clock = run, clock
+        self._run_attempt, self._interrupt, self._clock = run, interrupt, clock
         self.concurrency, self._min, self._max = concurrency, min_demand, max_demand
         self._subscription: Subscription | None = None
         self._waiting_jobs: deque[ClaimedJob] = deque()
@@ -60,6 +62,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._running: dict[int, tuple[ClaimedJob, asyncio.Task[None]]] = {}
         self._asked = 0
         self._mean: float | None = None
+        self._cancelling: set[int] = set()
         self._finished: list[Finished] = []
         self._timer: asyncio.TimerHandle | None = None
         self.unacknowledged = 0
@@ -143,8 +146,12 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
             finished = await self._run_attempt(job)
         except asyncio.CancelledError:
             self._running.pop(id(job), None)
-            raise
+            if job.id not in self._cancelling:
+                raise
+            self._cancelling.discard(job.id)
+            finished = Finished(job=job, state=OutcomeState.CANCELLED, reason="asked")
         self._running.pop(id(job), None)
+        self._cancelling.discard(job.id)
         if finished.state is not OutcomeState.SNOOZE:
             mean = self._mean
             self._mean = finished.duration if mean is None else mean + SMOOTHING * (finished.duration - mean)
@@ -201,6 +208,20 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
             self._waiting_jobs = deque(job for job in self._waiting_jobs if (job.id, job.token) not in fenced)
         return dropped
 
+    def cancel_jobs(self, ids: Collection[int]) -> None:
+        """Somebody asked for the end of these jobs: what waits ends now, what runs on the event loop is interrupted.
+
+        A function in a thread cannot be: it sees `ctx.cancelled`, and its job ends as cancelled when it returns.
+        """
+        for job in [job for job in self._waiting_jobs if job.id in ids]:
+            self._waiting_jobs.remove(job)
+            self._emit_later(Finished(job=job, state=OutcomeState.CANCELLED, reason="asked"))
+        for job, task in list(self._running.values()):
+            if job.id in ids and job.id not in self._cancelling and self._interrupt(job):
+                self._cancelling.add(job.id)
+                # Behind its first step: a task cancelled before that never runs, and its slot would never come free.
+                asyncio.get_running_loop().call_soon(task.cancel)
+
     async def idle(self) -> None:
         """Wait until no attempt is under way."""
         while self._running:
@@ -212,6 +233,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     async def cancel_running(self) -> None:
         """Cancel every attempt on the event loop and wait for it; threads cannot be interrupted."""
+        await asyncio.sleep(0)  # every task has taken its first step then; see cancel_jobs
         tasks = [task for _, task in self._running.values()]
         for task in tasks:
             task.cancel()

@@ -93,8 +93,8 @@ class Worker:
             endings=Endings(backoff=settings.backoff, chance=self.chance),
         )  # fmt: skip
         self.consumers = Consumers(
-            run=self.attempts.run, concurrency=settings.concurrency, min_demand=settings.min_demand,
-            max_demand=settings.max_demand,
+            run=self.attempts.run, interrupt=self.attempts.interrupt, concurrency=settings.concurrency,
+            min_demand=settings.min_demand, max_demand=settings.max_demand,
         )  # fmt: skip
         self.acknowledgers = [
             Acknowledger(
@@ -188,6 +188,8 @@ class Worker:
     def _renewed(self, renewal: Renewal) -> None:
         if renewal.fenced:
             self.held.remove(self.consumers.drop(set(renewal.fenced)))
+        if renewal.cancelled:
+            self.consumers.cancel_jobs(set(renewal.cancelled))
         wanted = self.lease.state == "running" and not self.draining.is_set()
         if wanted != self.claimer.claiming:
             logger.info("worker %d is %s", self.lease.worker, self.lease.state)

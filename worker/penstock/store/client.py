@@ -10,7 +10,8 @@ import asyncio
 import inspect
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -37,6 +38,16 @@ def _columns(jobs: Sequence[NewJob]) -> tuple[object, ...]:
         optional([None if j.delay is None else float(j.delay) for j in jobs]),
         optional([j.at for j in jobs]),
         optional([j.headers for j in jobs]),
+        *(_unique_columns(jobs) if any(j.unique for j in jobs) else (None, None, None, None)),
+    )
+
+
+def _unique_columns(jobs: Sequence[NewJob]) -> tuple[object, ...]:
+    return (
+        [j.unique and j.unique.key for j in jobs],
+        [j.unique is not None and j.unique.until == "start" for j in jobs],
+        optional([None if j.unique is None or j.unique.expires is None else float(j.unique.expires) for j in jobs]),
+        [j.unique is not None and j.unique.on_conflict == "raise" for j in jobs],
     )
 
 
@@ -104,6 +115,11 @@ class SyncClient:
         """The job of that id, ended or not; None if there is none."""
         return _info(self._row("info", "look up a job", (job_id,)))
 
+    def cancel(self, job_id: int, reason: str | None = None) -> str | None:
+        """`cancelled` (it waited), `cancelling` (it runs), or None (it is over, or unknown)."""
+        row = self._row("cancel_jobs", "cancel", ([job_id], reason))
+        return None if row is None else str(row[1])
+
     def close(self) -> None:
         """Close the pool; a later call opens another."""
         with self._lock:
@@ -154,6 +170,11 @@ class AsyncClient:
         """As `SyncClient.info`."""
         return _info(await self._row("info", "look up a job", (job_id,)))
 
+    async def cancel(self, job_id: int, reason: str | None = None) -> str | None:
+        """As `SyncClient.cancel`."""
+        row = await self._row("cancel_jobs", "cancel", ([job_id], reason))
+        return None if row is None else str(row[1])
+
     async def close(self) -> None:
         """Close the pool; a later call opens another."""
         pool, self._pool = self._pool, None
@@ -165,6 +186,19 @@ def _dialect_fits(connection: Any) -> None:
     driver = getattr(getattr(connection, "dialect", None), "driver", "psycopg")
     if driver not in {"psycopg", "psycopg_async", "psycopg2"}:
         raise ConfigurationError(f"enqueue: the connection's driver must be psycopg, got {driver}")
+
+
+@contextmanager
+def _through_frameworks(doing: str) -> Iterator[None]:
+    """As `mapped`, for the driver's error inside SQLAlchemy's or Django's as well."""
+    try:
+        yield
+    except Exception as error:
+        driver = getattr(error, "orig", None) or error.__cause__
+        cause = error if isinstance(error, psycopg.Error) else driver
+        if not isinstance(cause, psycopg.Error):
+            raise
+        raise translate(cause, doing) from error
 
 
 def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
@@ -183,7 +217,7 @@ def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
         kind = type(connection).__name__
         raise ConfigurationError(f"enqueue: connection is asynchronous, await enqueue_async instead, got {kind}")
     text, values = statement("enqueue_many"), _columns(jobs)
-    try:
+    with _through_frameworks("enqueue"):
         if hasattr(connection, "get_bind") and callable(getattr(connection, "connection", None)):  # a Session
             connection = connection.connection()
         if hasattr(connection, "exec_driver_sql"):
@@ -195,8 +229,6 @@ def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
         with connection.cursor() as cursor:
             cursor.execute(text.decode(), values)
             return list(cursor.fetchone()[0])
-    except psycopg.Error as error:
-        raise translate(error, "enqueue") from error
 
 
 async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
@@ -204,7 +236,7 @@ async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob]) -> list[int]
     if not jobs:
         return []
     text, values = statement("enqueue_many"), _columns(jobs)
-    try:
+    with _through_frameworks("enqueue"):
         if hasattr(connection, "get_bind") and callable(getattr(connection, "connection", None)):
             connection = await connection.connection()
         if hasattr(connection, "exec_driver_sql"):
@@ -216,5 +248,3 @@ async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob]) -> list[int]
         cursor = await connection.execute(text, values)
         row = await cursor.fetchone()
         return list(row[0]) if row else []
-    except psycopg.Error as error:
-        raise translate(error, "enqueue") from error

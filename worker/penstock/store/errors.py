@@ -20,6 +20,7 @@ from penstock.errors import (
     RejectedByDatabase,
     SchemaMissing,
     StoreError,
+    UniqueConflict,
 )
 
 _MISSING = ("3F000", "42P01", "42883", "42703")
@@ -57,6 +58,8 @@ def translate(error: psycopg.Error | psycopg_pool.PoolTimeout, doing: str) -> Pe
     text = _first_line(error)
     if state == "PN001":
         return ClaimRefused(text)
+    if state == "PN002":
+        return UniqueConflict(text)
     if state in _MISSING and "penstock" in text:
         return SchemaMissing(f"{doing}: the schema penstock is missing or incomplete; run `penstock migrate` ({text})")
     if state == "25006":

@@ -160,6 +160,26 @@ class Store:
         """Hand back what a claim took whose reply was lost; returns how many."""
         return int(await self._value("release_claim", worker, queue, token) or 0)
 
+    async def cancel_jobs(self, ids: Sequence[int], reason: str | None = None) -> dict[int, str]:
+        """Cancel: by id `cancelled` (it waited) or `cancelling` (it runs); those that are over are left out."""
+        return dict(await self._rows("cancel_jobs", list(ids), reason))
+
+    async def retry_now(self, ids: Sequence[int]) -> int:
+        """Make deferred jobs ready at once; returns how many were."""
+        return int(await self._value("retry_now", list(ids)))
+
+    async def redrive(self, ids: Sequence[int], *, drop_key: bool = False) -> dict[int, int | None]:
+        """Bring dead letters back: by id None, or the job that holds its unique key and keeps it where it is."""
+        return dict(await self._rows("redrive", list(ids), drop_key))
+
+    async def discard(self, ids: Sequence[int]) -> int:
+        """Throw dead letters away; returns how many were there."""
+        return int(await self._value("discard", list(ids)))
+
+    async def pause(self, queue: str, *, paused: bool = True) -> bool:
+        """Pause or resume a queue; whether it exists."""
+        return bool(await self._value("pause", queue, paused))
+
     # -- waiting ------------------------------------------------------------------------------------------------
 
     async def wait_mark(self, queues: Sequence[int], seconds: float, *, operator: bool = False) -> float:

@@ -28,7 +28,7 @@ BEGIN
     UPDATE penstock.job AS j
     SET ord = NULL, token = NULL, worker = NULL, claimed_at = NULL, deadline = NULL, ready_at = NULL,
         due_at = v_now + make_interval(secs => coalesce(h.delay, 0)), reason = coalesce(h.reason, h.state),
-        attempt = j.attempt - CASE WHEN h.state = 'snooze' THEN 1 ELSE 0 END,
+        attempt = j.attempt - CASE WHEN h.state = 'snooze' THEN 1 ELSE 0 END, unique_kept = NULL,
         errors = CASE WHEN h.error IS NULL THEN j.errors ELSE
           jsonb_path_query_array(coalesce(j.errors, '[]') || h.error, '$[last-4 to last]') END
     FROM held AS h WHERE j.id = h.id AND j.token = h.token AND j.worker = p_worker

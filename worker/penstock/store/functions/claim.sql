@@ -40,7 +40,8 @@ BEGIN
     EXIT WHEN cardinality(v_picked) >= p_limit;
   END LOOP;
   RETURN QUERY UPDATE penstock.job AS j
-    SET token = p_token, worker = p_worker, attempt = j.attempt + 1, claimed_at = v_now, deadline = v_now + v_deadline
+    SET token = p_token, worker = p_worker, attempt = j.attempt + 1, claimed_at = v_now, deadline = v_now + v_deadline,
+        unique_key = CASE WHEN j.unique_kept IS NULL THEN j.unique_key END  -- until start: given up now, kept beside
     WHERE j.ctid = ANY (v_picked)
     RETURNING j.id, j.attempt, j.max_attempts, j.crashes, j.priority, j.ord, j.task, j.args::text, j.headers::text,
               extract(epoch FROM v_now - j.ready_at)::double precision;

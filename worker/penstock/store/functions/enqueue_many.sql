@@ -2,16 +2,20 @@
 -- Index: queue(name) for the names; job's own three on insert. Locks: none that another enqueue waits for, but the
 -- first enqueue to a queue that nobody declared, which makes the queue's row.
 -- An array that is NULL means the default for all. Priority 0..3, lower first. A delay is seconds from now on this clock.
+-- Jobs with a unique key go one by one through enqueue_unique, sorted by key so that two bulk enqueues cannot deadlock.
 CREATE OR REPLACE FUNCTION penstock.enqueue_many(
   p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[] DEFAULT NULL,
   p_max_attempts smallint[] DEFAULT NULL, p_delays double precision[] DEFAULT NULL,
-  p_ats timestamptz[] DEFAULT NULL, p_headers jsonb[] DEFAULT NULL
+  p_ats timestamptz[] DEFAULT NULL, p_headers jsonb[] DEFAULT NULL, p_unique_keys text[] DEFAULT NULL,
+  p_until_start boolean[] DEFAULT NULL, p_unique_seconds double precision[] DEFAULT NULL,
+  p_refuse boolean[] DEFAULT NULL
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
   v_total integer := coalesce(cardinality(p_tasks), 0);
   v_ids bigint[];
   v_woken integer[];
+  v_n integer;
 BEGIN
   IF coalesce(cardinality(p_queues), 0) <> v_total OR coalesce(cardinality(p_args), 0) <> v_total THEN
     RAISE EXCEPTION 'enqueue: arrays of queues, tasks and args must have one length, got %, % and %',
@@ -30,6 +34,7 @@ BEGIN
     FROM unnest(p_queues, p_tasks, p_args, p_priorities, p_max_attempts, p_delays, p_ats, p_headers) WITH ORDINALITY
          AS a (queue, task, args, priority, max_attempts, delay, due, headers, n)
     JOIN penstock.queue AS q ON q.name = a.queue
+    WHERE p_unique_keys IS NULL OR p_unique_keys[a.n] IS NULL
     ORDER BY a.n
   ), put AS (
     INSERT INTO penstock.job (id, ord, due_at, ready_at, created_at, queue, priority, max_attempts, reason, task, headers, args)
@@ -40,5 +45,14 @@ BEGIN
   )
   SELECT array_agg(DISTINCT queue) INTO v_woken FROM put WHERE ord IS NOT NULL;
   PERFORM penstock.wake(v_woken);
+  IF p_unique_keys IS NULL THEN
+    RETURN v_ids;
+  END IF;
+  FOR v_n IN SELECT k.n FROM unnest(p_unique_keys) WITH ORDINALITY AS k (key, n) WHERE k.key IS NOT NULL ORDER BY k.key, k.n
+  LOOP
+    v_ids[v_n] := penstock.enqueue_unique(
+      v_ids[v_n], p_queues[v_n], p_tasks[v_n], p_args[v_n], p_priorities[v_n], p_max_attempts[v_n], p_delays[v_n],
+      p_ats[v_n], p_headers[v_n], p_unique_keys[v_n], p_until_start[v_n], p_unique_seconds[v_n], p_refuse[v_n]);
+  END LOOP;
   RETURN v_ids;
 END $$;

@@ -1,5 +1,6 @@
 -- Purpose: hand unstarted claims back: the attempt is refunded, a fresh ord puts the job behind those that wait, and
--- ready_at stays, so that the wait is still told. A row flagged cancel ends instead. Returns how many went back.
+-- ready_at stays, so that the wait is still told. A row flagged cancel ends instead. A key that was given up at the start
+-- is taken again if it is free. Returns how many went back.
 -- Index: job's key. Locks: the rows, in id order.
 CREATE OR REPLACE FUNCTION penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) RETURNS integer
 LANGUAGE plpgsql
@@ -13,6 +14,8 @@ AS $$
 DECLARE
   v_queues integer[];
   v_back integer;
+  v_keyed bigint[];
+  v_id bigint;
 BEGIN
   PERFORM pg_current_xact_id();  -- before any ord is drawn
   PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
@@ -24,12 +27,16 @@ BEGIN
   WITH back AS (
     UPDATE penstock.job AS j
     SET token = NULL, worker = NULL, claimed_at = NULL, deadline = NULL, attempt = j.attempt - 1,
-        ord = nextval('penstock.job_ord_seq')
+        ord = nextval('penstock.job_ord_seq'), unique_kept = CASE WHEN j.unique_key IS NULL THEN j.unique_kept END
     FROM (SELECT * FROM unnest(p_ids, p_tokens) AS u (id, token) ORDER BY u.id) AS a
     WHERE j.id = a.id AND j.token = a.token AND j.worker = p_worker
-    RETURNING j.queue
+    RETURNING j.queue, j.id, j.unique_kept
   )
-  SELECT array_agg(DISTINCT queue), count(*) INTO v_queues, v_back FROM back;
+  SELECT array_agg(DISTINCT queue), count(*), array_agg(id ORDER BY unique_kept) FILTER (WHERE unique_kept IS NOT NULL)
+  INTO v_queues, v_back, v_keyed FROM back;
+  FOREACH v_id IN ARRAY coalesce(v_keyed, '{}') LOOP
+    PERFORM penstock.retake_key(v_id);
+  END LOOP;
   PERFORM penstock.wake(v_queues);
   RETURN v_back;
 END $$;

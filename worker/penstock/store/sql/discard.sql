@@ -1,0 +1,2 @@
+-- Used by Store.discard. See functions/discard.sql.
+SELECT penstock.discard(%s::bigint[])

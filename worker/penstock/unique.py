@@ -1,0 +1,64 @@
+"""`Unique`: at most one live job of a kind. The option as a developer writes it; the store keeps the key.
+
+Pure. The scope of a key is its queue and its task, so that two tasks may use the same text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal
+
+from .errors import ConfigurationError
+from .job import UniqueKey
+from .outcomes import seconds
+from .settings import shown
+
+LONGEST_KEY: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unique:
+    """At most one live job with this key, or with these arguments, of one task in one queue.
+
+    Attributes:
+        key: 1 to 200 characters without NUL; exactly one of `key` and `by_args` is given.
+        by_args: the arguments as they are encoded are the key.
+        until: "start": the key is free again when the job is claimed; "finish" (default): when it has ended, dead
+            letters included.
+        on_conflict: "ignore" (default): the enqueue returns the job that has the key; "raise": UniqueConflict.
+        expires: seconds or a timedelta after which the key is free whatever the job does; default never.
+
+    Raises:
+        ConfigurationError: a value breaks its rule.
+    """
+
+    key: str | None = None
+    by_args: bool = False
+    until: Literal["start", "finish"] = "finish"
+    on_conflict: Literal["ignore", "raise"] = "ignore"
+    expires: float | timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if (self.key is None) is not self.by_args:
+            raise ConfigurationError("unique: exactly one of key= and by_args=True must be given")
+        if self.key is not None and (not 1 <= len(self.key) <= LONGEST_KEY or "\0" in self.key):
+            raise ConfigurationError(
+                f"unique: key must have 1 to {LONGEST_KEY} characters, no NUL, got {shown(self.key)}"
+            )
+        if self.until not in {"start", "finish"}:
+            raise ConfigurationError(f"unique: until must be 'start' or 'finish', got {shown(self.until)}")
+        if self.on_conflict not in {"ignore", "raise"}:
+            raise ConfigurationError(f"unique: on_conflict must be 'ignore' or 'raise', got {shown(self.on_conflict)}")
+        if self.expires is not None:
+            try:
+                object.__setattr__(self, "expires", seconds(self.expires, of="unique: expires"))
+            except (TypeError, ValueError) as error:
+                raise ConfigurationError(str(error)) from error
+
+    def of(self, task: str, args: str) -> UniqueKey:
+        """The key of a job of `task` with these encoded arguments."""
+        text = self.key if self.key is not None else hashlib.sha256(args.encode()).hexdigest()
+        expires = None if self.expires is None else float(self.expires)  # type: ignore[arg-type]
+        return UniqueKey(key=f"{task}:{text}", until=self.until, expires=expires, on_conflict=self.on_conflict)
