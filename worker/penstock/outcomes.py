@@ -24,7 +24,10 @@ def seconds(value: float | timedelta, *, of: str) -> float:
     Raises:
         ValueError: not a number, negative, infinite or above ten years.
     """
-    number = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if isinstance(value, timedelta):
+        number = value.total_seconds()
+    else:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     if not math.isfinite(number) or not 0 <= number <= MAX_DELAY:
         msg = f"{of}: delay must be from 0 to {MAX_DELAY} seconds, got {value!r}"
         raise ValueError(msg)

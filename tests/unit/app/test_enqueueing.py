@@ -44,6 +44,12 @@ class Recorder:
     async def info_async(self, job_id: int) -> JobInfo | None:
         return self.info(job_id)
 
+    def cancel(self, job_id: int, reason: str | None) -> str | None:
+        return None
+
+    async def cancel_async(self, job_id: int, reason: str | None) -> str | None:
+        return None
+
     def close(self) -> None: ...
     async def close_async(self) -> None: ...
 
