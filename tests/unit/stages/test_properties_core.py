@@ -23,7 +23,7 @@ from penstock.stages.outlet import Outlet
 
 from .model import Model
 
-QUICK = settings(deadline=None, max_examples=200)
+QUICK = settings(deadline=None, max_examples=120)
 NAMES = "abc"
 
 

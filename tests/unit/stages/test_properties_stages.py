@@ -14,7 +14,7 @@ from penstock.stages import Backoff, Cancel, Consumer, Names, Producer, Producer
 
 from .doubles import settle, turns
 
-QUICK = settings(deadline=None, max_examples=150)
+QUICK = settings(deadline=None, max_examples=100)
 
 
 class Watched:

@@ -101,6 +101,8 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         self._backoff = backoff or Backoff(base=0.0, cap=0.0)
         self._shutdown = shutdown
         self._jobs: dict[_Job[In], None] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._finished: dict[Subscription, int] = {}
         self._restarts: deque[float] = deque()
 
@@ -109,6 +111,10 @@ class TaskPerEvent(Consumer[In], Generic[In]):
     def running(self) -> tuple[Running[In], ...]:
         """A snapshot of the tasks, in order of their events."""
         return tuple(Running(job.event, job.task, job.attempt) for job in self._jobs)
+
+    async def idle(self) -> None:
+        """Wait until no task is running or waits for its restart."""
+        await self._idle.wait()
 
     def start_task(self, event: In) -> asyncio.Task[object] | None:
         """Run a task outside any subscription: it uses up no demand. None when `start` ignored the event or failed."""
@@ -175,7 +181,7 @@ class TaskPerEvent(Consumer[In], Generic[In]):
             return self._failed(job)
         if coroutine is None:
             return False
-        self._jobs[job] = None
+        self._keep(job)
         job.task = asyncio.create_task(coroutine, name=f"event of {self.name}")
         job.task.add_done_callback(lambda task: self._ended(job, task))
         return True
@@ -183,33 +189,33 @@ class TaskPerEvent(Consumer[In], Generic[In]):
     def _ended(self, job: _Job[In], task: asyncio.Task[object]) -> None:
         job.task = None
         if task.cancelled():
-            self._jobs.pop(job, None)
+            self._forget(job)
             self._give_back(job)
         elif (error := task.exception()) is not None:
             logger.error("%r: the task for %r failed", self, job.event, exc_info=error)
             if self._failed(job):
                 return
         else:
-            self._jobs.pop(job, None)
+            self._forget(job)
         self._free(job.subscription)
 
     def _failed(self, job: _Job[In]) -> bool:
         """Plan a restart where that is the policy; True: the event keeps its place."""
         if self._restart is Restart.TRANSIENT and self.reason is None and not self.leaving:
             if self._may_restart():
-                self._jobs[job] = None
+                self._keep(job)
                 loop = asyncio.get_running_loop()
                 job.timer = loop.call_later(self._backoff.delay(job.attempt), self._again, job)
                 return True
             logger.error("%r ends: more than %d restarts within %s s", self, self._max_restarts, self._within)
             self._post(self._stop_now, SHUTDOWN, None)
-        self._jobs.pop(job, None)
+        self._forget(job)
         self._give_back(job)
         return False
 
     def _again(self, job: _Job[In]) -> None:
         if not self._launch(job):
-            self._jobs.pop(job, None)
+            self._forget(job)
             self._free(job.subscription)
 
     def _may_restart(self) -> bool:
@@ -218,6 +224,15 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         while now - self._restarts[0] > self._within:
             self._restarts.popleft()
         return len(self._restarts) <= self._max_restarts
+
+    def _keep(self, job: _Job[In]) -> None:
+        self._jobs[job] = None
+        self._idle.clear()
+
+    def _forget(self, job: _Job[In]) -> None:
+        self._jobs.pop(job, None)
+        if not self._jobs:
+            self._idle.set()
 
     def _give_back(self, job: _Job[In]) -> None:
         if job.subscription is not None:
@@ -239,7 +254,7 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         for job in list(self._jobs):
             if job.timer is not None:
                 job.timer.cancel()
-                self._jobs.pop(job)
+                self._forget(job)
                 self._give_back(job)
             elif job.task is not None:
                 job.task.cancel()

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from .callbacks import Callbacks
 from .errors import AlreadyStarted, StageEnded
@@ -121,7 +121,7 @@ class Stage(Callbacks, DeafPorts):
         else:
             self._watchers.append(callback)
 
-    async def __aenter__(self) -> Any:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
