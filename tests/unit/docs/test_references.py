@@ -1,0 +1,164 @@
+"""What the documents point to exists: files, tests, headings, commands, targets, metrics, variables, words."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from penstock.cli import cli
+from tests.unit.docs.pages import ROOT, Page, page, pages
+
+ALL = list(pages())
+TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".venv")}
+PLACEHOLDERS = ("NAME", "NNNN", "*", "{", "<")
+FOR_DEVELOPMENT = {"PENSTOCK_PG_BIN", "PENSTOCK_TEST_URLS"}
+"""Variables that are no settings of a process: where PostgreSQL is, and which servers the tests use."""
+each_page = pytest.mark.parametrize("page", ALL, ids=lambda one: one.name)
+
+
+@functools.cache
+def named_tests(path: Path) -> set[str]:
+    return set(re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def typed(page: Page, program: str) -> list[list[str]]:
+    """Uses of a program on a page, in console blocks and in spans of code, as words without the program."""
+    lines = [*page.commands(), *(span for span in page.spans() if span.startswith(f"{program} "))]
+    words = [shlex.split(line.replace("...", "").replace("…", "")) for line in lines]
+    return [line[1:] for line in words if line[:1] == [program]]
+
+
+@each_page
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Page):
+    """A moved file takes its links along."""
+    broken = []
+    for target in page.links():
+        name, _, anchor = target.partition("#")
+        path = (page.path.parent / name).resolve() if name else page.path
+        if not path.exists() or (anchor and anchor not in page_at(path).anchors()):
+            broken.append(target)
+    assert broken == []
+
+
+def page_at(path: Path) -> Page:
+    return page(path.relative_to(ROOT).as_posix())
+
+
+@each_page
+def test_every_path_that_is_named_exists(page: Page):
+    """Spans of code that begin with a folder of the repository, with the test after `::` if there is one."""
+    missing = []
+    for span in page.spans():
+        path, _, test = span.partition("::")
+        if (
+            "/" not in path
+            or " " in path
+            or path.split("/")[0] not in TOP
+            or any(mark in path for mark in PLACEHOLDERS)
+        ):
+            continue
+        here = ROOT / path
+        if not here.exists() or (test and test not in named_tests(here)):
+            missing.append(span)
+    assert missing == []
+
+
+@each_page
+def test_every_test_that_is_named_exists(page: Page):
+    """A claim whose test was renamed would stand alone."""
+    known = {name for path in (ROOT / "tests").rglob("test_*.py") for name in named_tests(path)}
+    named = {found for span in page.spans() for found in re.findall(r"(?:^|::)(test_[a-z]\w{15,})$", span)}
+    assert named - known == set()
+
+
+@each_page
+def test_every_make_target_that_is_named_exists(page: Page):
+    """In blocks to type and in running text."""
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {word for line in typed(page, "make") for word in line if "=" not in word}
+    assert named - targets == set()
+
+
+@each_page
+def test_every_penstock_command_and_option_that_is_named_exists(page: Page):
+    """As the command line itself says."""
+    known = {command.name for command in cli.registered_commands}
+    for words in typed(page, "penstock"):
+        command = words[0]
+        assert command in known, words
+        assert [word for word in words if word.startswith("--") and word not in help_of(command)] == [], words
+
+
+@functools.cache
+def help_of(command: str) -> str:
+    return CliRunner().invoke(cli, [command, "--help"], env={"COLUMNS": "200"}).output
+
+
+@each_page
+def test_every_metric_that_is_named_exists(page: Page):
+    """By the page that is made from the code."""
+    known = set(re.findall(r"`(penstock_\w+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")))
+    named = {span for span in page.spans() if re.fullmatch(r"penstock_[a-z_]+", span)} - {"penstock_operator"}
+    assert named - known == set()
+
+
+@each_page
+def test_every_variable_that_is_named_exists(page: Page):
+    """By the page that is made from the settings."""
+    known = set(re.findall(r"`(PENSTOCK_\w+)`", (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")))
+    named = {found for span in page.spans() for found in re.findall(r"PENSTOCK_[A-Z_]+", span)}
+    assert named - known - FOR_DEVELOPMENT == set()
+
+
+def rows(name: str, heading: str) -> list[list[str]]:
+    """Cells of the table under a heading, its head left out."""
+    text = (ROOT / name).read_text(encoding="utf-8").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_table_of_what_to_open_fits_a_screen_and_names_only_files():
+    """At most 25 rows; a file to open and a test for each."""
+    found = rows("docs/architecture.md", "I want to change…")
+    assert 15 <= len(found) <= 25
+    for _, opened, tested in found:
+        for cell in (opened, tested):
+            assert all((ROOT / path.strip("` ")).exists() for path in cell.split(",")), cell
+
+
+def test_every_function_of_the_store_has_its_row_of_locks():
+    """What it locks, in what order, is the first thing that a change of it must know."""
+    told = {name for row in rows("docs/store.md", "The functions") for name in re.findall(r"`(\w+)`", row[0])}
+    there = {path.stem for path in (ROOT / "worker" / "penstock" / "store" / "functions").glob("*.sql")}
+    assert told == there
+
+
+def test_every_interleaving_has_its_row_and_every_row_its_test():
+    """The table is the list of what has been thought of."""
+    told = {row[2].strip("`") for row in rows("docs/store.md", "Two at once")}
+    assert told == named_tests(ROOT / "tests" / "postgres" / "test_store_interleavings.py")
+
+
+def test_a_word_of_the_glossary_is_there_once_and_has_its_file():
+    """One word per thing."""
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\| ([\w ()-]+) \| [A-Z].+\. \| `(\S+)` \| .+ \|$", text, re.MULTILINE)
+    assert len(words) == text.count("\n| ") - 1 >= 30
+    assert len({word for word, _ in words}) == len(words)
+    assert all((ROOT / path).is_file() for _, path in words)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "adr").glob("0*.md")), ids=lambda path: path.stem)
+def test_a_decision_has_its_form_and_its_place_in_the_list(path: Path):
+    """Context with an example first, decision, cost, when to look again; at most 60 lines."""
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Cost", "Revisit"]
+    assert "**Example.**" in text.split("## Decision", maxsplit=1)[0]
+    assert len(text.splitlines()) <= 60
+    assert text.startswith(f"# {int(path.stem[:4])}. ")
+    assert f"({path.name})" in (path.parent / "README.md").read_text(encoding="utf-8")
