@@ -87,7 +87,7 @@ def plan(
     here = [pod for pod in pods if pod.uid not in going]
     removable, starting = _never_served(here, workers, now)
     leaving = [pod for pod in here if pod.name in workers and workers[pod.name].leaving]
-    surplus = max(0, replicas - desired)
+    surplus = _surplus(desired, replicas, here, rolling=rolling)
     stuck = removable[:surplus]
     wanted = surplus - len(stuck)
     # The drained stay first, then those that hold least: whoever is called back is called back to work.
@@ -96,16 +96,29 @@ def plan(
     more = _idlest(here, workers)[: wanted - len(kept)]
     drained = [pod for pod in kept if workers[pod.name].state == "drained" and not pod.ready]
     go = (*stuck, *drained)
-    obstacle = _obstacle(starting, rolling=rolling)
+    # Where all that is there may go, the replica set cannot pick a wrong one.
+    obstacle = "" if len(go) == len(here) else _obstacle(starting, rolling=rolling)
+    may_go = bool(go) and not obstacle
     return Plan(
         cordon=tuple(workers[pod.name].id for pod in more),
         call_back=tuple(workers[pod.name].id for pod in back),
         uncost=tuple(pod for pod in here if pod.cost == str(COST) and not pod.foreign_cost and pod not in kept),
-        go=go if go and not obstacle else (),
-        scale_to=replicas - len(go) if go and not obstacle else None,
-        waiting_for=obstacle if go else "",
+        go=go if may_go else (),
+        scale_to=max(desired, replicas - len(go)) if may_go else None,
+        waiting_for=obstacle if replicas > desired and not may_go else "",
         leaving=len(kept) + len(more),
     )
+
+
+def _surplus(desired: int, replicas: int, here: Sequence[Pod], *, rolling: bool) -> int:
+    """How many pods are to leave.
+
+    A drained pod is not ready, and a rollout waits for ready ones: draining a part of the pods meanwhile would make
+    each wait for the other. All of them may always go; there may be more than `replicas` of them.
+    """
+    if desired == 0 and replicas > 0:
+        return len(here)
+    return 0 if rolling else max(0, replicas - desired)
 
 
 def _never_served(pods: Sequence[Pod], workers: Mapping[str, WorkerRow], now: float) -> tuple[list[Pod], list[Pod]]:

@@ -10,6 +10,7 @@ looks go on, ever slower, until every such transaction is over (I5, I6: the poll
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +26,8 @@ MARK_SECONDS: Final = 60.0
 """How long a mark stands; it is renewed at half of that."""
 SETTLE_SECONDS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 """Pauses between looks while transactions older than a mark are open: together about a poll period."""
+LISTEN_SECONDS: Final = 1.0
+"""The first look waits so long for the subscription, so that the first status need not be corrected."""
 LEASE_SECONDS: Final = 15.0
 SOON_SECONDS: Final = 5.0
 """A pod needs about so long to serve; what is due by then is counted."""
@@ -53,9 +56,9 @@ class Database:
     def __init__(self, *, address: Address, holder: str, woken: Callable[[], None]) -> None:
         self._address = address
         self._store: Store | None = None
-        self._listener = Listener(
-            address.direct_url, [DEPTH], lambda _channel, _payload: woken(), name="penstock operator listen"
-        )
+        self._heard = asyncio.Event()
+        self._woken = woken
+        self._listener = Listener(address.direct_url, [DEPTH], self._hear, name="penstock operator listen")
         self._holder = holder
         self._marked: dict[int, float] = {}
         self._resting: set[int] = set()
@@ -67,6 +70,10 @@ class Database:
     def listening(self) -> bool:
         """Whether wake-ups arrive."""
         return self._listener.listening
+
+    def _hear(self, _channel: str | None, _payload: str) -> None:
+        self._heard.set()
+        self._woken()
 
     async def open(self) -> None:
         """Connect and check the schema; harmless when open.
@@ -84,6 +91,8 @@ class Database:
         upkeep = Maintenance(store=store, holder=self._holder, lease=LEASE_SECONDS, clock=time.monotonic)
         for run, name in ((self._listener.run(), "listen"), (upkeep.run(), "maintenance")):
             self._tasks.append(asyncio.create_task(run, name=f"penstock operator {name}"))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._heard.wait(), LISTEN_SECONDS)
 
     async def close(self) -> None:
         """End the tasks and the connections; harmless when closed."""

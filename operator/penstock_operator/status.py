@@ -101,6 +101,8 @@ def _throughput(snapshot: QueueSnapshot) -> dict[str, int]:
         "completionsPerMinute": (snapshot.completions_per_second, 60),
         "meanServiceMilliseconds": (snapshot.mean_service_seconds, 1000),
     }
+    if not snapshot.arrivals_per_second and not snapshot.completions_per_second:
+        return {}  # nothing moves, and rates that are not measured yet look the same
     return {name: round(rate * factor) for name, (rate, factor) in rates.items() if rate is not None}
 
 

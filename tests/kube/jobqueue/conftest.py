@@ -7,21 +7,38 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 
 from tests.support.api_client import MERGE, ApiClient, ApiError
 from tests.support.chart import OperatorRights
 from tests.support.controlplane import ControlPlane
+from tests.support.pod_env import Image
+from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
-from tests.unit.scaling.examples import CRD, manifest
+from tests.unit.scaling.examples import CRD, REPOSITORY, manifest
 
 GROUP = "/apis/penstock.dev/v1alpha1"
+BIN = Path(sys.executable).parent
+WORKER = Image(
+    env={"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY), "PENSTOCK_LEASE_SECONDS": "3"},
+    folder=REPOSITORY,
+)
+QUICK: dict[str, Any] = {
+    "worker__app": "tests.kube.jobqueue.application:app",
+    "worker__drainTimeoutSeconds": 60,
+    "scaling__scaleDown": {"stabilizationWindowSeconds": 1, "cooldownSeconds": 1},
+    "scaling__activation": {"pollPeriodSeconds": 5},
+}
+"""Changes to the least manifest for a test that is not to wait."""
 
 
 @pytest.fixture(scope="session")
@@ -109,10 +126,38 @@ class JobQueues:
         self.api.apply(f"/api/v1/namespaces/{self.namespace}/secrets/{name}", body)
 
 
+def started(jobqueues: JobQueues, operator: Start, url: str, **changes: Any) -> OperatorProcess:
+    """A JobQueue `emails` on that database, ready, and the operator that made it so."""
+    jobqueues.secret(url)
+    jobqueues.create(**(QUICK | changes))
+    process = operator()
+    eventually(lambda: jobqueues.conditions().get("Listening") == ("True", "Subscribed"), "the queue is looked after")
+    return process
+
+
 @pytest.fixture
 def jobqueues(definition: Any, api: ApiClient, namespace: str) -> JobQueues:
     """JobQueues of this test's namespace."""
     return JobQueues(api, namespace)
+
+
+def enqueue(database: psycopg.Connection[Any], count: int, seconds: float, queue: str = "emails") -> None:
+    """Jobs that take so long each."""
+    database.execute(
+        "SELECT penstock.enqueue(%s, 'work', jsonb_build_object('seconds', %s::float8)) FROM generate_series(1, %s)",
+        [queue, seconds, count],
+    )
+
+
+def counts(database: psycopg.Connection[Any]) -> tuple[int, int, int]:
+    """Live jobs, completed jobs, and attempts beyond the first."""
+    row = database.execute(
+        "SELECT (SELECT count(*) FROM penstock.job), "
+        "(SELECT count(*) FROM penstock.outcome WHERE state = 'completed' AND final), "
+        "(SELECT count(*) FROM penstock.outcome WHERE attempt > 1 OR crashes > 0)"
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1], row[2]
 
 
 class OperatorProcess:
@@ -128,6 +173,22 @@ class OperatorProcess:
                 [sys.executable, "-m", "penstock_operator"], env=env, stdout=output, stderr=output
             )
 
+    @property
+    def text(self) -> str:
+        """What it has logged, and its predecessors in this test."""
+        return self.log.read_text(errors="replace")
+
+    def page(self, path: str) -> tuple[int, str]:
+        """Status and body of one of its pages; 0 while it does not answer."""
+        try:
+            with urllib.request.urlopen(self.http + path, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it and return its exit code."""
         if self.process.poll() is None:
@@ -140,10 +201,24 @@ class OperatorProcess:
             raise
 
 
+Start = Callable[[], OperatorProcess]
+
+
 @pytest.fixture
-def operator(
-    operator_rights: OperatorRights, definition: Any, pg_url: str, tmp_path: Path
-) -> Iterator[Callable[[], OperatorProcess]]:
+def database(pg_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """An administrator's connection to this test's database."""
+    with psycopg.connect(pg_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def pods(process_pods: Callable[..., ProcessPods]) -> ProcessPods:
+    """Pods of the image `shop:1` are real workers; probes run five times as often as a kubelet's."""
+    return process_pods({"shop:1": WORKER}, pace=0.2)
+
+
+@pytest.fixture
+def operator(operator_rights: OperatorRights, definition: Any, pg_url: str, tmp_path: Path) -> Iterator[Start]:
     """`operator()` starts one; all of them end before the test's database does, their log is shown on failure."""
     started: list[OperatorProcess] = []
 
