@@ -46,7 +46,7 @@ lint: setup ## ruff, import rules, sizes
 	$(RUN)/lint-imports
 
 type: setup ## mypy, strict
-	$(RUN)/mypy worker/penstock operator/penstock_operator tests benchmarks examples
+	$(RUN)/mypy worker/penstock operator/penstock_operator tests benchmarks examples tools
 
 fmt: setup ## format and fix what can be fixed
 	$(RUN)/ruff format .
