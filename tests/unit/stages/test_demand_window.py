@@ -205,6 +205,21 @@ async def test_asks_are_never_summed(house):
     assert manual.demands == [10, 5]
 
 
+async def test_asks_that_wait_together_may_be_coalesced(house):
+    """On request: one statement that claims fifteen beats two."""
+    manual, one, two = Manual(coalesce_demand=True), Recorder(), Recorder()
+    await house(manual, one, two)
+    first = await one.subscribe(manual, mode="manual")
+    second = await two.subscribe(manual, mode="manual")
+    first.ask(10)
+    second.ask(5)
+    await settle()
+    assert manual.demands == [15]
+    first.ask(1)
+    await settle()
+    assert manual.demands == [15, 1]
+
+
 async def test_the_demand_of_a_batch_is_sent_after_that_batch_not_after_the_delivery(house):
     """Of ten events in two batches, five are asked for again while the second batch waits."""
     counter, recorder = Counter(), Recorder()

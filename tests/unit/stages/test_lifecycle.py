@@ -244,3 +244,48 @@ async def test_a_stage_killed_before_its_first_turn_still_ends(house):
     with pytest.raises(StageEnded):
         await starting
     assert recorder.reason is KILLED
+
+
+async def test_a_subclass_may_use_any_ordinary_private_name(house):
+    """What belongs to the runner begins with `_stage`; its public words cannot be overwritten by accident."""
+
+    class Crowded(Recorder):
+        def __init__(self):
+            super().__init__()
+            for name in (
+                "task",
+                "run",
+                "close",
+                "post",
+                "exit",
+                "info",
+                "mailbox",
+                "waiter",
+                "inlet",
+                "serve",
+                "pending",
+            ):
+                setattr(self, f"_{name}", "mine")
+
+    counter, crowded = Counter(), Crowded()
+    await house(counter, crowded)
+    link = await crowded.subscribe(counter, mode="manual")
+    link.ask(2)
+    await settle()
+    assert crowded.events == [0, 1]
+    for word in ("state", "reason"):
+        with pytest.raises(AttributeError):
+            setattr(crowded, word, "mine")
+    assert [name for name in vars(Recorder()) if name.startswith("_") and not name.startswith("_stage")] == []
+
+
+async def test_a_watcher_that_raises_keeps_nobody_from_hearing_of_the_end(house, caplog):
+    """It is logged; the others are called."""
+    recorder = Recorder()
+    heard: list[object] = []
+    recorder.watch(lambda stage, reason: heard[0])
+    recorder.watch(lambda stage, reason: heard.append(reason))
+    await house(recorder)
+    await recorder.stop()
+    assert heard == [NORMAL]
+    assert "a watcher of" in caplog.text

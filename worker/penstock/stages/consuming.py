@@ -37,7 +37,7 @@ class SubscribeKeywords(TypedDict, total=False):
 class Consuming(Linked, Generic[In]):
     """A stage with an inlet."""
 
-    _inlet: Inlet
+    _stage_inlet: Inlet
 
     # -- subscribing -------------------------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ class Consuming(Linked, Generic[In]):
         Before `start` the request is noted and sent then. Raises BadOption, which leaves the stage as it was, and
         StageEnded. The options are those of `SubscriptionOptions`.
         """
-        return await self._subscribe(subscription_of(self, producer, options, dict(keywords)))
+        return await self._stage_subscribe(subscription_of(self, producer, options, dict(keywords)))
 
     def subscribe_nowait(
         self, producer: Any, options: SubscriptionOptions | None = None, **keywords: Unpack[SubscribeKeywords]
@@ -78,32 +78,32 @@ class Consuming(Linked, Generic[In]):
         target = old.target if producer is None else producer
         fresh = subscription_of(self, target, options, dict(keywords))
         fresh.replaces = (old, reason)
-        return await self._subscribe(fresh)
+        return await self._stage_subscribe(fresh)
 
     def subscriptions(self) -> tuple[Subscription, ...]:
         """The subscriptions that are installed."""
-        return tuple(self._inlet.subscriptions)
+        return tuple(self._stage_inlet.subscriptions)
 
     def stop_resubscribing(self) -> None:
         """From now on a subscription that ends is not made again, whatever its options say."""
-        self._inlet.stop_resubscribing()
+        self._stage_inlet.stop_resubscribing()
 
-    async def _subscribe(self, subscription: Subscription) -> Subscription:
-        if self._inside():
-            await self._inlet.install(subscription, None)
+    async def _stage_subscribe(self, subscription: Subscription) -> Subscription:
+        if self._stage_inside():
+            await self._stage_inlet.install(subscription, None)
         elif self.state is State.NEW:
             self.post_install(subscription)
         else:
-            await self._request(self._inlet.install, subscription)
+            await self._stage_request(self._stage_inlet.install, subscription)
         return subscription
 
     def post_install(self, subscription: Subscription) -> None:
         """Subscribe in the stage's next turn."""
         if self.state is State.ENDED:
             raise StageEnded(f"{self!r} has ended: {self.reason!r}")
-        self._post(self._inlet.install, subscription, None)
+        self._stage_post(self._stage_inlet.install, subscription, None)
 
-    def _subscribe_at_start(self, targets: Iterable[Any]) -> None:
+    def _stage_subscribe_at_start(self, targets: Iterable[Any]) -> None:
         for target in targets:
             options = None
             if isinstance(target, tuple) and len(target) == 2 and isinstance(target[1], SubscriptionOptions):
@@ -117,25 +117,25 @@ class Consuming(Linked, Generic[In]):
         if self.state is State.ENDED:
             subscription.released(events, Dropped.LATE)
             return
-        self._mailbox.append((self._take_events, subscription, events))
-        waiter = self._waiter
+        self._stage_mailbox.append((self._stage_take_events, subscription, events))
+        waiter = self._stage_waiter
         if waiter is not None:
-            self._waiter = None
+            self._stage_waiter = None
             if not waiter.done():
                 waiter.set_result(None)
 
     def receive_cancel(self, subscription: Subscription, cancellation: Cancellation) -> None:
         """A subscription has ended."""
-        self._post(self._take_cancel, subscription, cancellation)
+        self._stage_post(self._stage_take_cancel, subscription, cancellation)
 
-    def _take_events(self, subscription: Any, events: Any) -> Awaitable[None] | None:
+    def _stage_take_events(self, subscription: Any, events: Any) -> Awaitable[None] | None:
         raise NotImplementedError
 
-    def _take_cancel(self, subscription: Any, cancellation: Any) -> Awaitable[None] | None:
+    def _stage_take_cancel(self, subscription: Any, cancellation: Any) -> Awaitable[None] | None:
         raise NotImplementedError
 
-    def _close_inlet(self, reason: object, entries: list[Entry]) -> None:
+    def _stage_close_inlet(self, reason: object, entries: list[Entry]) -> None:
         for function, a, b in entries:
-            if function == self._take_events:
+            if function == self._stage_take_events:
                 a.released(b, Dropped.CONSUMER_DOWN)
-        self._inlet.close(reason)
+        self._stage_inlet.close(reason)

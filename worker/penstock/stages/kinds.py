@@ -40,6 +40,7 @@ class Producer(Producing[Out], Generic[Out]):
         buffer_size: events kept while nobody asks, default 10 000; None: without bound; 0: none, they are discarded.
         buffer_keep: on overflow keep the "last" (default) or the "first".
         dispatcher: default `DemandDispatcher()`. It must not be shared between stages.
+        coalesce_demand: hand asks that wait together to `handle_demand` as one; default False, each by itself.
         name, names: see `Stage`.
     """
 
@@ -52,12 +53,15 @@ class Producer(Producing[Out], Generic[Out]):
         buffer_size: int | None = 10_000,
         buffer_keep: Keep = "last",
         dispatcher: Dispatcher | None = None,
+        coalesce_demand: bool = False,
         name: Hashable | None = None,
         names: Names | None = None,
     ) -> None:
         super().__init__(name=name, names=names)
         buffer = Buffer(buffer_size, buffer_keep, owner=self)
-        self._outlet = Outlet(self, demanded=self._produce, dispatcher=dispatcher, buffer=buffer, demand=demand)
+        demanded = self._stage_coalesce if coalesce_demand else self._stage_produce
+        self._stage_outlet = Outlet(self, demanded=demanded, dispatcher=dispatcher, buffer=buffer, demand=demand)
+        self._stage_owed = 0
 
     @abstractmethod
     async def handle_demand(self, demand: int) -> Sequence[Out]:
@@ -67,17 +71,27 @@ class Producer(Producing[Out], Generic[Out]):
         later with `push` or `emit`. Demands are never summed: each ask of a consumer is a call of its own.
         """
 
-    async def _produce(self, demand: int) -> None:
+    def _stage_coalesce(self, demand: int) -> None:
+        """Sum up what the mailbox holds now; the entry behind it produces."""
+        if not self._stage_owed:
+            self._stage_post(self._stage_produce_owed, None, None)
+        self._stage_owed += demand
+
+    def _stage_produce_owed(self, _: Any, __: Any) -> Awaitable[None]:
+        demand, self._stage_owed = self._stage_owed, 0
+        return self._stage_produce(demand)
+
+    async def _stage_produce(self, demand: int) -> None:
         events = await self.handle_demand(demand)
         if not isinstance(events, (list, tuple)) and not is_sequence(events):
             raise BadReturn.of(self, "handle_demand", "a sequence of events", events)
-        self._outlet.emit(events)
+        self._stage_outlet.emit(events)
 
-    def _info(self, info: Any, _: Any) -> Awaitable[None] | None:
-        return self._outlet.info(info)
+    def _stage_info(self, info: Any, _: Any) -> Awaitable[None] | None:
+        return self._stage_outlet.info(info)
 
-    def _close(self, reason: object, entries: list[Entry]) -> None:
-        self._close_outlet(reason, entries)
+    def _stage_close(self, reason: object, entries: list[Entry]) -> None:
+        self._stage_close_outlet(reason, entries)
 
 
 class Consumer(Consuming[In], Generic[In]):
@@ -94,8 +108,8 @@ class Consumer(Consuming[In], Generic[In]):
         self, *, subscribe_to: Iterable[Any] = (), name: Hashable | None = None, names: Names | None = None
     ) -> None:
         super().__init__(name=name, names=names)
-        self._inlet = Inlet(self)
-        self._subscribe_at_start(subscribe_to)
+        self._stage_inlet = Inlet(self)
+        self._stage_subscribe_at_start(subscribe_to)
 
     @abstractmethod
     async def handle_events(self, events: Sequence[In], subscription: Subscription) -> None:
@@ -112,14 +126,16 @@ class Consumer(Consuming[In], Generic[In]):
         logger.error("%r is a consumer and has no buffer to estimate", self)
         return 0
 
-    def _take_events(self, subscription: Any, events: Any) -> Awaitable[None] | None:
-        return self._inlet.process(subscription, events) if self._inlet.known(subscription, events) else None
+    def _stage_take_events(self, subscription: Any, events: Any) -> Awaitable[None] | None:
+        return (
+            self._stage_inlet.process(subscription, events) if self._stage_inlet.known(subscription, events) else None
+        )
 
-    def _take_cancel(self, subscription: Any, cancellation: Any) -> Awaitable[None] | None:
-        return self._inlet.cancelled(subscription, cancellation)
+    def _stage_take_cancel(self, subscription: Any, cancellation: Any) -> Awaitable[None] | None:
+        return self._stage_inlet.cancelled(subscription, cancellation)
 
-    def _close(self, reason: object, entries: list[Entry]) -> None:
-        self._close_inlet(reason, entries)
+    def _stage_close(self, reason: object, entries: list[Entry]) -> None:
+        self._stage_close_inlet(reason, entries)
 
 
 class ProducerConsumer(Producing[Out], Consuming[In], Generic[In, Out]):
@@ -144,10 +160,12 @@ class ProducerConsumer(Producing[Out], Consuming[In], Generic[In, Out]):
     ) -> None:
         super().__init__(name=name, names=names)
         buffer = Buffer(buffer_size, buffer_keep, owner=self)
-        self._outlet = Outlet(self, demanded=self._demanded, dispatcher=dispatcher, buffer=buffer, eager=True)
-        self._inlet = Inlet(self)
-        self._inbound = InboundQueue()
-        self._subscribe_at_start(subscribe_to)
+        self._stage_outlet = Outlet(
+            self, demanded=self._stage_demanded, dispatcher=dispatcher, buffer=buffer, eager=True
+        )
+        self._stage_inlet = Inlet(self)
+        self._stage_inbound = InboundQueue()
+        self._stage_subscribe_at_start(subscribe_to)
 
     @abstractmethod
     async def handle_events(self, events: Sequence[In], subscription: Subscription) -> Sequence[Out]:
@@ -158,60 +176,60 @@ class ProducerConsumer(Producing[Out], Consuming[In], Generic[In, Out]):
         made = await self.handle_events(events, subscription)
         if not isinstance(made, (list, tuple)) and not is_sequence(made):
             raise BadReturn.of(self, "handle_events", "a sequence of events", made)
-        self._outlet.emit(made)
+        self._stage_outlet.emit(made)
 
     def set_demand(self, mode: DemandMode) -> None:
         """A producer-consumer always forwards: "accumulate" is logged as an error, "forward" changes nothing."""
         if mode != "forward":
             logger.error("%r is no producer: its demand mode cannot be %r", self, mode)
 
-    def _demanded(self, _: int) -> Awaitable[None] | None:
-        return self._pump() if len(self._inbound) and self._outlet.dispatcher.deliverable else None
+    def _stage_demanded(self, _: int) -> Awaitable[None] | None:
+        return self._stage_pump() if len(self._stage_inbound) and self._stage_outlet.dispatcher.deliverable else None
 
-    async def _pump(self) -> None:
+    async def _stage_pump(self) -> None:
         """Process what waits, as long as there is demand from downstream."""
         while not self.leaving:
-            entry = self._inbound.take(self._outlet.dispatcher.deliverable)
+            entry = self._stage_inbound.take(self._stage_outlet.dispatcher.deliverable)
             if entry is None:
                 return
             if type(entry) is Delivery:
-                if self._inlet.known(entry.subscription, entry.events):
-                    await self._inlet.process(entry.subscription, entry.events)
+                if self._stage_inlet.known(entry.subscription, entry.events):
+                    await self._stage_inlet.process(entry.subscription, entry.events)
                 continue
             function, a, b = entry
             work = function(a, b)
             if work is not None:
                 await work
 
-    def _take_events(self, subscription: Any, events: Any) -> Awaitable[None] | None:
-        if not self._inlet.known(subscription, events):
+    def _stage_take_events(self, subscription: Any, events: Any) -> Awaitable[None] | None:
+        if not self._stage_inlet.known(subscription, events):
             return None
-        if not len(self._inbound) and self._outlet.dispatcher.deliverable:
-            return self._inlet.process(subscription, events)
-        self._inbound.put(Delivery(subscription, events))
+        if not len(self._stage_inbound) and self._stage_outlet.dispatcher.deliverable:
+            return self._stage_inlet.process(subscription, events)
+        self._stage_inbound.put(Delivery(subscription, events))
         return None
 
-    def _take_cancel(self, subscription: Any, cancellation: Any) -> Awaitable[None] | None:
-        if len(self._inbound):
-            self._inbound.put((self._inlet.cancelled, subscription, cancellation))
+    def _stage_take_cancel(self, subscription: Any, cancellation: Any) -> Awaitable[None] | None:
+        if len(self._stage_inbound):
+            self._stage_inbound.put((self._stage_inlet.cancelled, subscription, cancellation))
             return None
-        return self._inlet.cancelled(subscription, cancellation)
+        return self._stage_inlet.cancelled(subscription, cancellation)
 
-    def _info(self, info: Any, _: Any) -> Awaitable[None] | None:
-        if len(self._inbound):
-            self._inbound.put((self._info_behind, info, None))
+    def _stage_info(self, info: Any, _: Any) -> Awaitable[None] | None:
+        if len(self._stage_inbound):
+            self._stage_inbound.put((self._stage_info_behind, info, None))
             return None
-        return self._outlet.info(info)
+        return self._stage_outlet.info(info)
 
-    def _info_behind(self, info: Any, _: Any) -> Awaitable[None] | None:
-        return self._outlet.info(info)
+    def _stage_info_behind(self, info: Any, _: Any) -> Awaitable[None] | None:
+        return self._stage_outlet.info(info)
 
-    def _waiting(self) -> int:
-        return self._inbound.events
+    def _stage_waiting(self) -> int:
+        return self._stage_inbound.events
 
-    def _close(self, reason: object, entries: list[Entry]) -> None:
-        for entry in self._inbound.clear():
+    def _stage_close(self, reason: object, entries: list[Entry]) -> None:
+        for entry in self._stage_inbound.clear():
             if type(entry) is Delivery:
                 entry.subscription.released(entry.events, Dropped.CONSUMER_DOWN)
-        self._close_inlet(reason, entries)
-        self._close_outlet(reason, entries)
+        self._stage_close_inlet(reason, entries)
+        self._stage_close_outlet(reason, entries)

@@ -18,8 +18,8 @@ from .subscription import Mode, Role, Subscription
 class Linked(Stage):
     """A stage that takes part in subscriptions."""
 
-    _outlet: Outlet | None = None
-    _inlet: Inlet | None = None
+    _stage_outlet: Outlet | None = None
+    _stage_inlet: Inlet | None = None
 
     async def on_subscribe(self, other: Role, subscription: Subscription) -> Mode | None:
         """A subscription begins: to a producer, or of a consumer.
@@ -34,9 +34,9 @@ class Linked(Stage):
         """A snapshot, with both sides."""
         return replace(
             super().status(),
-            outlet=None if self._outlet is None else self._outlet.status(),
-            inlet=None if self._inlet is None else self._inlet.status(self._waiting()),
+            outlet=None if self._stage_outlet is None else self._stage_outlet.status(),
+            inlet=None if self._stage_inlet is None else self._stage_inlet.status(self._stage_waiting()),
         )
 
-    def _waiting(self) -> int:
+    def _stage_waiting(self) -> int:
         return 0

@@ -208,7 +208,7 @@ class TaskPerEvent(Consumer[In], Generic[In]):
                 job.timer = loop.call_later(self._backoff.delay(job.attempt), self._again, job)
                 return True
             logger.error("%r ends: more than %d restarts within %s s", self, self._max_restarts, self._within)
-            self._post(self._stop_now, SHUTDOWN, None)
+            self._stage_post(self._stage_stop_now, SHUTDOWN, None)
         self._forget(job)
         self._give_back(job)
         return False

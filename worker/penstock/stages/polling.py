@@ -117,7 +117,7 @@ class Poller(Producer[Out], Generic[Out]):
                 return
             if len(events) > limit:
                 logger.error("%r fetched %d events for a limit of %d", self, len(events), limit)
-                self._outlet.release(events[limit:], Dropped.OVERFLOW)
+                self._stage_outlet.release(events[limit:], Dropped.OVERFLOW)
                 events = events[:limit]
             self.pending -= len(events)
             self.push(events)

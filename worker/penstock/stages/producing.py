@@ -35,7 +35,7 @@ class _CancelConsumers:
 class Producing(Linked, Generic[Out]):
     """A stage with an outlet."""
 
-    _outlet: Outlet
+    _stage_outlet: Outlet
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
 
@@ -54,58 +54,58 @@ class Producing(Linked, Generic[Out]):
 
         Events go to consumers as far as they have asked; the rest is buffered. Raises StageEnded, BadReturn.
         """
-        self._outlet.emit(events)
+        self._stage_outlet.emit(events)
 
     async def emit(self, events: Sequence[Out]) -> None:
         """`push`, then give other tasks a turn when called from outside the stage's own callbacks."""
-        self._outlet.emit(events)
-        if not self._inside():
+        self._stage_outlet.emit(events)
+        if not self._stage_inside():
             await asyncio.sleep(0)
 
     def use(self, *, dispatcher: Dispatcher | None = None, gate: Gate | None = None) -> None:
         """Give a stage that has not started another dispatcher, or a gate. Raises AlreadyStarted."""
         if self.state is not State.NEW:
             raise AlreadyStarted(f"{self!r} has started: its dispatcher and gate stay as they are")
-        self._outlet.dispatcher = dispatcher or self._outlet.dispatcher
-        self._outlet.gate = gate or self._outlet.gate
+        self._stage_outlet.dispatcher = dispatcher or self._stage_outlet.dispatcher
+        self._stage_outlet.gate = gate or self._stage_outlet.gate
 
     def gate_opened(self) -> None:
         """The gate may have opened: what it held goes on in the stage's next turn."""
-        self._post(self._outlet.replay, None, None)
+        self._stage_post(self._stage_outlet.replay, None, None)
 
     def push_past_gate(self, events: Sequence[Out]) -> None:
         """`push` that neither waits for the gate nor counts."""
-        self._outlet.place(events)
+        self._stage_outlet.place(events)
 
     def set_demand(self, mode: DemandMode) -> None:
         """Switch to "accumulate" (hold demand and emissions) or "forward" (release them). Raises BadOption."""
         if mode not in ("forward", "accumulate"):
             raise BadOption.of(self, "demand", "'forward' or 'accumulate'", mode)
-        self._post(self._outlet.set_demand, mode, None)
+        self._stage_post(self._stage_outlet.set_demand, mode, None)
 
     @property
     def demand_mode(self) -> DemandMode:
         """The demand mode that holds now."""
-        return self._outlet.demand_mode
+        return self._stage_outlet.demand_mode
 
     def estimate_buffered(self) -> int:
         """Events in the buffer."""
-        return len(self._outlet.buffer)
+        return len(self._stage_outlet.buffer)
 
     def open_demand(self) -> int:
         """Events that consumers have asked for and not got: as many would be delivered at once."""
-        return self._outlet.dispatcher.deliverable
+        return self._stage_outlet.dispatcher.deliverable
 
     def consumers(self) -> tuple[Subscription, ...]:
         """The subscriptions of this stage's consumers."""
-        return tuple(self._outlet.subscriptions)
+        return tuple(self._stage_outlet.subscriptions)
 
     def cancel_consumers(self, reason: object = NORMAL, *, behind_buffer: bool = True) -> None:
         """Cancel every subscription of this stage's consumers; by default once the events held now have left."""
         if behind_buffer:
             self.post_info(_CancelConsumers(reason))
         else:
-            self._outlet.cancel_all(reason)
+            self._stage_outlet.cancel_all(reason)
 
     # -- the port of producers ---------------------------------------------------------------------------------------
 
@@ -115,36 +115,36 @@ class Producing(Linked, Generic[Out]):
             gone = NoProducer(f"{self!r} has ended: {self.reason!r}")
             subscription.consumer.receive_cancel(subscription, Cancellation(gone, down=True))
         else:
-            self._post(self._outlet.subscribed, subscription, None)
+            self._stage_post(self._stage_outlet.subscribed, subscription, None)
 
     def receive_ask(self, subscription: Subscription, count: int) -> None:
         """A consumer asks."""
-        self._mailbox.append((self._outlet.asked, subscription, count))
-        waiter = self._waiter
+        self._stage_mailbox.append((self._stage_outlet.asked, subscription, count))
+        waiter = self._stage_waiter
         if waiter is not None:
-            self._waiter = None
+            self._stage_waiter = None
             if not waiter.done():
                 waiter.set_result(None)
 
     def receive_unsubscribe(self, subscription: Subscription, cancellation: Cancellation) -> None:
         """A consumer cancels, or has ended."""
-        self._post(self._outlet.unsubscribed, subscription, cancellation)
+        self._stage_post(self._stage_outlet.unsubscribed, subscription, cancellation)
 
     # -- the stage's own ---------------------------------------------------------------------------------------------
 
     def deliver_info(self, info: Any) -> Awaitable[None] | None:
         """Run `on_info` now, in the stage's own turn."""
         if isinstance(info, _CancelConsumers):
-            self._outlet.cancel_all(info.reason)
+            self._stage_outlet.cancel_all(info.reason)
             return None
         return self.on_info(info)
 
     def post_due_info(self, info: Any) -> None:
         """Run `on_info` in the stage's next turn: what it waited for has left."""
-        self._post(self._due_info, info, None)
+        self._stage_post(self._stage_due_info, info, None)
 
-    def _due_info(self, info: Any, _: Any) -> Awaitable[None] | None:
+    def _stage_due_info(self, info: Any, _: Any) -> Awaitable[None] | None:
         return self.deliver_info(info)
 
-    def _close_outlet(self, reason: object, entries: list[Entry]) -> None:
-        self._outlet.close(reason, [a for function, a, _ in entries if function == self._outlet.subscribed])
+    def _stage_close_outlet(self, reason: object, entries: list[Entry]) -> None:
+        self._stage_outlet.close(reason, [a for function, a, _ in entries if function == self._stage_outlet.subscribed])

@@ -168,7 +168,7 @@ class Supervisor(Stage):
         except BaseException:
             slot.stage = None
             raise
-        stage.watch(lambda ended, reason: self._post(self._child_ended, (slot, ended), reason))
+        stage.watch(lambda ended, reason: self._stage_post(self._child_ended, (slot, ended), reason))
 
     async def _stop_slot(self, slot: Slot) -> None:
         stage, slot.stage = slot.stage, None
@@ -231,7 +231,7 @@ class Supervisor(Stage):
 
         def due() -> None:
             self._timers.pop(timer, None)
-            self._post(self._restart_now, plan, None)
+            self._stage_post(self._restart_now, plan, None)
 
         timer = asyncio.get_running_loop().call_later(delay, due)
         self._timers[timer] = plan
@@ -256,5 +256,5 @@ class Supervisor(Stage):
             timer.cancel()
         self._timers.clear()
 
-    def _close(self, reason: object, entries: list[Entry]) -> None:
+    def _stage_close(self, reason: object, entries: list[Entry]) -> None:
         del reason, entries

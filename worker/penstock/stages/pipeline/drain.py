@@ -36,15 +36,15 @@ class Layer(Linked):
     def drain(self) -> None:
         """Step 1."""
         self.draining = True
-        assert self._inlet is not None
-        self._inlet.stop_resubscribing()
-        self._post(lambda *_: self._pass_on(), None, None)
+        assert self._stage_inlet is not None
+        self._stage_inlet.stop_resubscribing()
+        self._stage_post(lambda *_: self._pass_on(), None, None)
 
     def flush(self) -> None:
         """Emit what is still collected."""
 
     def _pass_on(self) -> None:
-        if not self.draining or (self._inlet is not None and self._inlet.subscriptions):
+        if not self.draining or (self._stage_inlet is not None and self._stage_inlet.subscriptions):
             return
         self.flush()
         if isinstance(self, Producing):
