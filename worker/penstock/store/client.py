@@ -201,19 +201,6 @@ def _through_frameworks(doing: str) -> Iterator[None]:
         raise translate(cause, doing) from error
 
 
-@contextmanager
-def _through_frameworks(doing: str) -> Iterator[None]:
-    """As `mapped`, for the driver's error inside SQLAlchemy's or Django's as well."""
-    try:
-        yield
-    except Exception as error:
-        driver = getattr(error, "orig", None) or error.__cause__
-        cause = error if isinstance(error, psycopg.Error) else driver
-        if not isinstance(cause, psycopg.Error):
-            raise
-        raise translate(cause, doing) from error
-
-
 def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
     """Enqueue through the caller's connection, inside its transaction; commits nothing.
 
