@@ -27,6 +27,8 @@ _MISSING = ("3F000", "42P01", "42883", "42703")
 """SQLSTATEs of an absent schema, table, function or column."""
 _AUTH = ("28000", "28P01", "3D000")
 """SQLSTATEs of a refused user, a wrong password, an unknown database."""
+_SESSION = ("26000", "42P05")
+"""SQLSTATEs of a prepared statement that is missing, or there already: another session than the one that made it."""
 
 
 def check_url(url: str) -> None:
@@ -62,6 +64,11 @@ def translate(error: psycopg.Error | psycopg_pool.PoolTimeout, doing: str) -> Pe
         return UniqueConflict(text)
     if state in _MISSING and "penstock" in text:
         return SchemaMissing(f"{doing}: the schema penstock is missing or incomplete; run `penstock migrate` ({text})")
+    if state in _SESSION:
+        told = "say so with App(pooled=True), or with PENSTOCK_DIRECT_URL beside PENSTOCK_DATABASE_URL"
+        return StoreError(f"{doing}: the URL leads to a pooler in transaction mode; {told} ({text})")
+    if state == "42501":
+        return StoreError(f"{doing}: the login lacks a right; `penstock grants` prints what each role needs ({text})")
     if state == "25006":
         return ReadOnlyServer(f"{doing}: the server accepts no writes: a standby, or set read-only ({text})")
     if state[:2] in {"22", "23", "54"}:

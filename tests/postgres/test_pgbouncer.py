@@ -1,0 +1,153 @@
+"""Through a real PgBouncer in transaction mode: everything but LISTEN, which has the direct URL.
+
+One transaction of a client runs in one session of the server and the next in another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from penstock import App, JobState
+from penstock.errors import DatabaseUnavailable, StoreError
+from penstock.job import Finished, NewJob, OutcomeState
+from penstock.store import Registry, Store, check_schema, migrate
+from tests.postgres import desk, jobs
+from tests.postgres.test_worker import WorkerProcess
+from tests.support import pgbouncer
+from tests.support.postgres import Database
+
+
+@pytest.fixture
+def pooled_url(pg_newest: Database) -> Iterator[str]:
+    with pgbouncer.pooled(pg_newest.url) as url:
+        yield url
+
+
+@pytest.fixture
+def db(pg_newest: Database) -> Iterator[psycopg.Connection]:
+    with pg_newest.connect() as connection:
+        yield connection
+
+
+def new(number: int) -> NewJob:
+    return NewJob(task="add", args=f'{{"a": {number}, "b": 1}}', queue="q")
+
+
+def test_a_prepared_statement_of_the_session_does_not_survive_it(pooled_url):
+    """What the other tests rest on: a connection that was not told of the pooler breaks."""
+    told_nothing = psycopg.connect(pooled_url, autocommit=True, prepare_threshold=0)
+    with told_nothing as connection, pytest.raises(psycopg.errors.InvalidSqlStatementName):
+        for _ in range(pgbouncer.SERVER_CONNECTIONS):
+            connection.execute("SELECT %s", [1])
+
+
+def test_a_client_that_was_not_told_of_the_pooler_says_what_to_tell_it(pooled_url):
+    """One sentence with the setting, instead of a prepared statement that does not exist."""
+    with App(pooled_url) as app, pytest.raises(StoreError, match=r"App\(pooled=True\), or with PENSTOCK_DIRECT_URL"):
+        for number in range(10):
+            app.enqueue_many([new(number)])
+
+
+def test_enqueues_and_look_ups_go_through_it(pooled_url, db):
+    """Often enough that a prepared statement would be missed in another session."""
+    with App(pooled_url, pooled=True) as app:
+        ids = [app.enqueue_many([new(number)])[0] for number in range(20)]
+        ids += app.enqueue_many(new(number) for number in range(300))
+        assert {app.job(job).status() for job in ids[::16]} == {JobState.QUEUED}
+    assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (320,)
+
+
+async def test_async_enqueues_at_once_go_through_it(pooled_url, db):
+    """Forty at once over four clients and two sessions."""
+    async with App(pooled_url, pooled=True) as app:
+        ids = await asyncio.gather(*(app.enqueue_many_async([new(number)]) for number in range(40)))
+        assert [await app.job(job).status_async() for (job,) in ids[::8]] == [JobState.QUEUED] * 5
+    assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (40,)
+
+
+def test_an_enqueue_in_the_callers_own_pooled_transaction_is_kept_and_undone_with_it(pooled_url, db):
+    """The caller's connection is told nothing of prepared statements; the library sends none that need one."""
+    with App() as app, psycopg.connect(pooled_url, prepare_threshold=None) as connection:
+        for number in range(8):
+            app.enqueue_many([new(number)], connection=connection)
+            connection.commit() if number % 2 else connection.rollback()
+    assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (4,)
+
+
+async def test_the_whole_life_of_a_job_goes_through_it(pooled_url, db):
+    """Register, wait, claim, renew, acknowledge, release, maintain, snapshot: each one transaction."""
+    with App(pooled_url, pooled=True) as app, closing(Registry(pooled_url, pooled=True)) as registry:
+        app.enqueue_many(new(number) for number in range(30))
+        await a_life_through(pooled_url, registry)
+    counts = "SELECT (SELECT count(*) FROM penstock.job), (SELECT count(*) FROM penstock.outcome)"
+    assert db.execute(counts).fetchone() == (12, 18)
+
+
+async def a_life_through(url: str, registry: Registry) -> None:
+    async with Store(url, lanes=3, pooled=True) as store:
+        values = {"identity": "host:1", "version": "1", "concurrency": 2, "lease": 15.0}
+        worker, queue = registry.register(queue="q", **values)  # type: ignore[arg-type]
+        for turn in range(6):
+            claimed = await store.claim(worker, queue, "q", 4, desk.token())
+            held = [(job.id, job.token) for job in claimed]
+            renewal = registry.renew(worker, lease=15, held=held, in_flight={"q": 4}, done={}, drained=False)
+            assert renewal == ("running", [], [])
+            done = [Finished(job=job, state=OutcomeState.COMPLETED) for job in claimed[:3]]
+            acked, released = await asyncio.gather(store.ack(worker, done), store.release(worker, claimed[3:]))
+            assert (acked, released, turn) == ([], 1, turn)
+            await asyncio.gather(store.promote(), store.snapshot(), store.lead("maintenance", "x", 15))
+        assert await store.wait_mark([queue], 20) > 10
+        assert await store.oldest_xid() <= await store.take_xid() + 1
+        assert await store.make_partitions() == await store.drop_partitions() == await store.prune_workers() == 0
+        registry.deregister(worker, empty=True)
+
+
+@pytest.mark.parametrize("listen", ["true", "false"])
+def test_a_worker_runs_jobs_with_the_pooled_url_and_listens_on_the_direct_one(
+    listen, pooled_url, pg_newest, db, tmp_path: Path, monkeypatch
+):
+    """With wake-ups and by polling alone; the process has no direct connection beyond the one that listens."""
+    trace = tmp_path / "trace"
+    trace.touch()
+    monkeypatch.setenv("TRACE", str(trace))
+    worker = WorkerProcess(pooled_url, trace, direct_url=pg_newest.url, listen=listen, concurrency=4)
+    try:
+        with App(pooled_url, pooled=True) as app:
+            ids = app.enqueue_many(jobs.add.job(n, 1) for n in range(60))
+            ids += app.enqueue_many(jobs.sleep.job(0.05) for _ in range(4))
+            desk.until(lambda: db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (len(ids),), 30)
+            (last,) = app.enqueue_many([jobs.add.job(1, 1)])
+            assert app.job(last).result(timeout=20) == 2
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%%'"
+        assert db.execute(count.replace("%%", "%")).fetchone() == ((1,) if listen == "true" else (0,))
+    finally:
+        code, said = worker.end()
+    assert code == 0, said
+    assert db.execute("SELECT count(DISTINCT job_id), count(*) FROM penstock.outcome").fetchone() == (65, 65)
+    assert db.execute("SELECT count(*) FROM penstock.worker").fetchone() == (0,)
+
+
+def test_a_schema_is_migrated_and_checked_through_it_too(pooled_url):
+    """One transaction each, so that nobody has to remember which URL is meant."""
+    assert migrate(pooled_url).applied == []
+    assert check_schema(pooled_url) > 0
+
+
+def test_a_pooler_without_its_server_is_one_error_without_credentials(pooled_url):
+    """The pooler answers, the database behind it does not exist."""
+    gone = pooled_url.rpartition("/")[0] + "/penstock_no_such_database"
+    password = urlsplit(gone).password
+    assert password
+    with (
+        App(gone, pooled=True) as app,
+        pytest.raises(DatabaseUnavailable, match="penstock_no_such_database") as refused,
+    ):
+        app.enqueue_many([new(1)])
+    assert password not in str(refused.value)
