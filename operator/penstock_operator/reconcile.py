@@ -35,6 +35,8 @@ BUSY_SECONDS = 1.0
 FOLLOWING_SECONDS = 0.2
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Pauses while the database cannot be looked at."""
+LOOK_SECONDS = 15.0
+"""A look that takes longer has failed: a peer that is gone may keep its connection open for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +121,13 @@ class DatabaseLoop:
             if (ended := database.failed_task()) is not None:
                 logger.error("the task %s of a database ended; it is connected anew", ended)
                 await database.close()
-            await database.open()
-            await self._declare(database, members)
-            with self.metrics.look_seconds.time():
-                return await database.look(), None
+            async with asyncio.timeout(LOOK_SECONDS):
+                await database.open()
+                await self._declare(database, members)
+                with self.metrics.look_seconds.time():
+                    return await database.look(), None
+        except TimeoutError:
+            return {}, ("Timeout", f"The database did not answer within {LOOK_SECONDS:.0f} s.")
         except PenstockError as error:
             if self._failures == 0:
                 logger.warning("a database cannot be looked at: %s", error)
