@@ -202,3 +202,21 @@ async def test_a_task_that_ignores_its_cancellation_does_not_hold_up_the_stop(ho
     assert "1 tasks did not end within 0.01 s" in caplog.text
     release.set()
     await task
+
+
+async def test_idle_waits_for_events_that_have_arrived_and_not_been_started(house):
+    """Also when asked in the same turn in which they came."""
+    gates = Gates()
+    manual, tasks = Manual(), TaskPerEvent(gates)
+    await house(manual, tasks)
+    await tasks.subscribe(manual)
+    await settle()
+    await tasks.idle()
+    manual.push([1])
+    idle = asyncio.ensure_future(tasks.idle())
+    await settle()
+    assert not idle.done()
+    await gates.end(1)
+    await idle
+    await tasks.stop()
+    await tasks.idle()

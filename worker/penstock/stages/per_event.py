@@ -21,6 +21,8 @@ from .errors import BadOption
 from .kinds import Consumer
 from .names import Names
 from .reasons import SHUTDOWN, Cancellation, Dropped
+from .requests import resolve
+from .status import State
 from .subscription import Mode, Role, Subscription
 
 logger = logging.getLogger("penstock.stages")
@@ -113,8 +115,13 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         return tuple(Running(job.event, job.task, job.attempt) for job in self._jobs)
 
     async def idle(self) -> None:
-        """Wait until no task is running or waits for its restart."""
+        """Wait until the events that have arrived by now, and all others then, have no task and wait for none."""
+        if self.state is State.RUNNING:
+            await self._stage_request(self._arrived, None)
         await self._idle.wait()
+
+    def _arrived(self, _: None, reply: asyncio.Future[None]) -> None:
+        resolve(reply, None)
 
     def start_task(self, event: In) -> asyncio.Task[object] | None:
         """Run a task outside any subscription: it uses up no demand. None when `start` ignored the event or failed."""
