@@ -157,13 +157,35 @@ def test_a_plain_sql_call_enqueues(db):
 # -- claim --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_claim_takes_lower_priority_numbers_first_and_then_the_order_of_entry(store, client, db):
-    """Sorted within the batch as well."""
+async def test_a_claim_comes_in_order_of_priority_and_entry(store, client, db):
+    """Lower numbers first, then who came first."""
     ids = client.enqueue([new(priority=p) for p in (3, 1, 0, 1, 2, 0)])
+    jobs = await claim(store, desk.register(db), 6)
+    assert [job.id for job in jobs] == [ids[n] for n in (2, 5, 1, 3, 4, 0)]
+
+
+async def test_lower_numbers_come_first_when_not_all_fit(store, client, db):
+    """But for the floor: of a claim of 20 one is kept for each level below, and the rest goes to the first."""
+    client.enqueue([new(priority=p) for p in (3, 2, 1, 0) for _ in range(50)])
+    jobs = await claim(store, desk.register(db), 20)
+    counts = [sum(job.priority == p for job in jobs) for p in range(4)]
+    assert sum(counts) == 20
+    assert counts[0] >= 14
+    assert all(1 <= count <= 2 for count in counts[1:])
+
+
+async def test_a_floor_that_has_no_job_is_given_to_others(store, client, db):
+    """No slot is wasted on an empty level."""
+    client.enqueue([new(priority=0) for _ in range(100)])
+    assert len(await claim(store, desk.register(db), 60)) == 60
+
+
+async def test_no_level_starves_behind_an_endless_higher_one(store, client, db):
+    """Claims of one job at a time: the twentieth comes by chance, and 200 claims bring some of the last level."""
+    client.enqueue([new(priority=0) for _ in range(400)] + [new(priority=3) for _ in range(40)])
     worker = desk.register(db)
-    first, second = await claim(store, worker, 3), await claim(store, worker, 3)
-    assert [job.id for job in first] == [ids[2], ids[5], ids[1]]
-    assert [job.id for job in second] == [ids[3], ids[4], ids[0]]
+    jobs = [job for _ in range(200) for job in await claim(store, worker, 1)]
+    assert 0 < sum(job.priority == 3 for job in jobs) < 40
 
 
 async def test_a_claim_never_brings_more_than_was_asked(store, client, db):

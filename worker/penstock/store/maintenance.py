@@ -20,6 +20,8 @@ LONGEST_PAUSE = 0.75
 """Seconds between looks at the deferred: with the query's own time, a job starts within a second of being due."""
 SHORTEST_PAUSE = 0.05
 HOUSEKEEPING_SECONDS = 60.0
+LIMITS_SECONDS = 2.0
+"""Between looks for limits that were turned on and not counted."""
 BATCH = 5000
 
 
@@ -54,7 +56,7 @@ class Maintenance:
 
     async def run(self) -> None:
         """Work until cancelled. An unreachable database is waited for."""
-        lead_at = rescue_at = house_at = float("-inf")
+        lead_at = rescue_at = house_at = limits_at = float("-inf")
         while True:
             pause = LONGEST_PAUSE
             try:
@@ -70,6 +72,9 @@ class Maintenance:
                         self._count(await self.store.rescue(self.holder, self.lease))
                         rescue_at = now + self.lease / 5
                     pause = await self._promote()
+                    if now >= limits_at:
+                        counted = await self.store.count_limits()
+                        limits_at = now + (LIMITS_SECONDS if counted else 0.0)
                 self.upkeep.last_error = None
             except StoreError as error:
                 self.upkeep.leading, self.upkeep.last_error = False, str(error)

@@ -232,6 +232,16 @@ class Store:
         )
         return int(await self._value("declare_queue", *values))
 
+    async def set_limit(self, queue: int, max_in_flight: int | None) -> None:
+        """Limit how many of the queue's jobs run at once, or lift the limit; a new one holds once counted."""
+        await self._value("set_limit", queue, max_in_flight)
+
+    async def count_limits(self) -> bool:
+        """Count limits that were turned on; True when none is left uncounted. Call again until then."""
+        if not await self._value("uncounted_limits"):
+            return True
+        return not await self._value("count_limits", await self.take_xid())
+
     # -- maintenance --------------------------------------------------------------------------------------------
 
     async def lead(self, name: str, holder: str, lease: float) -> float | None:

@@ -16,6 +16,7 @@ AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
   v_snoozed bigint[];
+  v_queues integer[];
 BEGIN
   WITH held AS (
     SELECT j.id, j.token, j.claimed_at, j.ready_at, a.state, a.duration, a.delay, a.reason, a.error
@@ -41,6 +42,8 @@ BEGIN
            m.max_attempts, m.crashes, m.priority, false, 'retry', m.reason, m.task, m.error
     FROM moved AS m WHERE m.state = 'retry'
   )
-  SELECT coalesce(array_agg(m.id) FILTER (WHERE m.state = 'snooze'), '{}') INTO v_snoozed FROM moved AS m;
+  SELECT coalesce(array_agg(m.id) FILTER (WHERE m.state = 'snooze'), '{}'), array_agg(m.queue) INTO v_snoozed, v_queues
+  FROM moved AS m;
+  PERFORM penstock.limit_give_back(v_queues);
   RETURN v_snoozed;
 END $$;

@@ -1,6 +1,6 @@
 -- Purpose: the part of ack that ends jobs: completed, cancelled, failed, and whatever is flagged cancel. The row leaves
 -- job for outcome, a failed one for dead as well. Returns how many were accepted in the state that was sent.
--- Index: job's key. Locks: the rows, in id order.
+-- Index: job's key. Locks: the rows, in id order; then the limits of their queues.
 CREATE OR REPLACE FUNCTION penstock.ack_ended(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[],
   p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]
@@ -16,6 +16,7 @@ AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
   v_accepted integer;
+  v_queues integer[];
 BEGIN
   WITH gone AS (
     DELETE FROM penstock.job AS j
@@ -43,6 +44,7 @@ BEGIN
          CASE WHEN q.keep_body THEN g.headers END, CASE WHEN q.keep_body THEN g.args END
   FROM gone AS g LEFT JOIN penstock.queue AS q ON q.id = g.queue
   )
-  SELECT count(*) INTO v_accepted FROM gone AS g WHERE g.state = g.sent;
+  SELECT count(*) FILTER (WHERE g.state = g.sent), array_agg(g.queue) INTO v_accepted, v_queues FROM gone AS g;
+  PERFORM penstock.limit_give_back(v_queues);
   RETURN v_accepted;
 END $$;

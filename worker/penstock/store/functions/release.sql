@@ -32,11 +32,12 @@ BEGIN
     WHERE j.id = a.id AND j.token = a.token AND j.worker = p_worker
     RETURNING j.queue, j.id, j.unique_kept
   )
-  SELECT array_agg(DISTINCT queue), count(*), array_agg(id ORDER BY unique_kept) FILTER (WHERE unique_kept IS NOT NULL)
+  SELECT array_agg(queue), count(*), array_agg(id ORDER BY unique_kept) FILTER (WHERE unique_kept IS NOT NULL)
   INTO v_queues, v_back, v_keyed FROM back;
   FOREACH v_id IN ARRAY coalesce(v_keyed, '{}') LOOP
     PERFORM penstock.retake_key(v_id);
   END LOOP;
-  PERFORM penstock.wake(v_queues);
+  PERFORM penstock.limit_give_back(v_queues);
+  PERFORM penstock.wake(ARRAY(SELECT DISTINCT unnest(v_queues)));
   RETURN v_back;
 END $$;

@@ -13,6 +13,7 @@ BEGIN
     SELECT j.id FROM penstock.job AS j WHERE j.ord IS NOT NULL AND j.token IS NOT NULL
       AND (j.worker = ANY (p_lost) OR NOT EXISTS (SELECT FROM penstock.worker AS w WHERE w.id = j.worker))
     ORDER BY j.id FOR UPDATE);
+  PERFORM penstock.limit_give_back(ARRAY(SELECT j.queue FROM penstock.job AS j WHERE j.id = ANY (v_ids)));
   WITH gone AS (
     DELETE FROM penstock.job AS j WHERE j.id = ANY (v_ids) AND j.crashes >= 2 AND NOT j.cancel RETURNING j.*
   )

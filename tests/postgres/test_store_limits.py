@@ -1,0 +1,208 @@
+"""Exact limits: never more of a queue at once than its limit, whoever claims, crashes, or turns it on meanwhile."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+
+from penstock.store import Store
+from tests.postgres import desk
+from tests.postgres.interleave import Interleaving
+from tests.support.postgres import Database
+
+IN_FLIGHT = "SELECT in_flight FROM penstock.queue_limit"
+RUNNING = "SELECT count(*) FROM penstock.job WHERE token IS NOT NULL"
+COUNT = "SELECT penstock.count_limits(%s)"
+XID = "SELECT pg_current_xact_id()::text::bigint"
+
+
+@pytest.fixture
+def play(pg: Database) -> Iterator[Interleaving]:
+    with Interleaving(pg.url) as made:
+        yield made
+
+
+@pytest.fixture
+def db(pg: Database) -> Iterator[psycopg.Connection]:
+    with pg.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+async def store(pg: Database) -> AsyncIterator[Store]:
+    async with Store(pg.url, lanes=1) as opened:
+        yield opened
+
+
+def limit(db: psycopg.Connection, worker: desk.Worker, most: int) -> None:
+    """A limit that is counted already."""
+    db.execute("SELECT penstock.set_limit(%s, %s)", [worker.queue, most])
+    desk.until(lambda: db.execute(COUNT, db.execute(XID).fetchone()).fetchone() == (0,))
+
+
+def test_claims_stop_at_the_limit_and_go_on_when_jobs_end(play, db):
+    """Every way out of running gives room back: completed, retried, snoozed, released, failed."""
+    worker = desk.register(db)
+    desk.enqueue(db, 20)
+    limit(db, worker, 3)
+    a = play.connection("a")
+    for state in ("completed", "retry", "snooze", "failed", "cancelled"):
+        held = desk.token()
+        ids = [row[0] for row in desk.claim(a, worker, 10, held).finish()]
+        assert len(ids) == 3
+        assert desk.claim(a, worker, 10, desk.token()).finish() == []
+        assert db.execute(IN_FLIGHT).fetchone() == (3,)
+        assert desk.ack(a, worker, ids[:2], held, state).finish() == []
+        assert a.run(desk.RELEASE, [worker.id, ids[2:], [held]]) == [(1,)]
+        assert db.execute(IN_FLIGHT).fetchone() == (0,)
+
+
+def test_two_claimers_at_once_do_not_both_see_the_room(play, db):
+    """The second waits for the first's commit and gets what is left; after a rollback it gets all."""
+    worker = desk.register(db)
+    desk.enqueue(db, 20)
+    limit(db, worker, 5)
+    a, b = play.connection("a"), play.connection("b")
+    a.begin()
+    assert len(desk.claim(a, worker, 3, desk.token()).finish()) == 3
+    step = desk.claim(b, worker, 10, desk.token())
+    step.blocks_on(a)
+    a.commit()
+    assert len(step.finish()) == 2
+    assert db.execute(IN_FLIGHT).fetchone() == db.execute(RUNNING).fetchone() == (5,)
+
+
+def test_a_claim_that_crashes_before_its_commit_takes_no_room(play, db):
+    """The limit's row rolls back with the jobs'."""
+    worker = desk.register(db)
+    desk.enqueue(db, 20)
+    limit(db, worker, 5)
+    a, b = play.connection("a"), play.connection("b")
+    a.begin()
+    desk.claim(a, worker, 5, desk.token()).finish()
+    a.die()
+    assert len(desk.claim(b, worker, 10, desk.token()).finish()) == 5
+
+
+def test_a_worker_that_is_lost_gives_its_room_back_with_its_jobs(play, db):
+    """Rescue returns exactly what it took back."""
+    worker, other = desk.register(db), desk.register(db)
+    desk.enqueue(db, 20)
+    limit(db, worker, 4)
+    desk.lead_for_long(db)
+    a = play.connection("a")
+    desk.claim(a, worker, 3, desk.token()).finish()
+    desk.claim(a, other, 1, desk.token()).finish()
+    desk.lapse(db, worker)
+    assert a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 3, 0)]
+    assert db.execute(IN_FLIGHT).fetchone() == (1,)
+    assert len(desk.claim(a, other, 10, desk.token()).finish()) == 3
+
+
+def test_a_limit_that_is_not_counted_yet_lets_nothing_through(play, db):
+    """While jobs claimed before it may be running uncounted, claims wait."""
+    worker = desk.register(db)
+    desk.enqueue(db, 5)
+    db.execute("SELECT penstock.set_limit(%s, 3)", [worker.queue])
+    a = play.connection("a")
+    assert desk.claim(a, worker, 5, desk.token()).finish() == []
+
+
+def test_a_claim_that_did_not_see_the_limit_is_counted_by_it(play, db):
+    """It was open when the limit was turned on: counting waits until it is over."""
+    worker = desk.register(db)
+    desk.enqueue(db, 10)
+    a, b = play.connection("a"), play.connection("b")
+    a.begin()
+    assert len(desk.claim(a, worker, 4, desk.token()).finish()) == 4
+    db.execute("SELECT penstock.set_limit(%s, 5)", [worker.queue])
+    horizon = db.execute(XID).fetchone()
+    assert b.run(COUNT, horizon) == [(1,)]
+    assert desk.claim(b, worker, 10, desk.token()).finish() == []
+    a.commit()
+    assert b.run(COUNT, horizon) == [(0,)]
+    assert db.execute(IN_FLIGHT).fetchone() == (4,)
+    assert len(desk.claim(b, worker, 10, desk.token()).finish()) == 1
+
+
+def test_an_acknowledgement_that_is_open_while_the_limit_is_counted_is_subtracted(play, db):
+    """Counting waits for it: counted as running and then subtracted, or gone and not counted; never left over."""
+    worker = desk.register(db)
+    (job, *_) = desk.enqueue(db, 4)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 2, held).finish()
+    db.execute("SELECT penstock.set_limit(%s, 2)", [worker.queue])
+    horizon = db.execute(XID).fetchone()
+    a.begin()
+    desk.ack(a, worker, [job], held).finish()
+    step = b.start(COUNT, horizon)
+    step.blocks_on(a)
+    a.commit()
+    assert step.finish() == [(0,)]
+    desk.until(lambda: db.execute(COUNT, horizon).fetchone() == (0,))
+    assert db.execute(IN_FLIGHT).fetchone() == db.execute(RUNNING).fetchone() == (1,)
+
+
+def test_lifting_and_changing_a_limit_take_effect_at_the_next_claim(play, db):
+    """A changed one keeps its count; without one everything goes."""
+    worker = desk.register(db)
+    desk.enqueue(db, 20)
+    limit(db, worker, 2)
+    a = play.connection("a")
+    assert len(desk.claim(a, worker, 10, desk.token()).finish()) == 2
+    db.execute("SELECT penstock.set_limit(%s, 5)", [worker.queue])
+    assert len(desk.claim(a, worker, 10, desk.token()).finish()) == 3
+    db.execute("SELECT penstock.set_limit(%s, NULL)", [worker.queue])
+    assert len(desk.claim(a, worker, 10, desk.token()).finish()) == 10
+
+
+async def test_the_store_counts_limits_that_were_turned_on(store, db):
+    """What upkeep calls until nothing is left to count."""
+    worker = desk.register(db)
+    desk.enqueue(db, 3)
+    await store.set_limit(worker.queue, 2)
+    while not await store.count_limits():
+        pass
+    assert len(await store.claim(worker.id, worker.queue, "q", 10, desk.token())) == 2
+
+
+def test_six_claimers_with_random_batches_never_exceed_the_limit(pg, db):
+    """Claims, acknowledgements and releases at random: sampled all along, and the count is right at the end."""
+    worker = desk.register(db)
+    total, most = 400, 5
+    desk.enqueue(db, total)
+    limit(db, worker, most)
+    seen, stop = [], threading.Event()
+
+    def work(seed: int) -> None:
+        chance = random.Random(seed)
+        with pg.connect() as connection:
+            while not stop.is_set():
+                held = desk.token() * 100 + seed
+                claim = [worker.id, worker.queue, chance.randint(1, 4), held]
+                ids = [row[0] for row in connection.execute(desk.CLAIM.encode(), claim)]
+                if ids and chance.random() < 0.2:
+                    connection.execute(desk.RELEASE.encode(), [worker.id, ids, [held] * len(ids)])
+                elif ids:
+                    done = [worker.id, ids, [held] * len(ids), ["completed"] * len(ids)]
+                    connection.execute(desk.ACK.encode(), done)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        done = "SELECT count(*) FROM penstock.outcome"
+        while db.execute(done).fetchone() != (total,):
+            seen.append(db.execute(RUNNING).fetchone()[0])
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert max(seen) <= most
+    assert db.execute(IN_FLIGHT).fetchone() == (0,)
+    assert db.execute("SELECT count(DISTINCT job_id) FROM penstock.outcome").fetchone() == (total,)

@@ -1,0 +1,37 @@
+-- Purpose: the part of claim that chooses rows and locks them. First the floors of the lower priorities, then the rest in
+-- order; what a floor has no job for goes to the others. Index: job_pick. Locks: the rows, stepping over locked ones.
+CREATE OR REPLACE FUNCTION penstock.pick(p_queue integer, p_limit integer) RETURNS tid[]
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+DECLARE
+  v_picked tid[] := '{}';
+  v_some tid[];
+  v_last bigint[] := '{0,0,0,0}';
+  v_ord bigint;
+  v_floor integer;
+BEGIN
+  FOR v_priority IN REVERSE 3..1 LOOP
+    v_floor := least(floor(p_limit / 20.0 + random()), p_limit - cardinality(v_picked));
+    CONTINUE WHEN v_floor < 1;
+    SELECT coalesce(array_agg(s.ctid), '{}'), coalesce(max(s.ord), 0) INTO v_some, v_ord FROM (
+      SELECT j.ctid, j.ord FROM penstock.job AS j
+      WHERE j.queue = p_queue AND j.priority = v_priority::smallint AND j.ord IS NOT NULL AND j.token IS NULL
+      ORDER BY j.queue, j.priority, j.ord LIMIT v_floor FOR UPDATE SKIP LOCKED) AS s;
+    v_last[v_priority + 1] := v_ord;
+    v_picked := v_picked || v_some;
+  END LOOP;
+  FOR v_priority IN 0..3 LOOP
+    EXIT WHEN cardinality(v_picked) >= p_limit;
+    v_picked := v_picked || ARRAY(
+      SELECT j.ctid FROM penstock.job AS j
+      WHERE j.queue = p_queue AND j.priority = v_priority::smallint AND j.ord > v_last[v_priority + 1] AND j.token IS NULL
+      ORDER BY j.queue, j.priority, j.ord LIMIT p_limit - cardinality(v_picked) FOR UPDATE SKIP LOCKED);
+  END LOOP;
+  RETURN v_picked;
+END $$;

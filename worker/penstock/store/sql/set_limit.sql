@@ -1,0 +1,2 @@
+-- Used by Store.set_limit. See functions/set_limit.sql.
+SELECT penstock.set_limit(%s::integer, %s::integer)
