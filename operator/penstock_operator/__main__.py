@@ -1,4 +1,4 @@
-"""The operator process: `python -m penstock_operator`. Puts the parts together, starts kopf, ends when kopf ends."""
+"""The operator process: `python -m penstock_operator`. Puts the parts together, and down again after a signal."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
+from typing import Any
 
-import kopf
-
-from . import handlers
 from .cluster import Cluster
 from .errors import OperatorError
+from .handlers import Watches
 from .leader import Leader
 from .metrics import OperatorMetrics, Pages
 from .settings import OperatorSettings
@@ -39,39 +39,44 @@ def _log(settings: OperatorSettings) -> None:
 
 
 async def operate(settings: OperatorSettings) -> None:
-    """Run until a signal ends kopf, or a part fails; then put everything down in order."""
+    """Run until a signal, or until a part fails; then put everything down in order.
+
+    Raises:
+        OperatorError: of a part that failed; likewise any other exception of a part.
+    """
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     cluster, metrics = Cluster(instance=settings.pod_name), OperatorMetrics()
     leader = Leader(cluster=cluster, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
     supervisor = Supervisor(cluster=cluster, settings=settings, metrics=metrics, may_act=leader.leading)
     pages = Pages(
         host=settings.http_host, port=settings.http_port, metrics=metrics, live=supervisor.live, ready=supervisor.ready
     )
-    watches = kopf.operator(
-        registry=handlers.registry(supervisor.cache),
-        settings=handlers.settings(),
-        standalone=True,
-        clusterwide=settings.everywhere,
-        namespaces=() if settings.everywhere else settings.watch_namespaces,
-    )
-    tasks = [
-        asyncio.create_task(run, name=name)
-        for run, name in ((watches, "watches"), (supervisor.run(), "supervisor"), (leader.run(), "leader"))
-    ]
+    watches = Watches(cache=supervisor.cache, settings=settings)
+    ended = watches.start()
+    runs = ((stopped.wait(), "signal"), (supervisor.run(), "supervisor"), (leader.run(), "leader"))
+    tasks = [asyncio.create_task(run, name=name) for run, name in runs]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        parts: list[asyncio.Future[Any]] = [*tasks, ended]
+        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+        if ended.done() and (error := ended.result()) is not None:
+            raise error
     finally:
-        # The supervisor first: nothing may act once the lease is given up.
-        for task in (tasks[1], tasks[2], tasks[0]):
+        # The supervisor before the leader: nothing may act once the lease is given up.
+        for task in tasks:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        await watches.stop()
         pages.close()
         cluster.close()
 
 
 def main() -> int:
-    """Exit code 0 after a signal, 2 for settings that break a rule, 1 for anything else."""
+    """Exit code 0 after a signal, 2 for settings that break a rule."""
     try:
         settings = OperatorSettings.from_env(os.environ)
         _log(settings)
@@ -79,8 +84,7 @@ def main() -> int:
     except OperatorError as error:
         sys.stderr.write(f"penstock-operator: {error}\n")
         return 2
-    except KeyboardInterrupt:
-        return 0
+    logger.info("ended")
     return 0
 
 
