@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.store import Store, SyncClient
+from tests.postgres.interleave import Interleaving
 from tests.support.postgres import missing, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
+
+    import psycopg
 
     from tests.support.postgres import Database, Server, Servers
 
@@ -36,3 +40,32 @@ def pg_blank(pg_server: Server) -> Iterator[Database]:
     """A database of this test's own without our schema; the test runs once per server."""
     with pg_server.database(migrated=False) as database:
         yield database
+
+
+@pytest.fixture
+def db(pg: Database) -> Iterator[psycopg.Connection]:
+    """A plain connection to `pg`: for setting the scene and for looking at it."""
+    with pg.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def play(pg: Database) -> Iterator[Interleaving]:
+    """Stepped connections to `pg`."""
+    with Interleaving(pg.url) as made:
+        yield made
+
+
+@pytest.fixture
+async def store(pg: Database) -> AsyncIterator[Store]:
+    """The statements of a process over one connection to `pg`."""
+    async with Store(pg.url, lanes=1) as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(pg: Database) -> Iterator[SyncClient]:
+    """What an application's process has, on `pg`."""
+    opened = SyncClient(pg.url)
+    yield opened
+    opened.close()

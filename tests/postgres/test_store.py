@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,26 +33,6 @@ from penstock.store import (
     migration_sql,
 )
 from tests.postgres import desk
-from tests.support.postgres import Database
-
-
-@pytest.fixture
-def db(pg: Database) -> Iterator[psycopg.Connection]:
-    with pg.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-async def store(pg: Database) -> AsyncIterator[Store]:
-    async with Store(pg.url, lanes=1) as opened:
-        yield opened
-
-
-@pytest.fixture
-def client(pg: Database) -> Iterator[SyncClient]:
-    opened = SyncClient(pg.url)
-    yield opened
-    opened.close()
 
 
 def new(**values) -> NewJob:

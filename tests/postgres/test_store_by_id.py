@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
 
 from penstock.errors import UniqueConflict
 from penstock.job import Finished, NewJob, OutcomeState, UniqueKey
-from penstock.store import Store, SyncClient
+from penstock.store import Store
 from tests.postgres import desk
-from tests.postgres.interleave import Interleaving
-from tests.support.postgres import Database
 
 UNIQUE = "SELECT (penstock.enqueue_many('{q}', '{work}', '{\"{}\"}', p_unique_keys => '{k}'))[1]"
-
-
-@pytest.fixture
-def play(pg: Database) -> Iterator[Interleaving]:
-    with Interleaving(pg.url) as made:
-        yield made
-
-
-@pytest.fixture
-def db(pg: Database) -> Iterator[psycopg.Connection]:
-    with pg.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-async def store(pg: Database) -> AsyncIterator[Store]:
-    async with Store(pg.url, lanes=1) as opened:
-        yield opened
-
-
-@pytest.fixture
-def client(pg: Database) -> Iterator[SyncClient]:
-    opened = SyncClient(pg.url)
-    yield opened
-    opened.close()
 
 
 def unique(key: str = "k", queue: str = "q", **values) -> NewJob:

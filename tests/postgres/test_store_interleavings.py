@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
 from tests.postgres import desk
-from tests.postgres.interleave import ConnectionDied, Interleaving
-from tests.support.postgres import Database
-
-
-@pytest.fixture
-def play(pg: Database) -> Iterator[Interleaving]:
-    with Interleaving(pg.url) as made:
-        yield made
-
-
-@pytest.fixture
-def db(pg: Database) -> Iterator[psycopg.Connection]:
-    with pg.connect() as connection:
-        yield connection
+from tests.postgres.interleave import ConnectionDied
 
 
 def test_two_claimers_at_once_share_no_job_and_wait_for_nothing(play, db):

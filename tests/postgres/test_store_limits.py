@@ -4,38 +4,15 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import AsyncIterator, Iterator
 
 import psycopg
-import pytest
 
-from penstock.store import Store
 from tests.postgres import desk
-from tests.postgres.interleave import Interleaving
-from tests.support.postgres import Database
 
 IN_FLIGHT = "SELECT in_flight FROM penstock.queue_limit"
 RUNNING = "SELECT count(*) FROM penstock.job WHERE token IS NOT NULL"
 COUNT = "SELECT penstock.count_limits(%s)"
 XID = "SELECT pg_current_xact_id()::text::bigint"
-
-
-@pytest.fixture
-def play(pg: Database) -> Iterator[Interleaving]:
-    with Interleaving(pg.url) as made:
-        yield made
-
-
-@pytest.fixture
-def db(pg: Database) -> Iterator[psycopg.Connection]:
-    with pg.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-async def store(pg: Database) -> AsyncIterator[Store]:
-    async with Store(pg.url, lanes=1) as opened:
-        yield opened
 
 
 def limit(db: psycopg.Connection, worker: desk.Worker, most: int) -> None:

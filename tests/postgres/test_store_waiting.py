@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
 
-from penstock.store import WORK, Listener, Store
+from penstock.store import WORK, Listener
 from tests.postgres import desk
-from tests.postgres.interleave import Interleaving
-from tests.support.postgres import Database
 
 OPEN_XID = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-
-
-@pytest.fixture
-def play(pg: Database) -> Iterator[Interleaving]:
-    with Interleaving(pg.url) as made:
-        yield made
-
-
-@pytest.fixture
-def db(pg: Database) -> Iterator[psycopg.Connection]:
-    with pg.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-async def store(pg: Database) -> AsyncIterator[Store]:
-    async with Store(pg.url, lanes=1) as opened:
-        yield opened
 
 
 def notes(connection: psycopg.Connection, seconds: float) -> list[tuple[str, str]]:

@@ -64,6 +64,7 @@ def declaration_of(policy: QueuePolicy, settings: Settings, *, generation: int) 
         "generation": generation,
         "paused": policy.stop_policy.value != "None",
         "max_attempts": settings.max_attempts,
+        "max_in_flight": policy.limits and policy.limits.max_in_flight,
         "retry": {
             "strategy": settings.backoff_strategy,
             "base_seconds": settings.backoff_base_seconds,

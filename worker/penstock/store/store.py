@@ -212,6 +212,7 @@ class Store:
         generation: int = 0,
         paused: bool = False,
         max_attempts: int = 5,
+        max_in_flight: int | None = None,
         retry: Mapping[str, object] | None = None,
         job_deadline: float | None = None,
         retention: float = 86400.0,
@@ -230,7 +231,9 @@ class Store:
             retention,
             settings_json,
         )
-        return int(await self._value("declare_queue", *values))
+        queue = int(await self._value("declare_queue", *values))
+        await self.set_limit(queue, max_in_flight)
+        return queue
 
     async def set_limit(self, queue: int, max_in_flight: int | None) -> None:
         """Limit how many of the queue's jobs run at once, or lift the limit; a new one holds once counted."""
