@@ -66,6 +66,9 @@ class Stage(SimpleNamespace):
     def deliver_info(self, info):
         self.infos.append(info)
 
+    def post_left(self, function, a, b):
+        run(function(a, b))
+
     def post_due_info(self, info):
         self.infos.append(info)
 

@@ -137,5 +137,5 @@ class Consuming(Linked, Generic[In]):
     def _stage_close_inlet(self, reason: object, entries: list[Entry]) -> None:
         for function, a, b in entries:
             if function == self._stage_take_events:
-                a.released(b, Dropped.CONSUMER_DOWN)
+                self._stage_inlet.unfinished.append((a, b))
         self._stage_inlet.close(reason)

@@ -29,6 +29,8 @@ class Inlet:
         self.subscriptions: dict[Subscription, None] = {}
         self.received = 0
         self.resubscribes = True
+        self.unfinished: list[tuple[Subscription, Sequence[Any]]] = []
+        """What the end of the stage has to give back, in order."""
         self._timers: dict[asyncio.TimerHandle, Subscription] = {}
         self._attempts: dict[Any, int] = {}
 
@@ -101,20 +103,20 @@ class Inlet:
                 ask = window.take(count)
                 await self.stage.consume(events, subscription)
                 done = count
-                if ask and subscription.cancelled is None:
+                if ask and subscription.cancelled is None and not self.stage.leaving:
                     subscription.producer.receive_ask(subscription, ask)  # type: ignore[union-attr]
                 return
             for size, ask in window.split(count):
                 self.received += size
                 await self.stage.consume(events[done : done + size], subscription)
                 done += size
-                if ask:
-                    subscription.ask(ask)
                 if self.stage.leaving:
                     return
+                if ask:
+                    subscription.ask(ask)
         finally:
             if done < count:
-                subscription.released(events[done:], Dropped.CONSUMER_DOWN)
+                self.unfinished.append((subscription, events[done:]))
 
     # -- the end of a subscription -------------------------------------------------------------------------------------
 
@@ -175,7 +177,7 @@ class Inlet:
         self._drop_timers()
 
     def close(self, reason: object) -> None:
-        """The stage has ended: tell the producers."""
+        """The stage has ended: tell the producers, then give back what it had not finished."""
         self.stop_resubscribing()
         down = Cancellation(reason, down=True)
         for subscription in self.subscriptions:
@@ -183,6 +185,8 @@ class Inlet:
             if subscription.producer is not None:
                 subscription.producer.receive_unsubscribe(subscription, down)
         self.subscriptions.clear()
+        for subscription, events in self.unfinished:  # after the news, so that none of it can come back here
+            subscription.released(events, Dropped.CONSUMER_DOWN)
 
     def status(self, waiting: int) -> InletStatus:
         """A snapshot."""

@@ -22,7 +22,6 @@ from .inlet import Inlet
 from .names import Names
 from .outlet import Outlet
 from .producing import Producing
-from .reasons import Dropped
 from .stage import Entry
 from .subscription import Subscription
 
@@ -230,6 +229,6 @@ class ProducerConsumer(Producing[Out], Consuming[In], Generic[In, Out]):
     def _stage_close(self, reason: object, entries: list[Entry]) -> None:
         for entry in self._stage_inbound.clear():
             if type(entry) is Delivery:
-                entry.subscription.released(entry.events, Dropped.CONSUMER_DOWN)
+                self._stage_inlet.unfinished.append((entry.subscription, entry.events))
         self._stage_close_inlet(reason, entries)
         self._stage_close_outlet(reason, entries)

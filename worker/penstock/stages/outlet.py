@@ -40,7 +40,8 @@ class Outlet(Emission):
         eager: bool = False,
     ) -> None:
         super().__init__(stage, demanded=demanded, dispatcher=dispatcher, buffer=buffer, demand=demand)
-        self.subscriptions: dict[Any, None] = {}
+        self.subscriptions: dict[Any, bool] = {}
+        """Known subscriptions, and whether the dispatcher has them."""
         self._eager = eager
 
     # -- mailbox functions -------------------------------------------------------------------------------------------
@@ -50,10 +51,12 @@ class Outlet(Emission):
         if subscription in self.subscriptions:
             subscription.consumer.receive_cancel(subscription, Cancellation(Exit.DUPLICATED_SUBSCRIPTION))
             return
-        self.subscriptions[subscription] = None  # known from here on: whatever ends this stage now is told to it
+        self.subscriptions[subscription] = False  # known from here on: whatever ends this stage now is told to it
         mode = await self.stage.on_subscribe(Role.CONSUMER, subscription)
         if mode not in (None, "automatic"):
             raise BadReturn.of(self.stage, "on_subscribe", "None or 'automatic' for a consumer", mode)
+        if subscription not in self.subscriptions:
+            return
         try:
             new = self.dispatcher.subscribe(subscription)
         except SubscriptionRefused as refusal:
@@ -61,6 +64,7 @@ class Outlet(Emission):
             del self.subscriptions[subscription]
             subscription.consumer.receive_cancel(subscription, Cancellation(refusal.reason))
             return
+        self.subscriptions[subscription] = True
         await self._serve(new, new)
 
     def asked(self, subscription: Any, count: int) -> Awaitable[None] | None:
@@ -80,20 +84,38 @@ class Outlet(Emission):
         return self.demand(new) if new or self._eager else None
 
     async def unsubscribed(self, subscription: Any, cancellation: Cancellation) -> None:
-        """A consumer cancels, or has ended."""
+        """A consumer cancels."""
         if subscription not in self.subscriptions:
             return
-        del self.subscriptions[subscription]
         if not cancellation.down:
             subscription.consumer.receive_cancel(subscription, cancellation)
-        try:
-            await self.stage.on_cancel(cancellation, subscription)
-        finally:
-            new, events, infos = self.dispatcher.cancel(subscription)
-            self.release(events, Dropped.PARTITION_CANCELLED)
-            for info in infos:
-                self.stage.post_due_info(info)
+        await self._left(subscription, (cancellation, self._remove(subscription)))
+
+    def gone(self, subscription: Any, cancellation: Cancellation) -> bool:
+        """A consumer has ended: from now on nothing goes to it; the rest follows in the stage's own turn.
+
+        False: the subscription is not known (yet), and its end has to wait for its turn too.
+        """
+        if subscription not in self.subscriptions:
+            return False
+        self.stage.post_left(self._left, subscription, (cancellation, self._remove(subscription)))
+        return True
+
+    async def _left(self, subscription: Any, how: tuple[Cancellation, int]) -> None:
+        """Tell the stage, then cover the demand that the leaving set free."""
+        cancellation, new = how
+        await self.stage.on_cancel(cancellation, subscription)
         await self._serve(new, new)
+
+    def _remove(self, subscription: Any) -> int:
+        """Forget a subscription; returns the demand that this sets free."""
+        if not self.subscriptions.pop(subscription):
+            return 0
+        new, events, infos = self.dispatcher.cancel(subscription)
+        self.release(events, Dropped.PARTITION_CANCELLED)
+        for info in infos:
+            self.stage.post_due_info(info)
+        return new
 
     async def _serve(self, asked: int, new: int) -> None:
         """Cover demand from the buffer first, then from the upstream."""

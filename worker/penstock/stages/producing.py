@@ -7,7 +7,7 @@ Surprising: `push` does not await and `emit` does not wait for consumers: what n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from .dispatcher import Dispatcher
@@ -128,6 +128,8 @@ class Producing(Linked, Generic[Out]):
 
     def receive_unsubscribe(self, subscription: Subscription, cancellation: Cancellation) -> None:
         """A consumer cancels, or has ended."""
+        if cancellation.down and self.state is not State.ENDED and self._stage_outlet.gone(subscription, cancellation):
+            return
         self._stage_post(self._stage_outlet.unsubscribed, subscription, cancellation)
 
     # -- the stage's own ---------------------------------------------------------------------------------------------
@@ -142,6 +144,10 @@ class Producing(Linked, Generic[Out]):
     def post_due_info(self, info: Any) -> None:
         """Run `on_info` in the stage's next turn: what it waited for has left."""
         self._stage_post(self._stage_due_info, info, None)
+
+    def post_left(self, function: Callable[[Any, Any], Awaitable[None]], a: Any, b: Any) -> None:
+        """Run the rest of a consumer's leaving in the stage's next turn."""
+        self._stage_post(function, a, b)
 
     def _stage_due_info(self, info: Any, _: Any) -> Awaitable[None] | None:
         return self.deliver_info(info)

@@ -24,6 +24,8 @@ class Exit(Enum):
     def __repr__(self) -> str:
         return self.name
 
+    __str__ = __repr__
+
 
 NORMAL = Exit.NORMAL
 SHUTDOWN = Exit.SHUTDOWN
