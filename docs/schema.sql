@@ -321,22 +321,34 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.ack(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> TABLE(id bigint, token bigint, state text)
 -- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[]) -> bigint[]
 -- penstock.ack_ended(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> integer
+-- penstock.cancel_jobs(p_ids bigint[], p_reason text) -> TABLE(id bigint, verdict text)
 -- penstock.claim(p_worker bigint, p_queue integer, p_limit integer, p_token bigint) -> TABLE(id bigint, attempt smallint, max_attempts smallint, crashes smallint, priority smallint, ord bigint, task text, args text, headers text, wait double precision)
 -- penstock.cordon(p_workers bigint[], p_cordon boolean) -> SETOF bigint
+-- penstock.count_limits(p_horizon bigint) -> integer
 -- penstock.declare_queue(p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb, p_job_deadline double precision, p_retention double precision, p_settings jsonb) -> integer
 -- penstock.deregister(p_worker bigint, p_empty boolean) -> void
+-- penstock.discard(p_ids bigint[]) -> integer
 -- penstock.drop_partitions() -> integer, as its owner
 -- penstock.enqueue(p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb) -> bigint
--- penstock.enqueue_many(p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_delays double precision[], p_ats timestamp with time zone[], p_headers jsonb[]) -> bigint[]
+-- penstock.enqueue_many(p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_delays double precision[], p_ats timestamp with time zone[], p_headers jsonb[], p_unique_keys text[], p_until_start boolean[], p_unique_seconds double precision[], p_refuse boolean[]) -> bigint[]
+-- penstock.enqueue_unique(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb, p_key text, p_until_start boolean, p_seconds double precision, p_refuse boolean) -> bigint
 -- penstock.lead(p_name text, p_holder text, p_lease double precision) -> double precision
+-- penstock.limit_give_back(p_queues integer[]) -> void
+-- penstock.limit_room(p_queue integer) -> integer
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
+-- penstock.pause(p_queue text, p_paused boolean) -> boolean
+-- penstock.pick(p_queue integer, p_limit integer) -> tid[]
 -- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record
 -- penstock.prune_workers() -> integer
+-- penstock.redrive(p_ids bigint[], p_drop_key boolean) -> TABLE(id bigint, holder bigint)
 -- penstock.register(p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision, p_info jsonb, OUT worker bigint, OUT queue integer) -> record
 -- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer
 -- penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) -> integer
 -- penstock.renew(p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb, p_drained boolean, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]) -> record
 -- penstock.rescue(p_holder text, p_lease double precision, OUT lost integer, OUT rescued integer, OUT poisoned integer) -> record
+-- penstock.retake_key(p_id bigint) -> boolean
+-- penstock.retry_now(p_ids bigint[]) -> integer
+-- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void
 -- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb)
 -- penstock.take_back(p_lost bigint[], OUT rescued integer, OUT poisoned integer) -> record
 -- penstock.take_xid() -> trigger
