@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 
 from penstock.errors import StoreError
 
-from .store import Rescue, Store
+from .store import Store
 
 NAME = "maintenance"
 LONGEST_PAUSE = 0.75
 """Seconds between looks at the deferred: with the query's own time, a job starts within a second of being due."""
 SHORTEST_PAUSE = 0.05
 HOUSEKEEPING_SECONDS = 60.0
+MARKS_SECONDS = 1.0
+RESTING_MARKS_SECONDS = 5.0
+"""Between publications of marks, while they move and while they do not."""
 LIMITS_SECONDS = 2.0
 """Between looks for limits that were turned on and not counted."""
 BATCH = 5000
@@ -54,32 +57,30 @@ class Maintenance:
     clock: Callable[[], float]
     upkeep: Upkeep = field(default_factory=Upkeep)
 
+    _marking: tuple[int, int] | None = None
+
     async def run(self) -> None:
         """Work until cancelled. An unreachable database is waited for."""
-        lead_at = rescue_at = house_at = limits_at = float("-inf")
+        chores = (self._promote, self._rescue, self._marks, self._limits, self._housekeeping)
+        due = dict.fromkeys((self._lead, *chores), float("-inf"))
         while True:
-            pause = LONGEST_PAUSE
             try:
-                now = self.clock()
-                if now >= lead_at:
-                    self.upkeep.leading = await self.store.lead(NAME, self.holder, self.lease) is not None
-                    lead_at = now + self.lease / 3
-                if self.upkeep.leading:
-                    if now >= house_at:
-                        await self._housekeeping()
-                        house_at = now + HOUSEKEEPING_SECONDS
-                    if now >= rescue_at:
-                        self._count(await self.store.rescue(self.holder, self.lease))
-                        rescue_at = now + self.lease / 5
-                    pause = await self._promote()
-                    if now >= limits_at:
-                        counted = await self.store.count_limits()
-                        limits_at = now + (LIMITS_SECONDS if counted else 0.0)
+                for chore in due:
+                    if self.clock() >= due[chore] and (self.upkeep.leading or chore == self._lead):
+                        due[chore] = self.clock() + await chore()
                 self.upkeep.last_error = None
+                upcoming = due.values() if self.upkeep.leading else (due[self._lead],)
+                pause = min(upcoming) - self.clock()
             except StoreError as error:
                 self.upkeep.leading, self.upkeep.last_error = False, str(error)
-                lead_at, pause = float("-inf"), 1.0
-            await asyncio.sleep(pause)
+                due[self._lead], pause = float("-inf"), 1.0
+            await asyncio.sleep(max(0.0, pause))
+
+    # Each chore returns seconds until it is due again.
+
+    async def _lead(self) -> float:
+        self.upkeep.leading = await self.store.lead(NAME, self.holder, self.lease) is not None
+        return self.lease / 3
 
     async def _promote(self) -> float:
         promotion = await self.store.promote(BATCH)
@@ -88,15 +89,32 @@ class Maintenance:
             return 0.0
         return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, promotion.next_due or LONGEST_PAUSE))
 
-    def _count(self, rescue: Rescue) -> None:
+    async def _rescue(self) -> float:
+        rescue = await self.store.rescue(self.holder, self.lease)
         self.upkeep.lost_workers += rescue.lost
         self.upkeep.rescued += rescue.rescued
         self.upkeep.poisoned += rescue.poisoned
+        return self.lease / 5
 
-    async def _housekeeping(self) -> None:
+    async def _marks(self) -> float:
+        """Begin, and at the next look publish; often while queues move, seldom while they rest."""
+        if self._marking is None:
+            self._marking = await self.store.begin_marks()
+            return SHORTEST_PAUSE
+        moved = await self.store.publish_marks(*self._marking)
+        if moved is None:
+            return MARKS_SECONDS
+        self._marking = None
+        return MARKS_SECONDS if moved else RESTING_MARKS_SECONDS
+
+    async def _limits(self) -> float:
+        return LIMITS_SECONDS if await self.store.count_limits() else SHORTEST_PAUSE
+
+    async def _housekeeping(self) -> float:
         await self.store.make_partitions()
         await self.store.drop_partitions()
         await self.store.prune_workers()
+        return HOUSEKEEPING_SECONDS
 
 
 @contextlib.asynccontextmanager

@@ -245,6 +245,16 @@ class Store:
             return True
         return not await self._value("count_limits", await self.take_xid())
 
+    async def begin_marks(self) -> tuple[int, int]:
+        """The last ord drawn and a transaction id taken after it: what `publish_marks` needs."""
+        last_ord, horizon = (await self._rows("begin_marks"))[0]
+        return int(last_ord), int(horizon)
+
+    async def publish_marks(self, last_ord: int, horizon: int) -> int | None:
+        """Publish marks; how many queues' moved, None while a transaction is open that may bring rows below them."""
+        moved = await self._value("publish_marks", last_ord, horizon)
+        return None if moved is None else int(moved)
+
     # -- maintenance --------------------------------------------------------------------------------------------
 
     async def lead(self, name: str, holder: str, lease: float) -> float | None:

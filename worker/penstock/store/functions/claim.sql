@@ -21,6 +21,7 @@ DECLARE
   v_now timestamptz := clock_timestamp();
   v_deadline interval;
   v_room integer;
+  v_marks bigint[];
   v_picked tid[];
 BEGIN
   IF current_setting('synchronous_commit') IN ('off', 'local') THEN
@@ -31,12 +32,12 @@ BEGIN
   IF NOT FOUND THEN
     RAISE EXCEPTION 'claim: worker % is not running with a live lease', p_worker USING ERRCODE = 'PN001';
   END IF;
-  SELECT q.job_deadline INTO v_deadline FROM penstock.queue AS q WHERE q.id = p_queue AND q.paused_at IS NULL;
+  SELECT q.job_deadline, q.marks INTO v_deadline, v_marks FROM penstock.queue AS q WHERE q.id = p_queue AND q.paused_at IS NULL;
   IF NOT FOUND THEN
     RETURN;
   END IF;
   v_room := penstock.limit_room(p_queue);
-  v_picked := penstock.pick(p_queue, least(p_limit, v_room));
+  v_picked := penstock.pick(p_queue, least(p_limit, v_room), v_marks);
   IF v_room IS NOT NULL THEN
     UPDATE penstock.queue_limit AS l SET in_flight = l.in_flight + cardinality(v_picked) WHERE l.queue = p_queue;
   END IF;

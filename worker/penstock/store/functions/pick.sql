@@ -1,6 +1,8 @@
 -- Purpose: the part of claim that chooses rows and locks them. First the floors of the lower priorities, then the rest in
--- order; what a floor has no job for goes to the others. Index: job_pick. Locks: the rows, stepping over locked ones.
-CREATE OR REPLACE FUNCTION penstock.pick(p_queue integer, p_limit integer) RETURNS tid[]
+-- order; what a floor has no job for goes to the others. p_marks, one for each priority, or NULL: no unclaimed row lies
+-- below its mark, so the scan begins there, behind whatever dead entries a held snapshot keeps in the index.
+-- Index: job_pick. Locks: the rows, stepping over locked ones.
+CREATE OR REPLACE FUNCTION penstock.pick(p_queue integer, p_limit integer, p_marks bigint[]) RETURNS tid[]
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -12,16 +14,16 @@ AS $$
 DECLARE
   v_picked tid[] := '{}';
   v_some tid[];
-  v_last bigint[] := '{0,0,0,0}';
+  v_last bigint[] := coalesce(p_marks, '{0,0,0,0}');  -- the ord that each level's next row has at least
   v_ord bigint;
   v_floor integer;
 BEGIN
   FOR v_priority IN REVERSE 3..1 LOOP
     v_floor := least(floor(p_limit / 20.0 + random()), p_limit - cardinality(v_picked));
     CONTINUE WHEN v_floor < 1;
-    SELECT coalesce(array_agg(s.ctid), '{}'), coalesce(max(s.ord), 0) INTO v_some, v_ord FROM (
+    SELECT coalesce(array_agg(s.ctid), '{}'), coalesce(max(s.ord) + 1, v_last[v_priority + 1]) INTO v_some, v_ord FROM (
       SELECT j.ctid, j.ord FROM penstock.job AS j
-      WHERE j.queue = p_queue AND j.priority = v_priority::smallint AND j.ord IS NOT NULL AND j.token IS NULL
+      WHERE j.queue = p_queue AND j.priority = v_priority::smallint AND j.ord >= v_last[v_priority + 1] AND j.token IS NULL
       ORDER BY j.queue, j.priority, j.ord LIMIT v_floor FOR UPDATE SKIP LOCKED) AS s;
     v_last[v_priority + 1] := v_ord;
     v_picked := v_picked || v_some;
@@ -30,7 +32,7 @@ BEGIN
     EXIT WHEN cardinality(v_picked) >= p_limit;
     v_picked := v_picked || ARRAY(
       SELECT j.ctid FROM penstock.job AS j
-      WHERE j.queue = p_queue AND j.priority = v_priority::smallint AND j.ord > v_last[v_priority + 1] AND j.token IS NULL
+      WHERE j.queue = p_queue AND j.priority = v_priority::smallint AND j.ord >= v_last[v_priority + 1] AND j.token IS NULL
       ORDER BY j.queue, j.priority, j.ord LIMIT p_limit - cardinality(v_picked) FOR UPDATE SKIP LOCKED);
   END LOOP;
   RETURN v_picked;

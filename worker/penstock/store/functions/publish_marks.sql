@@ -1,0 +1,30 @@
+-- Purpose: the second half: publish for each queue and priority the lowest ord that is not claimed, at most p_last_ord. It
+-- does nothing, and returns NULL, while a transaction up to p_horizon is open; else how many queues' marks moved.
+-- A plain read, not SKIP LOCKED: a claim in flight may roll back. Lower marks than possible are only slower, so two publishers at once do no harm.
+-- Index: job_pick, one probe for each queue and priority. Locks: the rows of the queues whose marks move.
+CREATE OR REPLACE FUNCTION penstock.publish_marks(p_last_ord bigint, p_horizon bigint) RETURNS integer
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+AS $$
+DECLARE
+  v_moved integer;
+BEGIN
+  IF pg_snapshot_xmin(pg_current_snapshot())::text::bigint <= p_horizon THEN
+    RETURN NULL;
+  END IF;
+  UPDATE penstock.queue AS q SET marks = m.marks, marks_at = clock_timestamp()
+  FROM (
+    SELECT x.id, array_agg(least(coalesce(f.ord, p_last_ord), p_last_ord) ORDER BY p.priority) AS marks
+    FROM penstock.queue AS x CROSS JOIN generate_series(0, 3) AS p (priority) LEFT JOIN LATERAL (
+      SELECT j.ord FROM penstock.job AS j
+      WHERE j.queue = x.id AND j.priority = p.priority::smallint AND j.token IS NULL
+        AND j.ord >= coalesce(x.marks[p.priority + 1], 0)
+      ORDER BY j.queue, j.priority, j.ord LIMIT 1) AS f ON true
+    GROUP BY x.id) AS m
+  WHERE q.id = m.id AND q.marks IS DISTINCT FROM m.marks;
+  GET DIAGNOSTICS v_moved = ROW_COUNT;
+  RETURN v_moved;
+END $$;
