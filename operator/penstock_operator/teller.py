@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from penstock.scaling import Decision
@@ -75,7 +75,7 @@ class Teller:
             logger.warning("%s: event %s not posted: %s", queue.where, reason, error)
 
 
-def turns(before: Any, after: list[Mapping[str, Any]]) -> list[tuple[str, str, bool]]:
+def turns(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, bool]]:
     """Reason, note and kind of the events that a change of conditions is worth.
 
     A condition that comes into being is news only where it is bad.

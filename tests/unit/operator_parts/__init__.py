@@ -1,0 +1,1 @@
+"""The operator's pure parts: manifests, drain plan, conditions, status, views."""
