@@ -4,9 +4,12 @@ import pytest
 
 from penstock.stages import (
     NORMAL,
+    AlreadyStarted,
+    BadOption,
     BadReturn,
     Cancel,
     Cancellation,
+    DemandDispatcher,
     Dropped,
     Exit,
     NoProducer,
@@ -239,3 +242,34 @@ async def test_events_that_nobody_finished_come_back_when_their_holder_ends(hous
     assert manual.released == [([3, 4], Dropped.CONSUMER_DOWN)]
     with pytest.raises(StageEnded, match="emits no more"):
         doubler.push([5])
+
+
+async def test_a_consumer_that_died_before_it_was_known_gets_nothing(house):
+    """Its subscription waited in the mailbox of a producer that was not started, and emits again what comes back."""
+
+    class Steady(Counter):
+        def on_released(self, events, why):
+            super().on_released(events, why)
+            self.push(events)
+
+    counter, recorder = Steady(), Recorder()
+    await house(recorder)
+    await recorder.subscribe(counter)
+    recorder.kill()
+    await recorder.wait()
+    await house(counter)
+    await settle()
+    assert (counter.demands, counter.released, counter.consumers()) == ([], [], ())
+
+
+async def test_a_dispatcher_belongs_to_one_stage(house):
+    """A shared one, or something else, is refused by name; the first owner keeps it."""
+    dispatcher = DemandDispatcher()
+    first = Counter(name="first", dispatcher=dispatcher)
+    with pytest.raises(BadOption, match=r"second.*dispatcher must be its own, not that of <producer first>"):
+        Counter(name="second", dispatcher=dispatcher)
+    with pytest.raises(BadOption, match="dispatcher must be a Dispatcher, got 'round robin'"):
+        Counter(dispatcher="round robin")
+    await house(first)
+    with pytest.raises(AlreadyStarted, match="dispatcher and gate stay"):
+        first.use(dispatcher=DemandDispatcher())

@@ -289,3 +289,29 @@ async def test_a_watcher_that_raises_keeps_nobody_from_hearing_of_the_end(house,
     await recorder.stop()
     assert heard == [NORMAL]
     assert "a watcher of" in caplog.text
+
+
+async def test_who_stops_waiting_for_a_request_leaves_nothing_behind(house):
+    """A call, a subscription and a stop go on without the one that was cancelled."""
+    gate = asyncio.Event()
+
+    class Slow(Recorder):
+        async def on_call(self, request):
+            await gate.wait()
+            return request
+
+    slow, counter = Slow(), Counter()
+    await house(slow, counter)
+    waiting = [
+        asyncio.ensure_future(slow.call(1)),
+        asyncio.ensure_future(slow.subscribe(counter, mode="manual")),
+        asyncio.ensure_future(slow.stop("over")),
+    ]
+    await settle()
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert all(task.cancelled() for task in waiting)
+    gate.set()
+    assert await slow.wait() == "over"
+    assert len(slow.subscribed) == 1

@@ -17,6 +17,9 @@ Deliveries = list[tuple[Any, Sequence[Any]]]
 class Dispatcher(ABC):
     """One dispatcher belongs to one stage. Subscriptions are opaque: hashable, with `.options` and `.consumer`."""
 
+    owner: Any = None
+    """The stage that it belongs to."""
+
     deliverable: int = 0
     """Events that `dispatch` would take now; the rest would be leftovers."""
 

@@ -51,17 +51,24 @@ class Emission:
     ) -> None:
         if demand not in ("forward", "accumulate"):
             raise BadOption.of(stage, "demand", "'forward' or 'accumulate'", demand)
-        if dispatcher is not None and not isinstance(dispatcher, Dispatcher):
-            raise BadOption.of(stage, "dispatcher", "a Dispatcher", dispatcher)
         self.stage = stage
         self.demanded = demanded
-        self.dispatcher = dispatcher if dispatcher is not None else DemandDispatcher()
+        self.take_dispatcher(dispatcher if dispatcher is not None else DemandDispatcher())
         self.buffer = buffer
         self.gate: Gate | None = None
         self.emitted = 0
         self.discarded = 0
         self._accumulating = demand == "accumulate"
         self._held: deque[tuple[int, Any]] = deque()
+
+    def take_dispatcher(self, dispatcher: Dispatcher) -> None:
+        """Use this dispatcher from now on. Raises BadOption for anything else, and for one of another stage."""
+        if not isinstance(dispatcher, Dispatcher):
+            raise BadOption.of(self.stage, "dispatcher", "a Dispatcher", dispatcher)
+        if dispatcher.owner not in (None, self.stage):
+            raise BadOption.of(self.stage, "dispatcher", f"its own, not that of {dispatcher.owner!r}", dispatcher)
+        dispatcher.owner = self.stage
+        self.dispatcher = dispatcher
 
     # -- emission ----------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from .dispatcher import Dispatcher
 from .emission import DemandMode, Emission
 from .errors import BadReturn, NoProducer, SubscriptionRefused
 from .reasons import NORMAL, Cancellation, Dropped, Exit
-from .status import OutletStatus
+from .status import OutletStatus, State
 from .subscription import Role
 
 logger = logging.getLogger("penstock.stages")
@@ -48,6 +48,8 @@ class Outlet(Emission):
 
     async def subscribed(self, subscription: Any, _: Any) -> None:
         """A consumer subscribes."""
+        if getattr(subscription.consumer, "state", None) is State.ENDED:
+            return
         if subscription in self.subscriptions:
             subscription.consumer.receive_cancel(subscription, Cancellation(Exit.DUPLICATED_SUBSCRIPTION))
             return

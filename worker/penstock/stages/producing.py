@@ -66,7 +66,8 @@ class Producing(Linked, Generic[Out]):
         """Give a stage that has not started another dispatcher, or a gate. Raises AlreadyStarted."""
         if self.state is not State.NEW:
             raise AlreadyStarted(f"{self!r} has started: its dispatcher and gate stay as they are")
-        self._stage_outlet.dispatcher = dispatcher or self._stage_outlet.dispatcher
+        if dispatcher is not None:
+            self._stage_outlet.take_dispatcher(dispatcher)
         self._stage_outlet.gate = gate or self._stage_outlet.gate
 
     def gate_opened(self) -> None:

@@ -155,6 +155,8 @@ class Stage(Requests, DeafPorts):
     # -- the runner --------------------------------------------------------------------------------------------------
 
     def _stage_post(self, function: Callable[[Any, Any], Awaitable[None] | None], a: Any, b: Any) -> None:
+        if self._stage_state is State.ENDED:
+            return
         self._stage_mailbox.append((function, a, b))
         waiter = self._stage_waiter
         if waiter is not None:

@@ -18,7 +18,7 @@ from ..reasons import Dropped
 from ..release import release
 from ..subscription import Subscription
 from .drain import Layer
-from .envelope import Batch, BatchInfo, Envelope, Handler, acknowledge, called
+from .envelope import Batch, BatchInfo, Envelope, Function, acknowledge, called
 from .processor import failing
 from .telemetry import Telemetry
 
@@ -154,9 +154,9 @@ class BatchWorker(Layer, Consumer[Batch]):
 
     def __init__(
         self,
-        handle: Handler,
+        handle: Function,
         *,
-        on_failed: Handler | None,
+        on_failed: Function | None,
         telemetry: Telemetry,
         index: int,
         pipeline: str,
@@ -187,14 +187,14 @@ class BatchWorker(Layer, Consumer[Batch]):
             if answer is None:
                 return envelopes
             if not isinstance(answer, list) or not all(isinstance(one, Envelope) for one in answer):
-                raise TypeError(f"a batch handler must return None or a list of envelopes, got {answer!r}")  # noqa: TRY301
+                raise TypeError(f"a batch function must return None or a list of envelopes, got {answer!r}")  # noqa: TRY301
         except Exception as error:
             logger.exception("%r failed to handle a batch of %d: all of it fails", self, len(envelopes))
             for envelope in envelopes:
                 envelope.fail(error)
             return envelopes
         if len(answer) < len(envelopes):
-            text = "%r: the handler of batcher %r received %d events and returned only %d"
+            text = "%r: the function of batcher %r received %d events and returned only %d"
             logger.error(text, self, batch.info.batcher, len(envelopes), len(answer))
             kept = set(map(id, answer))
             release([envelope for envelope in envelopes if id(envelope) not in kept], Dropped.FAILED)

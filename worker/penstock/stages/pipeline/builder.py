@@ -17,7 +17,7 @@ from ..names import Names
 from ..reasons import SHUTDOWN
 from .batcher import Batching, Splitter
 from .doubles import CallerAcknowledger
-from .envelope import BatchMode, Envelope, Handler
+from .envelope import BatchMode, Envelope, Function
 from .limit import RateLimit
 from .plan import BatchPlan, PartitionBy, Plan, ProcessPlan, SourcePlan, default_concurrency
 from .running import Running
@@ -53,7 +53,7 @@ class Pipeline:
         self._source: SourcePlan | None = None
         self._process: ProcessPlan | None = None
         self._batches: dict[str, BatchPlan] = {}
-        self._failed: Handler | None = None
+        self._failed: Function | None = None
         self._running: Running | None = None
 
     def __repr__(self) -> str:
@@ -71,12 +71,12 @@ class Pipeline:
 
     def process(
         self,
-        handle: Handler,
+        handle: Function,
         *,
         concurrency: int | None = None,
         max_demand: int = 10,
         min_demand: int | None = None,
-        prepare: Handler | None = None,
+        prepare: Function | None = None,
         partition_by: PartitionBy | None = None,
     ) -> Self:
         """What is done with each event: `handle(envelope)`, async or not.
@@ -103,7 +103,7 @@ class Pipeline:
     def batch(
         self,
         name: str,
-        handle: Handler,
+        handle: Function,
         *,
         size: int = 100,
         timeout: float = 1.0,
@@ -139,7 +139,7 @@ class Pipeline:
         )
         return self
 
-    def on_failed(self, handle: Handler) -> Self:
+    def on_failed(self, handle: Function) -> Self:
         """Is given failed envelopes before they are acknowledged; what it raises is logged."""
         self._failed = handle
         return self

@@ -198,10 +198,10 @@ class Batch:
         return _BATCH_BACK
 
 
-Handler = Callable[..., Any]
+Function = Callable[..., Any]
 
 
-async def called(function: Handler, *arguments: Any) -> Any:
+async def called(function: Function, *arguments: Any) -> Any:
     """Call a function that may be async."""
     answer = function(*arguments)
     return await answer if isawaitable(answer) else answer

@@ -16,7 +16,7 @@ from ..errors import BadOption
 from ..kinds import Producer
 from ..window import DemandWindow, is_count
 from .batcher import Batching
-from .envelope import Envelope, Handler
+from .envelope import Envelope, Function
 from .limit import RateLimit
 
 PartitionBy = Callable[[Envelope], int]
@@ -61,11 +61,11 @@ class ProcessPlan:
     """What is done with each event."""
 
     owner: str
-    handle: Handler
+    handle: Function
     concurrency: int
     max_demand: int = 10
     min_demand: int | None = None
-    prepare: Handler | None = None
+    prepare: Function | None = None
     partition_by: PartitionBy | None = None
 
     def __post_init__(self) -> None:
@@ -83,7 +83,7 @@ class BatchPlan:
 
     owner: str
     batching: Batching
-    handle: Handler
+    handle: Function
     concurrency: int = 1
     max_demand: int | None = None
     partition_by: PartitionBy | None = None
@@ -122,6 +122,6 @@ class Plan:
     source: SourcePlan
     process: ProcessPlan
     batches: tuple[BatchPlan, ...]
-    on_failed: Handler | None
+    on_failed: Function | None
     resubscribe: Backoff
     supervision: dict[str, Any]

@@ -16,7 +16,7 @@ from ..errors import BadReturn
 from ..kinds import Consumer, ProducerConsumer
 from ..subscription import Subscription
 from .drain import Layer
-from .envelope import Envelope, Handler, acknowledge, called, wrapped
+from .envelope import Envelope, Function, acknowledge, called, wrapped
 from .telemetry import Telemetry
 
 logger = logging.getLogger("penstock.stages")
@@ -26,9 +26,9 @@ logger = logging.getLogger("penstock.stages")
 class Work:
     """The user's functions around one event, and where it may go."""
 
-    handle: Handler
-    prepare: Handler | None = None
-    on_failed: Handler | None = None
+    handle: Function
+    prepare: Function | None = None
+    on_failed: Function | None = None
     batchers: tuple[str, ...] = ()
 
 
@@ -77,7 +77,9 @@ class _Handling(Layer):
             with self._telemetry.span("processor.event", {**about, "event": envelope}):
                 answer = await called(self._work.handle, envelope)
             if answer is not None and answer is not envelope:
-                envelope.fail(BadReturn.of(self, "the handler", "None, or the envelope that it was given", answer))
+                envelope.fail(
+                    BadReturn.of(self, "the process function", "None, or the envelope that it was given", answer)
+                )
                 logger.error("%s", envelope.reason)
             self._check_batcher(envelope)
         except Exception as error:
@@ -92,7 +94,9 @@ class _Handling(Layer):
             envelope.batcher = batchers[0]
         elif envelope.batcher not in batchers:
             got = envelope.batcher
-            envelope.fail(BadReturn.of(self, "the handler", f"an envelope for one of the batchers {batchers}", got))
+            envelope.fail(
+                BadReturn.of(self, "the process function", f"an envelope for one of the batchers {batchers}", got)
+            )
             logger.error("%s", envelope.reason)
 
 
@@ -119,7 +123,7 @@ class LastProcessor(_Handling, Consumer[Any]):
 
 
 async def failing(
-    on_failed: Handler | None, failed: list[Envelope], telemetry: Telemetry, about: dict[str, Any]
+    on_failed: Function | None, failed: list[Envelope], telemetry: Telemetry, about: dict[str, Any]
 ) -> None:
     """Tell the user's `on_failed` before failed events are acknowledged; what it raises is logged."""
     if on_failed is None or not failed:
