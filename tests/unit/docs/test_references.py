@@ -15,6 +15,7 @@ from tests.unit.docs.pages import ROOT, Page, page, pages
 
 ALL = list(pages())
 TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".venv")}
+STORE = ROOT / "worker" / "penstock" / "store"
 PLACEHOLDERS = ("NAME", "NNNN", "*", "{", "<")
 FOR_DEVELOPMENT = {"PENSTOCK_PG_BIN", "PENSTOCK_TEST_URLS"}
 """Variables that are no settings of a process: where PostgreSQL is, and which servers the tests use."""
@@ -101,8 +102,9 @@ def help_of(command: str) -> str:
 
 @each_page
 def test_every_metric_that_is_named_exists(page: Page):
-    """By the page that is made from the code."""
+    """By the page that is made from the code; or it is a role of the database."""
     known = set(re.findall(r"`(penstock_\w+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")))
+    known |= {name for path in STORE.glob("roles.sql") for name in re.findall(r"penstock_\w+", path.read_text())}
     named = {span for span in page.spans() if re.fullmatch(r"penstock_[a-z_]+", span)} - {"penstock_operator"}
     assert named - known == set()
 
@@ -134,7 +136,7 @@ def test_the_table_of_what_to_open_fits_a_screen_and_names_only_files():
 def test_every_function_of_the_store_has_its_row_of_locks():
     """What it locks, in what order, is the first thing that a change of it must know."""
     told = {name for row in rows("docs/store.md", "The functions") for name in re.findall(r"`(\w+)`", row[0])}
-    there = {path.stem for path in (ROOT / "worker" / "penstock" / "store" / "functions").glob("*.sql")}
+    there = {path.stem for path in (STORE / "functions").glob("*.sql")}
     assert told == there
 
 
