@@ -47,6 +47,7 @@ class Callbacks:
         """Events that this stage emitted come back unfinished.
 
         Synchronous, and may come at any time, also while another callback awaits or after the end. The default gives
-        each event to its attribute `acknowledger`, where it has one.
+        each event to its attribute `acknowledger`, where it has one. Events may be emitted again here, but not those of
+        an OVERFLOW: the buffer is still full.
         """
         release(events, why)

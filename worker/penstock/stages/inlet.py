@@ -90,7 +90,7 @@ class Inlet:
         try:
             if window is None:
                 self.received += count
-                await self.stage.consume(events, subscription)
+                self.stage.accept(await self.stage.handle_events(events, subscription))
                 done = count
                 return
             if count > window.outstanding:
@@ -101,14 +101,14 @@ class Inlet:
             elif count <= window.step:
                 self.received += count
                 ask = window.take(count)
-                await self.stage.consume(events, subscription)
+                self.stage.accept(await self.stage.handle_events(events, subscription))
                 done = count
                 if ask and subscription.cancelled is None and not self.stage.leaving:
                     subscription.producer.receive_ask(subscription, ask)  # type: ignore[union-attr]
                 return
             for size, ask in window.split(count):
                 self.received += size
-                await self.stage.consume(events[done : done + size], subscription)
+                self.stage.accept(await self.stage.handle_events(events[done : done + size], subscription))
                 done += size
                 if self.stage.leaving:
                     return

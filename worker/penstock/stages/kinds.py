@@ -114,9 +114,8 @@ class Consumer(Consuming[In], Generic[In]):
     async def handle_events(self, events: Sequence[In], subscription: Subscription) -> None:
         """Process a batch: at most `max_demand - min_demand` events; in manual mode a delivery as it came."""
 
-    async def consume(self, events: Sequence[In], subscription: Subscription) -> None:
-        """Run the callback for one batch."""
-        answer: Any = await self.handle_events(events, subscription)  # type: ignore[func-returns-value]
+    def accept(self, answer: object) -> None:
+        """Check what `handle_events` returned: a consumer emits nothing."""
         if answer:
             logger.error("%r is a consumer and cannot emit: what handle_events returned is dropped", self)
 
@@ -170,12 +169,11 @@ class ProducerConsumer(Producing[Out], Consuming[In], Generic[In, Out]):
     async def handle_events(self, events: Sequence[In], subscription: Subscription) -> Sequence[Out]:
         """Process a batch and return what comes of it, also nothing; more may follow later with `push` or `emit`."""
 
-    async def consume(self, events: Sequence[In], subscription: Subscription) -> None:
-        """Run the callback for one batch and emit what it returns."""
-        made = await self.handle_events(events, subscription)
-        if not isinstance(made, (list, tuple)) and not is_sequence(made):
-            raise BadReturn.of(self, "handle_events", "a sequence of events", made)
-        self._stage_outlet.emit(made)
+    def accept(self, answer: Sequence[Out]) -> None:
+        """Emit what `handle_events` returned. Raises BadReturn."""
+        if not isinstance(answer, (list, tuple)) and not is_sequence(answer):
+            raise BadReturn.of(self, "handle_events", "a sequence of events", answer)
+        self._stage_outlet.emit(answer)
 
     def set_demand(self, mode: DemandMode) -> None:
         """A producer-consumer always forwards: "accumulate" is logged as an error, "forward" changes nothing."""
