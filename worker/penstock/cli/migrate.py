@@ -11,7 +11,11 @@ from penstock.settings import DATABASE_VARIABLES, Settings
 
 
 def migrate(
-    *, sql: Annotated[bool, typer.Option("--sql", help="Print the whole as a script; no database is needed.")] = False
+    *,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the whole as a script; no database is needed.")] = False,
+    roles: Annotated[
+        bool, typer.Option("--roles", help="Also make the group roles and grant; see `penstock grants`.")
+    ] = False,
 ) -> None:
     """Create or upgrade the schema `penstock`; safe to run again.
 
@@ -20,12 +24,12 @@ def migrate(
     from penstock import store  # noqa: PLC0415 - the driver is loaded when it is needed
 
     if sql:
-        typer.echo(store.migration_sql(), nl=False)
+        typer.echo(store.migration_sql(roles=roles), nl=False)
         return
     settings = Settings.from_env({name: os.environ.get(name, "") for name in DATABASE_VARIABLES})
-    done = store.migrate(settings.direct_url)
+    done = store.migrate(settings.direct_url, roles=roles)
     if done.applied:
         what = f"applied {', '.join(map(str, done.applied))}"
     else:
         what = "functions replaced" if done.functions else "nothing to do"
-    typer.echo(f"schema penstock: version {done.version}, {what}")
+    typer.echo(f"schema penstock: version {done.version}, {what}{', roles granted' if roles else ''}")

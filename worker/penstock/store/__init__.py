@@ -9,6 +9,7 @@ from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, Upkeep, maintaining
 from .migrate import Migrated, check_schema, latest_version, migrate, migration_sql
 from .registry import Registration, Registry, Renewal
+from .roles import grants_sql, roles, roles_sql
 from .store import Difference, Promotion, QueueState, Rescue, Store
 
 __all__ = [
@@ -32,8 +33,11 @@ __all__ = [
     "check_schema",
     "enqueue_on",
     "enqueue_on_async",
+    "grants_sql",
     "latest_version",
     "maintaining",
     "migrate",
     "migration_sql",
+    "roles",
+    "roles_sql",
 ]

@@ -19,6 +19,7 @@ from penstock.errors import MigrationFailed, SchemaMismatch, SchemaMissing
 from ._sql import SqlFile, files, statement
 from .connect import connect
 from .errors import mapped
+from .roles import create_and_grant, grant_again, roles_sql, seal_sql
 
 LOCK_KEY = 0x70656E73746F636B
 """The advisory lock of migrations: the bytes of 'penstock'."""
@@ -40,7 +41,9 @@ def _version(file: SqlFile) -> int:
 
 
 def _functions_checksum(functions: list[SqlFile]) -> str:
-    return hashlib.sha256("".join(f.name + f.checksum for f in functions).encode()).hexdigest()
+    """Of the functions and of who may execute them: both are put in place together."""
+    text = "".join(f.name + f.checksum for f in functions) + seal_sql() + roles_sql()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def latest_version() -> int:
@@ -73,14 +76,23 @@ def _compare(have: dict[int, str], known: list[SqlFile]) -> list[SqlFile]:
     return [file for file in known if _version(file) not in have]
 
 
-def migrate(url: str, *, sleep: Callable[[float], None] = time.sleep) -> Migrated:
+def migrate(
+    url: str,
+    *,
+    roles: bool = False,
+    lock_timeout: float = LOCK_TIMEOUT_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Migrated:
     """Bring the schema up to date; safe to run again and by several at once.
 
     Args:
-        url: of a role that may create the schema; never printed.
+        url: of a login that may create the schema; never printed.
+        roles: make the group roles that are missing, and grant. Without it only roles that are in use are granted anew.
+        lock_timeout: seconds that one attempt waits for a lock, and others behind it.
         sleep: waits between attempts, seconds.
 
     Raises:
+        StoreError: the login lacks a right; nothing was changed.
         DatabaseUnavailable, InvalidDatabaseURL, ReadOnlyServer: nothing was changed.
         SchemaMismatch, MigrationFailed: the database is not what this release expects; nothing was changed.
     """
@@ -88,7 +100,13 @@ def migrate(url: str, *, sleep: Callable[[float], None] = time.sleep) -> Migrate
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with mapped("migrate"), connection.transaction():
-                    return _run(connection)
+                    connection.execute(f"SET LOCAL lock_timeout = {round(lock_timeout * 1000)}".encode())
+                    done = _run(connection)
+                    if roles:
+                        create_and_grant(connection)
+                    elif done.functions:
+                        grant_again(connection)
+                    return done
             except Exception as error:
                 if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable) or attempt == ATTEMPTS:
                     raise
@@ -98,7 +116,6 @@ def migrate(url: str, *, sleep: Callable[[float], None] = time.sleep) -> Migrate
 
 def _run(connection: psycopg.Connection[Any]) -> Migrated:
     known, functions = files("migrations"), files("functions")
-    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
     connection.execute(b"SET LOCAL check_function_bodies = off")  # functions name each other in any order
     connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
     todo = _compare(applied(connection), known)
@@ -120,27 +137,29 @@ def _run(connection: psycopg.Connection[Any]) -> Migrated:
 _RECORD_VERSION = "INSERT INTO penstock.schema_version (version, name, checksum) VALUES {values};"
 _RECORD_FUNCTIONS = """INSERT INTO penstock.schema_function (checksum) VALUES ('{checksum}')
 ON CONFLICT (one) DO UPDATE SET checksum = excluded.checksum, applied_at = clock_timestamp()"""
-_CLOSE = "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA penstock FROM PUBLIC"
-"""Functions are executable by everybody by default; some of these run as the owner."""
 
 
 def _replace_functions(connection: psycopg.Connection[Any], functions: list[SqlFile], checksum: str) -> None:
     for function in functions:
         connection.execute(function.text.encode())
-    connection.execute(_CLOSE.encode())
+    connection.execute(seal_sql().encode())
     connection.execute(_RECORD_FUNCTIONS.format(checksum=checksum).encode())
 
 
-def migration_sql() -> str:
-    """The whole as a script for psql, for whoever applies migrations by another tool to an empty database."""
+def migration_sql(*, roles: bool = False) -> str:
+    """The whole as a script for psql, for whoever applies migrations by another tool to an empty database.
+
+    Args:
+        roles: with the group roles and their grants.
+    """
     parts = ["BEGIN;", "SET LOCAL check_function_bodies = off;", f"SELECT pg_advisory_xact_lock({LOCK_KEY});"]
     for file in files("migrations"):
         values = f"({_version(file)}, '{file.name}', '{file.checksum}')"
         parts += [file.text.strip(), _RECORD_VERSION.format(values=values)]
     functions = files("functions")
     parts += [f.text.strip().removesuffix(";") + ";" for f in functions]
-    parts += [_CLOSE + ";", _RECORD_FUNCTIONS.format(checksum=_functions_checksum(functions)) + ";"]
-    parts += [f"SELECT penstock.make_partitions({PARTITION_DAYS});", "COMMIT;"]
+    parts += [seal_sql() + ";", _RECORD_FUNCTIONS.format(checksum=_functions_checksum(functions)) + ";"]
+    parts += [f"SELECT penstock.make_partitions({PARTITION_DAYS});", *([roles_sql()] if roles else []), "COMMIT;"]
     return "\n\n".join(parts) + "\n"
 
 

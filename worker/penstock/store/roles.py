@@ -1,0 +1,132 @@
+"""Who may do what: the sections of `roles.sql`, printed or run.
+
+Functions that some role may execute run as their owner with a fixed search_path, so that no role needs a table. The
+roles belong to the whole server, the grants to one database: a member has the rights in every database that it may
+connect to and that was migrated with `--roles`. Names of roles come from the file alone, a login is always quoted.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from importlib import resources
+from typing import Any, Final
+
+import psycopg
+
+from penstock.errors import ConfigurationError, StoreError
+
+PREFIX: Final = "penstock_"
+_AS_CALLER: Final = ("enqueue", "wake")
+"""Granted, but without a right of their own: one only calls another, and as a definer it could not be inlined; the
+other runs inside almost every function, and twice the cost of a call is paid there for nothing."""
+_HEADING: Final = re.compile(r"^-- role: (\w+)$", re.MULTILINE)
+_EXECUTE: Final = re.compile(r"GRANT EXECUTE ON FUNCTION ([^;]*) TO ")
+_CREATE: Final = """\
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
+    CREATE ROLE {role} NOLOGIN;
+  END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;  -- made meanwhile, for another database
+END $$;
+"""
+_SEAL: Final = """\
+DO $$
+DECLARE
+  v_function regprocedure;
+BEGIN
+  FOR v_function IN SELECT p.oid FROM pg_proc AS p
+    WHERE p.pronamespace = 'penstock'::regnamespace AND p.proname = ANY ('{{{names}}}') LOOP
+    EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', v_function);
+  END LOOP;
+END $$;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA penstock FROM PUBLIC"""
+"""A function is executable by everybody until that is revoked."""
+_CLEAR: Final = """\
+REVOKE ALL ON ALL TABLES IN SCHEMA penstock FROM {role};
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA penstock FROM {role};
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA penstock FROM {role};
+"""
+"""What an earlier release granted and this one does not ends here."""
+_IN_USE: Final = b"""\
+SELECT rolname FROM pg_roles
+WHERE rolname = ANY (%s) AND NOT rolsuper AND has_schema_privilege(oid, 'penstock', 'USAGE')"""
+
+
+@functools.cache
+def _sections() -> dict[str, str]:
+    text = (resources.files(__package__) / "roles.sql").read_text(encoding="utf-8")
+    _, *parts = _HEADING.split(text)
+    return {role: body.strip() + "\n" for role, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def roles() -> list[str]:
+    """The roles' short names, in the order of the file."""
+    return list(_sections())
+
+
+def executable(role: str) -> list[str]:
+    """Names of the functions that a role may execute, sorted."""
+    listed = " ".join(_EXECUTE.findall(_sections()[role]))
+    return sorted(set(re.findall(r"penstock\.(\w+)", listed)))
+
+
+def grants_sql(role: str, to: str | None = None) -> str:
+    """The grants of one role, as a script that may run again.
+
+    Args:
+        role: one of `roles()`.
+        to: a login that gets them directly; None: the group role, which is made if it is missing.
+
+    Raises:
+        ConfigurationError: there is no such role, or the login's name is empty or has a NUL.
+    """
+    if role not in _sections():
+        raise ConfigurationError(f"role must be one of {', '.join(roles())}, got {role!r}")
+    if to is None:
+        return _CREATE.format(role=PREFIX + role) + _sections()[role]
+    if not to or "\0" in to:
+        raise ConfigurationError(f"a login's name must be text without NUL, got {to!r}")
+    quoted = '"' + to.replace('"', '""') + '"'
+    return re.sub(rf" TO {PREFIX}{role};", lambda _: f" TO {quoted};", _sections()[role])
+
+
+def roles_sql() -> str:
+    """All group roles with their grants, as a script that may run again."""
+    return "\n".join(grants_sql(role) for role in roles())
+
+
+def seal_sql() -> str:
+    """What follows the functions at every installation: nobody executes one, and those that are granted are sealed."""
+    names = {name for role in roles() for name in executable(role)}
+    return _SEAL.format(names=",".join(sorted(names.difference(_AS_CALLER))))
+
+
+def create_and_grant(connection: psycopg.Connection[Any]) -> None:
+    """Make the group roles that are missing, and grant.
+
+    Raises:
+        StoreError: one is missing and this login may not make it; nothing was changed.
+    """
+    for role in roles():
+        try:
+            connection.execute(_CREATE.format(role=PREFIX + role).encode())
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise StoreError(
+                f"migrate: this login may not create the role {PREFIX}{role}; let a login that may run what `penstock "
+                "grants` prints, or grant to logins directly with `penstock grants --for ROLE --to LOGIN`"
+            ) from error
+        _grant(connection, role)
+
+
+def grant_again(connection: psycopg.Connection[Any]) -> None:
+    """Grant what this release names to the group roles that are in use in this database; others are left alone."""
+    names = [PREFIX + role for role in roles()]
+    in_use = {name for (name,) in connection.execute(_IN_USE, (names,))}
+    for role in roles():
+        if PREFIX + role in in_use:
+            _grant(connection, role)
+
+
+def _grant(connection: psycopg.Connection[Any], role: str) -> None:
+    connection.execute((_CLEAR.format(role=PREFIX + role) + _sections()[role]).encode())

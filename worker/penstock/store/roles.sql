@@ -1,0 +1,47 @@
+-- What each role may do, and nothing else. The roles are groups without a login, `penstock_ROLE`; the owner is whoever
+-- runs `penstock migrate`. A section belongs to the role in its heading; `penstock grants` prints it, for another grantee
+-- too, `penstock migrate --roles` runs it, and every later `penstock migrate` runs it again for the roles in use.
+-- Tables stay closed: a function that is named here runs as the owner (roles.py). Each statement may run again.
+
+-- role: enqueuer
+-- Puts jobs in; sees nothing.
+GRANT USAGE ON SCHEMA penstock TO penstock_enqueuer;
+GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many TO penstock_enqueuer;
+
+-- role: client
+-- An application that also asks for the state and the result of its jobs, and cancels them.
+GRANT USAGE ON SCHEMA penstock TO penstock_client;
+GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.cancel_jobs TO penstock_client;
+GRANT SELECT ON penstock.jobs TO penstock_client;
+
+-- role: bulk_enqueuer
+-- COPY of ready jobs: id, ord and times are drawn by the table. Never a token, a worker, an ord or a unique key.
+GRANT USAGE ON SCHEMA penstock TO penstock_bulk_enqueuer;
+GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.wake TO penstock_bulk_enqueuer;
+GRANT INSERT (queue, priority, max_attempts, task, headers, args) ON penstock.job TO penstock_bulk_enqueuer;
+GRANT USAGE ON SEQUENCE penstock.job_id_seq, penstock.job_ord_seq TO penstock_bulk_enqueuer;
+GRANT SELECT (id, name, workers_waiting_until, operator_waiting_until) ON penstock.queue TO penstock_bulk_enqueuer;
+
+-- role: worker
+-- The whole life of a job, and the upkeep; its tasks enqueue.
+GRANT USAGE ON SCHEMA penstock TO penstock_worker;
+GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.deregister, penstock.claim, penstock.ack,
+  penstock.release, penstock.release_claim, penstock.wait_mark, penstock.lead, penstock.promote, penstock.rescue,
+  penstock.begin_marks, penstock.publish_marks, penstock.count_limits, penstock.make_partitions,
+  penstock.drop_partitions, penstock.prune_workers, penstock.enqueue, penstock.enqueue_many TO penstock_worker;
+GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker;
+
+-- role: operator
+-- Watches, scales, keeps up where no worker lives, and does by id what people ask for. Sees no arguments.
+GRANT USAGE ON SCHEMA penstock TO penstock_operator;
+GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.wait_mark, penstock.declare_queue, penstock.set_limit,
+  penstock.cordon, penstock.pause, penstock.cancel_jobs, penstock.retry_now, penstock.redrive, penstock.discard,
+  penstock.lead, penstock.promote, penstock.rescue, penstock.begin_marks, penstock.publish_marks, penstock.count_limits,
+  penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers TO penstock_operator;
+GRANT SELECT ON penstock.schema_version, penstock.queue_limit, penstock.jobs_redacted TO penstock_operator;
+
+-- role: observer
+-- Looks, without arguments, results, headers, messages and tracebacks.
+GRANT USAGE ON SCHEMA penstock TO penstock_observer;
+GRANT EXECUTE ON FUNCTION penstock.snapshot TO penstock_observer;
+GRANT SELECT ON penstock.schema_version, penstock.jobs_redacted TO penstock_observer;
