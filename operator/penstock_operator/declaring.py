@@ -22,7 +22,6 @@ def declaration(policy: QueuePolicy, settings: Settings, *, uid: str, generation
         "generation": generation,
         "paused": policy.stop_policy is not StopPolicy.NONE,
         "max_attempts": settings.max_attempts,
-        "max_in_flight": None if policy.limits is None else policy.limits.max_in_flight,
         "max_in_flight": policy.limits and policy.limits.max_in_flight,
         "retry": {
             "strategy": settings.backoff_strategy,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from penstock.store import Store, SyncClient
+from tests.postgres import jobs
 from tests.postgres.interleave import Interleaving
+from tests.postgres.workers import WorkerProcess
 from tests.support.postgres import missing, sources
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
     import psycopg
 
@@ -69,3 +73,38 @@ def client(pg: Database) -> Iterator[SyncClient]:
     opened = SyncClient(pg.url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def newest(pg_newest: Database) -> Iterator[psycopg.Connection]:
+    """As `db`, on the newest server alone: for tests with processes, which take long."""
+    with pg_newest.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """The file in which the tasks of `jobs` say what really ran."""
+    path = tmp_path / "trace"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def start(pg_newest: Database, trace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., WorkerProcess]]:
+    """Starts workers over `newest`; ends what a test leaves running."""
+    monkeypatch.setenv("PENSTOCK_DATABASE_URL", pg_newest.url)
+    monkeypatch.setenv("TRACE", str(trace))
+    started: list[WorkerProcess] = []
+
+    def begin(**settings: object) -> WorkerProcess:
+        started.append(WorkerProcess(pg_newest.url, trace, **settings))
+        return started[-1]
+
+    yield begin
+    for worker in started:
+        if worker.process.poll() is None:
+            worker.process.send_signal(signal.SIGCONT)
+            worker.process.kill()
+            worker.process.communicate(timeout=10)
+    jobs.app.close()

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from penstock.job import NewJob
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from penstock.job import ClaimedJob
+    from penstock.store import Store
     from tests.postgres.interleave import Connection, Step
 
 CLAIM = "SELECT id, attempt FROM penstock.claim(%s, %s, %s, %s)"
@@ -100,3 +104,13 @@ def until(true: Callable[[], object], seconds: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < end, "the condition did not come true"
         time.sleep(0.005)
+
+
+def new(**values: Any) -> NewJob:
+    """A job of task `work` for queue `q`."""
+    return NewJob(**{"task": "work", "args": "{}", "queue": "q", **values})
+
+
+async def claim_some(store: Store, worker: Worker, count: int = 10) -> list[ClaimedJob]:
+    """A claim through the store."""
+    return await store.claim(worker.id, worker.queue, "q", count, token())

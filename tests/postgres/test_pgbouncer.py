@@ -19,7 +19,7 @@ from penstock.errors import DatabaseUnavailable, StoreError
 from penstock.job import Finished, NewJob, OutcomeState
 from penstock.store import Registry, Store, check_schema, migrate
 from tests.postgres import desk, jobs
-from tests.postgres.test_worker import WorkerProcess
+from tests.postgres.workers import WorkerProcess
 from tests.support import pgbouncer
 from tests.support.postgres import Database
 

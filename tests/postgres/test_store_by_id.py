@@ -165,11 +165,11 @@ async def test_cancelling_ends_what_waits_and_flags_what_runs(client, store, db)
     worker = desk.register(db)
     jobs = await store.claim(worker.id, worker.queue, "q", 2, desk.token())
     await store.release(worker.id, [job for job in jobs if job.id == waiting])
-    assert await store.cancel_jobs([waiting, later, running, 999]) == {
+    assert client.cancel_jobs([waiting, later, running, 999]) == {
         waiting: "cancelled", later: "cancelled", running: "cancelling",
     }  # fmt: skip
     assert [desk.state_of(db, job) for job in (waiting, later, running)] == ["cancelled", "cancelled", "running"]
-    assert await store.cancel_jobs([waiting]) == {}
+    assert client.cancel_jobs([waiting]) == {}
     (job,) = [job for job in jobs if job.id == running]
     assert await store.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED)]) == [
         (running, job.token, "cancelled")
@@ -221,7 +221,7 @@ async def test_a_release_and_a_rescue_end_a_flagged_job(client, store, db):
     desk.lead_for_long(db)
     worker = desk.register(db)
     jobs = await store.claim(worker.id, worker.queue, "q", 2, desk.token())
-    await store.cancel_jobs(ids)
+    client.cancel_jobs(ids)
     await store.release(worker.id, jobs[:1])
     desk.lapse(db, worker)
     await store.rescue("leader", desk.QUIET_LEASE)

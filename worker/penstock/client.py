@@ -137,11 +137,11 @@ class StoreClient:
 
     def cancel(self, job_id: int, reason: str | None) -> str | None:
         """Cancel it in the store. Raises StoreError."""
-        return self._sync().cancel(job_id, reason)
+        return self._sync().cancel_jobs([job_id], reason).get(job_id)
 
     async def cancel_async(self, job_id: int, reason: str | None) -> str | None:
         """`cancel`, for async callers."""
-        return await self._async().cancel(job_id, reason)
+        return (await self._async().cancel_jobs([job_id], reason)).get(job_id)
 
     def close(self) -> None:
         """Close this process's sync pool; async ones close in their own loop."""

@@ -24,10 +24,12 @@ def seconds(value: float | timedelta, *, of: str) -> float:
     Raises:
         ValueError: not a number, negative, infinite or above ten years.
     """
-    if isinstance(value, timedelta):
-        number = value.total_seconds()
-    else:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    given: object = value  # of any type: what is written in an option is not checked by a type checker alone
+    number = math.nan
+    if isinstance(given, timedelta):
+        number = given.total_seconds()
+    elif isinstance(given, int | float) and not isinstance(given, bool):
+        number = float(given)
     if not math.isfinite(number) or not 0 <= number <= MAX_DELAY:
         msg = f"{of}: delay must be from 0 to {MAX_DELAY} seconds, got {value!r}"
         raise ValueError(msg)

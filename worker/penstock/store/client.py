@@ -115,10 +115,10 @@ class SyncClient:
         """The job of that id, ended or not; None if there is none."""
         return _info(self._row("info", "look up a job", (job_id,)))
 
-    def cancel(self, job_id: int, reason: str | None = None) -> str | None:
-        """`cancelled` (it waited), `cancelling` (it runs), or None (it is over, or unknown)."""
-        row = self._row("cancel_jobs", "cancel", ([job_id], reason))
-        return None if row is None else str(row[1])
+    def cancel_jobs(self, ids: Sequence[int], reason: str | None = None) -> dict[int, str]:
+        """Cancel: by id `cancelled` (it waited) or `cancelling` (it runs); those that are over are left out."""
+        row = self._row("cancel_jobs", "cancel", (list(ids), reason))
+        return dict(zip(row[0] or (), row[1] or (), strict=True)) if row else {}
 
     def close(self) -> None:
         """Close the pool; a later call opens another."""
@@ -170,10 +170,10 @@ class AsyncClient:
         """As `SyncClient.info`."""
         return _info(await self._row("info", "look up a job", (job_id,)))
 
-    async def cancel(self, job_id: int, reason: str | None = None) -> str | None:
-        """As `SyncClient.cancel`."""
-        row = await self._row("cancel_jobs", "cancel", ([job_id], reason))
-        return None if row is None else str(row[1])
+    async def cancel_jobs(self, ids: Sequence[int], reason: str | None = None) -> dict[int, str]:
+        """As `SyncClient.cancel_jobs`."""
+        row = await self._row("cancel_jobs", "cancel", (list(ids), reason))
+        return dict(zip(row[0] or (), row[1] or (), strict=True)) if row else {}
 
     async def close(self) -> None:
         """Close the pool; a later call opens another."""

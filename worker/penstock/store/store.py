@@ -160,10 +160,6 @@ class Store:
         """Hand back what a claim took whose reply was lost; returns how many."""
         return int(await self._value("release_claim", worker, queue, token) or 0)
 
-    async def cancel_jobs(self, ids: Sequence[int], reason: str | None = None) -> dict[int, str]:
-        """Cancel: by id `cancelled` (it waited) or `cancelling` (it runs); those that are over are left out."""
-        return dict(await self._rows("cancel_jobs", list(ids), reason))
-
     async def retry_now(self, ids: Sequence[int]) -> int:
         """Make deferred jobs ready at once; returns how many were."""
         return int(await self._value("retry_now", list(ids)))

@@ -1,0 +1,209 @@
+"""Acknowledgements and renewals against everything else that touches the same job, statement by statement."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.postgres import desk
+from tests.postgres.interleave import ConnectionDied
+
+
+def test_a_repeated_acknowledgement_is_accepted_once(play, db):
+    """The reply was lost after the commit; the repetition finds the outcome, reports nothing, and writes nothing."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, held).finish()
+    with pytest.raises(ConnectionDied):
+        a.lose_reply(desk.ACK, [worker.id, [job], [held], ["completed"]])
+    assert desk.ack(b, worker, [job], held).finish() == []
+    assert db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (1,)
+
+
+def test_two_acknowledgements_of_one_attempt_at_once_leave_one_outcome(play, db):
+    """The second waits for the first and then finds its outcome; a different state comes back as what is stored."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, held).finish()
+    a.begin()
+    assert desk.ack(a, worker, [job], held).finish() == []
+    step = desk.ack(b, worker, [job], held, "failed")
+    step.blocks_on(a)
+    a.commit()
+    assert step.finish() == [(job, held, "completed")]
+    assert db.execute("SELECT state FROM penstock.outcome").fetchall() == [("completed",)]
+    assert db.execute("SELECT count(*) FROM penstock.dead").fetchone() == (0,)
+
+
+def test_a_repeated_retry_is_accepted_and_does_not_defer_twice(play, db):
+    """The job keeps its one due time; the history has one entry."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, held).finish()
+    assert desk.ack(a, worker, [job], held, "retry").finish() == []
+    before = db.execute("SELECT due_at, attempt FROM penstock.job").fetchone()
+    assert desk.ack(b, worker, [job], held, "retry").finish() == []
+    assert db.execute("SELECT due_at, attempt FROM penstock.job").fetchone() == before
+    assert db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (1,)
+
+
+def test_an_acknowledgement_that_meets_a_rescue_is_fenced(play, db):
+    """It waits for the rescue, finds neither its claim nor an outcome, and changes nothing."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, rescuer = play.connection("a"), play.connection("rescuer")
+    desk.claim(a, worker, 1, held).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, worker)
+    rescuer.begin()
+    assert rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 1, 0)]
+    step = desk.ack(a, worker, [job], held)
+    step.blocks_on(rescuer)
+    rescuer.commit()
+    assert step.finish() == [(job, held, None)]
+    assert desk.state_of(db, job) == "scheduled"
+    assert db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (0,)
+
+
+def test_a_rescue_that_meets_an_acknowledgement_leaves_the_job_alone(play, db):
+    """The outcome was first: rescue waits for it and finds nothing to take back."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, rescuer = play.connection("a"), play.connection("rescuer")
+    desk.claim(a, worker, 1, held).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, worker)
+    a.begin()
+    desk.ack(a, worker, [job], held).finish()
+    step = rescuer.start(desk.RESCUE, ["leader", desk.QUIET_LEASE])
+    step.blocks_on(a)
+    a.commit()
+    assert step.finish() == [(1, 0, 0)]
+    assert desk.state_of(db, job) == "completed"
+
+
+def test_a_thawed_worker_changes_nothing_of_a_job_that_runs_elsewhere(play, db):
+    """Rescued and claimed again, the job's first attempt is refused in every form: outcome, retry and release."""
+    frozen, other, (job,) = desk.register(db), desk.register(db), desk.enqueue(db, 1)
+    old, new = desk.token(), desk.token()
+    a, b = play.connection("frozen"), play.connection("other")
+    desk.claim(a, frozen, 1, old).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, frozen)
+    b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE])
+    db.execute("UPDATE penstock.job SET due_at = clock_timestamp()")
+    b.run(desk.PROMOTE)
+    assert desk.claim(b, other, 1, new).finish() == [(job, 2)]
+    for state in ("completed", "retry", "failed", "cancelled", "snooze"):
+        assert desk.ack(a, frozen, [job], old, state).finish() == [(job, old, None)]
+    assert a.run(desk.RELEASE, [frozen.id, [job], [old]]) == [(0,)]
+    assert db.execute("SELECT worker, token FROM penstock.job").fetchone() == (other.id, new)
+    assert desk.ack(b, other, [job], new).finish() == []
+    assert db.execute("SELECT token FROM penstock.outcome").fetchall() == [(new,)]
+
+
+def test_a_token_with_another_workers_id_is_refused(play, db):
+    """Guessing or copying a token is not enough: the registration that claimed is part of the match."""
+    owner, thief, (job,) = desk.register(db), desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a = play.connection("a")
+    desk.claim(a, owner, 1, held).finish()
+    assert desk.ack(a, thief, [job], held).finish() == [(job, held, None)]
+    assert desk.state_of(db, job) == "running"
+
+
+def test_a_renewal_beside_a_committing_acknowledgement_sees_no_fencing(play, db):
+    """Before the commit the claim is there, after it the outcome is: at no moment neither."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, lease = play.connection("a"), play.connection("lease")
+    desk.claim(a, worker, 1, held).finish()
+    a.begin()
+    desk.ack(a, worker, [job], held).finish()
+    assert lease.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("running", None, None)]
+    a.commit()
+    assert lease.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("running", None, None)]
+
+
+def test_a_renewal_after_rescue_learns_what_is_fenced_and_does_not_revive_the_worker(play, db):
+    """The state is lost, the lease stays where it was, and the held claim is named."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a = play.connection("a")
+    desk.claim(a, worker, 1, held).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, worker)
+    a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE])
+    assert a.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("lost", [job], None)]
+    assert db.execute("SELECT lease_until < clock_timestamp() FROM penstock.worker").fetchone() == (True,)
+
+
+def test_a_renewal_that_is_late_but_not_too_late_keeps_everything(play, db):
+    """Past the lease and not yet rescued: the lease lives on and nothing is fenced."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a = play.connection("a")
+    desk.claim(a, worker, 1, held).finish()
+    desk.lapse(db, worker)
+    assert a.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("running", None, None)]
+    desk.lead_for_long(db)
+    assert a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
+    assert desk.state_of(db, job) == "running"
+
+
+def test_a_rescue_whose_reply_was_lost_is_repeated_without_harm(play, db):
+    """The second finds nobody left to declare lost; the job was deferred once."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, desk.token()).finish()
+    desk.lead_for_long(db)
+    desk.lapse(db, worker)
+    with pytest.raises(ConnectionDied):
+        a.lose_reply(desk.RESCUE, ["leader", desk.QUIET_LEASE])
+    assert b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
+    assert db.execute("SELECT crashes FROM penstock.job WHERE id = %s", [job]).fetchone() == (1,)
+
+
+def test_batches_in_opposite_order_do_not_deadlock(play, db):
+    """Each acknowledgement locks in order of id, whatever order it was given, mixed endings and deferrals included."""
+    worker, ids = desk.register(db), desk.enqueue(db, 2)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 2, held).finish()
+    a.begin()
+    a.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[0]])
+    step = b.start(desk.ACK, [worker.id, ids[::-1], [held, held], ["completed", "retry"]])
+    step.blocks_on(a)
+    a.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[1]])  # free: b waits for the first
+    a.commit()
+    assert step.finish() == []
+    assert [desk.state_of(db, job) for job in ids] == ["scheduled", "completed"]
+
+
+def test_a_release_whose_reply_was_lost_gives_back_once(play, db):
+    """The repetition finds nothing of its own; the attempt is refunded once."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, b = play.connection("a"), play.connection("b")
+    desk.claim(a, worker, 1, held).finish()
+    with pytest.raises(ConnectionDied):
+        a.lose_reply(desk.RELEASE, [worker.id, [job], [held]])
+    assert b.run(desk.RELEASE, [worker.id, [job], [held]]) == [(0,)]
+    assert db.execute("SELECT attempt, token FROM penstock.job").fetchone() == (0, None)
+
+
+def test_a_job_flagged_cancel_while_its_acknowledgement_waits_ends_as_cancelled(play, db):
+    """The flag committed first; the acknowledgement of a retry sees it and ends the job."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    held = desk.token()
+    a, other = play.connection("a"), play.connection("other")
+    desk.claim(a, worker, 1, held).finish()
+    other.begin()
+    other.run("UPDATE penstock.job SET cancel = true WHERE id = %s", [job])
+    step = desk.ack(a, worker, [job], held, "retry")
+    step.blocks_on(other)
+    other.commit()
+    assert step.finish() == [(job, held, "cancelled")]
+    assert desk.state_of(db, job) == "cancelled"
