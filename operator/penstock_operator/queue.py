@@ -89,8 +89,9 @@ class Queue:
         self._metrics.observe(queue, facts)
 
     def forget(self, queue: JobQueue) -> None:
-        """The JobQueue is gone: drop its series."""
-        self._metrics.forget(queue)
+        """The JobQueue is gone, and its series go too; or it has another database now, and they stay."""
+        if queue.uid not in self._cache.jobqueues.views:
+            self._metrics.forget(queue)
 
     async def _act(self, queue: JobQueue, look: Look, facts: Facts) -> Facts:
         assert queue.policy is not None

@@ -90,6 +90,7 @@ class DatabaseLoop:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.woken.wait(), max(0.0, pause - SHORTEST_SECONDS))
         finally:
+            self._forget(set())
             if database is not None:
                 await database.close()
 

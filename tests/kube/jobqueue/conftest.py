@@ -20,7 +20,7 @@ import yaml
 
 from tests.support.api_client import MERGE, ApiClient, ApiError
 from tests.support.chart import OperatorRights
-from tests.support.controlplane import ControlPlane
+from tests.support.controlplane import ControlPlane, free_ports
 from tests.support.pod_env import Image
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
@@ -161,12 +161,14 @@ def counts(database: psycopg.Connection[Any]) -> tuple[int, int, int]:
 
 
 class OperatorProcess:
-    """`python -m penstock_operator` with the chart's rights, its output in a file."""
+    """`python -m penstock_operator` with the chart's rights, as the pod `name`, its output in a file."""
 
-    def __init__(self, rights: OperatorRights, log: Path) -> None:
+    def __init__(self, rights: OperatorRights, log: Path, name: str) -> None:
         self.log = log
-        self.http = f"http://127.0.0.1:{rights.env['PENSTOCK_HTTP_PORT']}"
+        (port,) = free_ports(1)
+        self.http = f"http://127.0.0.1:{port}"
         env = {**rights.env, "KUBECONFIG": str(rights.kubeconfig), "PATH": os.environ["PATH"]}
+        env |= {"PENSTOCK_POD_NAME": name, "PENSTOCK_HTTP_PORT": str(port)}
         env |= {"PENSTOCK_LOG_FORMAT": "text", "PENSTOCK_LOG_LEVEL": "info"}
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -175,7 +177,7 @@ class OperatorProcess:
 
     @property
     def text(self) -> str:
-        """What it has logged, and its predecessors in this test."""
+        """What it has logged."""
         return self.log.read_text(errors="replace")
 
     def page(self, path: str) -> tuple[int, str]:
@@ -223,13 +225,14 @@ def operator(operator_rights: OperatorRights, definition: Any, pg_url: str, tmp_
     started: list[OperatorProcess] = []
 
     def start() -> OperatorProcess:
-        started.append(OperatorProcess(operator_rights, tmp_path / "operator.log"))
+        name = f"operator-{len(started)}"
+        started.append(OperatorProcess(operator_rights, tmp_path / f"{name}.log", name))
         return started[-1]
 
     try:
         yield start
     finally:
         codes = [one.stop() for one in started]
-        for one in started[-1:]:
+        for one in started:
             sys.stdout.write(one.log.read_text(errors="replace")[-20_000:])
         assert all(code in {0, -9} for code in codes), codes

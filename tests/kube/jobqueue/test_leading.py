@@ -1,0 +1,112 @@
+"""Several operators, lost wake-ups, an operator's own database role, and what it shows over HTTP."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from prometheus_client.parser import text_string_to_metric_families
+
+from penstock.store import migrate
+from tests.kube.jobqueue.conftest import JobQueues, Start, enqueue, started
+from tests.support.pods import ProcessPods
+from tests.support.waiting import eventually
+
+
+def test_of_two_operators_one_leads_and_a_killed_leader_is_replaced_within_five_seconds(
+    jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any]
+):
+    """From kill -9 to the next decision; the follower changes nothing before."""
+    first = started(jobqueues, operator, pg_url)
+    second = operator()
+    eventually(lambda: second.page("/readyz")[0] == 200, "the follower knows the cluster")
+    assert "this replica leads" not in second.text
+    first.stop(signal.SIGKILL)
+    killed = time.monotonic()
+    enqueue(database, 1, 0.0)
+    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "the successor decides")
+    assert time.monotonic() - killed < 5
+    assert "this replica leads" in second.text
+
+
+def test_an_operator_that_ends_gives_its_lease_up_at_once(
+    jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any]
+):
+    """A successor need not wait until the lease has run out."""
+    first = started(jobqueues, operator, pg_url)
+    second = operator()
+    eventually(lambda: second.page("/readyz")[0] == 200, "the follower knows the cluster")
+    assert first.stop() == 0
+    stopped = time.monotonic()
+    eventually(lambda: "this replica leads" in second.text, "the successor leads")
+    assert time.monotonic() - stopped < 2
+
+
+def test_a_lost_notification_costs_no_more_than_the_poll_period(
+    jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any]
+):
+    """An enqueue that tells nobody is found by the clock."""
+    started(jobqueues, operator, pg_url, scaling__activation={"pollPeriodSeconds": 2})
+    database.execute("UPDATE penstock.queue SET operator_waiting_until = NULL")
+    enqueue(database, 1, 0.0)
+    began = time.monotonic()
+    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "found by the clock")
+    assert time.monotonic() - began < 3
+
+
+def test_the_operators_own_role_is_enough_for_it(
+    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any]
+):
+    """Least rights: everything that the operator does, with nothing but what its role is granted."""
+    migrate(pg_url, roles=True)
+    name, password = f"op_{time.time_ns()}", "swordfish"
+    database.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE penstock_operator".encode())
+    try:
+        parts = urlsplit(pg_url)
+        host = parts.netloc.rpartition("@")[2]
+        jobqueues.secret(urlunsplit(parts._replace(netloc=f"{name}:{password}@{host}")), "operators")
+        reference = {"secretRef": {"name": "shop-postgres"}, "operatorSecretRef": {"name": "operators"}}
+        running = started(jobqueues, operator, pg_url, databaseRef=reference, limits__maxInFlight=1)
+        enqueue(database, 3, 0.1)
+        eventually(lambda: jobqueues.pods(), "a pod comes")  # noqa: PLW0108
+        done = "SELECT count(*) FROM penstock.outcome WHERE final"
+        eventually(lambda: database.execute(done).fetchone() == (3,), "the jobs run", seconds=30)
+        eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "and zero again", seconds=30)
+        assert "permission denied" not in running.text
+        running.stop()
+    finally:
+        database.execute(f"DROP ROLE {name}".encode())
+
+
+def test_metrics_and_health_of_the_operator_are_served_and_a_deleted_queue_takes_its_series_along(
+    jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any]
+):
+    """Parsed by Prometheus' own parser."""
+    running = started(jobqueues, operator, pg_url, scaling__maxReplicas=2)
+    assert running.page("/healthz") == (200, "ok\n")
+    assert running.page("/nothing")[0] == 404
+    enqueue(database, 50, 0.0)
+    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 2, "the maximum")
+
+    def series() -> dict[str, float]:
+        status, text = running.page("/metrics")
+        assert status == 200
+        found = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                more = [value for key, value in sample.labels.items() if key not in {"jobqueue", "namespace"}]
+                if sample.labels.get("jobqueue") == "emails":
+                    found[f"{sample.name}{more}"] = sample.value
+        return found
+
+    eventually(lambda: series().get("penstock_queue_ready[]") == 50, "the depth is shown")
+    found = series()
+    assert found["penstock_queue_desired_replicas[]"] == 2
+    assert found["penstock_queue_decision_bound['Maximum']"] == 1
+    assert found["penstock_queue_condition['Ready']"] == 1
+    assert found["penstock_queue_scalings_total['up']"] == 1
+    jobqueues.delete()
+    eventually(lambda: not series(), "its series are gone")
