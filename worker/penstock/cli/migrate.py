@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.errors import SchemaMismatch
 from penstock.settings import DATABASE_VARIABLES, Settings
 
 
@@ -15,6 +16,9 @@ def migrate(
     sql: Annotated[bool, typer.Option("--sql", help="Print the whole as a script; no database is needed.")] = False,
     roles: Annotated[
         bool, typer.Option("--roles", help="Also make the group roles and grant; see `penstock grants`.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail if somebody changed the schema by hand.")
     ] = False,
 ) -> None:
     """Create or upgrade the schema `penstock`; safe to run again.
@@ -27,6 +31,11 @@ def migrate(
         typer.echo(store.migration_sql(roles=roles), nl=False)
         return
     settings = Settings.from_env({name: os.environ.get(name, "") for name in DATABASE_VARIABLES})
+    if check:
+        if found := store.differences(settings.direct_url):
+            raise SchemaMismatch(f"schema penstock is not as this release made it: {'; '.join(found)}")
+        typer.echo(f"schema penstock: version {store.latest_version()}, as this release made it")
+        return
     done = store.migrate(settings.direct_url, roles=roles)
     if done.applied:
         what = f"applied {', '.join(map(str, done.applied))}"

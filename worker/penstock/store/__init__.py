@@ -5,6 +5,7 @@ errors and returns frozen values; it takes no decision about a job.
 """
 
 from .client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
+from .drift import differences
 from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, Upkeep, maintaining
 from .migrate import Migrated, check_schema, latest_version, migrate, migration_sql
@@ -31,6 +32,7 @@ __all__ = [
     "SyncClient",
     "Upkeep",
     "check_schema",
+    "differences",
     "enqueue_on",
     "enqueue_on_async",
     "grants_sql",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from penstock.errors import MigrationFailed, SchemaMismatch, SchemaMissing
+from penstock.errors import MigrationFailed, SchemaMismatch, SchemaMissing, StoreError
 
 from ._sql import SqlFile, files, statement
 from .connect import connect
@@ -25,6 +25,8 @@ LOCK_KEY = 0x70656E73746F636B
 """The advisory lock of migrations: the bytes of 'penstock'."""
 LOCK_TIMEOUT_SECONDS = 2
 ATTEMPTS = 10
+PAUSE_SECONDS = 0.2
+"""Before the second attempt; the n-th pause is n times as long."""
 PARTITION_DAYS = 14
 
 
@@ -58,7 +60,7 @@ def applied(connection: psycopg.Connection[Any]) -> dict[int, str]:
     return {version: checksum for version, _, checksum in connection.execute(statement("schema_applied"))}
 
 
-def _compare(have: dict[int, str], known: list[SqlFile]) -> list[SqlFile]:
+def compare(have: dict[int, str], known: list[SqlFile]) -> list[SqlFile]:
     """The migrations still to apply.
 
     Raises:
@@ -100,25 +102,39 @@ def migrate(
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with mapped("migrate"), connection.transaction():
-                    connection.execute(f"SET LOCAL lock_timeout = {round(lock_timeout * 1000)}".encode())
-                    done = _run(connection)
-                    if roles:
-                        create_and_grant(connection)
-                    elif done.functions:
-                        grant_again(connection)
-                    return done
-            except Exception as error:
-                if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable) or attempt == ATTEMPTS:
+                    return _attempt(connection, roles=roles, lock_timeout=lock_timeout)
+            except StoreError as error:
+                if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                     raise
-                sleep(0.2 * attempt)
+                if attempt == ATTEMPTS:
+                    raise MigrationFailed(_busy(connection, lock_timeout)) from error
+                sleep(PAUSE_SECONDS * attempt)
     raise AssertionError("unreachable")
+
+
+def _busy(connection: psycopg.Connection[Any], lock_timeout: float) -> str:
+    held = [f"pid {pid} ({name})" for pid, name in connection.execute(statement("holders"))]
+    return (
+        f"migrate: a table of the schema penstock was not free in {ATTEMPTS} attempts of {lock_timeout:g} s; the oldest "
+        f"transactions that hold one: {', '.join(held) or 'none any more'}; nothing was changed"
+    )
+
+
+def _attempt(connection: psycopg.Connection[Any], *, roles: bool, lock_timeout: float) -> Migrated:
+    connection.execute(f"SET LOCAL lock_timeout = {round(lock_timeout * 1000)}".encode())
+    done = _run(connection)
+    if roles:
+        create_and_grant(connection)
+    elif done.functions or done.applied:
+        grant_again(connection)
+    return done
 
 
 def _run(connection: psycopg.Connection[Any]) -> Migrated:
     known, functions = files("migrations"), files("functions")
     connection.execute(b"SET LOCAL check_function_bodies = off")  # functions name each other in any order
     connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
-    todo = _compare(applied(connection), known)
+    todo = compare(applied(connection), known)
     for file in todo:
         connection.execute(file.text.encode())
         connection.execute(
