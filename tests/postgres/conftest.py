@@ -106,5 +106,6 @@ def start(pg_newest: Database, trace: Path, monkeypatch: pytest.MonkeyPatch) -> 
         if worker.process.poll() is None:
             worker.process.send_signal(signal.SIGCONT)
             worker.process.kill()
+        if worker.process.stderr is not None and not worker.process.stderr.closed:
             worker.process.communicate(timeout=10)
     jobs.app.close()

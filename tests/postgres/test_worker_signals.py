@@ -96,7 +96,8 @@ def test_a_task_that_blocks_the_event_loop_past_the_lease_keeps_its_job(start, n
 
 def test_terminated_connections_lose_no_job_and_finish_none_twice(start, newest, trace):
     """All of the worker's backends are killed again and again while 200 jobs run."""
-    start(concurrency=10, max_demand=20)
+    worker = start(concurrency=10, max_demand=20)
+    assert jobs.add.enqueue(0, 0).result(timeout=20) == 0  # it is up: one that cannot start ends, and is started again
     ids = jobs.app.enqueue_many(jobs.add.job(n, 0) for n in range(200))
     kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'penstock %'"
     done = "SELECT count(*) FROM penstock.outcome WHERE state = 'completed'"
@@ -104,8 +105,9 @@ def test_terminated_connections_lose_no_job_and_finish_none_twice(start, newest,
         newest.execute(kill)
         desk.until(lambda: newest.execute("SELECT pg_sleep(0.05)"))
     jobs.app.close()
-    desk.until(lambda: newest.execute(done).fetchone() == (len(ids),), 60)
-    assert newest.execute("SELECT count(DISTINCT job_id) FROM penstock.outcome").fetchone() == (len(ids),)
+    desk.until(lambda: newest.execute(done).fetchone() == (len(ids) + 1,), 60)
+    assert newest.execute("SELECT count(DISTINCT job_id) FROM penstock.outcome").fetchone() == (len(ids) + 1,)
+    assert worker.process.poll() is None
     assert newest.execute("SELECT count(*) FROM penstock.job").fetchone() == (0,)
 
 
