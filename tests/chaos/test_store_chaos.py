@@ -1,0 +1,80 @@
+"""Faults at random for a while, then quiet: nothing lost, nothing invented, nothing twice without a reason.
+
+PENSTOCK_SOAK_SECONDS makes it longer, PENSTOCK_CHAOS_SEED repeats a run's faults.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from penstock.local.postgres import EmbeddedPostgres
+from tests.chaos.faults import Faults
+from tests.chaos.fleet import WORKERS, Producer, Site
+from tests.chaos.verdict import Verdict
+from tests.support.postgres import Database, Servers
+from tests.support.waiting import eventually
+
+SECONDS = float(os.environ.get("PENSTOCK_SOAK_SECONDS") or 40.0)
+SEED = int(os.environ.get("PENSTOCK_CHAOS_SEED") or time.time_ns() % 1_000_000)
+SETTINGS = {"max_connections": "40", "shared_buffers": "32MB", "autovacuum_naptime": "5s", "wal_level": "minimal",
+            "max_wal_senders": "0"}  # fmt: skip
+
+
+@pytest.fixture
+def site(servers: Servers, pg_newest: Database, tmp_path) -> Iterator[Site]:
+    """The server to be ill-treated; the ledger of runs is on another one."""
+    installed = servers.newest.embedded
+    bin_dir = installed.installation.bin_dir if installed else None
+    with pg_newest.connect() as ledger:
+        ledger.execute("CREATE TABLE ran (job bigint, token bigint, worker bigint, phase text)")
+    with EmbeddedPostgres(bin_dir=bin_dir, durable=False, settings=SETTINGS) as server:
+        made = Site(server, pg_newest.url, tmp_path)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def quiet(site: Site) -> bool:
+    """Whether no job is live; keeps the fleet staffed meanwhile."""
+    site.staff()
+    with site.admin() as admin:
+        row = admin.execute("SELECT count(*) FROM penstock.job").fetchone()
+    assert row == (0,), f"{row} jobs are live"
+    return True
+
+
+@pytest.mark.timeout(SECONDS + 240)
+def test_under_random_faults_every_committed_job_ends_once_and_no_other_runs(site, pg_newest):
+    """Workers killed and frozen, backends terminated, the server restarted and crashed, replies and networks lost."""
+    print(f"seed {SEED}, {SECONDS:g} s")
+    chance = random.Random(SEED)
+    faults, producers = Faults(site, chance), [Producer(site, SEED + n) for n in range(2)]
+    site.staff()
+    eventually(lambda: all(worker.served for worker in site.workers), "the workers serve", seconds=60)
+    for producer in producers:
+        producer.start()
+    until = time.monotonic() + SECONDS
+    try:
+        while time.monotonic() < until:
+            faults.pause(0.1, 1.5)
+            faults.one()
+            site.staff()
+    finally:
+        for producer in producers:
+            producer.stop()
+    eventually(lambda: quiet(site), f"every job ends (seed {SEED})", seconds=90)
+    eventually(lambda: len([w for w in site.workers if w.served]) == WORKERS, "the workers serve", seconds=30)
+    assert [worker.terminate() for worker in site.workers] == [0] * WORKERS
+    with site.admin() as admin, pg_newest.connect() as ledger:
+        verdict = Verdict(admin, ledger)
+    print(f"{verdict.told}; {sum(p.unknown for p in producers)} commits unknown; faults: {faults.done}")
+    acknowledged = set.union(*(p.acknowledged for p in producers))
+    assert verdict.findings(acknowledged, set.union(*(p.rolled_back for p in producers))) == []
+    assert site.ended_by_themselves == []
+    assert len(verdict.committed) > SECONDS
