@@ -30,15 +30,22 @@ CREATE SEQUENCE penstock.job_id_seq
     NO MAXVALUE
     CACHE 1;
 
+CREATE SEQUENCE penstock.job_ord_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
 CREATE TABLE penstock.job (
     id bigint DEFAULT nextval('penstock.job_id_seq'::regclass) NOT NULL,
-    ord bigint,
+    ord bigint DEFAULT nextval('penstock.job_ord_seq'::regclass),
     token bigint,
     worker bigint,
     claimed_at timestamp with time zone,
     deadline timestamp with time zone,
     due_at timestamp with time zone,
-    ready_at timestamp with time zone,
+    ready_at timestamp with time zone DEFAULT clock_timestamp(),
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     attempt smallint DEFAULT 0 NOT NULL,
     crashes smallint DEFAULT 0 NOT NULL,
@@ -61,13 +68,6 @@ CREATE TABLE penstock.job (
     CONSTRAINT job_task_check CHECK (((length(task) >= 1) AND (length(task) <= 255)))
 )
 WITH (fillfactor='44', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.05');
-
-CREATE SEQUENCE penstock.job_ord_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1;
 
 CREATE TABLE penstock.outcome (
     job_id bigint NOT NULL,
@@ -191,6 +191,29 @@ UNION ALL
    FROM (penstock.outcome o
      JOIN penstock.queue q ON ((q.id = o.queue)))
   WHERE (o.final AND (o.state = ANY (ARRAY['completed'::text, 'cancelled'::text])) AND (o.finished_at > (clock_timestamp() - q.retention)));
+
+CREATE VIEW penstock.jobs_redacted AS
+ SELECT id,
+    state,
+    queue,
+    task,
+    priority,
+    attempt,
+    max_attempts,
+    crashes,
+    created_at,
+    ready_at,
+    due_at,
+    claimed_at,
+    finished_at,
+    worker,
+    reason,
+    (
+        CASE jsonb_typeof(errors)
+            WHEN 'array'::text THEN (errors -> '-1'::integer)
+            ELSE errors
+        END ->> 'type'::text) AS error
+   FROM penstock.jobs j;
 
 CREATE TABLE penstock.leader (
     name text NOT NULL,
@@ -318,39 +341,41 @@ CREATE INDEX outcome_job ON ONLY penstock.outcome USING btree (job_id);
 CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXECUTE FUNCTION penstock.take_xid();
 
 -- Functions:
--- penstock.ack(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> TABLE(id bigint, token bigint, state text)
+-- penstock.ack(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> TABLE(id bigint, token bigint, state text), as its owner
 -- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[]) -> bigint[]
 -- penstock.ack_ended(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> integer
--- penstock.cancel_jobs(p_ids bigint[], p_reason text) -> TABLE(id bigint, verdict text)
--- penstock.claim(p_worker bigint, p_queue integer, p_limit integer, p_token bigint) -> TABLE(id bigint, attempt smallint, max_attempts smallint, crashes smallint, priority smallint, ord bigint, task text, args text, headers text, wait double precision)
--- penstock.cordon(p_workers bigint[], p_cordon boolean) -> SETOF bigint
--- penstock.count_limits(p_horizon bigint) -> integer
--- penstock.declare_queue(p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb, p_job_deadline double precision, p_retention double precision, p_settings jsonb) -> integer
--- penstock.deregister(p_worker bigint, p_empty boolean) -> void
--- penstock.discard(p_ids bigint[]) -> integer
+-- penstock.begin_marks(OUT last_ord bigint, OUT horizon bigint) -> record, as its owner
+-- penstock.cancel_jobs(p_ids bigint[], p_reason text) -> TABLE(id bigint, verdict text), as its owner
+-- penstock.claim(p_worker bigint, p_queue integer, p_limit integer, p_token bigint) -> TABLE(id bigint, attempt smallint, max_attempts smallint, crashes smallint, priority smallint, ord bigint, task text, args text, headers text, wait double precision), as its owner
+-- penstock.cordon(p_workers bigint[], p_cordon boolean) -> SETOF bigint, as its owner
+-- penstock.count_limits(p_horizon bigint) -> integer, as its owner
+-- penstock.declare_queue(p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb, p_job_deadline double precision, p_retention double precision, p_settings jsonb) -> integer, as its owner
+-- penstock.deregister(p_worker bigint, p_empty boolean) -> void, as its owner
+-- penstock.discard(p_ids bigint[]) -> integer, as its owner
 -- penstock.drop_partitions() -> integer, as its owner
 -- penstock.enqueue(p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb) -> bigint
--- penstock.enqueue_many(p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_delays double precision[], p_ats timestamp with time zone[], p_headers jsonb[], p_unique_keys text[], p_until_start boolean[], p_unique_seconds double precision[], p_refuse boolean[]) -> bigint[]
+-- penstock.enqueue_many(p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_delays double precision[], p_ats timestamp with time zone[], p_headers jsonb[], p_unique_keys text[], p_until_start boolean[], p_unique_seconds double precision[], p_refuse boolean[]) -> bigint[], as its owner
 -- penstock.enqueue_unique(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb, p_key text, p_until_start boolean, p_seconds double precision, p_refuse boolean) -> bigint
--- penstock.lead(p_name text, p_holder text, p_lease double precision) -> double precision
+-- penstock.lead(p_name text, p_holder text, p_lease double precision) -> double precision, as its owner
 -- penstock.limit_give_back(p_queues integer[]) -> void
 -- penstock.limit_room(p_queue integer) -> integer
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
--- penstock.pause(p_queue text, p_paused boolean) -> boolean
--- penstock.pick(p_queue integer, p_limit integer) -> tid[]
--- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record
--- penstock.prune_workers() -> integer
--- penstock.redrive(p_ids bigint[], p_drop_key boolean) -> TABLE(id bigint, holder bigint)
--- penstock.register(p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision, p_info jsonb, OUT worker bigint, OUT queue integer) -> record
--- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer
--- penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) -> integer
--- penstock.renew(p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb, p_drained boolean, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]) -> record
--- penstock.rescue(p_holder text, p_lease double precision, OUT lost integer, OUT rescued integer, OUT poisoned integer) -> record
+-- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner
+-- penstock.pick(p_queue integer, p_limit integer, p_marks bigint[]) -> tid[]
+-- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record, as its owner
+-- penstock.prune_workers() -> integer, as its owner
+-- penstock.publish_marks(p_last_ord bigint, p_horizon bigint) -> integer, as its owner
+-- penstock.redrive(p_ids bigint[], p_drop_key boolean) -> TABLE(id bigint, holder bigint), as its owner
+-- penstock.register(p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision, p_info jsonb, OUT worker bigint, OUT queue integer) -> record, as its owner
+-- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer, as its owner
+-- penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) -> integer, as its owner
+-- penstock.renew(p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb, p_drained boolean, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]) -> record, as its owner
+-- penstock.rescue(p_holder text, p_lease double precision, OUT lost integer, OUT rescued integer, OUT poisoned integer) -> record, as its owner
 -- penstock.retake_key(p_id bigint) -> boolean
--- penstock.retry_now(p_ids bigint[]) -> integer
--- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void
--- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb)
+-- penstock.retry_now(p_ids bigint[]) -> integer, as its owner
+-- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void, as its owner
+-- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
 -- penstock.take_back(p_lost bigint[], OUT rescued integer, OUT poisoned integer) -> record
 -- penstock.take_xid() -> trigger
--- penstock.wait_mark(p_queues integer[], p_seconds double precision, p_operator boolean) -> double precision
+-- penstock.wait_mark(p_queues integer[], p_seconds double precision, p_operator boolean) -> double precision, as its owner
 -- penstock.wake(p_queues integer[]) -> void
