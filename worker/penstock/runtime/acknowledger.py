@@ -86,9 +86,7 @@ class Acknowledger(Consumer[Finished]):
             for outcome in fenced:
                 logger.warning("outcome of job %d refused: its claim was taken back", outcome.job.id)
             batch = [_as_stored(o, stored) for o in batch if stored.get((o.job.id, o.job.token), "") is not None]
-        for outcome in batch:
-            if outcome.state is not OutcomeState.SNOOZE:
-                held.done[outcome.job.queue] += 1
+        held.done.update([outcome.job.queue for outcome in batch if outcome.state is not OutcomeState.SNOOZE])
         self._metrics.acknowledged(batch, seconds)
 
     async def _halve(self, worker: int, batch: list[Finished], error: RejectedByDatabase) -> None:

@@ -46,6 +46,8 @@ class Attempts:
     ) -> None:
         self._tasks, self._context, self._threads = tasks, context, threads
         self._executor, self._endings = executor, endings
+        self._plain = {name for name, task in tasks.items() if self._is_plain(task)}
+        """Tasks that are awaited as they are: most of the cost of a short job is in what is put around it."""
         self._in_threads: set[int] = set()
         self._contexts: dict[int, Context] = {}
 
@@ -53,6 +55,9 @@ class Attempts:
     def in_threads(self) -> int:
         """Functions that run in threads now, those included whose attempt was given up: nothing can interrupt them."""
         return len(self._in_threads)
+
+    def _is_plain(self, task: Task[..., Any, ..., Any]) -> bool:
+        return task.executor_for(self._executor) == "async" and task.timeout is None and not task.wants_context
 
     async def run(self, job: ClaimedJob) -> Finished:
         """Run the job's task once and say what came of it."""
@@ -65,7 +70,7 @@ class Attempts:
         except InvalidArguments as error:
             return self._endings.of_invalid_arguments(job, error)
         try:
-            value = await self._call(task, job, values)
+            value = await (task.function(**values) if job.task in self._plain else self._call(task, job, values))
             if isinstance(value, TaskOutcome):
                 return self._endings.of_outcome(job, value, time.perf_counter() - started)
         except TaskOutcome as outcome:

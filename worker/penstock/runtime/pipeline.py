@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -265,6 +266,8 @@ def run_worker(app: App, settings: Settings) -> int:
 
     async def main() -> tuple[int, bool]:
         worker = Worker(app, settings)
+        gc.collect()
+        gc.freeze()  # modules and tasks live as long as the process: no collection need look at them
         code = await worker.run()
         worker.threads.shutdown(wait=False, cancel_futures=True)
         return code, bool(worker.attempts.in_threads)
