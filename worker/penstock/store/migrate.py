@@ -115,7 +115,7 @@ def migrate(
 def _busy(connection: psycopg.Connection[Any], lock_timeout: float) -> str:
     held = [f"pid {pid} ({name})" for pid, name in connection.execute(statement("holders"))]
     return (
-        f"migrate: a table of the schema penstock was not free in {ATTEMPTS} attempts of {lock_timeout:g} s; the oldest "
+        f"migrate: a table of the schema penstock was not free in {ATTEMPTS} attempts of {lock_timeout:g} s; oldest "
         f"transactions that hold one: {', '.join(held) or 'none any more'}; nothing was changed"
     )
 
