@@ -7,7 +7,7 @@ RUN = .venv/bin
 PYTEST = $(RUN)/pytest
 BASETEMP ?=
 
-.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-e2e lint type fmt bench verify generate ci clean
+.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-e2e test-chaos soak lint type fmt bench verify generate ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,13 @@ test-chart: setup ## the Helm chart
 
 test-e2e: setup ## everything together, in real processes
 	$(PYTEST) tests/e2e
+
+test-chaos: setup ## faults at random over real workers and a server of their own
+	$(PYTEST) tests/chaos -s
+
+soak: setup ## the random tests for long: SOAK_SECONDS (600) of chaos, thousands of model runs
+	PENSTOCK_SOAK=1 PENSTOCK_SOAK_SECONDS=$(or $(SOAK_SECONDS),600) $(PYTEST) -s -o timeout=3600 \
+		tests/chaos tests/postgres/test_store_machine.py tests/postgres/test_store_freeze.py
 
 lint: setup ## ruff, import rules, sizes
 	$(RUN)/ruff check .

@@ -1,4 +1,4 @@
-"""What a chaos run is made of: a server that can be killed, worker processes, and producers that know what they committed.
+"""What a chaos run is made of: a server that can be killed, worker processes, producers that know what they committed.
 
 Faults are in faults.py, what must hold afterwards in verdict.py.
 """
@@ -121,11 +121,13 @@ class Producer:
 
     def _run(self) -> None:
         while not self.ending.is_set():
-            with contextlib.suppress(psycopg.Error):
-                with psycopg.connect(self._site.proxy.url, connect_timeout=2, tcp_user_timeout=2000) as connection:
-                    while not self.ending.wait(0.03):
-                        self._transaction(connection)
+            with contextlib.suppress(psycopg.Error), self._connect() as connection:
+                while not self.ending.wait(0.03):
+                    self._transaction(connection)
             self.ending.wait(0.05)
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(self._site.proxy.url, connect_timeout=2, tcp_user_timeout=2000)
 
     def _transaction(self, connection: psycopg.Connection) -> None:
         ids: list[int] = []

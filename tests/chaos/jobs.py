@@ -1,6 +1,7 @@
-"""The application of the chaos runs. Every execution is written down in a table of another server, which nothing disturbs.
+"""The application of the chaos runs. Every execution is written down in a table of another, undisturbed server.
 
-A row of `ran` is one phase (begin or end) of one attempt, named by job and token: what really ran, whatever the store says.
+A row of `ran` is one phase (begin or end) of one attempt, named by job and token: what really ran, whatever the store
+says of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What must hold after a chaos run, asked of three witnesses: the producers' own table, the store, and the ledger of runs.
+"""What must hold after a chaos run, asked of three witnesses: the producers' own table, the store, the ledger of runs.
 
 Reads only. Each finding is one sentence with the jobs that it is about.
 """
