@@ -209,16 +209,16 @@ class App:
     def run_inline(self, *jobs: NewJob) -> list[InlineRun]:
         """Run jobs here, without a database: these, or what `test_mode` has collected; and all that they enqueue.
 
-        Retries run at once, timeouts are not applied. Raises as `penstock.testing.run_sync`.
+        Retries run at once, timeouts are not applied. Raises as `penstock.inline.run_sync`.
         """
-        from .testing import run_sync  # noqa: PLC0415
+        from .inline import run_sync  # noqa: PLC0415
 
         with self._collecting(jobs) as collected:
             return run_sync(self.tasks, self.lifespans, collected)
 
     async def run_inline_async(self, *jobs: NewJob) -> list[InlineRun]:
         """`run_inline`, where an event loop is running: plain functions run in a thread."""
-        from .testing import run_async  # noqa: PLC0415
+        from .inline import run_async  # noqa: PLC0415
 
         with self._collecting(jobs) as collected:
             return await run_async(self.tasks, self.lifespans, collected)

@@ -1,4 +1,7 @@
-"""Whole stages over random programs, and cancellation injected at every await (P1 to P7, P10, P11, P13, P14; 115)."""
+"""Whole stages over random programs, and cancellation injected at every await (P1 to P7, P10, P11, P13, P14; 115).
+
+A little over 300 lines: the program and what is checked of it are read together.
+"""
 
 # mypy: disable-error-code="arg-type,attr-defined,misc,no-untyped-call,union-attr,var-annotated,override"
 

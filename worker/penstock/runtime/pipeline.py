@@ -67,9 +67,10 @@ class Worker:
         self.draining = asyncio.Event()
         self.failure: str | None = None
         self._ticked = time.monotonic()
-        self._build()
+        self._build_neighbours()
+        self._build_stages()
 
-    def _build(self) -> None:
+    def _build_neighbours(self) -> None:
         settings = self.settings
         self.health = HealthServer(
             host=settings.http_host, port=settings.http_port, live=self._live, ready=self._ready,
@@ -85,6 +86,11 @@ class Worker:
             metrics=self.metrics, seconds=settings.lease_seconds, told=self._told,
         )  # fmt: skip
         self.listener = Listener(settings.direct_url, (WORK, CONTROL), self._woken)
+        self.maintenance = Maintenance(self.store, identity.identity, settings.lease_seconds, time.monotonic)
+        self.metrics.gauges = self._gauges
+
+    def _build_stages(self) -> None:
+        settings = self.settings
         self.claimer = Claimer(
             store=self.store, rights=self.lease, held=self.held, metrics=self.metrics, queue=settings.queue,
             poll_seconds=settings.poll_seconds, listening=lambda: self.listener.listening, chance=self.chance,
@@ -104,12 +110,10 @@ class Worker:
             )
             for number in range(1, ACKNOWLEDGERS + 1)
         ]  # fmt: skip
-        self.maintenance = Maintenance(self.store, identity.identity, settings.lease_seconds, time.monotonic)
         self.drain = Drain(
             claimer=self.claimer, consumers=self.consumers, store=self.store, held=self.held, metrics=self.metrics,
             grace=settings.drain_timeout_seconds, not_ready=self.draining.set,
         )  # fmt: skip
-        self.metrics.gauges = self._gauges
 
     def _context(self, job: ClaimedJob) -> Context:
         return Context(job=job, client=self.app.client)
