@@ -48,11 +48,25 @@ def test_a_prepared_statement_of_the_session_does_not_survive_it(pooled_url):
             connection.execute("SELECT %s", [1])
 
 
-def test_a_client_that_was_not_told_of_the_pooler_says_what_to_tell_it(pooled_url):
-    """One sentence with the setting, instead of a prepared statement that does not exist."""
-    with App(pooled_url) as app, pytest.raises(StoreError, match=r"App\(pooled=True\), or with PENSTOCK_DIRECT_URL"):
+def test_a_callers_connection_that_prepares_statements_is_told_what_it_needs(pooled_url):
+    """It is the caller's, so it stays as it is: one sentence instead of a statement that does not exist."""
+    prepares = psycopg.connect(pooled_url, autocommit=True, prepare_threshold=0)
+    with App() as app, prepares as connection, pytest.raises(StoreError, match="with prepare_threshold=None"):
+        for number in range(pgbouncer.SERVER_CONNECTIONS):
+            app.enqueue_many([new(number)], connection=connection)
+
+
+async def test_a_pooler_that_nobody_told_us_of_is_noticed(pooled_url, db):
+    """Sync, async, the store and the registry, each often enough to prepare a statement."""
+    with App(pooled_url) as app, closing(Registry(pooled_url)) as registry:
+        app.enqueue_many(new(number) for number in range(30))
+        await a_life_through(pooled_url, registry, pooled=False)
         for number in range(10):
             app.enqueue_many([new(number)])
+    async with App(pooled_url) as app:
+        for number in range(10):
+            await app.enqueue_many_async([new(number)])
+    assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (12 + 20,)
 
 
 def test_enqueues_and_look_ups_go_through_it(pooled_url, db):
@@ -90,8 +104,8 @@ async def test_the_whole_life_of_a_job_goes_through_it(pooled_url, db):
     assert db.execute(counts).fetchone() == (12, 18)
 
 
-async def a_life_through(url: str, registry: Registry) -> None:
-    async with Store(url, lanes=3, pooled=True) as store:
+async def a_life_through(url: str, registry: Registry, *, pooled: bool = True) -> None:
+    async with Store(url, lanes=3, pooled=pooled) as store:
         values = {"identity": "host:1", "version": "1", "concurrency": 2, "lease": 15.0}
         worker, queue = registry.register(queue="q", **values)  # type: ignore[arg-type]
         for turn in range(6):
@@ -109,15 +123,16 @@ async def a_life_through(url: str, registry: Registry) -> None:
         registry.deregister(worker, empty=True)
 
 
-@pytest.mark.parametrize("listen", ["true", "false"])
+@pytest.mark.parametrize(("listen", "direct"), [("true", True), ("false", True), ("false", False)])
 def test_a_worker_runs_jobs_with_the_pooled_url_and_listens_on_the_direct_one(
-    listen, pooled_url, pg_newest, db, tmp_path: Path, monkeypatch
+    listen, direct, pooled_url, pg_newest, db, tmp_path: Path, monkeypatch
 ):
-    """With wake-ups and by polling alone; the process has no direct connection beyond the one that listens."""
+    """With wake-ups, by polling alone, and by polling with no other URL than the pooled one."""
     trace = tmp_path / "trace"
     trace.touch()
     monkeypatch.setenv("TRACE", str(trace))
-    worker = WorkerProcess(pooled_url, trace, direct_url=pg_newest.url, listen=listen, concurrency=4)
+    direct_url = {"direct_url": pg_newest.url} if direct else {}
+    worker = WorkerProcess(pooled_url, trace, **direct_url, listen=listen, concurrency=4)
     try:
         with App(pooled_url, pooled=True) as app:
             ids = app.enqueue_many(jobs.add.job(n, 1) for n in range(60))
@@ -125,8 +140,8 @@ def test_a_worker_runs_jobs_with_the_pooled_url_and_listens_on_the_direct_one(
             desk.until(lambda: db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (len(ids),), 30)
             (last,) = app.enqueue_many([jobs.add.job(1, 1)])
             assert app.job(last).result(timeout=20) == 2
-        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%%'"
-        assert db.execute(count.replace("%%", "%")).fetchone() == ((1,) if listen == "true" else (0,))
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        assert db.execute(count).fetchone() == ((1,) if listen == "true" else (0,))
     finally:
         code, said = worker.end()
     assert code == 0, said

@@ -1,7 +1,8 @@
 """How Penstock connects: timeouts, keep-alives, names. Nothing else opens a connection.
 
-A pooled URL (PgBouncer in transaction mode) gets no server-side prepared statements and no session state; LISTEN goes
-to the direct URL. Every connection is in autocommit: one function call is one transaction.
+Through a pooler (PgBouncer in transaction mode) no statement is prepared and no session state is set; LISTEN goes to the
+direct URL. A pooler that nobody told us of is noticed: it gives out process ids of its own. Connections are in
+autocommit: one function call is one transaction.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ KEEPALIVES: dict[str, Any] = {
 
 
 def arguments(name: str, *, pooled: bool) -> dict[str, Any]:
-    """Keyword arguments of every connection: `name` is shown by the server, `pooled` means no prepared statements."""
+    """Keyword arguments of every connection: `name` is shown by the server, `pooled` says what would be found out."""
     return {"autocommit": True, "application_name": name, "prepare_threshold": None if pooled else 2, **KEEPALIVES}
 
 
@@ -39,18 +40,35 @@ def connect(url: str, *, name: str, pooled: bool = False) -> psycopg.Connection[
     check_url(url)
     with mapped("connect"):
         connection = psycopg.connect(url, **arguments(name, pooled=pooled))
-        configure_sync(connection)
+        try:
+            configure_sync(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+
+_WHO = b"SELECT pg_backend_pid()"
+"""Behind a pooler not the process id that was told at the start of the connection."""
 
 
 def configure_sync(connection: psycopg.Connection[Any]) -> None:
     """As `configure`, for a synchronous pool."""
     set_json_loads(msgspec.json.decode, connection)
+    if connection.prepare_threshold is None:
+        return
+    if connection.execute(_WHO).fetchone() != (connection.info.backend_pid,):
+        connection.prepare_threshold = None
 
 
 async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    """What every connection of a pool gets: our JSON decoder."""
+    """What every connection gets: our JSON decoder, and no prepared statements if a pooler stands between."""
     set_json_loads(msgspec.json.decode, connection)
+    if connection.prepare_threshold is None:
+        return
+    answer = await connection.execute(_WHO)
+    if await answer.fetchone() != (connection.info.backend_pid,):
+        connection.prepare_threshold = None
 
 
 async def connect_async(url: str, *, name: str, pooled: bool = False) -> psycopg.AsyncConnection[tuple[Any, ...]]:
@@ -58,5 +76,9 @@ async def connect_async(url: str, *, name: str, pooled: bool = False) -> psycopg
     check_url(url)
     with mapped("connect"):
         connection = await psycopg.AsyncConnection.connect(url, **arguments(name, pooled=pooled))
-        await configure(connection)
+        try:
+            await configure(connection)
+        except BaseException:
+            await connection.close()
+            raise
         return connection

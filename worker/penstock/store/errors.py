@@ -65,8 +65,8 @@ def translate(error: psycopg.Error | psycopg_pool.PoolTimeout, doing: str) -> Pe
     if state in _MISSING and "penstock" in text:
         return SchemaMissing(f"{doing}: the schema penstock is missing or incomplete; run `penstock migrate` ({text})")
     if state in _SESSION:
-        told = "say so with App(pooled=True), or with PENSTOCK_DIRECT_URL beside PENSTOCK_DATABASE_URL"
-        return StoreError(f"{doing}: the URL leads to a pooler in transaction mode; {told} ({text})")
+        rule = "behind a pooler in transaction mode a connection must be made with prepare_threshold=None"
+        return StoreError(f"{doing}: {rule} ({text})")
     if state == "42501":
         return StoreError(f"{doing}: the login lacks a right; `penstock grants` prints what each role needs ({text})")
     if state == "25006":
