@@ -13,8 +13,7 @@ import pytest
 from penstock.job import NewJob
 from penstock.local.fleet import Member, MemberState
 from penstock.local.loop import Loop
-from penstock.local.queues import declaration_of, settings_of
-from penstock.scaling import Bound, parse_policy
+from penstock.scaling import Bound, declaration, parse_policy, worker_settings
 from penstock.settings import Settings
 from penstock.store import DEPTH, AsyncClient, Listener, Registration, Registry, Store
 
@@ -60,8 +59,9 @@ class RecordingFleet:
 async def running(url: str, *, resting_seconds: float = 1.0) -> AsyncIterator[tuple[Loop, RecordingFleet, Store]]:
     fleet, woken = RecordingFleet(), asyncio.Event()
     async with Store(url) as store:
-        settings = settings_of(POLICY, base=Settings(), database_url=url)
-        await store.declare_queue(**declaration_of(POLICY, settings, generation=1))
+        settings = worker_settings(POLICY, base=Settings(), database_url=url, direct_url=url)
+        told = declaration(POLICY, settings, declared_by="local", generation=1)
+        await store.declare_queue(POLICY.queue_name, **told)
         loop = Loop(store=store, fleet=fleet, policies=[POLICY], woken=woken, resting_seconds=resting_seconds)
         listener = Listener(url, [DEPTH], lambda *_: woken.set())
         tasks = [asyncio.create_task(loop.run(), name="loop"), asyncio.create_task(listener.run(), name="listen")]

@@ -8,8 +8,7 @@ import pytest
 
 from penstock.errors import ManifestError
 from penstock.local.dev import hand_over, load_policies
-from penstock.local.queues import declaration_of, settings_of
-from penstock.scaling import QueuePolicy, parse_policy
+from penstock.scaling import QueuePolicy, declaration, parse_policy, worker_settings
 from penstock.settings import Settings
 
 SHOP = Path(__file__).parents[3] / "examples" / "shop" / "jobqueues.yaml"
@@ -31,7 +30,7 @@ def policy(**spec: object) -> QueuePolicy:
 def test_every_queue_of_the_example_has_settings_that_survive_the_environment() -> None:
     """What is written for a worker is what it reads."""
     for one in load_policies([SHOP]):
-        made = settings_of(one, base=Settings(), database_url=URL)
+        made = worker_settings(one, base=Settings(), database_url=URL)
         assert Settings.from_env(made.to_env()) == made
         assert (made.queue, made.app) == (one.queue_name, "shop.jobs:app")
         assert (made.concurrency, made.max_demand) == (one.worker.concurrency, one.worker.holds_at_most)
@@ -39,28 +38,34 @@ def test_every_queue_of_the_example_has_settings_that_survive_the_environment() 
 
 def test_what_the_manifest_does_not_say_comes_from_the_base() -> None:
     """A lease for a short demonstration, a log level."""
-    made = settings_of(policy(), base=Settings(lease_seconds=3, log_level="debug"), database_url=URL)
+    made = worker_settings(policy(), base=Settings(lease_seconds=3, log_level="debug"), database_url=URL)
     assert (made.lease_seconds, made.log_level) == (3, "debug")
 
 
 def test_a_longest_pause_below_the_strategys_base_shortens_the_base() -> None:
     """`maxSeconds: 30` with a linear back-off, whose base is a minute by default."""
-    made = settings_of(
+    made = worker_settings(
         policy(retry={"backoff": {"strategy": "Linear", "maxSeconds": 30}}), base=Settings(), database_url=URL
     )
     assert (made.backoff_strategy, made.backoff_base_seconds, made.backoff_max_seconds) == ("linear", 30, 30)
 
 
 def test_the_queues_row_mirrors_the_manifest() -> None:
-    """Pause, attempts, back-off, deadline and retention."""
-    one = policy(stopPolicy="Hold", retry={"maxAttempts": 7}, jobDeadlineSeconds=60, retentionSeconds=120)
-    told = declaration_of(one, settings_of(one, base=Settings(), database_url=URL), generation=3)
+    """Pause, limit, attempts, back-off, deadline and retention."""
+    one = policy(
+        stopPolicy="Hold",
+        limits={"maxInFlight": 9},
+        retry={"maxAttempts": 7},
+        jobDeadlineSeconds=60,
+        retentionSeconds=120,
+    )
+    told = declaration(one, worker_settings(one, base=Settings(), database_url=URL), declared_by="local", generation=3)
     assert told == {
-        "name": "emails",
         "declared_by": "local",
         "generation": 3,
         "paused": True,
         "max_attempts": 7,
+        "max_in_flight": 9,
         "retry": {"strategy": "exponential", "base_seconds": 5, "max_seconds": 3600},
         "job_deadline": 60,
         "retention": 120,

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import StoreError
+from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store import DEPTH, Listener, Maintenance, Store
 from penstock.store.failures import Failures
 
 from .fleet import ProcessFleet
 from .loop import Loop
-from .queues import declaration_of, settings_of
 from .reload import watch
 from .view import Picture
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .fleet import Fleet
     from .guard import Guard
 
+DECLARED_BY = "local"
+"""What `queue.declared_by` says of queues that `penstock dev` declared."""
 CLOSE_SECONDS = 10.0
 """How long members may drain at the end; what they still hold is taken back by lease, so nothing is lost."""
 FAILURES_SECONDS = 1.0
@@ -110,7 +112,10 @@ async def local_run(
         ConfigurationError, StoreError: a variable breaks its rule; the database cannot be used.
     """
     base, woken = Settings.from_env(environ, urls=False), asyncio.Event()
-    settings = {one.queue_name: settings_of(one, base=base, database_url=database_url) for one in policies}
+    settings = {
+        one.queue_name: worker_settings(one, base=base, database_url=database_url, direct_url=database_url)
+        for one in policies
+    }
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store(database_url, name="penstock dev"))
         failures = await stack.enter_async_context(Failures(database_url))
@@ -127,8 +132,8 @@ async def local_run(
 
 async def _declare(store: Store, policies: Sequence[QueuePolicy], settings: Mapping[str, Settings]) -> None:
     for policy in policies:
-        told = declaration_of(policy, settings[policy.queue_name], generation=int(time.time()))
-        await store.declare_queue(**told)
+        told = declaration(policy, settings[policy.queue_name], declared_by=DECLARED_BY, generation=int(time.time()))
+        await store.declare_queue(policy.queue_name, **told)
 
 
 @contextlib.asynccontextmanager

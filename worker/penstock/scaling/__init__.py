@@ -7,6 +7,7 @@ mode and the simulator run this very code, so that what is tried on a laptop hol
 from .decide import decide
 from .policy import Mode, QueuePolicy, StopPolicy, parse_policy
 from .rules import RULES, violations
+from .told import declaration, worker_settings
 from .values import Bound, Decision, History, QueueSnapshot
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "QueueSnapshot",
     "StopPolicy",
     "decide",
+    "declaration",
     "parse_policy",
     "violations",
+    "worker_settings",
 ]
