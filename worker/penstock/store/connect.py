@@ -1,6 +1,6 @@
 """How Penstock connects: timeouts, keep-alives, names. Nothing else opens a connection.
 
-Through a pooler (PgBouncer in transaction mode) no statement is prepared and no session state is set; LISTEN goes to the
+Through a pooler (PgBouncer in transaction mode) no statement is prepared, no session state is set; LISTEN goes to the
 direct URL. A pooler that nobody told us of is noticed: it gives out process ids of its own. Connections are in
 autocommit: one function call is one transaction.
 """
