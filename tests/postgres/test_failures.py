@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 ROWS = """
 INSERT INTO penstock.queue (name) VALUES ('emails');
-INSERT INTO penstock.job (id, queue, task, attempt, max_attempts, due_at, errors, args)
-SELECT n, 1, 'mail', 1, 3, clock_timestamp() + n * interval '1 minute',
+INSERT INTO penstock.job (id, ord, queue, task, attempt, max_attempts, due_at, errors, args)
+SELECT n, NULL, 1, 'mail', 1, 3, clock_timestamp() + n * interval '1 minute',
        CASE WHEN n <= 2 THEN '[{"type": "x.First"}, {"type": "x.Last", "message": "why"}]'::jsonb END, '{}'
 FROM generate_series(1, 5) AS n;
 INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes, created_at, died_at, reason, task, args,
