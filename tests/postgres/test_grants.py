@@ -132,3 +132,20 @@ def test_the_command_line_prints_grants_without_a_database(capsys, monkeypatch):
     assert "CREATE ROLE" not in out
     assert run("--to", "shop")[0] == 2
     assert run("--for", "boss")[0] == 2
+
+
+def test_the_command_line_migrates_with_roles_and_prints_the_same(pg_blank, capsys, monkeypatch):
+    """`penstock migrate --roles`, and `--sql --roles` for who applies it by another tool."""
+    monkeypatch.setenv("PENSTOCK_DATABASE_URL", pg_blank.url)
+
+    def run(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as exit_:
+            main(["migrate", *arguments])
+        assert exit_.value.code == 0
+        return str(capsys.readouterr().out)
+
+    assert run("--roles").endswith(", roles granted\n")
+    assert run("--sql", "--roles") == migration_sql(roles=True)
+    with pg_blank.connect() as admin:
+        admin.execute("SET ROLE penstock_enqueuer")
+        admin.execute("SELECT penstock.enqueue('q', 'work')")
