@@ -120,6 +120,8 @@ class ArgumentCodec:
             arguments = msgspec.structs.asdict(self._decoder.decode(text))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._invalid(error, {}) from error
+        except RecursionError as error:
+            raise InvalidArguments(f"task {self._task!r}: the arguments are nested too deeply") from error
         if self._has_optional:
             return {name: value for name, value in arguments.items() if value is not msgspec.UNSET}
         return arguments

@@ -62,6 +62,8 @@ def translate(error: psycopg.Error | psycopg_pool.PoolTimeout, doing: str) -> Pe
         return ClaimRefused(text)
     if state == "PN002":
         return UniqueConflict(text)
+    if isinstance(error, psycopg.DataError) and not state:  # never sent: NUL in a text, values of several types
+        return RejectedByDatabase(f"{doing}: the driver refused the data ({text})")
     if state in _MISSING and "penstock" in text:
         return SchemaMissing(f"{doing}: the schema penstock is missing or incomplete; run `penstock migrate` ({text})")
     if state in _SESSION:
@@ -87,3 +89,7 @@ def mapped(doing: str) -> Iterator[None]:
         yield
     except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
         raise translate(error, doing) from error
+    except UnicodeEncodeError as error:
+        raise RejectedByDatabase(f"{doing}: text with a lone surrogate has no UTF-8 form") from error
+    except RecursionError as error:
+        raise StoreError(f"{doing}: JSON in the answer is nested too deeply to be read") from error

@@ -1,7 +1,8 @@
 -- Purpose: put jobs into their queues, in the caller's transaction; ids in the order of the arrays.
 -- Index: queue(name) for the names; job's own three on insert. Locks: none that another enqueue waits for, but the
 -- first enqueue to a queue that nobody declared, which makes the queue's row.
--- An array that is NULL means the default for all. Priority 0..3, lower first. A delay is seconds from now on this clock.
+-- An array that is NULL means the default for all. Priority 0..3, lower first. A delay is seconds from now on this
+-- clock, ten years at most; a time lies before the year 9999, because not every language can read what lies behind.
 -- Jobs with a unique key go one by one through enqueue_unique, sorted by key so that two bulk enqueues cannot deadlock.
 CREATE OR REPLACE FUNCTION penstock.enqueue_many(
   p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[] DEFAULT NULL,
@@ -11,21 +12,22 @@ CREATE OR REPLACE FUNCTION penstock.enqueue_many(
   p_refuse boolean[] DEFAULT NULL
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
-  v_now timestamptz := clock_timestamp();
-  v_total integer := coalesce(cardinality(p_tasks), 0);
-  v_ids bigint[];
-  v_woken integer[];
-  v_n integer;
+  v_now timestamptz := clock_timestamp(); v_total integer := coalesce(cardinality(p_tasks), 0);
+  v_lengths integer[] := ARRAY[coalesce(cardinality(p_queues), 0), coalesce(cardinality(p_args), 0),
+    cardinality(p_priorities), cardinality(p_max_attempts), cardinality(p_delays), cardinality(p_ats),
+    cardinality(p_headers), cardinality(p_unique_keys), cardinality(p_until_start), cardinality(p_unique_seconds),
+    cardinality(p_refuse)];
+  v_ids bigint[]; v_woken integer[]; v_n integer;
 BEGIN
-  IF coalesce(cardinality(p_queues), 0) <> v_total OR coalesce(cardinality(p_args), 0) <> v_total THEN
-    RAISE EXCEPTION 'enqueue: arrays of queues, tasks and args must have one length, got %, % and %',
-      coalesce(cardinality(p_queues), 0), v_total, coalesce(cardinality(p_args), 0) USING ERRCODE = '22023';
+  IF v_total <> ANY (v_lengths) THEN
+    RAISE EXCEPTION 'enqueue: arrays must be as long as tasks (%), got %', v_total, v_lengths USING ERRCODE = '22023';
+  ELSIF 316224000 < ANY (p_delays) OR '9999-01-01Z' <= ANY (p_ats) THEN
+    RAISE EXCEPTION 'enqueue: delay must be at most ten years and at before the year 9999' USING ERRCODE = '22008';
   END IF;
   PERFORM pg_current_xact_id();  -- before any ord is drawn
   INSERT INTO penstock.queue (name)
     SELECT DISTINCT n.name FROM unnest(p_queues) AS n (name)
-    WHERE NOT EXISTS (SELECT FROM penstock.queue AS q WHERE q.name = n.name)
-    ORDER BY 1 ON CONFLICT DO NOTHING;
+    WHERE NOT EXISTS (SELECT FROM penstock.queue AS q WHERE q.name = n.name) ORDER BY 1 ON CONFLICT DO NOTHING;
   v_ids := ARRAY(SELECT nextval('penstock.job_id_seq') FROM generate_series(1, v_total));
   WITH new AS (
     SELECT v_ids[a.n] AS id, q.id AS queue, a.task, a.args, a.headers, coalesce(a.priority, 1::smallint) AS priority,
