@@ -347,6 +347,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.begin_marks(OUT last_ord bigint, OUT horizon bigint) -> record, as its owner
 -- penstock.cancel_jobs(p_ids bigint[], p_reason text) -> TABLE(id bigint, verdict text), as its owner
 -- penstock.claim(p_worker bigint, p_queue integer, p_limit integer, p_token bigint) -> TABLE(id bigint, attempt smallint, max_attempts smallint, crashes smallint, priority smallint, ord bigint, task text, args text, headers text, wait double precision), as its owner
+-- penstock.complete(p_worker bigint, p_id bigint, p_token bigint, p_duration double precision) -> boolean, as its owner
 -- penstock.cordon(p_workers bigint[], p_cordon boolean) -> SETOF bigint, as its owner
 -- penstock.count_limits(p_horizon bigint) -> integer, as its owner
 -- penstock.declare_queue(p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb, p_job_deadline double precision, p_retention double precision, p_settings jsonb) -> integer, as its owner

@@ -57,6 +57,25 @@ def patient(ctx: Context) -> str:
     return "stopped"
 
 
+@app.task(name="book", queue="q", max_attempts=2)
+async def book(ctx: Context, amount: int, trouble: str = "") -> None:
+    async with ctx.transaction() as connection:
+        await connection.execute("INSERT INTO booking (job, amount) VALUES (%s, %s)", (ctx.job.id, amount))
+        if trouble == "inside" and ctx.attempt == 1:
+            raise ValueError(trouble)
+        if trouble == "slow":
+            trace(f"booked {ctx.job.id}")
+            await asyncio.sleep(2.0)
+    if trouble == "after":
+        raise ValueError(trouble)
+
+
+@app.task(name="book_sync", queue="q")
+def book_sync(ctx: Context, amount: int) -> None:
+    with ctx.transaction() as connection:
+        connection.execute("INSERT INTO booking (job, amount) VALUES (%s, %s)", (ctx.job.id, amount))
+
+
 @app.task(name="say", queue="q")
 async def say(what: str) -> object:
     match what:

@@ -42,6 +42,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.deregister(1, true)": frozenset({"worker"}),
     "SELECT penstock.claim(1, 1, 1, 1)": frozenset({"worker"}),
     "SELECT penstock.ack(1, '{1}', '{1}')": frozenset({"worker"}),
+    "SELECT penstock.complete(1, 1, 1, 0.5)": frozenset({"worker"}),
     "SELECT penstock.release(1, '{1}', '{1}')": frozenset({"worker"}),
     "SELECT penstock.release_claim(1, 1, 1)": frozenset({"worker"}),
     "SELECT penstock.wait_mark('{1}', 9, false)": UPKEEP,

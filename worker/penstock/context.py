@@ -6,11 +6,17 @@ whether cancellation was asked for: written by the worker's loop, read by the ta
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from .errors import ConfigurationError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .client import Client
     from .job import ClaimedJob, NewJob
+    from .store import JobTransaction
 
 
 class Context:
@@ -20,12 +26,16 @@ class Context:
         job: the job as it was claimed.
     """
 
-    __slots__ = ("_cancelled", "_client", "job")
+    __slots__ = ("_began", "_cancelled", "_client", "_database", "job")
 
-    def __init__(self, *, job: ClaimedJob, client: Client) -> None:
+    def __init__(
+        self, *, job: ClaimedJob, client: Client, database: Callable[[], tuple[str, bool]] | None = None
+    ) -> None:
         self.job = job
         self._client = client
+        self._database = database
         self._cancelled = False
+        self._began = time.perf_counter()
 
     @property
     def attempt(self) -> int:
@@ -40,6 +50,42 @@ class Context:
     def mark_cancelled(self) -> None:
         """For the worker's loop: `cancelled` is true from now on."""
         self._cancelled = True
+
+    def transaction(self) -> JobTransaction:
+        """A transaction that ends with this job's success: its effects and its outcome are committed, or neither.
+
+            async with ctx.transaction() as connection:        # `with` in a plain function
+                await connection.execute("UPDATE account SET ...")
+
+        The connection is psycopg's. Once per attempt, at its end; what the task returns is not kept then. An exception
+        inside rolls back, and the attempt goes on to fail as it would.
+
+        Raises:
+            Fenced: at the end, when the claim was taken back or the job is to be cancelled; nothing is committed.
+            ConfigurationError: there is no database, in `test_mode`.
+            StoreError: the database cannot be used.
+        """
+        from .store import JobTransaction  # noqa: PLC0415 - the driver is loaded at the first use
+
+        if self._database is None:
+            raise ConfigurationError("ctx.transaction: needs a worker and its database, there is none in test mode")
+        url, pooled = self._database()
+        return JobTransaction(url, self.job, began=self._began, pooled=pooled)
+
+    def complete(self, *, connection: object) -> None:
+        """As `transaction`, as the last statement on a connection of your own: SQLAlchemy, Django, psycopg.
+
+        Commit afterwards. Raises Fenced, which must roll back.
+        """
+        from .store import complete_on  # noqa: PLC0415
+
+        complete_on(connection, self.job, self._began)
+
+    async def complete_async(self, *, connection: object) -> None:
+        """`complete`, for asynchronous connections."""
+        from .store import complete_on_async  # noqa: PLC0415
+
+        await complete_on_async(connection, self.job, self._began)
 
     def enqueue(self, *jobs: NewJob) -> list[int]:
         """Enqueue in one transaction of its own, for plain functions; ids in order.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .fleet import Fleet
     from .guard import Guard
 
+URLS = ("PENSTOCK_DATABASE_URL", "PENSTOCK_DIRECT_URL")
 DECLARED_BY = "local"
 """What `queue.declared_by` says of queues that `penstock dev` declared."""
 CLOSE_SECONDS = 10.0
@@ -111,11 +112,8 @@ async def local_run(
     Raises:
         ConfigurationError, StoreError: a variable breaks its rule; the database cannot be used.
     """
-    base, woken = Settings.from_env(environ, urls=False), asyncio.Event()
-    settings = {
-        one.queue_name: worker_settings(one, base=base, database_url=database_url, direct_url=database_url)
-        for one in policies
-    }
+    base, woken = Settings.from_env({**environ, **dict.fromkeys(URLS, database_url)}), asyncio.Event()
+    settings = {one.queue_name: worker_settings(one, base=base) for one in policies}
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store(database_url, name="penstock dev"))
         failures = await stack.enter_async_context(Failures(database_url))

@@ -104,6 +104,13 @@ class Claimer(Producer[ClaimedJob]):
         self.wake()
         if self._loop_task is not None:
             await asyncio.wait([self._loop_task])
+        with contextlib.suppress(StoreError):
+            await self._hand_back()
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether a claim whose reply was lost may still hold jobs that nobody here knows."""
+        return bool(self._unanswered)
 
     def on_released(self, events: Sequence[ClaimedJob], why: Dropped) -> None:
         """Claims that the consumers will not run: the claim loop hands them back."""

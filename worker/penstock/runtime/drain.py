@@ -52,7 +52,7 @@ class Drain:
     clock: Callable[[], float] = time.monotonic
 
     async def run(self) -> bool:
-        """All steps but the last; True if nothing is held at the end."""
+        """All steps but the last; True if nothing is or may be held at the end."""
         began = self.clock()
         self.not_ready()
         await self._step("stop claiming", self.claimer.close(), self._left(began, 1.0))
@@ -63,7 +63,7 @@ class Drain:
         self.consumers.flush()
         await self._step("flush", self.held.empty(), self._left(began, 1.0))
         logger.info("drained in %.2f s, %d claims still held", self.clock() - began, len(self.held))
-        return not len(self.held)
+        return not len(self.held) and not self.claimer.unanswered
 
     async def release_waiting(self) -> None:
         """Hand back what was not started."""

@@ -116,7 +116,10 @@ class Worker:
         )  # fmt: skip
 
     def _context(self, job: ClaimedJob) -> Context:
-        return Context(job=job, client=self.app.client)
+        return Context(job=job, client=self.app.client, database=self._database)
+
+    def _database(self) -> tuple[str, bool]:
+        return self.settings.database_url, self.pooled
 
     # -- running --------------------------------------------------------------------------------------------------
 

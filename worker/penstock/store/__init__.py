@@ -12,6 +12,7 @@ from .migrate import Migrated, check_schema, latest_version, migrate, migration_
 from .registry import Registration, Registry, Renewal
 from .roles import grants_sql, roles, roles_sql
 from .store import Difference, Promotion, QueueState, Rescue, Store
+from .transaction import JobTransaction, complete_on, complete_on_async
 
 __all__ = [
     "CONTROL",
@@ -19,6 +20,7 @@ __all__ = [
     "WORK",
     "AsyncClient",
     "Difference",
+    "JobTransaction",
     "Listener",
     "Maintenance",
     "Migrated",
@@ -32,6 +34,8 @@ __all__ = [
     "SyncClient",
     "Upkeep",
     "check_schema",
+    "complete_on",
+    "complete_on_async",
     "differences",
     "enqueue_on",
     "enqueue_on_async",

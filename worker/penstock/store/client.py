@@ -7,23 +7,21 @@ through the caller's connection, inside the caller's transaction, whichever of p
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 import psycopg_pool
 
-from penstock.errors import ConfigurationError
 from penstock.job import JobInfo, JobState, NewJob
 
 from ._sql import statement
 from .arrays import optional
 from .connect import arguments, configure, configure_sync
-from .errors import check_url, mapped, translate
+from .errors import check_url, mapped
+from .foreign import scalar_on, scalar_on_async
 
 _NAME = "penstock client"
 
@@ -182,69 +180,18 @@ class AsyncClient:
             await pool.close()
 
 
-def _dialect_fits(connection: Any) -> None:
-    driver = getattr(getattr(connection, "dialect", None), "driver", "psycopg")
-    if driver not in {"psycopg", "psycopg_async", "psycopg2"}:
-        raise ConfigurationError(f"enqueue: the connection's driver must be psycopg, got {driver}")
-
-
-@contextmanager
-def _through_frameworks(doing: str) -> Iterator[None]:
-    """As `mapped`, for the driver's error inside SQLAlchemy's or Django's as well."""
-    try:
-        yield
-    except Exception as error:
-        driver = getattr(error, "orig", None) or error.__cause__
-        cause = error if isinstance(error, psycopg.Error) else driver
-        if not isinstance(cause, psycopg.Error):
-            raise
-        raise translate(cause, doing) from error
-
-
 def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
-    """Enqueue through the caller's connection, inside its transaction; commits nothing.
+    """Enqueue through the caller's connection, inside its transaction; commits nothing. Ids in the order of `jobs`.
 
-    Args:
-        connection: a psycopg Connection, an SQLAlchemy Connection or Session, or a Django connection.
-        jobs: what to enqueue; ids come in this order.
-
-    Raises:
-        ConfigurationError: it is none of these.
+    Raises as `foreign.scalar_on`, which says what connections there are.
     """
     if not jobs:
         return []
-    if inspect.iscoroutinefunction(getattr(connection, "commit", None)):
-        kind = type(connection).__name__
-        raise ConfigurationError(f"enqueue: connection is asynchronous, await enqueue_async instead, got {kind}")
-    text, values = statement("enqueue_many"), _columns(jobs)
-    with _through_frameworks("enqueue"):
-        if hasattr(connection, "get_bind") and callable(getattr(connection, "connection", None)):  # a Session
-            connection = connection.connection()
-        if hasattr(connection, "exec_driver_sql"):
-            _dialect_fits(connection)
-            return list(connection.exec_driver_sql(text.decode(), values).scalar_one())
-        if not hasattr(connection, "cursor"):
-            kind = type(connection).__name__
-            raise ConfigurationError(f"enqueue: connection must be of psycopg, SQLAlchemy or Django, got {kind}")
-        with connection.cursor() as cursor:
-            cursor.execute(text.decode(), values)
-            return list(cursor.fetchone()[0])
+    return list(scalar_on(connection, statement("enqueue_many"), _columns(jobs), doing="enqueue"))
 
 
 async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
-    """As `enqueue_on`, for a psycopg AsyncConnection or an SQLAlchemy AsyncConnection or AsyncSession."""
+    """As `enqueue_on`, for asynchronous connections."""
     if not jobs:
         return []
-    text, values = statement("enqueue_many"), _columns(jobs)
-    with _through_frameworks("enqueue"):
-        if hasattr(connection, "get_bind") and callable(getattr(connection, "connection", None)):
-            connection = await connection.connection()
-        if hasattr(connection, "exec_driver_sql"):
-            _dialect_fits(connection)
-            return list((await connection.exec_driver_sql(text.decode(), values)).scalar_one())
-        if not isinstance(connection, psycopg.AsyncConnection):
-            kind = type(connection).__name__
-            raise ConfigurationError(f"enqueue: connection must be asynchronous, of psycopg or SQLAlchemy, got {kind}")
-        cursor = await connection.execute(text, values)
-        row = await cursor.fetchone()
-        return list(row[0]) if row else []
+    return list(await scalar_on_async(connection, statement("enqueue_many"), _columns(jobs), doing="enqueue"))

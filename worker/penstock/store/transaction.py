@@ -1,0 +1,106 @@
+"""Exactly-once effect: a job's success is committed by the transaction that wrote its effects, or neither is.
+
+`JobTransaction` opens a connection of its own for one transaction of a task and ends it with the acknowledgement;
+`complete_on` does the same on a connection that the task has already. What the worker acknowledges afterwards finds the
+outcome there. Surprising: what the task returns is not kept, because the outcome is written before the task ends.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+import psycopg
+
+from penstock.errors import Fenced
+from penstock.job import ClaimedJob
+
+from ._sql import statement
+from .connect import connect, connect_async
+from .errors import mapped
+from .foreign import scalar_on, scalar_on_async
+
+_NAME = "penstock task"
+
+
+def _values(job: ClaimedJob, began: float) -> tuple[object, ...]:
+    return (job.worker, job.id, job.token, time.perf_counter() - began)
+
+
+def _accepted(job: ClaimedJob, accepted: object) -> None:
+    if not accepted:
+        raise Fenced(
+            f"job {job.id}, attempt {job.attempt}: its claim was taken back or cancelled, so nothing is committed"
+        )
+
+
+class JobTransaction:
+    """`async with` or `with`: gives a connection in a transaction that ends with the job's success.
+
+    Args:
+        url: the database; never printed.
+        job: the attempt.
+        began: `time.perf_counter()` at its begin.
+        pooled: the URL leads to a pooler in transaction mode.
+
+    Raises:
+        Fenced: at the end, if the claim was taken back meanwhile; everything is rolled back.
+        DatabaseUnavailable: no connection, or it was lost; whether the commit happened the worker finds out.
+    """
+
+    def __init__(self, url: str, job: ClaimedJob, *, began: float, pooled: bool = False) -> None:
+        self._url, self._job, self._began, self._pooled = url, job, began, pooled
+        self._async: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
+        self._sync: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    async def __aenter__(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        self._async = await connect_async(self._url, name=_NAME, pooled=self._pooled)
+        await self._async.set_autocommit(False)
+        return self._async
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection = self._async
+        assert connection is not None
+        try:
+            if kind is None:
+                await complete_on_async(connection, self._job, self._began)
+                with mapped("commit"):
+                    await connection.commit()
+        finally:
+            await connection.close()  # without a commit: rolled back
+
+    def __enter__(self) -> psycopg.Connection[tuple[Any, ...]]:
+        self._sync = connect(self._url, name=_NAME, pooled=self._pooled)
+        self._sync.autocommit = False
+        return self._sync
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection = self._sync
+        assert connection is not None
+        try:
+            if kind is None:
+                complete_on(connection, self._job, self._began)
+                with mapped("commit"):
+                    connection.commit()
+        finally:
+            connection.close()
+
+
+def complete_on(connection: Any, job: ClaimedJob, began: float) -> None:
+    """Write the job's success through the caller's connection, as the last statement before its commit.
+
+    Raises:
+        Fenced: the claim was taken back, or the job is to be cancelled: roll back.
+        ConfigurationError, StoreError: as `foreign.scalar_on`.
+    """
+    _accepted(job, scalar_on(connection, statement("complete"), _values(job, began), doing="complete"))
+
+
+async def complete_on_async(connection: Any, job: ClaimedJob, began: float) -> None:
+    """As `complete_on`, for asynchronous connections."""
+    _accepted(job, await scalar_on_async(connection, statement("complete"), _values(job, began), doing="complete"))
