@@ -77,6 +77,8 @@ class Claimer(Producer[ClaimedJob]):
         """False: hold the demand, ask the store for nothing (cordoned, draining)."""
         self._wake = asyncio.Event()
         self._closed = False
+        self.in_flight = False
+        """A claim has been sent and not answered."""
         self._settled_until = 0.0
         self._unanswered: list[int] = []
         self._given_back: list[ClaimedJob] = []
@@ -165,6 +167,7 @@ class Claimer(Producer[ClaimedJob]):
         asked = min(self.pending, LARGEST_CLAIM)
         token = self._chance.getrandbits(63)
         started = time.perf_counter()
+        self.in_flight = True
         try:
             jobs = await self._store.claim(self._rights.worker, self._rights.queue, self._queue, asked, token)
         except ClaimRefused:
@@ -172,6 +175,8 @@ class Claimer(Producer[ClaimedJob]):
         except StoreError:
             self._unanswered.append(token)
             raise
+        finally:
+            self.in_flight = False
         self._metrics.claimed(len(jobs), time.perf_counter() - started)
         if jobs:
             self.pending -= len(jobs)

@@ -1,0 +1,70 @@
+"""A claim whose reply is lost while the worker leaves: its jobs go back, or the worker does not call itself empty."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+from penstock.runtime.claimer import Claimer
+from penstock.runtime.held import Held
+from penstock.runtime.metrics import WorkerMetrics
+from penstock.store import Store
+from penstock.tasks import Registry
+from tests.postgres import desk
+from tests.support.postgres_proxy import Proxy
+
+
+@dataclass
+class Rights:
+    """A lease that stands."""
+
+    worker: int
+    queue: int
+
+    def may_claim(self) -> bool:
+        return True
+
+
+async def lose_a_claim(proxy: Proxy, store: Store, worker: desk.Worker) -> Claimer:
+    """A claimer whose one claim was done and not answered, closing."""
+    claimer = Claimer(
+        store=store, rights=Rights(worker.id, worker.queue), held=Held(), queue="q", poll_seconds=60,
+        metrics=WorkerMetrics(queue="q", tasks=Registry(), version="0"), listening=lambda: False,
+        chance=random.Random(),
+    )  # fmt: skip
+    proxy.drop_reply("penstock.claim")
+    await claimer.start()
+    claimer.pending = 3
+    claimer.wake()
+    async with asyncio.timeout(10):
+        while not proxy.dropped:
+            await asyncio.sleep(0.005)
+    return claimer
+
+
+async def test_a_claim_lost_while_closing_is_handed_back_before_the_end(pg_newest, newest):
+    """Nobody else knows of it: a job with a worker that is gone would wait for the next worker to be lost."""
+    worker = desk.register(newest)
+    desk.enqueue(newest, 3)
+    with Proxy(pg_newest.url) as proxy:
+        async with Store(proxy.url, lanes=1) as store:
+            claimer = await lose_a_claim(proxy, store, worker)
+            await claimer.close()
+            await claimer.stop()
+            assert not claimer.unanswered
+    assert newest.execute("SELECT count(*), sum(attempt) FROM penstock.job WHERE token IS NULL").fetchone() == (3, 0)
+
+
+async def test_a_claim_that_cannot_be_asked_about_any_more_keeps_the_worker_from_leaving_empty(pg_newest, newest):
+    """The server is out of reach: the worker is marked lost instead of forgotten, and rescue takes the jobs."""
+    worker = desk.register(newest)
+    desk.enqueue(newest, 3)
+    with Proxy(pg_newest.url) as proxy:
+        async with Store(proxy.url, lanes=1) as store:
+            claimer = await lose_a_claim(proxy, store, worker)
+            for _ in range(50):
+                proxy.drop_reply()
+            await claimer.close()
+            assert claimer.unanswered
+            await claimer.stop()
