@@ -76,6 +76,12 @@ def book_sync(ctx: Context, amount: int) -> None:
         connection.execute("INSERT INTO booking (job, amount) VALUES (%s, %s)", (ctx.job.id, amount))
 
 
+@app.task(name="poison", queue="q")
+async def poison() -> None:
+    await asyncio.sleep(0.05)
+    os._exit(9)
+
+
 @app.task(name="say", queue="q")
 async def say(what: str) -> object:
     match what:

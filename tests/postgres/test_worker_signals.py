@@ -62,6 +62,25 @@ def test_after_sigkill_the_jobs_run_elsewhere(start, newest, trace):
     assert [handle.info().crashes for handle in handles] == [1, 1, 1]
 
 
+def test_a_job_that_kills_its_process_each_time_is_buried_and_its_fifty_neighbours_finish(start, newest):
+    """Run alone once it is suspect, so that the third crash is its own: poison, and all the others completed."""
+    (killer,) = jobs.app.enqueue_many([jobs.poison.job()])
+    ids = jobs.app.enqueue_many(jobs.sleep.job(0.02) for _ in range(50))
+    over = "SELECT count(*) FROM penstock.jobs WHERE state IN ('completed', 'dead')"
+    worker = start(lease_seconds=1, concurrency=60, max_demand=60)
+
+    def all_over() -> bool:
+        nonlocal worker
+        if worker.process.poll() is not None:  # as its Deployment would
+            worker = start(lease_seconds=1, concurrency=60, max_demand=60)
+        return newest.execute(over).fetchone() == (51,)
+
+    desk.until(all_over, 90)
+    assert newest.execute("SELECT id, reason, crashes FROM penstock.dead").fetchall() == [(killer, "poison", 3)]
+    done = newest.execute("SELECT count(DISTINCT job_id) FROM penstock.outcome WHERE state = 'completed'").fetchone()
+    assert done == (len(ids),)
+
+
 def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_thaws(start, newest, trace):
     """The job runs elsewhere meanwhile; its own outcome is refused and counted, and it works on under a new id."""
     frozen = start(lease_seconds=1, concurrency=1)

@@ -22,6 +22,7 @@ class Pod:
         self.consumers = Consumers(
             run=self.run,
             interrupt=lambda _: True,
+            alone=lambda: self.consumers.held == self.consumers.suspects,
             concurrency=concurrency,
             min_demand=min_demand,
             max_demand=max_demand,
@@ -212,3 +213,27 @@ async def test_a_waiting_job_that_is_cancelled_is_never_started(pod):
     await until(lambda: len(one.sink.outcomes) == 2)
     assert one.sink.outcomes[-1].job == jobs[2]
     assert (one.consumers.running, one.consumers.waiting) == (1, 1)
+
+
+async def test_a_suspect_waits_for_the_others_and_runs_alone(pod):
+    """What runs may finish, what waits is given up, nothing is asked for, and then it has the pod to itself."""
+    one = await pod(concurrency=2, min_demand=2, max_demand=6)
+    await one.deliver(2)
+    one.finish(2, duration=0.001)
+    await until(lambda: one.consumers.running == 0)
+    (ordinary,) = await one.deliver(1)
+    suspect = job(crashes=2)
+    demanded = one.source.demanded
+    one.source.push([suspect, job(), job()])
+    await one.consumers.call("settle")
+    assert set(one.gates) == {ordinary.id}
+    assert one.consumers.suspects == 1
+    assert len(one.consumers.take_stale()) == 2
+    one.consumers._asked = 0  # what is still owed to this pod would be handed back like those two
+    one.finish(1, duration=0.001)
+    await until(lambda: set(one.gates) == {suspect.id})
+    one.consumers.top_up()
+    assert one.source.demanded == demanded
+    one.finish(1, duration=0.001)
+    await until(lambda: one.source.demanded > demanded)
+    assert one.consumers.suspects == 0

@@ -4,6 +4,9 @@ A producer-consumer in manual mode, so that demand follows free slots and not de
 jobs are short (mean below 50 ms) up to `max_demand` are held, asked for again at `min_demand`, so that claims are
 large; while they are long, or nothing is known yet, no more than the slots, each asked for as it comes free, so that no
 job waits in a busy pod while another pod idles. Nothing is started while acknowledgements pile up.
+
+A job that was there at two crashes is run alone: what is held beside it is handed back first and nothing is asked for
+meanwhile, so that a job which kills its process takes no neighbour with it a third time.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ LINGER_SECONDS = 0.001
 LINGER_BUSY_SECONDS = 0.01
 BATCH = 250
 """Outcomes that leave at once; acknowledging costs least per job from 100 to 500."""
+SUSPECT_CRASHES = 2
+"""Losses of its worker after which a job is run alone; the third makes a dead letter."""
 LONGEST_HOLD = 5.0
 """Seconds that a job may be held unstarted before it is handed back."""
 
@@ -38,6 +43,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     Args:
         run: runs an attempt; raises nothing but cancellation.
         interrupt: tells a running attempt that it is unwanted; True if its asyncio task may be cancelled.
+        alone: whether this process holds nothing but suspects, and no claim is on its way.
         concurrency: jobs that run at once.
         min_demand: while jobs are short, ask again when as few are held.
         max_demand: while jobs are short, hold up to as many.
@@ -48,16 +54,19 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         *,
         run: Callable[[ClaimedJob], Awaitable[Finished]],
         interrupt: Callable[[ClaimedJob], bool],
+        alone: Callable[[], bool],
         concurrency: int,
         min_demand: int,
         max_demand: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="consumers", buffer_size=None)
-        self._run_attempt, self._interrupt, self._clock = run, interrupt, clock
+        self._run_attempt, self._interrupt, self._alone, self._clock = run, interrupt, alone, clock
         self.concurrency, self._min, self._max = concurrency, min_demand, max_demand
         self._subscription: Subscription | None = None
         self._waiting_jobs: deque[ClaimedJob] = deque()
+        self._suspects: deque[ClaimedJob] = deque()
+        self._solo = False
         self._arrived = 0.0
         self._running: dict[int, tuple[ClaimedJob, asyncio.Task[None]]] = {}
         self._asked = 0
@@ -85,7 +94,12 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     @property
     def held(self) -> int:
         """Running, waiting for a slot, or asked for."""
-        return len(self._running) + len(self._waiting_jobs) + self._asked
+        return len(self._running) + len(self._waiting_jobs) + len(self._suspects) + self._asked
+
+    @property
+    def suspects(self) -> int:
+        """Jobs that were there at two crashes: waiting to be run alone, or being run so."""
+        return len(self._suspects) + self._solo
 
     @property
     def running(self) -> int:
@@ -99,7 +113,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     def ask(self) -> None:
         """Ask for what the window allows."""
-        if not self.asking or self.unacknowledged > 2 * BATCH:
+        if not self.asking or self.unacknowledged > 2 * BATCH or self.suspects:
             return
         if self.prefetching:
             window, level = self._max, self._min
@@ -112,7 +126,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     def top_up(self) -> None:
         """Fill slots that `min_demand` leaves free: no claim is so large that it is worth a slot idle for long."""
         free = self.concurrency - self.held
-        if self.asking and self.unacknowledged <= 2 * BATCH and free > 0:
+        if self.asking and self.unacknowledged <= 2 * BATCH and free > 0 and not self.suspects:
             self._ask_for(free)
 
     def _ask_for(self, count: int) -> None:
@@ -124,7 +138,8 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         """Jobs arrived: start as many as there are slots."""
         del subscription
         self._asked = max(0, self._asked - len(events))
-        self._waiting_jobs.extend(events)
+        for job in events:
+            (self._suspects if job.crashes >= SUSPECT_CRASHES else self._waiting_jobs).append(job)
         self._arrived = self._clock()
         self.start_waiting()
         return []
@@ -137,6 +152,11 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
             return
         waiting, running = self._waiting_jobs, self._running
         loop = asyncio.get_running_loop()
+        if self.suspects:
+            if not running and self._suspects and self._alone():
+                job, self._solo = self._suspects.popleft(), True
+                running[id(job)] = (job, loop.create_task(self._attempt(job)))
+            return
         while waiting and len(running) < self.concurrency and self.unacknowledged <= 2 * BATCH:
             job = waiting.popleft()
             running[id(job)] = (job, loop.create_task(self._attempt(job)))
@@ -145,19 +165,23 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         try:
             finished = await self._run_attempt(job)
         except asyncio.CancelledError:
-            self._running.pop(id(job), None)
-            if job.id not in self._cancelling:
+            asked_for = job.id in self._cancelling
+            self._ended(job)
+            if not asked_for:
                 raise
-            self._cancelling.discard(job.id)
             finished = Finished(job=job, state=OutcomeState.CANCELLED, reason="asked")
-        self._running.pop(id(job), None)
-        self._cancelling.discard(job.id)
+        self._ended(job)
         if finished.state is not OutcomeState.SNOOZE:
             mean = self._mean
             self._mean = finished.duration if mean is None else mean + SMOOTHING * (finished.duration - mean)
         self._emit_later(finished)
         self.start_waiting()
         self.ask()
+
+    def _ended(self, job: ClaimedJob) -> None:
+        self._running.pop(id(job), None)
+        self._cancelling.discard(job.id)
+        self._solo = False
 
     def _emit_later(self, finished: Finished) -> None:
         self._finished.append(finished)
@@ -191,12 +215,17 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     def take_waiting(self) -> list[ClaimedJob]:
         """Give up what is held unstarted, to be released."""
-        jobs = list(self._waiting_jobs)
+        jobs = [*self._waiting_jobs, *self._suspects]
         self._waiting_jobs.clear()
+        self._suspects.clear()
         return jobs
 
     def take_stale(self) -> list[ClaimedJob]:
-        """What has been held unstarted for too long, to be released."""
+        """What has been held unstarted for too long, or beside a suspect, to be released."""
+        if self.suspects:
+            jobs = list(self._waiting_jobs)
+            self._waiting_jobs.clear()
+            return jobs
         if self._waiting_jobs and not self.prefetching and self._clock() - self._arrived > LONGEST_HOLD:
             return self.take_waiting()
         return []

@@ -46,8 +46,7 @@ logger = logging.getLogger("penstock.worker")
 
 ACKNOWLEDGERS = 2
 """Lanes for outcomes; two overlap the client's work with the server's, more gain nothing (measured)."""
-LONGEST_BLOCK = 600.0
-"""Seconds without a tick of the loop until liveness fails."""
+LONGEST_BLOCK = 600.0  # seconds without a tick of the loop until liveness fails
 TICK_SECONDS = 0.5
 
 
@@ -100,8 +99,8 @@ class Worker:
             endings=Endings(backoff=settings.backoff, chance=self.chance),
         )  # fmt: skip
         self.consumers = Consumers(
-            run=self.attempts.run, interrupt=self.attempts.interrupt, concurrency=settings.concurrency,
-            min_demand=settings.min_demand, max_demand=settings.max_demand,
+            run=self.attempts.run, interrupt=self.attempts.interrupt, alone=self._alone,
+            concurrency=settings.concurrency, min_demand=settings.min_demand, max_demand=settings.max_demand,
         )  # fmt: skip
         self.acknowledgers = [
             Acknowledger(
@@ -116,10 +115,7 @@ class Worker:
         )  # fmt: skip
 
     def _context(self, job: ClaimedJob) -> Context:
-        return Context(job=job, client=self.app.client, database=self._database)
-
-    def _database(self) -> tuple[str, bool]:
-        return self.settings.database_url, self.pooled
+        return Context(job=job, client=self.app.client, database=lambda: (self.settings.database_url, self.pooled))
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -199,9 +195,10 @@ class Worker:
         if renewal.cancelled:
             self.consumers.cancel_jobs(set(renewal.cancelled))
         wanted = self.lease.state == "running" and not self.draining.is_set()
-        if wanted != self.claimer.claiming:
+        if wanted != self.consumers.asking:
             logger.info("worker %d is %s", self.lease.worker, self.lease.state)
-            self.claimer.claiming = self.consumers.asking = wanted
+            self.consumers.asking = wanted
+        self.claimer.claiming = wanted and not self.consumers.suspects
         if wanted:
             self.consumers.start_waiting()
             self.consumers.ask()
@@ -217,6 +214,8 @@ class Worker:
             stale = self.consumers.take_waiting() if not self.consumers.asking else self.consumers.take_stale()
             if stale:
                 self.claimer.give_back(stale)
+            self.claimer.claiming = self.consumers.asking and not self.consumers.suspects
+            self.consumers.start_waiting()
             self.consumers.top_up()
             if self.lease.state == "cordoned" and not len(self.held):
                 self.lease.renew_soon()
@@ -239,6 +238,11 @@ class Worker:
             return f"the lease was last renewed {self.lease.age:.0f} s ago"
         blocked = time.monotonic() - self._ticked
         return f"the event loop has been blocked for {blocked:.0f} s" if blocked > 5 * TICK_SECONDS else None
+
+    def _alone(self) -> bool:
+        """Nothing is held but suspects, nothing is on its way, and nothing will be asked for."""
+        self.claimer.claiming = False
+        return not self.claimer.in_flight and len(self.held) == self.consumers.suspects
 
     def _gauges(self) -> Mapping[str, float]:
         upkeep, busy = self.maintenance.upkeep, self.consumers.running
