@@ -1,6 +1,7 @@
 -- Purpose: drop the partitions of outcome whose every row is older than the longest retention of any queue.
--- Runs as the owner of the tables; nothing to choose in it. Locks: ACCESS EXCLUSIVE on the partition and outcome, waited
--- for 100 ms at most (the next call tries again), so that acknowledgements never queue behind it for longer.
+-- Runs as the owner of the tables; nothing to choose in it. A partition that is being read stays until the next call and
+-- keeps no other one. Locks: ACCESS EXCLUSIVE on the partition, without waiting, and only then on outcome, waited for
+-- 100 ms at most: acknowledgements queue behind that one wait, never behind a second one begun while it is held.
 CREATE OR REPLACE FUNCTION penstock.drop_partitions() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
@@ -15,10 +16,17 @@ BEGIN
     WHERE i.inhparent = 'penstock.outcome'::regclass AND c.relname ~ '^outcome_[0-9]{8}$'
       AND to_date(substr(c.relname, 9), 'YYYYMMDD') < v_keep ORDER BY 1
   LOOP
-    EXECUTE format('DROP TABLE penstock.%I', v_name);
+    BEGIN
+      EXECUTE format('LOCK TABLE penstock.%I IN ACCESS EXCLUSIVE MODE NOWAIT', v_name);
+    EXCEPTION WHEN lock_not_available THEN
+      CONTINUE;
+    END;
+    BEGIN
+      EXECUTE format('DROP TABLE penstock.%I', v_name);
+    EXCEPTION WHEN lock_not_available THEN
+      RETURN v_dropped;
+    END;
     v_dropped := v_dropped + 1;
   END LOOP;
   RETURN v_dropped;
-EXCEPTION WHEN lock_not_available THEN
-  RETURN 0;
 END $$;

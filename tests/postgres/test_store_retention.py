@@ -1,0 +1,108 @@
+"""Old partitions go while acknowledgements run and readers read: none waits for it longer than 150 ms.
+
+Asserted by the server: an acknowledgement that waits longer for a lock is ended by its lock_timeout.
+"""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+import pytest
+
+from tests.postgres import desk
+from tests.postgres.interleave import Connection
+
+BOUND = "SET lock_timeout = '150ms'"
+DROP = "SELECT penstock.drop_partitions()"
+OLD = ("20200101", "20200102", "20200103")
+
+
+@pytest.fixture
+def old(db: psycopg.Connection) -> list[str]:
+    """Partitions of days long past, beside those of now."""
+    for day in OLD:
+        db.execute(f"CREATE TABLE penstock.outcome_{day} (LIKE penstock.outcome INCLUDING ALL)".encode())
+        db.execute(
+            f"ALTER TABLE penstock.outcome ATTACH PARTITION penstock.outcome_{day} "
+            f"FOR VALUES FROM ('{day} 00:00:00Z') TO (timestamptz '{day} 00:00:00Z' + interval '1 day')".encode()
+        )
+    return [f"penstock.outcome_{day}" for day in OLD]
+
+
+def run_one_job(connection: Connection, db: psycopg.Connection, worker: desk.Worker) -> None:
+    """Enqueue, claim and acknowledge."""
+    (job,), held = desk.enqueue(db), desk.token()
+    assert [row[0] for row in desk.claim(connection, worker, 1, held).finish()] == [job]
+    assert desk.ack(connection, worker, [job], held).finish() == []
+
+
+READS = {
+    "every partition": "SELECT count(*) FROM penstock.outcome",
+    "the table alone": "LOCK TABLE ONLY penstock.outcome IN ACCESS SHARE MODE",
+}
+
+
+@pytest.mark.parametrize("reads", READS)
+def test_acknowledgements_go_on_while_a_reader_is_open(reads, play, db, old):
+    """Retention gives up within 100 ms, again and again; once the reader has gone it drops them all."""
+    worker = desk.register(db)
+    reader, upkeep, acks = play.connection("reader"), play.connection("upkeep"), play.connection("acks")
+    acks.run(BOUND)
+    reader.begin()
+    reader.run(READS[reads])
+    for _ in range(4):
+        step = upkeep.start(DROP)
+        run_one_job(acks, db, worker)
+        while not step.ended:
+            run_one_job(acks, db, worker)
+        assert step.finish() == [(0,)]
+    reader.commit()
+    assert upkeep.run(DROP) == [(3,)]
+
+
+def test_a_reader_of_all_followed_by_a_reader_of_one_does_not_double_the_wait(play, db, old):
+    """Whoever waits for the table must not begin to wait for a partition after it."""
+    worker = desk.register(db)
+    (job,), held = desk.enqueue(db), desk.token()
+    reader, other, upkeep, acks = (play.connection(name) for name in ("reader", "other", "upkeep", "acks"))
+    acks.run(BOUND)
+    desk.claim(acks, worker, 1, held).finish()
+    for connection, table in ((reader, "ONLY penstock.outcome"), (other, old[0])):
+        connection.begin()
+        connection.run(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
+    end = time.monotonic() + 0.085
+    step = upkeep.start(DROP)
+    step.blocks()
+    acked = desk.ack(acks, worker, [job], held)
+    desk.until(lambda: step.ended or time.monotonic() > end)
+    reader.commit()
+    assert acked.finish() == []
+    step.finish()
+
+
+def test_a_partition_that_is_read_keeps_no_other_one(play, db, old):
+    """What can go goes."""
+    other, upkeep = play.connection("other"), play.connection("upkeep")
+    other.begin()
+    other.run(f"LOCK TABLE {old[1]} IN ACCESS SHARE MODE")
+    assert upkeep.run(DROP) == [(2,)]
+    other.commit()
+    assert upkeep.run(DROP) == [(1,)]
+
+
+def test_what_looks_into_every_partition_waits_no_longer_either(play, db, old):
+    """A repeated acknowledgement and a renewal, while retention waits for the table."""
+    worker = desk.register(db)
+    (job,), held = desk.enqueue(db), desk.token()
+    reader, upkeep, acks = play.connection("reader"), play.connection("upkeep"), play.connection("acks")
+    acks.run(BOUND)
+    desk.claim(acks, worker, 1, held).finish()
+    assert desk.ack(acks, worker, [job], held).finish() == []
+    reader.begin()
+    reader.run(READS["the table alone"])
+    step = upkeep.start(DROP)
+    step.blocks_on(reader)
+    assert desk.ack(acks, worker, [job], held).finish() == []
+    acks.run(desk.RENEW, [worker.id, 60, [job], [held]])
+    assert step.finish() == [(0,)]
