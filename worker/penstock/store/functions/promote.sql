@@ -31,7 +31,8 @@ BEGIN
     PERFORM penstock.wake(v_queues);
   END IF;
   promoted := coalesce(promoted, 0);
-  SELECT greatest(extract(epoch FROM min(d.due_at) - clock_timestamp()), 0) INTO next_due
+  SELECT CASE WHEN min(d.due_at) IS NOT NULL THEN greatest(extract(epoch FROM min(d.due_at) - clock_timestamp()), 0) END
+  INTO next_due
   FROM penstock.queue AS q, LATERAL (SELECT j.due_at FROM penstock.job AS j
     WHERE j.queue = q.id AND j.due_at IS NOT NULL ORDER BY j.queue, j.due_at LIMIT 1) AS d;
 END $$;
