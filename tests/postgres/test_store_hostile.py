@@ -191,6 +191,17 @@ def test_an_absurd_delay_of_a_retry_leaves_the_attempt_as_it_was(delay, newest):
     assert newest.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (0,)
 
 
+@pytest.mark.parametrize("arrays", ["'{7}'", "'{7,7}', '{failed}'", "'{7,7}', p_delays => '{1,2,3}'"])
+def test_outcomes_of_unequal_length_are_refused(arrays, newest):
+    """A state that is missing would read as completed."""
+    worker = desk.register(newest)
+    ids = desk.enqueue(newest, 2)
+    newest.execute(desk.CLAIM, [worker.id, worker.queue, 2, 7])
+    with pytest.raises(psycopg.DataError, match="as long as ids"):
+        newest.execute(f"SELECT * FROM penstock.ack(%s, %s, {arrays})".encode(), [worker.id, ids])
+    assert newest.execute("SELECT count(*) FROM penstock.job WHERE token = 7").fetchone() == (2,)
+
+
 def test_a_claim_without_a_token_or_of_less_than_nothing_takes_nothing(newest):
     """The table refuses the one, the arithmetic the other."""
     worker = desk.register(newest)

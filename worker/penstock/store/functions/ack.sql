@@ -21,6 +21,11 @@ DECLARE
   v_accepted integer;
   v_snoozed bigint[] := '{}';
 BEGIN
+  IF cardinality(p_ids) <> ANY (ARRAY[cardinality(p_tokens), cardinality(p_states), cardinality(p_durations),
+      cardinality(p_delays), cardinality(p_reasons), cardinality(p_errors), cardinality(p_results), cardinality(p_forensics)])
+  THEN  -- a state that is missing would read as completed
+    RAISE EXCEPTION 'ack: every array must be as long as ids (%)', cardinality(p_ids) USING ERRCODE = '22023';
+  END IF;
   IF p_states && ARRAY['retry', 'snooze'] THEN
     IF p_states && ARRAY['completed', 'cancelled', 'failed'] THEN
       PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
