@@ -1,4 +1,8 @@
-"""The operator process: `python -m penstock_operator`. Puts the parts together, and down again after a signal."""
+"""The operator process: `python -m penstock_operator`.
+
+Owns the order in which the parts come up and go down, and the log's form. Must not decide anything. A part that fails
+ends the process, so that Kubernetes starts it anew and shows that it did.
+"""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ class Children:
         if self._refusal is not None and self._refusal.digest == digest and time.monotonic() < self._refusal.until:
             raise self._refusal.error
         try:
-            held = await self._bring(queue, manifest)
+            async with self.cluster.bulk:
+                held = await self._bring(queue, manifest)
         except ClusterError as error:
             self._refusal = _Refusal(digest, error, time.monotonic() + RETRY_SECONDS)
             raise

@@ -28,6 +28,8 @@ MERGE: Final = "application/merge-patch+json"
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 15.0
 THREADS: Final = 16
+BULK: Final = 8
+"""Threads that creation and repair of children may take; the others stay free for scaling."""
 PAGE: Final = 500
 NOTE_LENGTH: Final = 1024
 CONTROLLER: Final = "penstock.dev/operator"
@@ -52,6 +54,8 @@ class Cluster:
 
     Args:
         instance: names this process in events.
+
+    `bulk` is held by whoever sends many requests in a row.
     """
 
     def __init__(self, *, instance: str) -> None:
@@ -65,6 +69,7 @@ class Cluster:
         self._http = client.rest.RESTClientObject(self._config).pool_manager
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="penstock-api")
         self._instance = instance
+        self.bulk = asyncio.Semaphore(BULK)
 
     def close(self) -> None:
         """Wait for what is under way, and close the connections."""

@@ -164,8 +164,9 @@ def _latency(facts: Facts) -> Verdict:
 
 
 def _draining(facts: Facts) -> Verdict:
+    if facts.drain_waits_for:
+        status = "True" if facts.draining else "False"
+        return Verdict(status, "Waiting", f"{facts.draining} workers are leaving, but {facts.drain_waits_for}.")
     if facts.draining == 0:
         return Verdict("False", "None", "No worker is draining.")
-    if facts.drain_waits_for:
-        return Verdict("True", "Waiting", f"{facts.draining} workers have drained, but {facts.drain_waits_for}.")
     return Verdict("True", "PodsDraining", f"{facts.draining} workers finish what they run before they are removed.")

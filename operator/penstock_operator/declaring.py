@@ -1,4 +1,8 @@
-"""From a JobQueue to what the queue's row says. Pure; the arguments of the store's `declare_queue`."""
+"""From a JobQueue to what the queue's row in the database says: the arguments of the store's `declare_queue`.
+
+Pure. Must not know how a row is written. A queue whose policy stops it is paused in its row, so that no worker claims
+from it, whoever runs that worker.
+"""
 
 from __future__ import annotations
 

@@ -80,32 +80,27 @@ def plan(
         replicas: spec.replicas of the Deployment.
         pods: of this queue, not terminating.
         workers: by pod name, from the latest snapshot.
-        going: uids of pods that a scale-down has just let go and the watch does not show as gone yet.
-        rolling: a rollout is under way; a decrease would be spread over its replica sets.
-        now: seconds since the epoch, the clock of `Pod.created`.
+        going: uids of pods just let go that the watch still shows.
+        rolling: a rollout is under way, which would share a decrease out.
+        now: seconds since the epoch, as `Pod.created`.
     """
     here = [pod for pod in pods if pod.uid not in going]
     removable, starting = _never_served(here, workers, now)
-    leaving = [pod for pod in here if pod.name in workers and workers[pod.name].leaving]
     surplus = _surplus(desired, replicas, here, rolling=rolling)
     stuck = removable[:surplus]
     wanted = surplus - len(stuck)
-    # The drained stay first, then those that hold least: whoever is called back is called back to work.
-    leaving.sort(key=lambda pod: (workers[pod.name].state != "drained", workers[pod.name].in_flight))
-    kept, back = leaving[:wanted], leaving[wanted:]
+    kept, back = (leaving := _leaving(here, workers))[:wanted], leaving[wanted:]
     more = _idlest(here, workers)[: wanted - len(kept)]
-    drained = [pod for pod in kept if workers[pod.name].state == "drained" and not pod.ready]
-    go = (*stuck, *drained)
+    go = (*stuck, *(pod for pod in kept if workers[pod.name].state == "drained" and not pod.ready))
     # Where all that is there may go, the replica set cannot pick a wrong one.
     obstacle = "" if len(go) == len(here) else _obstacle(starting, rolling=rolling)
-    may_go = bool(go) and not obstacle
     return Plan(
         cordon=tuple(workers[pod.name].id for pod in more),
         call_back=tuple(workers[pod.name].id for pod in back),
         uncost=tuple(pod for pod in here if pod.cost == str(COST) and not pod.foreign_cost and pod not in kept),
-        go=go if may_go else (),
-        scale_to=max(desired, replicas - len(go)) if may_go else None,
-        waiting_for=obstacle if replicas > desired and not may_go else "",
+        go=() if obstacle else go,
+        scale_to=max(desired, replicas - len(go)) if go and not obstacle else None,
+        waiting_for=obstacle if replicas > desired else "",
         leaving=len(kept) + len(more),
     )
 
@@ -126,6 +121,12 @@ def _never_served(pods: Sequence[Pod], workers: Mapping[str, WorkerRow], now: fl
     unknown = [pod for pod in pods if pod.name not in workers and not pod.ready]
     stuck = [pod for pod in unknown if pod.problem is not None or now - pod.created > STARTING_SECONDS]
     return stuck, [pod for pod in unknown if pod not in stuck]
+
+
+def _leaving(pods: Sequence[Pod], workers: Mapping[str, WorkerRow]) -> list[Pod]:
+    """The drained, then those that hold least: whoever is called back from the end is called back to work."""
+    found = [pod for pod in pods if pod.name in workers and workers[pod.name].leaving]
+    return sorted(found, key=lambda pod: (workers[pod.name].state != "drained", workers[pod.name].in_flight))
 
 
 def _idlest(pods: Sequence[Pod], workers: Mapping[str, WorkerRow]) -> list[Pod]:

@@ -22,6 +22,9 @@ logger = logging.getLogger("penstock.operator.leader")
 LEASE_SECONDS: Final = 3.0
 RENEW_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.5
+"""Between two looks of a follower, and after a renewal that failed."""
+KEEP_SECONDS: Final = 1.0
+"""Between two renewals of the leader: one may fail before it has to step down."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class Leader:
     name: str
     identity: str
     _renewed_at: float = float("-inf")
+    _held: dict[str, Any] | None = None
     _seen: tuple[Any, float] = (None, float("-inf"))
 
     def leading(self) -> bool:
@@ -60,27 +64,33 @@ class Leader:
                 if self.leading() != led:
                     led = not led
                     logger.info("this replica %s", "leads" if led else "follows")
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(KEEP_SECONDS if self._held is not None else RETRY_SECONDS)
         finally:
             if self.leading():
                 self._renewed_at = float("-inf")
                 await asyncio.shield(self._release())
 
     async def _try(self) -> None:
+        """One renewal, or one look whether the Lease is free."""
         began = time.monotonic()
-        try:
-            lease = await self.cluster.get("Lease", self.namespace, self.name)
-        except NotFound:
-            lease = None
+        leases = collection("Lease", self.namespace)
+        lease, self._held = self._held or await self._read(), None
         if lease is None:
             body = {"metadata": {"name": self.name, "namespace": self.namespace}, "spec": self._spec(None)}
-            await self.cluster.request("POST", collection("Lease", self.namespace), body)
+            self._held = await self.cluster.request("POST", leases, body)
         elif self._is_mine(lease) or self._is_free(lease):
-            lease["spec"] = self._spec(lease.get("spec"))
-            await self.cluster.request("PUT", f"{collection('Lease', self.namespace)}/{self.name}", lease)
+            body = {**lease, "spec": self._spec(lease.get("spec"))}
+            # Whoever has written the Lease since makes this a conflict; then it is read again.
+            self._held = await self.cluster.request("PUT", f"{leases}/{self.name}", body)
         else:
             return
         self._renewed_at = began
+
+    async def _read(self) -> dict[str, Any] | None:
+        try:
+            return await self.cluster.get("Lease", self.namespace, self.name)
+        except NotFound:
+            return None
 
     def _is_mine(self, lease: dict[str, Any]) -> bool:
         return bool((lease.get("spec") or {}).get("holderIdentity") == self.identity)

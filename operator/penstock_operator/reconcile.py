@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, RejectedByDatabase
 from penstock.store import QueueState
 
 from .declaring import declaration
@@ -33,6 +33,10 @@ SHORTEST_SECONDS = 0.02
 MOVING_SECONDS = 0.5
 BUSY_SECONDS = 1.0
 FOLLOWING_SECONDS = 0.2
+BREATH = 3.0
+"""Pause after a look, in lengths of that look: however many wake-ups come, a loop keeps a core busy for a quarter."""
+TOGETHER_SECONDS = 0.25
+"""Queues that take longer to treat, while the API server is slow, go on beside the next look."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Pauses while the database cannot be looked at."""
 LOOK_SECONDS = 15.0
@@ -74,7 +78,9 @@ class DatabaseLoop:
     _seen: dict[str, JobQueue] = field(default_factory=dict)
     _treated: dict[str, tuple[Member, Look]] = field(default_factory=dict)
     _declared: dict[str, int] = field(default_factory=dict)
+    _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _failures: int = 0
+    _look_seconds: float = 0.0
 
     async def run(self) -> None:
         """Look, treat and wait until cancelled."""
@@ -86,17 +92,22 @@ class DatabaseLoop:
                 self.woken.clear()
                 pause = await self.tick(database) if self.may_act() else FOLLOWING_SECONDS
                 self.ticked_at = time.monotonic()
-                await asyncio.sleep(SHORTEST_SECONDS)
+                breath = max(SHORTEST_SECONDS, min(BUSY_SECONDS, BREATH * self._look_seconds))
+                await asyncio.sleep(breath)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.woken.wait(), max(0.0, pause - SHORTEST_SECONDS))
+                    await asyncio.wait_for(self.woken.wait(), max(0.0, pause - breath))
         finally:
+            tasks = list(self._working.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._forget(set())
             if database is not None:
                 await database.close()
 
     async def tick(self, database: Database | None) -> float:
         """One look at all queues and what follows; seconds until the next, unless woken."""
-        members = self.members()
+        began, members = time.monotonic(), self.members()
         states, problem = await self._look(database, members)
         connected = database is not None and problem is None
         look = Look(
@@ -105,7 +116,13 @@ class DatabaseLoop:
             listening=connected and database is not None and database.listening,
             problem=problem,
         )
-        await asyncio.gather(*(self._treat(member, replace(look, state=_state(states, member))) for member in members))
+        for member in members:
+            seen = replace(look, state=_state(states, member))
+            if self._is_due(member, seen):
+                self._begin(member, seen)
+        self._look_seconds = time.monotonic() - began
+        if self._working:
+            await asyncio.wait(self._working.values(), timeout=TOGETHER_SECONDS)
         self._forget({member.queue.uid for member in members})
         if database is None or problem is not None:
             self._failures += 1
@@ -141,16 +158,37 @@ class DatabaseLoop:
                 continue
             settings = worker_settings(policy, grace=policy.worker.drain_timeout_seconds)
             made = declaration(policy, settings, uid=queue.uid, generation=queue.generation)
-            await database.declare(policy.queue_name, **made)
+            try:
+                await database.declare(policy.queue_name, **made)
+            except RejectedByDatabase as error:
+                logger.error("%s: not declared: %s", queue.where, error)
             self._declared[queue.uid] = queue.generation
 
-    async def _treat(self, member: Member, look: Look) -> None:
+    def _is_due(self, member: Member, look: Look) -> bool:
+        """False for a queue at rest about which nothing has changed; most queues, most of the time."""
         uid = member.queue.uid
+        at_rest = uid in self._queues and self._queues[uid].settled and uid not in self.dirty
+        return not at_rest or self._treated.get(uid) != (member, look)
+
+    def _begin(self, member: Member, look: Look) -> None:
+        """Treat a queue in a task of its own; one that is still being treated is due again afterwards."""
+        uid = member.queue.uid
+        if uid in self._working:
+            self.dirty.add(uid)
+            return
         queue = self._queues.get(uid) or self._queues.setdefault(uid, self.make())
-        if queue.settled and uid not in self.dirty and self._treated.get(uid) == (member, look):
-            return  # at rest, and nothing about it has changed
         self.dirty.discard(uid)
         self._seen[uid], self._treated[uid] = member.queue, (member, look)
+        task = asyncio.create_task(self._treat(queue, member, look), name=f"treat {member.queue.where}")
+        self._working[uid] = task
+        task.add_done_callback(lambda _: self._done(uid))
+
+    def _done(self, uid: str) -> None:
+        self._working.pop(uid, None)
+        if uid in self.dirty:
+            self.woken.set()
+
+    async def _treat(self, queue: Queue, member: Member, look: Look) -> None:
         try:
             await queue.treat(member.queue, look, refusal=member.refusal)
         except Exception:  # one bad JobQueue never disturbs the others
@@ -158,7 +196,7 @@ class DatabaseLoop:
             logger.exception("%s: the reconciliation failed", member.queue.where)
 
     def _forget(self, kept: set[str]) -> None:
-        for uid in self._queues.keys() - kept:
+        for uid in self._queues.keys() - kept - self._working.keys():
             self._queues.pop(uid).forget(self._seen.pop(uid))
             self._treated.pop(uid, None)
             self._declared.pop(uid, None)
@@ -170,8 +208,8 @@ class DatabaseLoop:
         database.rest(state.id for _, state in here if state is not None and state.ready == 0)
         longest = min([15.0, *(_poll(member) for member, _ in here)])
         for member, state in here:
-            queue = self._queues[member.queue.uid]
-            if not queue.settled:
+            queue = self._queues.get(member.queue.uid)
+            if queue is None or not queue.settled:
                 longest = min(longest, BUSY_SECONDS if state is not None and state.ready else MOVING_SECONDS)
         return database.pause(longest)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from penstock.scaling import QueueSnapshot
+from penstock.scaling import Decision, QueueSnapshot
 
 from .conditions import Facts, conditions
 from .manifests import selector
@@ -60,13 +60,7 @@ def status_of(queue: JobQueue, facts: Facts, *, now: float, busy: int, scaled: L
         "conditions": conditions(facts, generation=queue.generation, now=at, before=before),
     }
     if facts.decision is not None:
-        made["desiredReplicas"] = facts.decision.desired
-        made["decision"] = {
-            "desired": facts.decision.desired,
-            "bound": facts.decision.bound.value,
-            "explanation": facts.decision.explanation[:1024],
-            "computedAt": at,
-        }
+        made |= {"desiredReplicas": facts.decision.desired, "decision": _decision(facts.decision, at)}
     if facts.snapshot is not None:
         made["queue"] = _queue(facts.snapshot, at)
         if throughput := _throughput(facts.snapshot):
@@ -80,6 +74,15 @@ def status_of(queue: JobQueue, facts: Facts, *, now: float, busy: int, scaled: L
     elif "lastScale" in queue.status:
         made["lastScale"] = queue.status["lastScale"]
     return made
+
+
+def _decision(decision: Decision, at: str) -> dict[str, Any]:
+    return {
+        "desired": decision.desired,
+        "bound": decision.bound.value,
+        "explanation": decision.explanation[:1024],
+        "computedAt": at,
+    }
 
 
 def _queue(snapshot: QueueSnapshot, at: str) -> dict[str, Any]:

@@ -34,6 +34,8 @@ SECRET_RETRY_SECONDS: Final = 5.0
 STUCK_SECONDS: Final = 120.0
 LISTED_SECONDS: Final = 3 * RELIST_SECONDS
 
+Place = tuple[str, str, str]
+"""Namespace, name and key of a Secret's value."""
 Key = Address | tuple[str, str]
 """An address, or the reason and sentence why there is none."""
 
@@ -73,7 +75,7 @@ class Supervisor:
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _loops: dict[Key, _Running] = field(default_factory=dict)
     _groups: dict[Key, list[str]] = field(default_factory=dict)
-    _secrets: dict[tuple[str, str, str], _Read] = field(default_factory=dict)
+    _secrets: dict[Place, _Read] = field(default_factory=dict)
     _placed: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -126,7 +128,8 @@ class Supervisor:
 
     async def _place(self) -> None:
         queues = list(self.cache.jobqueues.views.values())
-        keys = await asyncio.gather(*(self._key(queue) for queue in queues))
+        await self._read_secrets({place for queue in queues for place in _places(queue)})
+        keys = [self._key(queue) for queue in queues]
         groups: dict[Key, list[str]] = {}
         for queue, key in zip(queues, keys, strict=True):
             groups.setdefault(key, []).append(queue.uid)
@@ -143,38 +146,35 @@ class Supervisor:
                 logger.error("the loop of a database ended: %s", task.exception())
                 self._start(key)
 
-    async def _key(self, queue: JobQueue) -> Key:
+    def _key(self, queue: JobQueue) -> Key:
+        """The queue's address, or the first thing that is wrong with its Secret."""
         if queue.policy is None:
             return ("InvalidSpec", queue.invalid or "")
-        reference = queue.policy.database_ref
-        secret = reference.operator_secret_ref or reference.secret_ref
-        url = await self._value(queue.namespace, secret.name, secret.key)
-        direct = url
-        if reference.direct_key is not None and reference.operator_secret_ref is None:
-            direct = await self._value(queue.namespace, secret.name, reference.direct_key)
-        if isinstance(url, str) and isinstance(direct, str):
-            return Address(url=url, direct_url=direct)
-        return url if isinstance(url, tuple) else (direct if isinstance(direct, tuple) else ("SecretUnreadable", ""))
+        found = [self._secrets[place].found for place in _places(queue)]
+        for one in found:
+            if not isinstance(one, str):
+                return one
+        url, direct = str(found[0]), str(found[-1])
+        return Address(url=url, direct_url=direct)
 
-    async def _value(self, namespace: str, name: str, key: str) -> str | tuple[str, str]:
-        """The value of a Secret's key, or reason and sentence why there is none."""
-        place, now = (namespace, name, key), time.monotonic()
-        read = self._secrets.get(place)
-        if read is not None and now < read.until:
-            return read.found
-        found: str | tuple[str, str]
+    async def _read_secrets(self, places: set[Place]) -> None:
+        """Have a fresh value, or the reason why there is none, for each of them; once for all who share it."""
+        now = time.monotonic()
+        self._secrets = {place: read for place, read in self._secrets.items() if place in places}
+        due = [place for place in places if place not in self._secrets or now >= self._secrets[place].until]
+        self._secrets |= zip(due, await asyncio.gather(*(self._read(place) for place in due)), strict=True)
+
+    async def _read(self, place: Place) -> _Read:
+        namespace, name, key = place
+        before, now = self._secrets.get(place), time.monotonic()
         try:
-            found = await self.cluster.secret_value(namespace, name, key)
-            until = now + SECRET_SECONDS
+            return _Read(await self.cluster.secret_value(namespace, name, key), now + SECRET_SECONDS)
         except ClusterError as error:
-            if read is not None and isinstance(read.found, str) and not isinstance(error, NotFound | Forbidden):
-                found = read.found  # the API server is away; the URL has not changed by that
-            else:
-                reason = "SecretForbidden" if isinstance(error, Forbidden) else "SecretUnreadable"
-                found = (reason, f"Secret {name}, key {key!r}: {error}")
-            until = now + SECRET_RETRY_SECONDS
-        self._secrets[place] = _Read(found, until)
-        return found
+            away = not isinstance(error, NotFound | Forbidden)
+            if before is not None and isinstance(before.found, str) and away:
+                return _Read(before.found, now + SECRET_RETRY_SECONDS)  # the URL has not changed by that
+            reason = "SecretForbidden" if isinstance(error, Forbidden) else "SecretUnreadable"
+            return _Read((reason, f"Secret {name}, key {key!r}: {error}"), now + SECRET_RETRY_SECONDS)
 
     # -- loops --------------------------------------------------------------------------------------------------
 
@@ -220,6 +220,18 @@ class Supervisor:
             return "the cluster has not been listed yet"
         age = time.monotonic() - self.listed_at
         return f"the cluster was last listed {age:.0f} s ago" if age > LISTED_SECONDS else None
+
+
+def _places(queue: JobQueue) -> list[Place]:
+    """Where the URL that the operator uses is, and the one for LISTEN if it has a place of its own."""
+    if queue.policy is None:
+        return []
+    reference = queue.policy.database_ref
+    secret = reference.operator_secret_ref or reference.secret_ref
+    keys = [secret.key]
+    if reference.direct_key is not None and reference.operator_secret_ref is None:
+        keys.append(reference.direct_key)
+    return [(queue.namespace, secret.name, key) for key in keys]
 
 
 def without_duplicates(queues: Sequence[JobQueue]) -> list[tuple[JobQueue, Any]]:
