@@ -126,7 +126,7 @@ class StoreMachine(Compared):
         assert worker not in self.model.workers
         self.model.workers[worker] = Worker(queue)
 
-    @precondition(lambda self: self.model.ids("queued"))
+    @precondition(lambda self: self.model.workers and self.model.ids("queued"))
     @rule(data=st.data(), most=st.sampled_from([2, 6, 20]))
     def claim_again(self, data: st.DataObject, most: int) -> None:
         """Twice among the rules, because most of the others need a running job."""
