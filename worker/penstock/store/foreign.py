@@ -13,9 +13,9 @@ from typing import Any
 
 import psycopg
 
-from penstock.errors import ConfigurationError
+from penstock.errors import ConfigurationError, PenstockError
 
-from .errors import translate
+from .errors import mapped, translate
 
 
 def scalar_on(connection: Any, text: bytes, values: Sequence[object], *, doing: str) -> Any:
@@ -77,7 +77,10 @@ def _dialect_fits(connection: Any, doing: str) -> None:
 def _through_frameworks(doing: str) -> Iterator[None]:
     """As `mapped`, for the driver's error inside SQLAlchemy's or Django's as well."""
     try:
-        yield
+        with mapped(doing):
+            yield
+    except PenstockError:
+        raise
     except Exception as error:
         driver = getattr(error, "orig", None) or error.__cause__
         cause = error if isinstance(error, psycopg.Error) else driver

@@ -37,7 +37,7 @@ BEGIN
     RETURN;
   END IF;
   v_room := penstock.limit_room(p_queue);
-  v_picked := penstock.pick(p_queue, least(p_limit, v_room), v_marks);
+  v_picked := penstock.pick(p_queue, least(coalesce(p_limit, 0), v_room), v_marks);
   IF v_room IS NOT NULL THEN
     UPDATE penstock.queue_limit AS l SET in_flight = l.in_flight + cardinality(v_picked) WHERE l.queue = p_queue;
   END IF;

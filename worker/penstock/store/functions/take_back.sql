@@ -29,7 +29,9 @@ BEGIN
   INSERT INTO penstock.outcome (job_id, worker, created_at, ready_at, claimed_at, finished_at, queue, attempt,
       max_attempts, crashes, priority, final, state, reason, task, headers, args)
   SELECT g.id, g.worker, g.created_at, g.ready_at, g.claimed_at, v_now, g.queue, g.attempt, g.max_attempts,
-         g.crashes + 1, g.priority, true, 'cancelled', 'worker_lost', g.task, g.headers, g.args FROM gone AS g;
+         g.crashes + 1, g.priority, true, 'cancelled', 'worker_lost', g.task, CASE WHEN q.keep_body THEN g.headers END,
+         CASE WHEN q.keep_body THEN g.args END
+  FROM gone AS g LEFT JOIN penstock.queue AS q ON q.id = g.queue;
   UPDATE penstock.job AS j
   SET ord = NULL, token = NULL, worker = NULL, claimed_at = NULL, deadline = NULL, ready_at = NULL,
       crashes = j.crashes + 1, reason = 'worker_lost', due_at = v_now + (0.5 + random()) * interval '1 second' * 2 ^ j.crashes
