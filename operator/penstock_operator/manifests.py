@@ -10,11 +10,10 @@ Surprising: the Deployment is built without `replicas`. That number has a field 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from penstock.scaling import QueuePolicy
-from penstock.settings import DERIVED, Settings
+from penstock.scaling import QueuePolicy, worker_settings
+from penstock.settings import Settings
 
 from .resource import JOBQUEUE_LABEL, MANAGED_BY, JobQueue
 
@@ -33,27 +32,6 @@ _FIELDS: Final = {
     "PENSTOCK_NODE_NAME": "spec.nodeName",
     "PENSTOCK_HTTP_HOST": "status.podIP",
 }
-
-
-def worker_settings(policy: QueuePolicy, *, grace: int) -> Settings:
-    """What the workers of this queue are told. `grace` is the pod's termination grace period in seconds."""
-    worker, backoff = policy.worker, policy.retry.backoff
-    return Settings(
-        app=worker.app,
-        queue=policy.queue_name,
-        concurrency=worker.concurrency,
-        min_demand=worker.asks_again_at,
-        max_demand=worker.holds_at_most,
-        executor=cast("Any", worker.executor.value.lower()),
-        drain_timeout_seconds=float(grace),
-        max_attempts=policy.retry.max_attempts,
-        backoff_strategy=cast("Any", backoff.strategy.value.lower()),
-        backoff_base_seconds=float(DERIVED if backoff.base_seconds is None else backoff.base_seconds),
-        backoff_max_seconds=float(backoff.max_seconds),
-        job_deadline_seconds=float(policy.job_deadline_seconds or 0),
-        retention_seconds=float(policy.retention_seconds),
-        http_port=HTTP_PORT,
-    )
 
 
 def labels(queue: JobQueue) -> dict[str, str]:
@@ -165,6 +143,6 @@ def _environment(given: list[dict[str, Any]], policy: QueuePolicy, *, grace: int
         ours["PENSTOCK_DIRECT_URL"] = {"valueFrom": {"secretKeyRef": reference}}
     for name, path in _FIELDS.items():
         ours[name] = {"valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
-    told: Mapping[str, str] = worker_settings(policy, grace=grace).to_env(urls=False)
-    ours |= {name: {"value": value} for name, value in told.items() if name in _FROM_SPEC}
+    told = worker_settings(policy, base=Settings(), drain_timeout_seconds=float(grace), http_port=HTTP_PORT)
+    ours |= {name: {"value": value} for name, value in told.to_env(urls=False).items() if name in _FROM_SPEC}
     return [one for one in given if one["name"] not in ours] + [{"name": name, **value} for name, value in ours.items()]

@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from penstock.errors import PenstockError, RejectedByDatabase
+from penstock.scaling import declaration, worker_settings
+from penstock.settings import Settings
 from penstock.store import QueueState
 
-from .declaring import declaration
-from .manifests import worker_settings
 from .metrics import OperatorMetrics
 from .queue import Look, Queue
 from .resource import JobQueue
@@ -156,8 +156,8 @@ class DatabaseLoop:
             queue, policy = member.queue, member.queue.policy
             if policy is None or member.refusal is not None or self._declared.get(queue.uid) == queue.generation:
                 continue
-            settings = worker_settings(policy, grace=policy.worker.drain_timeout_seconds)
-            made = declaration(policy, settings, uid=queue.uid, generation=queue.generation)
+            settings = worker_settings(policy, base=Settings())
+            made = declaration(policy, settings, declared_by=queue.uid, generation=queue.generation)
             try:
                 await database.declare(policy.queue_name, **made)
             except RejectedByDatabase as error:
