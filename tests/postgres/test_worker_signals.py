@@ -73,7 +73,7 @@ def test_a_job_that_kills_its_process_each_time_is_buried_and_its_fifty_neighbou
         nonlocal worker
         if worker.process.poll() is not None:  # as its Deployment would
             worker = start(lease_seconds=1, concurrency=60, max_demand=60)
-        return newest.execute(over).fetchone() == (51,)
+        return bool(newest.execute(over).fetchone() == (51,))
 
     desk.until(all_over, 90)
     assert newest.execute("SELECT id, reason, crashes FROM penstock.dead").fetchall() == [(killer, "poison", 3)]
