@@ -21,6 +21,9 @@ from tests.support.postgres import Database
 
 STALE = 20_000 if os.environ.get("PENSTOCK_SOAK") not in {None, "", "0"} else 1000
 """Refused acknowledgements to be seen."""
+DUE_NOW = """UPDATE penstock.job SET due_at = now() WHERE id = ANY (ARRAY(
+  SELECT id FROM penstock.job WHERE due_at IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED))"""
+"""In order of id, as every function of the store locks: a stale acknowledgement may hold rows that it no longer matches."""
 STATES = ("completed", "completed", "failed", "cancelled", "retry", "snooze")
 
 
@@ -96,7 +99,7 @@ def rescue_and_run(scene: Scene, seed: int) -> None:
         while not scene.over.is_set():
             db.execute(desk.LEAD, ["other", 60])
             db.execute(desk.RESCUE, ["other", desk.QUIET_LEASE])
-            db.execute("UPDATE penstock.job SET due_at = now() WHERE due_at IS NOT NULL")
+            db.execute(DUE_NOW)
             db.execute(desk.PROMOTE)
             jobs, held = claim(db, worker, 10)
             if jobs:
