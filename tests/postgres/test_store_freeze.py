@@ -23,7 +23,7 @@ STALE = 20_000 if os.environ.get("PENSTOCK_SOAK") not in {None, "", "0"} else 10
 """Refused acknowledgements to be seen."""
 DUE_NOW = """UPDATE penstock.job SET due_at = now() WHERE id = ANY (ARRAY(
   SELECT id FROM penstock.job WHERE due_at IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED))"""
-"""In order of id, as every function of the store locks: a stale acknowledgement may hold rows that it no longer matches."""
+"""In order of id, as the store locks: a stale acknowledgement may hold rows that it no longer matches."""
 STATES = ("completed", "completed", "failed", "cancelled", "retry", "snooze")
 
 
