@@ -43,6 +43,30 @@ async def lose_a_claim(proxy: Proxy, store: Store, worker: desk.Worker) -> Claim
     return claimer
 
 
+async def test_what_is_given_back_is_tried_again_until_the_database_answers(pg_newest, newest):
+    """The reply of the release is lost: forgotten here, the claims would stay with a worker that renews its lease."""
+    worker = desk.register(newest)
+    desk.enqueue(newest, 3)
+    held = Held()
+    with Proxy(pg_newest.url) as proxy:
+        async with Store(proxy.url, lanes=1) as store:
+            claimer = Claimer(
+                store=store, rights=Rights(worker.id, worker.queue), held=held, queue="q", poll_seconds=60,
+                metrics=WorkerMetrics(queue="q", tasks=Registry(), version="0"), listening=lambda: False,
+                chance=random.Random(),
+            )  # fmt: skip
+            jobs = await desk.claim_some(store, worker)
+            held.add(jobs)
+            proxy.drop_reply("penstock.release")
+            await claimer.start()
+            claimer.give_back(jobs)
+            async with asyncio.timeout(15):
+                await held.empty()
+            await claimer.stop()
+    assert proxy.dropped
+    assert newest.execute("SELECT count(*), sum(attempt) FROM penstock.job WHERE token IS NULL").fetchone() == (3, 0)
+
+
 async def test_a_claim_lost_while_closing_is_handed_back_before_the_end(pg_newest, newest):
     """Nobody else knows of it: a job with a worker that is gone would wait for the next worker to be lost."""
     worker = desk.register(newest)

@@ -159,8 +159,9 @@ class Claimer(Producer[ClaimedJob]):
             await self._store.release_claim(self._rights.worker, self._rights.queue, self._unanswered[0])
             self._unanswered.pop(0)
         if self._given_back:
-            jobs, self._given_back = self._given_back, []
+            jobs = list(self._given_back)
             self._metrics.released += await release(self._store, self._held, jobs)
+            del self._given_back[: len(jobs)]  # only now: what was not answered is tried again, which is safe
 
     async def _look(self) -> bool:
         """One claim for the open demand; True if it brought anything."""
