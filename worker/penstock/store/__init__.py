@@ -7,7 +7,7 @@ errors and returns frozen values; it takes no decision about a job.
 from .client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
 from .drift import differences
 from .listen import CONTROL, DEPTH, WORK, Listener
-from .maintenance import Maintenance, Upkeep, maintaining
+from .maintenance import Maintenance, Upkeep
 from .migrate import Migrated, check_schema, latest_version, migrate, migration_sql
 from .registry import Registration, Registry, Renewal
 from .roles import grants_sql, roles, roles_sql
@@ -41,7 +41,6 @@ __all__ = [
     "enqueue_on_async",
     "grants_sql",
     "latest_version",
-    "maintaining",
     "migrate",
     "migration_sql",
     "roles",

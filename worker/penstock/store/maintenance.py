@@ -7,8 +7,7 @@ workers live; the operator or the local mode where none does. At rest it costs a
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from penstock.errors import StoreError
@@ -115,15 +114,3 @@ class Maintenance:
         await self.store.drop_partitions()
         await self.store.prune_workers()
         return HOUSEKEEPING_SECONDS
-
-
-@contextlib.asynccontextmanager
-async def maintaining(maintenance: Maintenance) -> AsyncIterator[Maintenance]:
-    """Run the upkeep beside the block."""
-    task = asyncio.create_task(maintenance.run(), name="maintenance")
-    try:
-        yield maintenance
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
