@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Sequence
 
 from benchmarks._contract import OUT, Report
-from benchmarks._stages_chart import chart
+from benchmarks._stages_chart import stages_chart
 from penstock.stages import Consumer, Producer, ProducerConsumer, Subscription, TaskPerEvent
 
 EVENTS = int(os.environ.get("PENSTOCK_BENCH_EVENTS", "100000"))
@@ -193,7 +193,7 @@ def main() -> None:
     for _ in range(RUNS):
         one_run(report, costs)
     report.finish()
-    (OUT / "stages.svg").write_text(chart(costs))
+    (OUT / "stages.svg").write_text(stages_chart(costs))
 
 
 if __name__ == "__main__":
