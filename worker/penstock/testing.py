@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from . import expecting
 from .errors import UniqueConflict
 from .job import JobInfo, JobState, NewJob, OutcomeState
 from .settings import DEFAULT_MAX_ATTEMPTS
@@ -64,6 +65,32 @@ class Collected:
     def arguments(self, task: Task[..., Any, ..., Any]) -> list[dict[str, object]]:
         """The decoded arguments of each collected job of one task, oldest first."""
         return [task.decode(job.args) for job in self._jobs if job.task == task.name]
+
+    def assert_enqueued(
+        self, expected: Task[..., Any, ..., Any] | NewJob, *, times: int | None = None, **options: object
+    ) -> list[NewJob]:
+        """Fail unless such a job was enqueued; the jobs that were, oldest first.
+
+        Args:
+            expected: `task.job(7)`: its arguments, and what its options say. A task: any of its jobs.
+            times: exactly so many; default at least one.
+            **options: attributes of `NewJob` that must be equal, as `queue="emails"`, `delay=60`.
+
+        Raises:
+            AssertionError: tells what was expected and what was enqueued instead.
+        """
+        found = expecting.matching(self._jobs, expected, options)
+        if len(found) == times or (times is None and found):
+            return found
+        count = "" if times is None else f"{len(found)} of {times} times: "
+        raise AssertionError(count + expecting.told(self._jobs, expected, options))
+
+    def assert_not_enqueued(self, expected: Task[..., Any, ..., Any] | NewJob | None = None, **options: object) -> None:
+        """Fail if such a job was enqueued; without an argument, if any was. Raises AssertionError."""
+        if expected is not None:
+            self.assert_enqueued(expected, times=0, **options)
+        elif self._jobs:
+            raise AssertionError("expected nothing to be enqueued; " + expecting.listed(self._jobs))
 
     def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:  # noqa: ARG002
         """Collect; ids count from 1."""
