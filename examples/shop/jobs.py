@@ -1,7 +1,7 @@
 """The shop's tasks. `penstock worker shop.jobs:app --queue emails` runs those of one queue.
 
 Each may run twice (a worker can die between the effect and its acknowledgement), so each is written to bear it: a mail
-carries the same Message-ID, an image is put in place of its equal.
+carries the same Message-ID, a file is put in place of its equal.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import hashlib
 import os
 import smtplib
 import time
+from datetime import date
 from email.message import EmailMessage
 from typing import Annotated
 
 from msgspec import Meta
 from PIL import UnidentifiedImageError
 
-from penstock import NEVER, App, Context
+from penstock import NEVER, App, Cancel, Context, Retry
 
 from .pictures import ImagePathError, resized
+from .reports import DateRangeError, reported
+from .users import BusyError, NoSuchUserError, synced
 
 app = App()
 
@@ -67,6 +70,23 @@ def _deliver(message: EmailMessage) -> None:
 def resize_image(path: str, width: Side, height: Side) -> str:
     """Write a picture of the folder SHOP_IMAGES in another size into SHOP_OUTPUT. Gives the new file's path."""
     return str(resized(path, width, height))
+
+
+@app.task(queue="analytics", executor="thread")
+def sync_user_data(user_id: int) -> str:
+    """Fetch a user from the service that SHOP_USERS names and keep the answer in SHOP_OUTPUT. Gives the file's path."""
+    try:
+        return str(synced(user_id))
+    except NoSuchUserError as error:
+        raise Cancel(str(error)) from error
+    except BusyError as busy:
+        raise Retry(busy.seconds) from busy
+
+
+@app.task(queue="reports", executor="thread", retry={DateRangeError: NEVER})
+def generate_report(first: date, last: date) -> str:
+    """Write the orders of these days, both included, as a PDF into SHOP_OUTPUT. Gives the new file's path."""
+    return str(reported(first, last))
 
 
 @app.task(queue="reports")

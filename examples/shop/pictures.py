@@ -1,17 +1,17 @@
 """Pictures of one folder, written in other sizes to another. No task here: plain functions, easy to test.
 
-SHOP_IMAGES is the folder to read from, by default the pictures that come with the shop. SHOP_OUTPUT is the folder to
-write to, by default one of this user's own among the temporary files. A path that leads out of SHOP_IMAGES is refused,
-wherever it came from.
+SHOP_IMAGES is the folder to read from, by default the pictures that come with the shop. A path that leads out of it is
+refused, wherever it came from. SHOP_OUTPUT is the folder to write to.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from PIL import Image
+
+from .files import output_folder, replacing
 
 MOST_PIXELS = 50_000_000
 """A picture that claims to be larger is not opened: a few kilobytes can unfold to gigabytes."""
@@ -25,16 +25,6 @@ class ImagePathError(ValueError):
 def source_folder() -> Path:
     """The folder that pictures are read from."""
     return Path(os.environ.get("SHOP_IMAGES") or Path(__file__).parent / "images").resolve()
-
-
-def output_folder() -> Path:
-    """The folder that pictures are written to; made if it is missing, for this user alone."""
-    given = os.environ.get("SHOP_OUTPUT")
-    folder = Path(given) if given else Path(tempfile.gettempdir()) / f"shop-resized-{os.getuid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not given and (folder.is_symlink() or folder.stat().st_uid != os.getuid()):
-        raise ImagePathError(f"{folder} belongs to somebody else; set SHOP_OUTPUT")
-    return folder
 
 
 def pictures(folder: Path | None = None) -> list[str]:
@@ -59,12 +49,6 @@ def resized(name: str, width: int, height: int) -> Path:
             raise ImagePathError(f"{name!r} has {image.width} x {image.height} pixels, the limit is {MOST_PIXELS}")
         image.draft(None, (width, height))  # a JPEG is decoded no larger than needed
         small = image.resize((width, height), Image.Resampling.LANCZOS)
-    handle, part = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            small.save(file, format=Image.registered_extensions()[target.suffix])
-        Path(part).replace(target)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+    with replacing(target) as file:
+        small.save(file, format=Image.registered_extensions()[target.suffix])
     return target

@@ -1,19 +1,23 @@
 """The shop's tasks do what they say, run as jobs in this process."""
 
 import asyncio
+import json
 import os
 import time
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from penstock import NEVER, JobState
+from penstock import NEVER, JobState, Retry
 from penstock.errors import InvalidArguments
 from penstock.job import OutcomeState
 from penstock.testing import InlineRun
-from shop import jobs, pictures
+from shop import files, jobs, pictures, reports
 from shop.smtp_sink import SmtpSink
+from shop.users_api import UsersApi
 
 
 @pytest.fixture
@@ -35,6 +39,8 @@ def test_each_task_has_its_queue():
         "hello": "emails",
         "send_welcome_email": "emails",
         "resize_image": "images",
+        "sync_user_data": "analytics",
+        "generate_report": "reports",
         "failing_job": "reports",
         "heavy_job": "analytics",
     }
@@ -108,12 +114,81 @@ def test_pictures_go_to_a_folder_of_this_users_own_by_default(monkeypatch, tmp_p
     """Never into one that somebody else could have prepared."""
     monkeypatch.delenv("SHOP_OUTPUT", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert pictures.output_folder().stat().st_mode & 0o777 == 0o700
-    pictures.output_folder().rmdir()
+    assert files.output_folder().stat().st_mode & 0o777 == 0o700
+    files.output_folder().rmdir()
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / f"shop-resized-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(pictures.ImagePathError, match="set SHOP_OUTPUT"):
-        pictures.output_folder()
+    (tmp_path / f"shop-output-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(files.OutputFolderError, match="set SHOP_OUTPUT"):
+        files.output_folder()
+
+
+@pytest.fixture
+def users(monkeypatch: pytest.MonkeyPatch) -> Iterator[UsersApi]:
+    """The users' service, as the tasks find it."""
+    with UsersApi() as api:
+        monkeypatch.setenv("SHOP_USERS", api.url)
+        yield api
+
+
+def test_a_users_data_is_kept_as_the_service_has_it(folders: Path, users: UsersApi):
+    """A second run asks again and replaces the file."""
+    path = run(jobs.sync_user_data.job(7)).result
+    assert path == run(jobs.sync_user_data.job(7)).result
+    assert json.loads(Path(str(path)).read_text()) == {"id": 7, "name": "User 7", "mail": "user-7@example.com"}
+    assert [file.name for file in (folders / "out" / "users").iterdir()] == ["7.json"]
+    assert users.asked == {"/users/7": 2}
+
+
+def test_a_user_that_is_not_there_is_given_up(folders: Path, users: UsersApi):
+    """Cancelled, not failed: nobody has to look at it."""
+    ended = run(jobs.sync_user_data.job(10_001))
+    assert (ended.state, ended.attempts, users.asked.total()) == (OutcomeState.CANCELLED, 1, 1)
+    assert "no user 10001" in str(ended.exception)
+
+
+def test_an_address_that_is_no_web_address_is_refused(folders: Path, monkeypatch):
+    """A file of this machine is not a user."""
+    monkeypatch.setenv("SHOP_USERS", "file:///etc")
+    with pytest.raises(ValueError, match="SHOP_USERS must begin with http"):
+        jobs.sync_user_data(7)
+
+
+def test_a_service_that_asks_for_time_is_given_it(folders: Path, users: UsersApi):
+    """Its own number of seconds, as a retry."""
+    users.busy = 1
+    with pytest.raises(Retry) as asked:
+        jobs.sync_user_data(8)
+    assert asked.value.delay == 1
+    users.busy = 2
+    ended = run(jobs.sync_user_data.options(max_attempts=3).job(8))
+    assert (ended.state, ended.attempts) == (OutcomeState.COMPLETED, 3)
+
+
+def test_a_report_is_a_pdf_of_its_days(folders: Path):
+    """A page for 31 of them; the same days give the same bytes."""
+    path = Path(str(run(jobs.generate_report.job(date(2026, 1, 1), date(2026, 2, 1))).result))
+    first = path.read_bytes()
+    assert first.startswith(b"%PDF-")
+    assert first.count(b"/Type /Page\n") == 2
+    assert reports.reported(date(2026, 1, 1), date(2026, 2, 1)).read_bytes() == first
+    assert [file.name for file in (folders / "out").iterdir()] == ["report-2026-01-01-2026-02-01.pdf"]
+    assert all(20 <= reports.orders_of(date(2026, 1, day)) < 220 for day in range(1, 32))
+
+
+@pytest.mark.parametrize("last", [date(2025, 12, 31), date(2027, 1, 2)])
+def test_a_report_of_no_days_or_too_many_is_refused_for_good(folders: Path, last: date):
+    """One attempt, nothing written."""
+    ended = run(jobs.generate_report.job(date(2026, 1, 1), last))
+    assert (ended.state, ended.attempts) == (OutcomeState.FAILED, 1)
+    assert not (folders / "out").exists()
+
+
+def test_the_shop_asserts_its_jobs_by_the_plugins_fixtures(assert_enqueued, assert_not_enqueued, penstock_app):
+    """Nothing is written anywhere."""
+    assert penstock_app is jobs.app
+    jobs.send_welcome_email.options(delay=60).enqueue(7)
+    assert_enqueued(jobs.send_welcome_email.options(delay=60).job(7), times=1)
+    assert_not_enqueued(jobs.sync_user_data)
 
 
 def test_a_failing_job_fails_as_often_as_it_is_told():
