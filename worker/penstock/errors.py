@@ -20,6 +20,7 @@
         ├── InvalidDatabaseURL    not a usable URL (the URL itself is never printed)
         ├── SchemaMissing         `penstock migrate` has not been run
         ├── SchemaMismatch        the schema is older or newer than this version knows
+        ├── StatementRefused      a statement is wrong for this database, or this login lacks a right
         ├── ReadOnlyServer        a standby, or a server set read-only
         ├── RejectedByDatabase    a value that the database does not accept
         ├── UniqueConflict        another live job holds the unique key
@@ -109,6 +110,10 @@ class SchemaMissing(StoreError):  # noqa: N818
 
 class SchemaMismatch(StoreError):  # noqa: N818
     """The schema is older or newer than this version of Penstock knows."""
+
+
+class StatementRefused(StoreError):  # noqa: N818
+    """The server refused a statement itself (SQLSTATE class 42): a right, a function or a type does not fit."""
 
 
 class ReadOnlyServer(StoreError):  # noqa: N818

@@ -14,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from penstock.errors import ConfigurationError
 from penstock.job import Finished, OutcomeState
 from penstock.runtime.health import HealthServer
+from penstock.runtime.held import Held
 from penstock.runtime.logs import JsonFormatter
-from penstock.runtime.metrics import WorkerMetrics, exposition
+from penstock.runtime.metrics import MOST_QUEUES, WorkerMetrics, exposition
 from tests.unit.runtime.support import completed, job
 
 
@@ -72,13 +73,7 @@ def test_the_exposition_parses_and_adds_up():
         for s in families["penstock_job_duration_seconds"].samples
         if s.name.endswith("_count")
     }
-    assert counts == {"work": 3}
-    assert {
-        "penstock_job_wait_seconds",
-        "penstock_claim_seconds",
-        "penstock_ack_seconds",
-        "penstock_build_info",
-    } <= set(families)
+    assert counts == {"work": 3, "idle": 0, "unknown": 0}
 
 
 def test_a_task_that_the_app_does_not_have_makes_no_series_of_its_own():
@@ -89,6 +84,84 @@ def test_a_task_that_the_app_does_not_have_makes_no_series_of_its_own():
     body = exposition(metrics)()[0].decode()
     assert "made up" not in body
     assert 'task="unknown"' in body
+
+
+PROMISED = {
+    "penstock_jobs_total": {"queue", "task", "outcome"}, "penstock_job_wait_seconds_count": {"queue"},
+    "penstock_job_duration_seconds_count": {"queue", "task"}, "penstock_claim_seconds_count": {"queue"},
+    "penstock_claim_size_count": {"queue"}, "penstock_ack_seconds_count": {"queue"},
+    "penstock_fenced_total": {"queue"}, "penstock_rescued_total": {"reason"}, "penstock_consumers": {"queue", "state"},
+    "penstock_stage_demand": {"queue", "stage"}, "penstock_stage_buffered": {"queue", "stage"},
+    "penstock_stage_events_total": {"queue", "stage"}, "penstock_circuit_state": {"queue", "task"},
+    "penstock_dead_letters_total": {"queue", "task"}, "penstock_event_loop_lag_seconds": {"queue"},
+    "penstock_lease_renewal_failures_total": {"queue"}, "penstock_build_info": {"version"},
+    "penstock_oldest_running_timestamp_seconds": {"queue"}, "penstock_lease_renewed_timestamp_seconds": {"queue"},
+}  # fmt: skip
+
+
+def samples(metrics: WorkerMetrics) -> list:
+    text = exposition(metrics)()[0].decode()
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+def test_every_promised_series_is_there_before_anything_ran():
+    """With its labels, at zero: a rate over a series that appears with its first event would miss that event."""
+    found = {s.name: s for s in samples(WorkerMetrics(queue="q", tasks=["work"], version="1"))}
+    assert {name: set(found[name].labels) for name in PROMISED} == PROMISED
+    assert {found[name].value for name in PROMISED if name != "penstock_build_info"} == {0}
+
+
+def test_what_each_stage_handed_on_is_counted_by_the_batch():
+    """Claimed, run and acknowledged: what is missing between two of them is what that stage holds."""
+    metrics = WorkerMetrics(queue="q", tasks=["work"], version="1", clock=lambda: 1234.0)
+    metrics.claimed(3, 0.001)
+    metrics.acknowledged([completed(job())] * 2, 0.001)
+    found = {(s.name, s.labels.get("stage")): s.value for s in samples(metrics)}
+    assert found["penstock_stage_events_total", "claimer"] == 3
+    assert found["penstock_stage_events_total", "acknowledger"] == 2
+    assert found["penstock_last_job_timestamp_seconds", None] == 1234.0
+
+
+def test_dead_letters_of_other_queues_are_counted_under_a_bounded_number_of_names():
+    """A rescue takes back jobs of every queue in the database; what is beyond the bound counts as `other`."""
+    metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
+    for number in range(MOST_QUEUES * 2):
+        metrics.buried(f"queue {number}", "work" if number % 2 else "made up")
+    dead = [s for s in samples(metrics) if s.name == "penstock_dead_letters_total"]
+    assert sum(s.value for s in dead) == MOST_QUEUES * 2
+    assert len({s.labels["queue"] for s in dead}) <= MOST_QUEUES + 1
+    assert {s.labels["task"] for s in dead} == {"work", "unknown"}
+
+
+def test_a_circuit_is_shown_by_task_and_counts_what_it_blocked():
+    """0 closed, 1 half-open, 2 open."""
+    metrics = WorkerMetrics(queue="q", tasks=["work", "idle"], version="1")
+    metrics.circuits = lambda: {"work": 2}
+    metrics.blocked("work", 5)
+    found = {(s.name, s.labels.get("task")): s.value for s in samples(metrics)}
+    assert found["penstock_circuit_state", "work"] == 2
+    assert found["penstock_circuit_state", "idle"] == 0
+    assert found["penstock_circuit_blocked_total", "work"] == 5
+
+
+def test_the_oldest_claim_that_is_held_is_known_by_its_arrival():
+    """In the order in which claims came, whatever was acknowledged meanwhile; and not by what is over."""
+    now = [10.0]
+    held = Held(clock=lambda: now[0])
+    first, second = [job(token=1), job(token=1)], [job(token=2)]
+    held.add(first)
+    now[0] = 20.0
+    held.add(second)
+    assert held.oldest() == 10.0
+    held.remove(first)
+    assert held.oldest() == 20.0
+    held.remove(second)
+    assert held.oldest() is None
+    for token in range(3, 2000):
+        now[0] += 1
+        held.add([one := job(token=token)])
+        held.remove([one])
+    assert len(held._arrived) < 300
 
 
 def test_a_json_log_line_is_one_object_with_what_was_added():

@@ -51,6 +51,7 @@ class Acknowledger(Consumer[Finished]):
     async def handle_events(self, events: Sequence[Finished], subscription: Subscription) -> None:
         """Acknowledge one batch; returns when the database has answered."""
         del subscription
+        self._metrics.events["consumers"] += len(events)
         try:
             for worker, batch in groupby(events, key=_worker):
                 await self._answered(worker, list(batch))

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from penstock.errors import ClaimRefused, StoreError
+from penstock.errors import ClaimRefused, SchemaMismatch, SchemaMissing, StatementRefused, StoreError
 from penstock.job import ClaimedJob
 from penstock.stages import DemandDispatcher, Dropped, Producer
 from penstock.store import Store
@@ -30,6 +30,10 @@ LARGEST_CLAIM = 500
 """Jobs in one call: from 100 to 500 the cost per job still falls, at 1,000 no more (measured)."""
 LARGEST_WINDOW = 100_000
 """Most demand that one consumer may have open; its window is a setting and follows the run time of jobs."""
+DISCONNECTED_AFTER = 3
+"""Claims in a row without an answer until readiness fails."""
+SCHEMA_DEFECTS = (SchemaMissing, SchemaMismatch, StatementRefused)
+"""Errors of the store that repeating cannot mend."""
 MARK_SECONDS = 15.0
 """How long an announcement of a waiter stands."""
 
@@ -79,6 +83,11 @@ class Claimer(Producer[ClaimedJob]):
         self._closed = False
         self.in_flight = False
         """A claim has been sent and not answered."""
+        self.trouble: str | None = None
+        """Why the last claim failed; None once one was answered."""
+        self.defect: str | None = None
+        """As `trouble`, where trying again cannot help: the schema, a right or this program is wrong."""
+        self._failures = 0
         self._settled_until = 0.0
         self._unanswered: list[int] = []
         self._given_back: list[ClaimedJob] = []
@@ -114,6 +123,11 @@ class Claimer(Producer[ClaimedJob]):
         """Whether a claim whose reply was lost may still hold jobs that nobody here knows."""
         return bool(self._unanswered)
 
+    @property
+    def disconnected(self) -> bool:
+        """Whether several claims in a row were not answered."""
+        return self._failures >= DISCONNECTED_AFTER
+
     def on_released(self, events: Sequence[ClaimedJob], why: Dropped) -> None:
         """Claims that the consumers will not run: the claim loop hands them back."""
         del why
@@ -132,23 +146,39 @@ class Claimer(Producer[ClaimedJob]):
     # -- the loop -------------------------------------------------------------------------------------------------
 
     async def _claim_loop(self) -> None:
-        failures = 0
         while not self._closed:
             self._wake.clear()
             try:
                 await self._hand_back()
                 if not self._may_look():
                     await self._sleep(min(self._poll, 1.0))
-                elif not await self._look():
+                elif await self._look():
+                    self._well()
+                else:
                     await self._wait_for_work()
-                failures = 0
             except ClaimRefused as refused:
+                self._failures = 0
                 logger.info("claim refused: %s", refused)
                 await self._sleep(min(self._poll, 1.0))
-            except StoreError as error:
-                failures += 1
-                logger.warning("claim failed, demand of %d kept: %s", self.pending, error)
-                await self._sleep(self._chance.uniform(0.05, min(5.0, 0.1 * 2.0**failures)))
+            except Exception as error:  # noqa: BLE001 - a claim loop that ended would look like an idle worker
+                await self._sleep(self._failed(error))
+
+    def _well(self) -> None:
+        """All that a look needs was answered."""
+        self.trouble = self.defect = None
+        self._failures = 0
+
+    def _failed(self, error: Exception) -> float:
+        """Remember why, for readiness; returns seconds to pause. What only people can mend is said once."""
+        self._failures += 1
+        self.trouble = f"{type(error).__name__}: {error}"
+        if isinstance(error, StoreError) and not isinstance(error, SCHEMA_DEFECTS):
+            logger.warning("claim failed, demand of %d kept: %s", self.pending, error)
+        elif self.defect != self.trouble:
+            self.defect = self.trouble
+            expected = isinstance(error, StoreError)
+            logger.error("claims are refused and repeating them cannot help: %s", error, exc_info=not expected)
+        return self._chance.uniform(0.05, min(5.0, 0.1 * 2.0 ** min(self._failures, 10)))
 
     def _may_look(self) -> bool:
         return self.claiming and self.pending > 0 and self._rights.may_claim()
@@ -187,9 +217,10 @@ class Claimer(Producer[ClaimedJob]):
 
     async def _wait_for_work(self) -> None:
         """The waiting protocol; returns early if a look found something."""
-        if self._listening() and await self._announce():
-            return
-        await self._sleep(self._poll * self._chance.uniform(0.8, 1.2))
+        found = self._listening() and await self._announce()
+        self._well()
+        if not found:
+            await self._sleep(self._poll * self._chance.uniform(0.8, 1.2))
 
     async def _announce(self) -> bool:
         """Be marked as waiting; True if a look on the way found work.

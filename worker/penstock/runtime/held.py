@@ -7,20 +7,26 @@ in the middle. Nothing here decides; it is the list that renewal compares and dr
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 
 from penstock.job import ClaimedJob
 from penstock.store import Store
 
+_CLAIMS_KNOWN = 256
+"""Claims whose arrival is remembered before those that are over are forgotten."""
+
 
 class Held:
     """Claims by job id, and what was done since the start by queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._jobs: dict[int, ClaimedJob] = {}
+        self._arrived: dict[int, float] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self.done: Counter[str] = Counter()
@@ -28,12 +34,17 @@ class Held:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def add(self, jobs: Iterable[ClaimedJob]) -> None:
-        """Claims arrived."""
+    def add(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Claims arrived: the answer of one claim, which all carry its token."""
         for job in jobs:
             self._jobs[job.id] = job
         if self._jobs:
             self._empty.clear()
+        if jobs:
+            if len(self._arrived) >= _CLAIMS_KNOWN:
+                tokens = {job.token for job in self._jobs.values()}
+                self._arrived = {token: at for token, at in self._arrived.items() if token in tokens}
+            self._arrived[jobs[0].token] = self._clock()
 
     def remove(self, jobs: Iterable[ClaimedJob]) -> None:
         """Claims were acknowledged, released, or found fenced. A newer claim of the same job stays."""
@@ -47,6 +58,15 @@ class Held:
     def snapshot(self) -> list[ClaimedJob]:
         """A copy; safe from any thread."""
         return list(self._jobs.values())
+
+    def since(self, job: ClaimedJob) -> float:
+        """When its claim arrived, on the monotonic clock; safe from any thread."""
+        return self._arrived.get(job.token, self._clock())
+
+    def oldest(self) -> float | None:
+        """When the oldest claim that is held arrived, on the monotonic clock; safe from any thread."""
+        jobs = self.snapshot()  # in the order of arrival
+        return self.since(jobs[0]) if jobs else None
 
     async def empty(self) -> None:
         """Wait until nothing is held."""

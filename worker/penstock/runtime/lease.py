@@ -54,6 +54,8 @@ class Lease:
         self.worker = self.queue = 0
         self.state = "new"
         self.confirmed_at = float("-inf")
+        self.trouble: str | None = None
+        """Why the last renewal failed; None when it did not."""
         self._poke = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-lease", daemon=True)
@@ -65,7 +67,12 @@ class Lease:
 
     def may_claim(self) -> bool:
         """Running, and renewed less than two thirds of a lease ago."""
-        return self.state == "running" and self.age < self.seconds * 2 / 3
+        return self.state == "running" and self.renewed_lately
+
+    @property
+    def renewed_lately(self) -> bool:
+        """Whether the lease was renewed less than two thirds of its length ago: the rest is for clocks and pauses."""
+        return self.age < self.seconds * 2 / 3
 
     @property
     def age(self) -> float:
@@ -74,8 +81,8 @@ class Lease:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
+        """Whether the thread runs, or was told to end."""
+        return self._thread.is_alive() or self._ended.is_set()
 
     def renew_soon(self) -> None:
         """Something may have changed: renew now."""
@@ -128,7 +135,9 @@ class Lease:
                 self._register()
             else:
                 self.state, self.confirmed_at = str(renewal.state), sent
+            self.trouble = None
         except StoreError as error:
+            self.trouble = str(error)
             self._metrics.renewal_failures += 1
             logger.warning("lease not renewed for %.1f s: %s", self.age, error)
             return min(1.0, self.seconds / 15)

@@ -6,6 +6,7 @@ Labels are bounded: outcomes and reasons are closed lists, tasks are those of th
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,16 @@ CALL_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 SIZE_BOUNDS = (0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0)
 """Jobs in a claim."""
 UNKNOWN_TASK = "unknown"
+STAGES = ("claimer", "consumers", "acknowledger")
+MOST_QUEUES = 200
+"""Other queues that a label names: a rescue takes jobs of every queue back; beyond, they are `other`."""
+
+_TIMES = {
+    "oldest_running": "When the oldest attempt under way was claimed, by this process's clock; 0: none runs.",
+    "lease_renewed": "When the last renewal of the lease was confirmed; 0: never.",
+    "maintenance_success": "When the upkeep last went through without an error; 0: never led.",
+}
+"""Times of the Unix epoch: an age is worked out by whoever asks, at the time of asking."""
 
 Gauges = Callable[[], Mapping[str, float]]
 
@@ -70,55 +81,73 @@ class WorkerMetrics(Collector):
         version: of penstock, for `penstock_build_info`.
     """
 
-    def __init__(self, *, queue: str, tasks: Iterable[str], version: str) -> None:
-        self._queue, self._version = queue, version
+    def __init__(
+        self, *, queue: str, tasks: Iterable[str], version: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._queue, self._version, self._clock = queue, version, clock
         self._tasks = frozenset(tasks)
+        names = sorted(self._tasks | {UNKNOWN_TASK})
         self._outcomes: Counter[tuple[str, str]] = Counter(
-            {(task, state.value): 0 for task in self._tasks for state in OutcomeState}
+            {(task, state.value): 0 for task in names for state in OutcomeState}
         )
-        self._durations: defaultdict[str, Distribution] = defaultdict(lambda: Distribution(JOB_BOUNDS))
+        self._dead: Counter[tuple[str, str]] = Counter({(queue, task): 0 for task in names})
+        self._durations = {task: Distribution(JOB_BOUNDS) for task in names}
         self._waits = Distribution(JOB_BOUNDS)
         self._claims, self._claim_sizes, self._acks = (
             Distribution(CALL_BOUNDS), Distribution(SIZE_BOUNDS), Distribution(CALL_BOUNDS),
         )  # fmt: skip
+        self._blocked: Counter[str] = Counter(dict.fromkeys(names, 0))
+        self.events: Counter[str] = Counter(dict.fromkeys(STAGES, 0))
+        """What each stage handed on, counted by the batch."""
         self.fenced = 0
         self.released = 0
         self.renewal_failures = 0
         self.loop_lag = 0.0
+        self.last_job_at = 0.0
+        self.circuits: Callable[[], Mapping[str, int]] = dict
+        """Read at each scrape: task -> 1 half-open, 2 open; those that are closed may be left out."""
         self.gauges: Gauges = dict
-        """Read at each scrape: name -> value for the consumers, stages and upkeep."""
+        """Read at each scrape: name -> value for the consumers, stages, lease and upkeep."""
 
     def claimed(self, jobs: int, seconds: float) -> None:
         """A claim was answered."""
         self._claims.add(seconds)
         self._claim_sizes.add(jobs)
+        self.events["claimer"] += jobs
 
     def acknowledged(self, outcomes: Sequence[Finished], seconds: float) -> None:
         """A batch was accepted."""
         self._acks.add(seconds)
+        self.events["acknowledger"] += len(outcomes)
+        self.last_job_at = self._clock()
         self._waits.add_all([outcome.job.wait for outcome in outcomes])
         durations: defaultdict[str, list[float]] = defaultdict(list)
         for (name, state), count in Counter([(outcome.job.task, outcome.state) for outcome in outcomes]).items():
-            self._outcomes[name if name in self._tasks else UNKNOWN_TASK, state] += count
+            task = self._label(name)
+            self._outcomes[task, state] += count
+            if state is OutcomeState.FAILED:
+                self._dead[self._queue, task] += count
         for outcome in outcomes:
             durations[outcome.job.task].append(outcome.duration)
         for name, values in durations.items():
-            self._durations[name if name in self._tasks else UNKNOWN_TASK].add_all(values)
+            self._durations[self._label(name)].add_all(values)
+
+    def blocked(self, task: str, count: int = 1) -> None:
+        """Jobs of a task were deferred because its circuit is open."""
+        self._blocked[self._label(task)] += count
+
+    def buried(self, queue: str, task: str) -> None:
+        """A rescue by this process made a dead letter, of whichever queue."""
+        task = self._label(task)
+        known = (queue, task) in self._dead or len({name for name, _ in self._dead}) < MOST_QUEUES
+        self._dead[queue if known else "other", task] += 1
+
+    def _label(self, task: str) -> str:
+        return task if task in self._tasks else UNKNOWN_TASK
 
     def collect(self) -> Iterator[Metric]:
         """The metric families, for a scrape."""
-        jobs = CounterMetricFamily("penstock_jobs", "Attempts acknowledged.", labels=["queue", "task", "outcome"])
-        dead = CounterMetricFamily("penstock_dead_letters", "Jobs that became dead letters.", labels=["queue", "task"])
-        for (task, state), count in list(self._outcomes.items()):
-            jobs.add_metric([self._queue, task, state], count)
-            if state == OutcomeState.FAILED:
-                dead.add_metric([self._queue, task], count)
-        durations = HistogramMetricFamily(
-            "penstock_job_duration_seconds", "Run time of attempts.", labels=["queue", "task"]
-        )
-        for task, distribution in list(self._durations.items()):
-            durations.add_metric([self._queue, task], *distribution.buckets())
-        yield from (jobs, dead, durations)
+        yield from self._by_task()
         yield self._histogram("penstock_job_wait_seconds", "From ready to claimed.", self._waits)
         yield self._histogram("penstock_claim_seconds", "Duration of claims.", self._claims)
         yield self._histogram("penstock_claim_size", "Jobs that a claim brought.", self._claim_sizes)
@@ -129,10 +158,43 @@ class WorkerMetrics(Collector):
         yield self._gauge(
             "penstock_event_loop_lag_seconds", "Lateness of the last tick of the event loop.", self.loop_lag
         )
+        yield self._gauge(
+            "penstock_last_job_timestamp_seconds", "When outcomes were last accepted; 0: never.", self.last_job_at
+        )
         yield from self._from_gauges()
         build = GaugeMetricFamily("penstock_build_info", "Version of penstock.", labels=["version"])
         build.add_metric([self._version], 1)
         yield build
+
+    def _by_task(self) -> Iterator[Metric]:
+        jobs = CounterMetricFamily("penstock_jobs", "Attempts acknowledged.", labels=["queue", "task", "outcome"])
+        for (task, state), count in list(self._outcomes.items()):
+            jobs.add_metric([self._queue, task, state], count)
+        dead = CounterMetricFamily(
+            "penstock_dead_letters", "Jobs that became dead letters, by an outcome or by a rescue of this process.",
+            labels=["queue", "task"],
+        )  # fmt: skip
+        for (queue, task), count in list(self._dead.items()):
+            dead.add_metric([queue, task], count)
+        durations = HistogramMetricFamily(
+            "penstock_job_duration_seconds", "Run time of attempts.", labels=["queue", "task"]
+        )
+        for task, distribution in self._durations.items():
+            durations.add_metric([self._queue, task], *distribution.buckets())
+        states = GaugeMetricFamily(
+            "penstock_circuit_state", "Circuit breaker of a task: 0 closed, 1 half-open, 2 open.",
+            labels=["queue", "task"],
+        )  # fmt: skip
+        blocked = CounterMetricFamily(
+            "penstock_circuit_blocked", "Jobs deferred because the circuit of their task was open.",
+            labels=["queue", "task"],
+        )  # fmt: skip
+        circuits = self.circuits()
+        for task, count in list(self._blocked.items()):
+            blocked.add_metric([self._queue, task], count)
+            if task in self._tasks:
+                states.add_metric([self._queue, task], circuits.get(task, 0))
+        yield from (jobs, dead, durations, states, blocked)
 
     def _from_gauges(self) -> Iterator[Metric]:
         values = self.gauges()
@@ -144,10 +206,15 @@ class WorkerMetrics(Collector):
         demand.add_metric([self._queue, "claimer"], values.get("demand_claimer", 0))
         for stage in ("consumers", "acknowledger"):
             buffered.add_metric([self._queue, stage], values.get(f"buffered_{stage}", 0))
+        events = CounterMetricFamily("penstock_stage_events", "Events a stage handed on.", labels=["queue", "stage"])
+        for stage in STAGES:
+            events.add_metric([self._queue, stage], self.events[stage])
         rescued = CounterMetricFamily("penstock_rescued", "Claims this process took back.", labels=["reason"])
         for reason in ("lease", "poison"):
             rescued.add_metric([reason], values.get(f"rescued_{reason}", 0))
-        yield from (consumers, demand, buffered, rescued)
+        yield from (consumers, demand, buffered, events, rescued)
+        for name, text in _TIMES.items():
+            yield self._gauge(f"penstock_{name}_timestamp_seconds", text, values.get(name, 0))
         yield self._gauge(
             "penstock_prefetching", "1 while demand beyond free slots is honoured.", values.get("prefetching", 0)
         )

@@ -17,7 +17,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -41,12 +41,12 @@ from .health import HealthServer
 from .held import Held
 from .lease import Identity, Lease
 from .metrics import WorkerMetrics, exposition
+from .probes import Probes
 
 logger = logging.getLogger("penstock.worker")
 
 ACKNOWLEDGERS = 2
 """Lanes for outcomes; two overlap the client's work with the server's, more gain nothing (measured)."""
-LONGEST_BLOCK = 600.0  # seconds without a tick of the loop until liveness fails
 TICK_SECONDS = 0.5
 
 
@@ -65,15 +65,16 @@ class Worker:
         self.threads = ThreadPoolExecutor(max_workers=settings.concurrency, thread_name_prefix="penstock-job")
         self.draining = asyncio.Event()
         self.failure: str | None = None
-        self._ticked = time.monotonic()
         self._build_neighbours()
         self._build_stages()
+        self._build_probes()
 
     def _build_neighbours(self) -> None:
         settings = self.settings
         self.health = HealthServer(
-            host=settings.http_host, port=settings.http_port, live=self._live, ready=self._ready,
-            metrics=exposition(self.metrics),
+            host=settings.http_host, port=settings.http_port, metrics=exposition(self.metrics),
+            live=lambda: self.probes.live(),  # noqa: PLW0108 - they need the stages, which need the lease, which
+            ready=lambda: self.probes.ready(),  # noqa: PLW0108 - needs this server's port
         )  # fmt: skip
         identity = Identity(
             identity=f"{settings.pod_name or socket.gethostname()}:{os.getpid()}", queue=settings.queue,
@@ -86,7 +87,6 @@ class Worker:
         )  # fmt: skip
         self.listener = Listener(settings.direct_url, (WORK, CONTROL), self._woken)
         self.maintenance = Maintenance(self.store, identity.identity, settings.lease_seconds, time.monotonic)
-        self.metrics.gauges = self._gauges
 
     def _build_stages(self) -> None:
         settings = self.settings
@@ -113,6 +113,14 @@ class Worker:
             claimer=self.claimer, consumers=self.consumers, store=self.store, held=self.held, metrics=self.metrics,
             grace=settings.drain_timeout_seconds, not_ready=self.draining.set,
         )  # fmt: skip
+
+    def _build_probes(self) -> None:
+        self.probes = Probes(
+            lease=self.lease, held=self.held, claimer=self.claimer, consumers=self.consumers,
+            maintenance=self.maintenance, draining=self.draining.is_set,
+            longest_timeout=max((task.timeout or 0.0 for task in self.app.tasks.values()), default=0.0),
+        )  # fmt: skip
+        self.metrics.gauges = self.probes.gauges
 
     def _context(self, job: ClaimedJob) -> Context:
         return Context(job=job, client=self.app.client, database=lambda: (self.settings.database_url, self.pooled))
@@ -209,8 +217,8 @@ class Worker:
         while True:
             before = time.monotonic()
             await asyncio.sleep(TICK_SECONDS)
-            self._ticked = time.monotonic()
-            self.metrics.loop_lag = max(0.0, self._ticked - before - TICK_SECONDS)
+            ticked = self.probes.ticked = time.monotonic()
+            self.metrics.loop_lag = max(0.0, ticked - before - TICK_SECONDS)
             stale = self.consumers.take_waiting() if not self.consumers.asking else self.consumers.take_stale()
             if stale:
                 self.claimer.give_back(stale)
@@ -220,38 +228,10 @@ class Worker:
             if self.lease.state == "cordoned" and not len(self.held):
                 self.lease.renew_soon()
 
-    # -- what is shown ------------------------------------------------------------------------------------------------
-
-    def _live(self) -> str | None:
-        if self.lease.worker and not self.lease.alive:
-            return "the lease thread has ended"
-        limit = max([LONGEST_BLOCK, *(task.timeout or 0.0 for task in self.app.tasks.values())])
-        blocked = time.monotonic() - self._ticked
-        return f"the event loop has been blocked for {blocked:.0f} s" if blocked > limit else None
-
-    def _ready(self) -> str | None:
-        if self.draining.is_set():
-            return "draining"
-        if self.lease.state in {"cordoned", "drained"} and not len(self.held):
-            return self.lease.state
-        if self.lease.age > self.settings.lease_seconds:
-            return f"the lease was last renewed {self.lease.age:.0f} s ago"
-        blocked = time.monotonic() - self._ticked
-        return f"the event loop has been blocked for {blocked:.0f} s" if blocked > 5 * TICK_SECONDS else None
-
     def _alone(self) -> bool:
         """Nothing is held but suspects, nothing is on its way, and nothing will be asked for."""
         self.claimer.claiming = False
         return not self.claimer.in_flight and len(self.held) == self.consumers.suspects
-
-    def _gauges(self) -> Mapping[str, float]:
-        upkeep, busy = self.maintenance.upkeep, self.consumers.running
-        return {
-            "consumers_busy": busy, "consumers_idle": self.settings.concurrency - busy,
-            "demand_claimer": self.claimer.pending, "buffered_consumers": self.consumers.waiting,
-            "buffered_acknowledger": self.consumers.unacknowledged, "prefetching": self.consumers.prefetching,
-            "leading": upkeep.leading, "rescued_lease": upkeep.rescued, "rescued_poison": upkeep.poisoned,
-        }  # fmt: skip
 
 
 @contextlib.asynccontextmanager

@@ -19,6 +19,7 @@ from penstock.errors import (
     ReadOnlyServer,
     RejectedByDatabase,
     SchemaMissing,
+    StatementRefused,
     StoreError,
     UniqueConflict,
 )
@@ -70,9 +71,13 @@ def translate(error: psycopg.Error | psycopg_pool.PoolTimeout, doing: str) -> Pe
         rule = "behind a pooler in transaction mode a connection must be made with prepare_threshold=None"
         return StoreError(f"{doing}: {rule} ({text})")
     if state == "42501":
-        return StoreError(f"{doing}: the login lacks a right; `penstock grants` prints what each role needs ({text})")
+        return StatementRefused(
+            f"{doing}: the login lacks a right; `penstock grants` prints what each role needs ({text})"
+        )
     if state == "25006":
         return ReadOnlyServer(f"{doing}: the server accepts no writes: a standby, or set read-only ({text})")
+    if state[:2] == "42":
+        return StatementRefused(f"{doing}: the server does not accept the statement ({text})")
     if state[:2] in {"22", "23", "54"}:
         return RejectedByDatabase(f"{doing}: the database refused the data ({text})")
     if state in _AUTH or "authentication failed" in text:

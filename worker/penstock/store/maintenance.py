@@ -37,6 +37,8 @@ class Upkeep:
     poisoned: int = 0
     lost_workers: int = 0
     last_error: str | None = None
+    succeeded_at: float | None = None
+    """When this process last did all that was due, on the loop's clock."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,8 @@ class Maintenance:
                     if self.clock() >= due[chore] and (self.upkeep.leading or chore == self._lead):
                         due[chore] = self.clock() + await chore()
                 self.upkeep.last_error = None
+                if self.upkeep.leading:
+                    self.upkeep.succeeded_at = self.clock()
                 upcoming = due.values() if self.upkeep.leading else (due[self._lead],)
                 pause = min(upcoming) - self.clock()
             except StoreError as error:
