@@ -15,6 +15,7 @@ CREATE TABLE penstock.dead (
     reason text NOT NULL,
     task text NOT NULL,
     unique_key text,
+    unique_kept text,
     unique_until timestamp with time zone,
     headers jsonb,
     args jsonb NOT NULL,
@@ -102,6 +103,7 @@ CREATE TABLE penstock.queue (
     declared_by text,
     generation bigint DEFAULT 0 NOT NULL,
     paused_at timestamp with time zone,
+    paused_by text,
     max_attempts smallint DEFAULT 5 NOT NULL,
     retry jsonb,
     job_deadline interval,
@@ -282,6 +284,7 @@ CREATE TABLE penstock.worker (
     lease_until timestamp with time zone NOT NULL,
     state text DEFAULT 'running'::text NOT NULL,
     swept boolean DEFAULT false NOT NULL,
+    revoked bigint[] DEFAULT '{}'::bigint[] NOT NULL,
     in_flight jsonb DEFAULT '{}'::jsonb NOT NULL,
     done jsonb DEFAULT '{}'::jsonb NOT NULL,
     info jsonb DEFAULT '{}'::jsonb NOT NULL,
@@ -342,7 +345,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 
 -- Functions:
 -- penstock.ack(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> TABLE(id bigint, token bigint, state text), as its owner
--- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[]) -> bigint[]
+-- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], OUT snoozed bigint[], OUT tokens bigint[]) -> record
 -- penstock.ack_ended(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> integer
 -- penstock.begin_marks(OUT last_ord bigint, OUT horizon bigint) -> record, as its owner
 -- penstock.cancel_jobs(p_ids bigint[], p_reason text) -> TABLE(id bigint, verdict text), as its owner
@@ -350,10 +353,12 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.complete(p_worker bigint, p_id bigint, p_token bigint, p_duration double precision) -> boolean, as its owner
 -- penstock.cordon(p_workers bigint[], p_cordon boolean) -> SETOF bigint, as its owner
 -- penstock.count_limits(p_horizon bigint) -> integer, as its owner
+-- penstock.deadline_error(p_attempt smallint, p_allowed interval) -> jsonb
 -- penstock.declare_queue(p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb, p_job_deadline double precision, p_retention double precision, p_settings jsonb) -> integer, as its owner
 -- penstock.deregister(p_worker bigint, p_empty boolean) -> void, as its owner
 -- penstock.discard(p_ids bigint[]) -> integer, as its owner
 -- penstock.drop_partitions() -> integer, as its owner
+-- penstock.end_flagged(p_ids bigint[], p_reason text) -> void
 -- penstock.enqueue(p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb) -> bigint
 -- penstock.enqueue_many(p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_delays double precision[], p_ats timestamp with time zone[], p_headers jsonb[], p_unique_keys text[], p_until_start boolean[], p_unique_seconds double precision[], p_refuse boolean[]) -> bigint[], as its owner
 -- penstock.enqueue_unique(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb, p_key text, p_until_start boolean, p_seconds double precision, p_refuse boolean) -> bigint
@@ -361,6 +366,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.limit_give_back(p_queues integer[]) -> void
 -- penstock.limit_room(p_queue integer) -> integer
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
+-- penstock.may_rescue(p_holder text, p_lease double precision) -> boolean
 -- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner
 -- penstock.pick(p_queue integer, p_limit integer, p_marks bigint[]) -> tid[]
 -- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record, as its owner
@@ -371,8 +377,10 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer, as its owner
 -- penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) -> integer, as its owner
 -- penstock.renew(p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb, p_drained boolean, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]) -> record, as its owner
--- penstock.rescue(p_holder text, p_lease double precision, OUT lost integer, OUT rescued integer, OUT poisoned integer) -> record, as its owner
+-- penstock.rescue(p_holder text, p_lease double precision, p_strays boolean, OUT lost integer, OUT rescued integer, OUT poisoned integer) -> record, as its owner
+-- penstock.rescue_overdue(p_holder text, p_lease double precision, OUT retried integer, OUT buried integer) -> record
 -- penstock.retake_key(p_id bigint) -> boolean
+-- penstock.retry_delay(p_retry jsonb, p_attempt smallint) -> double precision
 -- penstock.retry_now(p_ids bigint[]) -> integer, as its owner
 -- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void, as its owner
 -- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner

@@ -1,11 +1,13 @@
 -- Purpose: pause or resume a queue by name; what runs goes on, claims come back empty. Returns whether the queue exists.
+-- Who paused is kept: the login. declare_queue leaves such a pause alone.
 -- Index: queue(name). Locks: the queue's row, for this statement.
 CREATE OR REPLACE FUNCTION penstock.pause(p_queue text, p_paused boolean) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   v_id integer;
 BEGIN
   UPDATE penstock.queue AS q
-  SET paused_at = CASE WHEN p_paused THEN coalesce(q.paused_at, clock_timestamp()) END
+  SET paused_at = CASE WHEN p_paused THEN coalesce(q.paused_at, clock_timestamp()) END,
+      paused_by = CASE WHEN p_paused THEN session_user::text END
   WHERE q.name = p_queue RETURNING q.id INTO v_id;
   IF NOT p_paused THEN
     PERFORM penstock.wake(ARRAY[v_id]);

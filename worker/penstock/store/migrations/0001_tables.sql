@@ -14,6 +14,7 @@ CREATE TABLE penstock.queue (
   declared_by text,                      -- who mirrors settings here: a JobQueue's uid, or the local mode; NULL: undeclared
   generation bigint NOT NULL DEFAULT 0,  -- of the JobQueue last mirrored
   paused_at timestamptz,                 -- NOT NULL: claims come back empty
+  paused_by text,                        -- the declarer, or the login of whoever paused: then only a login resumes
   max_attempts smallint NOT NULL DEFAULT 5 CHECK (max_attempts BETWEEN 1 AND 1000),
   retry jsonb,                           -- {strategy, base_seconds, max_seconds}
   job_deadline interval,
