@@ -128,10 +128,34 @@ def test_the_dump_of_the_schema_is_what_migrating_makes(pg_newest: Database):
     assert schema.dump(pg_newest.url, program) == generate.SCHEMA.read_text(encoding="utf-8")
 
 
+LOST = "job 2: no such job in this database, live or ended\n"
+SAID = {
+    "docs/how-to/django.md": [f"order 1, job 1\nrefused: 1 order\n{LOST}"],
+    "docs/how-to/fastapi.md": ["202 {'job': 1}\n{'state': 'queued'} 404\n"],
+    "docs/how-to/sqlalchemy.md": [
+        f"job 1 is queued\n1 order\n{LOST}",
+        "jobs [3, 4, 5]\n",
+    ],
+}
+"""What the blocks that need a server print, page by page."""
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_how_to_does_what_it_says(name: str, pg_newest: Database, tmp_path: Path):
+    """Its files as they stand, then its blocks in order, each in a process of its own."""
+    shown = page(name)
+    folder, environ = written(shown, tmp_path), environment(PENSTOCK_DATABASE_URL=pg_newest.url)
+    blocks = [one for one in shown.blocks if one.needs == "postgres" and not one.file]
+    assert [run([sys.executable, "-W", "error", "-c", one.text], folder, environ) for one in blocks] == SAID[name]
+
+
 def test_every_block_that_needs_a_server_is_used_here():
     """A mark that nobody looks for would keep a block from being run."""
     tutorial, readme = page("docs/tutorial.md"), page("README.md")
     assert {one.needs for one in readme.blocks} <= {"", "postgres"}
     assert {one.needs for one in tutorial.blocks} <= {"", "penstock dev"}
     others = [page(path.relative_to(ROOT).as_posix()) for path in (ROOT / "docs").rglob("*.md")]
-    assert [one.name for one in others if one.name != tutorial.name and any(block.needs for block in one.blocks)] == []
+    needing = {one.name for one in others if any(block.needs == "postgres" for block in one.blocks)}
+    assert needing == set(SAID)
+    everything = {block.needs for one in others for block in one.blocks if one.name != tutorial.name}
+    assert everything == {"", "postgres", "pytest"}

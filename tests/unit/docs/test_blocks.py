@@ -31,6 +31,15 @@ def run(code: str, folder: Path) -> None:
     assert done.returncode == 0, f"{code}\n{done.stderr}"
 
 
+def tested(folder: Path, page: Page, name: str) -> None:
+    """Run a page's file of tests with pytest, configured as the page says."""
+    (config,) = [block.text for block in page.blocks if block.language == "toml"]
+    (folder / "pyproject.toml").write_text(config + 'pythonpath = ["."]\n', encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda one: one.name)
 def test_python_of_a_page_compiles_imports_and_runs(page: Page, tmp_path: Path):
     """Files are written and imported, tests among them called, the rest run in order; what needs a server is not."""
@@ -43,6 +52,8 @@ def test_python_of_a_page_compiles_imports_and_runs(page: Page, tmp_path: Path):
             continue
         compile(block.text, f"{page.name}:{block.line}", "exec")
         module = block.file.removesuffix(".py").replace("/", ".")
+        if block.needs == "pytest":
+            tested(tmp_path, page, block.file)
         if block.needs:
             continue
         if not module:
