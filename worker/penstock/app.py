@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 from .backoff import Backoff, Never
 from .client import Client, JobHandle, StoreClient
 from .context import Context
+from .definition import Definition, default_name
 from .errors import ConfigurationError, InvalidTask, TaskError
 from .job import NewJob
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE
 from .settings import DATABASE_VARIABLES, Settings, shown
-from .tasks import Definition, Registry, Task, default_name
+from .tasks import Registry, Task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -100,8 +101,10 @@ class App:
         queue: str = DEFAULT_QUEUE,
         executor: ExecutorName | None = None,
         timeout: float | timedelta | None = None,
+        hard_timeout: float | timedelta | None = None,
         max_attempts: int | None = None,
         retry: Mapping[type[Exception], Backoff | Never] | None = None,
+        exclusive: bool = False,
         priority: int = DEFAULT_PRIORITY,
     ) -> TaskDecorator: ...
 
@@ -114,30 +117,34 @@ class App:
         queue: str = DEFAULT_QUEUE,
         executor: ExecutorName | None = None,
         timeout: float | timedelta | None = None,
+        hard_timeout: float | timedelta | None = None,
         max_attempts: int | None = None,
         retry: Mapping[type[Exception], Backoff | Never] | None = None,
+        exclusive: bool = False,
         priority: int = DEFAULT_PRIORITY,
     ) -> Any:
         """Register a function as a task; `@app.task` or `@app.task(queue="emails", timeout=30)`.
 
         Args:
-            function: an async or a plain function. Its annotations decide what arguments are accepted; a first
-                parameter annotated `Context` is given by the worker.
+            function: async or plain; its annotations decide what arguments are accepted. A `Context` may come first.
             name: what jobs carry, 1 to 200 characters; default `module:qualname`. Give one to be free to rename.
             aliases: former names; jobs that carry one still run.
             queue: where its jobs go unless options say otherwise; default "default".
-            executor: "async" or "thread"; default the worker's, and a plain function never on the event loop.
-            timeout: seconds or a timedelta for one attempt; default none. Not for threads, which nothing can interrupt.
+            executor: "async", "thread" or "process"; default the worker's, a plain function never on the event loop.
+            timeout: seconds or a timedelta for an attempt; default none. A TimeoutError is raised inside the task; but
+                nothing can interrupt a thread: there the attempt keeps its slot and has failed when it returns.
+            hard_timeout: above `timeout`: the child process is killed; for "process". Default `timeout` and 5 s.
             max_attempts: 1 to 1000; default the queue's.
             retry: back-off by exception type, the nearest class wins; `NEVER` makes a dead letter at once.
+            exclusive: stop the attempt when the worker's lease is lost, for it may run elsewhere then; not for threads.
             priority: 0 to 3, lower first; default 1.
 
         Raises:
             InvalidTask: the function, an option or its name breaks a rule.
         """
         definition = Definition(
-            name=name, aliases=tuple(aliases), queue=queue, executor=executor, timeout=timeout,
-            max_attempts=max_attempts, retry=retry or {}, priority=priority,
+            name=name, aliases=tuple(aliases), queue=queue, executor=executor, timeout=timeout, priority=priority,
+            hard_timeout=hard_timeout, max_attempts=max_attempts, retry=retry or {}, exclusive=exclusive,
         )  # fmt: skip
         made = functools.partial(self._register, definition)
         return made if function is None else made(function)

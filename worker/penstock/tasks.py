@@ -1,7 +1,6 @@
 """Tasks: a function, its name, and what a worker needs to run it; the closed registry of an App.
 
-Owns the rules of `@app.task`, each broken rule being one error where the task is written down. Must not open a
-connection: jobs go through the client that the App gives.
+The rules of `@app.task` are `definition`'s. Must not open a connection: jobs go through the client that the App gives.
 
 Surprising: options of a job are never parameters of the task. They are given before the call, by `options(...)`, so
 that both stay typed and a task may have a parameter named `delay`.
@@ -11,20 +10,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from . import codec
 from .backoff import Backoff, Never
-from .context import Context
-from .errors import ConfigurationError, InvalidTask
-from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, LOWEST_PRIORITY, MOST_ATTEMPTS, Enqueuer, Options, check_whole
+from .definition import Definition, check_definition, wants_context
+from .errors import InvalidTask
+from .options import Enqueuer, Options
 from .outcomes import seconds
-from .settings import EXECUTORS, ExecutorName, check_queue_name, shown
+from .settings import ExecutorName
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,22 +40,6 @@ R = TypeVar("R")
 
 D = TypeVar("D")
 
-LONGEST_NAME: Final = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
-    """What `@app.task(...)` was given; `App.task` explains each."""
-
-    name: str | None = None
-    aliases: tuple[str, ...] = ()
-    queue: str = DEFAULT_QUEUE
-    executor: ExecutorName | None = None
-    timeout: float | timedelta | None = None
-    max_attempts: int | None = None
-    retry: Mapping[type[Exception], Backoff | Never] = field(default_factory=dict)
-    priority: int = DEFAULT_PRIORITY
-
 
 class Task(Generic[PC, C, P, R]):
     """A function of which jobs can be made. Calling it calls the function.
@@ -72,7 +52,9 @@ class Task(Generic[PC, C, P, R]):
         is_async: it is a coroutine function.
         wants_context: its first parameter is a `Context`, which the worker gives.
         executor: where it must run; None leaves it to the worker's settings.
-        timeout: seconds, or None. It is not applied in threads, which nothing can interrupt.
+        timeout: seconds, or None; raised inside the task, and in a thread, which nothing can interrupt, at its end.
+        hard_timeout: seconds until its child process is killed, or None.
+        exclusive: it is stopped when the worker's lease is lost.
         max_attempts: of its jobs, or None for the queue's.
 
     Raises:
@@ -86,13 +68,16 @@ class Task(Generic[PC, C, P, R]):
         self.function = function
         self.aliases = definition.aliases
         self.is_async = inspect.iscoroutinefunction(function)
-        _check_definition(self, definition)
+        check_definition(definition, function, name=name)
         self.queue = definition.queue
         self.executor = definition.executor
         self.max_attempts = definition.max_attempts
         self.priority = definition.priority
         self.timeout = None if definition.timeout is None else seconds(definition.timeout, of="timeout")
-        self.wants_context = _wants_context(function, task=name)
+        hard = definition.hard_timeout
+        self.hard_timeout = None if hard is None else seconds(hard, of="hard_timeout")
+        self.exclusive = definition.exclusive
+        self.wants_context = wants_context(function, task=name)
         self._retry = dict(definition.retry)
         self._resolved: dict[type[BaseException], Backoff | Never | None] = {}
         self._client = client
@@ -234,54 +219,3 @@ class Registry(Mapping[str, Task[..., Any, ..., Any]]):
                 )
         self._tasks[task.name] = task
         self._all.update(dict.fromkeys(names, task))
-
-
-def check_task_name(name: str) -> str:
-    """The name of a task, if it is one. Raises InvalidTask."""
-    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or " " in name:
-        raise InvalidTask(f"a task's name must be 1 to {LONGEST_NAME} characters without spaces, got {shown(name)}")
-    return name
-
-
-def default_name(function: Callable[..., Any]) -> str:
-    """`module:qualname`; for a module that was started as a program, the name it is imported under."""
-    module = function.__module__
-    if module == "__main__":
-        main = sys.modules["__main__"]
-        spec, path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-        module = spec.name if spec else PurePath(path).stem if path else module
-    return f"{module}:{function.__qualname__}"
-
-
-def _wants_context(function: Callable[..., Any], *, task: str) -> bool:
-    hints = codec.annotations_of(function, task=task)
-    named = [name for name in inspect.signature(function).parameters if hints.get(name) is Context]
-    if named and named != list(inspect.signature(function).parameters)[:1]:
-        raise InvalidTask(f"task {task!r}, parameter {named[-1]!r}: a Context can only be the first parameter")
-    return bool(named)
-
-
-def _check_definition(task: Task[..., Any, ..., Any], given: Definition) -> None:
-    for name in (task.name, *given.aliases):
-        check_task_name(name)
-    of = f"task {task.name!r}"
-    if inspect.isgeneratorfunction(task.function) or inspect.isasyncgenfunction(task.function):
-        raise InvalidTask(f"{of}: a task returns its result, it cannot be a generator")
-    if given.executor is not None and given.executor not in EXECUTORS:
-        raise InvalidTask(f"{of}: executor must be one of {', '.join(EXECUTORS)}, got {shown(given.executor)}")
-    if given.executor == "process":
-        raise InvalidTask(f"{of}: executor 'process' is not there yet; a plain function runs on a thread")
-    if given.executor == ("thread" if task.is_async else "async"):
-        function, place = ("an async", "the event loop") if task.is_async else ("a plain", "a thread")
-        raise InvalidTask(f"{of}: {function} function runs on {place}, not on executor {given.executor!r}")
-    try:
-        check_queue_name(given.queue, of=f"{of}: queue")
-        check_whole(given.priority, of=f"{of}: priority", low=0, high=LOWEST_PRIORITY)
-        check_whole(given.max_attempts, of=f"{of}: max_attempts", low=1, high=MOST_ATTEMPTS)
-        if given.timeout is not None and seconds(given.timeout, of=f"{of}: timeout") == 0:
-            raise InvalidTask(f"{of}: timeout must be above 0 seconds")
-    except (ConfigurationError, TypeError, ValueError) as error:
-        raise InvalidTask(str(error)) from error
-    for exception, policy in given.retry.items():
-        if Exception not in getattr(exception, "__mro__", ()) or type(policy) not in {Backoff, Never}:
-            raise InvalidTask(f"{of}: retry maps exception types to a Backoff or NEVER, got {exception!r}: {policy!r}")

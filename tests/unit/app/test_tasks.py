@@ -8,8 +8,8 @@ from typing import Any, assert_type
 import pytest
 
 from penstock import NEVER, App, Backoff, Context, JobHandle, Task
+from penstock.definition import default_name
 from penstock.errors import InvalidTask
-from penstock.tasks import default_name
 
 
 @pytest.fixture
@@ -77,11 +77,12 @@ def test_a_name_that_is_taken_is_refused(app: App, name: str, aliases: list[str]
 def test_the_options_of_a_task_are_what_the_worker_reads(app: App):
     """Each as given, durations in seconds."""
     task = app.task(
-        queue="emails", executor="thread", timeout=timedelta(minutes=1), max_attempts=3, priority=0,
+        queue="emails", executor="process", timeout=timedelta(minutes=1), hard_timeout=90, max_attempts=3, priority=0,
+        exclusive=True,
     )(greet)  # fmt: skip
     assert (
-        task.queue, task.executor, task.timeout, task.max_attempts, task.priority
-    ) == ("emails", "thread", 60.0, 3, 0)  # fmt: skip
+        task.queue, task.executor, task.timeout, task.hard_timeout, task.max_attempts, task.priority, task.exclusive
+    ) == ("emails", "process", 60.0, 90.0, 3, 0, True)  # fmt: skip
     assert not task.is_async
     assert not task.wants_context
 
@@ -176,7 +177,11 @@ def test_a_function_that_cannot_be_a_task_is_refused_where_it_is_declared(app: A
         ({"aliases": ["\x00"]}, "1 to 200"),
         ({"queue": "no spaces"}, "queue must be"),
         ({"executor": "gpu"}, "one of async, thread, process, got 'gpu'"),
-        ({"executor": "process"}, "not there yet"),
+        ({"hard_timeout": 5}, "hard_timeout needs executor='process', got None"),
+        ({"executor": "thread", "hard_timeout": 5}, "got 'thread'"),
+        ({"executor": "process", "timeout": 5, "hard_timeout": 5}, "above timeout \\(5 s\\), got 5 s"),
+        ({"executor": "process", "hard_timeout": 0}, "hard_timeout must be above 0"),
+        ({"exclusive": True}, "a thread cannot be interrupted"),
         ({"executor": "async"}, "plain function runs on a thread"),
         ({"timeout": 0}, "above 0"),
         ({"timeout": -1}, "got -1"),

@@ -10,12 +10,12 @@ import typer
 
 from penstock.app import App
 from penstock.codec import encode_object
+from penstock.definition import check_task_name
 from penstock.errors import ConfigurationError, InvalidArguments, UnknownTask
 from penstock.job import NewJob
 from penstock.loading import load_app
 from penstock.options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Enqueuer, Options
 from penstock.settings import shown
-from penstock.tasks import check_task_name
 
 
 def enqueue(
