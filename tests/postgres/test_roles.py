@@ -21,8 +21,8 @@ from tests.postgres.logins import Owned, member, owned_by_a_login
 from tests.support.postgres import Database
 
 INTERNAL = {
-    "ack_deferred", "ack_ended", "enqueue_unique", "limit_give_back", "limit_room", "pick", "retake_key", "take_back",
-    "take_xid", "wake",
+    "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "enqueue_unique", "limit_give_back",
+    "limit_room", "may_rescue", "pick", "retake_key", "retry_delay", "take_back", "take_xid", "wake",
 }  # fmt: skip
 """Functions that only other functions call (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())
@@ -49,6 +49,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.lead('maintenance', 'x', 9)": UPKEEP,
     "SELECT penstock.promote(9)": UPKEEP,
     "SELECT penstock.rescue('x', 9)": UPKEEP,
+    "SELECT penstock.rescue_overdue('x', 9)": UPKEEP,
     "SELECT penstock.begin_marks()": UPKEEP,
     "SELECT penstock.publish_marks(1, 1)": UPKEEP,
     "SELECT penstock.count_limits(1)": UPKEEP,

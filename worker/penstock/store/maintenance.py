@@ -1,7 +1,9 @@
-"""Upkeep behind the leader row: promote what is due, rescue from lost workers, partitions ahead, old things dropped.
+"""Upkeep behind the leader row: promote what is due, rescue from lost workers and from hung attempts, partitions ahead,
+old things dropped.
 
 Every call is idempotent, so that two leaders at once (one of them frozen and thawed) do no harm. Workers run it where
-workers live; the operator or the local mode where none does. At rest it costs about one query a second.
+workers live; the operator or the local mode where none does. At rest it costs about one query a second; what must look
+at many rows is done the less often the longer it takes.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ RESTING_MARKS_SECONDS = 5.0
 LIMITS_SECONDS = 2.0
 """Between looks for limits that were turned on and not counted."""
 BATCH = 5000
+PROMOTE_REST = 4.0
+SCAN_REST = 20.0
+"""Pause after a call as a multiple of the time that it took: looking for due jobs takes at most a fifth of a lane,
+looking through all ready ones (for deadlines, for jobs that nobody holds) at most a twentieth."""
 
 
 @dataclass(slots=True)
@@ -36,6 +42,8 @@ class Upkeep:
     rescued: int = 0
     poisoned: int = 0
     lost_workers: int = 0
+    overdue: int = 0
+    """Attempts taken back past their deadline."""
     last_error: str | None = None
     succeeded_at: float | None = None
     """When this process last did all that was due, on the loop's clock."""
@@ -62,7 +70,7 @@ class Maintenance:
 
     async def run(self) -> None:
         """Work until cancelled. An unreachable database is waited for."""
-        chores = (self._promote, self._rescue, self._marks, self._limits, self._housekeeping)
+        chores = (self._promote, self._rescue, self._overdue, self._marks, self._limits, self._housekeeping)
         due = dict.fromkeys((self._lead, *chores), float("-inf"))
         while True:
             try:
@@ -86,18 +94,26 @@ class Maintenance:
         return self.lease / 3
 
     async def _promote(self) -> float:
+        began = self.clock()
         promotion = await self.store.promote(BATCH)
         self.upkeep.promoted += promotion.promoted
         if promotion.promoted >= BATCH:
             return 0.0
-        return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, promotion.next_due or LONGEST_PAUSE))
+        rest = PROMOTE_REST * (self.clock() - began)
+        return max(rest, min(LONGEST_PAUSE, max(SHORTEST_PAUSE, promotion.next_due or LONGEST_PAUSE)))
 
-    async def _rescue(self) -> float:
-        rescue = await self.store.rescue(self.holder, self.lease)
+    async def _rescue(self, *, strays: bool = False) -> float:
+        rescue = await self.store.rescue(self.holder, self.lease, strays=strays)
         self.upkeep.lost_workers += rescue.lost
         self.upkeep.rescued += rescue.rescued
         self.upkeep.poisoned += rescue.poisoned
         return self.lease / 5
+
+    async def _overdue(self) -> float:
+        began = self.clock()
+        overdue = await self.store.rescue_overdue(self.holder, self.lease)
+        self.upkeep.overdue += overdue.retried + overdue.buried
+        return max(self.lease / 5, SCAN_REST * (self.clock() - began))
 
     async def _marks(self) -> float:
         """Begin, and at the next look publish; often while queues move, seldom while they rest."""
@@ -114,7 +130,9 @@ class Maintenance:
         return LIMITS_SECONDS if await self.store.count_limits() else SHORTEST_PAUSE
 
     async def _housekeeping(self) -> float:
+        began = self.clock()
+        await self._rescue(strays=True)
         await self.store.make_partitions()
         await self.store.drop_partitions()
         await self.store.prune_workers()
-        return HOUSEKEEPING_SECONDS
+        return max(HOUSEKEEPING_SECONDS, SCAN_REST * (self.clock() - began))

@@ -27,8 +27,9 @@ GRANT SELECT (id, name, workers_waiting_until, operator_waiting_until) ON pensto
 GRANT USAGE ON SCHEMA penstock TO penstock_worker;
 GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.deregister, penstock.claim, penstock.ack,
   penstock.complete, penstock.release, penstock.release_claim, penstock.wait_mark, penstock.lead, penstock.promote,
-  penstock.rescue, penstock.begin_marks, penstock.publish_marks, penstock.count_limits, penstock.make_partitions,
-  penstock.drop_partitions, penstock.prune_workers, penstock.enqueue, penstock.enqueue_many TO penstock_worker;
+  penstock.rescue, penstock.rescue_overdue, penstock.begin_marks, penstock.publish_marks, penstock.count_limits,
+  penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.enqueue,
+  penstock.enqueue_many TO penstock_worker;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker;
 
 -- role: operator
@@ -36,8 +37,9 @@ GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker
 GRANT USAGE ON SCHEMA penstock TO penstock_operator;
 GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.wait_mark, penstock.declare_queue, penstock.set_limit,
   penstock.cordon, penstock.pause, penstock.cancel_jobs, penstock.retry_now, penstock.redrive, penstock.discard,
-  penstock.lead, penstock.promote, penstock.rescue, penstock.begin_marks, penstock.publish_marks, penstock.count_limits,
-  penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers TO penstock_operator;
+  penstock.lead, penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks,
+  penstock.publish_marks, penstock.count_limits, penstock.make_partitions, penstock.drop_partitions,
+  penstock.prune_workers TO penstock_operator;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit, penstock.jobs_redacted TO penstock_operator;
 
 -- role: observer

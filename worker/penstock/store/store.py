@@ -64,6 +64,13 @@ class Rescue(NamedTuple):
     poisoned: int
 
 
+class Overdue(NamedTuple):
+    """Attempts past their deadline: jobs deferred for the next one, and jobs that had none left."""
+
+    retried: int
+    buried: int
+
+
 class Store:
     """Statements over `lanes` connections to one database.
 
@@ -217,16 +224,8 @@ class Store:
         """Mirror a JobQueue's settings (durations in seconds) into the queue's row; returns the queue's id."""
         retry_json, settings_json = json.dumps(dict(retry or {})), json.dumps(dict(settings or {}))
         values = (
-            name,
-            declared_by,
-            generation,
-            paused,
-            max_attempts,
-            retry_json,
-            job_deadline,
-            retention,
-            settings_json,
-        )
+            name, declared_by, generation, paused, max_attempts, retry_json, job_deadline, retention, settings_json,
+        )  # fmt: skip
         queue = int(await self._value("declare_queue", *values))
         await self.set_limit(queue, max_in_flight)
         return queue
@@ -262,9 +261,13 @@ class Store:
         """Make due jobs ready, up to `limit` for each queue."""
         return Promotion(*(await self._rows("promote", limit))[0])
 
-    async def rescue(self, holder: str, lease: float) -> Rescue:
-        """Take claims back from lost workers, if `holder` leads and has led for one lease."""
-        return Rescue(*(await self._rows("rescue", holder, lease))[0])
+    async def rescue(self, holder: str, lease: float, *, strays: bool = False) -> Rescue:
+        """Take claims back from lost workers (`strays`: from unknown ones too), if `holder` has led for one lease."""
+        return Rescue(*(await self._rows("rescue", holder, lease, strays))[0])
+
+    async def rescue_overdue(self, holder: str, lease: float) -> Overdue:
+        """Take back attempts past their queue's deadline whose worker lives, if `holder` has led for one lease."""
+        return Overdue(*(await self._rows("rescue_overdue", holder, lease))[0])
 
     async def make_partitions(self, days: int = 14) -> int:
         """Have partitions of outcome for `days` ahead; returns how many were made."""

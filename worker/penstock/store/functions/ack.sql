@@ -19,7 +19,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   v_accepted integer;
-  v_snoozed bigint[] := '{}';
+  v_snoozed bigint[] := '{}'; v_snoozed_tokens bigint[] := '{}';
 BEGIN
   IF cardinality(p_ids) <> ANY (ARRAY[cardinality(p_tokens), cardinality(p_states), cardinality(p_durations),
       cardinality(p_delays), cardinality(p_reasons), cardinality(p_errors), cardinality(p_results), cardinality(p_forensics)])
@@ -30,7 +30,8 @@ BEGIN
     IF p_states && ARRAY['completed', 'cancelled', 'failed'] THEN
       PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
     END IF;
-    v_snoozed := penstock.ack_deferred(p_worker, p_ids, p_tokens, p_states, p_durations, p_delays, p_reasons, p_errors);
+    SELECT * INTO v_snoozed, v_snoozed_tokens
+    FROM penstock.ack_deferred(p_worker, p_ids, p_tokens, p_states, p_durations, p_delays, p_reasons, p_errors);
   END IF;
   v_accepted := penstock.ack_ended(p_worker, p_ids, p_tokens, p_states, p_durations, p_reasons, p_errors, p_results,
                                    p_forensics);
@@ -43,5 +44,6 @@ BEGIN
     FROM unnest(p_ids, p_tokens, p_states) AS a (id, token, state)
     LEFT JOIN penstock.outcome AS o ON o.job_id = a.id AND o.token = a.token
     WHERE o.state IS DISTINCT FROM coalesce(a.state, 'completed')
-      AND NOT (coalesce(a.state, 'completed') = 'snooze' AND a.id = ANY (v_snoozed));
+      AND NOT (coalesce(a.state, 'completed') = 'snooze' AND (a.id, a.token) IN (
+        SELECT s.id, s.token FROM unnest(v_snoozed, v_snoozed_tokens) AS s (id, token)));
 END $$;

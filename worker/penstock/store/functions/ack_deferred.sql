@@ -1,10 +1,11 @@
 -- Purpose: the part of ack that defers jobs: retries keep their error in the row (the last five) and write an outcome;
--- snoozes give the attempt back and write none. Rows flagged cancel are left for ack_ended. Returns the snoozed ids.
+-- snoozes give the attempt back and write none. Rows flagged cancel are left for ack_ended. Returns the snoozed
+-- jobs' ids and tokens.
 -- Index: job's key. Locks: the rows, in id order. A delay is in seconds.
 CREATE OR REPLACE FUNCTION penstock.ack_deferred(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[],
-  p_delays double precision[], p_reasons text[], p_errors jsonb[]
-) RETURNS bigint[]
+  p_delays double precision[], p_reasons text[], p_errors jsonb[], OUT snoozed bigint[], OUT tokens bigint[]
+)
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -15,7 +16,6 @@ SET jit = off
 AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
-  v_snoozed bigint[];
   v_queues integer[];
 BEGIN
   WITH held AS (
@@ -42,8 +42,7 @@ BEGIN
            m.max_attempts, m.crashes, m.priority, false, 'retry', m.reason, m.task, m.error
     FROM moved AS m WHERE m.state = 'retry'
   )
-  SELECT coalesce(array_agg(m.id) FILTER (WHERE m.state = 'snooze'), '{}'), array_agg(m.queue) INTO v_snoozed, v_queues
-  FROM moved AS m;
+  SELECT array_agg(m.id) FILTER (WHERE m.state = 'snooze'), array_agg(m.token) FILTER (WHERE m.state = 'snooze'),
+         array_agg(m.queue) INTO snoozed, tokens, v_queues FROM moved AS m;
   PERFORM penstock.limit_give_back(v_queues);
-  RETURN v_snoozed;
 END $$;

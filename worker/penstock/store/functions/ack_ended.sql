@@ -31,10 +31,11 @@ BEGIN
       a.duration, a.reason, a.error, a.result, a.forensics
   ), buried AS (
     INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes, created_at, died_at, worker, reason,
-                               task, unique_key, unique_until, headers, args, error, errors, forensics)
+                               task, unique_key, unique_kept, unique_until, headers, args, error, errors,
+                               forensics)
     SELECT g.id, g.queue, g.priority, g.attempt, g.max_attempts, g.crashes, g.created_at, v_now, g.worker,
-           coalesce(g.reason, 'failed'), g.task, coalesce(g.unique_key, g.unique_kept), g.unique_until, g.headers, g.args,
-           g.error, g.errors, g.forensics
+           coalesce(g.reason, 'failed'), g.task, coalesce(g.unique_key, g.unique_kept), g.unique_kept, g.unique_until,
+           g.headers, g.args, g.error, g.errors, g.forensics
     FROM gone AS g WHERE g.state = 'failed'
   ), kept AS (
     INSERT INTO penstock.outcome (job_id, token, worker, created_at, ready_at, claimed_at, finished_at, duration, queue,

@@ -4,7 +4,7 @@
 -- declares the worker lost between this check and this commit; the queue's limit, if it has one; the rows picked (others
 -- step over them, this never waits for one). Two statements for the rows: a single one comes back short when a row moved
 -- between its snapshot and its lock. Rows come unsorted; the caller sorts by (priority, ord).
--- Raises PN001 unless the worker is running with a live lease.
+-- Raises PN001 unless the worker is running with a live lease and has not given the token up.
 CREATE OR REPLACE FUNCTION penstock.claim(p_worker bigint, p_queue integer, p_limit integer, p_token bigint)
 RETURNS TABLE (id bigint, attempt smallint, max_attempts smallint, crashes smallint, priority smallint, ord bigint,
                task text, args text, headers text, wait double precision)
@@ -28,9 +28,10 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);  -- a function's SET is undone before the commit
   END IF;
   PERFORM FROM penstock.worker AS w
-    WHERE w.id = p_worker AND w.state = 'running' AND w.lease_until > v_now FOR KEY SHARE;
+    WHERE w.id = p_worker AND w.state = 'running' AND w.lease_until > v_now AND NOT p_token = ANY (w.revoked) FOR KEY SHARE;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'claim: worker % is not running with a live lease', p_worker USING ERRCODE = 'PN001';
+    RAISE EXCEPTION 'claim: worker % is not running with a live lease, or gave the token up', p_worker
+      USING ERRCODE = 'PN001';
   END IF;
   SELECT q.job_deadline, q.marks INTO v_deadline, v_marks FROM penstock.queue AS q WHERE q.id = p_queue AND q.paused_at IS NULL;
   IF NOT FOUND THEN

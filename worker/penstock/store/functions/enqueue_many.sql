@@ -1,9 +1,9 @@
 -- Purpose: put jobs into their queues, in the caller's transaction; ids in the order of the arrays.
 -- Index: queue(name) for the names; job's own three on insert. Locks: none that another enqueue waits for, but the
 -- first enqueue to a queue that nobody declared, which makes the queue's row.
--- An array that is NULL means the default for all. Priority 0..3, lower first. A delay is seconds from now on this
--- clock, ten years at most; a time lies before the year 9999, because not every language can read what lies behind.
--- Jobs with a unique key go one by one through enqueue_unique, sorted by key so that two bulk enqueues cannot deadlock.
+-- An array that is NULL means the default for all. Priority 0..3, lower first. A delay is seconds from now, ten years at
+-- most; a time lies before the year 9999, because not every language can read what lies behind. Jobs with a unique key
+-- go one by one through enqueue_unique, by key, so that two bulk enqueues cannot deadlock. Arguments: 256 KiB at most.
 CREATE OR REPLACE FUNCTION penstock.enqueue_many(
   p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[] DEFAULT NULL,
   p_max_attempts smallint[] DEFAULT NULL, p_delays double precision[] DEFAULT NULL,
@@ -24,6 +24,7 @@ BEGIN
   ELSIF 316224000 < ANY (p_delays) OR '9999-01-01Z' <= ANY (p_ats) THEN
     RAISE EXCEPTION 'enqueue: delay must be at most ten years and at before the year 9999' USING ERRCODE = '22008';
   END IF;
+  v_n := coalesce(penstock.check_size('arguments', p_args), 0) + coalesce(penstock.check_size('headers', p_headers), 0);
   PERFORM pg_current_xact_id();  -- before any ord is drawn
   INSERT INTO penstock.queue (name)
     SELECT DISTINCT n.name FROM unnest(p_queues) AS n (name)
@@ -47,9 +48,7 @@ BEGIN
   )
   SELECT array_agg(DISTINCT queue) INTO v_woken FROM put WHERE ord IS NOT NULL;
   PERFORM penstock.wake(v_woken);
-  IF p_unique_keys IS NULL THEN
-    RETURN v_ids;
-  END IF;
+  IF p_unique_keys IS NULL THEN RETURN v_ids; END IF;
   FOR v_n IN SELECT k.n FROM unnest(p_unique_keys) WITH ORDINALITY AS k (key, n) WHERE k.key IS NOT NULL ORDER BY k.key, k.n
   LOOP
     v_ids[v_n] := penstock.enqueue_unique(

@@ -1,5 +1,6 @@
 -- Purpose: bring dead letters back as ready jobs of the same id, attempts and crashes at zero, their errors kept. One whose
 -- unique key is taken by now stays where it is and is reported with the holder; p_drop_key brings it back without the key.
+-- A key that was held until the start is held until the start again.
 -- Returns (id, holder): holder NULL means redriven. Index: dead's key, job_unique.
 -- Locks: the dead letters' rows in id order; waits for a concurrent insert of the same key.
 CREATE OR REPLACE FUNCTION penstock.redrive(p_ids bigint[], p_drop_key boolean DEFAULT false)
@@ -15,12 +16,13 @@ BEGIN
     id := v_dead.id;
     holder := NULL;
     INSERT INTO penstock.job (id, ord, ready_at, created_at, queue, priority, max_attempts, task, headers, args, errors,
-                              unique_key, unique_until)
+                              unique_key, unique_kept, unique_until)
     VALUES (v_dead.id, nextval('penstock.job_ord_seq'), v_now, v_dead.created_at, v_dead.queue, v_dead.priority,
             v_dead.max_attempts, v_dead.task, v_dead.headers, v_dead.args,
             CASE WHEN v_dead.error IS NULL THEN v_dead.errors ELSE
               jsonb_path_query_array(coalesce(v_dead.errors, '[]') || v_dead.error, '$[last-4 to last]') END,
-            CASE WHEN NOT p_drop_key THEN v_dead.unique_key END, v_dead.unique_until)
+            CASE WHEN NOT p_drop_key THEN v_dead.unique_key END, CASE WHEN NOT p_drop_key THEN v_dead.unique_kept END,
+            v_dead.unique_until)
     ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING;
     IF FOUND THEN
       DELETE FROM penstock.dead AS d WHERE d.id = v_dead.id;

@@ -1,5 +1,7 @@
 -- Purpose: after a claim whose reply did not arrive: hand back whatever that call's token holds, attempts refunded.
--- The lock on the worker's row waits for a claim that a lost connection left running. Returns how many went back.
+-- The lock on the worker's row waits for a claim that a lost connection left running; one that the server has not even
+-- begun, because it lies in a buffer, finds its token given up and is refused (the last hundred are kept). Returns how many
+-- went back.
 -- Index: job_pick, a scan of the queue's ready range. Locks: the worker's row; then the rows, in id order, by release.
 CREATE OR REPLACE FUNCTION penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) RETURNS integer
 LANGUAGE plpgsql
@@ -15,6 +17,9 @@ DECLARE
   v_tokens bigint[];
 BEGIN
   PERFORM FROM penstock.worker AS w WHERE w.id = p_worker FOR UPDATE;
+  UPDATE penstock.worker AS w
+    SET revoked = (array_remove(w.revoked, p_token) || p_token)[greatest(cardinality(w.revoked) - 98, 1):]
+    WHERE w.id = p_worker;
   SELECT array_agg(j.id ORDER BY j.id), array_agg(j.token) INTO v_ids, v_tokens FROM penstock.job AS j
   WHERE j.queue = p_queue AND j.ord IS NOT NULL AND j.token = p_token AND j.worker = p_worker;
   IF v_ids IS NULL THEN

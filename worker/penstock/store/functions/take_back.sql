@@ -1,4 +1,5 @@
--- Purpose: the sweep of rescue: every running row whose worker is among p_lost or has no row at all.
+-- Purpose: the sweep of rescue: every running row whose worker is among p_lost or has no row at all. A key that was held
+-- until the start stays given up: whether the attempt had started cannot be told.
 -- Index: job_pick, whole; job's key. Locks: the jobs' rows, in id order; waits for acknowledgements in flight.
 CREATE OR REPLACE FUNCTION penstock.take_back(p_lost bigint[], OUT rescued integer, OUT poisoned integer)
 LANGUAGE plpgsql
@@ -18,23 +19,18 @@ BEGIN
     DELETE FROM penstock.job AS j WHERE j.id = ANY (v_ids) AND j.crashes >= 2 AND NOT j.cancel RETURNING j.*
   )
   INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes, created_at, died_at, worker, reason,
-                             task, unique_key, unique_until, headers, args, error, errors)
+                             task, unique_key, unique_kept, unique_until, headers, args, error, errors)
   SELECT g.id, g.queue, g.priority, g.attempt, g.max_attempts, g.crashes + 1, g.created_at, v_now, g.worker, 'poison',
-         g.task, coalesce(g.unique_key, g.unique_kept), g.unique_until, g.headers, g.args,
+         g.task, coalesce(g.unique_key, g.unique_kept), g.unique_kept, g.unique_until, g.headers, g.args,
          jsonb_build_object('type', 'WorkerLost', 'message', 'the worker was lost three times while it held this job'),
          g.errors
   FROM gone AS g;
   GET DIAGNOSTICS poisoned = ROW_COUNT;
-  WITH gone AS (DELETE FROM penstock.job AS j WHERE j.id = ANY (v_ids) AND j.cancel RETURNING j.*)
-  INSERT INTO penstock.outcome (job_id, worker, created_at, ready_at, claimed_at, finished_at, queue, attempt,
-      max_attempts, crashes, priority, final, state, reason, task, headers, args)
-  SELECT g.id, g.worker, g.created_at, g.ready_at, g.claimed_at, v_now, g.queue, g.attempt, g.max_attempts,
-         g.crashes + 1, g.priority, true, 'cancelled', 'worker_lost', g.task, CASE WHEN q.keep_body THEN g.headers END,
-         CASE WHEN q.keep_body THEN g.args END
-  FROM gone AS g LEFT JOIN penstock.queue AS q ON q.id = g.queue;
+  PERFORM penstock.end_flagged(v_ids, 'worker_lost');
   UPDATE penstock.job AS j
-  SET ord = NULL, token = NULL, worker = NULL, claimed_at = NULL, deadline = NULL, ready_at = NULL,
-      crashes = j.crashes + 1, reason = 'worker_lost', due_at = v_now + (0.5 + random()) * interval '1 second' * 2 ^ j.crashes
+  SET ord = NULL, token = NULL, worker = NULL, claimed_at = NULL, deadline = NULL, ready_at = NULL, unique_kept = NULL,
+      crashes = j.crashes + 1, reason = 'worker_lost',
+      due_at = v_now + (0.5 + random()) * interval '1 second' * 2 ^ j.crashes
   WHERE j.id = ANY (v_ids);
   GET DIAGNOSTICS rescued = ROW_COUNT;
 END $$;

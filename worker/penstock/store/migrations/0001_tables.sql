@@ -70,7 +70,7 @@ CREATE TABLE penstock.dead (
   queue integer NOT NULL, priority smallint NOT NULL, attempt smallint NOT NULL, max_attempts smallint NOT NULL,
   crashes smallint NOT NULL, created_at timestamptz NOT NULL, died_at timestamptz NOT NULL, worker bigint,
   reason text NOT NULL,                  -- exhausted, non_retryable, poison, ...
-  task text NOT NULL, unique_key text, unique_until timestamptz, headers jsonb, args jsonb NOT NULL,
+  task text NOT NULL, unique_key text, unique_kept text, unique_until timestamptz, headers jsonb, args jsonb NOT NULL,
   error jsonb, errors jsonb, forensics jsonb
 );
 CREATE INDEX dead_queue ON penstock.dead (queue, died_at);
@@ -83,6 +83,7 @@ CREATE TABLE penstock.worker (
   lease_until timestamptz NOT NULL,
   state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'cordoned', 'drained', 'lost')),
   swept boolean NOT NULL DEFAULT false,  -- lost, and its claims were taken back
+  revoked bigint[] NOT NULL DEFAULT '{}',-- tokens that were given up after a lost reply: a claim with one is refused
   in_flight jsonb NOT NULL DEFAULT '{}', done jsonb NOT NULL DEFAULT '{}', info jsonb NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);                -- no index on what a renewal changes: renewals stay HOT
 
