@@ -1,0 +1,70 @@
+"""What `penstock` may cost whoever installs and imports it. A budget is raised here on purpose or not at all."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+
+IMPORT_SECONDS = 0.15
+"""Processor time of `import penstock` in a fresh interpreter, the interpreter's own start left out."""
+IMPORTED_MODULES = 160
+DIRECT = {"msgspec", "prometheus-client", "psycopg", "typer"}
+INSTALLED = 20
+"""Distributions that `pip install penstock` brings, over all levels: 17 as this is written."""
+
+
+def test_importing_penstock_is_cheap():
+    """The least of ten, of processor time: what else runs on the machine does not count."""
+    code = "import sys, time; began = time.process_time(); import penstock; print(time.process_time() - began)"
+    for _ in range(10):
+        told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        if float(told) <= IMPORT_SECONDS:
+            return
+    raise AssertionError(f"import penstock took {told.strip()} s of processor time, the budget is {IMPORT_SECONDS}")
+
+
+def test_importing_penstock_loads_few_modules():
+    """A library that slips into the import shows here before it shows in the time."""
+    code = "import sys; before = set(sys.modules); import penstock; print(len(set(sys.modules) - before))"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert int(told) <= IMPORTED_MODULES
+
+
+def requirements(name: str, extras: frozenset[str] = frozenset()) -> list[tuple[str, frozenset[str]]]:
+    """What a distribution requires, with the extras that it asks for."""
+    found = []
+    for line in importlib.metadata.requires(name) or []:
+        requirement, _, marker = line.partition(";")
+        wanted = re.findall(r"extra == [\"']([\w-]+)[\"']", marker)
+        if (wanted and not extras & set(wanted)) or not applies(marker):
+            continue
+        match = re.match(r"([\w.-]+)(?:\[([\w, -]+)\])?", requirement.strip())
+        assert match is not None
+        asked = frozenset(part.strip() for part in (match[2] or "").split(",") if part.strip())
+        found.append((match[1].lower().replace("_", "-"), asked))
+    return found
+
+
+def applies(marker: str) -> bool:
+    """Whether an environment marker holds here, as far as Penstock's own requirements use them."""
+    return not re.search(
+        r"sys_platform == ['\"]win32|platform_system == ['\"]Windows|python_version < ['\"]3\.11", marker
+    )
+
+
+def test_penstock_depends_on_little():
+    """Four libraries, and theirs."""
+    assert {name for name, _ in requirements("penstock")} == DIRECT
+    seen: dict[str, frozenset[str]] = {}
+    todo = requirements("penstock")
+    while todo:
+        name, extras = todo.pop()
+        if name in seen and extras <= seen[name]:
+            continue
+        seen[name] = seen.get(name, frozenset()) | extras
+        try:
+            todo += requirements(name, extras)
+        except importlib.metadata.PackageNotFoundError:
+            del seen[name]  # for another platform or version of Python
+    assert set(seen) > DIRECT
+    assert len(seen) <= INSTALLED, sorted(seen)

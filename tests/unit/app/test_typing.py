@@ -1,0 +1,76 @@
+"""What a type checker says of an application's code: mypy, strict, on a file as a user writes it."""
+
+import re
+from pathlib import Path
+
+import mypy.api
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = """
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import assert_type
+
+from penstock import NEVER, App, Backoff, Context, JobHandle, NewJob, Retry, Unique
+
+app = App()
+
+
+@app.lifespan
+async def opened() -> AsyncIterator[None]:
+    yield
+
+
+@app.task
+def plain(path: str, width: int, height: int = 10) -> str:
+    return path
+
+
+@app.task(queue="emails", timeout=30, max_attempts=5, retry={ValueError: NEVER, OSError: Backoff(base_seconds=1)})
+async def mail(ctx: Context, user: int) -> bytes:
+    if ctx.attempt > 3:
+        raise Retry(delay=5)
+    async with ctx.transaction() as connection:
+        await connection.execute("SELECT 1")
+    return b""
+
+
+async def uses() -> None:
+    assert_type(plain("a", 1), str)
+    assert_type(plain.enqueue("a", 1, height=2), JobHandle[str])
+    assert_type(await mail.enqueue_async(7), JobHandle[bytes])
+    assert_type(mail.enqueue(7).result(timeout=1), bytes)
+    assert_type(mail.job(user=7), NewJob)
+    assert_type(app.enqueue_many(mail.job(n) for n in range(3)), list[int])
+    mail.options(delay=timedelta(minutes=1), priority=1, unique=Unique(key="a", until="start")).enqueue(7)
+
+    plain.enqueue("a")  # E: call-arg
+    plain.enqueue("a", "b")  # E: arg-type
+    plain.enqueue("a", 1, depth=3)  # E: call-arg
+    mail.enqueue("seven")  # E: arg-type
+    mail.job()  # E: call-arg
+    await mail.enqueue_async(None)  # E: arg-type
+    mail.options(delay="soon").enqueue(7)  # E: arg-type
+    mail.options(dealy=3).enqueue(7)  # E: call-arg
+    mail.options(priority=0).enqueue(user="x")  # E: arg-type
+    plain("a", b"")  # E: arg-type
+    Unique(until="never", key="a")  # E: arg-type
+    app.task(timout=3)  # E: call-overload
+    number: int = plain.enqueue("a", 1).result()  # E: assignment
+    app.enqueue_many([mail])  # E: list-item
+"""
+
+
+def test_wrong_arguments_are_refused_and_right_ones_are_not(tmp_path: Path):
+    """Every line that ends with an `E:` is an error of that kind; no other line is one."""
+    path = tmp_path / "users_jobs.py"
+    path.write_text(EXAMPLE, encoding="utf-8")
+    options = ["--strict", "--config-file", "", "--cache-dir", str(ROOT / ".mypy_cache"), "--no-error-summary"]
+    said, trouble, _ = mypy.api.run([*options, "--python-version", "3.11", str(path)])
+    assert trouble == ""
+    found = {(int(line), code) for line, code in re.findall(r"users_jobs\.py:(\d+): error: .*\[([\w-]+)\]", said)}
+    lines = enumerate(EXAMPLE.splitlines(), start=1)
+    expected = {(number, line.rpartition("# E: ")[2]) for number, line in lines if "# E: " in line}
+    assert found == expected, said
