@@ -50,6 +50,8 @@ class QueueSnapshot:
 
     Counts may be capped where more would decide nothing. `due_soon` are deferred jobs that will be ready within about a
     pod's start; `in_flight` are claimed jobs, started or not. A rate or a mean that is not measured is None, never 0.
+    `startup_seconds` is the time from wanting a replica to its first claim, as learnt from those before; None, not
+    learnt yet, counts as none.
     """
 
     ready: int
@@ -62,6 +64,7 @@ class QueueSnapshot:
     arrivals_per_second: float | None = None
     completions_per_second: float | None = None
     mean_service_seconds: float | None = None
+    startup_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
