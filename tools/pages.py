@@ -15,12 +15,9 @@ import yaml
 from typer.testing import CliRunner
 
 from penstock.cli import cli as commands
-from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.local.endpoint import GAUGES
-from penstock.runtime.metrics import WorkerMetrics
 from penstock.settings import DERIVED, Settings
-from penstock_operator.metrics import OperatorMetrics
 from penstock_operator.settings import OperatorSettings
+from tools.monitoring import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -77,6 +74,10 @@ _METRICS: Final = f"""\
 Prometheus' text format. Labels are bounded: queues, tasks of the App (`unknown` for any other) and closed lists; no
 metric has a label for a job or a tag.
 
+In a cluster Prometheus adds `namespace`, `pod`, `container`, `job`, `endpoint` and `instance`, and to workers'
+`jobqueue`, from the pod's label. Counters start at zero with their process, and series of tasks and outcomes are there
+from its start.
+
 ## Worker
 
 `/metrics` on `PENSTOCK_HTTP_PORT`, beside `/healthz` and `/readyz`.
@@ -84,12 +85,15 @@ metric has a label for a job or a tag.
 %s
 ## Operator
 
-`/metrics` on the operator's `PENSTOCK_HTTP_PORT`.
+`/metrics` on the operator's `PENSTOCK_HTTP_PORT`. `namespace` and `jobqueue` are those of the JobQueue, `namespace` and
+`secret` those of the first Secret that leads to a database. A replica that does not lead shows only what it knows of
+itself.
 
 %s
 ## Local mode
 
-`/metrics` of `penstock dev` and of the demo; `/sd` lists the workers for Prometheus' HTTP service discovery.
+`/metrics` of `penstock dev` and of the demo, with the operator's names and labels; `namespace` is `local`. `/sd` lists
+the workers for Prometheus' HTTP service discovery.
 
 %s"""
 
@@ -183,31 +187,10 @@ def cli() -> str:
 
 
 def metrics() -> str:
-    """`docs/metrics.md`: every series of worker, operator and local mode."""
-    head = ("metric", "type", "labels", "what it says")
-    local = ((f"`{name}`", "gauge", "queue", text) for name, text in GAUGES)
-    return _METRICS % (table(head, _worker()), table(head, _operator()), table(head, local))
+    """`docs/metrics.md`: every metric of worker, operator and local mode."""
+    groups = (registry.of_workers(), registry.of_operator(), registry.of_local_mode())
+    return _METRICS % tuple(table(("metric", "type", "labels", "what it says"), map(_row, group)) for group in groups)
 
 
-def _worker() -> Iterator[tuple[str, ...]]:
-    known = WorkerMetrics(queue="q", tasks=["t"], version="0")
-    job = ClaimedJob(
-        id=1, token=1, worker=1, attempt=1, max_attempts=1, crashes=0, queue="q", priority=1, task="t", args="{}"
-    )
-    known.acknowledged([Finished(job=job, state=OutcomeState.FAILED)], 0.0)  # so that every family has a sample
-    for family in known.collect():
-        labels = {name for sample in family.samples for name in sample.labels} - {"le"}
-        ordered = sorted(labels, key=lambda name: (name != "queue", name))
-        yield _row(family.name, family.type, ordered, family.documentation)
-
-
-def _operator() -> Iterator[tuple[str, ...]]:
-    for value in vars(OperatorMetrics()).values():
-        for collector in value.values() if isinstance(value, dict) else (value,):
-            if hasattr(collector, "describe") and hasattr(collector, "_labelnames"):
-                for family in collector.describe():
-                    yield _row(family.name, family.type, collector._labelnames, family.documentation)  # noqa: SLF001
-
-
-def _row(name: str, kind: str, labels: Iterable[str], text: str) -> tuple[str, ...]:
-    return f"`{name}{'_total' if kind == 'counter' else ''}`", kind, ", ".join(labels), text
+def _row(metric: registry.Metric) -> tuple[str, ...]:
+    return f"`{metric.name}`", metric.kind, ", ".join(metric.labels), metric.help

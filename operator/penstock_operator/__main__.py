@@ -51,8 +51,9 @@ async def operate(settings: OperatorSettings) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    cluster, metrics = Cluster(instance=settings.pod_name), OperatorMetrics()
+    cluster = Cluster(instance=settings.pod_name)
     leader = Leader(cluster=cluster, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
+    metrics = OperatorMetrics(leading=leader.leading)
     supervisor = Supervisor(cluster=cluster, settings=settings, metrics=metrics, may_act=leader.leading)
     pages = Pages(
         host=settings.http_host, port=settings.http_port, metrics=metrics, live=supervisor.live, ready=supervisor.ready

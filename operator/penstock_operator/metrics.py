@@ -7,42 +7,71 @@ bounded by the cluster's own objects.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from penstock.scaling import Bound
+from penstock.store.vitals import Vitals
 
 from .conditions import Facts, verdicts
 from .errors import SettingsError
 from .resource import JobQueue
 
+Place = tuple[str, str]
+
 _QUEUE: Final = ("namespace", "jobqueue")
+_OF_QUEUES: Final = {
+    "ready": "Jobs that could start now.",
+    "in_flight": "Jobs claimed by workers.",
+    "deferred": "Jobs that wait for their time.",
+    "dead": "Dead letters.",
+    "oldest_ready_seconds": "Wait of the oldest ready job in seconds.",
+    "desired_replicas": "Replicas that the last decision asked for.",
+    "replicas": "Worker pods that exist.",
+    "ready_replicas": "Worker pods that are ready.",
+    "draining_replicas": "Worker pods that finish what they hold.",
+    "paused": "1 while the queue gives no jobs to claims.",
+}
+_DATABASE: Final = ("namespace", "secret")
+"""A database by the first Secret that leads to it; its address is part of that Secret and no label."""
+_OF_DATABASES: Final = {
+    "dead_tuples": "Dead tuples in the table of live jobs, by the server's statistics.",
+    "live_tuples": "Live tuples in the table of live jobs, by the server's statistics.",
+    "connections": "Connections of all clients of the server.",
+    "connections_limit": "Connections that the server allows to clients that are no superusers.",
+}
 _VALUE: Final = {"True": 1.0, "False": 0.0, "Unknown": -1.0}
 
 
 class OperatorMetrics:
-    """Every series of the operator, in a registry of its own."""
+    """Every series of the operator, in registries of its own.
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        gauges = {
-            "ready": "Jobs that could start now.",
-            "in_flight": "Jobs claimed by workers.",
-            "deferred": "Jobs that wait for their time.",
-            "dead": "Dead letters.",
-            "oldest_ready_seconds": "Wait of the oldest ready job in seconds.",
-            "desired_replicas": "Replicas that the last decision asked for.",
-            "replicas": "Worker pods that exist.",
-            "ready_replicas": "Worker pods that are ready.",
-            "draining_replicas": "Worker pods that finish what they hold.",
-        }
+    Args:
+        leading: False while another replica leads. This one then keeps what it knew of queues and databases to itself:
+            it is out of date, and the leader tells it anew.
+    """
+
+    def __init__(self, *, leading: Callable[[], bool] = lambda: True) -> None:
+        self._own, self.registry, self._leading = CollectorRegistry(), CollectorRegistry(), leading
+        self.leader = Gauge("penstock_operator_leader", "1 while this replica leads.", registry=self._own)
+        self.leader.set_function(lambda: float(leading()))
+        ProcessCollector(registry=self._own)
         self._gauges = {
-            name: Gauge(f"penstock_queue_{name}", text, _QUEUE, registry=self.registry) for name, text in gauges.items()
+            name: Gauge(f"penstock_queue_{name}", text, _QUEUE, registry=self.registry)
+            for name, text in _OF_QUEUES.items()
         }
+        self._vitals = {
+            name: Gauge(f"penstock_database_{name}", text, _DATABASE, registry=self.registry)
+            for name, text in _OF_DATABASES.items()
+        }
+        self._rescued = Counter(
+            "penstock_database_rescued", "Claims that the operator's upkeep took back from lost workers.",
+            (*_DATABASE, "reason"), registry=self.registry,
+        )  # fmt: skip
         self._condition = Gauge(
             "penstock_queue_condition", "A condition: 1 true, 0 false, -1 unknown.", (*_QUEUE, "type"),
             registry=self.registry,
@@ -55,15 +84,21 @@ class OperatorMetrics:
             "penstock_queue_scalings", "Changes of the replica count.", (*_QUEUE, "direction"), registry=self.registry
         )
         self.look_seconds = Histogram(
-            "penstock_operator_look_seconds", "Time of one look at all queues of a database.", registry=self.registry
+            "penstock_operator_look_seconds", "Time of one look at all queues of a database.", registry=self._own
         )
         self.failures = Counter(
-            "penstock_operator_failures", "Reconciliations of a queue that failed unexpectedly.", registry=self.registry
+            "penstock_operator_failures", "Reconciliations of a queue that failed unexpectedly.", registry=self._own
         )
 
-    def observe(self, queue: JobQueue, facts: Facts) -> None:
-        """Show what a reconciliation found."""
+    def exposition(self) -> bytes:
+        """What a scrape gets."""
+        return generate_latest(self._own) + (generate_latest(self.registry) if self._leading() else b"")
+
+    def observe(self, queue: JobQueue, facts: Facts, *, paused: bool | None = None) -> None:
+        """Show what a reconciliation found; `paused` is None where the queue could not be seen."""
         labels = (queue.namespace, queue.name)
+        if paused is not None:
+            self._gauges["paused"].labels(*labels).set(paused)
         self._set(labels, existing=facts.existing, ready=facts.ready, draining=facts.draining)
         if facts.snapshot is not None:
             seen = facts.snapshot
@@ -87,6 +122,24 @@ class OperatorMetrics:
     def scaled(self, queue: JobQueue, before: int, after: int) -> None:
         """Count a change of the replica count."""
         self._scalings.labels(queue.namespace, queue.name, "up" if after > before else "down").inc()
+
+    def bears(self, place: Place, seen: Vitals, upkeep: Mapping[str, int]) -> None:
+        """Show how a database bears up.
+
+        Args:
+            place: namespace and name of a Secret that leads to it.
+            seen: what the server says.
+            upkeep: reason -> claims taken back since the last call.
+        """
+        for name in _OF_DATABASES:
+            self._vitals[name].labels(*place).set(getattr(seen, name))
+        for reason, count in upkeep.items():
+            self._rescued.labels(*place, reason).inc(count)
+
+    def lose(self, place: Place) -> None:
+        """Drop the series of a database that no JobQueue names any more."""
+        for metric in (*self._vitals.values(), self._rescued):
+            metric.remove_by_labels(dict(zip(_DATABASE, place, strict=True)))
 
     def forget(self, queue: JobQueue) -> None:
         """Drop the series of a JobQueue that is gone."""
@@ -149,7 +202,7 @@ class Pages:
         self._server.pages = {
             "/healthz": lambda: _verdict(live()),
             "/readyz": lambda: _verdict(ready()),
-            "/metrics": lambda: (200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST),
+            "/metrics": lambda: (200, metrics.exposition(), CONTENT_TYPE_LATEST),
         }
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(

@@ -86,7 +86,7 @@ class Queue:
         busy = 0 if look.state is None else sum(1 for one in look.state.workers if one["in_flight"])
         if not queue.deleting and not await self._teller.tell(queue, facts, busy=busy, scaled=self._scaled):
             self.settled = False
-        self._metrics.observe(queue, facts)
+        self._metrics.observe(queue, facts, paused=None if look.state is None else look.state.paused)
 
     def forget(self, queue: JobQueue) -> None:
         """The JobQueue is gone, and its series go too; or it has another database now, and they stay."""

@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from penstock.errors import PenstockError, RejectedByDatabase
+from penstock.errors import PenstockError, RejectedByDatabase, StoreError
 from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store import QueueState
 
-from .metrics import OperatorMetrics
+from .metrics import OperatorMetrics, Place
 from .queue import Look, Queue
 from .resource import JobQueue
 from .sampling import Address, Database, reason_of
@@ -39,6 +39,8 @@ TOGETHER_SECONDS = 0.25
 """Queues that take longer to treat, while the API server is slow, go on beside the next look."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Pauses while the database cannot be looked at."""
+VITALS_SECONDS = 30.0
+"""Between looks at how a database bears up."""
 LOOK_SECONDS = 15.0
 """A look that takes longer has failed: a peer that is gone may keep its connection open for ever."""
 
@@ -81,6 +83,8 @@ class DatabaseLoop:
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _failures: int = 0
     _look_seconds: float = 0.0
+    _place: Place | None = None
+    _vitals_at: float = float("-inf")
 
     async def run(self) -> None:
         """Look, treat and wait until cancelled."""
@@ -102,6 +106,7 @@ class DatabaseLoop:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._forget(set())
+            self._move(None)
             if database is not None:
                 await database.close()
 
@@ -128,7 +133,23 @@ class DatabaseLoop:
             self._failures += 1
             return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
         self._failures = 0
+        await self._vitals(database, members)
         return self._pause(database, states, members)
+
+    async def _vitals(self, database: Database, members: Sequence[Member]) -> None:
+        """Now and then, for alerts; nothing depends on it, so an error waits for the next time."""
+        self._move(_place(members))
+        if self._place is None or time.monotonic() - self._vitals_at < VITALS_SECONDS:
+            return
+        self._vitals_at = time.monotonic()
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                self.metrics.bears(self._place, *await database.vitals())
+
+    def _move(self, place: Place | None) -> None:
+        if self._place not in {None, place}:
+            self.metrics.lose(self._place)
+        self._place = place
 
     async def _look(
         self, database: Database | None, members: Sequence[Member]
@@ -216,6 +237,16 @@ class DatabaseLoop:
 
 def _state(states: Mapping[str, QueueState], member: Member) -> QueueState | None:
     return None if member.queue.policy is None else states.get(member.queue.policy.queue_name)
+
+
+def _place(members: Sequence[Member]) -> Place | None:
+    """The Secret by which a database is named in metrics: the first of those that lead to it."""
+    found = []
+    for member in members:
+        if member.queue.policy is not None:
+            reference = member.queue.policy.database_ref
+            found.append((member.queue.namespace, (reference.operator_secret_ref or reference.secret_ref).name))
+    return min(found, default=None)
 
 
 def _poll(member: Member) -> float:

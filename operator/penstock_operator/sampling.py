@@ -14,11 +14,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from penstock.errors import PenstockError, StoreError
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_schema
+from penstock.store.maintenance import Upkeep
+from penstock.store.vitals import Vitals, vitals
 
 logger = logging.getLogger("penstock.operator.sampling")
 
@@ -65,6 +67,7 @@ class Database:
         self._unsettled: int | None = None
         self._settles = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._upkeep, self._told = Upkeep(), Upkeep()
 
     @property
     def listening(self) -> bool:
@@ -88,7 +91,10 @@ class Database:
         store = Store(self._address.url, name="penstock operator", lanes=1, pooled=pooled)
         await store.open()
         self._store = store
-        upkeep = Maintenance(store=store, holder=self._holder, lease=LEASE_SECONDS, clock=time.monotonic)
+        self._upkeep = self._told = Upkeep()
+        upkeep = Maintenance(
+            store=store, upkeep=self._upkeep, holder=self._holder, lease=LEASE_SECONDS, clock=time.monotonic
+        )
         for run, name in ((self._listener.run(), "listen"), (upkeep.run(), "maintenance")):
             self._tasks.append(asyncio.create_task(run, name=f"penstock operator {name}"))
         with contextlib.suppress(TimeoutError):
@@ -128,6 +134,16 @@ class Database:
         if self._unsettled is not None and await store.oldest_xid() > self._unsettled:
             self._unsettled = None  # and the look below is the one that sees all of them
         return {state.name: state for state in await store.snapshot(soon=SOON_SECONDS)}
+
+    async def vitals(self) -> tuple[Vitals, Mapping[str, int]]:
+        """How the database bears up, and what was taken back from lost workers since this was last asked, by reason.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        seen, now, before = await vitals(self._opened()), replace(self._upkeep), self._told
+        self._told = now
+        return seen, {"lease": now.rescued - before.rescued, "poison": now.poisoned - before.poisoned}
 
     def rest(self, queues: Iterable[int]) -> None:
         """Say which queues have nothing ready: an enqueue to them is to wake us."""

@@ -20,6 +20,9 @@ RUNNING = replace(
 )
 
 
+LABELS = {"namespace": "local", "jobqueue": "emails", "pod": "emails-2"}
+
+
 def get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=5) as answer:
         return str(answer.read(), "utf-8")
@@ -36,10 +39,16 @@ def test_queues_are_told_in_prometheus_text() -> None:
         "penstock_queue_in_flight": 9.0,
         "penstock_queue_deferred": 3.0,
         "penstock_queue_dead": 2.0,
-        "penstock_queue_replicas": 4.0,
+        "penstock_queue_oldest_ready_seconds": 4.25,
         "penstock_queue_desired_replicas": 4.0,
+        "penstock_queue_replicas": 4.0,
+        "penstock_queue_ready_replicas": 4.0,
+        "penstock_queue_draining_replicas": 0.0,
+        "penstock_queue_decision_bound": 1.0,
     }
-    assert all(sample.labels == {"queue": "emails"} for family in families for sample in family.samples)
+    labels = [sample.labels for family in families for sample in family.samples]
+    assert all(one.items() >= {"namespace": "local", "jobqueue": "emails"}.items() for one in labels)
+    assert [one["bound"] for one in labels if "bound" in one] == ["Maximum"]
 
 
 def test_workers_are_listed_for_service_discovery() -> None:
@@ -47,7 +56,7 @@ def test_workers_are_listed_for_service_discovery() -> None:
     queue = replace(EMAILS, members=(CRASHED, RUNNING))
     with Endpoint(lambda: [queue]) as endpoint:
         found = json.loads(get(f"{endpoint.url}/sd"))
-    assert found == [{"targets": ["127.0.0.1:5000"], "labels": {"queue": "emails", "pod": "emails-2"}}]
+    assert found == [{"targets": ["127.0.0.1:5000"], "labels": LABELS}]
 
 
 def test_anything_else_is_not_there() -> None:

@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 
     from .loop import QueueStatus
 
+NAMESPACE = "local"
+"""The label that stands for a cluster's namespace, so that dashboards made for a cluster show a laptop too."""
+LABELS = ("namespace", "jobqueue")
 GAUGES = (
     ("penstock_queue_ready", "Jobs that could start now."),
     ("penstock_queue_in_flight", "Jobs claimed by workers."),
     ("penstock_queue_deferred", "Jobs that are not due yet."),
     ("penstock_queue_dead", "Dead letters."),
-    ("penstock_queue_replicas", "Workers that serve the queue."),
+    ("penstock_queue_oldest_ready_seconds", "Wait of the oldest ready job in seconds."),
     ("penstock_queue_desired_replicas", "Replicas that the last decision asked for."),
+    ("penstock_queue_replicas", "Workers that there are."),
+    ("penstock_queue_ready_replicas", "Workers that serve the queue."),
+    ("penstock_queue_draining_replicas", "Workers that finish what they hold."),
 )
+BOUND = ("penstock_queue_decision_bound", "1 for the rule that won the last decision.")
 
 
 class Endpoint:
@@ -56,17 +63,23 @@ class Endpoint:
 
 def exposition(queues: Sequence[QueueStatus]) -> str:
     """The queues in Prometheus' text format; a queue that cannot be looked at is left out."""
+    seen = [(_labels(queue), values, queue.decision.bound) for queue in queues if (values := _values(queue))]
     lines: list[str] = []
     for number, (name, text) in enumerate(GAUGES):
         lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
-        lines += [f'{name}{{queue="{queue.name}"}} {values[number]}' for queue in queues if (values := _values(queue))]
+        lines += [f"{name}{{{labels}}} {values[number]}" for labels, values, _ in seen]
+    lines += [f"# HELP {BOUND[0]} {BOUND[1]}", f"# TYPE {BOUND[0]} gauge"]
+    lines += [f'{BOUND[0]}{{{labels},bound="{bound}"}} 1' for labels, _, bound in seen]
     return "\n".join(lines) + "\n"
 
 
 def targets(queues: Sequence[QueueStatus]) -> str:
-    """The workers, as Prometheus' HTTP service discovery wants them."""
+    """The workers, as Prometheus' HTTP service discovery wants them, with the labels that a PodMonitor would give."""
     found = [
-        {"targets": [urlsplit(member.metrics_url).netloc], "labels": {"queue": queue.name, "pod": member.name}}
+        {
+            "targets": [urlsplit(member.metrics_url).netloc],
+            "labels": {"namespace": NAMESPACE, "jobqueue": queue.name, "pod": member.name},
+        }
         for queue in queues
         for member in queue.members
         if member.pid is not None
@@ -74,11 +87,16 @@ def targets(queues: Sequence[QueueStatus]) -> str:
     return json.dumps(found)
 
 
-def _values(queue: QueueStatus) -> tuple[int, ...]:
+def _labels(queue: QueueStatus) -> str:
+    return f'namespace="{NAMESPACE}",jobqueue="{queue.name}"'
+
+
+def _values(queue: QueueStatus) -> tuple[float, ...]:
     seen = queue.snapshot
     if seen is None:
         return ()
-    return seen.ready, seen.in_flight, seen.deferred, seen.dead, queue.serving, queue.decision.desired
+    jobs = (seen.ready, seen.in_flight, seen.deferred, seen.dead, round(seen.oldest_ready_seconds or 0.0, 3))
+    return (*jobs, queue.decision.desired, queue.serving + queue.leaving, queue.serving, queue.leaving)
 
 
 def _handler(queues: Callable[[], Sequence[QueueStatus]]) -> type[BaseHTTPRequestHandler]:

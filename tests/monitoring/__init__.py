@@ -1,0 +1,1 @@
+"""Tests: what Prometheus and Grafana are told, and whether it is so."""

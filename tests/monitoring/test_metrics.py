@@ -1,0 +1,50 @@
+"""The operator's metrics of databases and of its own role."""
+
+from __future__ import annotations
+
+import psycopg
+
+from penstock.store import Store
+from penstock.store.vitals import Vitals, vitals
+from penstock_operator.metrics import OperatorMetrics
+
+PLACE = ("shop", "shop-postgres")
+SEEN = Vitals(dead_tuples=7, live_tuples=3, connections=20, connections_limit=97)
+
+
+async def test_a_database_tells_its_connections_and_its_tuples(pg_url: str):
+    """One more connection is one more that is told, and the limit leaves out what superusers keep for themselves."""
+    async with Store(pg_url, lanes=1) as store:
+        before = await vitals(store)
+        with psycopg.connect(pg_url) as other:
+            during = await vitals(store)
+            allowed, kept = (
+                int(other.execute(f"SHOW {name}").fetchone()[0])  # type: ignore[index]
+                for name in ("max_connections", "superuser_reserved_connections")
+            )
+    assert 1 <= before.connections < during.connections
+    assert during.connections_limit == allowed - kept
+    assert min(during.dead_tuples, during.live_tuples) >= 0
+
+
+def test_a_replica_that_follows_keeps_what_it_knew_of_queues_and_databases_to_itself():
+    """Two replicas would tell two truths of one queue; that it does not lead is told all the same."""
+    leading = True
+    metrics = OperatorMetrics(leading=lambda: leading)
+    metrics.bears(PLACE, SEEN, {"lease": 2, "poison": 0})
+    told = metrics.exposition().decode()
+    assert "penstock_operator_leader 1.0" in told
+    assert 'penstock_database_connections{namespace="shop",secret="shop-postgres"} 20.0' in told
+    assert 'penstock_database_rescued_total{namespace="shop",reason="lease",secret="shop-postgres"} 2.0' in told
+    leading = False
+    told = metrics.exposition().decode()
+    assert "penstock_operator_leader 0.0" in told
+    assert "penstock_database" not in told
+
+
+def test_a_database_that_nobody_names_any_more_has_no_series():
+    """Their number is bounded by the Secrets that JobQueues name."""
+    metrics = OperatorMetrics()
+    metrics.bears(PLACE, SEEN, {"lease": 0, "poison": 0})
+    metrics.lose(PLACE)
+    assert "shop-postgres" not in metrics.exposition().decode()
