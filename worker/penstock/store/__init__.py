@@ -5,6 +5,7 @@ errors and returns frozen values; it takes no decision about a job.
 """
 
 from .client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
+from .dead import DeadCount, DeadFilter, DeadLetter, DeadLetterInfo, DeadLetters, Redriven
 from .drift import differences
 from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, Upkeep
@@ -19,6 +20,11 @@ __all__ = [
     "DEPTH",
     "WORK",
     "AsyncClient",
+    "DeadCount",
+    "DeadFilter",
+    "DeadLetter",
+    "DeadLetterInfo",
+    "DeadLetters",
     "Difference",
     "JobTransaction",
     "Listener",
@@ -26,6 +32,7 @@ __all__ = [
     "Migrated",
     "Promotion",
     "QueueState",
+    "Redriven",
     "Registration",
     "Registry",
     "Renewal",

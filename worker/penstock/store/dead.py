@@ -1,0 +1,171 @@
+"""Dead letters for people: find, look at, bring back and throw away, by filter, with a dry run.
+
+A `Store` with more statements; acts by id, a batch at a time, and reports after each, so that a hundred thousand of
+them neither hold one long transaction nor a silent terminal. Surprising: a run touches only what was dead when it
+began (the database's clock), so that jobs which die again at once are not brought back for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from ._sql import statement
+from .errors import mapped
+from .store import Store
+
+BATCH = 500
+"""Dead letters in one transaction."""
+
+Told = Callable[[int], None]
+"""Called after each batch with how many were looked at so far."""
+
+
+class DeadFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which dead letters; what is None matches all, so an empty filter is every one.
+
+    `contains` is looked for in reason, type and message of the last error, in any case; in the message only where the
+    login may read `penstock.jobs`. `since` (inclusive) and `before` are compared with the time of death and need a
+    time zone.
+    """
+
+    ids: tuple[int, ...] | None = None
+    queue: str | None = None
+    task: str | None = None
+    reason: str | None = None
+    contains: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a list. `error` is the type of the last error, `message` its text."""
+
+    id: int
+    queue: str
+    task: str
+    reason: str
+    attempt: int
+    max_attempts: int
+    crashes: int
+    created_at: datetime
+    died_at: datetime
+    error: str | None = None
+    message: str | None = None
+
+
+class DeadLetterInfo(DeadLetter, frozen=True, kw_only=True):
+    """All of one. `errors` is the history, oldest first, the last one included; each has type, message, traceback and
+    attempt. `forensics` is what the worker saw around the death: see docs/dead-letters.md.
+    """
+
+    priority: int
+    worker: int | None = None
+    unique_key: str | None = None
+    headers: Any = None
+    args: Any = None
+    errors: Any = None
+    forensics: Any = None
+
+
+class DeadCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of one queue, task and reason match, and when the first and the last of them died."""
+
+    queue: str
+    task: str
+    reason: str
+    count: int
+    first: datetime
+    last: datetime
+
+
+class Redriven(msgspec.Struct, frozen=True, kw_only=True):
+    """What a redrive did. `kept` stayed dead: by id the job that holds their unique key (0: it has just ended)."""
+
+    redriven: int
+    kept: dict[int, int]
+
+
+class DeadLetters(Store):
+    """The store of somebody who looks after dead letters.
+
+        async with DeadLetters(url, lanes=1) as dead:
+            await dead.count_dead(DeadFilter(queue="emails"))             # the dry run: counts by queue, task, reason
+            await dead.redrive_matching(DeadFilter(queue="emails", contains="ConnectionError"))
+
+    Every method raises StoreError; StatementRefused where the login lacks a right.
+    """
+
+    async def _look(self, name: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
+        with mapped(name.replace("_", " ")):
+            async with self._pool.connection() as connection:
+                return await (await connection.execute(statement(name), values)).fetchall()
+
+    async def list_dead(self, matching: DeadFilter, *, limit: int = 50) -> list[DeadLetter]:
+        """The newest `limit`, newest first; with messages where the login may read `penstock.jobs`."""
+        values = {**_values(matching), "after": None, "newest": True, "limit": limit}
+        return [_made(DeadLetter, row) for row in await self._look("find_dead", values)]
+
+    async def count_dead(self, matching: DeadFilter) -> list[DeadCount]:
+        """What a redrive or a discard would touch, most first; nothing is changed."""
+        return [_made(DeadCount, row) for row in await self._look("count_dead", _values(matching))]
+
+    async def show_dead(self, job_id: int) -> DeadLetterInfo | None:
+        """All of one; None if it is not there (redriven, discarded, or never dead)."""
+        rows = await self._look("dead_letter", {"id": job_id})
+        return _made(DeadLetterInfo, rows[0]) if rows else None
+
+    async def redrive_matching(
+        self, matching: DeadFilter, *, drop_key: bool = False, told: Told | None = None
+    ) -> Redriven:
+        """Bring them back as ready jobs of the same ids, attempts at zero, errors kept.
+
+        Args:
+            matching: which; an empty filter is all that are dead now.
+            drop_key: bring back without its unique key one whose key is taken by now; else it stays and is reported.
+            told: after each batch of 500.
+        """
+        count, kept, seen = 0, dict[int, int](), 0
+        async for ids in self._batches(matching):
+            for job_id, holder in (await self.redrive(ids, drop_key=drop_key)).items():
+                if holder is None:
+                    count += 1
+                else:
+                    kept[job_id] = holder
+            seen += len(ids)
+            if told is not None:
+                told(seen)
+        return Redriven(redriven=count, kept=kept)
+
+    async def discard_matching(self, matching: DeadFilter, *, told: Told | None = None) -> int:
+        """Throw them away for good; how many there were. Arguments as `redrive_matching`."""
+        count, seen = 0, 0
+        async for ids in self._batches(matching):
+            count += await self.discard(ids)
+            seen += len(ids)
+            if told is not None:
+                told(seen)
+        return count
+
+    async def _batches(self, matching: DeadFilter) -> AsyncIterator[list[int]]:
+        counts = await self.count_dead(matching)
+        if not counts:
+            return
+        before = max(counted.last for counted in counts) + timedelta.resolution  # `before` is exclusive
+        values = {**_values(matching), "before": before, "after": None, "newest": False, "limit": BATCH}
+        while rows := await self._look("find_dead", values):
+            ids = [row[0] for row in rows]
+            values["after"] = ids[-1]
+            yield ids
+
+
+def _values(matching: DeadFilter) -> dict[str, object]:
+    values = msgspec.structs.asdict(matching)
+    return {**values, "ids": None if matching.ids is None else list(matching.ids)}
+
+
+def _made(kind: Any, row: tuple[Any, ...]) -> Any:
+    return kind(**dict(zip(kind.__struct_fields__, row, strict=True)))
