@@ -17,7 +17,7 @@ import typer
 
 from penstock.errors import ConfigurationError, PayloadTooLarge, PenstockError, TaskError
 
-from . import dev, enqueue, grants, migrate, worker
+from . import dev, doctor, enqueue, grants, migrate, worker
 
 BAD_INPUT: Final = 2
 FAILURE: Final = 1
@@ -34,6 +34,7 @@ cli = typer.Typer(
 cli.command("worker")(worker.worker)
 cli.command("migrate")(migrate.migrate)
 cli.command("grants")(grants.grants)
+cli.command("doctor")(doctor.doctor)
 cli.command("enqueue")(enqueue.enqueue)
 cli.command("dev")(dev.dev)
 

@@ -48,6 +48,11 @@ def _functions_checksum(functions: list[SqlFile]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def current_checksum() -> str:
+    """Of the functions of this release, as `schema_function` keeps it."""
+    return _functions_checksum(files("functions"))
+
+
 def latest_version() -> int:
     """The schema version that this release works with."""
     return _version(files("migrations")[-1])

@@ -1,0 +1,148 @@
+"""What doctor says of what it saw: each level of each check, without a database."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from penstock.cli import findings
+from penstock.cli.findings import Finding, Level
+
+FACTS: dict[str, Any] = {
+    "version": "18.1", "version_num": 180001, "standby": False, "read_only": False, "login": "shop", "superuser": False,
+    "owner": False, "connections": 3, "max_connections": 97, "login_limit": -1, "login_connections": 2,
+    "prepared": None, "oldest": None, "sees_all": True,
+    "tables": [{"name": "job", "live": 10, "dead": 3, "vacuumed": 12.0}],
+    "last_partition": "outcome_20261207", "today": "outcome_20261123",
+}  # fmt: skip
+STATE: dict[str, Any] = {
+    "leaders": [{"name": "maintenance", "holder": "w", "held": 3.0, "lease_left": 9.0}], "workers": {"running": 2},
+    "overdue": 0, "overdue_seconds": None, "unknown": [],
+}  # fmt: skip
+QUEUE: dict[str, Any] = {
+    "name": "emails", "paused": None, "paused_by": None, "ready": 0, "workers": 1, "oldest": None,
+}  # fmt: skip
+OLD = {"pid": 7, "name": "psql", "login": "bob", "state": "idle in transaction", "seconds": 400.0}
+
+
+def of_facts(check: str, **changes: Any) -> Finding:
+    facts = FACTS | changes
+    looks = (
+        findings.of_server, findings.of_connections, findings.of_transactions, findings.of_tables,
+        findings.of_partitions,
+    )  # fmt: skip
+    return next(f for look in looks for f in look(facts) if f.check == check)
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "level", "named"),
+    [
+        ("server version", {}, Level.OK, "18.1"),
+        ("server version", {"version": "14.2", "version_num": 140002}, Level.FAILURE, "too old"),
+        ("server version", {"version_num": 190000}, Level.WARNING, "newer"),
+        ("writes", {}, Level.OK, "takes writes"),
+        ("writes", {"standby": True}, Level.FAILURE, "a standby"),
+        ("writes", {"read_only": True}, Level.FAILURE, "read_only"),
+        ("connections", {}, Level.OK, "3 of 97"),
+        ("connections", {"connections": 90}, Level.WARNING, "90 of 97"),
+        ("connections", {"login_limit": 2}, Level.WARNING, "2 of its 2"),
+        ("oldest transaction", {}, Level.OK, "none"),
+        ("oldest transaction", {"oldest": OLD | {"seconds": 2.0}}, Level.OK, "2s"),
+        ("oldest transaction", {"oldest": OLD}, Level.WARNING, "pid 7 (psql, idle in transaction) since 6m 40s"),
+        ("oldest transaction", {"sees_all": False}, Level.SKIPPED, "only this login's own"),
+        (
+            "oldest transaction",
+            {"prepared": {"name": "x", "number": 2, "seconds": 4000.0}},
+            Level.WARNING,
+            "2 prepared",
+        ),
+        ("dead tuples", {}, Level.OK, "3 in penstock.job"),
+        ("dead tuples", {"tables": []}, Level.SKIPPED, "no statistics"),
+        (
+            "dead tuples",
+            {"tables": [{"name": "job", "live": 5, "dead": 200_000, "vacuumed": None}]},
+            Level.WARNING,
+            "200,000 in penstock.job, 5 live, vacuumed never",
+        ),
+        ("partitions", {}, Level.OK, "up to 20261207"),
+        ("partitions", {"last_partition": "outcome_20261123"}, Level.WARNING, "tomorrow"),
+        ("partitions", {"last_partition": "outcome_20261122"}, Level.FAILURE, "no job can end"),
+        ("partitions", {"last_partition": None}, Level.FAILURE, "no job can end"),
+    ],
+)
+def test_what_any_login_sees_has_its_finding(check: str, changes: dict[str, Any], level: Level, named: str):
+    """And whatever is not well says what to do."""
+    finding = of_facts(check, **changes)
+    assert finding.level is level
+    assert named in finding.said
+    assert finding.do or level in {Level.OK, Level.SKIPPED}
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "level", "named"),
+    [
+        ("upkeep", {}, Level.OK, "led by w"),
+        ("upkeep", {"leaders": []}, Level.FAILURE, "nobody leads it"),
+        ("upkeep", {"leaders": [], "workers": {}}, Level.OK, "nobody needs it"),
+        ("upkeep", {"leaders": [], "workers": {}, "overdue_seconds": 60.0}, Level.FAILURE, "nobody leads it"),
+        ("due jobs", {"overdue_seconds": 2.0}, Level.OK, "none"),
+        ("due jobs", {"overdue_seconds": 60.0, "overdue": 3}, Level.FAILURE, "3 deferred jobs"),
+        ("workers", {}, Level.OK, "2 running"),
+        ("workers", {"workers": {"lapsed": 1}}, Level.WARNING, "1 lapsed"),
+        ("tasks known", {}, Level.OK, "no job waits"),
+        ("tasks known", {"unknown": ["a\x1b[2J"]}, Level.WARNING, "a\\x1b[2J"),
+        ("tasks known", {"unknown": list("abcdefg")}, Level.WARNING, "a, b, c, d, e, …"),
+    ],
+)
+def test_the_state_of_the_database_has_its_finding(check: str, changes: dict[str, Any], level: Level, named: str):
+    """The upkeep is missed only where somebody needs it."""
+    finding = next(f for f in findings.of_state(STATE | changes) if f.check == check)
+    assert finding.level is level
+    assert named in finding.said
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "level", "named"),
+    [
+        ("queues paused", {}, Level.OK, "none of 1"),
+        ("queues paused", {"paused": 90.0, "paused_by": "bob"}, Level.WARNING, "emails (since 1m 30s, by bob)"),
+        ("queues served", {"ready": 3, "workers": 0, "oldest": 61.0}, Level.WARNING, "emails (3 ready, oldest 1m 1s)"),
+        ("queues served", {"ready": 3, "workers": 0, "oldest": 59.0}, Level.OK, ""),
+        ("queues served", {"ready": 3, "workers": 0, "oldest": 99.0, "paused": 1.0}, Level.OK, ""),
+    ],
+)
+def test_queues_that_stand_still_have_their_finding(check: str, changes: dict[str, Any], level: Level, named: str):
+    """A paused queue is told once, as paused."""
+    queues = [SimpleNamespace(**QUEUE | changes)]
+    finding = next(f for f in findings.of_queues(queues) if f.check == check)
+    assert finding.level is level
+    assert named in finding.said
+
+
+@pytest.mark.parametrize(
+    ("may", "wanted", "changes", "level"),
+    [
+        (["worker"], None, {}, Level.OK),
+        (["worker"], "worker", {}, Level.OK),
+        (["observer"], "worker", {}, Level.FAILURE),
+        ([], None, {}, Level.FAILURE),
+        (["worker"], None, {"superuser": True}, Level.WARNING),
+    ],
+)
+def test_rights_are_judged_by_what_the_login_is_for(may: list[str], wanted: str | None, changes: dict, level: Level):
+    """A superuser is too much, the wrong role too little."""
+    [finding] = findings.of_rights(FACTS | changes, may, wanted)
+    assert finding.level is level
+
+
+def test_a_clock_is_wrong_by_more_than_the_answer_took():
+    """A slow network is no wrong clock."""
+    levels = [next(iter(findings.of_clock(skew, trip))).level for skew, trip in ((0.1, 0.0), (-3.0, 0.0), (3.0, 4.0))]
+    assert levels == [Level.OK, Level.WARNING, Level.OK]
+
+
+def test_functions_of_another_release_are_a_warning():
+    """They may be newer: additive changes keep older processes running."""
+    assert [next(findings.of_functions(same=same)).level for same in (True, False)] == [Level.OK, Level.WARNING]

@@ -1,0 +1,72 @@
+"""The database of a JobQueue, asked of the cluster by running kubectl: its credentials, its contexts, its plugins.
+
+No client library is needed where no cluster is. What kubectl answers holds a Secret, so it is read from a pipe, never
+printed, and never part of an error; nothing of it is given to a program as an argument.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from typing import Any, Final
+
+from penstock.errors import ConfigurationError, PenstockError
+
+from .output import safe
+
+RESOURCE: Final = "jobqueues.penstock.dev"
+TIMEOUT_SECONDS: Final = 30
+
+
+def database_variables(jobqueue: str, namespace: str | None) -> dict[str, str]:
+    """What the JobQueue's workers are told of the database, as environment variables.
+
+    The operator's Secret is preferred where the JobQueue names one: its role may look at everything.
+
+    Raises:
+        ConfigurationError: kubectl is not there, or the Secret has no such key.
+        PenstockError: kubectl failed; its own first line says why.
+    """
+    reference = _get(RESOURCE, jobqueue, namespace).get("spec", {}).get("databaseRef", {})
+    own = reference.get("operatorSecretRef")
+    chosen = own or reference.get("secretRef") or {}
+    name, key = chosen.get("name"), chosen.get("key", "url")
+    if not name:
+        raise ConfigurationError(f"JobQueue {jobqueue}: spec.databaseRef.secretRef.name must be given, got nothing")
+    data = _get("secret", name, namespace).get("data") or {}
+    direct = None if own else reference.get("directKey")
+    return {
+        "PENSTOCK_DATABASE_URL": _decoded(data, name, key),
+        "PENSTOCK_DIRECT_URL": _decoded(data, name, direct) if direct else "",
+    }
+
+
+def _decoded(data: dict[str, str], name: str, key: str) -> str:
+    if key not in data:
+        raise ConfigurationError(f"Secret {name}: must have the key {key}, got {', '.join(sorted(data)) or 'none'}")
+    try:
+        return base64.b64decode(data[key], validate=True).decode().strip()
+    except ValueError:
+        raise ConfigurationError(f"Secret {name}: the value of {key} must be text") from None
+
+
+def _get(kind: str, name: str, namespace: str | None) -> dict[str, Any]:
+    where = [] if namespace is None else [f"--namespace={namespace}"]
+    command = ["kubectl", "get", kind, "--output=json", *where, "--", name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            "--jobqueue needs kubectl on PATH, to read the JobQueue and its Secret; else set PENSTOCK_DATABASE_URL"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise PenstockError(f"kubectl get {kind} {name}: no answer within {TIMEOUT_SECONDS} s") from None
+    if done.returncode != 0:
+        said = safe(done.stderr.strip().split("\n", 1)[0]) or f"exit code {done.returncode}"
+        raise PenstockError(f"kubectl get {kind} {safe(name)}: {said}")
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise PenstockError(f"kubectl get {kind} {safe(name)}: the answer is no JSON") from None
+    return found

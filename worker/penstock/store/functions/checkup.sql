@@ -1,0 +1,29 @@
+-- Purpose: what the state of a database tells about its health, for `penstock doctor`: who leads the upkeep, workers by
+-- state, jobs whose time came and that were not promoted, jobs that wait because no worker knows their task, the checksum
+-- of the installed functions. Counts stop at 1,000; durations are seconds.
+-- Index: job_due, of which the first 1,000 rows of each queue are looked at. Locks: none.
+CREATE OR REPLACE FUNCTION penstock.checkup() RETURNS jsonb
+LANGUAGE sql STABLE
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET jit = off
+AS $$
+  SELECT jsonb_build_object(
+    'functions', (SELECT f.checksum FROM penstock.schema_function AS f),
+    'leaders', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', l.name, 'holder', l.holder,
+        'held', extract(epoch FROM clock_timestamp() - l.held_since),
+        'lease_left', extract(epoch FROM l.lease_until - clock_timestamp())) ORDER BY l.name), '[]')
+      FROM penstock.leader AS l),
+    'workers', (SELECT coalesce(jsonb_object_agg(s.state, s.number), '{}') FROM (
+        SELECT CASE WHEN w.state <> 'lost' AND w.lease_until < clock_timestamp() THEN 'lapsed' ELSE w.state END AS state,
+               count(*) AS number
+        FROM penstock.worker AS w WHERE NOT (w.state = 'lost' AND w.swept) GROUP BY 1) AS s),
+    'overdue', d.overdue, 'overdue_seconds', extract(epoch FROM clock_timestamp() - d.oldest), 'unknown', d.unknown)
+  FROM (
+    SELECT count(*) FILTER (WHERE s.due_at < clock_timestamp()) AS overdue, min(s.due_at) AS oldest,
+           coalesce(jsonb_agg(DISTINCT s.task) FILTER (WHERE s.reason = 'task_unknown'), '[]') AS unknown
+    FROM penstock.queue AS q CROSS JOIN LATERAL (
+      SELECT j.due_at, j.reason, j.task FROM penstock.job AS j WHERE j.queue = q.id AND j.due_at IS NOT NULL
+      ORDER BY j.queue, j.due_at LIMIT 1000) AS s
+  ) AS d
+$$;

@@ -1,0 +1,191 @@
+"""What people look at: queues, workers, jobs, one job whole, and why one does not run. Reads only; decides nothing.
+
+Each call is one READ ONLY transaction with a time limit, on a synchronous connection of its own: a look for people must
+never make a claim wait. A login of the role `observer` may call everything here; what it may not read is left out, and
+`Job.redacted` says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple, Self
+
+import psycopg
+
+from penstock.errors import StoreError
+from penstock.job import JobState
+
+from ._sql import statement
+from .connect import connect
+from .errors import mapped
+
+CAP: Final = 10_000
+"""Counts of a queue stop here."""
+TIMEOUT_SECONDS: Final = 30.0
+LONGEST_LIST: Final = 5_000
+"""Rows of one list; a longer one is read in pages by `before`."""
+_GUARDED: Final = b"SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', %s, true)"
+
+
+class QueueRow(NamedTuple):
+    """A queue. Durations are seconds; counts stop at the cap, `capped` says so for `ready`.
+
+    `paused` is how long, None while it is not. `limit_in_flight` None beside a `max_in_flight`: being counted.
+    """
+
+    name: str
+    declared_by: str | None
+    paused: float | None
+    paused_by: str | None
+    ready: int
+    capped: bool
+    deferred: int
+    in_flight: int
+    dead: int
+    oldest: float | None
+    workers: int
+    slots: int
+    max_in_flight: int | None
+    limit_in_flight: int | None
+    max_attempts: int
+    retention: float
+    job_deadline: float | None
+
+
+class WorkerRow(NamedTuple):
+    """A worker. `up`, `renewed`, `lease_left` (negative: over) and `oldest_claimed` are seconds."""
+
+    id: int
+    identity: str
+    pod: str | None
+    node: str | None
+    version: str
+    queues: list[str]
+    state: str
+    concurrency: int
+    in_flight: int
+    done: int
+    up: float
+    renewed: float
+    lease_left: float
+    oldest_job: int | None
+    oldest_task: str | None
+    oldest_claimed: float | None
+    http: str | None
+
+
+class JobRow(NamedTuple):
+    """A job in a list. `error` is the type of its last error; `message` is told to who may read `penstock.jobs`."""
+
+    id: int
+    state: str
+    queue: str
+    task: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    crashes: int
+    created_at: datetime
+    ready_at: datetime | None
+    due_at: datetime | None
+    claimed_at: datetime | None
+    finished_at: datetime | None
+    worker: int | None
+    reason: str | None
+    error: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs. None: any. `error` is looked for in reason, type and (where it may be read) message, without case.
+
+    `since`: not before this time ended, or while it is live created. `before`: ids below. `limit`: 1 to 5,000 rows.
+    """
+
+    states: frozenset[JobState] = frozenset(JobState)
+    queue: str | None = None
+    task: str | None = None
+    error: str | None = None
+    since: datetime | None = None
+    before: int | None = None
+    limit: int = 50
+
+
+class Job(NamedTuple):
+    """One job with all that this login may read. `redacted`: contents are left out. `attempts`: those that ended."""
+
+    job: dict[str, Any]
+    redacted: bool
+    attempts: list[dict[str, Any]]
+
+
+class Reader:
+    """Looks over one connection, opened at first use.
+
+    Args:
+        url: a libpq URL; never printed.
+        pooled: the URL leads to a pooler in transaction mode.
+        timeout: seconds until the server gives a statement up.
+    """
+
+    def __init__(self, url: str, *, pooled: bool = False, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._url, self._pooled, self._timeout = url, pooled, timeout
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; harmless when repeated."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url, name="penstock look", pooled=self._pooled)
+        doing = name.replace("_", " ")
+        try:
+            with mapped(doing), self._connection.transaction():
+                self._connection.execute(_GUARDED, (f"{self._timeout * 1000:.0f}",))
+                return self._connection.execute(statement(name), values).fetchall()
+        except StoreError as error:
+            if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+                raise StoreError(
+                    f"{doing}: not done within {self._timeout:g} s; ask for less, by queue, state or time"
+                ) from error
+            raise
+
+    def queues(self, *, cap: int = CAP) -> list[QueueRow]:
+        """Every queue, by name; counts stop at `cap`."""
+        return [QueueRow(*row) for row in self._rows("list_queues", cap)]
+
+    def workers(self, queue: str | None = None) -> list[WorkerRow]:
+        """Every worker, or those of one queue, lost ones too, oldest first."""
+        return [WorkerRow(*row) for row in self._rows("list_workers", queue)]
+
+    def jobs(self, where: JobFilter) -> list[JobRow]:
+        """Jobs that the filter lets through, newest first."""
+        states = sorted(state.value for state in where.states)
+        limit = min(max(where.limit, 1), LONGEST_LIST)
+        values = (states, where.queue, where.task, where.error, where.since, where.before, limit)
+        return [JobRow(*row) for row in self._rows("list_jobs", *values)]
+
+    def job(self, job_id: int) -> Job | None:
+        """One job with its attempts; None if there is none of that id."""
+        [(whole, attempts)] = self._rows("readable")
+        found = self._rows("show_job", job_id) if whole else self._rows("show_job_redacted", job_id)
+        if not found:
+            return None
+        history = self._rows("show_attempts", job_id) if attempts else []
+        return Job(found[0][0], not whole, [row[0] for row in history])
+
+    def why(self, job_id: int) -> dict[str, Any]:
+        """The facts from which a reason follows; see functions/why_job.sql."""
+        facts: dict[str, Any] = self._rows("why_job", job_id)[0][0]
+        return facts

@@ -1,0 +1,2 @@
+-- Used by checkup.examine. See functions/checkup.sql.
+SELECT penstock.checkup()
