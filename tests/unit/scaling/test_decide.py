@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -210,11 +211,45 @@ def test_hold_keeps_the_replicas_and_hold_and_drain_goes_down_with_the_jobs(mode
 
 
 def test_the_latency_target_asks_for_what_must_start_in_time():
-    """1000 jobs of 0.1 s in 10 s: 100 s of work, ten slots and a little less for the slots' first job."""
+    """1000 jobs of 0.1 s in 10 s: 100 s of work, ten slots, thirteen at 80 percent."""
     seen = snapshot(ready=1000, oldest_ready_seconds=0.0, mean_service_seconds=0.1)
     made = decide(seen, policy(), started(0), 0.0)
-    assert (made.desired, made.bound) == (2, Bound.LATENCY)
-    assert "need 10 slots, 5 per replica: 2 replicas" in made.explanation
+    assert (made.desired, made.bound) == (3, Bound.LATENCY)
+    assert "at 80 % utilization need 13 slots, 5 per replica: 3 replicas" in made.explanation
+
+
+def test_what_a_replica_needs_to_start_is_not_left_for_jobs():
+    """200 jobs of 1 s in 10 s, 6 s of them for the start: a slot starts 1 + 4 * 0.8 of them, so 48 slots."""
+    seen = snapshot(ready=200, oldest_ready_seconds=0.0, mean_service_seconds=1.0, startup_seconds=6.0)
+    made = decide(seen, policy(scaling__maxReplicas=100), started(0), 0.0)
+    assert (made.desired, made.bound) == (10, Bound.LATENCY)
+    assert "to start within 10 s (6 s of it to start a replica) at 80 % utilization need 48 slots" in made.explanation
+
+
+def test_replicas_on_their_way_are_not_asked_for_again():
+    """Looks during their start find less time left and older jobs, and want no more."""
+    seen = snapshot(ready=200, mean_service_seconds=1.0, startup_seconds=6.0)
+    rules, history = policy(scaling__maxReplicas=100), started(0)
+    wanted = []
+    for now in range(7):
+        look = dataclasses.replace(seen, sampled_at=float(now), oldest_ready_seconds=float(now))
+        made = decide(look, rules, history, float(now))
+        history = made.history
+        wanted.append(made.desired)
+    assert wanted == [10] * 7
+
+
+def test_jobs_that_are_due_soon_get_their_replicas_before_they_are_due():
+    """By then the replicas have started, so the whole target is left: a slot starts 1 + 10 * 0.8 jobs of 1 s."""
+    seen = snapshot(due_soon=180, deferred=500, mean_service_seconds=1.0, startup_seconds=6.0)
+    made = decide(seen, policy(), started(0), 0.0)
+    assert (made.desired, made.bound) == (4, Bound.LATENCY)
+
+
+def test_free_slots_to_come_serve_the_due_jobs_too():
+    """Five busy slots of jobs of 1 s start 40 in the target's time; nobody is added for 30 due ones."""
+    seen = snapshot(due_soon=30, in_flight=5, mean_service_seconds=1.0)
+    assert decide(seen, policy(), started(1), 0.0).desired == 1
 
 
 def test_long_jobs_need_a_slot_each():
@@ -224,11 +259,11 @@ def test_long_jobs_need_a_slot_each():
 
 
 def test_a_missed_target_is_caught_up_in_a_quarter_of_it_not_in_no_time():
-    """1000 jobs of 10 ms that wait too long: 10 s of work in 2.5 s, four slots and not a thousand."""
+    """1000 jobs of 10 ms that wait too long: 10 s of work in 2.5 s at 80 percent, five slots and not a thousand."""
     seen = snapshot(ready=1000, oldest_ready_seconds=60.0, mean_service_seconds=0.01)
     made = decide(seen, policy(), started(0), 0.0)
     assert made.desired == 1
-    assert "need 4 slots" in made.explanation
+    assert "need 5 slots" in made.explanation
 
 
 def test_arrivals_keep_their_slots_with_headroom():

@@ -11,7 +11,7 @@ from penstock.store import QueueState
 def state(
     ready: int = 0, in_flight: int = 0, done: dict[int, int] | None = None, *, capped: bool = False
 ) -> QueueState:
-    workers = [{"id": id_, "done": count, "concurrency": 5} for id_, count in (done or {}).items()]
+    workers = [{"id": id_, "done": count, "concurrency": 5, "in_flight": 0} for id_, count in (done or {}).items()]
     return QueueState(
         id=1, name="emails", paused=False, declared=True, ready=ready, capped=capped, deferred=2, due_soon=1,
         in_flight=in_flight, dead=3, oldest=4.0, workers=workers,
@@ -77,3 +77,27 @@ def test_capped_counts_give_no_rates() -> None:
     sampler.look(state(ready=100, done={1: 0}, capped=True), now=0.0)
     seen = sampler.look(state(ready=100, done={1: 10}, capped=True), now=10.0)
     assert seen.arrivals_per_second is None
+
+
+def test_counts_that_are_reported_late_do_not_bend_the_service_time() -> None:
+    """Five slots busy for 10 s with jobs of 1 s, told at 5 s and, long after the end, at 15 s: one second each."""
+    sampler = Sampler()
+    sampler.look(state(ready=50, done={1: 0}), now=0.0)
+    told = [sampler.look(state(in_flight=5, done={1: 0 if at < 5 else 25}), now=float(at)) for at in range(1, 10)]
+    assert [seen.mean_service_seconds for seen in told[:4]] == [None] * 4
+    assert told[-1].mean_service_seconds == pytest.approx(0.9)  # the first look found nothing running
+    sampler.look(state(in_flight=5, done={1: 25}), now=10.0)
+    for at in range(11, 15):
+        sampler.look(state(done={1: 25}), now=float(at))
+    assert sampler.look(state(done={1: 50}), now=15.0).mean_service_seconds == pytest.approx(1.0)
+
+
+def test_what_has_left_the_window_counts_as_twenty_attempts() -> None:
+    """Jobs of 1 s before; then five that took 2 s each: (20 * 1 + 5 * 2) / 25."""
+    sampler = Sampler(window_seconds=10)
+    sampler.look(state(in_flight=5, done={1: 0}), now=0.0)
+    sampler.look(state(in_flight=5, done={1: 25}), now=5.0)
+    sampler.look(state(done={1: 25}), now=5.0)
+    sampler.look(state(done={1: 25}), now=20.0)
+    sampler.look(state(in_flight=5, done={1: 25}), now=20.0)
+    assert sampler.look(state(in_flight=5, done={1: 30}), now=22.0).mean_service_seconds == pytest.approx(1.2)

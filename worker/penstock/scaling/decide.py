@@ -114,6 +114,7 @@ def _next(case: Case, desired: int) -> History:
     return History(
         desired=desired,
         found=history.met_by(case.snapshot),
+        found_added_at=history.newest_met_by(case.snapshot),
         judged_at=case.snapshot.sampled_at,
         added_at=now if more > 0 else history.added_at,
         stepped_at=now if changed and scaling.steps else history.stepped_at,

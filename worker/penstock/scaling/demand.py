@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final
 
+from .latency import Waiting
 from .policy import QueuePolicy, Step
 from .values import Bound, History, QueueSnapshot
-
-CATCH_UP: Final = 0.25
-"""Share of the latency target in which a queue that already misses it is to catch up. Lost time cannot be won back by
-any number of replicas, and dividing by what is left of the target would ask for one slot per job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,8 @@ def demand_of(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, no
         if waiting == 0:
             return _plain(0, Bound.IDLE, "no job is ready or in flight")
         return _plain(0, Bound.ACTIVATION, f"{counted(waiting, 'job')} waiting are within activation.threshold")
-    wanted = _by_steps(snapshot, policy, history, now) if scaling.steps else _by_target(snapshot, policy, history)
+    by = _by_steps if scaling.steps else _by_target
+    wanted = by(snapshot, policy, history, now)
     return _kept_by_jobs(wanted, snapshot, policy)
 
 
@@ -72,7 +69,7 @@ def _kept_by_jobs(wanted: Demand, snapshot: QueueSnapshot, policy: QueuePolicy) 
     return Demand(least, bound, f"{wanted.text}; {why} {least}", least)
 
 
-def _by_target(snapshot: QueueSnapshot, policy: QueuePolicy, history: History) -> Demand:
+def _by_target(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, now: float) -> Demand:
     """Slots that run plus slots that must start, over the slots of one replica."""
     concurrency = policy.worker.concurrency
     running = min(snapshot.in_flight, history.met_by(snapshot) * concurrency)
@@ -84,26 +81,31 @@ def _by_target(snapshot: QueueSnapshot, policy: QueuePolicy, history: History) -
         starting = -(-waiting // policy.scaling.target.jobs_per_slot)
         text = f"{running} in flight + {waiting} waiting at {policy.scaling.target.jobs_per_slot} per slot"
         return _replicas(running + starting, concurrency, Bound.BACKLOG, text)
-    return _by_latency(snapshot, policy, running, waiting, service)
+    return _by_latency(snapshot, policy, history, now, running=running)
 
 
-def _by_latency(snapshot: QueueSnapshot, policy: QueuePolicy, running: int, waiting: int, service: float) -> Demand:
-    """Drain time for what waits, Little's law for what keeps coming; the greater counts.
-
-    Within the time left, a busy slot starts left / service further jobs and a new slot one more than that, so the
-    waiting jobs need (waiting - running * left / service) / (1 + left / service) new slots, and never less than none.
-    """
-    target = policy.scaling.target
-    waited = snapshot.oldest_ready_seconds or 0.0
-    left = max(target.queue_latency_seconds - waited, target.queue_latency_seconds * CATCH_UP)
-    turns = left / service
-    drain = running + max(0.0, (waiting - running * turns) / (1.0 + turns))
+def _by_latency(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, now: float, *, running: int) -> Demand:
+    """Drain time for what waits, Little's law for what keeps coming; the greater counts."""
+    service = snapshot.mean_service_seconds or 0.0
+    target, concurrency = policy.scaling.target, policy.worker.concurrency
+    queue = Waiting(
+        jobs=snapshot.ready + snapshot.in_flight - running,
+        due=snapshot.due_soon,
+        service=service * 100 / target.utilization_percent,
+        latency=float(target.queue_latency_seconds),
+        waited=snapshot.oldest_ready_seconds or 0.0,
+        startup=snapshot.startup_seconds or 0.0,
+    )
+    starting = max(0, history.met_by(snapshot) * concurrency - running)
+    added_at = history.newest_met_by(snapshot)
+    drain = running + queue.slots(running, starting, since=math.inf if added_at is None else now - added_at)
     load = (snapshot.arrivals_per_second or 0.0) * service * 100 / target.utilization_percent
-    concurrency = policy.worker.concurrency
     if load > drain:
         return _replicas(load, concurrency, Bound.UTILIZATION, _load_text(snapshot, policy))
-    text = f"{running} in flight + {waiting} waiting of {service:.3g} s each to start within {left:.3g} s"
-    return _replicas(drain, concurrency, Bound.LATENCY, text)
+    waiting = queue.jobs + queue.due
+    spent = f" ({queue.startup:.3g} s of it to start a replica)" if queue.startup else ""
+    text = f"{running} in flight + {waiting} waiting of {service:.3g} s each to start within {queue.left:.3g} s{spent}"
+    return _replicas(drain, concurrency, Bound.LATENCY, f"{text} at {target.utilization_percent} % utilization")
 
 
 def _idle(snapshot: QueueSnapshot, policy: QueuePolicy) -> Demand:

@@ -4,7 +4,9 @@ Pure: it is given samples and times, and asks nobody. One sampler for each queue
 counts, which they report with their lease, so they lag by a third of a lease; ready and in flight are exact. A rate
 that cannot be known yet (one sample, capped counts) is None, never 0.
 
-Mean service time is Little's law read backwards: the time that slots were busy over the attempts that ended.
+Mean service time is Little's law read backwards: the time that slots were busy over the attempts that ended. Both are
+taken from one report of a worker to its next, because the counts are late: at the begin of a burst slots would be busy
+with nothing ended, and after its end attempts would end with nothing busy.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .values import QueueSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class QueueLook(Protocol):
-    """One look at a queue, as the store gives it; each of `workers` has id, concurrency and done."""
+    """One look at a queue, as the store gives it; each of `workers` has id, concurrency, in_flight and done."""
 
     @property
     def ready(self) -> int:
@@ -62,18 +64,30 @@ SHORTEST_SECONDS = 2.0
 
 SHORTEST_SERVICE_SECONDS = 0.001
 """Jobs that no look ever finds running take less than we can tell."""
+REMEMBERED_ATTEMPTS = 20
+"""What has left the window counts as much as so many attempts, so that the first of the next does not overturn it."""
+IDLE_SHARE = 0.1
+"""A worker that was idle at its last report may be busy by now: so much of a busy slot for each of its slots."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One look. `ended` counts attempts since the sampler began; `busy` is slot-seconds since then."""
+    """One look. `ended` counts attempts since the sampler began."""
 
     at: float
     running: int
     held: int
     ended: int
-    busy: float
     capped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What a worker's count rose by, and the slot-seconds that it was busy since it rose before."""
+
+    at: float
+    ended: float
+    busy: float
 
 
 class Sampler:
@@ -82,8 +96,10 @@ class Sampler:
     def __init__(self, *, window_seconds: float = WINDOW_SECONDS) -> None:
         self._window = window_seconds
         self._samples: deque[_Sample] = deque()
+        self._reports: deque[_Report] = deque()
         self._done: dict[int, int] = {}
-        self._service: float | None = None
+        self._busy: dict[int, float] = {}
+        self._past = _Report(float("-inf"), 0, 0.0)
 
     @property
     def ended(self) -> int:
@@ -100,8 +116,6 @@ class Sampler:
             ended = last.ended - first.ended
             completions = ended / seconds
             arrivals = max(0, last.held - first.held + ended) / seconds
-            if ended:
-                self._service = max(SHORTEST_SERVICE_SECONDS, (last.busy - first.busy) / ended)
         return QueueSnapshot(
             ready=state.ready,
             deferred=state.deferred,
@@ -112,29 +126,58 @@ class Sampler:
             sampled_at=now,
             arrivals_per_second=arrivals,
             completions_per_second=completions,
-            mean_service_seconds=self._service,
+            mean_service_seconds=self._mean_service(),
         )
 
     def _add(self, state: QueueLook, now: float) -> None:
         slots = sum(int(worker["concurrency"]) for worker in state.workers)
         running = min(state.in_flight, slots)  # the rest is held unstarted
-        before = self._samples[-1] if self._samples else _Sample(now, running, 0, 0, 0.0, state.capped)
+        before = self._samples[-1] if self._samples else _Sample(now, running, 0, 0, state.capped)
+        self._share_out(state, (before.running + running) / 2 * (now - before.at))
         sample = _Sample(
             at=now,
             running=running,
             held=state.ready + state.in_flight,
-            ended=before.ended + self._newly_done(state),
-            busy=before.busy + (before.running + running) / 2 * (now - before.at),
+            ended=before.ended + self._newly_done(state, now),
             capped=state.capped,
         )
         self._samples.append(sample)
         while len(self._samples) > 2 and self._samples[1].at <= now - self._window:
             self._samples.popleft()
 
-    def _newly_done(self, state: QueueLook) -> int:
+    def _share_out(self, state: QueueLook, busy: float) -> None:
+        """Slot-seconds, by what workers last said: how many slots are busy is known, whose they are is not."""
+        weights = {int(worker["id"]): _weight(worker) for worker in state.workers}
+        every = sum(weights.values())
+        self._busy = {id_: self._busy.get(id_, 0.0) + busy * weight / every for id_, weight in weights.items()}
+
+    def _newly_done(self, state: QueueLook, now: float) -> int:
         """By worker: the sum over all would fall when one leaves. What is done at the first look is not new."""
-        now_done = {int(worker["id"]): int(worker["done"]) for worker in state.workers}
-        first = not self._samples
-        newly = 0 if first else sum(max(0, done - self._done.get(worker, 0)) for worker, done in now_done.items())
-        self._done.update(now_done)
+        newly, first = 0, not self._samples
+        for worker in state.workers:
+            id_, done = int(worker["id"]), int(worker["done"])
+            risen = 0 if first else done - self._done.get(id_, 0)
+            self._done[id_] = done
+            if risen > 0:
+                newly += risen
+                self._reports.append(_Report(now, risen, self._busy[id_]))
+                self._busy[id_] = 0.0
         return newly
+
+    def _mean_service(self) -> float | None:
+        """Of the window's reports, and of those before as if they were a few."""
+        while self._reports and self._reports[0].at <= self._samples[-1].at - self._window:
+            left, past = self._reports.popleft(), self._past
+            self._past = _Report(left.at, past.ended + left.ended, past.busy + left.busy)
+        past = self._past
+        scale = min(1.0, REMEMBERED_ATTEMPTS / past.ended) if past.ended else 0.0
+        self._past = past = _Report(past.at, past.ended * scale, past.busy * scale)
+        ended = past.ended + sum(report.ended for report in self._reports)
+        if not ended:
+            return None
+        return max(SHORTEST_SERVICE_SECONDS, (past.busy + sum(report.busy for report in self._reports)) / ended)
+
+
+def _weight(worker: Mapping[str, Any]) -> float:
+    slots = int(worker["concurrency"])
+    return float(min(int(worker["in_flight"]), slots) + IDLE_SHARE * slots)

@@ -82,11 +82,13 @@ class History:
     `desired` is the replica count in force; steps and limits are relative to it. `highest` and `lowest` are what the
     stabilisation windows look back on, kept as short as they can be: their replicas fall, or rise, with time. `added`
     are the replicas added in the current rate period. `found` is the replica count that the snapshot sampled at
-    `judged_at` met, so that the same snapshot, judged again, is judged alike.
+    `judged_at` met, and `found_added_at` when the last of them had been added, so that the same snapshot, judged again,
+    is judged alike.
     """
 
     desired: int
     found: int = 0
+    found_added_at: float | None = None
     judged_at: float | None = None
     added_at: float | None = None
     stepped_at: float | None = None
@@ -97,6 +99,10 @@ class History:
     def met_by(self, snapshot: QueueSnapshot) -> int:
         """The replicas in force when this snapshot was first judged."""
         return self.found if snapshot.sampled_at == self.judged_at else self.desired
+
+    def newest_met_by(self, snapshot: QueueSnapshot) -> float | None:
+        """When the newest of those replicas had been added; None if that is not known."""
+        return self.found_added_at if snapshot.sampled_at == self.judged_at else self.added_at
 
     @classmethod
     def starting(cls, replicas: int, *, now: float, added_at: float | None = None) -> History:

@@ -1,0 +1,117 @@
+"""The arrival traces of the autoscaler's benchmark: which job becomes ready when, and how long it runs.
+
+Pure: a trace is made from its name and a seed, and is the same on every machine. Run times are exponential about a mean;
+arrivals are a Poisson process of the rate told. Times are seconds from the trace's begin.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Enqueued at a time, ready at that time or, deferred, later; runs for `seconds`."""
+
+    ready_at: float
+    seconds: float
+    enqueued_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Jobs in the order in which they become ready. `mean_seconds` is their mean run time."""
+
+    name: str
+    says: str
+    seconds: float
+    mean_seconds: float
+    jobs: tuple[Job, ...]
+    outages: tuple[tuple[float, float], ...] = ()
+
+
+def traces(seed: int) -> list[Trace]:
+    """All of them."""
+    return [
+        make(random.Random(f"{make.__name__} {seed}"))
+        for make in (steady, burst, diurnal, step, on_off, scheduled, outage)
+    ]
+
+
+def steady(chance: random.Random) -> Trace:
+    jobs = arrivals(chance, lambda _: 20.0, 900, mean=0.5)
+    return Trace(name="steady", says="20 jobs/s of 0.5 s for 15 min", seconds=900, mean_seconds=0.5, jobs=jobs)
+
+
+def burst(chance: random.Random) -> Trace:
+    at_once = [Job(120.0, _run(chance, 1.0), 120.0) for _ in range(1000)]
+    jobs = _sorted([*arrivals(chance, lambda _: 0.5, 900, mean=1.0), *at_once])
+    return Trace(
+        name="burst",
+        says="1000 jobs of 1 s in one commit, beside one every 2 s",
+        seconds=900,
+        mean_seconds=1.0,
+        jobs=jobs,
+    )
+
+
+def diurnal(chance: random.Random) -> Trace:
+    jobs = arrivals(chance, lambda at: 15.0 * (1 - math.cos(2 * math.pi * at / 1200)), 2400, mean=0.5)
+    says = "0 to 30 jobs/s of 0.5 s and back in 20 min, twice"
+    return Trace(name="diurnal", says=says, seconds=2400, mean_seconds=0.5, jobs=jobs)
+
+
+def step(chance: random.Random) -> Trace:
+    jobs = arrivals(chance, lambda at: 40.0 if 300 <= at < 600 else 2.0, 1200, mean=0.5)
+    return Trace(
+        name="step", says="2 jobs/s of 0.5 s, 40/s for 5 min, 2/s again", seconds=1200, mean_seconds=0.5, jobs=jobs
+    )
+
+
+def on_off(chance: random.Random) -> Trace:
+    jobs = arrivals(chance, lambda at: 20.0 if at % 180 < 60 else 0.0, 1440, mean=1.0)
+    return Trace(
+        name="on/off",
+        says="20 jobs/s of 1 s for 1 min, none for 2 min, 8 times",
+        seconds=1440,
+        mean_seconds=1.0,
+        jobs=jobs,
+    )
+
+
+def scheduled(chance: random.Random) -> Trace:
+    jobs = [Job(at, _run(chance, 2.0), 0.0) for at in (300.0, 900.0) for _ in range(400)]
+    return Trace(
+        name="scheduled batch",
+        says="400 jobs of 2 s due at 5 min, again at 15 min",
+        seconds=1200,
+        mean_seconds=2.0,
+        jobs=tuple(jobs),
+    )
+
+
+def outage(chance: random.Random) -> Trace:
+    jobs = arrivals(chance, lambda _: 20.0, 1200, mean=0.5)
+    says = "20 jobs/s of 0.5 s; the database is away from minute 5 to minute 10, and what was held up comes at once"
+    return Trace(name="outage", says=says, seconds=1200, mean_seconds=0.5, jobs=jobs, outages=((300.0, 600.0),))
+
+
+def arrivals(chance: random.Random, rate: Callable[[float], float], seconds: float, *, mean: float) -> tuple[Job, ...]:
+    """A Poisson process whose rate changes, by thinning one of the highest rate."""
+    most = max(rate(at) for at in range(int(seconds)))
+    made, now = [], 0.0
+    while (now := now + chance.expovariate(most)) < seconds:
+        if chance.random() * most <= rate(now):
+            made.append(Job(now, _run(chance, mean), now))
+    return tuple(made)
+
+
+def _run(chance: random.Random, mean: float) -> float:
+    return chance.expovariate(1 / mean)
+
+
+def _sorted(jobs: list[Job]) -> tuple[Job, ...]:
+    return tuple(sorted(jobs, key=lambda job: job.ready_at))
