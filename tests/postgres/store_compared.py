@@ -1,4 +1,4 @@
-"""What holds after every step of the state machine: the tables, the view and the model say the same.
+"""What holds after every step of the state machine: the tables, the view and the model say the same; and what is drawn.
 
 Only looks; the calls are in test_store_machine.py.
 """
@@ -8,12 +8,23 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from tests.postgres import desk
-from tests.postgres.store_model import LIVE, Model
+from tests.postgres.store_model import Model
+from tests.postgres.store_values import LIVE, Spec
 
 TABLES = "job, outcome, dead, worker, queue, queue_limit, limit_return, leader"
+
+
+QUEUES = st.sampled_from(["a", "a", "b"])
+SPECS = st.builds(
+    Spec, queue=QUEUES, priority=st.integers(0, 3), deferred=st.booleans(),
+    key=st.sampled_from([None, "k1", "k2"]), until_start=st.booleans(),
+    expired=st.sampled_from([False, False, True]), refuse=st.booleans(),
+)  # fmt: skip
+STATES = st.sampled_from(["completed", "retry", "snooze", "failed", "cancelled"])
 
 
 class Compared(RuleBasedStateMachine):
@@ -25,7 +36,7 @@ class Compared(RuleBasedStateMachine):
         db.execute(f"TRUNCATE {', '.join('penstock.' + name for name in TABLES.split(', '))}".encode())
         desk.lead_for_long(db)
         db.execute("SELECT setseed(0.5)")  # the floors of a claim, and jitter: an example can be repeated
-        declare = "SELECT penstock.declare_queue(%s, 'test', 1, false, 5::smallint, NULL, NULL, 86400, '{}')"
+        declare = "SELECT penstock.declare_queue(%s, 'test', 1, false, 5::smallint, NULL, 3600, 86400, '{}')"
         self.queues = {name: self.one(declare, name) for name in ("a", "b")}
 
     def one(self, query: str, *values: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Knows jobs, keys, workers and limits; no SQL, no clock, no randomness. Where the store may choose (which level's job a
 claim's floor brings), the model takes what was chosen and checks that it was allowed.
-Surprising: a redriven dead letter holds its key to its end, also if it once held it until its start.
+Surprising: a redriven dead letter that held its key until its start holds it until its start again.
 """
 
 from __future__ import annotations
@@ -11,56 +11,9 @@ import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-LIVE = ("scheduled", "queued", "running")
+from tests.postgres.store_values import LIVE, Attempt, Job, Refused, Spec, Worker
 
-
-class Refused(Exception):  # noqa: N818
-    """The enqueue asked to be refused, and its key is taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """A job about to be enqueued."""
-
-    queue: str
-    priority: int = 1
-    deferred: bool = False
-    key: str | None = None
-    until_start: bool = False
-    expired: bool = False
-    refuse: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A claim of one job; what an outcome must match."""
-
-    job: int
-    token: int
-    worker: int
-
-
-@dataclass(slots=True)
-class Job:
-    id: int
-    spec: Spec
-    place: str
-    attempt: int = 0
-    crashes: int = 0
-    cancel: bool = False
-    due: int | None = None
-    key: str | None = None
-    kept: str | None = None
-    held: Attempt | None = None
-    ord: int | None = None
-
-
-@dataclass(slots=True)
-class Worker:
-    queue: str
-    state: str = "running"
-    lapsed: bool = False
-    swept: bool = False
+MAX_ATTEMPTS = 5
 
 
 @dataclass(slots=True)
@@ -134,7 +87,7 @@ class Model:
             answer[job.id] = holder.id if holder else None
             if holder is None:
                 job.attempt = job.crashes = 0
-                job.key, job.kept = key, None
+                job.key, job.kept = key, None if drop_key else job.kept
                 self._ready(job)
         return answer
 
@@ -232,15 +185,31 @@ class Model:
 
     # -- workers ------------------------------------------------------------------------------------------------
 
-    def rescue(self) -> tuple[int, int, int]:
-        """Workers newly lost, jobs taken back, jobs poisoned."""
+    def release_claim(self, worker: int, token: int) -> int:
+        """Hand back what is left of a claim."""
+        held = [job.held for job in self.jobs.values() if job.held]
+        return self.release(sorted((a for a in held if (a.worker, a.token) == (worker, token)), key=lambda a: a.job))
+
+    def overdue(self, ids: Iterable[int]) -> tuple[int, int]:
+        """Running jobs past their deadline: how many are deferred, how many were at their last attempt."""
+        retried = buried = 0
+        for job in (self.jobs[one] for one in ids):
+            last = job.attempt >= MAX_ATTEMPTS
+            retried += not job.cancel and not last
+            buried += not job.cancel and last
+            self._end(job, "cancelled" if job.cancel else "failed" if last else "retry")
+        return retried, buried
+
+    def rescue(self, *, strays: bool = False) -> tuple[int, int, int]:
+        """Workers newly lost, jobs taken back, jobs poisoned; `strays`: also of workers that vanished."""
         newly = [worker for worker in self.workers.values() if worker.lapsed and worker.state != "lost"]
         for worker in newly:
             worker.state = "lost"
         lost = {number for number, worker in self.workers.items() if worker.state == "lost" and not worker.swept}
         rescued = poisoned = 0
         for job in self.jobs.values():
-            if job.held is None or not (job.held.worker in lost or (lost and job.held.worker not in self.workers)):
+            gone = job.held is not None and (strays or lost) and job.held.worker not in self.workers
+            if job.held is None or not (job.held.worker in lost or gone):
                 continue
             job.crashes += 1
             if job.cancel:
@@ -250,7 +219,7 @@ class Model:
                 self._end(job, "failed")
             else:
                 rescued += 1
-                self._defer(job)
+                self._end(job, "retry")
         for number in lost:
             self.workers[number].swept = True
         return len(newly), rescued, poisoned

@@ -1,18 +1,12 @@
-"""Unique keys, cancel, retry now, redrive, discard, pause: alone, and against what runs at the same time."""
+"""Cancel, retry now, redrive, discard, pause: alone, and against what runs at the same time."""
 
 from __future__ import annotations
 
-import threading
-
 import psycopg
-import pytest
 
-from penstock.errors import UniqueConflict
 from penstock.job import Finished, NewJob, OutcomeState, UniqueKey
 from penstock.store import Store
 from tests.postgres import desk
-
-UNIQUE = "SELECT (penstock.enqueue_many('{q}', '{work}', '{\"{}\"}', p_unique_keys => '{k}'))[1]"
 
 
 def unique(key: str = "k", queue: str = "q", **values) -> NewJob:
@@ -23,135 +17,6 @@ async def claim_one(store: Store, db: psycopg.Connection):
     worker = desk.register(db)
     (job,) = await store.claim(worker.id, worker.queue, "q", 1, desk.token())
     return worker, job
-
-
-# -- unique keys --------------------------------------------------------------------------------------------------
-
-
-def test_a_second_job_with_the_key_is_the_first(client, db):
-    """Ignore returns the holder; raise refuses and names it; another queue has keys of its own."""
-    (first,) = client.enqueue([unique()])
-    assert client.enqueue([unique(), unique(), unique("other")])[:2] == [first, first]
-    with pytest.raises(UniqueConflict, match=rf"job {first}\b"):
-        client.enqueue([unique(on_conflict="raise")])
-    (elsewhere,) = client.enqueue([unique(queue="p")])
-    assert elsewhere != first
-    assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (3,)
-
-
-async def test_until_finish_holds_the_key_while_the_job_runs_and_retries(client, store, db):
-    """It is free when the job has ended."""
-    (first,) = client.enqueue([unique()])
-    worker, job = await claim_one(store, db)
-    assert client.enqueue([unique()]) == [first]
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.RETRY)])
-    assert client.enqueue([unique()]) == [first]
-    await store.promote()
-    worker, job = await claim_one(store, db)
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
-    assert client.enqueue([unique()]) != [first]
-
-
-async def test_until_start_frees_the_key_at_the_claim_and_a_retry_does_not_take_it_back(client, store, db):
-    """While the first runs, a second may wait; the first's retry runs without the key."""
-    (first,) = client.enqueue([unique(until="start")])
-    worker, job = await claim_one(store, db)
-    (second,) = client.enqueue([unique(until="start")])
-    assert second != first
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.RETRY)])
-    assert db.execute("SELECT unique_key, unique_kept FROM penstock.job WHERE id = %s", [first]).fetchone() == (
-        None,
-        None,
-    )
-
-
-async def test_a_released_job_takes_its_key_back_if_it_is_free(client, store, db):
-    """A claim that was handed back never started; with the key taken meanwhile it goes on without."""
-    (first,) = client.enqueue([unique(until="start")])
-    worker, job = await claim_one(store, db)
-    await store.release(worker.id, [job])
-    assert client.enqueue([unique(until="start")]) == [first]
-    worker, job = await claim_one(store, db)
-    (second,) = client.enqueue([unique(until="start")])
-    await store.release(worker.id, [job])
-    rows = db.execute(
-        "SELECT id, unique_key IS NOT NULL, unique_kept IS NOT NULL FROM penstock.job ORDER BY id"
-    ).fetchall()
-    assert rows == [(first, False, False), (second, True, True)]
-
-
-def test_an_expired_key_is_given_to_the_next(client, db):
-    """The enqueue that meets it takes it away; the old job goes on without."""
-    (first,) = client.enqueue([unique(expires=0.001)])
-    desk.until(lambda: db.execute("SELECT unique_until < clock_timestamp() FROM penstock.job").fetchone() == (True,))
-    (second,) = client.enqueue([unique()])
-    assert second != first
-    assert client.enqueue([unique()]) == [second]
-    assert desk.state_of(db, first) == "queued"
-
-
-def test_an_enqueue_waits_for_a_producer_that_has_the_key_in_an_open_transaction(play, db):
-    """Committed: the holder's id. Rolled back: an id of its own. Never neither."""
-    a, b = play.connection("a"), play.connection("b")
-    for end in (a.commit, a.rollback):
-        db.execute("DELETE FROM penstock.job")
-        a.begin()
-        ((theirs,),) = a.run(UNIQUE)
-        step = b.start(UNIQUE)
-        step.blocks_on(a)
-        end()
-        ((ours,),) = step.finish()
-        assert (ours == theirs) is (end == a.commit)
-        assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (1,)
-
-
-def test_an_enqueue_that_waits_for_a_job_that_ends_meanwhile_still_gets_an_id(play, db):
-    """The holder was acknowledged while the enqueue looked: it takes the key itself."""
-    worker = desk.register(db)
-    a, b = play.connection("a"), play.connection("b")
-    ((first,),) = a.run(UNIQUE)
-    held = desk.token()
-    desk.claim(a, worker, 1, held).finish()
-    a.begin()
-    desk.ack(a, worker, [first], held).finish()
-    step = b.start(UNIQUE)
-    step.blocks_on(a)
-    a.commit()
-    ((second,),) = step.finish()
-    assert second != first
-
-
-def test_fifty_producers_at_once_make_one_job(pg, db):
-    """All get the same id."""
-    ids: list[int] = []
-
-    def produce() -> None:
-        with pg.connect() as connection:
-            row = connection.execute(UNIQUE.encode()).fetchone()
-            assert row is not None
-            ids.append(row[0])
-
-    threads = [threading.Thread(target=produce) for _ in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(ids) == 50
-    assert len(set(ids)) == 1
-    assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (1,)
-
-
-def test_bulk_enqueues_with_the_same_keys_in_opposite_order_do_not_deadlock(play, db):
-    """They are sorted by key, so the second waits for the first and then returns its ids."""
-    forth, back = "{a,b,c}", "{c,b,a}"
-    query = "SELECT penstock.enqueue_many('{q,q,q}', '{w,w,w}', '{\"{}\",\"{}\",\"{}\"}', p_unique_keys => %s)"
-    a, b = play.connection("a"), play.connection("b")
-    a.begin()
-    ((ids,),) = a.run(query, [forth])
-    step = b.start(query, [back])
-    step.blocks_on(a)
-    a.commit()
-    assert step.finish() == [(ids[::-1],)]
 
 
 # -- cancel -------------------------------------------------------------------------------------------------------

@@ -154,6 +154,49 @@ def test_a_time_that_nobody_can_read_back_is_refused_in_plain_sql_too(at, newest
     assert newest.execute("SELECT ord IS NOT NULL FROM penstock.job").fetchone() == (True,)
 
 
+LIMIT = 262_144
+SIZES: dict[str, tuple[str, bool]] = {
+    "a string at the limit": (f'"{"x" * (LIMIT - 2)}"', True),
+    "a string above it": (f'"{"x" * (LIMIT - 1)}"', False),
+    "numbers at the limit, without spaces": ("[1," + "1," * ((LIMIT - 4) // 2 - 1) + "11]", True),
+    "numbers above it": ("[1," + "1," * (LIMIT // 2) + "1]", False),
+    "separators that are text": ('{"a":"' + ", : " * (LIMIT // 4) + '"}', False),
+    "quotes and backslashes below it": ('["' + '\\\\\\", ' * 40_000 + '"]', True),
+    "one short number with a long text": ("[1e131071]", True),
+    "short numbers with long texts": ("[" + "1e131071," * 20 + "1]", False),
+    "so many that nobody can write them down": ("[" + "1e131071," * 20_000 + "1]", False),
+}
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_plain_sql_is_held_to_the_limit_of_256_kib(case, newest):
+    """Counted as JSON without spaces, as the client counts; a claim must be able to hand out what was taken in."""
+    body, fits = SIZES[case]
+    query = "SELECT penstock.enqueue('q', 't', %s::jsonb)"
+    if not fits:
+        with pytest.raises(psycopg.OperationalError) as refused:
+            newest.execute(query.encode(), [body])
+        assert refused.value.sqlstate == "54000"
+        assert newest.execute(NOTHING).fetchone() == (0, 0)
+        return
+    newest.execute(query.encode(), [body])
+    worker = desk.register(newest)
+    taken = newest.execute("SELECT length(args) FROM penstock.claim(%s, %s, 1, 1)", [worker.id, worker.queue])
+    assert taken.fetchone()[0] >= min(len(body), 131_072)
+
+
+def test_headers_and_every_job_of_a_bulk_are_held_to_the_limit_too(newest):
+    """The message says what, how much and the limit."""
+    body = f'{{"x": "{"y" * LIMIT}"}}'
+    for arrays in (
+        "'{t,t}', ARRAY['{}', %s]::jsonb[]",
+        "'{t,t}', ARRAY['{}', '{}']::jsonb[], p_headers => ARRAY[NULL, %s]::jsonb[]",
+    ):
+        with pytest.raises(psycopg.OperationalError, match=r"of a job are 262152 bytes as JSON, the limit is 262144"):
+            newest.execute(f"SELECT penstock.enqueue_many('{{q,q}}', {arrays})".encode(), [body])
+    assert newest.execute(NOTHING).fetchone() == (0, 0)
+
+
 @pytest.mark.parametrize("missing", ["NULL, 't', '{}'", "'q', NULL, '{}'", "'q', 't', NULL"])
 def test_a_null_where_a_value_must_be_is_refused(missing, newest):
     """By the tables' own rules."""

@@ -104,6 +104,33 @@ def test_handing_back_a_lost_claim_waits_for_one_that_still_runs(play, db):
     assert desk.state_of(db, job) == "queued"
 
 
+def test_a_claim_that_begins_after_it_was_given_up_is_refused(play, db):
+    """It lay in a buffer while its sender gave it up: it takes nothing, neither during the giving up nor after it."""
+    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
+    late = desk.token()
+    sender, zombie = play.connection("sender"), play.connection("zombie")
+    sender.begin()
+    assert sender.run(desk.RELEASE_CLAIM, [worker.id, worker.queue, late]) == [(0,)]
+    step = desk.claim(zombie, worker, 1, late)
+    step.blocks_on(sender)
+    sender.commit()
+    for refused in (step, desk.claim(zombie, worker, 1, late)):
+        with pytest.raises(psycopg.Error, match="gave the token up") as error:
+            refused.finish()
+        assert error.value.sqlstate == "PN001"
+    assert desk.state_of(db, job) == "queued"
+    assert desk.claim(sender, worker, 1, desk.token()).finish() == [(job, 1)]
+
+
+def test_the_last_hundred_given_up_tokens_are_known_each_once(play, db):
+    """The row must not grow with every lost reply; whoever asks again and again fills no place."""
+    worker = desk.register(db)
+    a = play.connection("a")
+    for number in [*range(1, 104), *[103] * 5]:
+        a.run(desk.RELEASE_CLAIM, [worker.id, worker.queue, number])
+    assert db.execute("SELECT revoked FROM penstock.worker").fetchone() == (list(range(4, 104)),)
+
+
 def test_two_rescues_at_once_take_each_claim_back_once(play, db):
     """The second steps over what the first is judging."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)

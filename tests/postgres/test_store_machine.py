@@ -15,16 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from tests.postgres import desk
-from tests.postgres.store_compared import Compared
-from tests.postgres.store_model import Attempt, Spec, Worker
+from tests.postgres.store_compared import QUEUES, SPECS, STATES, Compared
+from tests.postgres.store_values import Attempt, Spec, Worker
 
-QUEUES = st.sampled_from(["a", "a", "b"])
-SPECS = st.builds(
-    Spec, queue=QUEUES, priority=st.integers(0, 3), deferred=st.booleans(),
-    key=st.sampled_from([None, "k1", "k2"]), until_start=st.booleans(),
-    expired=st.sampled_from([False, False, True]), refuse=st.booleans(),
-)  # fmt: skip
-STATES = st.sampled_from(["completed", "retry", "snooze", "failed", "cancelled"])
 ACK = "SELECT id, token, state FROM penstock.ack(%s, %s, %s, %s, p_delays => %s)"
 RENEW = "SELECT state, fenced_ids, cancelled_ids FROM penstock.renew(%s, 60, %s, %s, '{}', '{}', %s)"
 LONG = int(os.environ.get("PENSTOCK_SOAK") not in {None, "", "0"})
@@ -50,7 +43,7 @@ class StoreMachine(Compared):
         known = self.model.attempts if not current or data.draw(st.integers(0, 3)) == 0 else current
         worker = data.draw(st.sampled_from(sorted({one.worker for one in known})))
         own = [one for one in known if one.worker == worker][-12:]
-        drawn = data.draw(st.lists(st.sampled_from(own), min_size=1, max_size=5, unique_by=lambda one: one.job))
+        drawn = data.draw(st.lists(st.sampled_from(own), min_size=1, max_size=5, unique=True))
         return worker, drawn
 
     # -- entering -----------------------------------------------------------------------------------------------
@@ -135,7 +128,7 @@ class StoreMachine(Compared):
     @precondition(lambda self: self.model.workers)
     @rule(data=st.data(), most=st.integers(1, 6))
     def claim(self, data: st.DataObject, most: int) -> None:
-        able = [worker for worker in sorted(self.model.workers) if self.model.may_claim(worker)]
+        able = list(filter(self.model.may_claim, sorted(self.model.workers)))
         anybody = not able or data.draw(st.integers(0, 4)) == 0
         self.claim_for(data.draw(st.sampled_from(sorted(self.model.workers) if anybody else able)), most)
 
@@ -167,15 +160,25 @@ class StoreMachine(Compared):
         back = self.one(desk.RELEASE, worker, [a.job for a in attempts], [a.token for a in attempts])
         assert back == self.model.release(sorted(attempts, key=lambda one: one.job))
 
+    @precondition(lambda self: self.model.attempts)
+    @rule(data=st.data(), fresh=st.booleans())
+    def give_a_claim_up(self, data: st.DataObject, fresh: bool) -> None:
+        """What it took goes back; if it took nothing yet, it never will."""
+        worker, (first, *_) = self.attempts_of(data)
+        held = desk.token() if fresh else first.token
+        queue = self.queues[self.model.jobs[first.job].spec.queue]
+        assert self.one(desk.RELEASE_CLAIM, worker, queue, held) == self.model.release_claim(worker, held)
+        with pytest.raises(psycopg.DatabaseError, match="gave the token up"):
+            self.rows(desk.CLAIM, worker, queue, 1, held)
+
     @precondition(lambda self: len(self.model.attempts) > 0 and len(self.model.workers) > 1)
     @rule(data=st.data())
     def ack_of_a_stranger(self, data: st.DataObject) -> None:
         """A right token in a wrong worker's hand changes nothing."""
         own, attempts = self.attempts_of(data)
         stranger = max(own, *self.model.workers) + 1
-        self.rows(
-            ACK, stranger, [a.job for a in attempts], [a.token for a in attempts], ["failed"] * len(attempts), None
-        )
+        ids, tokens = [a.job for a in attempts], [a.token for a in attempts]
+        self.rows(ACK, stranger, ids, tokens, ["failed"] * len(ids), None)
 
     @precondition(lambda self: self.model.jobs)
     @rule(data=st.data())
@@ -213,11 +216,12 @@ class StoreMachine(Compared):
         desk.lapse(self.db, desk.Worker(worker, 0))
         self.model.workers[worker].lapsed = True
 
-    @precondition(lambda self: self.model.ids("running"))
+    @precondition(lambda self: self.model.ids("running") and self.model.workers)
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
         """A worker that holds jobs dies; they are ready again, and another worker is there."""
-        worker = data.draw(st.sampled_from(sorted({job.held.worker for job in self.model.jobs.values() if job.held})))
+        holding = {job.held.worker for job in self.model.jobs.values() if job.held} & self.model.workers.keys()
+        worker = data.draw(st.sampled_from(sorted(holding or self.model.workers)))
         self.model.workers[worker].lapsed = True
         desk.lapse(self.db, desk.Worker(worker, 0))
         held = [job.id for job in self.model.jobs.values() if job.held and job.held.worker == worker]
@@ -225,12 +229,34 @@ class StoreMachine(Compared):
         assert self.one("SELECT penstock.retry_now(%s)", held) == self.model.retry_now(held)
         self.register(self.model.workers[worker].queue)
 
-    @rule()
-    def rescue(self) -> None:
-        held = [job.id for job in self.model.jobs.values() if job.place == "running"]
-        assert self.rows(desk.RESCUE, "leader", desk.QUIET_LEASE) == [self.model.rescue()]
-        self.db.execute("UPDATE penstock.job SET due_at = due_at + interval '1 hour' WHERE id = ANY (%s) "
-                        "AND due_at IS NOT NULL", [held])  # fmt: skip
+    @rule(strays=st.booleans())
+    def rescue(self, strays: bool = False) -> None:
+        held = self.model.ids("running")
+        answer = self.rows("SELECT * FROM penstock.rescue('leader', %s, %s)", desk.QUIET_LEASE, strays)
+        assert answer == [self.model.rescue(strays=strays)]
+        self.not_due_yet(held)
+
+    @precondition(lambda self: self.model.ids("running"))
+    @rule(data=st.data())
+    def overdue(self, data: st.DataObject) -> None:
+        """Some running jobs are past their deadline; their workers live."""
+        ids = self.some(data, self.model.ids("running"))
+        self.db.execute("UPDATE penstock.job SET deadline = now() - interval '1 s' WHERE id = ANY (%s)", [ids])
+        assert self.rows(desk.OVERDUE, "leader", desk.QUIET_LEASE) == [self.model.overdue(ids)]
+        self.not_due_yet(ids)
+
+    def not_due_yet(self, ids: list[int]) -> None:
+        """What was deferred by chance is due when the model says so."""
+        later = "UPDATE penstock.job SET due_at = due_at + interval '1 h' WHERE id = ANY (%s) AND due_at IS NOT NULL"
+        self.db.execute(later.encode(), [ids])
+
+    @precondition(lambda self: len(self.model.workers) > 1)
+    @rule(data=st.data())
+    def vanish(self, data: st.DataObject) -> None:
+        """A worker's row is gone, whatever it holds."""
+        worker = data.draw(st.sampled_from(sorted(self.model.workers)))
+        self.db.execute("DELETE FROM penstock.worker WHERE id = %s", [worker])
+        del self.model.workers[worker]
 
     @precondition(lambda self: self.model.attempts)
     @rule(data=st.data(), drained=st.booleans())
