@@ -36,14 +36,6 @@ async def test_a_floor_that_has_no_job_is_given_to_others(store, client, db):
     assert len(await desk.claim_some(store, desk.register(db), 60)) == 60
 
 
-async def test_no_level_starves_behind_an_endless_higher_one(store, client, db):
-    """Claims of one job at a time: the twentieth comes by chance, and 200 claims bring some of the last level."""
-    client.enqueue([desk.new(priority=0) for _ in range(400)] + [desk.new(priority=3) for _ in range(40)])
-    worker = desk.register(db)
-    jobs = [job for _ in range(200) for job in await desk.claim_some(store, worker, 1)]
-    assert 0 < sum(job.priority == 3 for job in jobs) < 40
-
-
 async def test_a_claim_never_brings_more_than_was_asked(store, client, db):
     """Whatever is there."""
     client.enqueue([desk.new(priority=n % 4) for n in range(40)])
