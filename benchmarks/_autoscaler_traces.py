@@ -1,7 +1,7 @@
 """The arrival traces of the autoscaler's benchmark: which job becomes ready when, and how long it runs.
 
-Pure: a trace is made from its name and a seed, and is the same on every machine. Run times are exponential about a mean;
-arrivals are a Poisson process of the rate told. Times are seconds from the trace's begin.
+Pure: a trace is made from its name and a seed, and is the same on every machine. Run times are exponential about a
+mean; arrivals are a Poisson process of the rate told. Times are seconds from the trace's begin.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def scheduled(chance: random.Random) -> Trace:
 
 def outage(chance: random.Random) -> Trace:
     jobs = arrivals(chance, lambda _: 20.0, 1200, mean=0.5)
-    says = "20 jobs/s of 0.5 s; the database is away from minute 5 to minute 10, and what was held up comes at once"
+    says = "20 jobs/s of 0.5 s; the database is away from minute 5 to 10, what was held up comes at once"
     return Trace(name="outage", says=says, seconds=1200, mean_seconds=0.5, jobs=jobs, outages=((300.0, 600.0),))
 
 

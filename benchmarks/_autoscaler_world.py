@@ -1,9 +1,9 @@
 """A queue and its pods in virtual time: what the autoscalers under comparison look at and act upon.
 
-Owns the clock, the jobs, the pods and the accounts. Decides nothing: `ours` and `keda` do, through `add`, `remove` and
-`drain`. Jobs start in the order in which they became ready, each on a free slot drawn by chance. A pod object comes at the
-rate at which a controller manager with its default flags makes them, is started after a time drawn by chance, and costs
-from its object to its end. Everything that is drawn comes from one seed, so a run repeats exactly.
+Owns the clock, the jobs, the pods and the accounts. Decides nothing: `ours` and `keda` do. Jobs start in the order in
+which they became ready, each on a free slot drawn by chance. A pod object comes at the rate at which a controller
+manager with its default flags makes them, serves after a time drawn by chance, and costs from its object to its end.
+All that is drawn comes from one seed, so a run repeats exactly.
 
 Surprising: nobody's worker loses a job here. Where a pod with jobs is removed it finishes them first, which asks for a
 worker that drains and a grace period that is long enough; how many jobs depended on that is counted.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections import deque
 from collections.abc import Callable
@@ -45,7 +46,7 @@ class Pod:
 
 @dataclass(slots=True)
 class Account:
-    """What a run came to. `waits` are seconds by job; `replicas` and `depths` are (time, count) at each change or look."""
+    """What a run came to. `waits` are seconds by job; `replicas` and `depths` are (time, count)."""
 
     waits: list[float] = field(default_factory=list)
     pod_seconds: float = 0.0
@@ -121,13 +122,16 @@ class World:
         later = (job.ready_at for job in self._jobs[self._ripe :][:2000] if job.enqueued_at <= self.now)
         return next(later, None)
 
-    def run(self, scaler: Scaler) -> Account:
-        """Until the trace's end and the last job."""
+    def run(self, scaler: Scaler, *, until: float = math.inf) -> Account:
+        """Until the trace's end and the last job, or until a time."""
         if self._jobs:
             self._at(self._jobs[0].ready_at, lambda: self._ripen(scaler))
         self._tick(scaler)
+        self._observe()
         while self._heap:
             at, _, act = heapq.heappop(self._heap)
+            if at > until:
+                break
             self.now = at
             act()
         self.account.pod_seconds += sum(self.now - pod.created for pod in self.pods if not pod.gone)
@@ -153,7 +157,10 @@ class World:
     def _book(self) -> None:
         if self.replicas != self.account.replicas[-1][1]:
             self.account.replicas.append((self.now, self.replicas))
+
+    def _observe(self) -> None:
         self.account.depths.append((self.now, len(self.ready)))
+        self._at(self.now + 1.0, self._observe)
 
     def _ripen(self, scaler: Scaler) -> None:
         """Jobs whose time has come; while the database is away nobody can enqueue, so they come when it is back."""
