@@ -7,7 +7,7 @@ RUN = .venv/bin
 PYTEST = $(RUN)/pytest
 BASETEMP ?=
 
-.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-e2e test-chaos soak lint type fmt bench verify generate ci clean
+.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-monitoring test-e2e test-chaos soak lint type fmt bench verify generate ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-kube: setup ## what needs a real Kubernetes control plane (the first build 
 
 test-chart: setup ## the Helm chart
 	$(PYTEST) tests/chart
+
+test-monitoring: setup ## alerts and dashboards, with promtool and a Prometheus server
+	$(PYTEST) tests/monitoring
 
 test-e2e: setup ## everything together, in real processes
 	$(PYTEST) tests/e2e

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tools import pages
+from tools.monitoring import alerts, grafana
+from tools.monitoring.dashboards import DASHBOARDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 ROOT: Final = Path(__file__).parents[1]
+DASHBOARD_FILES: Final = "charts/penstock/files/dashboards"
 SCHEMA: Final = ROOT / "docs" / "schema.sql"
 
 
@@ -42,6 +46,16 @@ TABLE: Final = (
     Made(
         "docs/metrics.md", "penstock.runtime.metrics, penstock.local.endpoint, penstock_operator.metrics", pages.metrics
     ),
+    Made("docs/runbooks/README.md", "tools.monitoring.alerts", alerts.index),
+    Made("charts/penstock/files/alerts.yaml", "tools.monitoring.alerts", alerts.chart_file),
+    *(
+        Made(
+            f"charts/penstock/files/dashboards/{one.name}.json",
+            "tools.monitoring.dashboards",
+            partial(grafana.model, one),
+        )
+        for one in DASHBOARDS
+    ),
 )
 
 
@@ -58,6 +72,7 @@ def write() -> list[str]:
     """Write what differs, the schema included where a server can be had; the paths written."""
     written = []
     for one in stale():
+        (ROOT / one.path).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / one.path).write_text(one.make(), encoding="utf-8")
         written.append(one.path)
     from tools import schema  # noqa: PLC0415 - a check needs no driver and no server

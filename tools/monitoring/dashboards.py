@@ -1,0 +1,290 @@
+"""What the four dashboards show: titles, sentences, queries. Data; how Grafana wants it is `grafana`'s business."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tools.monitoring.panels import (
+    CHOSEN,
+    NAMED,
+    RATE,
+    Dashboard,
+    Panel,
+    Query,
+    of_condition,
+    of_queue,
+    per_second,
+    quantile,
+    quantiles,
+)
+
+_OLDEST = Panel(
+    title="Oldest ready job",
+    help="How long the job that has waited longest has been ready. It says more than depth: this is what users feel.",
+    queries=(Query(of_queue("oldest_ready_seconds"), NAMED),),
+    unit="s",
+)
+_OUTCOMES = Panel(
+    title="Attempts that ended",
+    help="Per second, by outcome, as the workers acknowledged them.",
+    queries=(Query(per_second("penstock_jobs_total", "outcome"), "{{outcome}}"),),
+    unit="ops",
+)
+_WHY = Panel(
+    title="Why this many workers",
+    help="The rule that won the last decision; the sentence with its arithmetic is in `kubectl get jobqueues`.",
+    queries=(Query(f"max by (namespace, jobqueue, bound) (penstock_queue_decision_bound{{{CHOSEN}}}) == 1", ""),),
+    kind="table",
+)
+_WAIT = Panel(
+    title="Wait of jobs",
+    help="From ready to claimed.",
+    queries=quantiles("penstock_job_wait_seconds"),
+    unit="s",
+)
+
+
+def _stat(title: str, expression: str, told: str, *, unit: str = "short", bad: float | None = None) -> Panel:
+    return Panel(title=title, help=told, queries=(Query(expression, ""),), unit=unit, kind="stat", width=4, bad=bad)
+
+
+OVERVIEW = Dashboard(
+    "overview",
+    "Penstock: overview",
+    "All JobQueues in one view: what waits, what runs, who works, what went wrong.",
+    (
+        _stat("Ready", f"sum({of_queue('ready')})", "Jobs that could start now."),
+        _stat("Oldest", f"max({of_queue('oldest_ready_seconds')})", "Wait of the oldest ready job.", unit="s"),
+        _stat("In flight", f"sum({of_queue('in_flight')})", "Jobs claimed by workers."),
+        _stat("Workers", f"sum({of_queue('replicas')})", "Worker pods that exist."),
+        _stat("Dead letters", f"sum({of_queue('dead')})", "Jobs that will not run again by themselves.", bad=1),
+        _stat(
+            "Not ready",
+            f"count({of_condition('Ready')} < 1) or vector(0)",
+            "JobQueues whose condition Ready is not true.",
+            bad=1,
+        ),
+        Panel(title="Depth", help="Ready jobs.", queries=(Query(of_queue("ready"), NAMED),)),
+        _OLDEST,
+        _OUTCOMES,
+        Panel(
+            title="Workers",
+            help="Worker pods that exist, of each JobQueue.",
+            queries=(Query(of_queue("replicas"), NAMED),),
+        ),
+        _WAIT,
+        _WHY,
+    ),
+)
+QUEUE = Dashboard(
+    "queue",
+    "Penstock: queue",
+    "One JobQueue from depth to outcome; choose it above.",
+    (
+        Panel(
+            title="Jobs",
+            help="Ready, claimed and waiting for their time.",
+            queries=tuple(
+                Query(of_queue(name), f"{told} {NAMED}")
+                for name, told in (("ready", "ready"), ("in_flight", "in flight"), ("deferred", "deferred"))
+            ),
+        ),
+        _OLDEST,
+        Panel(
+            title="Workers",
+            help="Wanted by the last decision, there, ready for jobs, and on their way out.",
+            queries=tuple(
+                Query(of_queue(name), f"{told} {NAMED}")
+                for name, told in (
+                    ("desired_replicas", "wanted"),
+                    ("replicas", "there"),
+                    ("ready_replicas", "ready"),
+                    ("draining_replicas", "draining"),
+                )
+            ),
+        ),
+        _WHY,
+        Panel(
+            title="Attempts that ended, by task",
+            help="Per second.",
+            queries=(Query(per_second("penstock_jobs_total", "task, outcome"), "{{task}} {{outcome}}"),),
+            unit="ops",
+        ),
+        Panel(
+            title="Duration of attempts",
+            help="Nineteen of twenty attempts of a task took no longer than this.",
+            queries=(Query(quantile(0.95, "penstock_job_duration_seconds", "task"), "{{task}}"),),
+            unit="s",
+        ),
+        _WAIT,
+        Panel(
+            title="Dead letters",
+            help="How many there are; `penstock dead` lists them with their errors.",
+            queries=(Query(of_queue("dead"), NAMED),),
+        ),
+        Panel(
+            title="Changes of the number of workers",
+            help="Per minute, up and down.",
+            queries=(
+                Query(
+                    f"60 * {per_second('penstock_queue_scalings_total', 'namespace, jobqueue, direction')}",
+                    f"{{{{direction}}}} {NAMED}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Paused",
+            help="1 while the queue gives no jobs to claims.",
+            queries=(Query(of_queue("paused"), NAMED),),
+        ),
+        Panel(
+            title="Conditions that are not true",
+            help="Draining, ScalingLimited and Listening may well be false; the others are worth a look.",
+            queries=(Query(f"max by (namespace, jobqueue, type) (penstock_queue_condition{{{CHOSEN}}}) < 1", ""),),
+            kind="table",
+            width=24,
+        ),
+    ),
+)
+WORKERS = Dashboard(
+    "workers",
+    "Penstock: worker stages",
+    "Inside the workers: demand flows up from the consumers, jobs and outcomes flow down.",
+    (
+        Panel(
+            title="Consumers",
+            help="Slots that run a job, and those that have none.",
+            queries=(Query(f"sum by (jobqueue, state) (penstock_consumers{{{CHOSEN}}})", "{{jobqueue}} {{state}}"),),
+        ),
+        Panel(
+            title="Demand",
+            help="Jobs that the consumers have asked for and not received; none while there is work means saturation.",
+            queries=(Query(f"sum by (jobqueue, stage) (penstock_stage_demand{{{CHOSEN}}})", "{{jobqueue}} {{stage}}"),),
+        ),
+        Panel(
+            title="Events handed on",
+            help="Per second, by stage: jobs claimed, attempts ended, outcomes acknowledged.",
+            queries=(Query(per_second("penstock_stage_events_total", "jobqueue, stage"), "{{jobqueue}} {{stage}}"),),
+            unit="ops",
+        ),
+        Panel(
+            title="Buffered",
+            help="What a stage holds: jobs that wait for a slot, outcomes that wait for the database.",
+            queries=(
+                Query(f"sum by (jobqueue, stage) (penstock_stage_buffered{{{CHOSEN}}})", "{{jobqueue}} {{stage}}"),
+            ),
+        ),
+        Panel(
+            title="Claims",
+            help="Duration of a claim in the database.",
+            queries=quantiles("penstock_claim_seconds"),
+            unit="s",
+        ),
+        Panel(
+            title="Acknowledgements",
+            help="Duration of an acknowledgement of a batch in the database.",
+            queries=quantiles("penstock_ack_seconds"),
+            unit="s",
+        ),
+        Panel(
+            title="Jobs in a claim",
+            help="Mean; 0 is a look that found nothing.",
+            queries=(
+                Query(
+                    f"{per_second('penstock_claim_size_sum', 'jobqueue')} / on (jobqueue)"
+                    f" {per_second('penstock_claim_size_count', 'jobqueue')}",
+                    "{{jobqueue}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Event loop",
+            help="How late the loop's last tick was; a task that blocks shows here.",
+            queries=(Query(f"max by (jobqueue, pod) (penstock_event_loop_lag_seconds{{{CHOSEN}}})", "{{pod}}"),),
+            unit="s",
+        ),
+        Panel(
+            title="What went wrong",
+            help="Per minute: outcomes refused as fenced, claims handed back, renewals of the lease that failed.",
+            queries=tuple(
+                Query(f"60 * {per_second(f'penstock_{name}_total', 'jobqueue')}", f"{told} {{{{jobqueue}}}}")
+                for name, told in (
+                    ("fenced", "fenced"),
+                    ("released", "released"),
+                    ("lease_renewal_failures", "renewal failed"),
+                )
+            ),
+        ),
+        Panel(
+            title="Circuits that are not closed",
+            help="1 half-open, 2 open: jobs of such a task are deferred, not failed.",
+            queries=(Query(f"max by (jobqueue, task) (penstock_circuit_state{{{CHOSEN}}})", "{{jobqueue}} {{task}}"),),
+        ),
+        Panel(
+            title="Processor",
+            help="Cores that each worker keeps busy.",
+            queries=(Query(f"sum by (pod) (rate(process_cpu_seconds_total{{{CHOSEN}}}{RATE}))", "{{pod}}"),),
+        ),
+        Panel(
+            title="Memory",
+            help="Resident, of each worker.",
+            queries=(Query(f"sum by (pod) (process_resident_memory_bytes{{{CHOSEN}}})", "{{pod}}"),),
+            unit="bytes",
+        ),
+    ),
+)
+_LOOK: Final = "penstock_operator_look_seconds_bucket"
+
+
+def _of_database(name: str) -> str:
+    return f"max by (namespace, secret) (penstock_database_{name})"
+
+
+OPERATOR = Dashboard(
+    "operator",
+    "Penstock: operator",
+    "The control plane and its databases.",
+    (
+        _stat("Leaders", "sum(penstock_operator_leader)", "Replicas that lead; one.", bad=2),
+        _stat("Replicas", "count(penstock_operator_leader)", "Operator processes that were scraped."),
+        _stat("JobQueues", f"count({of_condition('Ready')})", "That the operator looks after."),
+        _stat(
+            "Cannot be looked at",
+            f"count({of_condition('DatabaseReachable')} < 1) or vector(0)",
+            "JobQueues whose database does not answer.",
+            bad=1,
+        ),
+        Panel(
+            title="One look at a database",
+            help="Duration of the query that counts all queues of a database.",
+            queries=tuple(
+                Query(
+                    f"histogram_quantile({of}, sum by (le) (rate(penstock_operator_look_seconds_bucket{RATE})))", told
+                )
+                for of, told in ((0.5, "p50"), (0.95, "p95"))
+            ),
+            unit="s",
+        ),
+        Panel(
+            title="Reconciliations that failed unexpectedly",
+            help="Per minute; each is a defect, with its trace in the operator's log.",
+            queries=(Query(f"60 * sum(rate(penstock_operator_failures_total{RATE}))", "failed"),),
+        ),
+        Panel(
+            title="Connections",
+            help="To each database server, of all its clients, beside what it allows.",
+            queries=(
+                Query(_of_database("connections"), "{{namespace}}/{{secret}}"),
+                Query(
+                    "max by (namespace, secret) (penstock_database_connections_limit)", "limit {{namespace}}/{{secret}}"
+                ),
+            ),
+        ),
+        Panel(
+            title="Dead tuples among the live jobs",
+            help="What vacuum has yet to remove from the table of live jobs; a saw-tooth is healthy.",
+            queries=(Query(_of_database("dead_tuples"), "{{namespace}}/{{secret}}"),),
+        ),
+    ),
+)
+DASHBOARDS: Final = (OVERVIEW, QUEUE, WORKERS, OPERATOR)
