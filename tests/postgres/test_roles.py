@@ -21,7 +21,7 @@ from tests.postgres.logins import Owned, member, owned_by_a_login
 from tests.support.postgres import Database
 
 INTERNAL = {
-    "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "enqueue_unique", "limit_give_back",
+    "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "enqueue_unique", "limit_give_back",
     "limit_room", "may_rescue", "pick", "retake_key", "retry_delay", "take_back", "take_xid", "wake",
 }  # fmt: skip
 """Functions that only other functions call (and the one that a COPY is followed by): nobody's entry."""
@@ -56,8 +56,11 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.make_partitions(14)": UPKEEP,
     "SELECT penstock.drop_partitions()": UPKEEP,
     "SELECT penstock.prune_workers()": UPKEEP,
+    "SELECT penstock.depth(1, 9)": frozenset({"worker"}),
+    "SELECT penstock.tell_dead('x', 9)": frozenset({"worker"}),
     "SELECT penstock.snapshot(9, 9)": COUNTERS,
     "SELECT * FROM penstock.list_queues(9)": COUNTERS,
+    "SELECT * FROM penstock.queue_stats(NULL, 60)": COUNTERS,
     "SELECT * FROM penstock.list_workers(NULL, 9)": COUNTERS,
     "SELECT * FROM penstock.list_jobs('{dead}', NULL, NULL, NULL, NULL, NULL, 9)": COUNTERS | {"client"},
     "SELECT penstock.why_job(1)": COUNTERS | {"client"},
@@ -67,7 +70,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.set_limit(1, 9)": frozenset({"operator"}),
     "SELECT penstock.pause('q', true)": frozenset({"operator"}),
     "SELECT penstock.retry_now('{1}')": frozenset({"operator"}),
-    "SELECT penstock.find_dead(NULL, 'q', NULL, NULL, NULL, NULL, NULL, NULL, true, 9)": frozenset({"operator"}),
+    "SELECT penstock.find_dead(NULL, 'q', NULL, NULL, NULL, NULL, NULL, NULL, true, 9)": COUNTERS,
     "SELECT penstock.redrive('{1}')": frozenset({"operator"}),
     "SELECT penstock.discard('{1}')": frozenset({"operator"}),
     "SELECT penstock.cancel_jobs('{1}')": frozenset({"operator", "client"}),

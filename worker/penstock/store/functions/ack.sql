@@ -15,6 +15,7 @@ SET enable_sort = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -33,8 +34,12 @@ BEGIN
     SELECT * INTO v_snoozed, v_snoozed_tokens
     FROM penstock.ack_deferred(p_worker, p_ids, p_tokens, p_states, p_durations, p_delays, p_reasons, p_errors);
   END IF;
-  v_accepted := penstock.ack_ended(p_worker, p_ids, p_tokens, p_states, p_durations, p_reasons, p_errors, p_results,
-                                   p_forensics);
+  IF p_states IS NULL AND p_reasons IS NULL AND p_errors IS NULL THEN
+    v_accepted := penstock.ack_completed(p_worker, p_ids, p_tokens, p_durations, p_results);
+  ELSE
+    v_accepted := penstock.ack_ended(p_worker, p_ids, p_tokens, p_states, p_durations, p_reasons, p_errors, p_results,
+                                     p_forensics);
+  END IF;
   IF v_accepted = cardinality(p_ids) THEN
     RETURN;
   END IF;

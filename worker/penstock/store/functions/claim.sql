@@ -15,13 +15,16 @@ SET enable_sort = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
   v_now timestamptz := clock_timestamp();
-  v_deadline interval;
+  v_deadline timestamptz;
+  v_limited boolean;
   v_room integer;
   v_marks bigint[];
+  v_there boolean[];  -- for each priority, whether a row may be picked
   v_picked tid[];
 BEGIN
   IF current_setting('synchronous_commit') IN ('off', 'local') THEN
@@ -30,22 +33,28 @@ BEGIN
   PERFORM FROM penstock.worker AS w
     WHERE w.id = p_worker AND w.state = 'running' AND w.lease_until > v_now AND NOT p_token = ANY (w.revoked) FOR KEY SHARE;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'claim: worker % is not running with a live lease, or gave the token up', p_worker
-      USING ERRCODE = 'PN001';
+    RAISE EXCEPTION 'claim: worker % is not running with a live lease, or gave the token up', p_worker USING ERRCODE = 'PN001';
   END IF;
-  SELECT q.job_deadline, q.marks INTO v_deadline, v_marks FROM penstock.queue AS q WHERE q.id = p_queue AND q.paused_at IS NULL;
-  IF NOT FOUND THEN
+  -- After the lock above, which took the transaction id: a limit that this does not see is counted only when we are over.
+  SELECT v_now + q.job_deadline, q.marks, EXISTS (SELECT FROM penstock.queue_limit AS l WHERE l.queue = q.id),
+         ARRAY(SELECT EXISTS (SELECT FROM penstock.job AS j WHERE j.queue = q.id AND j.priority = p.n::smallint
+                              AND j.ord >= coalesce(q.marks[p.n + 1], 0) AND j.token IS NULL)
+               FROM generate_series(0, 3) AS p (n))
+  INTO v_deadline, v_marks, v_limited, v_there FROM penstock.queue AS q WHERE q.id = p_queue AND q.paused_at IS NULL;
+  IF NOT FOUND OR NOT true = ANY (v_there) THEN
     RETURN;
   END IF;
-  v_room := penstock.limit_room(p_queue);
-  v_picked := penstock.pick(p_queue, least(coalesce(p_limit, 0), v_room), v_marks);
-  IF v_room IS NOT NULL THEN
+  IF v_limited THEN
+    v_room := penstock.limit_room(p_queue);
+  END IF;
+  v_picked := penstock.pick(p_queue, least(coalesce(p_limit, 0), v_room), v_marks, v_there);
+  IF v_limited THEN
     UPDATE penstock.queue_limit AS l SET in_flight = l.in_flight + cardinality(v_picked) WHERE l.queue = p_queue;
   END IF;
   RETURN QUERY UPDATE penstock.job AS j
-    SET token = p_token, worker = p_worker, attempt = j.attempt + 1, claimed_at = v_now, deadline = v_now + v_deadline,
+    SET token = p_token, worker = p_worker, attempt = j.attempt + 1, claimed_at = v_now, deadline = v_deadline,
         unique_key = CASE WHEN j.unique_kept IS NULL THEN j.unique_key END  -- until start: given up now, kept beside
     WHERE j.ctid = ANY (v_picked)
     RETURNING j.id, j.attempt, j.max_attempts, j.crashes, j.priority, j.ord, j.task, j.args::text, j.headers::text,
-              extract(epoch FROM v_now - j.ready_at)::double precision;
+              date_part('epoch', v_now - j.ready_at);  -- extract would go through numeric
 END $$;
