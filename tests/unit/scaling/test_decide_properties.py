@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import msgspec
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -68,6 +69,7 @@ SNAPSHOTS = st.builds(
     arrivals_per_second=RATE,
     completions_per_second=RATE,
     mean_service_seconds=st.one_of(st.none(), st.floats(0, 1000)),
+    startup_seconds=st.one_of(st.none(), st.floats(0, 300)),
 )
 PASTS = st.lists(st.tuples(SNAPSHOTS, st.floats(0, 120)), max_size=6)
 REPLICAS = st.integers(0, 40)
@@ -150,6 +152,44 @@ def test_nothing_is_inferred_from_missing_data(seen, rules, past, replicas, age)
     for missing in (None, dataclasses.replace(seen, sampled_at=now - age)):
         made = decide(missing, rules, history, now)
         assert (made.desired, made.bound, made.history) == (history.desired, Bound.SIGNAL_LOST, history)
+
+
+@given(
+    st.lists(SNAPSHOTS, min_size=1, max_size=5),
+    policies(scaling__steps=[], scaling__scaleUp={}, scaling__scaleDown={"stabilizationWindowSeconds": 60}),
+    REPLICAS,
+)
+def test_noise_shorter_than_the_window_comes_to_rest(noise, rules, replicas):
+    """Looks that repeat within the window, however different they are: after a while the replica count stays."""
+    now, seen = 0.0, []
+    history = History.starting(replicas, now=now)
+    for _ in range(40):
+        for look in noise:
+            now += 10.0
+            made = deciding(look, rules, history, now)
+            history = made.history
+            seen.append(made.desired)
+    assert len(set(seen[-2 * len(noise) :])) == 1
+
+
+@given(SNAPSHOTS, policies(scaling__scaleDown={"stabilizationWindowSeconds": 60}), PASTS, REPLICAS, st.floats(0, 1e5))
+def test_the_first_look_after_an_outage_removes_nothing_that_was_wanted_before_it(seen, rules, past, replicas, away):
+    """Nobody knows what was wanted meanwhile, so what was wanted last counts as wanted until now."""
+    history, now = lived([(snapshot(), 0.0), *past], rules, replicas)
+    wanted_last = history.highest[-1].replicas
+    after = now + away
+    assert decide(None, rules, history, after).history == history
+    made = deciding(seen, rules, history, after)
+    assert made.desired >= min(wanted_last, history.desired)
+
+
+@given(SNAPSHOTS, policies(), PASTS, REPLICAS)
+def test_recorded_inputs_replay_to_the_same_decision(seen, rules, past, replicas):
+    """What was decided on, written down as JSON and read again, gives the number and the sentence of then."""
+    history, now = lived(past, rules, replicas)
+    record = msgspec.json.encode([dataclasses.replace(seen, sampled_at=now), rules, history, now])
+    replayed = decide(*msgspec.json.decode(record, type=tuple[QueueSnapshot, QueuePolicy, History, float]))
+    assert replayed == deciding(seen, rules, history, now)
 
 
 @given(SNAPSHOTS, policies(), PASTS, REPLICAS)
