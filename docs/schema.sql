@@ -119,6 +119,28 @@ CREATE TABLE penstock.queue (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE penstock.worker (
+    id bigint NOT NULL,
+    identity text NOT NULL,
+    pod text,
+    node text,
+    version text NOT NULL,
+    queues integer[] NOT NULL,
+    concurrency integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    renewed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    state text DEFAULT 'running'::text NOT NULL,
+    swept boolean DEFAULT false NOT NULL,
+    revoked bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    in_flight jsonb DEFAULT '{}'::jsonb NOT NULL,
+    done jsonb DEFAULT '{}'::jsonb NOT NULL,
+    info jsonb DEFAULT '{}'::jsonb NOT NULL,
+    report jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT worker_state_check CHECK ((state = ANY (ARRAY['running'::text, 'cordoned'::text, 'drained'::text, 'lost'::text])))
+)
+WITH (fillfactor='50');
+
 CREATE VIEW penstock.jobs AS
  SELECT j.id,
         CASE
@@ -142,7 +164,10 @@ CREATE VIEW penstock.jobs AS
     j.args,
     j.headers,
     j.errors,
-    NULL::jsonb AS result
+    NULL::jsonb AS result,
+    ( SELECT jsonb_path_query_first(w.report, '$."jobs"[*]?(@."id" == $"id")."progress"'::jsonpath, jsonb_build_object('id', j.id)) AS jsonb_path_query_first
+           FROM penstock.worker w
+          WHERE (w.id = j.worker)) AS progress
    FROM (penstock.job j
      JOIN penstock.queue q ON ((q.id = j.queue)))
 UNION ALL
@@ -167,7 +192,8 @@ UNION ALL
             WHEN (d.error IS NULL) THEN d.errors
             ELSE (COALESCE(d.errors, '[]'::jsonb) || d.error)
         END AS errors,
-    NULL::jsonb AS result
+    NULL::jsonb AS result,
+    NULL::jsonb AS progress
    FROM (penstock.dead d
      JOIN penstock.queue q ON ((q.id = d.queue)))
 UNION ALL
@@ -189,7 +215,8 @@ UNION ALL
     o.args,
     o.headers,
     o.error AS errors,
-    o.result
+    o.result,
+    NULL::jsonb AS progress
    FROM (penstock.outcome o
      JOIN penstock.queue q ON ((q.id = o.queue)))
   WHERE (o.final AND (o.state = ANY (ARRAY['completed'::text, 'cancelled'::text])) AND (o.finished_at > (clock_timestamp() - q.retention)));
@@ -271,27 +298,6 @@ CREATE TABLE penstock.schema_version (
     applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-CREATE TABLE penstock.worker (
-    id bigint NOT NULL,
-    identity text NOT NULL,
-    pod text,
-    node text,
-    version text NOT NULL,
-    queues integer[] NOT NULL,
-    concurrency integer NOT NULL,
-    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    renewed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    lease_until timestamp with time zone NOT NULL,
-    state text DEFAULT 'running'::text NOT NULL,
-    swept boolean DEFAULT false NOT NULL,
-    revoked bigint[] DEFAULT '{}'::bigint[] NOT NULL,
-    in_flight jsonb DEFAULT '{}'::jsonb NOT NULL,
-    done jsonb DEFAULT '{}'::jsonb NOT NULL,
-    info jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT worker_state_check CHECK ((state = ANY (ARRAY['running'::text, 'cordoned'::text, 'drained'::text, 'lost'::text])))
-)
-WITH (fillfactor='50');
-
 ALTER TABLE penstock.worker ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME penstock.worker_id_seq
     START WITH 1
@@ -345,6 +351,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 
 -- Functions:
 -- penstock.ack(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> TABLE(id bigint, token bigint, state text), as its owner
+-- penstock.ack_completed(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_durations double precision[], p_results jsonb[]) -> integer
 -- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], OUT snoozed bigint[], OUT tokens bigint[]) -> record
 -- penstock.ack_ended(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> integer
 -- penstock.begin_marks(OUT last_ord bigint, OUT horizon bigint) -> record, as its owner
@@ -357,6 +364,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.count_limits(p_horizon bigint) -> integer, as its owner
 -- penstock.deadline_error(p_attempt smallint, p_allowed interval) -> jsonb
 -- penstock.declare_queue(p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb, p_job_deadline double precision, p_retention double precision, p_settings jsonb) -> integer, as its owner
+-- penstock.depth(p_queue integer, p_cap integer) -> TABLE(ready bigint, deferred bigint, in_flight bigint, dead bigint, oldest double precision), as its owner
 -- penstock.deregister(p_worker bigint, p_empty boolean) -> void, as its owner
 -- penstock.discard(p_ids bigint[]) -> integer, as its owner
 -- penstock.drop_partitions() -> integer, as its owner
@@ -374,15 +382,16 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
 -- penstock.may_rescue(p_holder text, p_lease double precision) -> boolean
 -- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner
--- penstock.pick(p_queue integer, p_limit integer, p_marks bigint[]) -> tid[]
+-- penstock.pick(p_queue integer, p_limit integer, p_marks bigint[], p_there boolean[]) -> tid[]
 -- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record, as its owner
 -- penstock.prune_workers() -> integer, as its owner
 -- penstock.publish_marks(p_last_ord bigint, p_horizon bigint) -> integer, as its owner
+-- penstock.queue_stats(p_queue text, p_seconds double precision) -> TABLE(name text, completed bigint, retried bigint, dead bigint, cancelled bigint, wait_p50 double precision, wait_p95 double precision, run_p50 double precision, run_p95 double precision), as its owner
 -- penstock.redrive(p_ids bigint[], p_drop_key boolean) -> TABLE(id bigint, holder bigint), as its owner
 -- penstock.register(p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision, p_info jsonb, OUT worker bigint, OUT queue integer) -> record, as its owner
 -- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer, as its owner
 -- penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) -> integer, as its owner
--- penstock.renew(p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb, p_drained boolean, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]) -> record, as its owner
+-- penstock.renew(p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb, p_drained boolean, p_report jsonb, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]) -> record, as its owner
 -- penstock.rescue(p_holder text, p_lease double precision, p_strays boolean, OUT lost integer, OUT rescued integer, OUT poisoned integer) -> record, as its owner
 -- penstock.rescue_overdue(p_holder text, p_lease double precision, OUT retried integer, OUT buried integer) -> record, as its owner
 -- penstock.retake_key(p_id bigint) -> boolean
@@ -392,6 +401,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
 -- penstock.take_back(p_lost bigint[], OUT rescued integer, OUT poisoned integer) -> record
 -- penstock.take_xid() -> trigger
+-- penstock.tell_dead(p_holder text, p_limit integer) -> TABLE(id bigint, queue text, task text, reason text, attempt smallint, error text, message text), as its owner
 -- penstock.wait_mark(p_queues integer[], p_seconds double precision, p_operator boolean) -> double precision, as its owner
 -- penstock.wake(p_queues integer[]) -> void
 -- penstock.why_job(p_id bigint) -> jsonb, as its owner

@@ -48,7 +48,7 @@ def test_what_a_task_says_about_its_attempt_is_done(start, newest):
     desk.until(lambda: odd.status() is JobState.DEAD and timed.status() is JobState.DEAD, 20)
     desk.until(lambda: said["exit"].status() is JobState.DEAD and said["late"].status() is JobState.DEAD, 20)
     assert (odd.info().reason, odd.info().attempt) == ("unstorable_result", 1)
-    assert timed.info().errors[-1]["type"] == "builtins.TimeoutError"
+    assert timed.info().errors[-1]["type"] == "penstock.errors.TaskTimeout"
 
 
 def test_a_job_of_an_unknown_task_waits_for_a_version_that_knows_it(start, newest):

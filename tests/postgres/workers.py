@@ -21,14 +21,14 @@ ROOT = Path(__file__).parents[2]
 class WorkerProcess:
     """`penstock worker` as a child process."""
 
-    def __init__(self, url: str, trace: Path, **settings: object) -> None:
+    def __init__(self, url: str, trace: Path, app: str = "tests.postgres.jobs:app", **settings: object) -> None:
         environment = {
             **os.environ, "TRACE": str(trace), "PENSTOCK_DATABASE_URL": url, "PENSTOCK_QUEUE": "q",
             "PENSTOCK_HTTP_PORT": "0", "PENSTOCK_POLL_SECONDS": "0.5", "PENSTOCK_BACKOFF_BASE_SECONDS": "0.01",
             "PENSTOCK_BACKOFF_STRATEGY": "constant", "PENSTOCK_DRAIN_TIMEOUT_SECONDS": "8",
             **{f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()},
         }  # fmt: skip
-        command = [sys.executable, "-m", "penstock", "worker", "tests.postgres.jobs:app"]
+        command = [sys.executable, "-m", "penstock", "worker", app]
         self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         self._url = url
 

@@ -15,6 +15,8 @@
     ├── JobFailed                 the result of a dead letter was asked for
     ├── JobCancelled              the result of a cancelled job was asked for
     ├── Fenced                    this attempt is no longer ours: its claim was taken back
+    ├── TaskTimeout               an attempt took longer than its task may
+    ├── ChildCrashed              the child process that ran an attempt ended
     └── StoreError                the database, mapped once at `penstock.store`
         ├── DatabaseUnavailable   cannot connect, connection lost, shutting down
         ├── InvalidDatabaseURL    not a usable URL (the URL itself is never printed)
@@ -90,6 +92,14 @@ class JobCancelled(PenstockError):  # noqa: N818
 
 class Fenced(PenstockError):  # noqa: N818
     """The attempt's claim was taken back; nothing that it writes is accepted any more."""
+
+
+class TaskTimeout(PenstockError, TimeoutError):  # noqa: N818 - reads as the sentence it is
+    """An attempt took longer than its task's timeout, or was killed at its hard timeout."""
+
+
+class ChildCrashed(PenstockError):  # noqa: N818
+    """The child process that ran the attempt ended: by a signal, out of memory, or by leaving the interpreter."""
 
 
 class StoreError(PenstockError):

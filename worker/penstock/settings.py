@@ -98,6 +98,13 @@ class Settings:
     executor: ExecutorName = _setting(  # noqa: RUF009 - a field, not a shared value
         "EXECUTOR", "async", "Where a task runs that does not say.", choices=EXECUTORS
     )
+    child_max_jobs: int = _setting(
+        "CHILD_MAX_JOBS", 1000, "A child process is replaced after so many jobs; 0: never.", low=0, high=1_000_000_000
+    )
+    child_max_resident_mib: int = _setting(
+        "CHILD_MAX_RESIDENT_MIB", 0, "A child process with more MiB resident after a job is replaced; 0: never.",
+        low=0, high=16_777_216,
+    )  # fmt: skip
     drain_timeout_seconds: float = _setting(
         "DRAIN_TIMEOUT_SECONDS", 30.0, "The grace period from SIGTERM to SIGKILL.", low=0, high=MAX_DELAY
     )
@@ -122,6 +129,16 @@ class Settings:
         "BACKOFF_MAX_SECONDS", DERIVED, "Longest back-off. Default: 3600, or the base if longer.",
         low=0.001, high=MAX_DELAY,
     )  # fmt: skip
+    circuit_failure_percent: int = _setting(
+        "CIRCUIT_FAILURE_PERCENT",
+        0,
+        "Per cent of failures that open a task's circuit; 0: no breaker.",
+        low=0,
+        high=100,
+    )
+    circuit_minimum_calls: int = _setting("CIRCUIT_MINIMUM_CALLS", 20, "Attempts that it takes.", low=1, high=10_000)
+    circuit_window_seconds: float = _setting("CIRCUIT_WINDOW_SECONDS", 60.0, "In so long.", low=1, high=86_400)
+    circuit_open_seconds: float = _setting("CIRCUIT_OPEN_SECONDS", 30.0, "Until the probes.", low=0.1, high=86_400)
     job_deadline_seconds: float = _setting(
         "JOB_DEADLINE_SECONDS", 0.0, "A running attempt is taken back after this long; 0: never.", low=0, high=MAX_DELAY
     )

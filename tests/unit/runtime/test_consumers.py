@@ -18,11 +18,14 @@ class Pod:
     def __init__(self, *, concurrency: int, min_demand: int, max_demand: int) -> None:
         self.now = 0.0
         self.gates: dict[int, asyncio.Future[Finished]] = {}
+        self.given_back: list[ClaimedJob] = []
         self.source = Source()
         self.consumers = Consumers(
             run=self.run,
             interrupt=lambda _: True,
             alone=lambda: self.consumers.held == self.consumers.suspects,
+            apart=lambda one: one.task == "in a child",
+            give_back=self.given_back.extend,
             concurrency=concurrency,
             min_demand=min_demand,
             max_demand=max_demand,
@@ -237,3 +240,24 @@ async def test_a_suspect_waits_for_the_others_and_runs_alone(pod):
     one.finish(1, duration=0.001)
     await until(lambda: one.source.demanded > demanded)
     assert one.consumers.suspects == 0
+
+
+async def test_a_suspect_that_runs_in_a_child_needs_not_be_alone(pod):
+    """It can take nobody with it: it runs beside the others, and they are not kept waiting."""
+    one = await pod(concurrency=3, min_demand=1, max_demand=3)
+    one.source.push([job(), job(crashes=2, task="in a child"), job()])
+    await one.consumers.call("settle")
+    assert (one.consumers.running, one.consumers.suspects) == (3, 0)
+
+
+async def test_what_may_not_run_without_a_lease_is_stopped_and_given_back(pod):
+    """No outcome: the claim is released, and whoever has it then runs the job; the others keep running."""
+    one = await pod(concurrency=2, min_demand=0, max_demand=2)
+    exclusive, other = job(task="exclusive"), job()
+    one.source.push([exclusive, other])
+    await until(lambda: len(one.gates) == 2)
+    one.consumers.stop_running(lambda running: running.task == "exclusive")
+    await until(lambda: one.given_back == [exclusive])
+    assert one.consumers.running_jobs() == [other]
+    one.consumers.flush()
+    assert one.sink.outcomes == []

@@ -1,5 +1,21 @@
-"""One pod: the demand-driven loop over one queue, and what keeps it honest. Start reading at `pipeline`."""
+"""One pod: the demand-driven loop over one queue, and what keeps it honest. Start reading at `pipeline`.
 
-from .pipeline import run_worker
+Importing this package loads nothing else: a child process needs a small part of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .pipeline import run_worker
 
 __all__ = ["run_worker"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from . import pipeline  # noqa: PLC0415 - see above
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

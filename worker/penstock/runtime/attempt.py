@@ -1,7 +1,7 @@
 """One attempt: from a claimed job to what it ended in. Runs the task and never raises for it.
 
 Only the cancellation of the attempt itself passes through: then nothing is to be acknowledged, because the claim is
-being handed back.
+being handed back. Whatever else a task raises, SystemExit and a cancellation of its own making included, is its error.
 """
 
 from __future__ import annotations
@@ -9,19 +9,36 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import logging
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, Protocol
 
 from penstock.context import Context
 from penstock.errors import InvalidArguments, PayloadTooLarge, UnencodableResult
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import TaskOutcome
 from penstock.settings import ExecutorName
-from penstock.tasks import Registry, Task
+from penstock.tasks import Registry
 
-from .failure import Endings
+from .failure import AnyTask, Endings
+from .limits import overdue, within
+
+logger = logging.getLogger("penstock.attempt")
+
+Returned = tuple[object, BaseException | None]
+
+
+class ProcessExecutor(Protocol):
+    """What runs attempts in child processes."""
+
+    async def run(self, job: ClaimedJob, task: AnyTask) -> Finished:
+        """Run it; raises nothing but cancellation."""
+
+    def interrupt(self, job: ClaimedJob) -> bool:
+        """Have it end, if it runs there."""
 
 
 class Attempts:
@@ -31,6 +48,7 @@ class Attempts:
         tasks: the closed registry.
         context: makes what a task may ask of its attempt.
         threads: where blocking functions run; as many threads as consumers.
+        children: where tasks run whose executor is "process".
         executor: where a task runs that does not say.
         endings: turns how it went into what is stored.
     """
@@ -41,22 +59,25 @@ class Attempts:
         tasks: Registry,
         context: Callable[[ClaimedJob], Context],
         threads: Executor,
+        children: ProcessExecutor,
         executor: ExecutorName,
         endings: Endings,
     ) -> None:
-        self._tasks, self._context, self._threads = tasks, context, threads
+        self._tasks, self._context, self._threads, self._children = tasks, context, threads, children
         self._executor, self._endings = executor, endings
         self._plain = {name for name, task in tasks.items() if self._is_plain(task)}
         """Tasks that are awaited as they are: most of the cost of a short job is in what is put around it."""
         self._in_threads: set[int] = set()
         self._contexts: dict[int, Context] = {}
+        self._process = os.getpid()
+        self._copied = False
 
     @property
     def in_threads(self) -> int:
         """Functions that run in threads now, those included whose attempt was given up: nothing can interrupt them."""
         return len(self._in_threads)
 
-    def _is_plain(self, task: Task[..., Any, ..., Any]) -> bool:
+    def _is_plain(self, task: AnyTask) -> bool:
         return task.executor_for(self._executor) == "async" and task.timeout is None and not task.wants_context
 
     async def run(self, job: ClaimedJob) -> Finished:
@@ -64,20 +85,31 @@ class Attempts:
         task = self._tasks.get(job.task)
         if task is None:
             return self._endings.of_unknown_task(job)
+        plain = job.task in self._plain
+        if not plain and task.executor_for(self._executor) == "process":
+            return await self._children.run(job, task)
         started = time.perf_counter()
         try:
             values = task.decode(job.args)
         except InvalidArguments as error:
             return self._endings.of_invalid_arguments(job, error)
+        value: Any = None
+        failure: BaseException | None = None
         try:
-            value = await (task.function(**values) if job.task in self._plain else self._call(task, job, values))
-            if isinstance(value, TaskOutcome):
-                return self._endings.of_outcome(job, value, time.perf_counter() - started)
-        except TaskOutcome as outcome:
-            return self._endings.of_outcome(job, outcome, time.perf_counter() - started)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a task may raise anything; sys.exit ends the job alone
-            return self._endings.of_error(job, task, error, time.perf_counter() - started)
+            value = await (task.function(**values) if plain else self._call(task, job, values))
+        except asyncio.CancelledError as error:
+            if _is_being_cancelled():
+                raise
+            failure = error  # the task's own doing: nobody hands this claim back
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a task may raise anything; sys.exit ends the job alone
+            failure = error
+        if self._copied:
+            os._exit(0)
         duration = time.perf_counter() - started
+        if failure is not None or isinstance(value, TaskOutcome):
+            return self._endings.of_end(job, task, value, failure, duration)
         try:
             result = None if value is None else task.encode_result(value)
         except (UnencodableResult, PayloadTooLarge) as error:
@@ -85,12 +117,19 @@ class Attempts:
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 
     def interrupt(self, job: ClaimedJob) -> bool:
-        """Mark a running attempt as cancelled; True if it runs on the event loop, where it can be interrupted too."""
+        """Mark a running attempt as cancelled; True if it runs on the event loop, where it can be interrupted too.
+
+        One in a child is interrupted there, and its child is killed if that does not help.
+        """
         if (context := self._contexts.get(id(job))) is not None:
             context.mark_cancelled()
-        return id(job) not in self._in_threads
+        return not self._children.interrupt(job) and id(job) not in self._in_threads
 
-    async def _call(self, task: Task[..., Any, ..., Any], job: ClaimedJob, values: dict[str, object]) -> object:
+    def copied(self) -> None:
+        """In a copy of the process that a task has forked: end it where the task comes back, for it is not a worker."""
+        self._copied = True
+
+    async def _call(self, task: AnyTask, job: ClaimedJob, values: dict[str, object]) -> object:
         if not task.wants_context:
             return await self._place(task, job, functools.partial(task.function, **values))
         context = self._contexts[id(job)] = self._context(job)
@@ -99,20 +138,46 @@ class Attempts:
         finally:
             del self._contexts[id(job)]
 
-    async def _place(self, task: Task[..., Any, ..., Any], job: ClaimedJob, call: Callable[[], Any]) -> object:
+    async def _place(self, task: AnyTask, job: ClaimedJob, call: Callable[[], Any]) -> object:
         """Run the call where its task belongs."""
-        where = task.executor_for(self._executor)
-        if where == "async":
-            if task.timeout is None:
-                return await call()
-            async with asyncio.timeout(task.timeout):
-                return await call()
+        if task.executor_for(self._executor) == "async":
+            return await within(task, call)
         self._in_threads.add(id(job))
         run = functools.partial(self._in_thread, contextvars.copy_context(), call, id(job))
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
-
-    def _in_thread(self, context: contextvars.Context, call: Callable[[], object], marker: int) -> object:
+        loop = asyncio.get_running_loop()
+        late: list[bool] = []
+        timer = None if task.timeout is None else loop.call_later(task.timeout, self._is_overdue, task, job, late)
         try:
-            return context.run(call)
+            value, failure = await loop.run_in_executor(self._threads, run)
         finally:
+            if timer is not None:
+                timer.cancel()
+        if failure is None and late and not isinstance(value, TaskOutcome):
+            failure = overdue(task)
+        if failure is not None:
+            raise failure
+        return value
+
+    def _is_overdue(self, task: AnyTask, job: ClaimedJob, late: list[bool]) -> None:
+        """A function in a thread is past its timeout: it may look at `ctx.cancelled`, no more can be done."""
+        late.append(True)
+        logger.warning("job %d: %s; nothing can interrupt a thread, it keeps its slot", job.id, overdue(task))
+        if (context := self._contexts.get(id(job))) is not None:
+            context.mark_cancelled()
+
+    def _in_thread(self, context: contextvars.Context, call: Callable[[], object], marker: int) -> Returned:
+        """As a value, whatever the function raises: a future cannot hold a StopIteration."""
+        try:
+            return context.run(call), None
+        except BaseException as error:  # noqa: BLE001 - see `run`
+            return None, error
+        finally:
+            if os.getpid() != self._process:
+                os._exit(0)
             self._in_threads.discard(marker)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody cancels this attempt; a task may also raise CancelledError by itself."""
+    current = asyncio.current_task()
+    return current is None or current.cancelling() > 0

@@ -44,6 +44,8 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         run: runs an attempt; raises nothing but cancellation.
         interrupt: tells a running attempt that it is unwanted; True if its asyncio task may be cancelled.
         alone: whether this process holds nothing but suspects, and no claim is on its way.
+        apart: whether a job runs where it can take nobody with it, so that a suspect need not be alone.
+        give_back: takes claims of attempts that were stopped because the lease was lost, to be released.
         concurrency: jobs that run at once.
         min_demand: while jobs are short, ask again when as few are held.
         max_demand: while jobs are short, hold up to as many.
@@ -55,6 +57,8 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         run: Callable[[ClaimedJob], Awaitable[Finished]],
         interrupt: Callable[[ClaimedJob], bool],
         alone: Callable[[], bool],
+        apart: Callable[[ClaimedJob], bool],
+        give_back: Callable[[Sequence[ClaimedJob]], None],
         concurrency: int,
         min_demand: int,
         max_demand: int,
@@ -62,6 +66,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     ) -> None:
         super().__init__(name="consumers", buffer_size=None)
         self._run_attempt, self._interrupt, self._alone, self._clock = run, interrupt, alone, clock
+        self._apart, self._give_back = apart, give_back
         self.concurrency, self._min, self._max = concurrency, min_demand, max_demand
         self._subscription: Subscription | None = None
         self._waiting_jobs: deque[ClaimedJob] = deque()
@@ -72,6 +77,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._asked = 0
         self._mean: float | None = None
         self._cancelling: set[int] = set()
+        self._losing: set[int] = set()
         self._finished: list[Finished] = []
         self._timer: asyncio.TimerHandle | None = None
         self.unacknowledged = 0
@@ -139,7 +145,8 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         del subscription
         self._asked = max(0, self._asked - len(events))
         for job in events:
-            (self._suspects if job.crashes >= SUSPECT_CRASHES else self._waiting_jobs).append(job)
+            suspect = job.crashes >= SUSPECT_CRASHES and not self._apart(job)
+            (self._suspects if suspect else self._waiting_jobs).append(job)
         self._arrived = self._clock()
         self.start_waiting()
         return []
@@ -165,8 +172,12 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         try:
             finished = await self._run_attempt(job)
         except asyncio.CancelledError:
-            asked_for = job.id in self._cancelling
+            asked_for, lost = job.id in self._cancelling, id(job) in self._losing
             self._ended(job)
+            if lost:
+                self._give_back([job])
+                self.start_waiting()
+                return
             if not asked_for:
                 raise
             finished = Finished(job=job, state=OutcomeState.CANCELLED, reason="asked")
@@ -181,6 +192,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     def _ended(self, job: ClaimedJob) -> None:
         self._running.pop(id(job), None)
         self._cancelling.discard(job.id)
+        self._losing.discard(id(job))
         self._solo = False
 
     def _emit_later(self, finished: Finished) -> None:
@@ -250,6 +262,13 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
                 self._cancelling.add(job.id)
                 # Behind its first step: a task cancelled before that never runs, and its slot would never come free.
                 asyncio.get_running_loop().call_soon(task.cancel)
+
+    def stop_running(self, chosen: Callable[[ClaimedJob], bool]) -> None:
+        """The lease is lost: stop the attempts that may not run beside another one, and give their claims back."""
+        for job, task in list(self._running.values()):
+            if id(job) not in self._losing and chosen(job):
+                self._losing.add(id(job))
+                asyncio.get_running_loop().call_soon(task.cancel)  # see cancel_jobs
 
     async def idle(self) -> None:
         """Wait until no attempt is under way."""

@@ -12,16 +12,21 @@ from typing import Any
 import msgspec
 
 from penstock.backoff import NEVER, Backoff
+from penstock.errors import ChildCrashed, PayloadTooLarge, UnencodableResult
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import Cancel, Retry, Snooze, TaskOutcome
 from penstock.tasks import Task
+
+AnyTask = Task[..., Any, ..., Any]
 
 LONGEST_MESSAGE = 2_000
 LONGEST_TRACEBACK = 16_000
 """Characters kept of an error; the end of a traceback says most, so its beginning is cut."""
 LONGEST_REASON = 500
-UNKNOWN_TASK_DELAY = 30.0
-"""Seconds, jittered by a half, until a job is looked at again whose task this App does not know."""
+POISON_CRASHES = 3
+"""Processes that a job may end until it is a dead letter, as many as the database allows for lost workers."""
+PUT_OFF_SECONDS = 30.0
+"""Until a job is looked at again whose task this App does not know or leaves alone; jittered by a quarter each way."""
 
 
 def fit(text: str, length: int) -> str:
@@ -38,12 +43,14 @@ def describe(error: BaseException, attempt: int) -> str:
         message = str(error)
     except Exception as broken:  # noqa: BLE001 - a task's exception may be anything
         message = f"<{kind.__name__} without a text: {type(broken).__name__}>"
-    record = {
+    record: dict[str, object] = {
         "attempt": attempt,
         "type": f"{kind.__module__}.{kind.__qualname__}",
         "message": fit(message, LONGEST_MESSAGE),
         "traceback": fit(lines, LONGEST_TRACEBACK),
     }
+    if isinstance(error, ChildCrashed):
+        record["crash"] = True  # the database counts it beside the losses of a worker
     return msgspec.json.encode(record).decode()
 
 
@@ -57,6 +64,12 @@ class Endings:
 
     def __init__(self, *, backoff: Backoff, chance: random.Random) -> None:
         self._backoff, self._chance = backoff, chance
+        self._exceptions: dict[int, BaseException] | None = None
+
+    def keep_exceptions(self) -> dict[int, BaseException]:
+        """From now on, have the exception of each failed attempt by the id() of its job; the caller takes them out."""
+        self._exceptions = {}
+        return self._exceptions
 
     def of_outcome(self, job: ClaimedJob, outcome: TaskOutcome, duration: float) -> Finished:
         """What the task said about its own attempt."""
@@ -77,18 +90,49 @@ class Endings:
                 )
         raise TypeError(f"outcome of {job.task}: must be Retry, Snooze or Cancel, got {type(outcome).__name__}")
 
-    def of_error(
-        self, job: ClaimedJob, task: Task[..., Any, ..., Any], error: BaseException, duration: float
+    def of_end(
+        self,
+        job: ClaimedJob,
+        task: Task[..., Any, ..., Any],
+        value: object,
+        error: BaseException | None,
+        duration: float,
     ) -> Finished:
+        """What the task returned, or, if that is not None, what it raised."""
+        said = value if error is None else error
+        if isinstance(said, TaskOutcome):
+            return self.of_outcome(job, said, duration)
+        if error is not None:
+            return self.of_error(job, task, error, duration)
+        try:
+            result = None if value is None else task.encode_result(value)
+        except (UnencodableResult, PayloadTooLarge) as unfit:
+            return self.of_unstorable_result(job, unfit, duration)
+        return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
+
+    def of_error(self, job: ClaimedJob, task: AnyTask, error: BaseException, duration: float) -> Finished:
         """The attempt failed: again after a while, or a dead letter."""
+        if self._exceptions is not None:
+            self._exceptions[id(job)] = error
         policy = task.backoff_for(error) or self._backoff
         if policy is NEVER:
             text = describe(error, job.attempt)
-            return Finished(job=job, state=OutcomeState.FAILED, duration=duration, reason="non_retryable", error=text)
+            return Finished(
+                job=job, state=OutcomeState.FAILED, duration=duration, reason="non_retryable", error=text, fault=True
+            )
         delay = policy.delay(job.attempt, random=self._chance.random)
-        return _again(
-            job, error, duration, delay=delay, reason="timeout" if isinstance(error, TimeoutError) else "error"
-        )
+        reason = "timeout" if isinstance(error, TimeoutError) else "error"
+        return msgspec.structs.replace(_again(job, error, duration, delay=delay, reason=reason), fault=True)
+
+    def of_crash(self, job: ClaimedJob, task: AnyTask, error: ChildCrashed, duration: float) -> Finished:
+        """The process that ran it ended, a crash as the loss of a worker is: the third one makes it poison."""
+        if job.crashes + 1 >= POISON_CRASHES:
+            text = describe(error, job.attempt)
+            return Finished(
+                job=job, state=OutcomeState.FAILED, duration=duration, reason="poison", error=text, fault=True
+            )
+        finished = self.of_error(job, task, error, duration)
+        return msgspec.structs.replace(finished, reason="crash") if finished.reason == "error" else finished
 
     def of_invalid_arguments(self, job: ClaimedJob, error: Exception) -> Finished:
         """The stored arguments do not fit the task any more; running again would not help."""
@@ -102,8 +146,15 @@ class Endings:
 
     def of_unknown_task(self, job: ClaimedJob) -> Finished:
         """No task of that name here: perhaps the next version has it. Never imported, never failed."""
-        delay = UNKNOWN_TASK_DELAY * self._chance.uniform(0.75, 1.25)
-        return Finished(job=job, state=OutcomeState.SNOOZE, delay=delay, reason="task_unknown")
+        return self._put_off(job, "task_unknown")
+
+    def of_blocked(self, job: ClaimedJob) -> Finished:
+        """The circuit of its task is open here: looked at again later, perhaps by another worker."""
+        return self._put_off(job, "breaker")
+
+    def _put_off(self, job: ClaimedJob, reason: str) -> Finished:
+        delay = PUT_OFF_SECONDS * self._chance.uniform(0.75, 1.25)
+        return Finished(job=job, state=OutcomeState.SNOOZE, delay=delay, reason=reason)
 
 
 def _again(job: ClaimedJob, error: BaseException, duration: float, *, delay: float, reason: str) -> Finished:

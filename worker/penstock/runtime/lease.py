@@ -19,6 +19,7 @@ from penstock.store import Registry, Renewal
 
 from .held import Held
 from .metrics import WorkerMetrics
+from .reporting import report
 
 logger = logging.getLogger("penstock.lease")
 
@@ -80,6 +81,11 @@ class Lease:
         return time.monotonic() - self.confirmed_at
 
     @property
+    def until(self) -> float:
+        """When the lease ends on the monotonic clock, if it is not renewed; never later than on the database's."""
+        return self.confirmed_at + self.seconds
+
+    @property
     def alive(self) -> bool:
         """Whether the thread runs, or was told to end."""
         return self._thread.is_alive() or self._ended.is_set()
@@ -128,7 +134,7 @@ class Lease:
         try:
             renewal = self._registry.renew(
                 self.worker, lease=self.seconds, held=[(j.id, j.token) for j in jobs if j.worker == self.worker],
-                in_flight=in_flight, done=dict(self._held.done), drained=not jobs,
+                in_flight=in_flight, done=dict(self._held.done), drained=not jobs, report=report(self._held),
             )  # fmt: skip
             if renewal.state in {None, "lost"}:
                 logger.warning("worker %d was declared lost; registering anew", self.worker)

@@ -17,14 +17,13 @@ import random
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import penstock
 from penstock.app import App
 from penstock.context import Context
-from penstock.errors import ConfigurationError
 from penstock.job import ClaimedJob
 from penstock.settings import Settings
 from penstock.stages import Cancel, Stage
@@ -33,13 +32,16 @@ from penstock.store import CONTROL, WORK, Listener, Maintenance, Registry, Renew
 from . import logs
 from .acknowledger import Acknowledger
 from .attempt import Attempts
+from .children.building import child_executor, in_children, killed_as_one
 from .claimer import Claimer
 from .consumers import BATCH, Consumers
 from .drain import Drain
+from .exclusive import Exclusive
 from .failure import Endings
 from .health import HealthServer
 from .held import Held
 from .lease import Identity, Lease
+from .loops import loop_factory
 from .metrics import WorkerMetrics, exposition
 from .probes import Probes
 
@@ -48,14 +50,15 @@ logger = logging.getLogger("penstock.worker")
 ACKNOWLEDGERS = 2
 """Lanes for outcomes; two overlap the client's work with the server's, more gain nothing (measured)."""
 TICK_SECONDS = 0.5
+CHILDREN_LEAVE_SECONDS = 1.0
+"""At the end of the worker, until its idle child processes are killed."""
 
 
 class Worker:
     """One process's worth of one queue."""
 
     def __init__(self, app: App, settings: Settings) -> None:
-        if settings.executor == "process":
-            raise ConfigurationError("executor (PENSTOCK_EXECUTOR): process is not available yet; use thread or async")
+        self.in_children = in_children(app.tasks, settings)
         self.app, self.settings = app, settings
         self.held = Held()
         self.metrics = WorkerMetrics(queue=settings.queue, tasks=app.tasks, version=penstock.__version__)
@@ -94,14 +97,19 @@ class Worker:
             store=self.store, rights=self.lease, held=self.held, metrics=self.metrics, queue=settings.queue,
             poll_seconds=settings.poll_seconds, listening=lambda: self.listener.listening, chance=self.chance,
         )  # fmt: skip
+        endings = Endings(backoff=settings.backoff, chance=self.chance)
+        self.children = child_executor(settings, endings, self.lease)
         self.attempts = Attempts(
-            tasks=self.app.tasks, context=self._context, threads=self.threads, executor=settings.executor,
-            endings=Endings(backoff=settings.backoff, chance=self.chance),
+            tasks=self.app.tasks, context=self._context, threads=self.threads, children=self.children,
+            executor=settings.executor, endings=endings,
         )  # fmt: skip
+        apart = frozenset() if killed_as_one() else self.in_children
         self.consumers = Consumers(
             run=self.attempts.run, interrupt=self.attempts.interrupt, alone=self._alone,
-            concurrency=settings.concurrency, min_demand=settings.min_demand, max_demand=settings.max_demand,
+            apart=lambda job: job.task in apart, give_back=self.claimer.give_back, concurrency=settings.concurrency,
+            min_demand=settings.min_demand, max_demand=settings.max_demand,
         )  # fmt: skip
+        self.exclusive = Exclusive(tasks=self.app.tasks, lease=self.lease, consumers=self.consumers)
         self.acknowledgers = [
             Acknowledger(
                 name=f"acknowledger {number}", store=self.store, held=self.held, metrics=self.metrics,
@@ -137,7 +145,12 @@ class Worker:
             for lifespan in self.app.lifespans:
                 await stack.enter_async_context(lifespan())
             stack.push_async_callback(self.app.close_async)
+            stack.push_async_callback(self.children.close, CHILDREN_LEAVE_SECONDS)
+            if self.in_children:
+                await self.children.open()
             self.lease.open()
+            stack.callback(self.exclusive.close)
+            self.exclusive.watch()
             empty = False
             try:
                 self.health.start()
@@ -198,8 +211,10 @@ class Worker:
             self._loop.call_soon_threadsafe(self._renewed, renewal)
 
     def _renewed(self, renewal: Renewal) -> None:
+        self.children.renewed()
         if renewal.fenced:
             self.held.remove(self.consumers.drop(set(renewal.fenced)))
+            self.exclusive.fenced(set(renewal.fenced))
         if renewal.cancelled:
             self.consumers.cancel_jobs(set(renewal.cancelled))
         wanted = self.lease.state == "running" and not self.draining.is_set()
@@ -257,24 +272,16 @@ def run_worker(app: App, settings: Settings) -> int:
 
     async def main() -> tuple[int, bool]:
         worker = Worker(app, settings)
+        os.register_at_fork(after_in_child=worker.attempts.copied)
         gc.collect()
         gc.freeze()  # modules and tasks live as long as the process: no collection need look at them
         code = await worker.run()
         worker.threads.shutdown(wait=False, cancel_futures=True)
         return code, bool(worker.attempts.in_threads)
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         code, stuck = runner.run(main())
     if stuck:  # a thread cannot be interrupted; its claim was handed back
         logging.shutdown()
         os._exit(code)
     return code
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - optional
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory

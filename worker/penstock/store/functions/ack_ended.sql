@@ -1,5 +1,6 @@
 -- Purpose: the part of ack that ends jobs: completed, cancelled, failed, and whatever is flagged cancel. The row leaves
--- job for outcome, a failed one for dead as well. Returns how many were accepted in the state that was sent.
+-- job for outcome, a failed one for dead as well; an error with the key "crash" says that its process ended. Returns how
+-- many were accepted in the state that was sent.
 -- Index: job's key. Locks: the rows, in id order; then the limits of their queues.
 CREATE OR REPLACE FUNCTION penstock.ack_ended(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[],
@@ -25,7 +26,7 @@ BEGIN
     WHERE j.id = a.id AND j.token = a.token AND j.worker = p_worker
       AND (coalesce(a.state, 'completed') IN ('completed', 'cancelled', 'failed') OR j.cancel)
     RETURNING j.id, j.token, j.worker, j.created_at, j.ready_at, j.claimed_at, j.queue, j.attempt, j.max_attempts,
-      j.crashes, j.priority, j.task, j.headers, j.args, j.errors, j.unique_kept, j.unique_key, j.unique_until,
+      j.crashes + CASE WHEN a.error ? 'crash' THEN 1 ELSE 0 END AS crashes, j.priority, j.task, j.headers, j.args, j.errors, j.unique_kept, j.unique_key, j.unique_until,
       CASE WHEN j.cancel THEN 'cancelled' ELSE coalesce(a.state, 'completed') END AS state,
       coalesce(a.state, 'completed') AS sent,
       a.duration, a.reason, a.error, a.result, a.forensics

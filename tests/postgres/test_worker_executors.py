@@ -1,0 +1,319 @@
+"""Executors of a real worker: children that run, crash, hang and are replaced; what timeouts do in each executor."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock import JobHandle, JobState
+from penstock.errors import JobFailed
+from tests.postgres import desk
+from tests.postgres import executor_jobs as jobs
+from tests.postgres.workers import WorkerProcess, lines
+
+
+@pytest.fixture
+def begin(start, newest) -> Iterator[Callable[..., WorkerProcess]]:
+    """Starts a worker over the tasks of `executor_jobs`."""
+    yield lambda **settings: start(app=jobs.APP, **settings)
+    jobs.app.close()
+
+
+def over(handle: JobHandle, seconds: float = 20) -> tuple[str, str | None]:
+    """State and reason, once the job has ended."""
+    desk.until(lambda: handle.status() in {JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED}, seconds)
+    return handle.status().value, handle.info().reason
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_task_runs_in_a_warm_child_that_opened_the_lifespan_once(begin, trace):
+    """Plain and async, one child after the other job; it leaves its lifespan when the worker drains."""
+    worker = begin(concurrency=1)
+    pids = {jobs.whoami.enqueue().result(20)[0] for _ in range(3)}
+    handle = jobs.whoami_async.enqueue()
+    pid, job, attempt = handle.result(20)
+    assert ({pid}, job, attempt) == (pids, handle.id, 1)
+    assert jobs.whoami.enqueue().result(20) == [pid, worker.pid]
+    assert jobs.own_loop.enqueue().result(20) == "ran"
+    code, said = worker.end()
+    assert code == 0, said
+    assert lines(trace).count(f"opened {pid}") == lines(trace).count(f"closed {pid}") == 1
+    assert not alive(pid)
+
+
+def test_a_worker_whose_default_is_process_runs_all_that_do_not_say_in_children(begin, trace):
+    """The executor of the JobQueue; what a task says wins."""
+    begin(executor="process", concurrency=2)
+    assert over(jobs.odd.enqueue("none")) == ("completed", None)
+    assert over(jobs.odd_in_thread.enqueue("exit"))[0] == "dead"
+    assert len([line for line in lines(trace) if line.startswith("opened")]) >= 2
+
+
+def test_outcomes_and_errors_are_those_of_any_executor(begin):
+    """Snooze, an error's policy by its base class, sys.exit and KeyboardInterrupt as errors of the one attempt."""
+    begin(concurrency=2)
+    snoozed, key = jobs.snoozing.enqueue(), jobs.crash.enqueue("key")
+    soft = [jobs.crash.options(max_attempts=1).enqueue(how) for how in ("exit", "interrupt")]
+    assert over(key) == ("dead", "non_retryable")
+    assert [over(handle) for handle in soft] == [("dead", "exhausted")] * 2
+    assert [handle.info().errors[0]["type"] for handle in (key, *soft)] == [
+        "builtins.KeyError", "builtins.SystemExit", "builtins.KeyboardInterrupt",
+    ]  # fmt: skip
+    assert "in crash" in key.info().errors[0]["traceback"]
+    desk.until(lambda: snoozed.info().reason == "later")
+
+
+@pytest.mark.parametrize("how", ["_exit", "signal", "memory", "close"])
+def test_the_third_crash_of_a_child_makes_poison_and_neighbours_finish(how, begin, newest, trace):
+    """Each crash fails that one attempt; the error says how the process ended; the worker lives and so do its jobs."""
+    worker = begin(concurrency=3)
+    poison = jobs.crash.enqueue(how)
+    neighbours = [jobs.crash.enqueue("well") for _ in range(20)]
+    assert over(poison, 60) == ("dead", "poison")
+    assert [handle.result(20) for handle in neighbours] == ["well"] * 20
+    info = poison.info()
+    assert (info.crashes, info.attempt) == (3, 3)
+    assert [error["type"] for error in info.errors] == ["penstock.errors.ChildCrashed"] * 3
+    assert [handle.info().crashes for handle in neighbours] == [0] * 20
+    assert newest.execute("SELECT count(*) FROM penstock.worker").fetchone() == (1,)
+    assert worker.end()[0] == 0
+
+
+def test_what_a_crashed_child_said_last_is_in_its_error(begin):
+    """A segmentation fault names the line of the task."""
+    begin(concurrency=1)
+    handle = jobs.crash.options(max_attempts=1).enqueue("signal")
+    assert over(handle) == ("dead", "exhausted")
+    error = handle.info().errors[0]
+    assert "signal 11 (SIGSEGV)" in error["message"]
+    assert "in crash" in error["traceback"]
+
+
+def test_a_job_whose_child_crashed_runs_again_and_knows_it(begin):
+    """A crash is an attempt, with a policy of its own in `retry=`."""
+    begin(concurrency=1)
+    handle = jobs.crash_once.enqueue()
+    assert handle.result(20) == 1
+    assert handle.info().attempt == 2
+
+
+def test_memory_that_is_refused_is_an_error_and_the_child_lives(begin):
+    """A limit of the address space raises inside the task."""
+    begin(concurrency=1)
+    handle = jobs.greedy.enqueue()
+    assert over(handle) == ("dead", "exhausted")
+    assert handle.info().errors[0]["type"] == "builtins.MemoryError"
+
+
+def test_a_soft_timeout_is_raised_inside_plain_and_async_tasks(begin):
+    """The error says which task and which limit, and the child runs the next job."""
+    begin(concurrency=1)
+    for task in (jobs.sleepy, jobs.sleepy_async):
+        late = task.enqueue(60)
+        assert over(late) == ("dead", "exhausted")
+        (error,) = late.info().errors
+        assert error["type"] == "penstock.errors.TaskTimeout"
+        assert f"'{task.name}': ran longer than its timeout of 0.2 s" in error["message"]
+        assert over(task.enqueue(0)) == ("completed", None)
+
+
+def test_a_hard_timeout_kills_the_child_and_what_it_forked(begin, trace):
+    """Even one that stops every exception; the next job gets a new child."""
+    begin(concurrency=1)
+    handle = jobs.deaf.enqueue()
+    assert over(handle) == ("dead", "exhausted")
+    assert "hard timeout of 0.5 s" in handle.info().errors[0]["message"]
+    assert jobs.whoami.enqueue().result(20)
+    pids = [int(line.split()[1]) for line in lines(trace) if line.startswith("deaf")]
+    assert len(pids) == 2
+    desk.until(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_a_timed_out_thread_keeps_its_slot_until_it_returns_and_has_failed_then(begin, trace):
+    """Nothing can interrupt it; it may look at `ctx.cancelled`, and what it returns is not taken."""
+    begin(concurrency=1)
+    handle = jobs.slow_thread.enqueue()
+    assert over(handle) == ("dead", "exhausted")
+    assert handle.info().errors[0]["type"] == "penstock.errors.TaskTimeout"
+    assert "told" in lines(trace)
+
+
+def test_cancelling_a_running_job_is_seen_then_raised_then_a_kill(begin, trace):
+    """A plain function sees it, an async one is cancelled, one that does not listen is killed five seconds later."""
+    begin(concurrency=3)
+    handles: list[JobHandle] = [jobs.patient.enqueue(), jobs.waiting.enqueue(), jobs.waiting.enqueue(deaf=True)]
+    desk.until(lambda: all(f"begin {handle.id}" in lines(trace) for handle in handles), 20)
+    for handle in handles:
+        assert handle.cancel("not wanted")
+    assert [over(handle)[0] for handle in handles] == ["cancelled"] * 3
+    assert all(f"noticed {handle.id}" in lines(trace) for handle in handles)
+
+
+def test_a_child_that_has_run_its_count_is_replaced(begin):
+    """By a new one that is there before it is needed."""
+    begin(concurrency=1, child_max_jobs=2)
+    pids = [jobs.whoami.enqueue().result(20)[0] for _ in range(6)]
+    assert len(set(pids)) == 3
+    assert pids[0] == pids[1]
+
+
+def test_a_child_that_has_grown_is_replaced(begin):
+    """By what is resident after a job; an interpreter alone is above 1 MiB."""
+    begin(concurrency=1, child_max_resident_mib=1)
+    pids = [jobs.whoami.enqueue().result(20)[0] for _ in range(3)]
+    assert len(set(pids)) == 3
+
+
+def test_children_die_with_a_worker_that_is_killed(begin):
+    """Nothing runs on that nobody can stop."""
+    worker = begin(concurrency=1)
+    pid = jobs.whoami.enqueue().result(20)[0]
+    worker.process.kill()
+    worker.process.communicate(timeout=10)
+    desk.until(lambda: not alive(pid))
+
+
+def test_a_drain_waits_for_children_and_hands_back_what_takes_too_long(begin, newest, trace):
+    """As in any executor: what ends within three quarters of the grace period ends well."""
+    worker = begin(concurrency=2, drain_timeout_seconds=4)
+    short, long = jobs.sole.enqueue(1.0), jobs.waiting.enqueue()
+    desk.until(lambda: len([line for line in lines(trace) if line.startswith("begin")]) == 2, 20)
+    code, said = worker.end()
+    assert code == 0, said
+    assert short.status() is JobState.COMPLETED
+    assert (long.status(), long.info().attempt) == (JobState.QUEUED, 0)
+    assert f"noticed {long.id}" in lines(trace)
+
+
+def test_signals_of_the_group_do_not_end_children(begin, trace):
+    """Ctrl-C and a SIGTERM meant for the worker: the child finishes its job."""
+    worker = begin(concurrency=1)
+    pid = jobs.whoami.enqueue().result(20)[0]
+    handle = jobs.sole.enqueue(0.5)
+    desk.until(lambda: f"begin {handle.id} {pid}" in lines(trace), 20)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(pid, number)
+    assert worker.end()[0] == 0
+    assert handle.status() is JobState.COMPLETED
+
+
+def test_a_flood_of_output_is_bounded_and_counted(begin):
+    """The first lines of a second are shown, with the child's name; the job ends; the worker is not drowned."""
+    worker = begin(concurrency=1)
+    assert jobs.talk.enqueue(20_000).result(60) == 20_000
+    assert jobs.talk.enqueue(1).result(20) == 1
+    _, said = worker.end()
+    shown = said.count(" of many")
+    assert 1 <= shown < 5_000
+    assert "are not shown" in said
+    assert "the last words" in said
+
+
+def test_a_child_has_the_jobs_transaction_and_can_enqueue(begin, newest):
+    """Both on connections of its own."""
+    newest.execute("CREATE TABLE booking (job bigint)")
+    begin(concurrency=1)
+    booked = jobs.book.enqueue()
+    assert over(booked) == ("completed", None)
+    assert newest.execute("SELECT job FROM booking").fetchall() == [(booked.id,)]
+    (followed,) = jobs.follow.enqueue().result(20)
+    assert over(jobs.app.job(followed)) == ("completed", None)
+
+
+@pytest.mark.parametrize("task", ["fork", "fork_in_thread", "fork_in_child"])
+def test_a_task_that_forks_and_comes_back_twice_ends_once(task, begin, newest, trace):
+    """The copy ends where it returns; the worker goes on."""
+    worker = begin(concurrency=2)
+    given = {"wait": False} if task == "fork" else {}
+    handle = getattr(jobs, task).enqueue(**given)
+    assert over(handle) == ("completed", None)
+    desk.until(lambda: len([line for line in lines(trace) if line.startswith("fork")]) == 2)
+    pids = {int(line.split()[1]) for line in lines(trace) if line.startswith("fork")}
+    assert len(pids) == 2
+    assert jobs.whoami.enqueue().result(20)
+    if task != "fork_in_child":
+        desk.until(lambda: [pid for pid in pids if alive(pid)] == [worker.pid])
+    assert worker.end()[0] == 0
+    assert newest.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (2,)
+
+
+def test_a_fork_that_outlives_its_job_does_not_keep_the_worker_waiting(begin):
+    """The copy holds no end of the pipe; it ends with its child."""
+    worker = begin(concurrency=1)
+    assert jobs.fork_in_child.enqueue(linger=60).result(20) == "done"
+    assert jobs.whoami.enqueue().result(20)
+    assert worker.end()[0] == 0
+
+
+def test_whatever_a_task_raises_is_its_attempts_end(begin):
+    """A cancellation of its own, a BaseException, a StopIteration from a thread: no slot is lost."""
+    begin(concurrency=1)
+    handles = [jobs.odd.enqueue(what) for what in ("cancelled", "base", "interrupt")]
+    handles += [jobs.odd_in_thread.enqueue(what) for what in ("stop", "cancelled", "exit")]
+    assert [over(handle)[0] for handle in handles] == ["dead"] * 6
+
+
+def test_an_exclusive_child_ends_with_the_lease_though_its_worker_is_frozen(begin, newest, trace):
+    """It runs nowhere twice at a time: the frozen worker's attempt is over before another one begins."""
+    frozen = begin(lease_seconds=1, concurrency=1)
+    handle = jobs.sole.enqueue(3.0)
+    desk.until(lambda: any(line.startswith("begin") for line in lines(trace)), 20)
+    (first,) = [int(line.split()[2]) for line in lines(trace) if line.startswith("begin")]
+    frozen.process.send_signal(signal.SIGSTOP)
+    other = begin(lease_seconds=1, concurrency=1)
+    desk.until(lambda: len([line for line in lines(trace) if line.startswith("begin")]) == 2, 30)
+    assert not alive(first)
+    assert handle.result(30) == 1
+    frozen.process.send_signal(signal.SIGCONT)
+    assert [line.split()[0] for line in lines(trace) if f" {handle.id} " in line] == ["begin", "begin", "end"]
+    assert other.end()[0] == 0
+
+
+def test_an_exclusive_task_on_the_loop_stops_when_the_lease_is_lost_and_is_given_back(begin, newest, trace):
+    """The database cannot be reached for longer than the lease; then the job runs again."""
+    worker = begin(lease_seconds=1, concurrency=1)
+    handle = jobs.sole_async.enqueue(2.0)
+    desk.until(lambda: f"begin {handle.id}" in lines(trace), 20)
+    worker.process.send_signal(signal.SIGSTOP)
+    desk.until(
+        lambda: (
+            newest.execute("SELECT bool_or(lease_until < clock_timestamp()) FROM penstock.worker").fetchone() == (True,)
+        )
+    )
+    worker.process.send_signal(signal.SIGCONT)
+    desk.until(lambda: f"stopped {handle.id}" in lines(trace), 10)
+    assert over(handle) == ("completed", None)
+
+
+def test_an_app_that_no_child_can_open_is_told_at_the_start(begin, monkeypatch):
+    """One line, exit code 1, nothing claimed."""
+    worker = start_broken(begin)
+    _, said = worker.process.communicate(timeout=30)
+    assert worker.process.returncode == 1
+    assert "a child process does not come up: RuntimeError: not in a child" in said
+
+
+def start_broken(begin: Callable[..., WorkerProcess]) -> WorkerProcess:
+    os.environ["PENSTOCK_TEST_BROKEN"] = "1"
+    try:
+        return begin(concurrency=1)
+    finally:
+        del os.environ["PENSTOCK_TEST_BROKEN"]
+
+
+def test_the_result_of_a_child_that_cannot_be_kept_is_refused_as_elsewhere(begin):
+    """Too long for the limit: a dead letter at once, for its effects are there."""
+    begin(concurrency=1)
+    with pytest.raises(JobFailed, match="unstorable_result"):
+        jobs.large.enqueue().result(20)

@@ -1,0 +1,148 @@
+"""Runs attempts in child processes: what is waited for, when a child is killed, and what its end makes of the attempt.
+
+Owns the two limits after which a child is killed: the hard timeout, and five seconds in which a cancelled attempt has
+not ended. A child that ends by itself fails its one job; the third time that a job's process ends makes it poison.
+Surprising: a soft timeout implies a hard one, five seconds later: a child that does not react to the one would hang.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from penstock.errors import ChildCrashed
+from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.runtime.failure import AnyTask, Endings
+from penstock.runtime.limits import overdue
+
+from .child import Child, ChildLost
+from .frames import Ended, finished
+from .pool import Children, NoChild
+
+logger = logging.getLogger("penstock.children")
+
+GRACE_SECONDS: Final = 5.0
+"""From a soft timeout, or from a cancellation, to the kill."""
+HAND_BACK_SECONDS: Final = 0.5
+"""How long an attempt may take to end whose claim is being handed back."""
+NO_CHILD_DELAY: Final = 30.0
+
+
+class Tenure(Protocol):
+    """What the lease says of how long its claims are ours."""
+
+    @property
+    def until(self) -> float:
+        """On the monotonic clock; whatever runs exclusively must have ended then."""
+
+
+class ChildExecutor:
+    """The executor "process".
+
+    Args:
+        children: the processes.
+        endings: turns what did not come from the child itself into outcomes.
+        tenure: the lease.
+    """
+
+    def __init__(
+        self, *, children: Children, endings: Endings, tenure: Tenure, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._children, self._endings, self._tenure, self._clock = children, endings, tenure, clock
+        self._running: dict[int, Child] = {}
+        self._exclusive: set[Child] = set()
+
+    async def open(self) -> None:
+        """Start the first child. Raises ChildCrashed, with the reason."""
+        try:
+            await self._children.open()
+        except ChildLost as lost:
+            said = "".join(f"\n  {line}" for line in lost.said)
+            raise ChildCrashed(f"executor 'process': a child process does not come up: {lost.how}{said}") from lost
+
+    async def close(self, seconds: float) -> None:
+        """Have all children leave, or kill them."""
+        await self._children.close(seconds)
+
+    async def run(self, job: ClaimedJob, task: AnyTask) -> Finished:
+        """Run the job in a child. Raises nothing but cancellation."""
+        try:
+            child = await self._children.take()
+        except NoChild as error:
+            logger.error("job %d waits, no child process comes up: %s", job.id, error)
+            return Finished(job=job, state=OutcomeState.SNOOZE, delay=NO_CHILD_DELAY, reason="no_child")
+        started = self._clock()
+        self._running[id(job)] = child
+        if task.exclusive:
+            self._exclusive.add(child)
+        limit = _hard_limit(task)
+        timer = None if limit is None else asyncio.get_running_loop().call_later(limit, child.kill, "hard_timeout")
+        try:
+            told = await self._ended(child, job, self._tenure.until if task.exclusive else None)
+            return finished(job, told)
+        except ChildLost as lost:
+            return self._of_lost(job, task, lost, self._clock() - started)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            del self._running[id(job)]
+            self._exclusive.discard(child)
+            self._children.give_back(child)
+
+    async def _ended(self, child: Child, job: ClaimedJob, until: float | None) -> Ended:
+        future = child.begin(job, until)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:  # the claim is being handed back: the attempt must be over before it is
+            child.interrupt()
+            with contextlib.suppress(TimeoutError, ChildLost):
+                async with asyncio.timeout(HAND_BACK_SECONDS):
+                    await asyncio.shield(future)
+            if not future.done():
+                child.kill("handed_back")
+            raise
+
+    def _of_lost(self, job: ClaimedJob, task: AnyTask, lost: ChildLost, duration: float) -> Finished:
+        self._children.lost(crashed=lost.killed is None)
+        match lost.killed:
+            case "cancelled":
+                return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason="asked")
+            case "hard_timeout":
+                error = overdue(task, kind="hard timeout", seconds=_hard_limit(task))
+                return self._endings.of_error(job, task, error, duration)
+        crash = ChildCrashed(f"task {task.name!r}: the child process ended during the attempt: {lost.how}")
+        if lost.said:
+            crash.add_note("its last lines:\n" + "\n".join(lost.said))
+        logger.error("job %d, attempt %d: %s", job.id, job.attempt, crash)
+        return self._endings.of_crash(job, task, crash, duration)
+
+    # -- from outside ---------------------------------------------------------------------------------------------
+
+    def interrupt(self, job: ClaimedJob) -> bool:
+        """Have this job end: its child is told, and killed when that does not help; False if it does not run here."""
+        child = self._running.get(id(job))
+        if child is None:
+            return False
+        child.interrupt()
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill_if_running, job, child)
+        return True
+
+    def _kill_if_running(self, job: ClaimedJob, child: Child) -> None:
+        if self._running.get(id(job)) is child:
+            child.kill("cancelled")
+
+    def renewed(self) -> None:
+        """The lease was renewed: exclusive attempts may go on."""
+        for child in self._exclusive:
+            child.prolong(self._tenure.until)
+
+
+def _hard_limit(task: AnyTask) -> float | None:
+    """Seconds until the child is killed, None: never."""
+    if task.hard_timeout is not None or task.timeout is None:
+        return task.hard_timeout
+    return task.timeout + GRACE_SECONDS

@@ -1,0 +1,153 @@
+"""What a worker and its child say to each other: MessagePack behind a length of four bytes, over a socket pair.
+
+Only these types are decoded, so that nothing a child writes becomes anything else in the worker. Owns no connection.
+Surprising: a child decides itself what its attempt ended in, because only there is the exception an object; an `Ended`
+is a `Finished` without its job.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Final, TypeVar
+
+import msgspec
+
+from penstock.backoff import Strategy
+from penstock.job import ClaimedJob, Finished, OutcomeState
+
+LARGEST_FRAME: Final = 16 * 1024 * 1024
+"""Bytes; arguments, headers, results and errors are each bounded far below."""
+HEAD: Final = 4
+
+T = TypeVar("T")
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The first frame: all that a child needs to know. `parent` is the worker's process id."""
+
+    app: str
+    parent: int
+    database_url: str
+    pooled: bool
+    log_level: str
+    strategy: Strategy
+    base_seconds: float
+    max_seconds: float
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Run this job. `until`: for an exclusive task, end at this time of the monotonic clock unless told a later one."""
+
+    job: ClaimedJob
+    until: float | None = None
+
+
+class Interrupt(msgspec.Struct, frozen=True, tag=True):
+    """The attempt of this token should end: it sees `ctx.cancelled`, and an async one is cancelled."""
+
+    token: int
+
+
+class Until(msgspec.Struct, frozen=True, tag=True):
+    """The lease was renewed: an exclusive attempt may run until this time of the monotonic clock."""
+
+    time: float
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """No more jobs: leave the lifespans and end."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The App is imported and its lifespans are entered."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The child cannot come up; it ends."""
+
+    reason: str
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the attempt of this token ended in, and the child's resident memory in bytes, 0 where it cannot be read."""
+
+    token: int
+    state: OutcomeState
+    duration: float
+    delay: float = 0.0
+    reason: str | None = None
+    error: str | None = None
+    result: str | None = None
+    fault: bool = False
+    resident: int = 0
+
+
+ToChild = Hello | Run | Interrupt | Until | Stop
+ToWorker = Ready | Failed | Ended
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_TO_CHILD: Final = msgspec.msgpack.Decoder(ToChild)
+_TO_WORKER: Final = msgspec.msgpack.Decoder(ToWorker)
+
+
+def ended(finished: Finished, resident: int) -> Ended:
+    """How the child tells an outcome."""
+    return Ended(
+        token=finished.job.token, state=finished.state, duration=finished.duration, delay=finished.delay,
+        reason=finished.reason, error=finished.error, result=finished.result, fault=finished.fault,
+        resident=resident,
+    )  # fmt: skip
+
+
+def finished(job: ClaimedJob, told: Ended) -> Finished:
+    """The outcome of the job, from what its child told."""
+    return Finished(
+        job=job, state=told.state, duration=told.duration, delay=told.delay, reason=told.reason, error=told.error,
+        result=told.result, fault=told.fault,
+    )  # fmt: skip
+
+
+def encode(frame: ToChild | ToWorker) -> bytes:
+    """Length and body."""
+    body = _ENCODER.encode(frame)
+    return len(body).to_bytes(HEAD) + body
+
+
+def body_length(head: bytes) -> int:
+    """Bytes that follow a head.
+
+    Raises:
+        ValueError: more than any frame has.
+    """
+    length = int.from_bytes(head)
+    if length > LARGEST_FRAME:
+        raise ValueError(f"a frame has at most {LARGEST_FRAME} bytes, got {length}")
+    return length
+
+
+def from_child(body: bytes) -> ToWorker:
+    """A frame that a child wrote. Raises msgspec.DecodeError (a ValueError)."""
+    frame: ToWorker = _TO_WORKER.decode(body)
+    return frame
+
+
+def receive(pipe: socket.socket) -> ToChild | None:
+    """In the child: the next frame; None when the worker is gone."""
+    head = _exactly(pipe, HEAD)
+    body = None if head is None else _exactly(pipe, body_length(head))
+    frame: ToChild | None = None if body is None else _TO_CHILD.decode(body)
+    return frame
+
+
+def _exactly(pipe: socket.socket, count: int) -> bytes | None:
+    parts: list[bytes] = []
+    while count:
+        try:
+            part = pipe.recv(count)
+        except ConnectionError:
+            part = b""
+        if not part:
+            return None
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,243 @@
+"""What runs in a child process: the App, its lifespans, and one job after the other, told by frames.
+
+A plain function runs in the main thread, outside any event loop, so that a soft timeout can interrupt it and
+`asyncio.run` works in it; between jobs and for async ones the loop runs, so that what a lifespan opened stays alive. A
+thread reads the frames: it passes jobs to the loop, interrupts, and ends the process when the worker is gone or, for an
+exclusive task, when its time is up. Surprising: a task that forks may return twice; the copy is ended where it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import faulthandler
+import functools
+import logging
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+from penstock.app import App
+from penstock.backoff import Backoff
+from penstock.context import Context
+from penstock.errors import InvalidArguments, PenstockError
+from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.loading import load_app
+from penstock.runtime.failure import AnyTask, Endings
+from penstock.runtime.limits import Alarm, within
+from penstock.runtime.loops import loop_factory
+
+from .frames import Failed, Hello, Interrupt, Ready, Run, Stop, ToChild, ToWorker, Until, encode, ended, receive
+
+PR_SET_PDEATHSIG = 1
+Result = tuple[object, BaseException | None]
+
+
+def main(fd: int) -> None:
+    """The whole life of a child; `fd` is its end of the pipe."""
+    pipe = socket.socket(fileno=fd)
+    pipe.set_inheritable(False)
+    os.register_at_fork(after_in_child=pipe.close)  # what a task forks must not hold the pipe open
+    sys.argv = ["penstock child"]
+    hello = receive(pipe)
+    if not isinstance(hello, Hello):
+        return
+    _end_with(hello.parent)
+    for number in (signal.SIGTERM, signal.SIGINT):  # the worker decides; a handler, for what is ignored is inherited
+        signal.signal(number, lambda *_: None)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr] # they are pipes
+    faulthandler.enable()
+    logging.basicConfig(level=hello.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    try:
+        Inside(pipe, hello, load_app(hello.app)).serve()
+    except Exception as error:
+        known = isinstance(error, PenstockError)
+        pipe.sendall(encode(Failed(str(error) if known else f"{type(error).__name__}: {error}")))
+        if not known:
+            raise
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel kill this process when the worker is gone, frozen or not."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        _end_all()
+
+
+def _end_all() -> NoReturn:
+    """End this process and what its tasks have started."""
+    os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+class Inside:
+    """One child.
+
+    Args:
+        pipe: to the worker.
+        hello: the worker's settings.
+        app: imported here.
+    """
+
+    def __init__(self, pipe: socket.socket, hello: Hello, app: App) -> None:
+        self._pipe, self._hello, self._app = pipe, hello, app
+        self._backoff = Backoff(strategy=hello.strategy, base_seconds=hello.base_seconds, max_seconds=hello.max_seconds)
+        self._endings = Endings(backoff=self._backoff, chance=random.Random())  # noqa: S311 - jitter
+        self._alarm = Alarm()
+        self._process = os.getpid()
+        self._jobs: asyncio.Queue[ClaimedJob | None] = asyncio.Queue()
+        self._leaving = asyncio.Event()
+        self._around = contextvars.copy_context()
+        self._lock = threading.Lock()
+        self._until: float | None = None
+        self._token = self._unwanted = -1
+        self._context: Context | None = None
+        self._running: asyncio.Task[Any] | None = None
+
+    def serve(self) -> None:
+        """Enter the lifespans, run jobs until told to stop, leave the lifespans."""
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            self._loop = runner.get_loop()
+            living = runner.run(self._enter())
+            threading.Thread(target=self._listen, name="penstock-pipe", daemon=True).start()
+            self._say(Ready())
+            while (job := runner.run(self._jobs.get())) is not None:
+                outcome = self._run(runner, job)
+                if os.getpid() != self._process:  # a copy that the task forked and that came back
+                    os._exit(0)
+                self._say(ended(outcome, resident()))
+            runner.run(self._leave(living))
+
+    async def _enter(self) -> asyncio.Task[None]:
+        entered = self._loop.create_future()
+        living = self._loop.create_task(self._live(entered), name="lifespans")
+        await asyncio.wait([entered, living], return_when=asyncio.FIRST_COMPLETED)
+        if living.done():
+            living.result()
+        return living
+
+    async def _live(self, entered: asyncio.Future[None]) -> None:
+        """One task enters and leaves the lifespans: task groups and cancel scopes insist on it."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._app.close_async)
+            for lifespan in self._app.lifespans:
+                await stack.enter_async_context(lifespan())
+            self._around = contextvars.copy_context()
+            entered.set_result(None)
+            await self._leaving.wait()
+
+    async def _leave(self, living: asyncio.Task[None]) -> None:
+        self._leaving.set()
+        await living
+
+    # -- one job --------------------------------------------------------------------------------------------------
+
+    def _run(self, runner: asyncio.Runner, job: ClaimedJob) -> Finished:
+        task = self._app.tasks.get(job.task)
+        if task is None:
+            return self._endings.of_unknown_task(job)
+        try:
+            values = task.decode(job.args)
+        except InvalidArguments as error:
+            return self._endings.of_invalid_arguments(job, error)
+        context = Context(job=job, client=self._app.client, database=self._database)
+        self._context, self._token = context, job.token
+        if self._unwanted == job.token:  # the frame was here first
+            context.mark_cancelled()
+        before = (context,) if task.wants_context else ()
+        call = functools.partial(task.function, *before, **values)
+        started = time.perf_counter()
+        value, failure = self._call(runner, task, call)
+        duration = time.perf_counter() - started
+        self._token, self._context, self._running = -1, None, None
+        with self._lock:
+            self._until = None
+        if isinstance(failure, asyncio.CancelledError) and self._unwanted == job.token:
+            return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason="asked")
+        return self._endings.of_end(job, task, value, failure, duration)
+
+    def _call(self, runner: asyncio.Runner, task: AnyTask, call: Callable[[], Any]) -> Result:
+        around = self._around.copy()
+        if task.is_async:
+            return runner.run(self._awaited(task, call), context=around)
+        try:
+            return around.run(self._alarm.within, task, call), None
+        except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job, not the child
+            return None, error
+
+    async def _awaited(self, task: AnyTask, call: Callable[[], Any]) -> Result:
+        """As a value, whatever it raises: what leaves a task of the loop as SystemExit would end the loop."""
+        self._running = asyncio.current_task()
+        self._interrupt()
+        try:
+            return await within(task, call), None
+        except BaseException as error:  # noqa: BLE001 - as above; a cancellation is the worker's, and told apart
+            return None, error
+
+    def _database(self) -> tuple[str, bool]:
+        return self._hello.database_url, self._hello.pooled
+
+    # -- the pipe -------------------------------------------------------------------------------------------------
+
+    def _say(self, frame: ToWorker) -> None:
+        try:
+            self._pipe.sendall(encode(frame))
+        except OSError:
+            _end_all()
+
+    def _listen(self) -> None:
+        """The reader's thread."""
+        watched = select.poll()
+        watched.register(self._pipe, select.POLLIN)
+        while True:
+            if watched.poll(self._patience()):
+                frame = receive(self._pipe)
+                if frame is None:
+                    _end_all()
+                self._take(frame)
+            elif self._patience() == 0:  # the worker is frozen or cut off past its lease: another may run this job now
+                _end_all()
+
+    def _patience(self) -> float | None:
+        """Milliseconds to wait for a frame; None: for ever."""
+        until = self._until
+        return None if until is None else max(0.0, until - time.monotonic()) * 1000
+
+    def _take(self, frame: ToChild) -> None:
+        match frame:
+            case Run():
+                self._until = frame.until
+                self._loop.call_soon_threadsafe(self._jobs.put_nowait, frame.job)
+            case Until():
+                with self._lock:
+                    self._until = None if self._until is None else frame.time
+            case Interrupt():
+                self._unwanted = frame.token
+                if (context := self._context) is not None and frame.token == self._token:
+                    context.mark_cancelled()  # here, because a plain function keeps the loop from running
+                self._loop.call_soon_threadsafe(self._interrupt)
+            case Stop():
+                self._loop.call_soon_threadsafe(self._jobs.put_nowait, None)
+
+    def _interrupt(self) -> None:
+        if self._unwanted == self._token and self._running is not None:
+            self._running.cancel()
+
+
+def resident() -> int:
+    """Bytes of memory that this process has resident; 0 where /proc does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

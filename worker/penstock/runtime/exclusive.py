@@ -1,0 +1,61 @@
+"""Exclusive attempts end with the lease: somebody else may run their jobs then.
+
+Owns one timer, which runs only where an App has exclusive tasks. What it stops is given back, not failed. Surprising:
+it acts a little before the lease ends, on the monotonic clock from before the renewal was sent, so that an attempt has
+time to end; and a child process ends by itself at the end of the lease, for this process may be frozen then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+from penstock.tasks import Registry
+
+from .consumers import Consumers
+from .lease import Lease
+
+MARGIN_SECONDS: Final = 0.5
+"""Time to end, at most; a tenth of a short lease."""
+AGAIN_SECONDS: Final = 0.1
+"""Until the next look while there is no lease."""
+
+
+class Exclusive:
+    """Stops the attempts of exclusive tasks.
+
+    Args:
+        tasks: of the App.
+        lease: of this worker.
+        consumers: run the attempts.
+    """
+
+    def __init__(
+        self, *, tasks: Registry, lease: Lease, consumers: Consumers, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._names = frozenset(
+            name for task in tasks.values() if task.exclusive for name in (task.name, *task.aliases)
+        )
+        self._lease, self._consumers, self._clock = lease, consumers, clock
+        self._margin = min(MARGIN_SECONDS, lease.seconds / 10)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self) -> None:
+        """Begin, and go on until `close`."""
+        if self._names:
+            left = self._lease.until - self._margin - self._clock()
+            if left <= 0:
+                self._consumers.stop_running(lambda job: job.task in self._names)
+            self._timer = asyncio.get_running_loop().call_later(max(left, AGAIN_SECONDS), self.watch)
+
+    def fenced(self, claims: Collection[tuple[int, int]]) -> None:
+        """These (id, token) are no longer ours."""
+        if self._names:
+            self._consumers.stop_running(lambda job: job.task in self._names and (job.id, job.token) in claims)
+
+    def close(self) -> None:
+        """No more looks."""
+        if self._timer is not None:
+            self._timer.cancel()
