@@ -63,8 +63,16 @@ _CLI: Final = f"""\
 
 {_NOTE}
 
+Installed as `kubectl-penstock` too: `kubectl penstock top --jobqueue emails -n shop` takes the database from the Secret
+that the JobQueue names. How to use it in an incident: [operating](operating.md).
+
 Exit code 0: done. 2: bad input, one line on stderr, nothing was written. 1: a failure that the input cannot mend, one
-line as well.
+line as well; a check of `penstock doctor` that failed, a job that there is not, a question that was answered with no.
+130: interrupted.
+
+`-o json` and `-o yaml` give the whole values, with durations in seconds, times in ISO 8601 and names that stay; tables
+are for people and may change. YAML is written without a library, its texts always quoted. What does not print (a
+task's name may hold an escape sequence) is shown escaped in every form. Progress is drawn on stderr, on a terminal.
 """
 _METRICS: Final = f"""\
 # Metrics
@@ -175,10 +183,19 @@ def _rules(schema: Mapping[str, Any]) -> Iterator[str]:
         yield from _rules(schema["items"])
 
 
+def command_names() -> list[str]:
+    """Every command as it is typed, those of groups behind their group, sorted."""
+    names = [str(command.name) for command in commands.registered_commands]
+    for group in commands.registered_groups:
+        inner = group.typer_instance.registered_commands if group.typer_instance is not None else []
+        names += [str(group.name), *(f"{group.name} {command.name}" for command in inner)]
+    return sorted(names)
+
+
 def cli() -> str:
     """`docs/cli.md`: the help of every command."""
     parts = [_CLI]
-    for name in ("", *sorted(str(command.name) for command in commands.registered_commands)):
+    for name in ("", *command_names()):
         shown = CliRunner().invoke(
             commands, [*name.split(), "--help"], prog_name="penstock", env={"COLUMNS": "80", "TERM": "dumb"}
         )

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
 
 from penstock.errors import ConfigurationError, PayloadTooLarge, PenstockError, TaskError
 
-from . import dev, doctor, enqueue, grants, migrate, worker
+from . import bench, dead, dev, doctor, enqueue, grants, jobs, migrate, queues, top, worker, workers
 
 BAD_INPUT: Final = 2
 FAILURE: Final = 1
@@ -37,6 +38,12 @@ cli.command("grants")(grants.grants)
 cli.command("doctor")(doctor.doctor)
 cli.command("enqueue")(enqueue.enqueue)
 cli.command("dev")(dev.dev)
+cli.add_typer(queues.queues, name="queues")
+cli.add_typer(jobs.jobs, name="jobs")
+cli.add_typer(dead.dead, name="dead")
+cli.command("workers")(workers.workers)
+cli.command("top")(top.top)
+cli.command("bench")(bench.bench)
 
 
 def _version(asked: bool) -> None:
@@ -67,7 +74,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if not sys.flags.safe_path and os.getcwd() not in sys.path:  # noqa: PTH109 - an entry of sys.path is text
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where `python -m` would find the application
     try:
-        code = cli(arguments, standalone_mode=False, prog_name="penstock")
+        code = cli(arguments, standalone_mode=False, prog_name=_program())
         sys.stdout.flush()
     except PenstockError as error:
         bad_input = isinstance(error, ConfigurationError | TaskError | PayloadTooLarge)
@@ -82,6 +89,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         _end(usage(), BAD_INPUT)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _program() -> str:
+    """As it was typed: kubectl runs `kubectl-penstock` for `kubectl penstock`."""
+    return "kubectl penstock" if Path(sys.argv[0]).name.startswith("kubectl-") else "penstock"
 
 
 def _end(message: str, code: int) -> NoReturn:

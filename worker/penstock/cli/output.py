@@ -55,6 +55,8 @@ def cell(value: object, longest: int | None = LONGEST_CELL) -> str:
             return f"{value:.3g}"
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M:%S%z")
+        case dict():
+            return cell(json.dumps(plain(value), ensure_ascii=False), longest)
         case list() | tuple():
             return cell(", ".join(map(str, value)), longest)
     text = safe(str(value))

@@ -53,6 +53,20 @@ class QueueRow(NamedTuple):
     job_deadline: float | None
 
 
+class QueueStats(NamedTuple):
+    """Attempts that ended, by how; waits and run times in seconds at 50 and 95 of 100, None without any."""
+
+    name: str
+    completed: int
+    retried: int
+    dead: int
+    cancelled: int
+    wait_p50: float | None
+    wait_p95: float | None
+    run_p50: float | None
+    run_p95: float | None
+
+
 class WorkerRow(NamedTuple):
     """A worker. `up`, `renewed`, `lease_left` (negative: over) and `oldest_claimed` are seconds."""
 
@@ -161,9 +175,18 @@ class Reader:
                 ) from error
             raise
 
+    def clock(self) -> datetime:
+        """The database's clock: what every time in it was written by."""
+        now: datetime = self._rows("clock")[0][0]
+        return now
+
     def queues(self, *, cap: int = CAP) -> list[QueueRow]:
         """Every queue, by name; counts stop at `cap`."""
         return [QueueRow(*row) for row in self._rows("list_queues", cap)]
+
+    def stats(self, queue: str | None, seconds: float) -> list[QueueStats]:
+        """What every queue, or one, did in the last `seconds`; costs what the outcomes of those days cost to read."""
+        return [QueueStats(*row) for row in self._rows("queue_stats", queue, seconds)]
 
     def workers(self, queue: str | None = None) -> list[WorkerRow]:
         """Every worker, or those of one queue, lost ones too, oldest first."""

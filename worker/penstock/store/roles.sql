@@ -38,16 +38,15 @@ GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker
 GRANT USAGE ON SCHEMA penstock TO penstock_operator;
 GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.wait_mark, penstock.declare_queue, penstock.set_limit,
   penstock.cordon, penstock.pause, penstock.cancel_jobs, penstock.retry_now, penstock.find_dead, penstock.redrive,
-  penstock.discard,
-  penstock.lead, penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks,
+  penstock.discard, penstock.lead, penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks,
   penstock.publish_marks, penstock.count_limits, penstock.make_partitions, penstock.drop_partitions,
-  penstock.prune_workers,
-  penstock.list_queues, penstock.list_workers, penstock.list_jobs, penstock.why_job, penstock.checkup TO penstock_operator;
+  penstock.prune_workers, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
+  penstock.list_jobs, penstock.why_job, penstock.checkup TO penstock_operator;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit, penstock.jobs_redacted TO penstock_operator;
 
 -- role: observer
 -- Looks, without arguments, results, headers, messages and tracebacks.
 GRANT USAGE ON SCHEMA penstock TO penstock_observer;
-GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.list_queues, penstock.list_workers, penstock.list_jobs,
-  penstock.why_job, penstock.checkup TO penstock_observer;
+GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
+  penstock.list_jobs, penstock.why_job, penstock.find_dead, penstock.checkup TO penstock_observer;
 GRANT SELECT ON penstock.schema_version, penstock.jobs_redacted TO penstock_observer;

@@ -19,7 +19,10 @@ AS $$
            coalesce((a.in_flight ->> it.queue)::integer, 0) AS in_flight, q.id = ANY (a.queues) AS serves
     FROM it JOIN penstock.queue AS q ON q.name = it.queue JOIN penstock.worker AS a ON q.id = ANY (a.queues) OR a.id = it.worker
   )
-  SELECT jsonb_build_object(
+  SELECT (SELECT jsonb_build_object('running', count(*), 'suspect', min(s.id) FILTER (WHERE s.crashes >= 2))
+      FROM live AS m, LATERAL (SELECT j.id, j.crashes, j.token FROM penstock.job AS j
+        WHERE j.queue = m.queue AND j.ord IS NOT NULL ORDER BY j.queue, j.priority, j.ord LIMIT 10000) AS s
+      WHERE s.token IS NOT NULL AND s.id <> m.id) || jsonb_build_object(
     'now', clock_timestamp(),
     'job', (SELECT to_jsonb(it) || jsonb_build_object(
         'waits', extract(epoch FROM clock_timestamp() - it.ready_at), 'runs', extract(epoch FROM clock_timestamp() - it.claimed_at),
@@ -38,9 +41,6 @@ AS $$
         WHERE j.queue = m.queue AND j.priority < m.priority AND j.ord IS NOT NULL AND j.token IS NULL LIMIT 10000) AS s),
     'earlier', (SELECT count(*) FROM live AS m, LATERAL (SELECT FROM penstock.job AS j WHERE j.queue = m.queue
         AND j.priority = m.priority AND j.ord < m.ord AND j.token IS NULL LIMIT 10000) AS s),
-    'suspect', (SELECT min(s.id) FROM live AS m, LATERAL (SELECT j.id, j.crashes, j.token FROM penstock.job AS j
-        WHERE j.queue = m.queue AND j.ord IS NOT NULL ORDER BY j.queue, j.priority, j.ord LIMIT 10000) AS s
-        WHERE s.crashes >= 2 AND s.token IS NOT NULL),
     'key_holder', (SELECT j.id FROM dead JOIN penstock.job AS j ON j.unique_key = dead.unique_key),
     'leader', (SELECT jsonb_build_object('holder', l.holder, 'lease_left', extract(epoch FROM l.lease_until - clock_timestamp()))
       FROM penstock.leader AS l WHERE l.name = 'maintenance'))

@@ -1,0 +1,52 @@
+"""`penstock workers`: who works on what, since when, and whether its lease stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import selection
+from .database import JobQueue, Namespace, Output, address
+from .output import Format, seconds, table, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from penstock.store.reading import WorkerRow
+
+_COLUMNS = ("id", "worker", "queues", "state", "lease", "up", "busy", "done", "oldest job", "for", "version")
+
+
+def drawn(rows: Iterable[WorkerRow]) -> str:
+    """Workers as a table."""
+    return table(_COLUMNS, map(line, rows))
+
+
+def line(row: WorkerRow) -> tuple[object, ...]:
+    """A worker as a line of a table."""
+    state = row.state if row.state == "lost" or row.lease_left > 0 else f"{row.state}, lapsed"
+    oldest = None if row.oldest_job is None else f"{row.oldest_job} {row.oldest_task}"
+    busy = f"{row.in_flight}/{row.concurrency}"
+    lease, up, since = seconds(row.lease_left), seconds(row.up), seconds(row.oldest_claimed)
+    return row.id, row.identity, row.queues, state, lease, up, busy, row.done, oldest, since, row.version
+
+
+def workers(
+    *,
+    queue: selection.Queue = None,
+    output: Output = Format.TABLE,
+    jobqueue: JobQueue = None,
+    namespace: Namespace = None,
+) -> None:
+    """List workers: what they serve, their lease, what they hold, and the job that they have held for longest.
+
+    `busy` is as of the last renewal, at most five seconds ago; a lease that is over shows as lapsed until the upkeep
+    takes its jobs back.
+
+    Example: penstock workers --queue emails
+    """
+    from penstock.store.reading import Reader  # noqa: PLC0415 - the driver is loaded when it is needed
+
+    where = address(jobqueue, namespace)
+    with Reader(where.url, pooled=where.pooled) as reader:
+        rows = reader.workers(queue)
+    write(output, rows, drawn=drawn(rows), empty="no workers")
