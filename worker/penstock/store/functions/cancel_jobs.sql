@@ -16,6 +16,9 @@ DECLARE
   v_now timestamptz := clock_timestamp();
   v_workers bigint[];
 BEGIN
+  IF length(p_reason) > 500 THEN
+    RAISE EXCEPTION 'cancel: the reason has % characters, the limit is 500', length(p_reason) USING ERRCODE = '54000';
+  END IF;
   PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
   RETURN QUERY WITH gone AS (
     DELETE FROM penstock.job AS j WHERE j.id = ANY (p_ids) AND j.token IS NULL RETURNING j.*

@@ -1,7 +1,7 @@
 -- Purpose: pause or resume a queue by name; what runs goes on, claims come back empty. Returns whether the queue exists.
 -- Who paused is kept: the login. declare_queue leaves such a pause alone.
 -- Index: queue(name). Locks: the queue's row, for this statement.
-CREATE OR REPLACE FUNCTION penstock.pause(p_queue text, p_paused boolean) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION penstock.pause(p_queue text, p_paused boolean) RETURNS boolean LANGUAGE plpgsql STRICT AS $$
 DECLARE
   v_id integer;
 BEGIN

@@ -21,7 +21,8 @@ BEGIN
             v_dead.max_attempts, v_dead.task, v_dead.headers, v_dead.args,
             CASE WHEN v_dead.error IS NULL THEN v_dead.errors ELSE
               jsonb_path_query_array(coalesce(v_dead.errors, '[]') || v_dead.error, '$[last-4 to last]') END,
-            CASE WHEN NOT p_drop_key THEN v_dead.unique_key END, CASE WHEN NOT p_drop_key THEN v_dead.unique_kept END,
+            CASE WHEN p_drop_key IS NOT TRUE THEN v_dead.unique_key END,
+            CASE WHEN p_drop_key IS NOT TRUE THEN v_dead.unique_kept END,
             v_dead.unique_until)
     ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING;
     IF FOUND THEN

@@ -17,6 +17,10 @@ DECLARE
   v_keyed bigint[];
   v_id bigint;
 BEGIN
+  IF cardinality(p_ids) IS DISTINCT FROM cardinality(p_tokens) THEN
+    RAISE EXCEPTION 'release: tokens must be as many as ids (%), got %', cardinality(p_ids), cardinality(p_tokens)
+      USING ERRCODE = '22023';
+  END IF;
   PERFORM pg_current_xact_id();  -- before any ord is drawn
   PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
   PERFORM penstock.ack_ended(p_worker, f.ids, f.tokens, f.states, NULL, NULL, NULL, NULL, NULL)

@@ -18,7 +18,7 @@ DECLARE
 BEGIN
   PERFORM FROM penstock.worker AS w WHERE w.id = p_worker FOR UPDATE;
   UPDATE penstock.worker AS w SET revoked = (w.revoked || p_token)[greatest(cardinality(w.revoked) - 98, 1):]
-    WHERE w.id = p_worker AND NOT p_token = ANY (w.revoked);
+    WHERE w.id = p_worker AND p_token IS NOT NULL AND NOT p_token = ANY (w.revoked);
   SELECT array_agg(j.id ORDER BY j.id), array_agg(j.token) INTO v_ids, v_tokens FROM penstock.job AS j
   WHERE j.queue = p_queue AND j.ord IS NOT NULL AND j.token = p_token AND j.worker = p_worker;
   IF v_ids IS NULL THEN

@@ -2,11 +2,11 @@
 -- but was not rescued is extended; a lost one is not. One snapshot sees job and outcome, so an acknowledgement being
 -- committed on another connection never reads as fenced. Returns the worker's state (NULL: no such row), the held
 -- (id, token) pairs that are neither running here nor in outcome, and the ids that are to be cancelled.
--- p_drained: the worker holds nothing any more; a cordoned one becomes drained.
+-- p_drained: the worker holds nothing any more; a cordoned one becomes drained. p_report: what it says for people.
 -- Index: worker's key, job's key, outcome_job. Locks: the worker's row.
 CREATE OR REPLACE FUNCTION penstock.renew(
   p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb,
-  p_drained boolean, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]
+  p_drained boolean, p_report jsonb DEFAULT NULL, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]
 ) LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -19,8 +19,13 @@ AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
 BEGIN
+  IF cardinality(p_ids) IS DISTINCT FROM cardinality(p_tokens) THEN
+    RAISE EXCEPTION 'renew: tokens must be as many as ids (%), got %', cardinality(p_ids), cardinality(p_tokens)
+      USING ERRCODE = '22023';
+  END IF;
   UPDATE penstock.worker AS w
   SET lease_until = v_now + make_interval(secs => p_lease), renewed_at = v_now, in_flight = p_in_flight, done = p_done,
+      report = coalesce(p_report, '{}'),
       state = CASE WHEN w.state = 'cordoned' AND p_drained THEN 'drained' ELSE w.state END
   WHERE w.id = p_worker AND w.state <> 'lost' RETURNING w.state INTO state;
   IF NOT FOUND THEN
