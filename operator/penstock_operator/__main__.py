@@ -18,7 +18,8 @@ from .cluster import Cluster
 from .errors import OperatorError
 from .handlers import Watches
 from .leader import Leader
-from .metrics import OperatorMetrics, Pages
+from .metrics import OperatorMetrics
+from .pages import Pages
 from .settings import OperatorSettings
 from .supervisor import Supervisor
 
@@ -60,7 +61,10 @@ async def operate(settings: OperatorSettings) -> None:
     )
     watches = Watches(cache=supervisor.cache, settings=settings)
     ended = watches.start()
-    runs = ((stopped.wait(), "signal"), (supervisor.run(), "supervisor"), (leader.run(), "leader"))
+    runs = (
+        (stopped.wait(), "signal"), (supervisor.run(), "supervisor"), (supervisor.measure(), "measure"),
+        (leader.run(), "leader"),
+    )  # fmt: skip
     tasks = [asyncio.create_task(run, name=name) for run, name in runs]
     try:
         parts: list[asyncio.Future[Any]] = [*tasks, ended]

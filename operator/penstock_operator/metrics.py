@@ -1,4 +1,4 @@
-"""The operator's metrics and its HTTP pages. The only prometheus_client import of this distribution.
+"""The operator's metrics. The only prometheus_client import of this distribution.
 
 Labels are the namespace and name of JobQueues that exist; a deleted one takes its series along, so their number is
 bounded by the cluster's own objects.
@@ -6,9 +6,9 @@ bounded by the cluster's own objects.
 
 from __future__ import annotations
 
-import threading
+import enum
+import time
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -18,10 +18,26 @@ from penstock.scaling import Bound
 from penstock.store.vitals import Vitals
 
 from .conditions import Facts, verdicts
-from .errors import SettingsError
 from .resource import JobQueue
 
+__all__ = ["CONTENT_TYPE_LATEST", "OperatorMetrics", "Place", "Result"]
+
 Place = tuple[str, str]
+
+
+class Result(enum.StrEnum):
+    """How the treatment of a queue ended."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """Its spec, or its queue, is not acceptable."""
+    BLIND = "blind"
+    """Its database was not seen."""
+    BLOCKED = "blocked"
+    """The API server did not do what was asked."""
+    FAILED = "failed"
+    """An error that nobody expected."""
+
 
 _QUEUE: Final = ("namespace", "jobqueue")
 _OF_QUEUES: Final = {
@@ -44,6 +60,7 @@ _OF_DATABASES: Final = {
     "connections": "Connections of all clients of the server.",
     "connections_limit": "Connections that the server allows to clients that are no superusers.",
 }
+_LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _VALUE: Final = {"True": 1.0, "False": 0.0, "Unknown": -1.0}
 
 
@@ -53,9 +70,13 @@ class OperatorMetrics:
     Args:
         leading: False while another replica leads. This one then keeps what it knew of queues and databases to itself:
             it is out of date, and the leader tells it anew.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, *, leading: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self, *, leading: Callable[[], bool] = lambda: True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._own, self.registry, self._leading = CollectorRegistry(), CollectorRegistry(), leading
         self.leader = Gauge("penstock_operator_leader", "1 while this replica leads.", registry=self._own)
         self.leader.set_function(lambda: float(leading()))
@@ -83,12 +104,40 @@ class OperatorMetrics:
         self._scalings = Counter(
             "penstock_queue_scalings", "Changes of the replica count.", (*_QUEUE, "direction"), registry=self.registry
         )
+        self._decisions = Counter(
+            "penstock_queue_decisions", "Decisions by the rule that won.", (*_QUEUE, "bound"), registry=self.registry
+        )
+        self._age = Gauge(
+            "penstock_queue_sample_age_seconds", "Seconds since the queue was last seen in its database.", _QUEUE,
+            registry=self.registry,
+        )  # fmt: skip
+        self._seen_at: dict[Place, float] = {}
+        self._of_operator()
+
+    def _of_operator(self) -> None:
+        """What is about this process; told by every replica."""
         self.look_seconds = Histogram(
             "penstock_operator_look_seconds", "Time of one look at all queues of a database.", registry=self._own
         )
         self.failures = Counter(
             "penstock_operator_failures", "Reconciliations of a queue that failed unexpectedly.", registry=self._own
         )
+        self._reconciles = Counter(
+            "penstock_operator_reconciles", "Treatments of a queue by how they ended.", ("result",), registry=self._own
+        )
+        self._reconcile_seconds = Histogram(
+            "penstock_operator_reconcile_seconds", "Time of the treatment of one queue.", registry=self._own
+        )
+        self.lag = Histogram(
+            "penstock_operator_loop_lag_seconds", "By how much the event loop was late, once a second.",
+            buckets=_LAG_BUCKETS, registry=self._own,
+        )  # fmt: skip
+        self.tick_age = Gauge(
+            "penstock_operator_tick_age_seconds", "Seconds since the slowest of the loops last came round.",
+            registry=self._own,
+        )  # fmt: skip
+        for result in Result:
+            self._reconciles.labels(result.value)
 
     def exposition(self) -> bytes:
         """What a scrape gets."""
@@ -109,6 +158,7 @@ class OperatorMetrics:
             self._gauges["oldest_ready_seconds"].labels(*labels).set(seen.oldest_ready_seconds or 0.0)
         if facts.decision is not None:
             self._gauges["desired_replicas"].labels(*labels).set(facts.decision.desired)
+            self._decisions.labels(*labels, facts.decision.bound.value).inc()
             for bound in Bound:
                 self._bound.labels(*labels, bound.value).set(float(bound is facts.decision.bound))
         for kind, verdict in verdicts(facts).items():
@@ -118,6 +168,18 @@ class OperatorMetrics:
         self._gauges["replicas"].labels(*labels).set(existing)
         self._gauges["ready_replicas"].labels(*labels).set(ready)
         self._gauges["draining_replicas"].labels(*labels).set(draining)
+
+    def seen(self, queue: JobQueue) -> None:
+        """A look has found the queue; at rest nothing else follows from that."""
+        place = (queue.namespace, queue.name)
+        if place not in self._seen_at:
+            self._age.labels(*place).set_function(lambda: self._clock() - self._seen_at[place])
+        self._seen_at[place] = self._clock()
+
+    def reconciled(self, result: Result, seconds: float) -> None:
+        """Count the treatment of a queue."""
+        self._reconciles.labels(result.value).inc()
+        self._reconcile_seconds.observe(seconds)
 
     def scaled(self, queue: JobQueue, before: int, after: int) -> None:
         """Count a change of the replica count."""
@@ -144,78 +206,8 @@ class OperatorMetrics:
     def forget(self, queue: JobQueue) -> None:
         """Drop the series of a JobQueue that is gone."""
         labels = {"namespace": queue.namespace, "jobqueue": queue.name}
-        for metric in (*self._gauges.values(), self._condition, self._bound, self._scalings):
+        self._age.remove_by_labels(labels)  # before the time that its function reads
+        self._seen_at.pop((queue.namespace, queue.name), None)
+        of_queue = (self._condition, self._bound, self._scalings, self._decisions)
+        for metric in (*self._gauges.values(), *of_queue):
             metric.remove_by_labels(labels)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    pages: dict[str, Callable[[], tuple[int, bytes, str]]]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = 10
-    server_version = "penstock-operator"
-    sys_version = ""
-
-    def do_GET(self) -> None:
-        assert isinstance(self.server, _Server)
-        page = self.server.pages.get(self.path.split("?", 1)[0])
-        status, body, kind = page() if page else (404, b"not found\n", "text/plain; charset=utf-8")
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Probes and scrapes are not worth a line each."""
-
-
-class Pages:
-    """/healthz, /readyz and /metrics, from a thread of their own.
-
-    Args:
-        host: to listen on.
-        port: 0 for any free one.
-        metrics: what is scraped.
-        live: None, or one sentence that says what is wrong.
-        ready: the same.
-
-    Raises:
-        SettingsError: the address cannot be listened on.
-    """
-
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        metrics: OperatorMetrics,
-        live: Callable[[], str | None],
-        ready: Callable[[], str | None],
-    ) -> None:
-        try:
-            self._server = _Server((host, port), _Handler)
-        except OSError as error:
-            raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        self._server.pages = {
-            "/healthz": lambda: _verdict(live()),
-            "/readyz": lambda: _verdict(ready()),
-            "/metrics": lambda: (200, metrics.exposition(), CONTENT_TYPE_LATEST),
-        }
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="penstock-operator-pages", daemon=True
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop serving; waits for the thread."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-def _verdict(problem: str | None) -> tuple[int, bytes, str]:
-    return (200 if problem is None else 503, f"{problem or 'ok'}\n".encode(), "text/plain; charset=utf-8")

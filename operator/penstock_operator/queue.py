@@ -25,7 +25,7 @@ from .cluster import Cluster
 from .conditions import Facts
 from .drain import COST, Plan, plan, rows
 from .errors import ClusterError, Conflict, Forbidden, NotFound, Unreachable
-from .metrics import OperatorMetrics
+from .metrics import OperatorMetrics, Result
 from .resource import Deployment, JobQueue, Pod, epoch
 from .sampling import Database
 from .status import LastScale, stamp
@@ -68,11 +68,12 @@ class Queue:
         self._scaled: LastScale | None = None
         self._waiting_for = ""
         self._draining = 0
+        self._blocked = False
         self.settled = False
         """Whether nothing is to be done before something changes."""
 
-    async def treat(self, queue: JobQueue, look: Look, *, refusal: tuple[str, str] | None = None) -> None:
-        """Bring the cluster one step closer to what the queue needs, and say what was found."""
+    async def treat(self, queue: JobQueue, look: Look, *, refusal: tuple[str, str] | None = None) -> Result:
+        """Bring the cluster one step closer to what the queue needs, say what was found, and how it went."""
         facts = Facts(
             policy=queue.policy,
             refusal=refusal,
@@ -87,6 +88,9 @@ class Queue:
         if not queue.deleting and not await self._teller.tell(queue, facts, busy=busy, scaled=self._scaled):
             self.settled = False
         self._metrics.observe(queue, facts, paused=None if look.state is None else look.state.paused)
+        if refusal is not None:
+            return Result.REFUSED
+        return Result.BLIND if look.state is None else Result.BLOCKED if self._blocked else Result.DONE
 
     def forget(self, queue: JobQueue) -> None:
         """The JobQueue is gone, and its series go too; or it has another database now, and they stay."""
@@ -117,6 +121,7 @@ class Queue:
             except StoreError as error:
                 logger.warning("%s: %s", queue.where, error)
         pods = self._cache.pods_of(queue)
+        self._blocked = workers is not None
         self.settled = settled and workers is None and _at_rest(snapshot, decision, deployment, pods)
         return replace(
             facts,

@@ -21,7 +21,7 @@ from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store import QueueState
 
-from .metrics import OperatorMetrics, Place
+from .metrics import OperatorMetrics, Place, Result
 from .queue import Look, Queue
 from .resource import JobQueue
 from .sampling import Address, Database, reason_of
@@ -123,6 +123,8 @@ class DatabaseLoop:
         )
         for member in members:
             seen = replace(look, state=_state(states, member))
+            if seen.state is not None and member.refusal is None:
+                self.metrics.seen(member.queue)
             if self._is_due(member, seen):
                 self._begin(member, seen)
         self._look_seconds = time.monotonic() - began
@@ -210,11 +212,13 @@ class DatabaseLoop:
             self.woken.set()
 
     async def _treat(self, queue: Queue, member: Member, look: Look) -> None:
+        began, result = time.monotonic(), Result.FAILED
         try:
-            await queue.treat(member.queue, look, refusal=member.refusal)
+            result = await queue.treat(member.queue, look, refusal=member.refusal)
         except Exception:  # one bad JobQueue never disturbs the others
             self.metrics.failures.inc()
             logger.exception("%s: the reconciliation failed", member.queue.where)
+        self.metrics.reconciled(result, time.monotonic() - began)
 
     def _forget(self, kept: set[str]) -> None:
         for uid in self._queues.keys() - kept - self._working.keys():

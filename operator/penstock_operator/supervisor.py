@@ -32,6 +32,7 @@ RELIST_SECONDS: Final = 60.0
 SECRET_SECONDS: Final = 60.0
 SECRET_RETRY_SECONDS: Final = 5.0
 STUCK_SECONDS: Final = 120.0
+MEASURE_SECONDS: Final = 1.0
 LISTED_SECONDS: Final = 3 * RELIST_SECONDS
 
 Place = tuple[str, str, str]
@@ -80,6 +81,7 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         self.cache = Cache(self._changed)
+        self.metrics.tick_age.set_function(self._slowest)
 
     def _changed(self, namespace: str, name: str) -> None:
         """Something about a JobQueue or its children has changed."""
@@ -91,6 +93,13 @@ class Supervisor:
             if key in self._loops and (here := set(found).intersection(uids)):
                 self._loops[key].loop.dirty |= here
                 self._loops[key].loop.woken.set()
+
+    async def measure(self) -> None:
+        """Tell how late the event loop is; until cancelled."""
+        while True:
+            due = time.monotonic() + MEASURE_SECONDS
+            await asyncio.sleep(MEASURE_SECONDS)
+            self.metrics.lag.observe(max(0.0, time.monotonic() - due))
 
     async def run(self) -> None:
         """List, place every JobQueue into its loop, and wait; until cancelled."""
@@ -206,12 +215,17 @@ class Supervisor:
 
     # -- health -------------------------------------------------------------------------------------------------
 
+    def _slowest(self) -> float:
+        """Seconds since the loop that has waited longest came round, this one included."""
+        loops = list(self._loops.values())  # asked by another thread
+        return time.monotonic() - min([self.ticked_at, *(one.loop.ticked_at for one in loops)])
+
     def live(self) -> str | None:
         """None, or what has not moved for too long."""
         now = time.monotonic()
         if now - self.ticked_at > STUCK_SECONDS:
             return f"the supervisor has not moved for {now - self.ticked_at:.0f} s"
-        slowest = max((now - one.loop.ticked_at for one in self._loops.values()), default=0.0)
+        slowest = self._slowest()
         return f"a database's loop has not moved for {slowest:.0f} s" if slowest > STUCK_SECONDS else None
 
     def ready(self) -> str | None:

@@ -1,0 +1,81 @@
+"""The operator's series: what they count, and that none outlives its JobQueue."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from penstock.scaling import History, QueueSnapshot, decide
+from penstock_operator.conditions import Facts
+from penstock_operator.metrics import OperatorMetrics, Result
+from tests.unit.operator_parts.objects import jobqueue
+
+QUEUE = jobqueue()
+
+
+def series(metrics: OperatorMetrics) -> dict[str, float]:
+    """Name and labels beyond the JobQueue's -> value."""
+    found = {}
+    for family in text_string_to_metric_families(metrics.exposition().decode()):
+        for sample in family.samples:
+            more = "".join(f" {v}" for k, v in sorted(sample.labels.items()) if k not in {"jobqueue", "namespace"})
+            found[sample.name + more] = sample.value
+    return found
+
+
+def facts() -> Facts:
+    """A queue that was seen and decided about."""
+    assert QUEUE.policy is not None
+    seen = QueueSnapshot(
+        ready=3, deferred=1, due_soon=0, in_flight=2, dead=0, oldest_ready_seconds=1.5, sampled_at=100.0
+    )
+    decision = decide(seen, QUEUE.policy, History.starting(0, now=100.0), 100.0)
+    return Facts(policy=QUEUE.policy, connected=True, snapshot=seen, decision=decision, existing=1, ready=1)
+
+
+def test_decisions_are_counted_by_the_rule_that_won():
+    """Each decision once, under its bound; the gauge tells the last one."""
+    metrics, found = OperatorMetrics(), facts()
+    assert found.decision is not None
+    for _ in range(3):
+        metrics.observe(QUEUE, found)
+    told = series(metrics)
+    assert told[f"penstock_queue_decisions_total {found.decision.bound.value}"] == 3
+    assert sum(value for name, value in told.items() if name.startswith("penstock_queue_decisions_total")) == 3
+    assert told[f"penstock_queue_decision_bound {found.decision.bound.value}"] == 1
+
+
+def test_the_age_of_the_last_sample_grows_until_the_next_one():
+    """It is read when it is scraped; a queue that was never seen has none."""
+    now = 50.0
+    metrics = OperatorMetrics(clock=lambda: now)
+    metrics.observe(QUEUE, Facts(policy=QUEUE.policy))
+    assert "penstock_queue_sample_age_seconds" not in series(metrics)
+    metrics.seen(QUEUE)
+    now += 7
+    assert series(metrics)["penstock_queue_sample_age_seconds"] == 7
+    metrics.seen(QUEUE)
+    assert series(metrics)["penstock_queue_sample_age_seconds"] == 0
+
+
+def test_treatments_are_counted_by_how_they_ended():
+    """Every result is there from the start, so that a rate can be taken of the first failure."""
+    metrics = OperatorMetrics()
+    metrics.reconciled(Result.DONE, 0.01)
+    metrics.reconciled(Result.FAILED, 0.5)
+    told = series(metrics)
+    results = {one: told[f"penstock_operator_reconciles_total {one.value}"] for one in Result}
+    assert results == dict.fromkeys(Result, 0) | {Result.DONE: 1, Result.FAILED: 1}
+    assert told["penstock_operator_reconcile_seconds_count"] == 2
+
+
+def test_a_jobqueue_that_is_gone_leaves_no_series():
+    """Whatever was told of it; the number of series is bounded by the objects of the cluster."""
+    metrics = OperatorMetrics()
+    before = series(metrics).keys()
+    metrics.seen(QUEUE)
+    metrics.observe(QUEUE, facts(), paused=True)
+    metrics.scaled(QUEUE, 0, 1)
+    assert len(series(metrics)) > len(before)
+    metrics.forget(QUEUE)
+    assert series(metrics).keys() == before
+    metrics.forget(QUEUE)
