@@ -114,6 +114,7 @@ CREATE TABLE penstock.queue (
     operator_waiting_until timestamp with time zone,
     marks bigint[],
     marks_at timestamp with time zone,
+    heads bigint[],
     CONSTRAINT queue_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
     CONSTRAINT queue_name_check CHECK ((name ~ '^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$'::text))
 )

@@ -1,7 +1,8 @@
--- Purpose: the second half: publish for each queue and priority the lowest ord that is not claimed, at most p_last_ord. It
--- does nothing, and returns NULL, while a transaction up to p_horizon is open; else how many queues' marks moved.
--- A plain read, not SKIP LOCKED: a claim in flight may roll back. Lower marks than possible are only slower, so two publishers at once do no harm.
--- Index: job_pick, one probe for each queue and priority. Locks: the rows of the queues whose marks move.
+-- Purpose: the second half: publish for each queue and priority the lowest ord that is not claimed (marks), and the lowest
+-- of any row (heads), at most p_last_ord each. It does nothing, and returns NULL, while a transaction up to p_horizon is
+-- open; else how many queues' marks moved. A plain read, not SKIP LOCKED: a claim in flight may roll back. Lower ones than
+-- possible are only slower, so two publishers at once do no harm.
+-- Index: job_pick, two probes for each queue and priority. Locks: the rows of the queues whose marks move.
 CREATE OR REPLACE FUNCTION penstock.publish_marks(p_last_ord bigint, p_horizon bigint) RETURNS integer
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -15,16 +16,22 @@ BEGIN
   IF pg_snapshot_xmin(pg_current_snapshot())::text::bigint <= p_horizon THEN
     RETURN NULL;
   END IF;
-  UPDATE penstock.queue AS q SET marks = m.marks, marks_at = clock_timestamp()
+  UPDATE penstock.queue AS q SET marks = m.marks, heads = m.heads, marks_at = clock_timestamp()
   FROM (
-    SELECT x.id, array_agg(least(coalesce(f.ord, p_last_ord), p_last_ord) ORDER BY p.priority) AS marks
-    FROM penstock.queue AS x CROSS JOIN generate_series(0, 3) AS p (priority) LEFT JOIN LATERAL (
+    SELECT x.id, array_agg(least(f.ord, p_last_ord) ORDER BY p.priority) AS marks,
+           array_agg(least(h.ord, p_last_ord) ORDER BY p.priority) AS heads
+    FROM penstock.queue AS x CROSS JOIN generate_series(0, 3) AS p (priority)
+    LEFT JOIN LATERAL (
       SELECT j.ord FROM penstock.job AS j
       WHERE j.queue = x.id AND j.priority = p.priority::smallint AND j.token IS NULL
         AND j.ord >= coalesce(x.marks[p.priority + 1], 0)
       ORDER BY j.queue, j.priority, j.ord LIMIT 1) AS f ON true
+    LEFT JOIN LATERAL (
+      SELECT j.ord FROM penstock.job AS j
+      WHERE j.queue = x.id AND j.priority = p.priority::smallint AND j.ord >= coalesce(x.heads[p.priority + 1], 0)
+      ORDER BY j.queue, j.priority, j.ord LIMIT 1) AS h ON true
     GROUP BY x.id) AS m
-  WHERE q.id = m.id AND q.marks IS DISTINCT FROM m.marks;
+  WHERE q.id = m.id AND (q.marks, q.heads) IS DISTINCT FROM (m.marks, m.heads);
   GET DIAGNOSTICS v_moved = ROW_COUNT;
   RETURN v_moved;
 END $$;

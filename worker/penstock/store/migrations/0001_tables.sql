@@ -23,7 +23,8 @@ CREATE TABLE penstock.queue (
   settings jsonb NOT NULL DEFAULT '{}',
   workers_waiting_until timestamptz,     -- somebody sleeps: enqueue sends a wake-up while this lies ahead
   operator_waiting_until timestamptz,
-  marks bigint[], marks_at timestamptz   -- one per priority: below it no unclaimed row is left
+  marks bigint[], marks_at timestamptz,  -- one per priority: below it no unclaimed row is left
+  heads bigint[]                         -- one per priority: below it no row is left
 ) WITH (fillfactor = 50);
 
 -- What a claim changes comes first and args last: the update's WAL stays small. The fillfactor leaves room for every row
@@ -84,7 +85,8 @@ CREATE TABLE penstock.worker (
   state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'cordoned', 'drained', 'lost')),
   swept boolean NOT NULL DEFAULT false,  -- lost, and its claims were taken back
   revoked bigint[] NOT NULL DEFAULT '{}',-- tokens that were given up after a lost reply: a claim with one is refused
-  in_flight jsonb NOT NULL DEFAULT '{}', done jsonb NOT NULL DEFAULT '{}', info jsonb NOT NULL DEFAULT '{}'
+  in_flight jsonb NOT NULL DEFAULT '{}', done jsonb NOT NULL DEFAULT '{}', info jsonb NOT NULL DEFAULT '{}',
+  report jsonb NOT NULL DEFAULT '{}'     -- for people: what it works on, since when, how far, and its last job
 ) WITH (fillfactor = 50);                -- no index on what a renewal changes: renewals stay HOT
 
 CREATE TABLE penstock.queue_limit (
