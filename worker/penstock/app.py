@@ -20,6 +20,7 @@ from .client import Client, JobHandle, StoreClient
 from .context import Context
 from .definition import Definition, default_name
 from .errors import ConfigurationError, InvalidTask, TaskError
+from .events import Hooks
 from .job import NewJob
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE
 from .settings import DATABASE_VARIABLES, Settings, shown
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound="Callable[[Any], Any]")
 L = TypeVar("L", bound="Callable[[], AsyncIterator[None]] | Callable[[], Iterator[None]]")
 
 
@@ -62,6 +64,7 @@ class App:
 
     Attributes:
         tasks: the closed registry; a job that names another task is never imported.
+        hooks: who listens to what happens in workers.
         client: what jobs go through: the store, or in `test_mode` what is collected.
     """
 
@@ -70,6 +73,7 @@ class App:
         self._pooled = pooled
         self.tasks = Registry()
         self.client: Client = StoreClient(database=self._database)
+        self.hooks = Hooks()
         self._lifespans: list[Callable[[], AbstractAsyncContextManager[None]]] = []
 
     def __repr__(self) -> str:
@@ -178,6 +182,18 @@ class App:
     def lifespans(self) -> tuple[Callable[[], AbstractAsyncContextManager[None]], ...]:
         """Async context managers to enter in this order, and to leave in the other."""
         return tuple(self._lifespans)
+
+    def on(self, event: str) -> Callable[[F], F]:
+        """Register a function to be called in workers with an event's value; `@app.on("job.stop")`.
+
+        Args:
+            event: one of `penstock.events.EVENTS`, which says what each brings and where the function runs.
+        """
+        return functools.partial(self.hooks.add, event)
+
+    def on_dead_letter(self, function: F) -> F:
+        """Register a function to be called behind the commit of each dead letter, with a `DeadLetterMade`."""
+        return self.hooks.add("job.dead", function)
 
     def job(self, job_id: int) -> JobHandle[Any]:
         """A handle for any job; its result is plain JSON. Makes no query."""

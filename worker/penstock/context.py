@@ -6,8 +6,9 @@ whether cancellation was asked for: written by the worker's loop, read by the ta
 
 from __future__ import annotations
 
+import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from .errors import ConfigurationError
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from .job import ClaimedJob, NewJob
     from .store import JobTransaction
 
+PROGRESS_SECONDS: Final = 1.0
+"""Between two reports of progress of one attempt; what is told in between is dropped."""
+LONGEST_NOTE: Final = 200
+
 
 class Context:
     """One attempt, seen from inside.
@@ -26,14 +31,17 @@ class Context:
         job: the job as it was claimed.
     """
 
-    __slots__ = ("_began", "_cancelled", "_client", "_database", "job")
+    __slots__ = ("_began", "_cancelled", "_client", "_database", "_report", "_told_at", "job")
 
     def __init__(
-        self, *, job: ClaimedJob, client: Client, database: Callable[[], tuple[str, bool]] | None = None
-    ) -> None:
+        self, *, job: ClaimedJob, client: Client, database: Callable[[], tuple[str, bool]] | None = None,
+        report: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:  # fmt: skip
         self.job = job
         self._client = client
         self._database = database
+        self._report = report
+        self._told_at = -math.inf
         self._cancelled = False
         self._began = time.perf_counter()
 
@@ -50,6 +58,33 @@ class Context:
     def mark_cancelled(self) -> None:
         """For the worker's loop: `cancelled` is true from now on."""
         self._cancelled = True
+
+    def progress(self, done: float, total: float = 1.0, note: str | None = None) -> None:
+        """Tell how far this attempt is, for people: in `penstock workers` and `handle.info().progress`. Costs no query.
+
+        Taken at most once a second, except when `done` reaches `total`; shown with the next renewal of the lease,
+        five seconds. The last told counts; it ends with the attempt.
+
+        Args:
+            done: how much of `total`, 0 or more.
+            total: above 0; default 1, so that `done` is a share.
+            note: a line for people; its first 200 characters are kept.
+
+        Raises:
+            ValueError: a number that is not finite, or out of these bounds.
+        """
+        if not (math.isfinite(done) and math.isfinite(total) and done >= 0 and total > 0):
+            raise ValueError(f"progress: done must be 0 or more and total above 0, got {done!r} of {total!r}")
+        now = time.monotonic()
+        if self._report is None or (now - self._told_at < PROGRESS_SECONDS and done < total):
+            return
+        self._told_at = now
+        found: dict[str, Any] = {"done": done, "total": total}
+        if note:
+            found["note"] = (
+                note[:LONGEST_NOTE].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+            )
+        self._report(found)
 
     def transaction(self) -> JobTransaction:
         """A transaction that ends with this job's success: its effects and its outcome are committed, or neither.

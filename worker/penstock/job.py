@@ -96,7 +96,8 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
     `delay` (seconds) is for RETRY and SNOOZE. `error` and `result` are JSON text. `duration` is seconds of run time on
     the worker's monotonic clock. `reason` is one word: why a retry, a snooze, a cancellation or a dead letter came
-    about (`error`, `asked`, `task_unknown`, `breaker`, `exhausted`, `non_retryable`, `timeout`, ...).
+    about (`error`, `asked`, `task_unknown`, `breaker`, `exhausted`, `non_retryable`, `timeout`, ...). `fault`: it ended
+    in an exception, a timeout or a crash, not by what the task asked for; circuit breakers count these. Not stored.
     """
 
     job: ClaimedJob
@@ -107,6 +108,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     result: str | None = None
     forensics: str | None = None
+    fault: bool = False
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,3 +133,4 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     headers: Any = None
     errors: Any = None
     result: Any = None
+    progress: Any = None

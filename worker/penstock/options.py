@@ -17,6 +17,7 @@ from .errors import ConfigurationError
 from .job import NewJob
 from .outcomes import seconds
 from .settings import check_queue_name, shown
+from .trace import with_current
 from .unique import Unique
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class Enqueuer(Generic[P, R]):
     def _new_job(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> NewJob:
         task, options = self._task, self._options
         encoded = task.encode(args, kwargs)
+        headers = with_current(options.headers)
         return NewJob(
             task=task.name,
             args=encoded,
@@ -134,6 +136,6 @@ class Enqueuer(Generic[P, R]):
             max_attempts=task.max_attempts if options.max_attempts is None else options.max_attempts,
             delay=options.seconds,
             at=options.at,
-            headers=None if options.headers is None else encode_headers(options.headers, task=task.name),
+            headers=None if headers is None else encode_headers(headers, task=task.name),
             unique=None if options.unique is None else options.unique.of(task.name, encoded),
         )

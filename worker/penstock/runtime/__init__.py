@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .pipeline import run_worker
+    from .entry import run_worker
 
 __all__ = ["run_worker"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from . import pipeline  # noqa: PLC0415 - see above
+        from . import entry  # noqa: PLC0415 - see above
 
-        return getattr(pipeline, name)
+        return getattr(entry, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

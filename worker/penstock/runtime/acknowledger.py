@@ -23,6 +23,7 @@ from penstock.stages import Consumer, Subscription
 from penstock.store import Difference, Store
 
 from .failure import describe
+from .forensics import Forensics
 from .held import Held
 from .metrics import WorkerMetrics
 
@@ -37,15 +38,17 @@ class Acknowledger(Consumer[Finished]):
     Args:
         store: where.
         held: claims leave it when they are answered.
+        forensics: what dead letters keep, and whom they are told.
         accepted: told how many outcomes were answered.
     """
 
     def __init__(
-        self, *, name: str, store: Store, held: Held, metrics: WorkerMetrics, accepted: Callable[[int], None],
-        chance: random.Random,
+        self, *, name: str, store: Store, held: Held, metrics: WorkerMetrics, forensics: Forensics,
+        accepted: Callable[[int], None], chance: random.Random,
     ) -> None:  # fmt: skip
         super().__init__(name=name)
         self._store, self._held, self._metrics, self._accepted, self._chance = store, held, metrics, accepted, chance
+        self._forensics = forensics
         self.trouble: str | None = None
 
     async def handle_events(self, events: Sequence[Finished], subscription: Subscription) -> None:
@@ -54,7 +57,7 @@ class Acknowledger(Consumer[Finished]):
         self._metrics.events["consumers"] += len(events)
         try:
             for worker, batch in groupby(events, key=_worker):
-                await self._answered(worker, list(batch))
+                await self._answered(worker, await self._forensics.attach(list(batch)))
         finally:
             self._accepted(len(events))
 
@@ -87,8 +90,9 @@ class Acknowledger(Consumer[Finished]):
             for outcome in fenced:
                 logger.warning("outcome of job %d refused: its claim was taken back", outcome.job.id)
             batch = [_as_stored(o, stored) for o in batch if stored.get((o.job.id, o.job.token), "") is not None]
-        held.done.update([outcome.job.queue for outcome in batch if outcome.state is not OutcomeState.SNOOZE])
+        held.accepted(batch)
         self._metrics.acknowledged(batch, seconds)
+        self._forensics.settled(batch)
 
     async def _halve(self, worker: int, batch: list[Finished], error: RejectedByDatabase) -> None:
         if len(batch) > 1:
@@ -102,7 +106,7 @@ class Acknowledger(Consumer[Finished]):
             return
         logger.error("outcome of job %d was refused by the database and becomes a failure: %s", outcome.job.id, error)
         plain = msgspec.structs.replace(
-            outcome, state=OutcomeState.FAILED, reason="outcome_rejected", result=None, forensics=None,
+            outcome, state=OutcomeState.FAILED, reason="outcome_rejected", result=None, forensics="{}",
             error=describe(error, outcome.job.attempt),
         )  # fmt: skip
         await self._answered(worker, [plain])

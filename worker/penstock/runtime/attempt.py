@@ -25,6 +25,7 @@ from penstock.tasks import Registry
 
 from .failure import AnyTask, Endings
 from .limits import overdue, within
+from .logs import running
 
 logger = logging.getLogger("penstock.attempt")
 
@@ -82,6 +83,7 @@ class Attempts:
 
     async def run(self, job: ClaimedJob) -> Finished:
         """Run the job's task once and say what came of it."""
+        running.set(job)  # this is a task of its own: nothing to undo
         task = self._tasks.get(job.task)
         if task is None:
             return self._endings.of_unknown_task(job)
@@ -125,9 +127,10 @@ class Attempts:
             context.mark_cancelled()
         return not self._children.interrupt(job) and id(job) not in self._in_threads
 
-    def copied(self) -> None:
-        """In a copy of the process that a task has forked: end it where the task comes back, for it is not a worker."""
+    def copied(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a copy of the process, which a task has forked: it is no worker and ends where the task returns or awaits."""
         self._copied = True
+        loop.call_soon(os._exit, 0)
 
     async def _call(self, task: AnyTask, job: ClaimedJob, values: dict[str, object]) -> object:
         if not task.wants_context:

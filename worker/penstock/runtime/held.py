@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
-from penstock.job import ClaimedJob
+from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.store import Store
 
 _CLAIMS_KNOWN = 256
@@ -27,6 +28,10 @@ class Held:
         self._clock = clock
         self._jobs: dict[int, ClaimedJob] = {}
         self._arrived: dict[int, float] = {}
+        self.progress: dict[int, dict[str, Any]] = {}
+        """What attempts told of their progress, by job."""
+        self.last: tuple[Finished, float] | None = None
+        """The last outcome that was accepted, and when on the monotonic clock."""
         self._empty = asyncio.Event()
         self._empty.set()
         self.done: Counter[str] = Counter()
@@ -48,12 +53,21 @@ class Held:
 
     def remove(self, jobs: Iterable[ClaimedJob]) -> None:
         """Claims were acknowledged, released, or found fenced. A newer claim of the same job stays."""
-        held = self._jobs
+        held, progress = self._jobs, self.progress
         for job in jobs:
             if (known := held.get(job.id)) is not None and known.token == job.token:
                 del held[job.id]
+        if progress:
+            for job_id in [job_id for job_id in progress if job_id not in held]:
+                del progress[job_id]
         if not held:
             self._empty.set()
+
+    def accepted(self, outcomes: Sequence[Finished]) -> None:
+        """These outcomes are in the database. A snooze is no work done."""
+        self.done.update([outcome.job.queue for outcome in outcomes if outcome.state is not OutcomeState.SNOOZE])
+        if outcomes:
+            self.last = (outcomes[-1], self._clock())
 
     def snapshot(self) -> list[ClaimedJob]:
         """A copy; safe from any thread."""

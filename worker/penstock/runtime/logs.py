@@ -1,17 +1,62 @@
-"""Log lines of a worker process, for people or for machines. Set up once, by the process's entry."""
+"""Log lines of a worker process, for people or for machines. Set up once, by the process's entry.
+
+Every line that is written while an attempt runs, the task's own and its libraries' included, carries job, attempt,
+queue, task and, where there is a trace, its ids: a context variable holds the job, and it follows the task into
+threads. The work is done per line, not per job.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
 
+from penstock import trace
+from penstock.job import ClaimedJob
 from penstock.settings import LogFormat
 
+running: ContextVar[ClaimedJob | None] = ContextVar("penstock_running", default=None)
+"""The job whose attempt runs here; set by whoever runs it, in a context of the attempt's own."""
+
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_SHOWN = ("job", "attempt", "task", "trace_id")
+"""Fields that a line for people ends with."""
+
+
+class JobFields(logging.Filter):
+    """Adds `job`, `attempt`, `queue`, `task`, `trace_id` and `span_id` to records, unless `extra` has them.
+
+    For a handler of your own as well: `handler.addFilter(JobFields())`.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True."""
+        job = running.get()
+        if job is not None and "job" not in record.__dict__:
+            record.__dict__.update(fields(job))
+        span = _current_span()
+        if span is not None:
+            record.trace_id, record.span_id = span
+        return True
+
+
+def fields(job: ClaimedJob) -> dict[str, Any]:
+    """What a line about a job carries, as `extra`."""
+    found: dict[str, Any] = {"job": job.id, "attempt": job.attempt, "queue": job.queue, "task": job.task}
+    if (producer := trace.read(job.headers)) is not None:
+        found["trace_id"] = producer.trace_id
+    return found
+
+
+def _current_span() -> tuple[str, str] | None:
+    if (opentelemetry := trace.opentelemetry()) is None:
+        return None
+    context = opentelemetry.get_current_span().get_span_context()
+    return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else None
 
 
 class JsonFormatter(logging.Formatter):
@@ -31,11 +76,22 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
+class TextFormatter(logging.Formatter):
+    """Time, level, logger, message, and in brackets the job that it is about."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The line without a traceback."""
+        about = " ".join(f"{name}={getattr(record, name)}" for name in _SHOWN if hasattr(record, name))
+        return super().formatMessage(record) + (f" [{about}]" if about else "")
+
+
 def configure(level: str, form: LogFormat) -> None:
     """Send everything of `level` and above to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    )
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(JobFields())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("psycopg.pool").setLevel("ERROR")  # its warnings repeat ours

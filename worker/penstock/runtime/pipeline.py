@@ -10,38 +10,41 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
+import functools
 import logging
 import os
 import random
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import penstock
 from penstock.app import App
 from penstock.context import Context
-from penstock.job import ClaimedJob
+from penstock.errors import StoreError
+from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
 from penstock.stages import Cancel, Stage
-from penstock.store import CONTROL, WORK, Listener, Maintenance, Registry, Renewal, Store, check_schema
+from penstock.store import CONTROL, WORK, Listener, Maintenance, Registry, Renewal, Witness
 
-from . import logs
 from .acknowledger import Acknowledger
+from .announce import Announcer
+from .around import around
 from .attempt import Attempts
+from .beside import beside
 from .children.building import child_executor, in_children, killed_as_one
 from .claimer import Claimer
 from .consumers import BATCH, Consumers
 from .drain import Drain
 from .exclusive import Exclusive
 from .failure import Endings
+from .forensics import Forensics
 from .health import HealthServer
 from .held import Held
 from .lease import Identity, Lease
-from .loops import loop_factory
 from .metrics import WorkerMetrics, exposition
 from .probes import Probes
 
@@ -50,6 +53,10 @@ logger = logging.getLogger("penstock.worker")
 ACKNOWLEDGERS = 2
 """Lanes for outcomes; two overlap the client's work with the server's, more gain nothing (measured)."""
 TICK_SECONDS = 0.5
+DEPTH_SECONDS = 15.0
+"""Between two `queue.depth` events, while anybody listens."""
+HOOKS_SECONDS = 2.0
+"""At the end of the worker, for calls of hooks that are under way."""
 CHILDREN_LEAVE_SECONDS = 1.0
 """At the end of the worker, until its idle child processes are killed."""
 
@@ -64,8 +71,9 @@ class Worker:
         self.metrics = WorkerMetrics(queue=settings.queue, tasks=app.tasks, version=penstock.__version__)
         self.chance = random.Random()  # noqa: S311 - tokens tell claims apart, they guard nothing
         self.pooled = settings.direct_url != settings.database_url
-        self.store = Store(settings.database_url, name="penstock worker", lanes=ACKNOWLEDGERS, pooled=self.pooled)
+        self.store = Witness(settings.database_url, name="penstock worker", lanes=ACKNOWLEDGERS, pooled=self.pooled)
         self.threads = ThreadPoolExecutor(max_workers=settings.concurrency, thread_name_prefix="penstock-job")
+        self.announcer = Announcer(app.hooks)
         self.draining = asyncio.Event()
         self.failure: str | None = None
         self._build_neighbours()
@@ -90,6 +98,11 @@ class Worker:
         )  # fmt: skip
         self.listener = Listener(settings.direct_url, (WORK, CONTROL), self._woken)
         self.maintenance = Maintenance(self.store, identity.identity, settings.lease_seconds, time.monotonic)
+        self.forensics = Forensics(
+            store=self.store, queue=lambda: (self.lease.queue, settings.queue), facts=self._facts,
+            announcer=self.announcer, metrics=self.metrics, tasks=list(self.app.tasks), holder=identity.identity,
+        )  # fmt: skip
+        self.maintenance.buried = self.forensics.rescued
 
     def _build_stages(self) -> None:
         settings = self.settings
@@ -97,15 +110,17 @@ class Worker:
             store=self.store, rights=self.lease, held=self.held, metrics=self.metrics, queue=settings.queue,
             poll_seconds=settings.poll_seconds, listening=lambda: self.listener.listening, chance=self.chance,
         )  # fmt: skip
-        endings = Endings(backoff=settings.backoff, chance=self.chance)
-        self.children = child_executor(settings, endings, self.lease)
+        self.run_attempt: Callable[[ClaimedJob], Awaitable[Finished]]
+        endings = self.endings = Endings(backoff=settings.backoff, chance=self.chance)
+        self.children = child_executor(settings, endings=endings, tenure=self.lease, report=self._report)
         self.attempts = Attempts(
             tasks=self.app.tasks, context=self._context, threads=self.threads, children=self.children,
             executor=settings.executor, endings=endings,
         )  # fmt: skip
         apart = frozenset() if killed_as_one() else self.in_children
         self.consumers = Consumers(
-            run=self.attempts.run, interrupt=self.attempts.interrupt, alone=self._alone,
+            run=lambda job: self.run_attempt(job),  # noqa: PLW0108 - what stands around it is known behind the lifespans
+            interrupt=self.attempts.interrupt, alone=self._alone,
             apart=lambda job: job.task in apart, give_back=self.claimer.give_back, concurrency=settings.concurrency,
             min_demand=settings.min_demand, max_demand=settings.max_demand,
         )  # fmt: skip
@@ -113,7 +128,7 @@ class Worker:
         self.acknowledgers = [
             Acknowledger(
                 name=f"acknowledger {number}", store=self.store, held=self.held, metrics=self.metrics,
-                accepted=self.consumers.acknowledged, chance=self.chance,
+                forensics=self.forensics, accepted=self.consumers.acknowledged, chance=self.chance,
             )
             for number in range(1, ACKNOWLEDGERS + 1)
         ]  # fmt: skip
@@ -131,7 +146,12 @@ class Worker:
         self.metrics.gauges = self.probes.gauges
 
     def _context(self, job: ClaimedJob) -> Context:
-        return Context(job=job, client=self.app.client, database=lambda: (self.settings.database_url, self.pooled))
+        database = (self.settings.database_url, self.pooled)
+        report = functools.partial(self._report, job)
+        return Context(job=job, client=self.app.client, database=lambda: database, report=report)
+
+    def _report(self, job: ClaimedJob, progress: dict[str, Any]) -> None:
+        self.held.progress[job.id] = progress
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -145,6 +165,11 @@ class Worker:
             for lifespan in self.app.lifespans:
                 await stack.enter_async_context(lifespan())
             stack.push_async_callback(self.app.close_async)
+            stack.push_async_callback(self.announcer.close, HOOKS_SECONDS)
+            self.run_attempt = around(  # behind the lifespans: they may be what turns tracing on
+                self.attempts.run, tasks=self.app.tasks, settings=self.settings, endings=self.endings,
+                metrics=self.metrics, announcer=self.announcer,
+            )  # fmt: skip
             stack.push_async_callback(self.children.close, CHILDREN_LEAVE_SECONDS)
             if self.in_children:
                 await self.children.open()
@@ -156,7 +181,10 @@ class Worker:
                 self.health.start()
                 await self._start_stages()
                 logger.info("worker %d serves queue %s", self.lease.worker, self.settings.queue)
-                async with _beside(self._tick(), self._listen(), self.maintenance.run()):
+                async with beside(
+                    self._broke, ticker=self._tick(), listener=self._listen(), upkeep=self.maintenance.run(),
+                    depths=self._tell_depth(),
+                ):  # fmt: skip
                     await self.draining.wait()
                     empty = await self.drain.run()
                 await self._stop_stages()
@@ -181,8 +209,11 @@ class Worker:
             await stage.stop(timeout=1.0)
 
     def _ended(self, stage: Stage, reason: object) -> None:
+        self._broke(f"{stage.name} ended: {reason!r}")
+
+    def _broke(self, what: str) -> None:
         if not self.draining.is_set():
-            self.failure = f"{stage.name} ended: {reason!r}"
+            self.failure = what
             logger.error("%s", self.failure)
             self.draining.set()
 
@@ -196,6 +227,23 @@ class Worker:
     async def _listen(self) -> None:
         if self.settings.listen:
             await self.listener.run()
+        else:
+            await self.draining.wait()
+
+    async def _tell_depth(self) -> None:
+        while self.announcer.hears("queue.depth") and not self.draining.is_set():
+            with contextlib.suppress(StoreError):  # the claimer says what is wrong
+                self.announcer.tell("queue.depth", await self.forensics.depth())
+            await asyncio.sleep(DEPTH_SECONDS)
+        await self.draining.wait()
+
+    def _facts(self) -> Mapping[str, Any]:
+        """Of this process, for whoever looks at a dead letter."""
+        return {
+            "worker": self.lease.worker, "version": penstock.__version__, "pod": self.settings.pod_name or None,
+            "node": self.settings.node_name or None, "running": self.consumers.running, "held": len(self.held),
+            "concurrency": self.settings.concurrency, "loop_lag_seconds": round(self.metrics.loop_lag, 3),
+        }  # fmt: skip
 
     def _woken(self, channel: str | None, payload: str) -> None:
         if channel != CONTROL and (channel is None or payload == str(self.lease.queue)):
@@ -247,41 +295,3 @@ class Worker:
         """Nothing is held but suspects, nothing is on its way, and nothing will be asked for."""
         self.claimer.claiming = False
         return not self.claimer.in_flight and len(self.held) == self.consumers.suspects
-
-
-@contextlib.asynccontextmanager
-async def _beside(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run coroutines beside the block; one that fails makes the block's owner drain no less than a signal would."""
-    tasks = [asyncio.create_task(c) for c in coroutines]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def run_worker(app: App, settings: Settings) -> int:
-    """Run one worker in this process until it is told to drain; returns the exit code.
-
-    Raises:
-        ConfigurationError, StoreError: it could not start; nothing was claimed.
-    """
-    logs.configure(settings.log_level, settings.log_format)
-    check_schema(settings.database_url)
-
-    async def main() -> tuple[int, bool]:
-        worker = Worker(app, settings)
-        os.register_at_fork(after_in_child=worker.attempts.copied)
-        gc.collect()
-        gc.freeze()  # modules and tasks live as long as the process: no collection need look at them
-        code = await worker.run()
-        worker.threads.shutdown(wait=False, cancel_futures=True)
-        return code, bool(worker.attempts.in_threads)
-
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        code, stuck = runner.run(main())
-    if stuck:  # a thread cannot be interrupted; its claim was handed back
-        logging.shutdown()
-        os._exit(code)
-    return code

@@ -11,7 +11,7 @@ from typing import Any, cast
 from penstock.backoff import DEFAULT_BASE_SECONDS, Strategy
 from penstock.settings import ExecutorName, Settings
 
-from .policy import QueuePolicy, StopPolicy
+from .policy import CircuitBreaker, QueuePolicy, StopPolicy
 
 
 def worker_settings(policy: QueuePolicy, *, base: Settings, **changes: Any) -> Settings:
@@ -37,10 +37,22 @@ def worker_settings(policy: QueuePolicy, *, base: Settings, **changes: Any) -> S
         "backoff_strategy": strategy,
         "backoff_base_seconds": float(default if backoff.base_seconds is None else backoff.base_seconds),
         "backoff_max_seconds": float(backoff.max_seconds),
+        **_circuit(policy.circuit_breaker),
         "job_deadline_seconds": float(policy.job_deadline_seconds or 0),
         "retention_seconds": float(policy.retention_seconds),
     }
     return replace(base, **{**values, **changes})
+
+
+def _circuit(breaker: CircuitBreaker | None) -> dict[str, float]:
+    if breaker is None:
+        return {"circuit_failure_percent": 0}
+    return {
+        "circuit_failure_percent": breaker.failure_percent,
+        "circuit_minimum_calls": breaker.minimum_calls,
+        "circuit_window_seconds": float(breaker.window_seconds),
+        "circuit_open_seconds": float(breaker.open_seconds),
+    }
 
 
 def declaration(policy: QueuePolicy, settings: Settings, *, declared_by: str, generation: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from .registry import Registration, Registry, Renewal
 from .roles import grants_sql, roles, roles_sql
 from .store import Difference, Promotion, QueueState, Rescue, Store
 from .transaction import JobTransaction, complete_on, complete_on_async
+from .witness import Depth, Untold, Witness
 
 __all__ = [
     "CONTROL",
@@ -25,6 +26,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterInfo",
     "DeadLetters",
+    "Depth",
     "Difference",
     "JobTransaction",
     "Listener",
@@ -39,7 +41,9 @@ __all__ = [
     "Rescue",
     "Store",
     "SyncClient",
+    "Untold",
     "Upkeep",
+    "Witness",
     "check_schema",
     "complete_on",
     "complete_on_async",

@@ -9,7 +9,7 @@ at many rows is done the less often the longer it takes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from penstock.errors import StoreError
@@ -65,6 +65,8 @@ class Maintenance:
     lease: float
     clock: Callable[[], float]
     upkeep: Upkeep = field(default_factory=Upkeep)
+    buried: Callable[[], Awaitable[None]] | None = None
+    """Awaited when a rescue made dead letters, and now and then for those of a leader that could not say so."""
 
     _marking: tuple[int, int] | None = None
 
@@ -107,13 +109,21 @@ class Maintenance:
         self.upkeep.lost_workers += rescue.lost
         self.upkeep.rescued += rescue.rescued
         self.upkeep.poisoned += rescue.poisoned
+        if rescue.poisoned or strays:
+            await self._tell()
         return self.lease / 5
 
     async def _overdue(self) -> float:
         began = self.clock()
         overdue = await self.store.rescue_overdue(self.holder, self.lease)
         self.upkeep.overdue += overdue.retried + overdue.buried
+        if overdue.buried:
+            await self._tell()
         return max(self.lease / 5, SCAN_REST * (self.clock() - began))
+
+    async def _tell(self) -> None:
+        if self.buried is not None:
+            await self.buried()
 
     async def _marks(self) -> float:
         """Begin, and at the next look publish; often while queues move, seldom while they rest."""

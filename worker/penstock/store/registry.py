@@ -77,10 +77,11 @@ class Registry:
         in_flight: Mapping[str, int],
         done: Mapping[str, int],
         drained: bool,
+        report: str = "{}",
     ) -> Renewal:
-        """Extend the lease and compare `held` (id, token) with the tables."""
+        """Extend the lease and compare `held` (id, token) with the tables. `report` is JSON, for people."""
         ids, tokens = arrays.numbers(i for i, _ in held), arrays.numbers(t for _, t in held)
-        values = (worker, lease, ids, tokens, json.dumps(dict(in_flight)), json.dumps(dict(done)), drained)
+        values = (worker, lease, ids, tokens, json.dumps(dict(in_flight)), json.dumps(dict(done)), drained, report)
         state, fenced_ids, fenced_tokens, cancelled = self._row("renew", *values)
         return Renewal(state, list(zip(fenced_ids or (), fenced_tokens or (), strict=True)), list(cancelled or ()))
 

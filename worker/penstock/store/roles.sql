@@ -29,8 +29,8 @@ GRANT USAGE ON SCHEMA penstock TO penstock_worker;
 GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.deregister, penstock.claim, penstock.ack,
   penstock.complete, penstock.release, penstock.release_claim, penstock.wait_mark, penstock.lead, penstock.promote,
   penstock.rescue, penstock.rescue_overdue, penstock.begin_marks, penstock.publish_marks, penstock.count_limits,
-  penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.enqueue,
-  penstock.enqueue_many TO penstock_worker;
+  penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.depth, penstock.tell_dead,
+  penstock.enqueue, penstock.enqueue_many TO penstock_worker;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker;
 
 -- role: operator

@@ -1,0 +1,38 @@
+"""Coroutines that run beside a block: named, referenced, and heard of when they end by themselves.
+
+None of them is meant to end before the block does: one that raises, or returns, is a defect and is told to `broke`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+
+@contextlib.asynccontextmanager
+async def beside(broke: Callable[[str], None], **coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run coroutines by name beside the block, and cancel them behind it.
+
+    Args:
+        broke: called with a sentence when one ends before the block.
+        **coroutines: what is to run, by the names that their tasks get.
+    """
+    tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
+    ended = functools.partial(_ended, broke)
+    for task in tasks:
+        task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.remove_done_callback(ended)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ended(broke: Callable[[str], None], task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    broke(f"{task.get_name()} ended: {'it returned' if error is None else repr(error)}")

@@ -1,0 +1,43 @@
+"""The process around a worker: logs, the schema's handshake, the event loop, and an exit that no thread can hold up."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+from functools import partial
+
+from penstock.app import App
+from penstock.settings import Settings
+from penstock.store import check_schema
+
+from . import logs
+from .loops import loop_factory
+from .pipeline import Worker
+
+
+def run_worker(app: App, settings: Settings) -> int:
+    """Run one worker in this process until it is told to drain; returns the exit code.
+
+    Raises:
+        ConfigurationError, StoreError: it could not start; nothing was claimed.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    check_schema(settings.database_url)
+
+    async def main() -> tuple[int, bool]:
+        worker = Worker(app, settings)
+        os.register_at_fork(after_in_child=partial(worker.attempts.copied, asyncio.get_running_loop()))
+        gc.collect()
+        gc.freeze()  # modules and tasks live as long as the process: no collection need look at them
+        code = await worker.run()
+        worker.threads.shutdown(wait=False, cancel_futures=True)
+        return code, bool(worker.attempts.in_threads)
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        code, stuck = runner.run(main())
+    if stuck:  # a thread cannot be interrupted; its claim was handed back
+        logging.shutdown()
+        os._exit(code)
+    return code
