@@ -164,7 +164,7 @@ def talk(lines: int) -> int:
 
 
 @app.task(name="fork", queue="q")
-async def fork(*, wait: bool) -> str:
+async def fork(*, wait: bool = False) -> str:
     child = os.fork()
     if wait:
         await asyncio.sleep(0)

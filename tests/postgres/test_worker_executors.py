@@ -231,21 +231,27 @@ def test_a_child_has_the_jobs_transaction_and_can_enqueue(begin, newest):
     assert over(jobs.app.job(followed)) == ("completed", None)
 
 
-@pytest.mark.parametrize("task", ["fork", "fork_in_thread", "fork_in_child"])
+@pytest.mark.parametrize("task", [jobs.fork, jobs.fork_in_thread, jobs.fork_in_child], ids=lambda task: task.name)
 def test_a_task_that_forks_and_comes_back_twice_ends_once(task, begin, newest, trace):
     """The copy ends where it returns; the worker goes on."""
     worker = begin(concurrency=2)
-    given = {"wait": False} if task == "fork" else {}
-    handle = getattr(jobs, task).enqueue(**given)
-    assert over(handle) == ("completed", None)
+    assert over(task.enqueue()) == ("completed", None)
     desk.until(lambda: len([line for line in lines(trace) if line.startswith("fork")]) == 2)
     pids = {int(line.split()[1]) for line in lines(trace) if line.startswith("fork")}
     assert len(pids) == 2
     assert jobs.whoami.enqueue().result(20)
-    if task != "fork_in_child":
+    if task is not jobs.fork_in_child:
         desk.until(lambda: [pid for pid in pids if alive(pid)] == [worker.pid])
     assert worker.end()[0] == 0
     assert newest.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (2,)
+
+
+def test_a_copy_of_the_worker_that_awaits_ends_there(begin, newest, trace):
+    """It would run the other jobs' next steps, and speak on the worker's connections."""
+    worker = begin(concurrency=2)
+    assert over(jobs.fork.enqueue(wait=True)) == ("completed", None)
+    assert [line for line in lines(trace) if line.startswith("fork")] == [f"fork {worker.pid}"]
+    assert worker.end()[0] == 0
 
 
 def test_a_fork_that_outlives_its_job_does_not_keep_the_worker_waiting(begin):

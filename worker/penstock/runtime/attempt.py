@@ -128,7 +128,7 @@ class Attempts:
         return not self._children.interrupt(job) and id(job) not in self._in_threads
 
     def copied(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In a copy of the process, which a task has forked: it is no worker and ends where the task returns or awaits."""
+        """In a copy of the process that a task has forked: no worker, so it ends where the task returns or awaits."""
         self._copied = True
         loop.call_soon(os._exit, 0)
 

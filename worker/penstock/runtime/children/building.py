@@ -7,22 +7,26 @@ too much memory takes the worker with it; there, a job that was there at two cra
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from penstock.errors import ConfigurationError
+from penstock.job import ClaimedJob
 from penstock.runtime.failure import Endings
 from penstock.settings import Settings
 from penstock.tasks import Registry
 
-from .executor import ChildExecutor, Tenure
+from .executor import ChildExecutor, Found, Tenure
 from .frames import Hello
 from .pool import Children
 
 GROUP_KILL: Final = Path("/sys/fs/cgroup/memory.oom.group")
 
 
-def child_executor(settings: Settings, endings: Endings, tenure: Tenure) -> ChildExecutor:
+def child_executor(
+    settings: Settings, *, endings: Endings, tenure: Tenure, report: Callable[[ClaimedJob, Found], None]
+) -> ChildExecutor:
     """The executor; it starts nothing before `open`."""
     backoff = settings.backoff
     hello = Hello(
@@ -32,7 +36,7 @@ def child_executor(settings: Settings, endings: Endings, tenure: Tenure) -> Chil
     )  # fmt: skip
     max_bytes = settings.child_max_resident_mib * 2**20
     children = Children(hello=hello, max_jobs=settings.child_max_jobs, max_bytes=max_bytes)
-    return ChildExecutor(children=children, endings=endings, tenure=tenure)
+    return ChildExecutor(children=children, endings=endings, tenure=tenure, report=report)
 
 
 def in_children(tasks: Registry, settings: Settings) -> frozenset[str]:

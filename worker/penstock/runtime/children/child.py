@@ -27,15 +27,17 @@ from .frames import (
     Failed,
     Hello,
     Interrupt,
+    Progress,
     Ready,
     Run,
     Stop,
     ToChild,
+    ToWorker,
     Until,
     body_length,
     encode,
     from_child,
-)
+)  # fmt: skip
 from .output import Output
 
 logger = logging.getLogger("penstock.child")
@@ -45,6 +47,8 @@ BOOT: Final = (
 )
 LAST_FRAMES_SECONDS: Final = 0.5
 """How long what a dead child has written is read, should something else hold its pipe open."""
+
+Report = Callable[[dict[str, float | str]], None]
 
 
 class ChildLost(Exception):  # noqa: N818 - tells, to the executor alone, that a child has ended
@@ -74,6 +78,7 @@ class Child:
         self._killed: str | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._current: tuple[int, asyncio.Future[Ended]] | None = None
+        self._report: Report = _ignore
         self.ended = asyncio.Event()
 
     async def start(self, seconds: float) -> None:
@@ -125,15 +130,16 @@ class Child:
         """It runs no job and can be given one."""
         return self._current is None and self.code is None and self._killed is None
 
-    def begin(self, job: ClaimedJob, until: float | None) -> asyncio.Future[Ended]:
+    def begin(self, job: ClaimedJob, *, until: float | None, report: Report) -> asyncio.Future[Ended]:
         """Give it a job; the future has what the attempt ended in, or ChildLost.
 
         Args:
             job: the claimed job.
             until: for an exclusive task: when to end by itself, on the monotonic clock.
+            report: told what the attempt tells of its progress.
         """
         future: asyncio.Future[Ended] = self._loop.create_future()
-        self._current = (job.token, future)
+        self._current, self._report = (job.token, future), report
         self.jobs += 1
         self._write(Run(job=job, until=until))
         return future
@@ -176,7 +182,7 @@ class Child:
             logger.error("child %d: what it wrote is no frame: %s", self.pid, error)
         self._loop.call_later(LAST_FRAMES_SECONDS, self.kill, "pipe")  # unless it is ending anyway
 
-    def _take(self, frame: Ready | Failed | Ended) -> None:
+    def _take(self, frame: ToWorker) -> None:
         match frame:
             case Ready() if not self._ready.done():
                 self._ready.set_result(None)
@@ -185,6 +191,8 @@ class Child:
                 self._ready.exception()
             case Failed():
                 logger.error("child %d: its lifespans ended with %s", self.pid, frame.reason)
+            case Progress() if self._current is not None and self._current[0] == frame.token:
+                self._report(frame.found)
             case Ended() if self._current is not None and self._current[0] == frame.token:
                 (_, future), self._current = self._current, None
                 self.resident = frame.resident
@@ -219,6 +227,10 @@ class Child:
         self._current = None
         self.ended.set()
         self._gone(self)
+
+
+def _ignore(found: dict[str, float | str]) -> None:
+    del found
 
 
 def _how(code: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -31,6 +32,8 @@ HAND_BACK_SECONDS: Final = 0.5
 """How long an attempt may take to end whose claim is being handed back."""
 NO_CHILD_DELAY: Final = 30.0
 
+Found = dict[str, float | str]
+
 
 class Tenure(Protocol):
     """What the lease says of how long its claims are ours."""
@@ -47,12 +50,15 @@ class ChildExecutor:
         children: the processes.
         endings: turns what did not come from the child itself into outcomes.
         tenure: the lease.
+        report: told what the attempt of a job tells of its progress.
     """
 
     def __init__(
-        self, *, children: Children, endings: Endings, tenure: Tenure, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, *, children: Children, endings: Endings, tenure: Tenure, report: Callable[[ClaimedJob, Found], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self._children, self._endings, self._tenure, self._clock = children, endings, tenure, clock
+        self._report = report
         self._running: dict[int, Child] = {}
         self._exclusive: set[Child] = set()
 
@@ -94,7 +100,7 @@ class ChildExecutor:
             self._children.give_back(child)
 
     async def _ended(self, child: Child, job: ClaimedJob, until: float | None) -> Ended:
-        future = child.begin(job, until)
+        future = child.begin(job, until=until, report=functools.partial(self._report, job))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:  # the claim is being handed back: the attempt must be over before it is

@@ -68,6 +68,13 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """What the attempt of this token told of its progress."""
+
+    token: int
+    found: dict[str, float | str]
+
+
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What the attempt of this token ended in, and the child's resident memory in bytes, 0 where it cannot be read."""
 
@@ -83,7 +90,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 ToChild = Hello | Run | Interrupt | Until | Stop
-ToWorker = Ready | Failed | Ended
+ToWorker = Ready | Failed | Progress | Ended
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _TO_CHILD: Final = msgspec.msgpack.Decoder(ToChild)

@@ -37,7 +37,21 @@ from penstock.runtime.failure import AnyTask, Endings
 from penstock.runtime.limits import Alarm, within
 from penstock.runtime.loops import loop_factory
 
-from .frames import Failed, Hello, Interrupt, Ready, Run, Stop, ToChild, ToWorker, Until, encode, ended, receive
+from .frames import (
+    Failed,
+    Hello,
+    Interrupt,
+    Progress,
+    Ready,
+    Run,
+    Stop,
+    ToChild,
+    ToWorker,
+    Until,
+    encode,
+    ended,
+    receive,
+)
 
 PR_SET_PDEATHSIG = 1
 Result = tuple[object, BaseException | None]
@@ -99,7 +113,7 @@ class Inside:
         self._jobs: asyncio.Queue[ClaimedJob | None] = asyncio.Queue()
         self._leaving = asyncio.Event()
         self._around = contextvars.copy_context()
-        self._lock = threading.Lock()
+        self._lock, self._saying = threading.Lock(), threading.Lock()
         self._until: float | None = None
         self._token = self._unwanted = -1
         self._context: Context | None = None
@@ -151,7 +165,9 @@ class Inside:
             values = task.decode(job.args)
         except InvalidArguments as error:
             return self._endings.of_invalid_arguments(job, error)
-        context = Context(job=job, client=self._app.client, database=self._database)
+        context = Context(
+            job=job, client=self._app.client, database=self._database, report=functools.partial(self._report, job.token)
+        )
         self._context, self._token = context, job.token
         if self._unwanted == job.token:  # the frame was here first
             context.mark_cancelled()
@@ -192,9 +208,13 @@ class Inside:
 
     def _say(self, frame: ToWorker) -> None:
         try:
-            self._pipe.sendall(encode(frame))
+            with self._saying:  # a task may report from a thread of its own
+                self._pipe.sendall(encode(frame))
         except OSError:
             _end_all()
+
+    def _report(self, token: int, found: dict[str, Any]) -> None:
+        self._say(Progress(token, found))
 
     def _listen(self) -> None:
         """The reader's thread."""
