@@ -6,7 +6,6 @@ answer, a command that would ask refuses, because a script that forgot `--yes` m
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -81,7 +80,9 @@ def batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def on_store(where: Address, work: Callable[[DeadLetters], Awaitable[T]]) -> T:
     """Run `work` with the store's statements, over one connection."""
-    from penstock.store import DeadLetters  # noqa: PLC0415 - the driver is loaded when it is needed
+    import asyncio  # noqa: PLC0415 - with the driver, when it is needed
+
+    from penstock.store import DeadLetters  # noqa: PLC0415
 
     async def run() -> T:
         async with DeadLetters(where.url, name="penstock command", lanes=1, pooled=where.pooled) as store:

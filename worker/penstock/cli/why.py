@@ -8,6 +8,7 @@ of a paused queue would not run when its time comes either.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -145,7 +146,7 @@ def _deferred(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Reas
         return
     values = {
         "id": job["id"], "attempt": job["attempt"], "most": job["max_attempts"], "crashes": job["crashes"],
-        "task": _text(job["task"]), "error": f" with {_text(job['error'])}" if job["error"] else "",
+        "task": _text(job["task"]), "reason": _text(job["reason"]), "error": f" with {_text(job['error'])}" if job["error"] else "",
     }  # fmt: skip
     own = (
         Why.ASKED,
@@ -158,10 +159,8 @@ def _deferred(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Reas
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:
-    """As `format`, for text in which a task's own braces may stand."""
-    for name, value in values.items():
-        text = text.replace(f"{{{name}}}", str(value))
-    return text
+    """A template of ours with its values, in one pass: a value may hold braces of its own."""
+    return re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), text)
 
 
 def _obstacles(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Reason]:

@@ -1,0 +1,108 @@
+"""The filter of lists and bulk commands, and the question that comes before a bulk change."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn
+
+import pytest
+
+from penstock.cli.bulk import Progress, batches, confirmed
+from penstock.cli.selection import LIVE, chosen, moment, states
+from penstock.errors import ConfigurationError
+from penstock.job import JobState
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def never() -> NoReturn:
+    raise AssertionError("nobody asked for the clock")
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [("90s", 90), ("15m", 900), ("2h", 7200), ("1.5h", 5400), ("3d", 259_200), ("1w", 604_800), ("0s", 0)],
+)
+def test_a_relative_time_counts_back_from_the_databases_clock(text: str, ago: float):
+    """Which alone wrote what it is compared with."""
+    assert moment(text, lambda: NOW) == NOW - timedelta(seconds=ago)
+
+
+def test_an_absolute_time_needs_no_clock_and_is_utc_unless_it_says():
+    """ISO 8601."""
+    assert moment("2026-01-31T12:00Z", never) == datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert moment("2026-01-31 12:00", never) == datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert moment("2026-01-31T12:00+02:00", never) == datetime(2026, 1, 31, 10, tzinfo=UTC)
+    assert moment(None, never) is None
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 m", "-5m", "5y", "soon", "999999999w", "2026-13-01", "m"])
+def test_what_is_no_time_is_refused_with_examples(text: str):
+    """And repeated."""
+    with pytest.raises(ConfigurationError, match="90s, 15m, 2h") as caught:
+        moment(text, lambda: NOW)
+    assert repr(text) in str(caught.value)
+
+
+def test_states_are_those_that_the_command_is_about():
+    """Nobody cancels what has ended."""
+    assert states(None) == frozenset(JobState)
+    assert states(["dead", "dead"]) == {JobState.DEAD}
+    assert states(None, default=LIVE) == {JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING}
+    with pytest.raises(ConfigurationError, match="one of scheduled, queued, running, got 'dead'"):
+        states(["dead"], default=LIVE)
+
+
+@pytest.mark.parametrize(
+    ("ids", "filtered", "everything", "refused"),
+    [
+        ([1], False, False, ""), (None, True, False, ""), (None, False, True, ""), (None, True, True, ""),
+        (None, False, False, "which jobs"), ([1], True, False, "not both"), ([1], False, True, "not both"),
+    ],
+)  # fmt: skip
+def test_a_bulk_command_is_told_which_jobs(ids, filtered, everything, refused):
+    """Forgetting the filter must not mean all."""
+    if refused:
+        with pytest.raises(ConfigurationError, match=refused):
+            chosen(ids, filtered=filtered, everything=everything, what="jobs")
+    else:
+        chosen(ids, filtered=filtered, everything=everything, what="jobs")
+
+
+def test_batches_hold_everything_in_order():
+    """Five hundred each."""
+    assert [list(some) for some in batches(range(1001))] == [list(range(500)), list(range(500, 1000)), [1000]]
+    assert list(batches([])) == []
+
+
+def test_where_nobody_can_answer_a_question_is_refused(monkeypatch):
+    """A script that forgot --yes must not wait for ever."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    with pytest.raises(ConfigurationError, match="give --yes"):
+        confirmed("Cancel 3 jobs?", yes=False)
+    assert confirmed("Cancel 3 jobs?", yes=True)
+
+
+def test_progress_is_drawn_on_a_terminal_alone(monkeypatch):
+    """And on stderr: stdout is the answer."""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with Progress(10, "cancelling") as progress:
+        progress.advance(5)
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+    ours, theirs = pty.openpty()
+    try:
+        with os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+            monkeypatch.setattr(sys, "stderr", terminal)
+            with Progress(10, "cancelling") as progress:
+                progress.advance(5)
+                progress.to(10)
+            terminal.flush()
+            shown = os.read(ours, 4096).decode()
+    finally:
+        os.close(ours)
+    assert "\rcancelling [###############...............] 5 of 10" in shown
+    assert shown.endswith("] 10 of 10\r\n")

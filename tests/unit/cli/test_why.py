@@ -1,0 +1,137 @@
+"""From facts to the reason: a table of every reason that there is, and in which order they are looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from penstock.cli.why import Why, explain
+
+JOB: dict[str, Any] = {
+    "id": 42, "state": "queued", "queue": "q", "task": "work", "priority": 1, "attempt": 0, "max_attempts": 5,
+    "crashes": 0, "reason": None, "worker": None, "error": None, "waits": 1.0, "runs": None, "due_in": None,
+    "due_at": None, "ended": None,
+    "finished_at": None, "cancel": False, "deadline_in": None,
+}  # fmt: skip
+QUEUE: dict[str, Any] = {
+    "name": "q", "declared": True, "paused_at": None, "paused_by": None, "by_declarer": False, "limited": False,
+    "max_in_flight": None, "in_flight": None,
+}  # fmt: skip
+WORKER: dict[str, Any] = {
+    "id": 7, "identity": "pod-1:1", "pod": "pod-1", "state": "running", "concurrency": 5, "lease_left": 9.0,
+    "in_flight": 0, "serves": True,
+}  # fmt: skip
+LEADER = {"holder": "pod-1:1", "lease_left": 9.0}
+FACTS: dict[str, Any] = {
+    "job": JOB, "queue": QUEUE, "workers": [WORKER], "higher": 0, "earlier": 0, "running": 0, "suspect": None,
+    "key_holder": None, "leader": LEADER,
+}  # fmt: skip
+DEFERRED = {"state": "scheduled", "due_in": 30.0, "due_at": "T"}
+RUNNING = {"state": "running", "worker": 7, "runs": 3.0, "attempt": 1}
+PAUSED = {"paused_at": "T", "paused_by": "bob"}
+LIMITED = {"limited": True, "max_in_flight": 3, "in_flight": 3}
+
+
+def facts(*, job: Any = (), queue: Any = (), worker: Any = (), **changes: Any) -> dict[str, Any]:
+    return {
+        **FACTS, "job": {**JOB, **dict(job)}, "queue": {**QUEUE, **dict(queue)},
+        "workers": [{**WORKER, **dict(worker)}], **changes,
+    }  # fmt: skip
+
+
+TABLE: list[tuple[Why, dict[str, Any], str]] = [
+    (Why.NO_SUCH_JOB, facts() | {"job": None}, "there is no job 42"),
+    (
+        Why.COMPLETED,
+        facts(job={"state": "completed", "ended": 61.0, "finished_at": "T", "worker": 7}),
+        "1m 1s ago, at T",
+    ),
+    (Why.CANCELLED, facts(job={"state": "cancelled", "ended": 61.0, "finished_at": "T", "reason": "asked"}), ": asked"),
+    (
+        Why.DEAD,
+        facts(job={"state": "dead", "ended": 61.0, "reason": "exhausted", "error": "ValueError", "attempt": 5}),
+        "(exhausted, ValueError, attempt 5 of 5)",
+    ),
+    (Why.KEY_TAKEN, facts(job={"state": "dead", "ended": 1.0, "reason": "exhausted"}, key_holder=50), "held by job 50"),
+    (Why.RUNNING, facts(job=RUNNING), "since 3s, attempt 1 of 5, on pod-1:1 (worker 7, lease for 9s)"),
+    (Why.CANCELLING, facts(job={**RUNNING, "cancel": True}), "told to stop"),
+    (Why.WORKER_GONE, facts(job=RUNNING, worker={"lease_left": -1.0}), "(pod-1:1), which is gone"),
+    (Why.WORKER_GONE, facts(job=RUNNING, worker={"state": "lost"}), "(pod-1:1), which is gone"),
+    (Why.WORKER_GONE, facts(job=RUNNING, workers=[]), "by worker 7, which is gone"),
+    (Why.SCHEDULED, facts(job={**DEFERRED, "reason": "scheduled"}), "for 30s more, until T: it was enqueued for then"),
+    (Why.RETRY, facts(job={**DEFERRED, "reason": "error", "attempt": 2, "error": "E"}), "attempt 2 of 5 failed with E"),
+    (Why.RETRY, facts(job={**DEFERRED, "reason": "timeout", "attempt": 2}), "took too long"),
+    (Why.ASKED, facts(job={**DEFERRED, "reason": "rate {id} limit"}), "asked for it (rate {id} limit)"),
+    (Why.TASK_UNKNOWN, facts(job={**DEFERRED, "reason": "task_unknown"}), "knows the task work"),
+    (Why.BREAKER_OPEN, facts(job={**DEFERRED, "reason": "breaker"}), "breaker of task work is open"),
+    (Why.CRASH, facts(job={**DEFERRED, "reason": "worker_lost", "crashes": 2}), "(2 times"),
+    (Why.CRASH, facts(job={**DEFERRED, "reason": "crash", "attempt": 1}), "crashed its child"),
+    (Why.CRASH, facts(job={**DEFERRED, "reason": "no_child"}), "no child process"),
+    (Why.DEADLINE, facts(job={**DEFERRED, "reason": "deadline", "attempt": 1}), "past the queue's deadline"),
+    (
+        Why.NOT_PROMOTED,
+        facts(job={**DEFERRED, "due_in": -60.0}, leader=None),
+        "due for 1m and was not made ready: nobody",
+    ),
+    (Why.NOT_PROMOTED, facts(job={**DEFERRED, "due_in": -60.0}), "pod-1:1 does the upkeep and is late"),
+    (Why.PAUSED, facts(queue=PAUSED), "queue q is paused since T, by bob"),
+    (Why.PAUSED, facts(queue={**PAUSED, "by_declarer": True}), "by its JobQueue (spec.stopPolicy)"),
+    (Why.LIMIT_COUNTED, facts(queue={**LIMITED, "in_flight": None}), "being counted"),
+    (Why.AT_LIMIT, facts(queue=LIMITED), "queue q runs 3 jobs"),
+    (Why.UNDECLARED, facts(queue={"declared": False}, workers=[]), "no JobQueue declares it"),
+    (Why.NO_WORKER, facts(workers=[]), "no live worker serves queue q"),
+    (Why.NO_WORKER, facts(worker={"lease_left": -1.0}), "no live worker"),
+    (Why.NO_WORKER, facts(worker={"serves": False}), "no live worker"),
+    (Why.CORDONED, facts(worker={"state": "cordoned"}), "pod-1:1 cordoned"),
+    (Why.CORDONED, facts(worker={"state": "drained"}), "pod-1:1 drained"),
+    (Why.SOLO, facts(job={"crashes": 2}), "run alone"),
+    (Why.BEHIND_SOLO, facts(suspect=50, running=1), "the only worker runs job 50 alone"),
+    (Why.BUSY, facts(running=5, earlier=2), "all 5 slots of 1 workers are taken (5 jobs run), and 0 of higher"),
+    (Why.BEHIND, facts(higher=10_000, earlier=3), "10,000+ of higher priority and 3 earlier ones go first"),
+    (Why.NEXT, facts(running=2), "3 slots are free"),
+]
+
+
+@pytest.mark.parametrize(("why", "given", "named"), TABLE, ids=[f"{row[0]}-{n}" for n, row in enumerate(TABLE)])
+def test_facts_have_their_reason(why: Why, given: dict[str, Any], named: str):
+    """One word for programs, one sentence with the facts for people."""
+    reason, _ = explain(42, given)
+    assert reason.why is why
+    assert named in reason.said
+    assert "\n" not in reason.said + reason.do
+
+
+def test_every_reason_is_in_the_table():
+    """A reason that nothing leads to would be a promise."""
+    assert {why for why, _, _ in TABLE} == set(Why)
+
+
+def test_obstacles_are_told_in_the_order_in_which_a_claim_meets_them():
+    """The first is the reason, the others follow."""
+    given = facts(job={"crashes": 2}, queue={**PAUSED, **LIMITED}, worker={"state": "cordoned"}, earlier=3, running=1)
+    reason, also = explain(42, given)
+    assert [reason.why, *(one.why for one in also)] == [Why.PAUSED, Why.AT_LIMIT, Why.CORDONED, Why.SOLO, Why.BEHIND]
+
+
+def test_a_deferred_job_hears_what_would_stop_it_when_its_time_comes():
+    """But not of jobs before it: they will be others by then."""
+    reason, also = explain(42, facts(job={**DEFERRED, "reason": "error"}, queue=PAUSED, workers=[], earlier=9))
+    assert [reason.why, *(one.why for one in also)] == [Why.RETRY, Why.PAUSED, Why.NO_WORKER]
+
+
+def test_nothing_stands_in_the_way_only_where_nothing_does():
+    """It is never an addition."""
+    reason, also = explain(42, facts(queue=PAUSED))
+    assert (reason.why, also) == (Why.PAUSED, [])
+
+
+def test_a_hostile_task_rewrites_no_terminal():
+    """Its name, its reason, its worker's name."""
+    evil = "x\x1b[2J\n"
+    for changes in ({"reason": evil}, {"reason": "task_unknown", "task": evil}, {"reason": "error", "error": evil}):
+        reason, _ = explain(42, facts(job={**DEFERRED, **changes}))
+        assert "\x1b" not in reason.said + reason.do
+        assert "x\\x1b[2J\\n" in reason.said
+    reason, _ = explain(42, facts(job=RUNNING, worker={"identity": evil}))
+    assert "\x1b" not in reason.said
