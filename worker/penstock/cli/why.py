@@ -146,13 +146,10 @@ def _deferred(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Reas
         return
     values = {
         "id": job["id"], "attempt": job["attempt"], "most": job["max_attempts"], "crashes": job["crashes"],
-        "task": _text(job["task"]), "reason": _text(job["reason"]), "error": f" with {_text(job['error'])}" if job["error"] else "",
+        "task": _text(job["task"]), "reason": _text(job["reason"]),
+        "error": f" with {_text(job['error'])}" if job["error"] else "",
     }  # fmt: skip
-    own = (
-        Why.ASKED,
-        f"the task asked for it ({_text(job['reason'])})",
-        "`penstock jobs retry {id}` makes it ready now",
-    )
+    own = (Why.ASKED, "the task asked for it ({reason})", "`penstock jobs retry {id}` makes it ready now")
     why, said, do = _DEFERRED.get(job["reason"] or "", own)
     when = f"it is deferred for {seconds(max(job['due_in'], 0.0))} more, until {job['due_at']}: "
     yield Reason(why, when + _filled(said, values), _filled(do, values))
