@@ -48,7 +48,8 @@ test-chaos: setup ## faults at random over real workers and a server of their ow
 
 soak: setup ## the random tests for long: SOAK_SECONDS (600) of chaos, thousands of model runs
 	PENSTOCK_SOAK=1 PENSTOCK_SOAK_SECONDS=$(or $(SOAK_SECONDS),600) $(PYTEST) -s -o timeout=3600 \
-		tests/chaos tests/postgres/test_store_machine.py tests/postgres/test_store_freeze.py
+		tests/chaos tests/postgres/test_store_machine.py tests/postgres/test_store_freeze.py \
+		tests/postgres/test_store_soak.py
 
 lint: setup ## ruff, import rules, sizes
 	$(RUN)/ruff check .

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import time
 from typing import Any
 
+import pytest
+
 from penstock.backoff import Backoff
+from penstock.store import Maintenance, Promotion, Store
+from penstock.store.maintenance import BATCH
+from penstock.store.store import Overdue
+from tests.postgres import desk
 
 RETRIES: list[dict[str, Any]] = [
     {}, {"strategy": "exponential", "base_seconds": 2.0, "max_seconds": 100.0}, {"strategy": "linear"},
@@ -26,3 +34,86 @@ def test_the_databases_back_off_is_the_workers(pg_newest):
             assert low <= min(drawn) <= max(drawn) <= high
             assert low == high or max(drawn) > high / 2
         assert 0 <= db.execute("SELECT penstock.retry_delay(NULL, 1::smallint)").fetchone()[0] <= 5
+
+
+class Slow(Store):
+    """A store whose calls take as long as it is told, on a clock of the test's."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.now, self.takes, self.promotion = 0.0, 0.0, Promotion(0, None)
+
+    async def promote(self, limit: int = 5000) -> Promotion:
+        assert limit == BATCH
+        self.now += self.takes
+        return self.promotion
+
+    async def rescue_overdue(self, holder: str, lease: float) -> Overdue:
+        self.now += self.takes
+        return Overdue(1, 2)
+
+
+async def test_what_looks_at_many_rows_rests_the_longer_the_longer_it_takes():
+    """Looks for due jobs take a fifth of a lane at most, for deadlines a twentieth; a full batch goes on at once."""
+    store = Slow("postgresql://nobody@127.0.0.1:1/nowhere")
+    upkeep = Maintenance(store=store, holder="x", lease=15, clock=lambda: store.now)
+    pauses = {}
+    for store.takes in (0.001, 0.1, 3.0):
+        store.promotion = Promotion(0, None)
+        idle = await upkeep._promote()
+        store.promotion = Promotion(7, 0.01)
+        busy = await upkeep._promote()
+        store.promotion = Promotion(BATCH, 0.0)
+        assert await upkeep._promote() == 0
+        pauses[store.takes] = (idle, busy, await upkeep._overdue())
+    assert pauses[0.001] == pytest.approx((0.75, 0.05, 3.0))
+    assert pauses[0.1] == pytest.approx((0.75, 0.4, 3.0))
+    assert pauses[3.0] == pytest.approx((12.0, 12.0, 60.0))
+    assert (upkeep.upkeep.overdue, upkeep.upkeep.promoted) == (9, 3 * (7 + BATCH))
+
+
+async def test_the_upkeep_takes_back_a_hung_attempt(store, play, db):
+    """Its worker lives and nobody was lost; the loop looks for it again and again."""
+    worker = desk.register(db)
+    db.execute("UPDATE penstock.queue SET job_deadline = '1 min'")
+    (job,) = desk.enqueue(db)
+    desk.claim(play.connection("a"), worker, 1, desk.token()).finish()
+    db.execute("UPDATE penstock.job SET deadline = now() - interval '1 s'")
+    upkeep = Maintenance(store=store, holder="holder", lease=1.0, clock=time.monotonic)
+    running = asyncio.create_task(upkeep.run(), name="upkeep")
+    try:
+        async with asyncio.timeout(60):
+            while desk.state_of(db, job) == "running":
+                await asyncio.sleep(0.02)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert db.execute("SELECT reason, attempt, crashes FROM penstock.job").fetchall() == [("deadline", 1, 0)]
+    assert upkeep.upkeep.overdue == 1
+
+
+async def test_housekeeping_takes_back_a_job_whose_worker_has_no_row(store, play, db):
+    """As if it had been lost."""
+    worker = desk.register(db)
+    desk.enqueue(db)
+    desk.claim(play.connection("a"), worker, 1, desk.token()).finish()
+    db.execute("DELETE FROM penstock.worker")
+    desk.lead_for_long(db, "holder")
+    upkeep = Maintenance(store=store, holder="holder", lease=desk.QUIET_LEASE, clock=time.monotonic)
+    assert await upkeep._rescue() == desk.QUIET_LEASE / 5
+    assert upkeep.upkeep.rescued == 0
+    assert await upkeep._housekeeping() >= 60
+    assert upkeep.upkeep.rescued == 1
+    assert db.execute("SELECT reason, crashes FROM penstock.job").fetchall() == [("worker_lost", 1)]
+
+
+async def test_jobs_that_nobody_holds_are_looked_for_only_when_asked(store, play, db):
+    """The scan costs half a second for a million ready jobs: not with every look for lost workers."""
+    worker = desk.register(db)
+    desk.enqueue(db)
+    desk.claim(play.connection("a"), worker, 1, desk.token()).finish()
+    db.execute("DELETE FROM penstock.worker")
+    desk.lead_for_long(db)
+    assert await store.rescue("leader", desk.QUIET_LEASE) == (0, 0, 0)
+    assert await store.rescue("leader", desk.QUIET_LEASE, strays=True) == (0, 1, 0)
+    assert await store.rescue("leader", desk.QUIET_LEASE, strays=True) == (0, 0, 0)
