@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from penstock import App
 
@@ -13,3 +14,10 @@ app = App()
 async def work(seconds: float) -> None:
     """Take so long."""
     await asyncio.sleep(seconds)
+
+
+@app.task(name="hold", queue="emails")
+async def hold(gate: str) -> None:
+    """Run until that file is there: for tests in which a job must not end before they say so."""
+    while not os.path.exists(gate):  # noqa: ASYNC240, PTH110 - one stat of a local file
+        await asyncio.sleep(0.02)

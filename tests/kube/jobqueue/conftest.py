@@ -149,6 +149,30 @@ def enqueue(database: psycopg.Connection[Any], count: int, seconds: float, queue
     )
 
 
+@dataclass(frozen=True)
+class Gate:
+    """Jobs that run until the test opens the gate, however slow or quick the machine is."""
+
+    path: Path
+
+    def enqueue(self, database: psycopg.Connection[Any], count: int, queue: str = "emails") -> None:
+        """Jobs that wait at the gate, all in one statement."""
+        database.execute(
+            "SELECT penstock.enqueue(%s, 'hold', jsonb_build_object('gate', %s::text)) FROM generate_series(1, %s)",
+            [queue, str(self.path), count],
+        )
+
+    def open(self) -> None:
+        """Let them end."""
+        self.path.touch()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    """A closed gate."""
+    return Gate(tmp_path / "gate")
+
+
 def counts(database: psycopg.Connection[Any]) -> tuple[int, int, int]:
     """Live jobs, completed jobs, and attempts beyond the first."""
     row = database.execute(

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from tests.kube.jobqueue.conftest import JobQueues, Start, counts, enqueue, started
+from tests.kube.jobqueue.conftest import Gate, JobQueues, Start, counts, enqueue, started
 from tests.support.api_client import ApiClient
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
@@ -40,12 +40,12 @@ def names(jobqueues: JobQueues) -> set[str]:
 
 
 def test_the_idle_pods_go_and_the_one_with_the_long_job_stays(
-    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any]
+    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any], gate: Gate
 ):
     """Three pods, one busy: scaled to one, the busy one is left, its job ends undisturbed, then zero."""
     started(jobqueues, operator, pg_url, **LONG, scaling__mode="Fixed", replicas=3)
     eventually(lambda: jobqueues.get()["status"]["readyReplicas"] == 3, "three ready workers")
-    enqueue(database, 1, 10.0)
+    gate.enqueue(database, 1)
     (kept,) = eventually(lambda: reported(database), "a pod says that it holds the job")
     jobqueues.patch({"spec": {"replicas": 1}}, subresource="/scale")
     eventually(lambda: names(jobqueues) == {kept}, "the others are gone")
@@ -53,6 +53,7 @@ def test_the_idle_pods_go_and_the_one_with_the_long_job_stays(
     jobqueues.patch({"spec": {"replicas": 0}}, subresource="/scale")
     eventually(lambda: states(database).get(kept) == "cordoned", "the busy one takes nothing more")
     eventually(lambda: jobqueues.conditions()["Draining"] == ("True", "PodsDraining"), "the condition tells")
+    gate.open()
     eventually(lambda: not names(jobqueues), "it goes too", seconds=30)
     assert counts(database) == (0, 1, 0)
     eventually(lambda: [each.code for each in pods.exits()] == [0, 0, 0], "every worker ended by itself")
@@ -65,17 +66,19 @@ def test_a_draining_worker_is_called_back_when_it_is_needed_again(
     pg_url: str,
     database: psycopg.Connection[Any],
     api: ApiClient,
+    gate: Gate,
 ):
     """No pod is removed and none is made: the same one works on, without a trace of deletion cost."""
     started(jobqueues, operator, pg_url, **LONG, scaling__mode="Fixed", replicas=1)
     eventually(lambda: jobqueues.get()["status"]["readyReplicas"] == 1, "a ready worker")
     (pod,) = names(jobqueues)
-    enqueue(database, 1, 3.0)
+    gate.enqueue(database, 1)
     eventually(lambda: busy(database), "it holds a job")
     jobqueues.patch({"spec": {"replicas": 0}}, subresource="/scale")
     eventually(lambda: states(database)[pod] == "cordoned", "it is asked to leave")
     jobqueues.patch({"spec": {"replicas": 1}}, subresource="/scale")
     eventually(lambda: states(database)[pod] == "running", "it is called back")
+    gate.open()
     enqueue(database, 1, 0.0)
     eventually(lambda: counts(database)[:2] == (0, 2), "both jobs are completed")
     assert names(jobqueues) == {pod}
@@ -84,17 +87,18 @@ def test_a_draining_worker_is_called_back_when_it_is_needed_again(
 
 
 def test_an_operator_killed_in_the_middle_of_a_drain_has_a_successor_that_finishes_it(
-    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any]
+    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any], gate: Gate
 ):
     """Who is leaving is written in the database, not in the operator."""
     first = started(jobqueues, operator, pg_url, **LONG, scaling__mode="Fixed", replicas=2)
     eventually(lambda: jobqueues.get()["status"]["readyReplicas"] == 2, "two ready workers")
-    enqueue(database, 2, 4.0)
+    gate.enqueue(database, 2)
     eventually(lambda: len(busy(database)) == 2, "both hold a job")
     jobqueues.patch({"spec": {"replicas": 0}}, subresource="/scale")
     eventually(lambda: set(states(database).values()) == {"cordoned"}, "both are asked to leave")
     first.stop(signal.SIGKILL)
     operator()
+    gate.open()
     eventually(lambda: not names(jobqueues), "both have gone", seconds=40)
     assert counts(database) == (0, 2, 0)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from tests.kube.jobqueue.conftest import JobQueues, Start, counts, enqueue, started
+from tests.kube.jobqueue.conftest import Gate, JobQueues, Start, counts, enqueue, started
 from tests.support.api_client import MERGE
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
@@ -44,18 +44,19 @@ def test_a_new_jobqueue_gets_its_deployment_without_a_pod_and_all_its_conditions
 
 
 def test_jobs_bring_pods_and_an_empty_queue_takes_them_away(
-    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any]
+    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any], gate: Gate
 ):
     """0 -> N -> 0, every job done once, and the events tell it."""
     started(jobqueues, operator, pg_url)
-    enqueue(database, 12, 1.0)
+    gate.enqueue(database, 12)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 3, "three replicas of five slots")
+    gate.open()
     eventually(lambda: counts(database)[1] == 12, "every job is completed", seconds=60)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "back to zero", seconds=60)
     eventually(lambda: not jobqueues.pods(), "no pod is left")
     assert counts(database) == (0, 12, 0)
-    reasons = {event["reason"] for event in jobqueues.events()}
-    assert {"Activated", "ScaledToZero"} <= reasons
+    told = {"Activated", "ScaledToZero"}
+    eventually(lambda: told <= {event["reason"] for event in jobqueues.events()}, "the events tell both")
     eventually(lambda: [each.code for each in pods.exits()] == [0, 0, 0], "every worker ended by itself")
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from tests.kube.jobqueue.conftest import QUICK, JobQueues, Start, counts, enqueue, started
+from tests.kube.jobqueue.conftest import QUICK, Gate, JobQueues, Start, counts, enqueue, started
 from tests.support.api_client import ApiClient
 from tests.support.pods import ProcessPods
 from tests.support.postgres_proxy import Proxy
@@ -176,24 +176,25 @@ def test_of_two_jobqueues_on_one_queue_the_younger_is_refused_until_the_elder_go
 
 
 def test_a_database_that_is_away_changes_no_replica_count(
-    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any]
+    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any], gate: Gate
 ):
     """An outage of the operator's way to it, longer than every window: nothing moves; back again, it ends at zero."""
     with Proxy(pg_url) as proxy:
         jobqueues.secret(proxy.url, "operators")
         reference = {"secretRef": {"name": "shop-postgres"}, "operatorSecretRef": {"name": "operators"}}
         started(jobqueues, operator, pg_url, databaseRef=reference)
-        enqueue(database, 8, 0.5)
+        gate.enqueue(database, 8)
         eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 2, "two replicas")
         proxy.freeze()
         proxy.cut()
         becomes(jobqueues, "ScalingActive", "False", "SignalLost")
         becomes(jobqueues, "DatabaseReachable", "False", "Unreachable")
+        gate.open()
+        eventually(lambda: counts(database) == (0, 8, 0), "the workers' own way is whole", seconds=40)
         deadline = time.monotonic() + 5
         eventually(lambda: time.monotonic() > deadline, "longer than window and cooldown together")
         assert jobqueues.deployment()["spec"]["replicas"] == 2
-        assert counts(database) == (0, 8, 0)
         proxy.thaw()
         eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "and then zero", seconds=60)
-    reasons = {event["reason"] for event in jobqueues.events()}
-    assert {"SignalLost", "SignalRestored"} <= reasons
+    told = {"SignalLost", "SignalRestored"}
+    eventually(lambda: told <= {event["reason"] for event in jobqueues.events()}, "the events tell both")
