@@ -142,6 +142,13 @@ CASES = (
         says="The operator cannot look at shop/emails; its workers stay as they are.",
     ),
     Case(
+        alert="AutoscalerBlind",
+        series={condition("DatabaseReachable"): "1x40", of_queue("sample_age_seconds"): "1x4 15 75 135 195x10 1x20"},
+        quiet=(5, 10, 19),
+        fires=(13, 17),
+        says="The operator cannot look at shop/emails; its workers stay as they are.",
+    ),
+    Case(
         alert="NoLeader",
         about={},
         series={

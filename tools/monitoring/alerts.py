@@ -131,7 +131,9 @@ ALERTS: Final = (
     ),
     Alert(
         name="AutoscalerBlind",
-        expression=f"{_condition('DatabaseReachable')} < 1",
+        expression=f"{_condition('DatabaseReachable')} < 1 or {_queue('sample_age_seconds')} > {THRESHOLD}",
+        threshold=120,
+        means="seconds since the queue was last seen",
         says=f"The operator cannot look at {_WHO}; its workers stay as they are.",
         severity="critical",
         wait="5m",

@@ -7,7 +7,11 @@ from typing import Final
 from tools.monitoring.panels import (
     CHOSEN,
     NAMED,
+    OLDEST,
+    OUTCOMES,
     RATE,
+    WAIT,
+    WHY,
     Dashboard,
     Panel,
     Query,
@@ -16,64 +20,35 @@ from tools.monitoring.panels import (
     per_second,
     quantile,
     quantiles,
+    stat,
 )
-
-_OLDEST = Panel(
-    title="Oldest ready job",
-    help="How long the job that has waited longest has been ready. It says more than depth: this is what users feel.",
-    queries=(Query(of_queue("oldest_ready_seconds"), NAMED),),
-    unit="s",
-)
-_OUTCOMES = Panel(
-    title="Attempts that ended",
-    help="Per second, by outcome, as the workers acknowledged them.",
-    queries=(Query(per_second("penstock_jobs_total", "outcome"), "{{outcome}}"),),
-    unit="ops",
-)
-_WHY = Panel(
-    title="Why this many workers",
-    help="The rule that won the last decision; the sentence with its arithmetic is in `kubectl get jobqueues`.",
-    queries=(Query(f"max by (namespace, jobqueue, bound) (penstock_queue_decision_bound{{{CHOSEN}}}) == 1", ""),),
-    kind="table",
-)
-_WAIT = Panel(
-    title="Wait of jobs",
-    help="From ready to claimed.",
-    queries=quantiles("penstock_job_wait_seconds"),
-    unit="s",
-)
-
-
-def _stat(title: str, expression: str, told: str, *, unit: str = "short", bad: float | None = None) -> Panel:
-    return Panel(title=title, help=told, queries=(Query(expression, ""),), unit=unit, kind="stat", width=4, bad=bad)
-
 
 OVERVIEW = Dashboard(
     "overview",
     "Penstock: overview",
     "All JobQueues in one view: what waits, what runs, who works, what went wrong.",
     (
-        _stat("Ready", f"sum({of_queue('ready')})", "Jobs that could start now."),
-        _stat("Oldest", f"max({of_queue('oldest_ready_seconds')})", "Wait of the oldest ready job.", unit="s"),
-        _stat("In flight", f"sum({of_queue('in_flight')})", "Jobs claimed by workers."),
-        _stat("Workers", f"sum({of_queue('replicas')})", "Worker pods that exist."),
-        _stat("Dead letters", f"sum({of_queue('dead')})", "Jobs that will not run again by themselves.", bad=1),
-        _stat(
+        stat("Ready", f"sum({of_queue('ready')})", "Jobs that could start now."),
+        stat("Oldest", f"max({of_queue('oldest_ready_seconds')})", "Wait of the oldest ready job.", unit="s"),
+        stat("In flight", f"sum({of_queue('in_flight')})", "Jobs claimed by workers."),
+        stat("Workers", f"sum({of_queue('replicas')})", "Worker pods that exist."),
+        stat("Dead letters", f"sum({of_queue('dead')})", "Jobs that will not run again by themselves.", bad=1),
+        stat(
             "Not ready",
             f"count({of_condition('Ready')} < 1) or vector(0)",
             "JobQueues whose condition Ready is not true.",
             bad=1,
         ),
         Panel(title="Depth", help="Ready jobs.", queries=(Query(of_queue("ready"), NAMED),)),
-        _OLDEST,
-        _OUTCOMES,
+        OLDEST,
+        OUTCOMES,
         Panel(
             title="Workers",
             help="Worker pods that exist, of each JobQueue.",
             queries=(Query(of_queue("replicas"), NAMED),),
         ),
-        _WAIT,
-        _WHY,
+        WAIT,
+        WHY,
     ),
 )
 QUEUE = Dashboard(
@@ -89,7 +64,7 @@ QUEUE = Dashboard(
                 for name, told in (("ready", "ready"), ("in_flight", "in flight"), ("deferred", "deferred"))
             ),
         ),
-        _OLDEST,
+        OLDEST,
         Panel(
             title="Workers",
             help="Wanted by the last decision, there, ready for jobs, and on their way out.",
@@ -103,7 +78,7 @@ QUEUE = Dashboard(
                 )
             ),
         ),
-        _WHY,
+        WHY,
         Panel(
             title="Attempts that ended, by task",
             help="Per second.",
@@ -116,7 +91,7 @@ QUEUE = Dashboard(
             queries=(Query(quantile(0.95, "penstock_job_duration_seconds", "task"), "{{task}}"),),
             unit="s",
         ),
-        _WAIT,
+        WAIT,
         Panel(
             title="Dead letters",
             help="How many there are; `penstock dead` lists them with their errors.",
@@ -245,10 +220,10 @@ OPERATOR = Dashboard(
     "Penstock: operator",
     "The control plane and its databases.",
     (
-        _stat("Leaders", "sum(penstock_operator_leader)", "Replicas that lead; one.", bad=2),
-        _stat("Replicas", "count(penstock_operator_leader)", "Operator processes that were scraped."),
-        _stat("JobQueues", f"count({of_condition('Ready')})", "That the operator looks after."),
-        _stat(
+        stat("Leaders", "sum(penstock_operator_leader)", "Replicas that lead; one.", bad=2),
+        stat("Replicas", "count(penstock_operator_leader)", "Operator processes that were scraped."),
+        stat("JobQueues", f"count({of_condition('Ready')})", "That the operator looks after."),
+        stat(
             "Cannot be looked at",
             f"count({of_condition('DatabaseReachable')} < 1) or vector(0)",
             "JobQueues whose database does not answer.",
@@ -266,9 +241,27 @@ OPERATOR = Dashboard(
             unit="s",
         ),
         Panel(
-            title="Reconciliations that failed unexpectedly",
-            help="Per minute; each is a defect, with its trace in the operator's log.",
-            queries=(Query(f"60 * sum(rate(penstock_operator_failures_total{RATE}))", "failed"),),
+            title="Age of what is known",
+            help="Seconds since each queue was last seen in its database.",
+            queries=(Query(of_queue("sample_age_seconds"), NAMED),),
+            unit="s",
+        ),
+        Panel(
+            title="Treatments of queues",
+            help="Per second, by how they ended; `failed` is a defect, with its trace in the operator's log.",
+            queries=(Query(f"sum by (result) (rate(penstock_operator_reconciles_total{RATE}))", "{{result}}"),),
+            unit="ops",
+        ),
+        Panel(
+            title="Lateness",
+            help="Nineteen of twenty turns of the event loop were no later than this, and treatments took no longer.",
+            queries=tuple(
+                Query(
+                    f"histogram_quantile(0.95, sum by (le) (rate(penstock_operator_{name}_seconds_bucket{RATE})))", told
+                )
+                for name, told in (("loop_lag", "event loop"), ("reconcile", "treatment"))
+            ),
+            unit="s",
         ),
         Panel(
             title="Connections",

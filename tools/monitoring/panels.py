@@ -73,3 +73,34 @@ def quantile(of: float, name: str, by: str = "") -> str:
 def quantiles(name: str) -> tuple[Query, ...]:
     """Half, and nineteen of twenty."""
     return Query(quantile(0.5, name), "p50"), Query(quantile(0.95, name), "p95")
+
+
+OLDEST = Panel(
+    title="Oldest ready job",
+    help="How long the job that has waited longest has been ready. It says more than depth: this is what users feel.",
+    queries=(Query(of_queue("oldest_ready_seconds"), NAMED),),
+    unit="s",
+)
+OUTCOMES = Panel(
+    title="Attempts that ended",
+    help="Per second, by outcome, as the workers acknowledged them.",
+    queries=(Query(per_second("penstock_jobs_total", "outcome"), "{{outcome}}"),),
+    unit="ops",
+)
+WHY = Panel(
+    title="Why this many workers",
+    help="The rule that won the last decision; the sentence with its arithmetic is in `kubectl get jobqueues`.",
+    queries=(Query(f"max by (namespace, jobqueue, bound) (penstock_queue_decision_bound{{{CHOSEN}}}) == 1", ""),),
+    kind="table",
+)
+WAIT = Panel(
+    title="Wait of jobs",
+    help="From ready to claimed.",
+    queries=quantiles("penstock_job_wait_seconds"),
+    unit="s",
+)
+
+
+def stat(title: str, expression: str, told: str, *, unit: str = "short", bad: float | None = None) -> Panel:
+    """One number."""
+    return Panel(title=title, help=told, queries=(Query(expression, ""),), unit=unit, kind="stat", width=4, bad=bad)

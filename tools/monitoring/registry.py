@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.metrics import MetricWrapperBase
 
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.local.endpoint import GAUGES, LABELS
+from penstock.local.endpoint import BOUND, GAUGES, LABELS
 from penstock.runtime.metrics import WorkerMetrics
 from penstock_operator.metrics import OperatorMetrics
 
@@ -73,7 +73,10 @@ def of_operator() -> list[Metric]:
 
 def of_local_mode() -> list[Metric]:
     """Metrics of `penstock dev` and of the demo."""
-    return [Metric(name, "gauge", LABELS, text) for name, text in GAUGES]
+    return [
+        *(Metric(name, "gauge", LABELS, text) for name, text in GAUGES),
+        Metric(BOUND[0], "gauge", (*LABELS, "bound"), BOUND[1]),
+    ]
 
 
 def reading() -> Mapping[str, frozenset[str]]:
