@@ -102,7 +102,9 @@ def test_progress_is_drawn_on_a_terminal_alone(monkeypatch):
                 progress.advance(5)
                 progress.to(10)
             terminal.flush()
-            shown = os.read(ours, 4096).decode()
+            shown = ""
+            while not shown.endswith("\n"):  # a terminal hands on what it has got so far
+                shown += os.read(ours, 4096).decode()
     finally:
         os.close(ours)
     assert "\rcancelling [###############...............] 5 of 10" in shown
