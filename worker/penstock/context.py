@@ -31,16 +31,16 @@ class Context:
         job: the job as it was claimed.
     """
 
-    __slots__ = ("_began", "_cancelled", "_client", "_database", "_report", "_told_at", "job")
+    __slots__ = ("_began", "_cancelled", "_client", "_clock", "_database", "_report", "_told_at", "job")
 
     def __init__(
         self, *, job: ClaimedJob, client: Client, database: Callable[[], tuple[str, bool]] | None = None,
-        report: Callable[[dict[str, Any]], None] | None = None,
+        report: Callable[[dict[str, Any]], None] | None = None, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.job = job
         self._client = client
         self._database = database
-        self._report = report
+        self._report, self._clock = report, clock
         self._told_at = -math.inf
         self._cancelled = False
         self._began = time.perf_counter()
@@ -75,7 +75,7 @@ class Context:
         """
         if not (math.isfinite(done) and math.isfinite(total) and done >= 0 and total > 0):
             raise ValueError(f"progress: done must be 0 or more and total above 0, got {done!r} of {total!r}")
-        now = time.monotonic()
+        now = self._clock()
         if self._report is None or (now - self._told_at < PROGRESS_SECONDS and done < total):
             return
         self._told_at = now

@@ -8,11 +8,11 @@ A worker without breaker, tracing and hooks runs attempts as they are: each laye
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
 import penstock
-from penstock import trace
 from penstock.events import JobFailed, JobStarted, JobStopped
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.settings import Settings
@@ -65,13 +65,17 @@ class Hooked:
 
 
 def around(
-    run: Run, *, tasks: Registry, settings: Settings, endings: Endings, metrics: WorkerMetrics, announcer: Announcer
-) -> Run:
-    """`run` with what this worker uses around it; itself where it uses nothing."""
+    run: Run, *, tasks: Registry, settings: Settings, endings: Endings, metrics: WorkerMetrics, announcer: Announcer,
+    tracing: Any = None,
+) -> Run:  # fmt: skip
+    """`run` with what this worker uses around it; itself where it uses nothing.
+
+    `tracing` is the module `opentelemetry.trace`, if the application uses it.
+    """
     if announcer.hears("job.start", "job.stop", "job.exception"):
         run = Hooked(run=run, announcer=announcer, endings=endings).run
-    if (opentelemetry := trace.opentelemetry()) is not None:
-        run = Traced(run=run, trace=opentelemetry, version=penstock.__version__).run
+    if tracing is not None:
+        run = Traced(run=run, trace=tracing, version=penstock.__version__).run
     if settings.circuit_failure_percent:
         policy = BreakerPolicy(
             failure_percent=settings.circuit_failure_percent, minimum_calls=settings.circuit_minimum_calls,

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import penstock
+from penstock import trace
 from penstock.app import App
 from penstock.context import Context
 from penstock.errors import StoreError
@@ -168,7 +169,7 @@ class Worker:
             stack.push_async_callback(self.announcer.close, HOOKS_SECONDS)
             self.run_attempt = around(  # behind the lifespans: they may be what turns tracing on
                 self.attempts.run, tasks=self.app.tasks, settings=self.settings, endings=self.endings,
-                metrics=self.metrics, announcer=self.announcer,
+                metrics=self.metrics, announcer=self.announcer, tracing=trace.opentelemetry(),
             )  # fmt: skip
             stack.push_async_callback(self.children.close, CHILDREN_LEAVE_SECONDS)
             if self.in_children:

@@ -1,0 +1,314 @@
+"""What stands around an attempt: the gate of the breakers, the hooks, the span."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from penstock import App, Backoff, Cancel, Retry, Snooze
+from penstock.events import EVENTS, JobFailed, JobStarted, JobStopped
+from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.runtime import around as module
+from penstock.runtime.announce import MOST_CALLS, Announcer
+from penstock.runtime.breaker import BreakerPolicy, CircuitState
+from penstock.runtime.failure import Endings
+from penstock.runtime.gate import Gate
+from penstock.runtime.metrics import WorkerMetrics
+from penstock.runtime.tracing import Traced
+from penstock.settings import Settings
+from tests.unit.runtime.support import completed, job, until
+
+POLICY = BreakerPolicy(failure_percent=50, minimum_calls=3, window_seconds=60, open_seconds=30)
+
+
+@pytest.fixture
+def app() -> App:
+    made = App()
+
+    @made.task(name="work", aliases=["toil"])
+    def work() -> None:
+        """Nothing."""
+
+    return made
+
+
+@pytest.fixture
+def endings() -> Endings:
+    return Endings(backoff=Backoff(strategy="constant", base_seconds=1), chance=random.Random(1))
+
+
+class Door:
+    """A gate whose attempts end as told, on a clock of its own."""
+
+    def __init__(self, app: App, endings: Endings) -> None:
+        self.now = 0.0
+        self.ran: list[ClaimedJob] = []
+        self.end: Callable[[ClaimedJob], Finished] = completed
+        self.app, self.endings = app, endings
+        self.metrics = WorkerMetrics(queue="q", tasks=app.tasks, version="1")
+        self.gate = Gate(
+            run=self.run, tasks=app.tasks, policy=POLICY, endings=endings, metrics=self.metrics, clock=lambda: self.now
+        )
+
+    async def run(self, one: ClaimedJob) -> Finished:
+        self.ran.append(one)
+        await asyncio.sleep(0)
+        return self.end(one)
+
+    def fails(self, error: Exception | None = None) -> None:
+        task = self.app.tasks["work"]
+        self.end = lambda one: self.endings.of_error(one, task, error or ValueError("no"), 0.1)
+
+
+@pytest.fixture
+def door(app, endings) -> Door:
+    return Door(app, endings)
+
+
+async def test_jobs_of_a_task_that_mostly_fails_are_put_off_and_keep_their_attempt(door):
+    """Not run, not failed: snoozed for about half a minute, counted, and shown."""
+    door.fails()
+    for _ in range(3):
+        await door.gate.run(job())
+    blocked = [await door.gate.run(job()) for _ in range(50)]
+    assert len(door.ran) == 3
+    assert {(b.state, b.reason) for b in blocked} == {(OutcomeState.SNOOZE, "breaker")}
+    assert 22 < min(b.delay for b in blocked) < max(b.delay for b in blocked) < 38
+    assert door.metrics._blocked["work"] == 50
+    assert door.gate.states() == {"work": CircuitState.OPEN}
+
+
+async def test_a_timeout_counts_as_a_failure_and_what_a_task_asks_for_does_not(door, endings):
+    """Retry, Snooze and Cancel are the task's own word; invalid arguments are not its doing."""
+    said = [
+        lambda one, outcome=outcome: endings.of_outcome(one, outcome, 0.1)
+        for outcome in (Retry(reason="error"), Snooze(3), Cancel("timeout"))
+    ]
+    for end in [*said, lambda one: endings.of_invalid_arguments(one, ValueError("no"))] * 3:
+        door.end = end
+        await door.gate.run(job())
+    assert door.gate.states() == {"work": CircuitState.CLOSED}
+    door.fails(TimeoutError())
+    for _ in range(3):
+        await door.gate.run(job(attempt=5))
+    assert door.gate.states() == {"work": CircuitState.OPEN}
+
+
+async def test_probes_run_after_the_pause_and_their_success_lets_everything_through(door):
+    """An alias has its task's circuit; each change is said once."""
+    door.fails()
+    for _ in range(3):
+        await door.gate.run(job(task="toil"))
+    assert (await door.gate.run(job())).reason == "breaker"
+    door.now, door.end = 31.0, completed
+    together = await asyncio.gather(*(door.gate.run(job()) for _ in range(10)))
+    assert [one.state for one in together].count(OutcomeState.COMPLETED) == POLICY.probes
+    assert (await door.gate.run(job())).state is OutcomeState.COMPLETED
+
+
+async def test_each_change_of_a_circuit_is_one_log_line(door, caplog):
+    """Opened with its numbers, half-open, closed; never one line per job."""
+    caplog.set_level(logging.INFO, "penstock.breaker")
+    door.fails()
+    for _ in range(20):
+        await door.gate.run(job())
+    door.now, door.end = 31.0, completed
+    for _ in range(20):
+        await door.gate.run(job())
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    assert "3 of 3 attempts failed" in lines[0]
+    assert [record.circuit for record in caplog.records] == ["open", "half_open", "closed"]
+
+
+async def test_a_probe_that_is_cancelled_makes_room_for_another(door):
+    """Its worker drains, or its job was cancelled."""
+    door.fails()
+    for _ in range(3):
+        await door.gate.run(job())
+    door.now = 31.0
+    probes = [asyncio.create_task(door.gate.run(job())) for _ in range(POLICY.probes)]
+    await asyncio.sleep(0)
+    assert (await door.gate.run(job())).reason == "breaker"
+    for probe in probes:
+        probe.cancel()
+    await asyncio.wait(probes)
+    door.end = completed
+    assert (await door.gate.run(job())).state is OutcomeState.COMPLETED
+
+
+async def test_jobs_of_unknown_tasks_pass_the_gate(door):
+    """Their end is decided behind it."""
+    assert (await door.gate.run(job(task="nobody's"))).state is OutcomeState.COMPLETED
+
+
+async def test_a_worker_that_uses_nothing_runs_attempts_as_they_are(app, endings):
+    """No breaker, no span, no hook: no layer."""
+    metrics = WorkerMetrics(queue="q", tasks=app.tasks, version="1")
+
+    async def run(one: ClaimedJob) -> Finished:
+        return completed(one)
+
+    def wrapped(*, tracing: object = None, **settings) -> object:
+        given = Settings(database_url="postgresql://x", **settings)
+        return module.around(
+            run, tasks=app.tasks, settings=given, endings=endings, metrics=metrics, announcer=Announcer(app.hooks),
+            tracing=tracing,
+        )  # fmt: skip
+
+    assert wrapped() is run
+    assert wrapped(circuit_failure_percent=50) is not run
+    assert wrapped(tracing=trace) is not run
+    app.on("queue.depth")(lambda _: None)
+    assert wrapped() is run
+    app.on("job.stop")(lambda _: None)
+    assert wrapped() is not run
+
+
+# -- hooks --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_attempts_events_come_in_order_with_what_happened(app, endings):
+    """Start, exception with the exception itself and what the history keeps, stop with the outcome."""
+    heard: list[object] = []
+    for event in EVENTS:
+        app.on(event)(heard.append)
+    error = ValueError("no")
+
+    async def run(one: ClaimedJob) -> Finished:
+        return endings.of_error(one, app.tasks["work"], error, 0.5) if one.attempt == 5 else completed(one, 0.25)
+
+    hooked = module.Hooked(run=run, announcer=Announcer(app.hooks), endings=endings)
+    good, bad = job(), job(attempt=5)
+    await hooked.run(good)
+    await hooked.run(bad)
+    assert heard[:2] == [
+        JobStarted(job=good), JobStopped(job=good, outcome=OutcomeState.COMPLETED, reason=None, duration=0.25)
+    ]  # fmt: skip
+    started, failed, stopped = heard[2:]
+    assert started == JobStarted(job=bad)
+    assert isinstance(failed, JobFailed)
+    assert (failed.exception, failed.final, failed.error["message"]) == (error, True, "no")
+    assert stopped == JobStopped(job=bad, outcome=OutcomeState.FAILED, reason="exhausted", duration=0.5)
+    assert hooked._exceptions == {}
+
+
+async def test_an_attempt_that_is_interrupted_stops_too(app, endings):
+    """Whoever counts what runs must come back to zero."""
+    heard: list[JobStopped] = []
+    app.on("job.stop")(heard.append)
+
+    async def run(one: ClaimedJob) -> Finished:
+        await asyncio.sleep(60)
+        return completed(one)
+
+    hooked = module.Hooked(run=run, announcer=Announcer(app.hooks), endings=endings)
+    attempt = asyncio.create_task(hooked.run(job()))
+    await asyncio.sleep(0)
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    assert [stopped.reason for stopped in heard] == ["interrupted"]
+
+
+async def test_a_hook_that_raises_is_said_once_and_the_others_are_called(app, caplog):
+    """Plain or async, on the loop or in a thread; what comes after it is not harmed."""
+    heard: list[int] = []
+
+    def broken(_: object) -> None:
+        raise RuntimeError("hook")
+
+    async def broken_async(_: object) -> None:
+        raise RuntimeError("async hook")
+
+    for event in ("job.stop", "job.dead"):
+        for function in (broken, broken_async, heard.append):
+            app.on(event)(function)
+    announcer = Announcer(app.hooks)
+    for _ in range(3):
+        announcer.tell("job.stop", 1)
+        announcer.tell("job.dead", 2)
+    await announcer.close(5.0)
+    assert sorted(heard) == [1, 1, 1, 2, 2, 2]
+    assert announcer.failed == {"job.stop": 6, "job.dead": 6, "job.start": 0, "job.exception": 0, "queue.depth": 0}
+    assert len([record for record in caplog.records if record.name == "penstock.hooks"]) == 2
+
+
+async def test_hooks_that_hang_do_not_pile_up_without_end(app):
+    """Beyond a thousand under way calls are dropped; the worker's end does not wait for them."""
+    gate = asyncio.Event()
+    begun: list[int] = []
+
+    @app.on("job.stop")
+    async def hang(value: int) -> None:
+        begun.append(value)
+        await gate.wait()
+
+    announcer = Announcer(app.hooks)
+    for number in range(MOST_CALLS + 10):
+        announcer.tell("job.stop", number)
+    await until(lambda: len(begun) == MOST_CALLS)
+    assert announcer.failed["job.stop"] == 10
+    await announcer.close(0.01)
+    assert not announcer._calls
+
+
+# -- spans --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    """Spans that ended. The provider is given to the tracer here, never set for the process."""
+    return InMemorySpanExporter()
+
+
+def traced(run, spans: InMemorySpanExporter) -> Traced:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    made = Traced(run=run, trace=trace, version="1")
+    made._tracer = provider.get_tracer("penstock")
+    return made
+
+
+async def test_a_span_of_an_attempt_links_to_the_span_that_enqueued_the_job(app, spans):
+    """From the header that the enqueue wrote: a link, not a parent; the task's spans are children."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    with provider.get_tracer("web").start_as_current_span("request") as request, app.test_mode() as collected:
+        app.tasks["work"].options(headers={"mine": "kept"}).enqueue()
+        [new] = collected
+    headers = new.headers
+    assert headers is not None
+    assert '"mine":"kept"' in headers
+
+    async def run(one: ClaimedJob) -> Finished:
+        assert trace.get_current_span().is_recording()
+        return completed(one)
+
+    await traced(run, spans).run(job(headers=headers, queue="q"))
+    [span] = spans.get_finished_spans()
+    assert (span.name, span.kind, span.parent) == ("process q", trace.SpanKind.CONSUMER, None)
+    [link] = span.links
+    assert link.context.trace_id == request.get_span_context().trace_id
+    assert link.context.span_id == request.get_span_context().span_id
+    assert span.attributes is not None
+    assert span.attributes["penstock.outcome"] == "completed"
+
+
+async def test_a_failed_attempt_is_a_span_with_an_error(app: App, endings: Endings, spans: InMemorySpanExporter):
+    """And one without a producer has no link."""
+
+    async def run(one: ClaimedJob) -> Finished:
+        return endings.of_error(one, app.tasks["work"], ValueError("no"), 0.1)
+
+    await traced(run, spans).run(job())
+    [span] = spans.get_finished_spans()
+    assert span.status.status_code is trace.StatusCode.ERROR
+    assert list(span.links) == []
