@@ -1,187 +1,174 @@
-"""From the commit of an enqueue to the pod objects, on a real API server, with the operator as its own process.
+"""The operator as a process, on a real API server and a real Postgres: how soon, at what cost, and who takes over.
 
-Twenty JobQueues at zero on one database; one after the other gets a job, and a watch tells when its first pod object
-is there. Then three of a hundred replicas get a thousand jobs each. Beside it the floor: a bare PATCH of /scale on a
-Deployment of its own, by the client that watches. `python -m benchmarks operator`; PENSTOCK_BENCH_QUEUES changes the
-number of queues (20). Nothing runs in the pods: what is measured ends with their objects.
+How soon: from the commit of an enqueue to the first, tenth, thirtieth and hundredth pod object, beside a bare PATCH of
+/scale as the floor; with its wake-up lost; with the leader killed. At what cost: CPU, memory, requests to the API
+server, connections, transactions and status writes with 1, 100 and 500 JobQueues at rest, and status writes under load.
+Nothing runs in the pods. `python -m benchmarks operator`; PENSTOCK_BENCH_QUEUES (1,100,500), PENSTOCK_BENCH_SAMPLES
+(20) and PENSTOCK_BENCH_SECONDS (20) make it shorter. Latency is measured beside the last of the numbers of queues.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import os
-import subprocess
-import sys
+import signal
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
-import psycopg
-import yaml
-from tests.support.controlplane import ControlPlane, free_ports
-from tests.support.controlplane_build import commands
-from tests.support.kube_api import APPLY, MERGE, KubeApi
+from tests.support.api_client import ApiError
+from tests.support.kube_api import MERGE
 
 from benchmarks._contract import Report
-from penstock.local.postgres import EmbeddedPostgres
-from penstock.store import migrate
+from benchmarks._operator_site import LEASE, NAMESPACE, POD, Operator, Site, site
 
-QUEUES = int(os.environ.get("PENSTOCK_BENCH_QUEUES", "20"))
-BURSTS = 3
-BURST_PODS = 100
-IDLE_SECONDS = 20.0
-CRD = Path(__file__).parent.parent / "crds" / "jobqueue.yaml"
-NAMESPACE = "/namespaces/default"
-POD = {"containers": [{"name": "worker", "image": "nothing:1"}]}
-
-
-class Watch:
-    """Times of the first and the hundredth pod object by owner label."""
-
-    def __init__(self) -> None:
-        self.seen: dict[str, dict[str, float]] = {}
-        self.changed = asyncio.Event()
-
-    async def follow(self, api: KubeApi) -> None:
-        async for kind, found in api.follow(f"/api/v1{NAMESPACE}/pods"):
-            for pod in found if kind == "LISTED" else [found]:
-                labels = pod["metadata"].get("labels", {})
-                name = labels.get("penstock.dev/jobqueue") or labels.get("floor", "?")
-                self.seen.setdefault(name, {}).setdefault(pod["metadata"]["name"], time.perf_counter())
-            self.changed.set()
-
-    async def until(self, name: str, count: int) -> float:
-        """When so many were there."""
-        async with asyncio.timeout(60):
-            while len(self.seen.get(name, {})) < count:
-                self.changed.clear()
-                await self.changed.wait()
-        return sorted(self.seen[name].values())[count - 1]
+QUEUES = [int(count) for count in os.environ.get("PENSTOCK_BENCH_QUEUES", "1,100,500").split(",")]
+SAMPLES = int(os.environ.get("PENSTOCK_BENCH_SAMPLES", "20"))
+SECONDS = float(os.environ.get("PENSTOCK_BENCH_SECONDS", "20"))
+FEW = max(1, SAMPLES // 4)
+BURST_PODS, BURST_JOBS = 100, 1000
+POLL_SECONDS = 2
+BUSY_QUEUES = 20
 
 
-def jobqueue(name: str, replicas: int) -> dict[str, Any]:
-    return {
-        "apiVersion": "penstock.dev/v1alpha1",
-        "kind": "JobQueue",
-        "metadata": {"name": name},
-        "spec": {
-            "databaseRef": {"secretRef": {"name": "db"}},
-            "worker": {"app": "a:app", "template": {"spec": POD}},
-            "scaling": {"maxReplicas": replicas, "target": {"jobsPerSlot": 2}},
-        },
-    }
-
-
-async def ready(api: KubeApi, names: list[str]) -> None:
-    async with asyncio.timeout(120):
-        while True:
-            listed = await api.request("GET", f"/apis/penstock.dev/v1alpha1{NAMESPACE}/jobqueues")
-            well = {
-                one["metadata"]["name"]
-                for one in listed["items"]
-                for condition in one.get("status", {}).get("conditions", ())
-                if (condition["type"], condition["status"]) == ("Ready", "True")
-            }
-            if set(names) <= well:
-                return
-            await asyncio.sleep(0.2)
-
-
-@contextlib.asynccontextmanager
-async def operating(plane: ControlPlane) -> AsyncIterator[subprocess.Popen[bytes]]:
-    (port,) = free_ports(1)
-    env = {**os.environ, "KUBECONFIG": str(plane.admin_kubeconfig), "PENSTOCK_HTTP_PORT": str(port)}
-    command = [sys.executable, "-m", "penstock_operator"]
-    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - started once
-    try:
-        yield process
-    finally:
-        process.terminate()
-        await asyncio.to_thread(process.wait, 20)
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, from /proc."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-async def floor(api: KubeApi, watch: Watch, report: Report) -> None:
-    """A Deployment that this client scales itself."""
+async def floor(here: Site, report: Report) -> None:
+    """Deployments that this process scales itself."""
     path = f"/apis/apps/v1{NAMESPACE}/deployments"
-    for number in range(QUEUES):
+    for number in range(SAMPLES):
         labels = {"floor": f"floor-{number}"}
         template = {"metadata": {"labels": labels}, "spec": POD}
         spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
-        await api.request("POST", path, {"metadata": {"name": f"floor-{number}"}, "spec": spec})
+        await here.api.request("POST", path, {"metadata": {"name": f"floor-{number}"}, "spec": spec})
     await asyncio.sleep(2)
-    for number in range(QUEUES):
+    for number in range(SAMPLES):
         began = time.perf_counter()
         scale = {"spec": {"replicas": 1}}
-        await api.request("PATCH", f"{path}/floor-{number}/scale", scale, content_type=MERGE)
-        at = await watch.until(f"floor-{number}", 1)
-        report.add("floor_first_pod_ms", (at - began) * 1000, "ms", better="lower")
+        await here.api.request("PATCH", f"{path}/floor-{number}/scale", scale, content_type=MERGE)
+        at = await here.pods.until(f"floor-{number}", 1)
+        report.add("floor: first pod object", (at - began) * 1000, "ms", better="lower")
         await asyncio.sleep(0.2)
 
 
-def enqueue(database: psycopg.Connection[Any], queue: str, count: int) -> float:
-    """When the commit had returned."""
-    database.execute("SELECT penstock.enqueue(%s, 'work') FROM generate_series(1, %s)", [queue, count])
-    return time.perf_counter()
+async def rest(here: Site, operator: Operator, count: int, report: Report) -> None:
+    """What so many queues cost while nothing happens."""
+    begins = (
+        time.perf_counter(), operator.cpu_seconds(), here.requests(), here.transactions(), here.queues.changes,
+    )  # fmt: skip
+    await asyncio.sleep(SECONDS)
+    ends = time.perf_counter(), operator.cpu_seconds(), here.requests(), here.transactions(), here.queues.changes
+    seconds, cpu, requests, transactions, writes = (end - begin for begin, end in zip(begins, ends, strict=True))
+    at = f"{count} at rest"
+    report.add(f"{at}: CPU", cpu / seconds * 100, "% of a core", better="lower", bar=1)
+    report.add(f"{at}: memory", operator.resident_mib(), "MiB", better="lower")
+    report.add(f"{at}: requests to the API server", requests / seconds, "1/s, all clients", better="lower")
+    report.add(f"{at}: connections", here.connections(), "", better="lower", bar=2)
+    report.add(f"{at}: transactions", transactions / seconds, "1/s", better="lower")
+    report.add(f"{at}: status writes", float(writes), f"in {SECONDS:g} s", better="lower", bar=0)
 
 
-async def measure(api: KubeApi, plane: ControlPlane, url: str, report: Report) -> None:
-    watch = Watch()
-    following = asyncio.create_task(watch.follow(api), name="watch")
-    crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobqueues.penstock.dev"
-    query = {"fieldManager": "benchmark"}
-    await api.request("PATCH", crd, yaml.safe_load(CRD.read_text()), params=query, content_type=APPLY)
-    secret = {"metadata": {"name": "db"}, "data": {"url": base64.b64encode(url.encode()).decode()}}
-    await api.request("POST", f"/api/v1{NAMESPACE}/secrets", secret)
-    await asyncio.sleep(2)
-    await floor(api, watch, report)
-    names = [f"one-{number}" for number in range(QUEUES)]
-    bursts = [f"burst-{number}" for number in range(BURSTS)]
-    for name in (*names, *bursts):
-        made = jobqueue(name, BURST_PODS if name in bursts else 1)
-        await api.request("POST", f"/apis/penstock.dev/v1alpha1{NAMESPACE}/jobqueues", made)
-    with psycopg.connect(url, autocommit=True) as database:
-        async with operating(plane) as process:
-            await ready(api, [*names, *bursts])
-            await asyncio.sleep(3)
-            used = cpu_seconds(process.pid)
-            await asyncio.sleep(IDLE_SECONDS)
-            report.add(
-                "idle_cpu_percent", (cpu_seconds(process.pid) - used) / IDLE_SECONDS * 100, "%", better="lower", bar=1
-            )
-            for name in names:
-                began = enqueue(database, name, 1)
-                at = await watch.until(name, 1)
-                report.add("first_pod_ms", (at - began) * 1000, "ms", better="lower", bar=50)
-                await asyncio.sleep(0.3)
-            for name in bursts:
-                await asyncio.sleep(10)  # the controller manager's own burst of requests recovers meanwhile
-                began = enqueue(database, name, 1000)
-                at = await watch.until(name, BURST_PODS)
-                report.add("hundredth_pod_ms", (at - began) * 1000, "ms", better="lower", bar=4500)
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
+async def latency(here: Site, names: list[str], report: Report) -> None:
+    """One job into each of some queues at zero, one after the other."""
+    for name in names:
+        began = here.enqueue(name, 1)
+        at = await here.pods.until(name, 1)
+        report.add("first pod object", (at - began) * 1000, "ms", better="lower", bar=50)
+        await asyncio.sleep(0.3)
+
+
+async def bursts(here: Site, names: list[str], report: Report) -> None:
+    """A thousand jobs at once into queues of a hundred replicas."""
+    for name in names:
+        await asyncio.sleep(10)  # the controller manager's own burst of requests recovers meanwhile
+        began = here.enqueue(name, BURST_JOBS)
+        for count, words, bar in ((10, "tenth", None), (30, "thirtieth", 1000.0), (BURST_PODS, "hundredth", 4500.0)):
+            at = await here.pods.until(name, count)
+            report.add(f"{words} pod object", (at - began) * 1000, "ms", better="lower", bar=bar)
+
+
+async def lost(here: Site, names: list[str], report: Report) -> None:
+    """Enqueues whose wake-up is lost: the poll finds them."""
+    for name in names:
+        here.database.execute("UPDATE penstock.queue SET operator_waiting_until = NULL WHERE name = %s", [name])
+        began = here.enqueue(name, 1)
+        at = await here.pods.until(name, 1)
+        bar = (POLL_SECONDS + 1) * 1000.0
+        report.add(f"wake-up lost, poll {POLL_SECONDS} s", (at - began) * 1000, "ms", better="lower", bar=bar)
+
+
+async def load(here: Site, names: list[str], report: Report) -> None:
+    """Status writes while the depth changes each second; nothing is claimed, so every look shows another count."""
+    for name in names:
+        here.enqueue(name, 1)
+    await asyncio.sleep(12)  # what turns at the begin is told at once
+    before, began = here.queues.changes, time.perf_counter()
+    while time.perf_counter() - began < max(SECONDS, 20.0):
+        for name in names:
+            here.enqueue(name, 1)
+        await asyncio.sleep(1)
+    tens = (time.perf_counter() - began) / 10
+    writes = (here.queues.changes - before) / len(names) / tens
+    report.add("status writes under load", writes, "per queue and 10 s", better="lower", bar=1)
+
+
+async def takeover(here: Site, names: list[str], report: Report) -> None:
+    """The leader is killed; a job comes at once; until its pod object is there."""
+    operators = {name: await here.operator(name, lease="penstock") for name in ("one", "two")}
+    await here.ready(names)
+    for number, name in enumerate(names):
+        leader = await _holder(here)
+        await asyncio.sleep(2)
+        began = time.perf_counter()
+        await operators.pop(leader).end(signal.SIGKILL)
+        here.enqueue(name, 1)
+        at = await here.pods.until(name, 1)
+        report.add("leader killed: next decision", (at - began) * 1000, "ms", better="lower", bar=5000)
+        operators[f"next-{number}"] = await here.operator(f"next-{number}", lease="penstock")
+        await asyncio.sleep(5)
+
+
+async def _holder(here: Site) -> str:
+    """Who leads, once somebody does."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(ApiError):  # there is no Lease before the first leader
+                found = await here.api.request("GET", LEASE)
+                if holder := (found.get("spec") or {}).get("holderIdentity"):
+                    return str(holder)
+            await asyncio.sleep(0.2)
 
 
 async def run(report: Report) -> None:
-    plane, server = ControlPlane(commands=commands()), EmbeddedPostgres()
-    plane.start()
-    try:
-        server.start()
-        migrate(server.url)
-        async with KubeApi(url=plane.url, token=plane.admin_token, ca_file=plane.ca_file) as api:
-            await measure(api, plane, server.url, report)
-    finally:
-        server.close()
-        plane.stop()
+    """All of it, in one cluster that fills up."""
+    async with site() as here:
+        await floor(here, report)
+        operator = await here.operator()
+        made: list[str] = []
+        for count in QUEUES:
+            more = [f"queue-{number}" for number in range(len(made), count)]
+            began = time.perf_counter()
+            await here.make(more)
+            await here.ready(more)
+            made += more
+            print(f"{count} JobQueues ready after {time.perf_counter() - began:.1f} s", flush=True)
+            await asyncio.sleep(15)  # statuses settle, and a whole round of polls goes by
+            await rest(here, operator, count, report)
+        sets = {
+            kind: [f"{kind}-{number}" for number in range(count)]
+            for kind, count in (("one", SAMPLES), ("burst", FEW), ("lost", FEW), ("busy", BUSY_QUEUES), ("killed", FEW))
+        }
+        for kind, names in sets.items():
+            await here.make(
+                names,
+                replicas=BURST_PODS if kind == "burst" else 1,
+                poll_seconds=POLL_SECONDS if kind == "lost" else 15,
+            )
+        await here.ready(name for names in sets.values() for name in names)
+        await asyncio.sleep(5)
+        await latency(here, sets["one"], report)
+        await bursts(here, sets["burst"], report)
+        await lost(here, sets["lost"], report)
+        await load(here, sets["busy"], report)
+        await operator.end()
+        await takeover(here, sets["killed"], report)
 
 
 def main() -> None:
