@@ -1,0 +1,240 @@
+"""`penstock jobs why` on a real server: each reason brought about by what brings it about, seen by an observer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from penstock.cli import main
+from penstock.cli.why import Why
+from penstock.store import grants_sql
+from tests.postgres import desk
+from tests.postgres.logins import Owned, logins
+from tests.support.postgres import Database
+
+ACK = "SELECT * FROM penstock.ack(%s, %s, %s, %s, p_delays => %s, p_reasons => %s, p_errors => %s::jsonb[])"
+ERROR = json.dumps({"type": "builtins.ValueError", "message": "4929-1234", "traceback": "4929-1234", "attempt": 1})
+
+
+class Scene:
+    """A database with a worker `w` of queue `q`, changed by an admin, asked about by an observer."""
+
+    def __init__(self, admin: psycopg.Connection[Any], url: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.admin, self._capsys = admin, capsys
+        monkeypatch.setenv("PENSTOCK_DATABASE_URL", url)
+        self.worker = desk.register(admin)
+        self.code = -1
+
+    def why(self, job: int) -> tuple[Why, str, list[Why]]:
+        """The reason, its sentence, and what else."""
+        with pytest.raises(SystemExit) as exit_:
+            main(["jobs", "why", str(job), "-o", "json"])
+        told = json.loads(self._capsys.readouterr().out)
+        self.code = int(exit_.value.code or 0)
+        assert "4929" not in json.dumps(told)
+        assert told["facts"]["now"]
+        return Why(told["why"]), told["said"], [Why(one["why"]) for one in told["also"]]
+
+    def claim(self, count: int = 1) -> tuple[list[int], int]:
+        """Claim; ids and the token."""
+        token = desk.token()
+        rows = self.admin.execute(desk.CLAIM, [self.worker.id, self.worker.queue, count, token]).fetchall()
+        return [row[0] for row in rows], token
+
+    def end(self, job: int, token: int, state: str, reason: str | None, *, error: bool = False) -> None:
+        """Acknowledge one attempt; what is deferred is for a minute."""
+        values = [[job], [token], [state], [60.0], [reason], [ERROR if error else None]]
+        assert self.admin.execute(ACK, [self.worker.id, *values]).fetchall() == []
+
+    def do(self, statement: str, *values: object) -> None:
+        self.admin.execute(statement.encode(), values)
+
+
+@pytest.fixture
+def scene(pg_newest: Database, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """With a worker that has a slot."""
+    with logins(pg_newest, "observer") as [login], pg_newest.connect() as admin:
+        admin.execute(grants_sql("observer", login.partition(":")[0]).encode())
+        yield Scene(admin, Owned(pg_newest, login).url(login), capsys, monkeypatch)
+
+
+def test_no_such_job(scene: Scene):
+    """An answer, and a failure."""
+    assert scene.why(42)[0] is Why.NO_SUCH_JOB
+    assert scene.code == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "named"),
+    [
+        ("completed", Why.COMPLETED, "by worker 1"),
+        ("failed", Why.DEAD, "exhausted, builtins.ValueError, attempt 1 of 5"),
+    ],
+)
+def test_an_attempt_that_ended_the_job(scene: Scene, state: str, why: Why, named: str):
+    """When, by whom, with which type of error."""
+    [job] = desk.enqueue(scene.admin)
+    _, token = scene.claim()
+    scene.end(job, token, state, "exhausted", error=state == "failed")
+    found, said, _ = scene.why(job)
+    assert (found, scene.code) == (why, 0)
+    assert named in said
+
+
+def test_a_job_that_was_cancelled_before_and_while_it_ran(scene: Scene):
+    """The first has ended with its reason, the second ends with its attempt."""
+    waits, runs = desk.enqueue(scene.admin, 2)
+    scene.do("UPDATE penstock.job SET priority = 3 WHERE id = %s", waits)
+    scene.do("UPDATE penstock.job SET priority = 0 WHERE id = %s", runs)
+    scene.claim()
+    scene.do("SELECT * FROM penstock.cancel_jobs(%s, 'nobody wants it')", [waits, runs])
+    found, said, _ = scene.why(waits)
+    assert (found, "nobody wants it" in said) == (Why.CANCELLED, True)
+    assert scene.why(runs)[0] is Why.CANCELLING
+
+
+def test_a_dead_letter_whose_key_another_job_has(scene: Scene):
+    """It is named."""
+    [first] = desk.enqueue(scene.admin, p_unique_keys=["k"])
+    _, token = scene.claim()
+    scene.end(first, token, "failed", "exhausted")
+    [second] = desk.enqueue(scene.admin, p_unique_keys=["k"])
+    found, said, _ = scene.why(first)
+    assert (found, said.endswith(f"held by job {second}")) == (Why.KEY_TAKEN, True)
+
+
+def test_a_running_job_and_one_whose_worker_is_gone(scene: Scene):
+    """As the lease says; a worker that was forgotten altogether is gone too."""
+    [job] = desk.enqueue(scene.admin)
+    scene.claim()
+    found, said, _ = scene.why(job)
+    assert (found, f"(worker {scene.worker.id}, lease for" in said) == (Why.RUNNING, True)
+    desk.lapse(scene.admin, scene.worker)
+    assert scene.why(job)[0] is Why.WORKER_GONE
+    scene.do("DELETE FROM penstock.worker")
+    assert scene.why(job)[0] is Why.WORKER_GONE
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "why"),
+    [
+        ("retry", "error", Why.RETRY), ("retry", "timeout", Why.RETRY), ("retry", "crash", Why.CRASH),
+        ("snooze", "no_child", Why.CRASH), ("snooze", "asked", Why.ASKED), ("retry", "too early", Why.ASKED),
+        ("snooze", "task_unknown", Why.TASK_UNKNOWN), ("snooze", "breaker", Why.BREAKER_OPEN),
+    ],
+)  # fmt: skip
+def test_a_deferred_attempt_says_what_for(scene: Scene, state: str, reason: str, why: Why):
+    """In the words that a worker acknowledges with."""
+    [job] = desk.enqueue(scene.admin)
+    _, token = scene.claim()
+    scene.end(job, token, state, reason, error=state == "retry")
+    found, said, also = scene.why(job)
+    assert (found, also) == (why, [])
+    assert "for 1m more" in said or "for 59s more" in said or "for 60s more" in said
+    assert ("failed with builtins.ValueError" in said) is (reason == "error")
+
+
+def test_a_job_that_was_enqueued_for_later(scene: Scene):
+    """And what would stop it then."""
+    [job] = desk.enqueue(scene.admin, p_delays=[60.0])
+    scene.do("SELECT penstock.pause('q', true)")
+    found, _, also = scene.why(job)
+    assert (found, also) == (Why.SCHEDULED, [Why.PAUSED])
+
+
+def test_a_job_of_a_lost_worker_and_one_past_its_deadline(scene: Scene):
+    """Taken back by the upkeep itself."""
+    retry = '{"strategy": "constant", "base_seconds": 60}'
+    scene.do("UPDATE penstock.queue SET job_deadline = '1 second', retry = %s", retry)
+    [late] = desk.enqueue(scene.admin)
+    scene.claim()
+    scene.do("UPDATE penstock.job SET deadline = clock_timestamp() - interval '1 second'")
+    desk.lead_for_long(scene.admin)
+    overdue = "SELECT * FROM penstock.rescue_overdue('leader', 0.05)"
+    desk.until(lambda: scene.admin.execute(overdue).fetchone() == (1, 0))
+    assert scene.why(late)[0] is Why.DEADLINE
+    [lost] = desk.enqueue(scene.admin)
+    scene.claim()
+    desk.lapse(scene.admin, scene.worker)
+    desk.until(lambda: scene.admin.execute(desk.RESCUE, ["leader", desk.QUIET_LEASE]).fetchone() == (1, 1, 0))
+    scene.do("UPDATE penstock.job SET due_at = due_at + interval '1 minute' WHERE id = %s", lost)
+    found, _, also = scene.why(lost)
+    assert (found, also) == (Why.CRASH, [Why.UNDECLARED])
+
+
+def test_a_due_job_that_nobody_promoted(scene: Scene):
+    """Nobody does the upkeep here."""
+    [job] = desk.enqueue(scene.admin, p_delays=[60.0])
+    scene.do("UPDATE penstock.job SET due_at = clock_timestamp() - interval '1 minute'")
+    found, said, _ = scene.why(job)
+    assert (found, said.endswith("nobody does the upkeep")) == (Why.NOT_PROMOTED, True)
+
+
+def test_a_paused_queue(scene: Scene):
+    """By a login, and by its JobQueue."""
+    [job] = desk.enqueue(scene.admin)
+    scene.do("SELECT penstock.pause('q', true)")
+    found, said, _ = scene.why(job)
+    login = scene.admin.info.user
+    assert (found, said.endswith(f", by {login}")) == (Why.PAUSED, True)
+    scene.do("SELECT penstock.pause('q', false)")
+    scene.do("SELECT penstock.declare_queue('q', 'uid', 1, true, 5::smallint, NULL, NULL, 60, '{}')")
+    assert scene.why(job)[1].endswith("by its JobQueue (spec.stopPolicy)")
+
+
+def test_a_limit_that_is_counted_and_one_that_is_reached(scene: Scene):
+    """One job in flight lets nothing else through."""
+    first, second = desk.enqueue(scene.admin, 2)
+    scene.do("SELECT penstock.set_limit(%s, 1)", scene.worker.queue)
+    assert scene.why(first)[0] is Why.LIMIT_COUNTED
+    scene.do("UPDATE penstock.queue_limit SET in_flight = 0")
+    assert scene.why(first)[0] is Why.NEXT
+    assert scene.claim(2)[0] == [first]
+    found, said, also = scene.why(second)
+    assert (found, "runs 1 jobs" in said) == (Why.AT_LIMIT, True)
+    assert also == [Why.BUSY]
+
+
+def test_no_worker_and_workers_that_ask_for_nothing(scene: Scene):
+    """Undeclared, declared, cordoned."""
+    [job] = desk.enqueue(scene.admin)
+    scene.do("SELECT penstock.cordon(%s, true)", [scene.worker.id])
+    assert scene.why(job)[0] is Why.CORDONED
+    desk.lapse(scene.admin, scene.worker)
+    assert scene.why(job)[0] is Why.UNDECLARED
+    scene.do("SELECT penstock.declare_queue('q', 'uid', 1, false, 5::smallint, NULL, NULL, 60, '{}')")
+    assert scene.why(job)[0] is Why.NO_WORKER
+
+
+def test_a_job_that_is_run_alone_and_one_that_waits_for_it(scene: Scene):
+    """After two losses of its worker."""
+    suspect, other = desk.enqueue(scene.admin, 2)
+    scene.do("UPDATE penstock.job SET crashes = 2 WHERE id = %s", suspect)
+    assert scene.why(suspect)[0] is Why.SOLO
+    assert scene.claim()[0] == [suspect]
+    found, said, _ = scene.why(other)
+    assert (found, f"runs job {suspect} alone" in said) == (Why.BEHIND_SOLO, True)
+
+
+def test_a_job_behind_others_one_behind_busy_slots_and_one_that_is_next(scene: Scene):
+    """Counted by priority and by order."""
+    early, late = desk.enqueue(scene.admin, 2)
+    [urgent] = desk.enqueue(scene.admin, p_priorities=[0])
+    found, said, _ = scene.why(late)
+    assert (found, said) == (Why.BEHIND, "1 of higher priority and 1 earlier ones go first; 1 slots, 0 jobs run")
+    assert scene.why(urgent)[0] is Why.NEXT
+    assert scene.claim()[0] == [urgent]
+    found, said, _ = scene.why(late)
+    assert (found, "0 of higher priority and 1 earlier ones" in said) == (Why.BUSY, True)
+    assert scene.why(early)[0] is Why.BUSY
+
+
+def test_every_reason_was_brought_about():
+    """By a test above, which names it."""
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [why for why in Why if f"Why.{why.name}" not in text] == []
