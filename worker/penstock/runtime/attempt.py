@@ -95,28 +95,32 @@ class Attempts:
             values = task.decode(job.args)
         except InvalidArguments as error:
             return self._endings.of_invalid_arguments(job, error)
-        value: Any = None
-        failure: BaseException | None = None
         try:
             value = await (task.function(**values) if plain else self._call(task, job, values))
         except asyncio.CancelledError as error:
             if _is_being_cancelled():
                 raise
-            failure = error  # the task's own doing: nobody hands this claim back
+            return self._other(job, task, None, error, started)  # the task's own doing: nobody hands this claim back
         except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - a task may raise anything; sys.exit ends the job alone
-            failure = error
-        if self._copied:
-            os._exit(0)
+            return self._other(job, task, None, error, started)
+        if self._copied or isinstance(value, TaskOutcome):
+            return self._other(job, task, value, None, started)
         duration = time.perf_counter() - started
-        if failure is not None or isinstance(value, TaskOutcome):
-            return self._endings.of_end(job, task, value, failure, duration)
         try:
             result = None if value is None else task.encode_result(value)
         except (UnencodableResult, PayloadTooLarge) as error:
             return self._endings.of_unstorable_result(job, error, duration)
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
+
+    def _other(
+        self, job: ClaimedJob, task: AnyTask, value: object, error: BaseException | None, started: float
+    ) -> Finished:
+        """What is neither a value nor this process's: how the attempt ended then."""
+        if self._copied:
+            os._exit(0)
+        return self._endings.of_end(job, task, value, error, time.perf_counter() - started)
 
     def interrupt(self, job: ClaimedJob) -> bool:
         """Mark a running attempt as cancelled; True if it runs on the event loop, where it can be interrupted too.

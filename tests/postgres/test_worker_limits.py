@@ -1,0 +1,136 @@
+"""Limits of an attempt over a real worker: timeouts, cancellation, forks, whatever it raises, and the lease's end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from penstock import JobHandle
+from tests.postgres import desk
+from tests.postgres import executor_jobs as jobs
+from tests.postgres.executors import alive, over
+from tests.postgres.workers import WorkerProcess, lines
+
+
+@pytest.fixture
+def begin(start, newest) -> Iterator[Callable[..., WorkerProcess]]:
+    """Starts a worker over the tasks of `executor_jobs`."""
+    yield lambda **settings: start(app=jobs.APP, **settings)
+    jobs.app.close()
+
+
+def test_a_soft_timeout_is_raised_inside_plain_and_async_tasks(begin):
+    """The error says which task and which limit, and the child runs the next job."""
+    begin(concurrency=1)
+    for task in (jobs.sleepy, jobs.sleepy_async):
+        late = task.enqueue(60)
+        assert over(late) == ("dead", "exhausted")
+        (error,) = late.info().errors
+        assert error["type"] == "penstock.errors.TaskTimeout"
+        assert f"'{task.name}': ran longer than its timeout of 0.2 s" in error["message"]
+        assert over(task.enqueue(0)) == ("completed", None)
+
+
+def test_a_hard_timeout_kills_the_child_and_what_it_forked(begin, trace):
+    """Even one that stops every exception; the next job gets a new child."""
+    begin(concurrency=1)
+    handle = jobs.deaf.enqueue()
+    assert over(handle) == ("dead", "exhausted")
+    assert "hard timeout of 0.5 s" in handle.info().errors[0]["message"]
+    assert jobs.whoami.enqueue().result(20)
+    pids = [int(line.split()[1]) for line in lines(trace) if line.startswith("deaf")]
+    assert len(pids) == 2
+    desk.until(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_a_timed_out_thread_keeps_its_slot_until_it_returns_and_has_failed_then(begin, trace):
+    """Nothing can interrupt it; it may look at `ctx.cancelled`, and what it returns is not taken."""
+    begin(concurrency=1)
+    handle = jobs.slow_thread.enqueue()
+    assert over(handle) == ("dead", "exhausted")
+    assert handle.info().errors[0]["type"] == "penstock.errors.TaskTimeout"
+    assert "told" in lines(trace)
+
+
+def test_cancelling_a_running_job_is_seen_then_raised_then_a_kill(begin, trace):
+    """A plain function sees it, an async one is cancelled, one that does not listen is killed five seconds later."""
+    begin(concurrency=3)
+    handles: list[JobHandle] = [jobs.patient.enqueue(), jobs.waiting.enqueue(), jobs.waiting.enqueue(deaf=True)]
+    desk.until(lambda: all(f"begin {handle.id}" in lines(trace) for handle in handles), 20)
+    for handle in handles:
+        assert handle.cancel("not wanted")
+    assert [over(handle)[0] for handle in handles] == ["cancelled"] * 3
+    assert all(f"noticed {handle.id}" in lines(trace) for handle in handles)
+
+
+@pytest.mark.parametrize("task", [jobs.fork, jobs.fork_in_thread, jobs.fork_in_child], ids=lambda task: task.name)
+def test_a_task_that_forks_and_comes_back_twice_ends_once(task, begin, newest, trace):
+    """The copy ends where it returns; the worker goes on."""
+    worker = begin(concurrency=2)
+    assert over(task.enqueue()) == ("completed", None)
+    desk.until(lambda: len([line for line in lines(trace) if line.startswith("fork")]) == 2)
+    pids = {int(line.split()[1]) for line in lines(trace) if line.startswith("fork")}
+    assert len(pids) == 2
+    assert jobs.whoami.enqueue().result(20)
+    if task is not jobs.fork_in_child:
+        desk.until(lambda: [pid for pid in pids if alive(pid)] == [worker.pid])
+    assert worker.end()[0] == 0
+    assert newest.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (2,)
+
+
+def test_a_copy_of_the_worker_that_awaits_ends_there(begin, newest, trace):
+    """It would run the other jobs' next steps, and speak on the worker's connections."""
+    worker = begin(concurrency=2)
+    assert over(jobs.fork.enqueue(wait=True)) == ("completed", None)
+    assert [line for line in lines(trace) if line.startswith("fork")] == [f"fork {worker.pid}"]
+    assert worker.end()[0] == 0
+
+
+def test_a_fork_that_outlives_its_job_does_not_keep_the_worker_waiting(begin):
+    """The copy holds no end of the pipe; it ends with its child."""
+    worker = begin(concurrency=1)
+    assert jobs.fork_in_child.enqueue(linger=60).result(20) == "done"
+    assert jobs.whoami.enqueue().result(20)
+    assert worker.end()[0] == 0
+
+
+def test_whatever_a_task_raises_is_its_attempts_end(begin):
+    """A cancellation of its own, a BaseException, a StopIteration from a thread: no slot is lost."""
+    begin(concurrency=1)
+    handles = [jobs.odd.enqueue(what) for what in ("cancelled", "base", "interrupt")]
+    handles += [jobs.odd_in_thread.enqueue(what) for what in ("stop", "cancelled", "exit")]
+    assert [over(handle)[0] for handle in handles] == ["dead"] * 6
+
+
+def test_an_exclusive_child_ends_with_the_lease_though_its_worker_is_frozen(begin, newest, trace):
+    """It runs nowhere twice at a time: the frozen worker's attempt is over before another one begins."""
+    frozen = begin(lease_seconds=1, concurrency=1)
+    handle = jobs.sole.enqueue(3.0)
+    desk.until(lambda: any(line.startswith("begin") for line in lines(trace)), 20)
+    (first,) = [int(line.split()[2]) for line in lines(trace) if line.startswith("begin")]
+    frozen.process.send_signal(signal.SIGSTOP)
+    other = begin(lease_seconds=1, concurrency=1)
+    desk.until(lambda: len([line for line in lines(trace) if line.startswith("begin")]) == 2, 30)
+    assert not alive(first)
+    assert handle.result(30) == 1
+    frozen.process.send_signal(signal.SIGCONT)
+    assert [line.split()[0] for line in lines(trace) if f" {handle.id} " in line] == ["begin", "begin", "end"]
+    assert other.end()[0] == 0
+
+
+def test_an_exclusive_task_on_the_loop_stops_when_the_lease_is_lost_and_is_given_back(begin, newest, trace):
+    """The database cannot be reached for longer than the lease; then the job runs again."""
+    worker = begin(lease_seconds=1, concurrency=1)
+    handle = jobs.sole_async.enqueue(2.0)
+    desk.until(lambda: f"begin {handle.id}" in lines(trace), 20)
+    worker.process.send_signal(signal.SIGSTOP)
+    desk.until(
+        lambda: (
+            newest.execute("SELECT bool_or(lease_until < clock_timestamp()) FROM penstock.worker").fetchone() == (True,)
+        )
+    )
+    worker.process.send_signal(signal.SIGCONT)
+    desk.until(lambda: f"stopped {handle.id}" in lines(trace), 10)
+    assert over(handle) == ("completed", None)
