@@ -24,7 +24,7 @@ from penstock.runtime import logs
 from penstock.runtime.announce import Announcer
 from penstock.runtime.beside import beside
 from penstock.runtime.failure import describe
-from penstock.runtime.forensics import RECENT_ERRORS, Forensics, machine
+from penstock.runtime.forensics import LINES_SECONDS, MOST_LINES, RECENT_ERRORS, Forensics, machine
 from penstock.runtime.held import Held
 from penstock.runtime.metrics import WorkerMetrics
 from penstock.runtime.probes import LONGEST_BLOCK, Probes
@@ -152,9 +152,9 @@ def test_progress_is_taken_at_most_once_a_second_and_its_end_always():
         now[0] += 0.3
     assert [one["done"] for one in told] == [1, 5, 9, 10]
     assert told[0]["note"] == "x" * LONGEST_NOTE
-    for done, total in ((-1, 1), (1, 0), (float("nan"), 1), (1, float("inf"))):
+    for bad in ((-1, 1), (1, 0), (float("nan"), 1), (1, float("inf"))):
         with pytest.raises(ValueError, match="progress"):
-            context.progress(done, total)
+            context.progress(*bad)
 
 
 def test_progress_outside_of_a_worker_is_accepted_and_goes_nowhere():
@@ -293,6 +293,18 @@ async def test_a_failed_attempt_is_one_line_and_a_dead_letter_is_told(bench, cap
             by_rescue=False,
         )
     ]  # fmt: skip
+
+
+async def test_a_task_that_fails_all_the_time_does_not_flood_the_log(bench, caplog):
+    """Ten lines in ten seconds; the next one says how many were left out. Other tasks have their own."""
+    for number in range(50):
+        bench.forensics.settled([failed(OutcomeState.RETRY, id=number)])
+    bench.forensics.settled([failed(OutcomeState.RETRY, id=60, task="another")])
+    bench.now = LINES_SECONDS
+    bench.forensics.settled([failed(OutcomeState.RETRY, id=70)])
+    lines = [record for record in caplog.records if record.name == "penstock.attempt"]
+    assert [record.job for record in lines] == [*range(MOST_LINES), 60, 70]
+    assert lines[-1].getMessage().endswith("; 40 more of this task were not logged")
 
 
 async def test_dead_letters_of_a_rescue_are_counted_and_told_by_whoever_rescued(bench):

@@ -10,7 +10,7 @@ from functools import partial
 
 from penstock.app import App
 from penstock.settings import Settings
-from penstock.store import check_schema
+from penstock.store import check_schema, shake_hands
 
 from . import logs
 from .loops import loop_factory
@@ -25,6 +25,7 @@ def run_worker(app: App, settings: Settings) -> int:
     """
     logs.configure(settings.log_level, settings.log_format)
     check_schema(settings.database_url)
+    shake_hands(settings.database_url, pooled=settings.pooled)
 
     async def main() -> tuple[int, bool]:
         worker = Worker(app, settings)

@@ -36,6 +36,9 @@ RECENT_ERRORS = 5
 DEPTH_SECONDS = 5.0
 """For so long one look at the queue serves all dead letters."""
 PATIENCE_SECONDS = 0.5
+MOST_LINES = 10
+LINES_SECONDS = 10.0
+"""Log lines of failed attempts of one task within so many seconds; the next one says how many were left out."""
 _LONGEST = 300
 """Characters of a message among recent errors and in a log line."""
 
@@ -61,6 +64,7 @@ class Forensics:
         self._metrics, self._holder = metrics, holder
         self._clock, self._wall = clock, wall
         self._recent: dict[str, deque[dict[str, Any]]] = {name: deque(maxlen=RECENT_ERRORS) for name in tasks}
+        self._lines = Lines()
         self._depth: Depth | None = None
         self._looked_at = float("-inf")
 
@@ -122,15 +126,34 @@ class Forensics:
             })  # fmt: skip
         extra = {**fields(job), "outcome": outcome.state.value, "reason": outcome.reason}
         what = "is a dead letter" if dead else f"runs again in {outcome.delay:.1f} s"
-        logger.log(
-            logging.ERROR if dead else logging.WARNING, "attempt %d of %d failed with %s: %s; the job %s (%s)",
-            job.attempt, job.max_attempts, kind, message[:_LONGEST], what, outcome.reason, extra=extra,
-        )  # fmt: skip
+        more = self._lines.admit(job.task if job.task in self._recent else None, self._clock())
+        if more is not None:
+            logger.log(
+                logging.ERROR if dead else logging.WARNING, "attempt %d of %d failed with %s: %s; the job %s (%s)%s",
+                job.attempt, job.max_attempts, kind, message[:_LONGEST], what, outcome.reason,
+                f"; {more} more of this task were not logged" if more else "", extra=extra,
+            )  # fmt: skip
         if dead and self._announcer.hears("job.dead"):
             self._announcer.tell("job.dead", DeadLetterMade(
                 id=job.id, queue=job.queue, task=job.task, reason=outcome.reason or "failed", attempt=job.attempt,
                 error=kind, message=message, by_rescue=False,
             ))  # fmt: skip
+
+
+class Lines:
+    """So many log lines of a task and no more: a task that fails a thousand times a second fails for one reason."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str | None, tuple[float, int]] = {}
+
+    def admit(self, task: str | None, now: float) -> int | None:
+        """How many lines were dropped before this one; None: this one is dropped too."""
+        since, count = self._seen.get(task, (now, 0))
+        if now - since >= LINES_SECONDS:
+            self._seen[task] = (now, 1)
+            return max(0, count - MOST_LINES)
+        self._seen[task] = (since, count + 1)
+        return 0 if count < MOST_LINES else None
 
 
 def machine() -> dict[str, Any]:

@@ -7,6 +7,7 @@ errors and returns frozen values; it takes no decision about a job.
 from .client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
 from .dead import DeadCount, DeadFilter, DeadLetter, DeadLetterInfo, DeadLetters, Redriven
 from .drift import differences
+from .handshake import shake_hands
 from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, Upkeep
 from .migrate import Migrated, check_schema, latest_version, migrate, migration_sql
@@ -56,4 +57,5 @@ __all__ = [
     "migration_sql",
     "roles",
     "roles_sql",
+    "shake_hands",
 ]

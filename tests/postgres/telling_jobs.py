@@ -1,0 +1,64 @@
+"""The application of the tests about what a worker tells: its hooks and its tasks write what they see to a file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pathlib
+
+from penstock import App, Context
+from penstock.events import DeadLetterMade, JobFailed, JobStarted, JobStopped, QueueDepth
+from tests.postgres.jobs import trace
+
+app = App()
+logger = logging.getLogger("shop")
+
+
+def beside_trace(name: str) -> pathlib.Path:
+    """A file of the test that says how things stand."""
+    return pathlib.Path(os.environ["TRACE"]).with_name(name)
+
+
+@app.task(name="flaky", queue="q", max_attempts=1)
+async def flaky() -> None:
+    if beside_trace("sick").exists():
+        raise ConnectionError("the payment service is down")
+
+
+@app.task(name="advance", queue="q")
+async def advance(ctx: Context) -> None:
+    logger.info("three pages of ten")
+    ctx.progress(3, 10, note="pages")
+    while not beside_trace("go").exists():
+        await asyncio.sleep(0.02)
+
+
+@app.task(name="work", queue="q")
+async def work() -> None:
+    """Nothing."""
+
+
+@app.on("job.start")
+def started(event: JobStarted) -> None:
+    trace(f"start {event.job.id}")
+
+
+@app.on("job.stop")
+async def stopped(event: JobStopped) -> None:
+    trace(f"stop {event.job.id} {event.outcome} {event.reason}")
+
+
+@app.on("job.exception")
+def failed(event: JobFailed) -> None:
+    trace(f"exception {event.job.id} {type(event.exception).__name__} {event.final}")
+
+
+@app.on("queue.depth")
+def depth(event: QueueDepth) -> None:
+    trace(f"depth {event.queue} {event.ready}")
+
+
+@app.on_dead_letter
+def dead(event: DeadLetterMade) -> None:
+    trace(f"dead {event.id} {event.queue} {event.task} {event.reason} {event.by_rescue}")

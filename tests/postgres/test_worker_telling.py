@@ -1,0 +1,160 @@
+"""What a worker tells people while it works: circuits, hooks, dead letters, progress, its place in the registry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import psycopg
+import pytest
+
+from penstock import JobState
+from penstock.errors import SchemaMissing, StatementRefused
+from penstock.store import migrate, shake_hands
+from tests.postgres import desk, telling_jobs
+from tests.postgres.logins import member, owned_by_a_login
+from tests.postgres.workers import WorkerProcess, lines
+from tests.support.postgres import Database
+
+Start = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def begin(start: Start) -> Iterator[Start]:
+    """Starts a worker of the application that tells."""
+    yield partial(start, app="tests.postgres.telling_jobs:app")
+    telling_jobs.app.close()
+
+
+def value(db: psycopg.Connection, query: str) -> object:
+    row = db.execute(query.encode()).fetchone()
+    return None if row is None else row[0]
+
+
+def test_a_task_that_mostly_fails_is_left_alone_until_it_is_well_again(begin, newest, trace):
+    """Three failures open its circuit; the other jobs wait, attempts refunded, and run once a probe succeeds."""
+    sick = trace.with_name("sick")
+    sick.touch()
+    handles = [telling_jobs.flaky.enqueue() for _ in range(10)]
+    worker = begin(
+        concurrency=1, circuit_failure_percent=50, circuit_minimum_calls=3, circuit_open_seconds=1, lease_seconds=3
+    )
+    put_off = "SELECT count(*) FROM penstock.job WHERE reason = 'breaker' AND attempt = 0 AND due_at IS NOT NULL"
+    desk.until(lambda: value(newest, put_off) == 7, 30)
+    assert [handle.status() for handle in handles].count(JobState.DEAD) == 3
+    assert worker.metric(newest, "penstock_circuit_state", task="flaky") > 0
+    assert worker.metric(newest, "penstock_circuit_blocked_total", task="flaky") == 7
+    sick.unlink()
+
+    def all_ran() -> bool:
+        newest.execute(
+            "UPDATE penstock.job SET due_at = clock_timestamp() WHERE due_at IS NOT NULL"
+        )  # half a minute less
+        return [handle.status() for handle in handles].count(JobState.COMPLETED) == 7
+
+    desk.until(all_ran, 30)
+    assert worker.metric(newest, "penstock_circuit_state", task="flaky") == 0
+    code, said = worker.end()
+    assert code == 0
+    assert said.count("circuit of task flaky is open") == said.count("circuit of task flaky is closed again") == 1
+
+
+def test_a_dead_letter_is_told_and_keeps_what_was_around_it(begin, newest, trace):
+    """To the hooks behind its commit, in the log with its job, and in its forensics."""
+    trace.with_name("sick").touch()
+    worker = begin(log_format="json", pod_name="pod-7")
+    handle = telling_jobs.flaky.enqueue()
+    desk.until(lambda: f"dead {handle.id} q flaky exhausted False" in lines(trace), 20)
+    assert handle.status() is JobState.DEAD
+    assert [line for line in lines(trace) if line.split()[1] == str(handle.id)][:3] == [
+        f"start {handle.id}", f"exception {handle.id} ConnectionError True", f"stop {handle.id} failed exhausted"
+    ]  # fmt: skip
+    assert "depth q" in " ".join(lines(trace))
+    forensics = value(newest, "SELECT forensics FROM penstock.dead")
+    assert isinstance(forensics, dict)
+    assert (forensics["made_by"], forensics["pod"], forensics["queue"]["in_flight"]) == ("worker", "pod-7", 1)
+    assert forensics["memory"]["resident_bytes"] > 0
+    said = [json.loads(line) for line in worker.end()[1].splitlines()]
+    [line] = [line for line in said if line["logger"] == "penstock.attempt"]
+    assert (line["job"], line["attempt"], line["task"], line["level"]) == (handle.id, 1, "flaky", "error")
+
+
+def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, trace):
+    """By the job's handle and in the registry, with the next renewal; the task's own line carries its job."""
+    worker = begin(lease_seconds=1, log_format="json")
+    done = telling_jobs.work.enqueue()
+    done.result(timeout=20)
+    handle = telling_jobs.advance.enqueue()
+    desk.until(lambda: handle.info().progress == {"done": 3, "total": 10, "note": "pages"}, 20)
+    report = value(newest, "SELECT report FROM penstock.worker")
+    assert isinstance(report, dict)
+    [one] = report["jobs"]
+    assert (one["id"], one["task"], one["attempt"], report["more"]) == (handle.id, "advance", 1, 0)
+    assert (report["last"]["id"], report["last"]["outcome"]) == (done.id, "completed")
+    trace.with_name("go").touch()
+    handle.result(timeout=20)
+    assert handle.info().progress is None
+    said = [json.loads(line) for line in worker.end()[1].splitlines()]
+    [line] = [line for line in said if line["logger"] == "shop"]
+    assert (line["job"], line["queue"], line["task"]) == (handle.id, "q", "advance")
+
+
+def test_a_dead_letter_of_a_rescue_is_told_by_whoever_rescued(begin, newest, trace):
+    """A worker was lost for the third time around a job: the leader tells it once, with what is known of that worker."""
+    lost = desk.register(newest)
+    [job_id] = desk.enqueue(newest)
+    newest.execute("UPDATE penstock.job SET crashes = 2")
+    newest.execute(desk.CLAIM, [lost.id, lost.queue, 1, desk.token()])
+    desk.lapse(newest, lost)
+    worker = begin(lease_seconds=1)
+    desk.until(lambda: f"dead {job_id} q work poison True" in lines(trace), 30)
+    forensics = value(newest, "SELECT forensics FROM penstock.dead")
+    assert isinstance(forensics, dict)
+    assert (forensics["made_by"], forensics["worker"]["identity"], forensics["worker"]["state"]) == (
+        "rescue",
+        "test",
+        "lost",
+    )
+    assert worker.metric(newest, "penstock_dead_letters_total", task="work") == 1
+    assert "poison" in worker.end()[1]
+    assert len([line for line in lines(trace) if line.startswith("dead")]) == 1
+
+
+def test_claims_that_the_server_refuses_fail_readiness_and_not_liveness(begin, newest):
+    """A function went missing: the body says which, and all is well once it is back."""
+    worker = begin()
+    desk.until(lambda: worker.get(newest, "/readyz") == (200, "ok\n"), 20)
+    newest.execute("ALTER FUNCTION penstock.claim RENAME TO claimed")
+    desk.until(lambda: worker.get(newest, "/readyz")[0] == 503, 20)
+    status, said = worker.get(newest, "/readyz")
+    assert (status, "claims are refused" in said, "penstock.claim" in said) == (503, True, True)
+    assert worker.get(newest, "/healthz") == (200, "ok\n")
+    newest.execute("ALTER FUNCTION penstock.claimed RENAME TO claim")
+    desk.until(lambda: worker.get(newest, "/readyz") == (200, "ok\n"), 20)
+    code, log = worker.end()
+    assert code == 0
+    assert log.count("repeating them cannot help") == 1
+
+
+# -- the handshake ------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_could_not_work_says_so_before_it_claims(pg: Database):
+    """A function that is missing is named; nothing was run."""
+    shake_hands(pg.url)
+    with pg.connect() as connection:
+        connection.execute("ALTER FUNCTION penstock.release RENAME TO released")
+        with pytest.raises(SchemaMissing, match=r"release.*penstock migrate"):
+            shake_hands(pg.url)
+        assert connection.execute("SELECT count(*) FROM penstock.worker").fetchone() == (0,)
+        migrate(pg.url)
+
+
+def test_a_login_without_the_workers_rights_is_told_so_and_the_workers_role_has_them_all(pg_blank: Database):
+    """Before it registers; the message names the command that prints what is missing."""
+    with owned_by_a_login(pg_blank) as owned:
+        with member(owned, "worker") as url:
+            shake_hands(url)
+        with member(owned, "observer") as url, pytest.raises(StatementRefused, match="penstock grants"):
+            shake_hands(url)

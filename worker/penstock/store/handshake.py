@@ -1,0 +1,35 @@
+"""Whether this login may send what a worker sends, and the server understands it: asked before anything is claimed.
+
+Each statement is explained, not run: the server looks up its functions, their arguments and the login's rights, and
+does nothing. A worker that starts therefore can work; one that could not says at once what is missing, instead of
+every few seconds from then on.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ._sql import statement
+from .connect import connect
+from .errors import mapped
+
+WORKER: Final = (
+    "register", "renew", "deregister", "claim", "ack", "release", "release_claim", "wait_mark", "take_xid",
+    "oldest_xid", "lead", "promote", "rescue", "rescue_overdue", "begin_marks", "publish_marks", "uncounted_limits",
+    "count_limits", "make_partitions", "drop_partitions", "prune_workers", "depth", "tell_dead",
+)  # fmt: skip
+"""Statements of a worker's process; what its tasks enqueue is the application's matter."""
+
+
+def shake_hands(url: str, *, pooled: bool = False) -> None:
+    """Have the server look at every statement of a worker.
+
+    Raises:
+        SchemaMissing, StatementRefused: it refuses one; the message names it and says what helps.
+        DatabaseUnavailable, InvalidDatabaseURL: as `connect`.
+    """
+    with connect(url, name="penstock handshake", pooled=pooled) as connection:
+        for name in WORKER:
+            sent = statement(name)
+            with mapped(f"handshake, {name.replace('_', ' ')}"):
+                connection.execute(b"EXPLAIN " + sent, [None] * sent.count(b"%s"))
