@@ -101,7 +101,7 @@ def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, tr
 
 
 def test_a_dead_letter_of_a_rescue_is_told_by_whoever_rescued(begin, newest, trace):
-    """A worker was lost for the third time around a job: the leader tells it once, with what is known of that worker."""
+    """A worker was lost for the third time around a job: told once, with what is known of that worker."""
     lost = desk.register(newest)
     [job_id] = desk.enqueue(newest)
     newest.execute("UPDATE penstock.job SET crashes = 2")
@@ -111,11 +111,8 @@ def test_a_dead_letter_of_a_rescue_is_told_by_whoever_rescued(begin, newest, tra
     desk.until(lambda: f"dead {job_id} q work poison True" in lines(trace), 30)
     forensics = value(newest, "SELECT forensics FROM penstock.dead")
     assert isinstance(forensics, dict)
-    assert (forensics["made_by"], forensics["worker"]["identity"], forensics["worker"]["state"]) == (
-        "rescue",
-        "test",
-        "lost",
-    )
+    of_worker = forensics["worker"]
+    assert (forensics["made_by"], of_worker["identity"], of_worker["state"]) == ("rescue", "test", "lost")
     assert worker.metric(newest, "penstock_dead_letters_total", task="work") == 1
     assert "poison" in worker.end()[1]
     assert len([line for line in lines(trace) if line.startswith("dead")]) == 1
