@@ -17,8 +17,9 @@ FACTS: dict[str, Any] = {
     "tables": [{"name": "job", "live": 10, "dead": 3, "vacuumed": 12.0}],
     "last_partition": "outcome_20261207", "today": "outcome_20261123",
 }  # fmt: skip
+LEADER: dict[str, Any] = {"name": "maintenance", "holder": "w", "held": 3.0, "lease_left": 9.0}
 STATE: dict[str, Any] = {
-    "leaders": [{"name": "maintenance", "holder": "w", "held": 3.0, "lease_left": 9.0}], "workers": {"running": 2},
+    "leaders": [LEADER], "workers": {"running": 2},
     "overdue": 0, "overdue_seconds": None, "unknown": [],
 }  # fmt: skip
 QUEUE: dict[str, Any] = {
@@ -85,6 +86,8 @@ def test_what_any_login_sees_has_its_finding(check: str, changes: dict[str, Any]
     [
         ("upkeep", {}, Level.OK, "led by w"),
         ("upkeep", {"leaders": []}, Level.FAILURE, "nobody leads it"),
+        ("upkeep", {"leaders": [LEADER | {"lease_left": -9.0}]}, Level.WARNING, "w led it until 9s ago"),
+        ("upkeep", {"leaders": [LEADER | {"lease_left": -99.0}]}, Level.FAILURE, "nobody leads it"),
         ("upkeep", {"leaders": [], "workers": {}}, Level.OK, "nobody needs it"),
         ("upkeep", {"leaders": [], "workers": {}, "overdue_seconds": 60.0}, Level.FAILURE, "nobody leads it"),
         ("due jobs", {"overdue_seconds": 2.0}, Level.OK, "none"),

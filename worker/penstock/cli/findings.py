@@ -22,6 +22,8 @@ CONNECTIONS_SHARE: Final = 0.8
 OVERDUE_SECONDS: Final = 10.0
 """Promotion runs once in 0.75 s; what waits ten times as long waits for somebody to do it."""
 WAITED_SECONDS: Final = 60.0
+CHANGE_SECONDS: Final = 30.0
+"""A leader that died is followed within a lease and its third; twice that is too long."""
 
 
 class Level(enum.StrEnum):
@@ -207,6 +209,9 @@ def of_state(state: Mapping[str, Any]) -> Iterator[Finding]:
     do = "start a worker or the operator; if some run, read their logs for errors of the upkeep"
     if leader is not None and leader["lease_left"] > 0:
         yield ok("upkeep", f"led by {safe(leader['holder'])} since {seconds(leader['held'])}")
+    elif leader is not None and leader["lease_left"] > -CHANGE_SECONDS and late <= OVERDUE_SECONDS:
+        said = f"{safe(leader['holder'])} led it until {seconds(-leader['lease_left'])} ago"
+        yield warning("upkeep", said, "look again in a moment: another worker or the operator takes over")
     elif alive or late > OVERDUE_SECONDS:
         yield failure("upkeep", "nobody leads it: due jobs stay deferred, lost workers keep their jobs", do)
     else:
