@@ -355,6 +355,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.ack_completed(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_durations double precision[], p_results jsonb[]) -> integer
 -- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], OUT snoozed bigint[], OUT tokens bigint[]) -> record
 -- penstock.ack_ended(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> integer
+-- penstock.begin_copy(p_queues text[], p_jobs integer, OUT ids bigint[], OUT queues integer[], OUT max_attempts smallint[]) -> record, as its owner
 -- penstock.begin_marks(OUT last_ord bigint, OUT horizon bigint) -> record, as its owner
 -- penstock.cancel_jobs(p_ids bigint[], p_reason text) -> TABLE(id bigint, verdict text), as its owner
 -- penstock.check_size(p_what text, p_bodies jsonb[]) -> integer
@@ -374,6 +375,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.enqueue_many(p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_delays double precision[], p_ats timestamp with time zone[], p_headers jsonb[], p_unique_keys text[], p_until_start boolean[], p_unique_seconds double precision[], p_refuse boolean[]) -> bigint[], as its owner
 -- penstock.enqueue_unique(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb, p_key text, p_until_start boolean, p_seconds double precision, p_refuse boolean) -> bigint
 -- penstock.find_dead(p_ids bigint[], p_queue text, p_task text, p_reason text, p_contains text, p_since timestamp with time zone, p_before timestamp with time zone, p_after bigint, p_newest boolean, p_limit integer) -> TABLE(id bigint, queue text, task text, reason text, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, died_at timestamp with time zone, error text, message text), as its owner
+-- penstock.held_by(p_queue integer, p_cap integer) -> TABLE(worker bigint, jobs bigint), as its owner
 -- penstock.lead(p_name text, p_holder text, p_lease double precision) -> double precision, as its owner
 -- penstock.limit_give_back(p_queues integer[]) -> void
 -- penstock.limit_room(p_queue integer) -> integer
@@ -388,6 +390,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.prune_workers() -> integer, as its owner
 -- penstock.publish_marks(p_last_ord bigint, p_horizon bigint) -> integer, as its owner
 -- penstock.queue_stats(p_queue text, p_seconds double precision) -> TABLE(name text, completed bigint, retried bigint, dead bigint, cancelled bigint, wait_p50 double precision, wait_p95 double precision, run_p50 double precision, run_p95 double precision), as its owner
+-- penstock.recent_waits(p_seconds double precision, p_blocks integer) -> TABLE(queue integer, attempts bigint, p95 double precision), as its owner
 -- penstock.redrive(p_ids bigint[], p_drop_key boolean) -> TABLE(id bigint, holder bigint), as its owner
 -- penstock.register(p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision, p_info jsonb, OUT worker bigint, OUT queue integer) -> record, as its owner
 -- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer, as its owner

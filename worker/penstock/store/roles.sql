@@ -16,10 +16,11 @@ GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.canc
 GRANT SELECT ON penstock.jobs TO penstock_client;
 
 -- role: bulk_enqueuer
--- COPY of ready jobs: id, ord and times are drawn by the table. Never a token, a worker, an ord or a unique key.
+-- COPY of ready jobs under ids that begin_copy hands out: ord and times are drawn by the table. Never a token, a worker,
+-- an ord or a unique key.
 GRANT USAGE ON SCHEMA penstock TO penstock_bulk_enqueuer;
-GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.wake TO penstock_bulk_enqueuer;
-GRANT INSERT (queue, priority, max_attempts, task, headers, args) ON penstock.job TO penstock_bulk_enqueuer;
+GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.begin_copy, penstock.wake TO penstock_bulk_enqueuer;
+GRANT INSERT (id, queue, priority, max_attempts, task, headers, args) ON penstock.job TO penstock_bulk_enqueuer;
 GRANT USAGE ON SEQUENCE penstock.job_id_seq, penstock.job_ord_seq TO penstock_bulk_enqueuer;
 GRANT SELECT (id, name, workers_waiting_until, operator_waiting_until) ON penstock.queue TO penstock_bulk_enqueuer;
 
@@ -36,7 +37,8 @@ GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker
 -- role: operator
 -- Watches, scales, keeps up where no worker lives, and does by id what people ask for. Sees no arguments.
 GRANT USAGE ON SCHEMA penstock TO penstock_operator;
-GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.wait_mark, penstock.declare_queue, penstock.set_limit,
+GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.held_by, penstock.recent_waits, penstock.wait_mark,
+  penstock.declare_queue, penstock.set_limit,
   penstock.cordon, penstock.pause, penstock.cancel_jobs, penstock.retry_now, penstock.find_dead, penstock.redrive,
   penstock.discard, penstock.lead, penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks,
   penstock.publish_marks, penstock.count_limits, penstock.make_partitions, penstock.drop_partitions,

@@ -1,0 +1,67 @@
+"""What the operator asks beside its snapshot: exact holders, waits of the newest outcomes, which database this is."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from penstock.job import Finished, OutcomeState
+from penstock.store import Store
+from penstock.store.closely import held_by, identity, recent_waits
+from tests.postgres import desk
+
+
+async def test_who_holds_how_many_is_exact_before_any_worker_reports(store, client, db):
+    """At once after the claim, and after the acknowledgement; who holds nothing is not there."""
+    client.enqueue([desk.new() for _ in range(5)])
+    one, other, idle = (desk.register(db) for _ in range(3))
+    await desk.claim_some(store, one, 3)
+    (job,) = await desk.claim_some(store, other, 1)
+    queue = one.queue
+    assert await held_by(store, queue) == {one.id: 3, other.id: 1}
+    assert idle.id not in await held_by(store, queue)
+    await store.ack(other.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
+    assert await held_by(store, queue) == {one.id: 3}
+    assert await held_by(store, queue + 1000) == {}
+
+
+async def test_the_wait_that_95_of_100_had_at_most_is_that_of_the_newest_outcomes(store, client, db):
+    """One job in twenty waited longer than nine seconds."""
+    assert await recent_waits(store) == {}
+    client.enqueue([desk.new() for _ in range(21)])
+    worker = desk.register(db)
+    jobs = await desk.claim_some(store, worker, 21)
+    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED) for job in jobs])
+    waits = "UPDATE penstock.outcome SET ready_at = claimed_at - make_interval(secs => %s) WHERE job_id = ANY (%s)"
+    db.execute(waits, [2.0, [job.id for job in jobs]])
+    db.execute(waits, [9.0, [jobs[3].id]])
+    assert await recent_waits(store) == pytest.approx({worker.queue: 2.0})
+    db.execute(waits, [9.0, [job.id for job in jobs[:3]]])
+    assert await recent_waits(store) == pytest.approx({worker.queue: 9.0})
+    past = "DELETE FROM penstock.outcome WHERE job_id <> %s"
+    db.execute(past, [jobs[20].id])
+    assert await recent_waits(store) == pytest.approx({worker.queue: 2.0})
+
+
+async def test_what_jobs_waited_lately_is_read_from_the_last_blocks_alone(store, db):
+    """Of thirty thousand outcomes of this minute only the newest count: an old long wait among them is not seen."""
+    outcomes = (
+        "INSERT INTO penstock.outcome (job_id, created_at, ready_at, claimed_at, finished_at, queue, attempt, "
+        "max_attempts, crashes, priority, final, state, task) "
+        "SELECT n, now(), now() - make_interval(secs => %s), now(), now(), 1, 1, 5, 0, 1, true, 'completed', 'work' "
+        "FROM generate_series(1, %s) AS n"
+    )
+    db.execute(outcomes, [600.0, 20_000])
+    db.execute(outcomes, [1.0, 30_000])
+    assert await recent_waits(store) == pytest.approx({1: 1.0})
+
+
+async def test_two_ways_to_write_one_databases_url_give_one_identity(store, pg, pg_blank):
+    """Another host's name and other parameters lead to the same; another database of the same server does not."""
+    parts = urlsplit(pg.url)
+    other = urlunsplit(parts._replace(netloc=parts.netloc.replace("127.0.0.1", "localhost"), query="connect_timeout=7"))
+    assert other != pg.url
+    async with Store(other, lanes=1) as again, Store(pg_blank.url, lanes=1) as blank:
+        assert await identity(again) == await identity(store)
+        assert await identity(blank) != await identity(store)

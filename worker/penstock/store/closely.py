@@ -1,0 +1,47 @@
+"""What the operator asks beside its snapshot: who holds what exactly, what jobs waited lately, which database this is.
+
+Asked seldom (before a worker is cordoned, once in ten seconds under load, once per connection), so it is kept out of
+the snapshot, which is taken all the time. Each costs the same however many jobs there are or were.
+"""
+
+from __future__ import annotations
+
+from .store import Store
+
+WAITS_SECONDS = 60.0
+"""What ended within so long counts as lately."""
+WAITS_BLOCKS = 128
+"""A mebibyte of outcomes, two to ten thousand of them: the newest, where a minute brings more."""
+HELD_ROWS = 10_000
+"""Running rows come first in a queue's order, but for those of later priorities."""
+
+
+async def held_by(store: Store, queue: int) -> dict[int, int]:
+    """Jobs that each worker of the queue holds, by the worker's id; those that hold none are not there.
+
+    Raises:
+        StoreError: the database cannot be asked.
+    """
+    return {int(worker): int(jobs) for worker, jobs in await store._rows("held_by", queue, HELD_ROWS)}  # noqa: SLF001 - of this package
+
+
+async def recent_waits(store: Store) -> dict[int, float]:
+    """Seconds from ready to claimed that 95 of 100 attempts of the last minute waited at most, by the queue's id.
+
+    Queues of which no attempt ended are not there. Just after midnight UTC it knows only the new day's.
+
+    Raises:
+        StoreError: the database cannot be asked.
+    """
+    rows = await store._rows("recent_waits", WAITS_SECONDS, WAITS_BLOCKS)  # noqa: SLF001
+    return {int(queue): max(0.0, float(p95)) for queue, p95 in rows}
+
+
+async def identity(store: Store) -> str:
+    """The database that this is, by its server's own number: two URLs that lead to one database give the same text.
+
+    Raises:
+        StoreError: the database cannot be asked.
+    """
+    ((found,),) = await store._rows("identity")  # noqa: SLF001
+    return str(found)

@@ -1,0 +1,2 @@
+-- Used by closely.py. See functions/held_by.sql.
+SELECT worker, jobs FROM penstock.held_by(%s::integer, %s::integer)
