@@ -20,7 +20,7 @@ def comparisons(found: Mapping[tuple[str, str], Mapping[str, float]], *, target:
         "misses": ("Jobs that waited too long", Axis("percent", 0, 100, (0, 25, 50, 75, 100)), "misses_percent"),
         "pods": (
             "Pod-seconds",
-            Axis("seconds", 500, 50_000, (500, 1000, 5000, 10_000, 50_000), log=True),
+            Axis("seconds", 500, 100_000, (1000, 10_000, 100_000), log=True),
             "pod_seconds",
         ),
         "flaps": ("Changes of direction", Axis("", 0, 100, (0, 25, 50, 75, 100)), "flaps"),

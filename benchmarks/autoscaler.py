@@ -164,12 +164,12 @@ def draw(folder: Path) -> None:
             result, account = run(trace, make(trace, 1), 1)
             found[trace.name, name] = {part: getattr(result, part) for part in Result.__slots__}
             accounts[trace.name, name] = account
-    for name, drawn in pictures.comparisons(found, target=LATENCY_SECONDS).items():
-        (folder / f"autoscaling-{name}.svg").write_text(drawn)
-    for trace_name in ("burst", "step", "on/off"):
-        both = {name: accounts[trace_name, name] for name in ("Penstock", "KEDA", "KEDA tuned")}
-        slug = trace_name.replace("/", "-")
-        (folder / f"autoscaling-{slug}.svg").write_text(pictures.course(trace_name, both))
+    drawn = pictures.comparisons(found, target=LATENCY_SECONDS)
+    for name in ("wait", "pods"):
+        (folder / f"autoscaling-{name}.svg").write_text(drawn[name])
+    for name in ("burst", "step"):
+        shown = {scaler: accounts[name, scaler] for scaler in ("Penstock", "KEDA", "KEDA tuned")}
+        (folder / f"autoscaling-{name}.svg").write_text(pictures.course(name, shown))
 
 
 if __name__ == "__main__":
