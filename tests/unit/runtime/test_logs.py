@@ -1,0 +1,105 @@
+"""Log lines carry the job that they are about, also the lines of the task itself; and the trace of its producer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from penstock.runtime import logs
+from penstock.trace import read
+from tests.unit.runtime.support import job
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def written() -> Iterator[Callable[[logging.Formatter], tuple[logging.Logger, io.StringIO]]]:
+    """A logger of its own with the worker's filter, and what it wrote."""
+    handlers: list[logging.Handler] = []
+    logger = logging.getLogger("tests.written")
+
+    def make(formatter: logging.Formatter) -> tuple[logging.Logger, io.StringIO]:
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(formatter)
+        handler.addFilter(logs.JobFields())
+        logger.addHandler(handler)
+        handlers.append(handler)
+        return logger, stream
+
+    yield make
+    for handler in handlers:
+        logger.removeHandler(handler)
+
+
+def inside(one, function: Callable[[], object]) -> None:
+    """Call it as the attempt of a job does, in a context of its own."""
+
+    def run() -> None:
+        logs.running.set(one)
+        function()
+
+    contextvars.copy_context().run(run)
+
+
+def test_a_tasks_own_line_carries_its_job_for_machines(written):
+    """Job, attempt, queue, task and the producer's trace; a line outside of any attempt carries none."""
+    logger, stream = written(logs.JsonFormatter())
+    one = job(id=7, attempt=2, headers=json.dumps({"traceparent": PARENT}))
+    inside(one, lambda: logger.warning("half way"))
+    logger.warning("idle")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert {key: first[key] for key in ("job", "attempt", "queue", "task", "message", "trace_id")} == {
+        "job": 7, "attempt": 2, "queue": "q", "task": "work", "message": "half way", "trace_id": PARENT[3:35],
+    }  # fmt: skip
+    assert "job" not in second
+
+
+def test_a_line_for_people_ends_with_its_job(written):
+    """In brackets, behind the message; what `extra` says of another job wins."""
+    logger, stream = written(logs.TextFormatter())
+    inside(job(id=7), lambda: logger.warning("half way"))
+    inside(job(id=7), lambda: logger.warning("other", extra={"job": 8}))
+    logger.warning("idle")
+    first, second, third = stream.getvalue().splitlines()
+    assert first.endswith("half way [job=7 attempt=1 task=work]")
+    assert second.endswith("other [job=8]")
+    assert third.endswith("idle")
+
+
+async def test_the_job_follows_its_task_into_threads(written):
+    """As `asyncio.to_thread` and the worker's own threads copy the context."""
+    logger, stream = written(logs.TextFormatter())
+
+    async def attempt() -> None:
+        logs.running.set(job(id=9))
+        await asyncio.to_thread(logger.warning, "in a thread")
+
+    await asyncio.create_task(attempt())
+    assert "[job=9" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        None, "{}", '{"traceparent": 7}', '{"traceparent": "00-' + "0" * 32 + '-00f067aa0ba902b7-01"}',
+        '{"traceparent": "ff' + PARENT[2:] + '"}', '{"traceparent": "' + PARENT[:-1] + '"}', '["traceparent"]',
+        '{"traceparent": ', '{"traceparent": "00-' + "A" * 32 + '-00f067aa0ba902b7-01"}',
+    ],
+)  # fmt: skip
+def test_a_malformed_trace_is_no_trace(headers):
+    """What somebody else's enqueue wrote must not break a line or an attempt."""
+    assert read(headers) is None
+
+
+def test_a_later_version_of_the_trace_header_is_read_as_far_as_it_is_known():
+    """The rule of the recommendation."""
+    found = read(json.dumps({"traceparent": "01" + PARENT[2:] + "-more", "tracestate": "a=b"}))
+    assert found is not None
+    assert (found.trace_id, found.span_id, found.flags, found.state) == (PARENT[3:35], PARENT[36:52], 1, "a=b")

@@ -1,0 +1,156 @@
+"""What a worker tells of itself: progress, its report, its probes, and what breaks beside its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from penstock import Context
+from penstock.client import Client
+from penstock.context import LONGEST_NOTE
+from penstock.runtime.beside import beside
+from penstock.runtime.held import Held
+from penstock.runtime.probes import LONGEST_BLOCK, Probes
+from penstock.runtime.reporting import MOST_JOBS, report
+from tests.unit.runtime.support import completed, job, until
+
+
+def test_progress_is_taken_at_most_once_a_second_and_its_end_always():
+    """A loop may call it for every row."""
+    told: list[dict[str, Any]] = []
+    now = [100.0]
+    context = Context(job=job(), client=cast("Client", None), report=told.append, clock=lambda: now[0])
+    for done in range(1, 11):
+        context.progress(done, 10, note="x" * 500 + "\0")
+        now[0] += 0.3
+    assert [one["done"] for one in told] == [1, 5, 9, 10]
+    assert told[0]["note"] == "x" * LONGEST_NOTE
+    for bad in ((-1, 1), (1, 0), (float("nan"), 1), (1, float("inf"))):
+        with pytest.raises(ValueError, match="progress"):
+            context.progress(*bad)
+
+
+def test_progress_outside_of_a_worker_is_accepted_and_goes_nowhere():
+    """In `run_inline` and in tests."""
+    Context(job=job(), client=cast("Client", None)).progress(0.5)
+
+
+def test_a_report_says_what_runs_since_when_how_far_and_what_came_last():
+    """The oldest first, a bounded number of them, those that told their progress among them; ages in seconds."""
+    now: list[float] = [100.0]
+    held = Held(clock=lambda: now[0])
+    jobs = [job(token=number, id=number) for number in range(1, 31)]
+    for one in jobs:
+        held.add([one])
+        now[0] += 1
+    held.progress[30] = {"done": 1, "total": 2}
+    held.accepted([completed(job(id=99))])
+    now[0] += 5
+    told = json.loads(report(held, clock=lambda: now[0]))
+    assert [one["id"] for one in told["jobs"]] == [*range(1, MOST_JOBS), 30]
+    assert (told["jobs"][0]["age"], told["jobs"][-1]["age"]) == (35.0, 6.0)
+    assert told["jobs"][-1]["progress"] == {"done": 1, "total": 2}
+    assert told["more"] == 30 - MOST_JOBS
+    assert told["last"] == {"id": 99, "task": "work", "outcome": "completed", "age": 5.0}
+    held.remove(jobs)
+    assert held.progress == {}
+    assert json.loads(report(held, clock=lambda: now[0]))["jobs"] == []
+
+
+class Parts:
+    """The parts of a worker that probes look at, all well."""
+
+    def __init__(self) -> None:
+        self.now, self.draining = 1000.0, False
+        self.lease = SimpleNamespace(worker=1, alive=True, state="running", renewed_lately=True, age=1.0, trouble=None)
+        self.claimer = SimpleNamespace(defect=None, disconnected=False, trouble=None, pending=0)
+        self.held = Held(clock=lambda: self.now)
+        self.probes = Probes(
+            lease=cast("Any", self.lease), held=self.held, claimer=cast("Any", self.claimer),
+            consumers=cast("Any", SimpleNamespace(
+                running=1, concurrency=4, waiting=0, unacknowledged=0, prefetching=False)),
+            maintenance=cast("Any", SimpleNamespace(
+                upkeep=SimpleNamespace(leading=True, rescued=0, poisoned=0, succeeded_at=990.0))),
+            draining=lambda: self.draining, longest_timeout=900.0, clock=lambda: self.now, wall=lambda: 5000.0,
+        )  # fmt: skip
+
+    def breaks(self, what: str) -> None:
+        match what:
+            case "draining":
+                self.draining = True
+            case "cordoned":
+                self.lease.state = "cordoned"
+            case "lease":
+                self.lease.renewed_lately, self.lease.age, self.lease.trouble = False, 12.0, "no route"
+            case "claims":
+                self.claimer.disconnected, self.claimer.trouble = True, "DatabaseUnavailable: gone"
+            case "refused":
+                self.claimer.defect = "SchemaMissing: no function claim"
+            case "blocked":
+                self.now += 3.0
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("draining", "draining"), ("cordoned", "cordoned"), ("lease", "disconnected: .*12 s ago .*no route"),
+        ("claims", "disconnected: claims fail .*gone"), ("refused", "claims are refused: SchemaMissing"),
+        ("blocked", "event loop has been blocked for 3 s"),
+    ],
+)  # fmt: skip
+def test_a_worker_is_not_ready_for_each_reason_and_says_it_but_lives(what, said):
+    """A restart would mend none of them."""
+    parts = Parts()
+    assert parts.probes.ready() is None
+    parts.breaks(what)
+    assert re.search(said, str(parts.probes.ready()))
+    assert parts.probes.live() is None
+
+
+def test_a_cordoned_worker_stays_ready_while_it_holds_jobs():
+    """It is still at work."""
+    parts = Parts()
+    parts.held.add([job()])
+    parts.breaks("cordoned")
+    assert parts.probes.ready() is None
+
+
+def test_only_a_dead_lease_thread_or_a_loop_blocked_for_longer_than_any_task_may_take_ends_a_worker():
+    """A restart interrupts jobs."""
+    parts = Parts()
+    parts.now += LONGEST_BLOCK + 1  # a task may take 900 s
+    assert parts.probes.live() is None
+    parts.now += 300
+    assert "901 s" in str(parts.probes.live())
+    other = Parts()
+    other.lease.alive = False
+    assert other.probes.live() == "the lease thread has ended"
+
+
+def test_times_in_the_gauges_are_of_the_epoch():
+    """Whoever asks works out the age."""
+    parts = Parts()
+    parts.held.add([job()])
+    parts.now += 10
+    gauges = parts.probes.gauges()
+    assert (gauges["lease_renewed"], gauges["oldest_running"], gauges["maintenance_success"]) == (4999, 4990, 4980)
+
+
+async def test_what_runs_beside_a_worker_and_ends_by_itself_is_heard_of():
+    """An upkeep that died silently would look like a worker that has nothing to do."""
+    said: list[str] = []
+
+    async def breaks() -> None:
+        raise RuntimeError("ticker")
+
+    async def stays() -> None:
+        await asyncio.sleep(60)
+
+    async with beside(said.append, ticker=breaks(), upkeep=stays()):
+        await until(lambda: said)
+    assert said == ["ticker ended: RuntimeError('ticker')"]
