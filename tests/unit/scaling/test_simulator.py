@@ -1,0 +1,67 @@
+"""The simulator of `benchmarks/autoscaler`: it repeats exactly, loses no job, and its KEDA is as measured.
+
+And what `decide()` comes to in it: a target that a trace lets it meet is met. Virtual time, so no machine is too slow.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from benchmarks import autoscaler
+from benchmarks._autoscaler_keda import Keda, KedaSettings, calibration
+from benchmarks._autoscaler_ours import Ours
+from benchmarks._autoscaler_traces import Trace, traces
+from benchmarks._autoscaler_world import Account
+
+TRACES = {trace.name: trace for trace in traces(1)}
+
+
+def ours(trace: Trace) -> tuple[autoscaler.Result, Account]:
+    return autoscaler.run(trace, Ours(autoscaler.policy()), 1)
+
+
+@pytest.mark.parametrize("name", ["burst", "step", "scheduled batch"])
+def test_every_job_starts_once_and_within_the_target(name):
+    """With the defaults of a JobQueue, pods that need 3 to 7 s to serve, and jobs that nothing is known of."""
+    result, account = ours(TRACES[name])
+    assert len(account.waits) == len(TRACES[name].jobs)
+    assert result.wait_max <= autoscaler.LATENCY_SECONDS
+    assert result.at_risk == 0
+
+
+def test_a_run_repeats_exactly():
+    """Everything that is drawn comes from the run's number."""
+    assert ours(TRACES["burst"])[0] == ours(TRACES["burst"])[0]
+
+
+def test_nothing_is_scaled_while_the_database_is_away():
+    """From minute 5 to minute 10 of the outage the replicas stay as they are, and the trace ends with every job run."""
+    trace = TRACES["outage"]
+    ((begins, ends),) = trace.outages
+    result, account = ours(trace)
+    assert [at for at, _ in account.replicas if begins <= at < ends] == []
+    assert result.at_risk == 0
+
+
+def test_a_steady_queue_settles():
+    """After the first two minutes the replica count changes direction no more."""
+    _, account = ours(TRACES["steady"])
+    later = [count for at, count in account.replicas if at > 240]
+    assert autoscaler.changes_of_direction(later) == 0
+
+
+def test_the_model_of_keda_is_the_one_that_was_measured():
+    """Median times to the tenth and hundredth pod object, within a tenth; the first one's are those of the trials."""
+    for name, pod, (least, median, most), (_, modelled, _) in calibration(runs=60):
+        assert least <= modelled <= most, (name, pod)
+        assert pod == 1 or modelled == pytest.approx(median, rel=0.1), (name, pod)
+
+
+def test_the_model_of_keda_runs_every_job_too():
+    """It is slower, not lossy: its workers are given the time to finish."""
+    trace = TRACES["burst"]
+    settings = KedaSettings(name="KEDA", jobs_per_replica=autoscaler.SLOTS)
+    result, account = autoscaler.run(trace, Keda(settings, most=100, chance=random.Random(1)), 1)
+    assert len(account.waits) == len(trace.jobs)
+    assert result.wait_p95 > autoscaler.LATENCY_SECONDS
