@@ -60,18 +60,20 @@ def test_outcomes_and_errors_are_those_of_any_executor(begin):
     desk.until(lambda: snoozed.info().reason == "later")
 
 
-@pytest.mark.parametrize("how", ["_exit", "signal", "memory", "close"])
-def test_the_third_crash_of_a_child_makes_poison_and_neighbours_finish(how, begin, newest, trace):
+def test_the_third_crash_of_a_child_makes_poison_and_neighbours_finish(begin, newest, trace):
     """Each crash fails that one attempt; the error says how the process ended; the worker lives and so do its jobs."""
-    worker = begin(concurrency=3)
-    poison = jobs.crash.enqueue(how)
-    neighbours = [jobs.crash.enqueue("well") for _ in range(20)]
-    assert over(poison, 60) == ("dead", "poison")
-    assert [handle.result(20) for handle in neighbours] == ["well"] * 20
-    info = poison.info()
-    assert (info.crashes, info.attempt) == (3, 3)
-    assert [error["type"] for error in info.errors] == ["penstock.errors.ChildCrashed"] * 3
-    assert [handle.info().crashes for handle in neighbours] == [0] * 20
+    worker = begin(concurrency=4)
+    poison = {how: jobs.crash.enqueue(how) for how in ("_exit", "signal", "memory", "close")}
+    neighbours = [jobs.crash.enqueue("well") for _ in range(30)]
+    assert [over(handle, 60) for handle in poison.values()] == [("dead", "poison")] * 4
+    assert [handle.result(30) for handle in neighbours] == ["well"] * 30
+    for handle in poison.values():
+        info = handle.info()
+        assert (info.crashes, info.attempt) == (3, 3)
+        assert [error["type"] for error in info.errors] == ["penstock.errors.ChildCrashed"] * 3
+    assert "exit code 3" in poison["_exit"].info().errors[0]["message"]
+    assert "SIGKILL), which the kernel sends when memory runs out" in poison["memory"].info().errors[0]["message"]
+    assert [handle.info().crashes for handle in neighbours] == [0] * 30
     assert newest.execute("SELECT count(*) FROM penstock.worker").fetchone() == (1,)
     assert worker.end()[0] == 0
 
