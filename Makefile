@@ -7,7 +7,7 @@ RUN = .venv/bin
 PYTEST = $(RUN)/pytest
 BASETEMP ?=
 
-.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-monitoring test-e2e test-chaos soak lint type fmt bench verify generate ci clean
+.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-monitoring test-e2e test-chaos soak lint type fmt bench picture verify generate ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,9 +46,10 @@ test-e2e: setup ## everything together, in real processes
 test-chaos: setup ## faults at random over real workers and a server of their own
 	$(PYTEST) tests/chaos -s
 
-soak: setup ## the random tests for long: SOAK_SECONDS (600) of chaos, thousands of model runs
+soak: setup ## the random tests for long: SOAK_SECONDS (600) of chaos, thousands of model runs, 200 scale-downs
 	PENSTOCK_SOAK=1 PENSTOCK_SOAK_SECONDS=$(or $(SOAK_SECONDS),600) $(PYTEST) -s -o timeout=3600 \
 		tests/chaos tests/postgres/test_store_machine.py tests/postgres/test_store_freeze.py \
+		tests/kube/jobqueue/test_scale_downs.py \
 		tests/postgres/test_store_soak.py
 
 lint: setup ## ruff, import rules, sizes
@@ -68,6 +69,9 @@ bench: setup ## benchmarks; NAME=store|worker|stages|... for one
 
 generate: setup ## copies and generated pages, from their sources
 	$(RUN)/python -m tools.generate
+
+picture: setup ## docs/dashboard.svg, from a real run of the shop
+	PENSTOCK_PICTURE=docs/dashboard.svg $(PYTEST) tests/chart/test_monitoring_panels.py -k picture
 
 verify: setup ## fail if a copy or a generated page differs from its source
 	$(RUN)/python -m tools.generate --check

@@ -80,7 +80,8 @@ _METRICS: Final = f"""\
 {_NOTE}
 
 Prometheus' text format. Labels are bounded: queues, tasks of the App (`unknown` for any other) and closed lists; no
-metric has a label for a job or a tag.
+metric has a label for a job or a tag. How to see them is told in [monitoring](monitoring.md), and what wakes people in
+the [runbooks](runbooks/README.md).
 
 In a cluster Prometheus adds `namespace`, `pod`, `container`, `job`, `endpoint` and `instance`, and to workers'
 `jobqueue`, from the pod's label. Counters start at zero with their process, and series of tasks and outcomes are there

@@ -11,7 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from penstock.scaling import Bound
@@ -19,6 +26,8 @@ from penstock.store.vitals import Vitals
 
 from .conditions import Facts, verdicts
 from .resource import JobQueue
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every counter, which nobody reads
 
 __all__ = ["CONTENT_TYPE_LATEST", "OperatorMetrics", "Place", "Result"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -13,12 +14,13 @@ from typing import Any
 import helm_python
 import pytest
 import yaml
-from tools.monitoring import registry
+from tools.monitoring import picture, registry
+from tools.monitoring.dashboards import OVERVIEW
 
 from penstock import App
 from shop import jobs
 from tests.chart.test_monitoring import GROUP, kinds
-from tests.monitoring.queries import queries
+from tests.monitoring.queries import filled, queries
 from tests.support import prometheus
 from tests.support.api_client import ApiError
 from tests.support.chart import CHART, RELEASE
@@ -117,7 +119,18 @@ def until_all_have_data(found: Callable[[str], bool], *, seconds: float) -> list
     return [f"{where}: {expression}" for where, expression in open_ends]
 
 
-def test_every_panel_of_every_dashboard_has_data_from_a_real_run(scraped: Prometheus):
+def picture_of(server: Prometheus, namespace: str, *, start: float, end: float) -> str:
+    """The overview as it was between two times, the namespace under a name for people."""
+    answers = {}
+    for panel in OVERVIEW.panels:
+        for query in panel.queries:
+            found = server.over(filled(query.expression), start=start, end=end)
+            named = json.loads(json.dumps(found).replace(namespace, "shop"))
+            answers[query.expression] = picture.series_of(named, query.legend)
+    return picture.draw(OVERVIEW, answers, start=start, end=end)
+
+
+def test_every_panel_of_every_dashboard_has_data_from_a_real_run(scraped: Prometheus, restricted: str):
     """A number, not only a series, with the labels that monitors give; and every rule is evaluated without error."""
     began = time.time() - 1
 
@@ -138,3 +151,24 @@ def test_every_panel_of_every_dashboard_has_data_from_a_real_run(scraped: Promet
     assert {one["metric"]["jobqueue"] for one in scraped.now("penstock_stage_demand or penstock_queue_ready")} >= {
         "emails", "analytics", "reports",
     }  # fmt: skip
+    drawn = picture_of(scraped, restricted, start=began, end=time.time())
+    assert drawn.count("<g ") == len(OVERVIEW.panels)
+    assert "no data" not in drawn
+
+
+@pytest.mark.skipif("PENSTOCK_PICTURE" not in os.environ, reason="draws docs/dashboard.svg; `make picture`")
+def test_the_picture_of_the_documents_is_drawn(scraped: Prometheus, restricted: str, node: ProcessPods, pg_url: str):
+    """Two waves, all workers gone in between, and a moment within the second."""
+    began = time.time() - 2
+    workers = lambda: [name for name in node.processes() if not name.startswith(RELEASE)]  # noqa: E731
+    eventually(workers, "workers come", seconds=60)
+    eventually(lambda: not workers(), "and go", seconds=120)
+    client = App(pg_url)
+    try:
+        client.enqueue_many(MIX)
+    finally:
+        client.close()
+    seen = time.time() + 12
+    eventually(lambda: time.time() > seen, "some of it is done", seconds=20)
+    drawn = picture_of(scraped, restricted, start=began, end=time.time())
+    Path(os.environ["PENSTOCK_PICTURE"]).write_text(drawn)

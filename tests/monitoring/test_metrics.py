@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import psycopg
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
+from tools.monitoring import registry
 
+from penstock.runtime.metrics import WorkerMetrics
+from penstock.scaling import Bound
 from penstock.store import Store
 from penstock.store.vitals import Vitals, vitals
+from penstock_operator.conditions import TYPES
 from penstock_operator.metrics import OperatorMetrics
 
 PLACE = ("shop", "shop-postgres")
@@ -48,3 +54,24 @@ def test_a_database_that_nobody_names_any_more_has_no_series():
     metrics.bears(PLACE, SEEN, {"lease": 0, "poison": 0})
     metrics.lose(PLACE)
     assert "shop-postgres" not in metrics.exposition().decode()
+
+
+def series(collector: Collector) -> int:
+    """How many a scrape has."""
+    kept = CollectorRegistry(auto_describe=False)
+    kept.register(collector)
+    return sum(not line.startswith("#") for line in generate_latest(kept).decode().splitlines())
+
+
+def test_the_number_of_series_is_what_the_documents_say():
+    """Bounded by queues and tasks: nothing in a job makes a series."""
+    alone, with_a_task = (series(WorkerMetrics(queue="q", tasks=tasks, version="0")) for tasks in ([], ["t"]))
+    assert 100 < alone < 120
+    assert with_a_task - alone == 27
+    values = {"type": len(TYPES), "bound": len(Bound), "direction": 2}
+    total = 0
+    for metric in registry.of_operator():
+        if metric.name.startswith("penstock_queue_") and metric.name != "penstock_queue_decisions_total":
+            (own,) = set(metric.labels) - {"namespace", "jobqueue"} or {""}
+            total += values.get(own, 1)
+    assert total < 60 - len(Bound) // 2  # a queue meets some of the bounds, each with a count of its decisions

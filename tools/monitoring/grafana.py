@@ -37,7 +37,10 @@ def model(dashboard: Dashboard) -> str:
         "timezone": "browser",
         "links": [_links()],
         "templating": {"list": [_source(), *_variables()]},
-        "panels": list(_placed(dashboard)),
+        "panels": [
+            {"id": number, "gridPos": place, **_panel(panel)}
+            for number, (place, panel) in enumerate(placed(dashboard), start=1)
+        ],
     }
     return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
@@ -65,14 +68,13 @@ def _variables() -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def _placed(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
-    """The panels from left to right; a row ends where the next one does not fit."""
+def placed(dashboard: Dashboard) -> Iterator[tuple[dict[str, int], Panel]]:
+    """The panels from left to right with their places; a row ends where the next one does not fit."""
     x = y = height = 0
-    for number, panel in enumerate(dashboard.panels, start=1):
+    for panel in dashboard.panels:
         if x + panel.width > COLUMNS:
             x, y, height = 0, y + height, 0
-        place = {"x": x, "y": y, "w": panel.width, "h": _HEIGHTS[panel.kind]}
-        yield {"id": number, "gridPos": place, **_panel(panel)}
+        yield {"x": x, "y": y, "w": panel.width, "h": _HEIGHTS[panel.kind]}, panel
         x, height = x + panel.width, max(height, _HEIGHTS[panel.kind])
 
 
