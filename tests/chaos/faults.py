@@ -29,24 +29,29 @@ OURS = (
 
 
 class Faults:
-    """Draws a fault, does it, and counts it."""
+    """Draws a fault as from a pack of cards, so that none is left out for long; does it, and counts it."""
 
     def __init__(self, site: Site, chance: random.Random) -> None:
         self._site, self._chance = site, chance
         self._never = threading.Event()
         self.done: dict[str, int] = {}
+        self._pack: list[Callable[[], None]] = []
 
     def one(self) -> str:
         """Do one fault and say which."""
+        self._pack = self._pack or self._shuffled()
+        fault = self._pack.pop()
+        self.done[fault.__name__] = self.done.get(fault.__name__, 0) + 1
+        fault()
+        return fault.__name__
+
+    def _shuffled(self) -> list[Callable[[], None]]:
         kinds: list[Callable[[], None]] = [
             self.kill_a_worker, self.kill_a_worker, self.freeze_a_worker, self.freeze_a_worker, self.terminate_backends,
             self.restart_the_server, self.crash_the_server, self.lose_notifications, self.lose_replies,
             self.lose_replies, self.cut_the_network, self.freeze_the_network, self.read_only, self.no_connections_left,
         ]  # fmt: skip
-        fault = self._chance.choice(kinds)
-        self.done[fault.__name__] = self.done.get(fault.__name__, 0) + 1
-        fault()
-        return fault.__name__
+        return self._chance.sample(kinds, len(kinds))
 
     def pause(self, low: float, high: float) -> None:
         self._never.wait(self._chance.uniform(low, high))

@@ -21,8 +21,9 @@ from tests.postgres.logins import Owned, member, owned_by_a_login
 from tests.support.postgres import Database
 
 INTERNAL = {
-    "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "enqueue_unique", "limit_give_back",
-    "limit_room", "may_rescue", "pick", "retake_key", "retry_delay", "take_back", "take_xid", "wake",
+    "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "enqueue_unique",
+    "expire_keys", "limit_give_back", "limit_room", "may_rescue", "pick", "retake_key", "retry_delay", "take_back",
+    "take_xid", "wake",
 }  # fmt: skip
 """Functions that only other functions call (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())

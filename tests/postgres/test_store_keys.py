@@ -151,6 +151,28 @@ def test_bulk_enqueues_with_the_same_keys_in_opposite_order_do_not_deadlock(play
     assert step.finish() == [(ids[::-1],)]
 
 
+def test_a_bulk_enqueue_over_expired_keys_and_an_acknowledgement_of_their_holders_do_not_deadlock(play, db):
+    """The keys come in the opposite order of their holders; both lock the holders in order of id."""
+    worker, held = desk.register(db), desk.token()
+    ids = desk.enqueue(db, 2, p_unique_keys=["b", "a"], p_unique_seconds=[0.0, 0.0])
+    first, enqueuer, acks = (play.connection(name) for name in ("first", "enqueuer", "acks"))
+    desk.claim(first, worker, 2, held).finish()
+    first.begin()
+    first.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[0]])
+    bulk = enqueuer.start(
+        "SELECT penstock.enqueue_many('{q,q}', '{work,work}', '{\"{}\",\"{}\"}', p_unique_keys => '{a,b}')"
+    )
+    bulk.blocks_on(first)
+    acked = desk.ack(acks, worker, ids, held)
+    acked.blocks()
+    first.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[1]])  # free: nobody took the second first
+    first.commit()
+    assert acked.finish() == []
+    ((new,),) = bulk.finish()
+    assert set(new).isdisjoint(ids)
+    assert db.execute("SELECT count(*) FROM penstock.job WHERE unique_key IS NOT NULL").fetchone() == (2,)
+
+
 async def test_a_redriven_job_holds_its_key_until_the_start_again(client, store, db):
     """As it did before it died; without its key it holds none."""
     (first,) = client.enqueue([unique(until="start")])

@@ -1,6 +1,5 @@
 -- Purpose: put jobs into their queues, in the caller's transaction; ids in the order of the arrays.
--- Index: queue(name) for the names; job's own three on insert. Locks: none that another enqueue waits for, but the
--- first enqueue to a queue that nobody declared, which makes the queue's row.
+-- Index: queue(name), job's own three. Locks: the row of a queue that it makes; the holders of expired keys.
 -- An array that is NULL means the default for all. Priority 0..3, lower first. A delay is seconds from now, ten years at
 -- most; a time lies before the year 9999, because not every language can read what lies behind. Jobs with a unique key
 -- go one by one through enqueue_unique, by key, so that two bulk enqueues cannot deadlock. Arguments: 256 KiB at most.
@@ -49,6 +48,7 @@ BEGIN
   SELECT array_agg(DISTINCT queue) INTO v_woken FROM put WHERE ord IS NOT NULL;
   PERFORM penstock.wake(v_woken);
   IF p_unique_keys IS NULL THEN RETURN v_ids; END IF;
+  PERFORM penstock.expire_keys(p_queues, p_unique_keys);
   FOR v_n IN SELECT k.n FROM unnest(p_unique_keys) WITH ORDINALITY AS k (key, n) WHERE k.key IS NOT NULL ORDER BY k.key, k.n
   LOOP
     v_ids[v_n] := penstock.enqueue_unique(
