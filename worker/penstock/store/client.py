@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 import psycopg_pool
 
+from penstock.errors import RejectedByDatabase, StatementRefused
 from penstock.job import JobInfo, JobState, NewJob
 
 from ._sql import statement
-from .arrays import optional
+from .arrays import optional, texts, whole
 from .connect import arguments, configure, configure_sync
+from .copying import copy_jobs, copy_jobs_async, may_copy, may_copy_async, plain
 from .errors import check_url, mapped
 from .foreign import scalar_on, scalar_on_async
 
@@ -28,14 +31,14 @@ _NAME = "penstock client"
 
 def _columns(jobs: Sequence[NewJob]) -> tuple[object, ...]:
     return (
-        [j.queue for j in jobs],
-        [j.task for j in jobs],
-        [j.args for j in jobs],
-        optional([j.priority for j in jobs]),
+        texts([j.queue for j in jobs]),
+        texts([j.task for j in jobs]),
+        texts([j.args for j in jobs]),
+        None if all(j.priority == 1 for j in jobs) else whole([j.priority for j in jobs]),
         optional([j.max_attempts for j in jobs]),
         optional([None if j.delay is None else float(j.delay) for j in jobs]),
         optional([j.at for j in jobs]),
-        optional([j.headers for j in jobs]),
+        texts([j.headers for j in jobs]) if any(j.headers is not None for j in jobs) else None,
         *(_unique_columns(jobs) if any(j.unique for j in jobs) else (None, None, None, None)),
     )
 
@@ -70,6 +73,7 @@ class SyncClient:
         self._lock = threading.Lock()
         self._pool: psycopg_pool.ConnectionPool | None = None
         self._pid = 0
+        self._copies: bool | None = None
 
     def _connections(self) -> psycopg_pool.ConnectionPool:
         with self._lock:
@@ -86,13 +90,28 @@ class SyncClient:
                 self._pool, self._pid = pool, os.getpid()
             return self._pool
 
-    def _row(self, name: str, doing: str, values: Sequence[object]) -> tuple[Any, ...] | None:
+    @contextmanager
+    def _lent(self, doing: str) -> Iterator[psycopg.Connection[Any]]:
         with mapped(doing):
             if self._pool is None:
                 self._probe()
             with self._connections().connection() as connection:
-                row: tuple[Any, ...] | None = connection.execute(statement(name), values).fetchone()
-                return row
+                yield connection
+
+    def _row(self, name: str, doing: str, values: Sequence[object]) -> tuple[Any, ...] | None:
+        with self._lent(doing) as connection:
+            row: tuple[Any, ...] | None = connection.execute(statement(name), values).fetchone()
+            return row
+
+    def _copied(self, jobs: Sequence[NewJob]) -> list[int] | None:
+        """Ids if COPY took the jobs; None where the function is to say what it thinks of them."""
+        try:
+            with self._lent("enqueue") as connection:
+                if self._copies is None:
+                    self._copies = may_copy(connection)
+                return copy_jobs(connection, jobs) if self._copies else None
+        except (RejectedByDatabase, StatementRefused):
+            return None
 
     def _probe(self) -> None:
         """One plain connection first: its error says why, where a pool only says that time ran out."""
@@ -106,6 +125,8 @@ class SyncClient:
         """
         if not jobs:
             return []
+        if plain(jobs) and (ids := self._copied(jobs)) is not None:
+            return ids
         row = self._row("enqueue_many", "enqueue", _columns(jobs))
         return list(row[0]) if row else []
 
@@ -135,6 +156,7 @@ class AsyncClient:
         self._opening = asyncio.Lock()
         self._pool: psycopg_pool.AsyncConnectionPool | None = None
         self._pid = 0
+        self._copies: bool | None = None
 
     async def _connections(self) -> psycopg_pool.AsyncConnectionPool:
         async with self._opening:  # first uses at once must not open a pool each
@@ -157,10 +179,22 @@ class AsyncClient:
                 row: tuple[Any, ...] | None = await cursor.fetchone()
                 return row
 
+    async def _copied(self, jobs: Sequence[NewJob]) -> list[int] | None:
+        try:
+            with mapped("enqueue"):
+                async with (await self._connections()).connection() as connection:
+                    if self._copies is None:
+                        self._copies = await may_copy_async(connection)
+                    return await copy_jobs_async(connection, jobs) if self._copies else None
+        except (RejectedByDatabase, StatementRefused):
+            return None
+
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[int]:
         """As `SyncClient.enqueue`."""
         if not jobs:
             return []
+        if plain(jobs) and (ids := await self._copied(jobs)) is not None:
+            return ids
         row = await self._row("enqueue_many", "enqueue", _columns(jobs))
         return list(row[0]) if row else []
 
@@ -187,6 +221,10 @@ def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
     """
     if not jobs:
         return []
+    if isinstance(connection, psycopg.Connection) and _copyable(connection, jobs):
+        with suppress(RejectedByDatabase, StatementRefused), mapped("enqueue"):
+            if may_copy(connection):  # a statement before the savepoint, so that it is none but a savepoint
+                return copy_jobs(connection, jobs)
     return list(scalar_on(connection, statement("enqueue_many"), _columns(jobs), doing="enqueue"))
 
 
@@ -194,4 +232,13 @@ async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob]) -> list[int]
     """As `enqueue_on`, for asynchronous connections."""
     if not jobs:
         return []
+    if isinstance(connection, psycopg.AsyncConnection) and _copyable(connection, jobs):
+        with suppress(RejectedByDatabase, StatementRefused), mapped("enqueue"):
+            if await may_copy_async(connection):
+                return await copy_jobs_async(connection, jobs)
     return list(await scalar_on_async(connection, statement("enqueue_many"), _columns(jobs), doing="enqueue"))
+
+
+def _copyable(connection: psycopg.BaseConnection[Any], jobs: Sequence[NewJob]) -> bool:
+    """Not inside a pipeline: no COPY is possible there."""
+    return connection.pgconn.pipeline_status == psycopg.pq.PipelineStatus.OFF and plain(jobs)

@@ -7,8 +7,12 @@ DECLARE
   v_body jsonb;
   v_text text;
   v_bytes integer;
-  v_longest integer := 0;
+  v_longest integer;
 BEGIN
+  SELECT max(octet_length(b::text)) INTO v_longest FROM unnest(p_bodies) AS u (b);
+  IF coalesce(v_longest, 0) <= 262144 THEN
+    RETURN v_longest;
+  END IF;
   FOREACH v_body IN ARRAY p_bodies LOOP
     v_bytes := octet_length(v_body::text);
     IF v_bytes BETWEEN 262145 AND 393216 THEN  -- the spaces decide

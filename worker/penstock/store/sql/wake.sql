@@ -1,0 +1,2 @@
+-- Used by copying, after the rows. See functions/wake.sql.
+SELECT penstock.wake(%s::integer[])
