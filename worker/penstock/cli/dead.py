@@ -144,25 +144,26 @@ def redrive(
     where = address(jobqueue, namespace)
     filters = {"queue": queue, "task": task, "reason": reason, "error": error}
     matching, count = _agreed(where, ids, since, filters, "Bring back", dry_run=dry_run, yes=yes, everything=everything)
-    if dry_run or not count:
-        write(
-            output,
-            {"matched": count, "dry_run": dry_run, "redriven": 0, "kept": {}},
-            drawn=_nothing(count, "bring back"),
-        )
-        return
+    done, kept = (0, {}) if dry_run else _redrive(where, matching, count, drop_key=drop_key)
+    value = {"matched": count, "dry_run": dry_run, "redriven": done, "kept": kept}
+    write(output, value, drawn=_kept(done, kept) if done or kept else _nothing(count, "bring back"))
 
-    async def work(store: DeadLetters) -> Any:
+
+def _redrive(where: Address, matching: DeadFilter, count: int, *, drop_key: bool) -> tuple[int, dict[int, int]]:
+    """How many came back, and by id who holds the key of those that did not."""
+
+    async def work(store: DeadLetters) -> tuple[int, dict[int, int]]:
         with Progress(count, "redriving") as progress:
-            return await store.redrive_matching(matching, drop_key=drop_key, told=progress.to)
+            done = await store.redrive_matching(matching, drop_key=drop_key, told=progress.to)
+        return done.redriven, done.kept
 
-    done = on_store(where, work)
-    value = {"matched": count, "dry_run": False, "redriven": done.redriven, "kept": done.kept}
-    drawn = [f"{done.redriven:,} redriven, {len(done.kept):,} stay dead\n"]
-    drawn += [
-        f"  {job}: its unique key is held by job {holder}\n" for job, holder in list(done.kept.items())[:LONGEST_KEPT]
-    ]
-    write(output, value, drawn="".join(drawn))
+    return on_store(where, work) if count else (0, {})
+
+
+def _kept(done: int, kept: dict[int, int]) -> str:
+    lines = [f"{done:,} redriven, {len(kept):,} stay dead\n"]
+    lines += [f"  {job}: its unique key is held by job {holder}\n" for job, holder in list(kept.items())[:LONGEST_KEPT]]
+    return "".join(lines)
 
 
 @dead.command("discard")
