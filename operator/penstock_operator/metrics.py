@@ -99,7 +99,7 @@ class OperatorMetrics:
             for name, text in _OF_DATABASES.items()
         }
         self._rescued = Counter(
-            "penstock_database_rescued", "Claims that the operator's upkeep took back from lost workers.",
+            "penstock_database_rescued", "Claims that the operator's upkeep took back.",
             (*_DATABASE, "reason"), registry=self.registry,
         )  # fmt: skip
         self._condition = Gauge(

@@ -210,7 +210,7 @@ class WorkerMetrics(Collector):
         for stage in STAGES:
             events.add_metric([self._queue, stage], self.events[stage])
         rescued = CounterMetricFamily("penstock_rescued", "Claims this process took back.", labels=["reason"])
-        for reason in ("lease", "poison"):
+        for reason in ("lease", "poison", "deadline"):
             rescued.add_metric([reason], values.get(f"rescued_{reason}", 0))
         yield from (consumers, demand, buffered, events, rescued)
         for name, text in _TIMES.items():

@@ -84,6 +84,7 @@ class Probes:
             "demand_claimer": self.claimer.pending, "buffered_consumers": self.consumers.waiting,
             "buffered_acknowledger": self.consumers.unacknowledged, "prefetching": self.consumers.prefetching,
             "leading": upkeep.leading, "rescued_lease": upkeep.rescued, "rescued_poison": upkeep.poisoned,
+            "rescued_deadline": upkeep.overdue,
             "maintenance_success": 0 if upkeep.succeeded_at is None else wall - (now - upkeep.succeeded_at),
             "lease_renewed": wall - lease.age if lease.worker else 0,
             "oldest_running": 0 if oldest is None else wall - (now - oldest),
