@@ -1,8 +1,8 @@
 """Penstock's autoscaler in the simulated world: `decide()` and the sampler themselves, with the operator's pace.
 
-It owns what lies around them: when a look is taken (woken when the queue is at rest, each second under load, before the
-next due job), what a worker reports and how late, and the drain: the idlest leave, finish, and are removed when no pod
-is starting. The code that decides is the package's own.
+It owns what lies around them: when a look is taken (woken when the queue is at rest, each second under load, every other
+one while jobs are deferred), what a worker reports and how late, and the drain: the idlest leave, finish, and are removed
+when no pod is starting. The code that decides is the package's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks._autoscaler_world import Pod, World
 from penstock.scaling import Decision, History, QueuePolicy, decide
 from penstock.scaling.sampler import Sampler
 
-BUSY_SECONDS, MOVING_SECONDS = 1.0, 0.5
+BUSY_SECONDS, MOVING_SECONDS, DEFERRED_SECONDS = 1.0, 0.5, 2.0
 REPORT_SECONDS = 5.0
 """A worker reports with its lease, every third of it."""
 HANDSHAKE_SECONDS = 1.0
@@ -74,20 +74,18 @@ class Ours:
     def _pause(self, world: World, *, moving: bool) -> float:
         if world.ready or world.in_flight:
             return BUSY_SECONDS
+        if moving or world.replicas:
+            return MOVING_SECONDS
         poll = float(self._policy.scaling.activation.poll_period_seconds)
-        due = world.next_due()
-        if due is not None:
-            soon = due - world.now - (_learnt(world.starts) or SOON_SECONDS)
-            poll = min(poll, max(MOVING_SECONDS, soon))
-        return MOVING_SECONDS if moving or world.replicas else poll
+        return min(poll, DEFERRED_SECONDS) if world.deferred else poll
 
     def _state(self, world: World) -> State:
-        soon = _learnt(world.starts) or SOON_SECONDS
+        soon = (_learnt(world.starts) or SOON_SECONDS) + DEFERRED_SECONDS
         ready = len(world.ready)
         return State(
             ready=min(ready, CAP),
             capped=ready > CAP,
-            deferred=0,
+            deferred=int(world.deferred),
             due_soon=min(world.due_within(soon), CAP),
             in_flight=world.in_flight,
             dead=0,

@@ -117,10 +117,11 @@ class World:
             place += 1
         return found
 
-    def next_due(self) -> float | None:
-        """When the next deferred job that is known becomes ready."""
-        later = (job.ready_at for job in self._jobs[self._ripe :][:2000] if job.enqueued_at <= self.now)
-        return next(later, None)
+    @property
+    def deferred(self) -> bool:
+        """Whether a job is there that is not ready yet."""
+        later = self._jobs[self._ripe] if self._ripe < len(self._jobs) else None
+        return later is not None and later.enqueued_at <= self.now < later.ready_at
 
     def run(self, scaler: Scaler, *, until: float = math.inf) -> Account:
         """Until the trace's end and the last job, or until a time."""
