@@ -1,8 +1,8 @@
 """Penstock's autoscaler in the simulated world: `decide()` and the sampler themselves, with the operator's pace.
 
-It owns what lies around them: when a look is taken (woken when the queue is at rest, each second under load, every other
-one while jobs are deferred), what a worker reports and how late, and the drain: the idlest leave, finish, and are removed
-when no pod is starting. The code that decides is the package's own.
+It owns what lies around them: when a look is taken (woken when the queue is at rest, each second under load, every
+other one while jobs are deferred), what a worker reports and how late, and the drain: the idlest leave, finish, and are
+removed when no pod is starting. The code that decides is the package's own.
 """
 
 from __future__ import annotations
