@@ -43,6 +43,8 @@ def test_a_task_that_mostly_fails_is_left_alone_until_it_is_well_again(begin, ne
     put_off = "SELECT count(*) FROM penstock.job WHERE reason = 'breaker' AND attempt = 0 AND due_at IS NOT NULL"
     desk.until(lambda: value(newest, put_off) == 7, 30)
     assert [handle.status() for handle in handles].count(JobState.DEAD) == 3
+    seen = newest.execute("SELECT ready, deferred, due_soon FROM penstock.snapshot(1000, 60)").fetchone()
+    assert seen == (0, 7, 0)  # no worker is started for jobs that workers put off
     assert worker.metric(newest, "penstock_circuit_state", task="flaky") > 0
     assert worker.metric(newest, "penstock_circuit_blocked_total", task="flaky") == 7
     sick.unlink()

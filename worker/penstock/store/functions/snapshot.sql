@@ -1,9 +1,8 @@
--- Purpose: what the autoscaler and the live view see: every queue in one query. Counts stop at p_cap (ready, deferred and
--- dead each). due_soon counts what falls due within p_soon seconds. workers lists those of the queue that are not lost.
+-- Purpose: what the autoscaler and the live view see: every queue in one query. Counts stop at p_cap. due_soon falls due
+-- within p_soon seconds and was not put off by workers that cannot run it. workers lists those that are not lost.
 -- First index entries are counted, from the queue's heads on and as many as p_cap and the workers' reports make possible.
--- A queue with fewer is then looked at row by row, and ready, in_flight and oldest are exact; so nothing is zero that
--- is not. A queue with as many costs no row but its first ready one, which is the oldest, found from the marks on: it is
--- capped, and in_flight is what its workers reported last.
+-- A queue with fewer is then looked at row by row: ready, in_flight and oldest are exact. One with as many costs no row but
+-- its first ready one, the oldest, found from the marks on: it is capped, and in_flight is what its workers reported.
 -- Index: job_pick, the count without the table where it is vacuumed; job_due, dead_queue. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.snapshot(p_cap integer, p_soon double precision)
 RETURNS TABLE (queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint,
@@ -24,7 +23,7 @@ AS $$
   )
   SELECT q.id, q.name, q.paused_at IS NOT NULL, q.declared_by IS NOT NULL,
          CASE WHEN c.entries < m.most THEN least(e.ready, p_cap + 1) ELSE p_cap + 1 END,
-         c.entries >= m.most OR e.ready > p_cap, d.deferred, d.due_soon,
+         c.entries >= m.most OR e.ready > p_cap, d.deferred, n.due_soon,
          CASE WHEN c.entries < m.most THEN e.running ELSE m.in_flight END, x.dead,
          extract(epoch FROM clock_timestamp() - coalesce(e.oldest, f.oldest))::double precision, coalesce(w.workers, '[]')
   FROM penstock.queue AS q
@@ -52,9 +51,10 @@ AS $$
         ORDER BY j.queue, j.priority, j.ord LIMIT m.most) AS s WHERE s.token IS NULL LIMIT 1) AS s
     WHERE c.entries >= m.most) AS f
   CROSS JOIN LATERAL (
-    SELECT count(*) AS deferred, count(*) FILTER (WHERE s.due_at <= clock_timestamp() + make_interval(secs => p_soon))
-             AS due_soon
-    FROM (SELECT j.due_at FROM penstock.job AS j WHERE j.queue = q.id AND j.due_at IS NOT NULL
-          ORDER BY j.queue, j.due_at LIMIT p_cap) AS s) AS d
+    SELECT count(*) AS deferred FROM (SELECT FROM penstock.job AS j WHERE j.queue = q.id AND j.due_at IS NOT NULL
+                                      ORDER BY j.queue, j.due_at LIMIT p_cap) AS s) AS d
+  CROSS JOIN LATERAL (SELECT count(*) AS due_soon FROM (SELECT FROM penstock.job AS j WHERE j.queue = q.id
+      AND j.due_at <= statement_timestamp() + make_interval(secs => p_soon)
+      AND coalesce(j.reason, '') <> ALL ('{breaker,task_unknown}') LIMIT p_cap) AS s) AS n
   CROSS JOIN LATERAL (SELECT count(*) AS dead FROM (SELECT FROM penstock.dead AS e WHERE e.queue = q.id LIMIT p_cap) AS s) AS x
 $$;
