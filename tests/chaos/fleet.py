@@ -34,8 +34,10 @@ WORKERS = 3
 class Site:
     """One server of our own, a proxy before it, and the workers behind the proxy."""
 
-    def __init__(self, server: EmbeddedPostgres, ledger_url: str, folder: Path) -> None:
-        self.server, self.ledger_url, self.folder = server, ledger_url, folder
+    def __init__(
+        self, server: EmbeddedPostgres, ledger_url: str, folder: Path, app: str = "tests.chaos.jobs:app"
+    ) -> None:
+        self.server, self.ledger_url, self.folder, self.app = server, ledger_url, folder, app
         migrate(server.url)
         with self.admin() as admin:
             admin.execute("CREATE TABLE orders (ids bigint[] NOT NULL)")
@@ -57,7 +59,8 @@ class Site:
                     self.ended_by_themselves.append(worker.said[-2000:])
         while len(self.workers) < WORKERS:
             self._started += 1
-            self.workers.append(Worker(self.proxy.url, self.ledger_url, self.folder / f"worker-{self._started}.log"))
+            log = self.folder / f"worker-{self._started}.log"
+            self.workers.append(Worker(self.proxy.url, self.ledger_url, log, self.app))
 
     def close(self) -> None:
         for worker in self.workers:
@@ -68,7 +71,7 @@ class Site:
 class Worker:
     """`penstock worker` as a child process."""
 
-    def __init__(self, url: str, ledger_url: str, log: Path) -> None:
+    def __init__(self, url: str, ledger_url: str, log: Path, app: str) -> None:
         environment = {
             **os.environ, jobs.LEDGER: ledger_url, "PENSTOCK_DATABASE_URL": url, "PENSTOCK_QUEUE": jobs.QUEUE,
             "PENSTOCK_HTTP_PORT": "0", "PENSTOCK_POLL_SECONDS": "0.5", "PENSTOCK_BACKOFF_BASE_SECONDS": "0.05",
@@ -76,7 +79,7 @@ class Worker:
             "PENSTOCK_CONCURRENCY": "4", "PENSTOCK_DRAIN_TIMEOUT_SECONDS": "10",
         }  # fmt: skip
         self._log = log
-        command = [sys.executable, "-m", "penstock", "worker", "tests.chaos.jobs:app"]
+        command = [sys.executable, "-m", "penstock", "worker", app]
         with log.open("wb") as file:
             self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=file, stderr=file)
 

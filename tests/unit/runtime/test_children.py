@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
+import resource
 import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -273,3 +276,27 @@ async def test_what_a_child_tells_of_its_progress_arrives(pool):
     await child.begin(job(task="tell"), until=None, report=found.append)
     children.give_back(child)
     assert found == [{"done": 1, "total": 2}, {"done": 2, "total": 2, "note": "all"}]
+
+
+async def test_a_child_that_the_machine_has_no_room_for_is_told_as_one_that_did_not_come_up(pool):
+    """No file left: whoever waits hears of it, nothing hangs and nothing stays open."""
+    children = pool()
+    await children.open()
+    child = await children.take()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 1, hard)
+    )
+    fillers = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(os.dup(0))
+        with pytest.raises(NoChild, match="cannot be started"):
+            await children.take()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in fillers:
+            os.close(fd)
+    children.give_back(child)
+    assert (await run(children, "pid")).result

@@ -75,6 +75,8 @@ class Child:
         """Bytes at the end of its last job."""
         self.code: int | None = None
         """Exit code once it has ended; minus the signal that ended it."""
+        self.until: float | None = None
+        """When an exclusive attempt ends itself, as last told."""
         self._killed: str | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._current: tuple[int, asyncio.Future[Ended]] | None = None
@@ -87,14 +89,10 @@ class Child:
         Raises:
             ChildLost: it did not come up, or not within `seconds`; it has been killed then.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-c", BOOT, str(theirs.fileno()), *sys.path]
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - not asyncio's: who reaps is decided here
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                pass_fds=[theirs.fileno()], start_new_session=True,
-            )  # fmt: skip
-        self.pid = self._process.pid
+        try:
+            ours = self._spawn()
+        except OSError as error:  # no memory, no process, no file left
+            raise ChildLost(f"it cannot be started: {error}", killed=None, said=[]) from error
         self._outputs = [self._output("stdout", logging.INFO), self._output("stderr", logging.WARNING)]
         self._reader, self._writer = await asyncio.open_connection(sock=ours)
         self._reading = self._loop.create_task(self._read(), name=f"child {self.pid}")
@@ -109,6 +107,20 @@ class Child:
         except BaseException:
             await self._give_up()
             raise
+
+    def _spawn(self) -> socket.socket:
+        """Start the process; returns our end of its pipe."""
+        ours, theirs = socket.socketpair()
+        with theirs, contextlib.ExitStack() as stack:
+            stack.callback(ours.close)
+            command = [sys.executable, "-c", BOOT, str(theirs.fileno()), *sys.path]
+            self._process = subprocess.Popen(  # not asyncio's: who reaps it is decided here
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                pass_fds=[theirs.fileno()], start_new_session=True,
+            )  # fmt: skip
+            self.pid = self._process.pid
+            stack.pop_all()
+        return ours
 
     async def _give_up(self) -> None:
         self.kill("start")
@@ -139,13 +151,14 @@ class Child:
             report: told what the attempt tells of its progress.
         """
         future: asyncio.Future[Ended] = self._loop.create_future()
-        self._current, self._report = (job.token, future), report
+        self._current, self._report, self.until = (job.token, future), report, until
         self.jobs += 1
         self._write(Run(job=job, until=until))
         return future
 
     def prolong(self, until: float) -> None:
         """The lease was renewed: an exclusive job may go on until then."""
+        self.until = until
         self._write(Until(until))
 
     def interrupt(self) -> None:

@@ -91,6 +91,8 @@ class ChildExecutor:
             told = await self._ended(child, job, self._tenure.until if task.exclusive else None)
             return finished(job, told)
         except ChildLost as lost:
+            if child.until is not None and self._clock() >= child.until:
+                return self._of_end_of_lease(job)
             return self._of_lost(job, task, lost, self._clock() - started)
         finally:
             if timer is not None:
@@ -111,6 +113,12 @@ class ChildExecutor:
             if not future.done():
                 child.kill("handed_back")
             raise
+
+    def _of_end_of_lease(self, job: ClaimedJob) -> Finished:
+        """It ended itself, without fault: if the claim is still ours, the job runs again, its attempt refunded."""
+        self._children.lost(crashed=False)
+        logger.warning("job %d is exclusive and was ended: no renewal of the lease was heard of in time", job.id)
+        return Finished(job=job, state=OutcomeState.SNOOZE, reason="lease_lost")
 
     def _of_lost(self, job: ClaimedJob, task: AnyTask, lost: ChildLost, duration: float) -> Finished:
         self._children.lost(crashed=lost.killed is None)

@@ -1,0 +1,173 @@
+"""Workers, children and the database broken at random under tasks that misbehave: what was committed comes out right.
+
+PENSTOCK_SOAK_SECONDS makes it longer, PENSTOCK_CHAOS_SEED repeats a run's faults.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from penstock.job import NewJob
+from penstock.local.postgres import EmbeddedPostgres
+from tests.chaos.faults import Faults
+from tests.chaos.fleet import WORKERS, Producer, Site
+from tests.chaos.jobs import QUEUE
+from tests.chaos.test_store_chaos import SEED, SETTINGS, quiet
+from tests.chaos.verdict import Verdict
+from tests.chaos.worker_jobs import APP
+from tests.support.postgres import Database, Servers
+from tests.support.waiting import eventually
+
+SECONDS = float(os.environ.get("PENSTOCK_SOAK_SECONDS") or 20.0)
+WELL = ["wait"] * 4 + ["compute"] * 4 + ["compute_async"] * 2 + ["sole"] * 2
+ODD = ["block", "deaf", "fork", "fork_in_child", "flood", "leave", "leave_in_thread", "hang", "poison", "stumble"]
+TABLE = """CREATE TABLE ran (job bigint, token bigint, worker bigint, phase text, pid integer,
+                             at timestamptz DEFAULT clock_timestamp())"""
+
+
+class Mixed(Producer):
+    """Enqueues what runs well and what does not."""
+
+    def _job(self) -> NewJob:
+        chance = self._chance
+        task = chance.choice(WELL if chance.random() < 0.8 else ODD)
+        args = "{}"
+        if task in WELL:
+            args = f'{{"seconds": {chance.choice([0, 0, 0.05, 1.5 if task == "sole" else 0.3]):g}}}'
+        elif task == "poison":
+            args = f'{{"how": "{chance.choice(["exit", "memory", "signal"])}"}}'
+        return NewJob(task=task, args=args, queue=QUEUE, priority=chance.randint(0, 3))
+
+
+class WorkerFaults(Faults):
+    """What happens to workers, their children and their connections."""
+
+    def _shuffled(self) -> list[Callable[[], None]]:
+        kinds: list[Callable[[], None]] = [
+            self.kill_a_worker, self.freeze_a_worker, self.freeze_a_worker, self.kill_a_child, self.kill_a_child,
+            self.drain_a_worker, self.drain_a_worker, self.terminate_backends, self.restart_the_server,
+            self.freeze_the_network, self.lose_replies,
+        ]  # fmt: skip
+        return self._chance.sample(kinds, len(kinds))
+
+    def kill_a_child(self) -> None:
+        """What the kernel does when memory runs out, to one that runs a job or to an idle one."""
+        children = [pid for worker in self._site.workers for pid in children_of(worker.process.pid)]
+        if children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._chance.choice(children), signal.SIGKILL)
+
+    def drain_a_worker(self) -> None:
+        """As a rollout does, under load."""
+        worker = self._chance.choice(self._site.workers)
+        served = worker.served
+        self._site.workers.remove(worker)
+        code = worker.terminate()
+        assert code == 0 or not served, f"a drained worker left with {code}: {worker.said[-2000:]}"
+
+
+def children_of(parent: int) -> list[int]:
+    """Process ids of a worker's children."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.fixture
+def site(servers: Servers, pg_newest: Database, tmp_path) -> Iterator[Site]:
+    """The server to be ill-treated; the ledger of runs is on another one."""
+    installed = servers.newest.embedded
+    bin_dir = installed.installation.bin_dir if installed else None
+    with pg_newest.connect() as ledger:
+        ledger.execute(TABLE)
+    with EmbeddedPostgres(bin_dir=bin_dir, durable=False, settings=SETTINGS) as server:
+        made = Site(server, pg_newest.url, tmp_path, APP)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def exclusively(admin: psycopg.Connection[Any], ledger: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    """Attempts of `sole` that began while another one of the same job was under way and went on to its end."""
+    (jobs,) = admin.execute("SELECT array_agg(id) FROM penstock.jobs WHERE task = 'sole'").fetchone() or (None,)
+    return ledger.execute(
+        """SELECT a.job, a.token, b.token FROM ran AS a JOIN ran AS e USING (job, token) JOIN ran AS b USING (job)
+           WHERE a.job = ANY (%s) AND a.phase = 'begin' AND e.phase = 'end' AND b.phase = 'begin'
+             AND b.token <> a.token AND b.at BETWEEN a.at AND e.at""",
+        [jobs or []],
+    ).fetchall()
+
+
+def judged(site: Site, ledger: psycopg.Connection[Any], producers: list[Mixed]) -> list[str]:
+    """All findings: those of any chaos run, and those about children and poison."""
+    with site.admin() as admin:
+        verdict = Verdict(admin, ledger)
+        findings = verdict.findings(
+            set.union(*(p.acknowledged for p in producers)), set.union(*(p.rolled_back for p in producers))
+        )
+        print(verdict.told)
+        checks = {
+            "poison that is neither buried nor cancelled": """SELECT id FROM penstock.jobs WHERE task = 'poison'
+                AND NOT (state = 'cancelled' OR state = 'dead' AND reason = 'poison' AND crashes = 3)""",
+            "jobs that run well and are dead without three crashes": f"""SELECT id FROM penstock.jobs
+                WHERE task IN ({", ".join(repr(name) for name in set(WELL))}) AND state = 'dead' AND crashes < 3""",
+            "claims that outlived their jobs": "SELECT id FROM penstock.job",
+        }
+        for what, query in checks.items():
+            if rows := admin.execute(query.encode()).fetchall():
+                findings.append(f"{what}: {rows[:10]} ({len(rows)})")
+        if rows := exclusively(admin, ledger):
+            findings.append(f"exclusive jobs that ran twice at a time: {rows[:10]}")
+    return findings
+
+
+@pytest.mark.timeout(SECONDS + 240)
+def test_whatever_tasks_and_faults_do_to_workers_every_job_ends_as_it_should(site, pg_newest):
+    """Nothing lost, nothing twice without a crash, poison buried at the third, neighbours finished, no child left."""
+    print(f"seed {SEED}, {SECONDS:g} s")
+    chance = random.Random(SEED)
+    faults, producers = WorkerFaults(site, chance), [Mixed(site, SEED + 100)]
+    site.staff()
+    eventually(lambda: all(worker.served for worker in site.workers), "the workers serve", seconds=60)
+    for producer in producers:
+        producer.start()
+    until = time.monotonic() + SECONDS
+    try:
+        while time.monotonic() < until:
+            faults.pause(0.1, 1.5)
+            faults.one()
+            site.staff()
+    finally:
+        for producer in producers:
+            producer.stop()
+    eventually(lambda: quiet(site), f"every job ends (seed {SEED})", seconds=120)
+    eventually(lambda: len([w for w in site.workers if w.served]) == WORKERS, "the workers serve", seconds=30)
+    assert [worker.terminate() for worker in site.workers] == [0] * WORKERS
+    with pg_newest.connect() as ledger:
+        print(f"faults: {faults.done}")
+        assert judged(site, ledger, producers) == [], f"seed {SEED}"
+        processes = {row[0] for row in ledger.execute("SELECT DISTINCT pid FROM ran")}
+    assert site.ended_by_themselves == []
+    eventually(lambda: not [pid for pid in processes if ours(pid)], "no child is left")
+
+
+def ours(pid: int) -> bool:
+    """Whether a process of that id is there and is a worker or a child of these runs."""
+    try:
+        return b"penstock" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
