@@ -18,6 +18,7 @@ STATEMENTS = {
     "claim": "SELECT id FROM penstock.claim(%(alive)s, 1, 10, 7002)",
     "claim of the lost": "SELECT id FROM penstock.claim(%(lost)s, 1, 10, 7003)",
     "ack": "SELECT state FROM penstock.ack(%(lost)s, '{2,3,4}', '{7001,7001,7001}', '{completed,failed,retry}')",
+    "ack all": "SELECT state FROM penstock.ack(%(lost)s, '{4,2}', '{7001,7001}')",
     "ack snooze": "SELECT id FROM penstock.ack(%(lost)s, '{4,3,2}', '{7001,7001,7001}', '{snooze,snooze,cancelled}')",
     "complete": "SELECT penstock.complete(%(lost)s, 2, 7001, 1)",
     "release": "SELECT penstock.release(%(lost)s, '{4,3}', '{7001,7001}')",
@@ -101,7 +102,7 @@ def run(connection: Connection, statement: str, values: dict[str, int]) -> str |
 
 
 def test_any_two_statements_at_once_leave_what_one_after_the_other_would(pg_newest):
-    """Three hundred and sixty pairs, each with a commit and with a rollback of the first."""
+    """Four hundred pairs, each with a commit and with a rollback of the first."""
     with pg_newest.connect() as db, Interleaving(pg_newest.url) as play:
         scene, a, b = Scene(db), play.connection("a"), play.connection("b")
         after: dict[tuple[str, ...], Any] = {}

@@ -185,3 +185,18 @@ def test_a_cordoned_worker_reports_drained_and_can_be_called_back(pg, db):
         assert db.execute("SELECT state FROM penstock.worker").fetchone() == ("running",)
     finally:
         registry.close()
+
+
+async def test_a_stale_snooze_beside_the_current_one_of_the_same_job_is_fenced(store, client, db):
+    """One worker held it twice and says both in one batch: the claim that was given back has nothing to say."""
+    (job,) = client.enqueue([desk.new()])
+    worker = desk.register(db)
+    (stale,) = await desk.claim_some(store, worker)
+    await store.release(worker.id, [stale])
+    for stale_first in (True, False):
+        (current,) = await desk.claim_some(store, worker)
+        batch = [stale, current] if stale_first else [current, stale]
+        said = [Finished(job=one, state=OutcomeState.SNOOZE, delay=0) for one in batch]
+        assert await store.ack(worker.id, said) == [(job, stale.token, None)]
+        assert db.execute("SELECT attempt, token FROM penstock.job").fetchone() == (0, None)
+        await store.promote()
