@@ -278,6 +278,10 @@ async def test_what_a_child_tells_of_its_progress_arrives(pool):
     assert found == [{"done": 1, "total": 2}, {"done": 2, "total": 2, "note": "all"}]
 
 
+def highest_file() -> int:
+    return max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+
+
 async def test_a_child_that_the_machine_has_no_room_for_is_told_as_one_that_did_not_come_up(pool):
     """No file left: whoever waits hears of it, nothing hangs and nothing stays open."""
     children = pool()
