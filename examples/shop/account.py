@@ -1,6 +1,6 @@
 """The demonstration's account: what became of every job, what it did in the world, and how many workers it took.
 
-Reads only what anybody could: the jobs by id, the mails that arrived, the pictures that are there, the scale decisions.
+Reads only what anybody could: the jobs by id, the mails that arrived, the files that are there, the decisions.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .smtp_sink import SmtpSink
 
 HERE = Path(__file__).parent
+WRITERS = ("resize_image", "sync_user_data", "generate_report")
+"""Tasks whose result is the path of the file that they wrote."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class Account:
     mails: int
     deliveries: int
     pictures: int
+    users: int
+    reports: int
     scaled: Sequence[Scaled]
     seconds: float
     problems: list[str] = field(default_factory=list)
@@ -47,12 +51,14 @@ async def take(app: App, ids: Sequence[int], *, run: LocalRun, sink: SmtpSink) -
     """Look every job up, and hold what it should have done against what there is."""
     infos = [info for job_id in ids if (info := await app.client.info_async(job_id))]
     picture = run.picture()
-    made = {str(info.result) for info in _completed(infos, "resize_image")}
+    made = {task: {str(info.result) for info in _completed(infos, task)} for task in WRITERS}
     found = Account(
         jobs=infos,
         mails=len(sink.message_ids),
         deliveries=sink.mails,
-        pictures=_there(made),
+        pictures=_there(made["resize_image"]),
+        users=_there(made["sync_user_data"]),
+        reports=_there(made["generate_report"]),
         scaled=picture.scaled,
         seconds=picture.elapsed,
     )
@@ -60,8 +66,9 @@ async def take(app: App, ids: Sequence[int], *, run: LocalRun, sink: SmtpSink) -
     found.problems += _wrong_ends(infos)
     if found.mails != len(_completed(infos, "send_welcome_email")):
         found.problems.append(f"{found.mails} different mails arrived")
-    if found.pictures != len(made):
-        found.problems.append(f"{len(made) - found.pictures} pictures are not there")
+    for task, paths in made.items():
+        if lost := len(paths) - _there(paths):
+            found.problems.append(f"{lost} files of {task} are not there")
     for queue in picture.queues:
         counts = [one.after for one in picture.scaled if one.queue == queue.name]
         if not counts or max(counts) < 1 or counts[-1] != 0 or queue.members:
@@ -118,7 +125,7 @@ def tell(account: Account, console: Console) -> None:
     console.print(
         f"{len(account.jobs)} jobs in {account.seconds:.0f} s: {states[JobState.COMPLETED]} completed, "
         f"{states[JobState.DEAD]} dead letters; {account.mails} mails delivered ({account.deliveries} deliveries), "
-        f"{account.pictures} pictures written.",
+        f"{account.pictures} pictures written, {account.users} users fetched, {account.reports} reports.",
         markup=False,
         highlight=False,
         soft_wrap=True,

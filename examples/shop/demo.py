@@ -2,8 +2,9 @@
 
 Starts a PostgreSQL of its own and runs the queues of `jobqueues.yaml` as `penstock dev` would: nothing runs until there
 is work, then as many workers as the work needs, then nothing again. It enqueues a few hundred real jobs in two waves
-(mails to a sink on this machine, pictures in other sizes, computing, jobs that fail), and at the end accounts for every
-one of them. Exits with 1 if one is missing. `--keep` leaves everything up until Ctrl-C.
+(mails to a sink on this machine, pictures in other sizes, users fetched over HTTP, reports, computing, jobs that fail),
+and at the end accounts for every one of them. Exits with 1 if one is missing. `--keep` leaves everything up until
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import os
 import sys
 import time
+from datetime import date
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -27,6 +29,7 @@ from penstock.local.view import view_for
 from . import account, jobs
 from .pictures import pictures
 from .smtp_sink import SmtpSink
+from .users_api import UsersApi
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +50,9 @@ def first_wave() -> list[NewJob]:
         *(jobs.hello.job(name) for name in ("World", *(f"Person {number}" for number in range(1, 20)))),
         *(jobs.send_welcome_email.job(user_id) for user_id in range(1, 81)),
         *(jobs.resize_image.job(name, side, side) for name in pictures() for side in range(40, 200, 20)),
-        *(jobs.heavy_job.job(ms=15) for _ in range(250)),
+        *(jobs.heavy_job.job(ms=15) for _ in range(208)),
+        *(jobs.sync_user_data.job(user_id) for user_id in range(1, 41)),
+        *(jobs.generate_report.job(date(2026, month, 1), date(2026, month, 28)) for month in (1, 2)),
         *(jobs.failing_job.job(times=1 + number % 2) for number in range(7)),
         *(jobs.failing_job.job() for _ in range(3)),
     ]
@@ -58,7 +63,8 @@ def second_wave() -> list[NewJob]:
     return [
         *(jobs.send_welcome_email.job(user_id) for user_id in range(81, 181)),
         *(jobs.resize_image.job(name, side, side) for name in pictures() for side in range(200, 280, 20)),
-        *(jobs.heavy_job.job(ms=15) for _ in range(150)),
+        *(jobs.heavy_job.job(ms=15) for _ in range(130)),
+        *(jobs.sync_user_data.job(user_id) for user_id in range(41, 61)),
         *(jobs.failing_job.job(times=1) for _ in range(2)),
     ]
 
@@ -73,8 +79,9 @@ async def demo(*, keep: bool, console: Console) -> int:
         folder = stack.enter_context(private_folder(guard))
         url, told = await stack.enter_async_context(database(DevOptions(files=[])))
         sink = await stack.enter_async_context(SmtpSink())
+        users = stack.enter_context(UsersApi())
         os.environ |= {"PENSTOCK_DATABASE_URL": url, "PENSTOCK_LEASE_SECONDS": LEASE_SECONDS}
-        os.environ |= {"SHOP_SMTP": sink.address, "SHOP_OUTPUT": str(folder / "pictures")}
+        os.environ |= {"SHOP_SMTP": sink.address, "SHOP_USERS": users.url, "SHOP_OUTPUT": str(folder / "output")}
         stack.push_async_callback(jobs.app.close_async)
         log = stack.enter_context((folder / "workers.log").open("ab"))
         run = await stack.enter_async_context(

@@ -83,7 +83,7 @@ def sync_user_data(user_id: int) -> str:
         raise Retry(busy.seconds) from busy
 
 
-@app.task(queue="reports", executor="thread", retry={DateRangeError: NEVER})
+@app.task(queue="reports", executor="process", hard_timeout=60, retry={DateRangeError: NEVER})
 def generate_report(first: date, last: date) -> str:
     """Write the orders of these days, both included, as a PDF into SHOP_OUTPUT. Gives the new file's path."""
     return str(reported(first, last))

@@ -23,6 +23,7 @@ from penstock.local.dev import load_policies
 from penstock.local.guard import Guard
 from penstock.local.run import LocalRun, local_run
 from shop.smtp_sink import SmtpSink
+from shop.users_api import UsersApi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -116,13 +117,13 @@ async def shop(url: str, folder: Path, *, lease_seconds: float = 6.0) -> AsyncIt
 
     try:
         async with SmtpSink() as sink:
-            environ = {**os.environ, "PYTHONPATH": str(EXAMPLES), "SHOP_SMTP": sink.address}
-            environ |= {"SHOP_OUTPUT": str(folder / "pictures"), "PENSTOCK_LEASE_SECONDS": f"{lease_seconds:g}"}
-            policies = load_policies([EXAMPLES / "shop" / "jobqueues.yaml"])
-            with (folder / "workers.log").open("ab") as log:
+            with UsersApi() as users, (folder / "workers.log").open("ab") as log:
+                environ = {**os.environ, "PYTHONPATH": str(EXAMPLES), "SHOP_SMTP": sink.address}
+                environ |= {"SHOP_OUTPUT": str(folder / "output"), "SHOP_USERS": users.url}
+                environ |= {"PENSTOCK_LEASE_SECONDS": f"{lease_seconds:g}"}
                 async with local_run(
-                    policies=policies, database_url=url, log=log, guard=guard, environ=environ,
-                    fleet_seen_by_loop=scraping,
+                    policies=load_policies([EXAMPLES / "shop" / "jobqueues.yaml"]), database_url=url, log=log,
+                    guard=guard, environ=environ, fleet_seen_by_loop=scraping,
                 ) as run:  # fmt: skip
                     yield Shop(run, fleets[0], sink, url, folder / "workers.log")
     finally:

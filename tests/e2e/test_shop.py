@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from datetime import date
 from typing import TYPE_CHECKING
 
 from shop import jobs
@@ -22,7 +23,9 @@ MIX: list[NewJob] = [
     *(jobs.hello.job(f"Person {number}") for number in range(30)),
     *(jobs.send_welcome_email.job(user_id) for user_id in range(150)),
     *(jobs.resize_image.job(name, side, side) for name in pictures() for side in range(20, 180, 20)),
-    *(jobs.heavy_job.job(ms=5) for _ in range(248)),
+    *(jobs.heavy_job.job(ms=5) for _ in range(204)),
+    *(jobs.sync_user_data.job(user_id) for user_id in range(1, 41)),
+    *(jobs.generate_report.job(date(2026, month, 1), date(2026, month, 28)) for month in range(1, 5)),
     *(jobs.failing_job.job(times=1 + number % 2) for number in range(16)),
     *(jobs.failing_job.job() for _ in range(8)),
 ]
@@ -54,7 +57,8 @@ async def test_five_hundred_mixed_jobs_run_from_zero_to_zero_and_every_one_is_ac
         assert dict(running.sql(FINAL)) == dict.fromkeys(ids, 1)
         assert running.sql(TWICE) == []
         assert running.sink.message_ids == Counter({f"<welcome-{number}@shop.example.com>": 1 for number in range(150)})
-        assert len(list((tmp_path / "pictures").iterdir())) == len(pictures()) * 8
+        written = Counter(path.suffix for path in (tmp_path / "output").rglob("*.*"))
+        assert (written.pop(".json"), written.pop(".pdf"), written.total()) == (40, 4, len(pictures()) * 8)
         for queue in ("emails", "images", "analytics", "reports"):
             counts = running.replicas(queue)
             assert counts[0] == counts[-1] == 0

@@ -64,7 +64,11 @@ async def test_all_in_order_is_no_problem_and_says_so() -> None:
         ({"infos": [info(1), info(2, state=JobState.DEAD, reason="exhausted")]}, "expected completed: exhausted"),
         ({"infos": [info(1), info(2, "failing_job")], "mails": 1}, "is completed, expected dead"),
         ({"mails": 1}, "1 different mails arrived"),
-        ({"infos": [*GOOD, info(3, "resize_image", result="/nowhere/x.png")], "ids": 3}, "1 pictures are not there"),
+        (
+            {"infos": [*GOOD, info(3, "resize_image", result="/nowhere/x.png")], "ids": 3},
+            "1 files of resize_image are not there",
+        ),
+        ({"infos": [*GOOD, info(3, "generate_report", result="/nowhere/x.pdf")], "ids": 3}, "1 files of generate_rep"),
         ({"scaled": (UP,)}, "queue emails did not go from zero to workers and back: [2]"),
         ({"scaled": ()}, "queue emails did not go from zero to workers and back: []"),
     ],
