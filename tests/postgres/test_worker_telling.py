@@ -10,8 +10,10 @@ import psycopg
 import pytest
 
 from penstock import JobState
+from penstock.cli.workers import drawn
 from penstock.errors import SchemaMissing, StatementRefused
 from penstock.store import migrate, shake_hands
+from penstock.store.reading import Reader
 from tests.postgres import desk, telling_jobs
 from tests.postgres.logins import member, owned_by_a_login
 from tests.postgres.workers import WorkerProcess, lines
@@ -82,7 +84,7 @@ def test_a_dead_letter_is_told_and_keeps_what_was_around_it(begin, newest, trace
     assert (line["job"], line["attempt"], line["task"], line["level"]) == (handle.id, 1, "flaky", "error")
 
 
-def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, trace):
+def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, pg_newest, trace):
     """By the job's handle and in the registry, with the next renewal; the task's own line carries its job."""
     worker = begin(lease_seconds=1, log_format="json")
     done = telling_jobs.work.enqueue()
@@ -94,6 +96,10 @@ def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, tr
     [one] = report["jobs"]
     assert (one["id"], one["task"], one["attempt"], report["more"]) == (handle.id, "advance", 1, 0)
     assert (report["last"]["id"], report["last"]["outcome"]) == (done.id, "completed")
+    with Reader(pg_newest.url) as reader:
+        [row] = reader.workers()
+    assert row.report == report
+    assert f"{done.id} work completed" in drawn([row])
     trace.with_name("go").touch()
     handle.result(timeout=20)
     assert handle.info().progress is None

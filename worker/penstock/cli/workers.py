@@ -13,7 +13,20 @@ if TYPE_CHECKING:
 
     from penstock.store.reading import WorkerRow
 
-_COLUMNS = ("id", "worker", "queues", "state", "lease", "up", "busy", "done", "oldest job", "for", "version")
+_COLUMNS = (
+    "id",
+    "worker",
+    "queues",
+    "state",
+    "lease",
+    "up",
+    "busy",
+    "done",
+    "last job",
+    "oldest job",
+    "for",
+    "version",
+)
 
 
 def drawn(rows: Iterable[WorkerRow]) -> str:
@@ -27,7 +40,13 @@ def line(row: WorkerRow) -> tuple[object, ...]:
     oldest = None if row.oldest_job is None else f"{row.oldest_job} {row.oldest_task}"
     busy = f"{row.in_flight}/{row.concurrency}"
     lease, up, since = seconds(row.lease_left), seconds(row.up), seconds(row.oldest_claimed)
-    return row.id, row.identity, row.queues, state, lease, up, busy, row.done, oldest, since, row.version
+    return row.id, row.identity, row.queues, state, lease, up, busy, row.done, _last(row), oldest, since, row.version
+
+
+def _last(row: WorkerRow) -> str | None:
+    if (last := row.report.get("last")) is None:
+        return None
+    return f"{last['id']} {last['task']} {last['outcome']} {seconds(last['age'] + row.renewed)} ago"
 
 
 def workers(
@@ -39,7 +58,8 @@ def workers(
 ) -> None:
     """List workers: what they serve, their lease, what they hold, and the job that they have held for longest.
 
-    `busy` is as of the last renewal, at most five seconds ago; a lease that is over shows as lapsed until the upkeep
+    `busy` and the last job are as of the last renewal, at most five seconds ago; JSON and YAML have the worker's whole
+    report: up to ten of its attempts with age and progress. A lease that is over shows as lapsed until the upkeep
     takes its jobs back.
 
     Example: penstock workers --queue emails

@@ -68,7 +68,11 @@ class QueueStats(NamedTuple):
 
 
 class WorkerRow(NamedTuple):
-    """A worker. `up`, `renewed`, `lease_left` (negative: over) and `oldest_claimed` are seconds."""
+    """A worker. `up`, `renewed`, `lease_left` (negative: over) and `oldest_claimed` are seconds.
+
+    `report` is what it said `renewed` seconds ago: `jobs` it works on (id, task, attempt, age, progress), how many
+    `more`, and the `last` one that ended; ages in seconds at that time.
+    """
 
     id: int
     identity: str
@@ -87,6 +91,7 @@ class WorkerRow(NamedTuple):
     oldest_task: str | None
     oldest_claimed: float | None
     http: str | None
+    report: dict[str, Any]
 
 
 class JobRow(NamedTuple):

@@ -1,11 +1,12 @@
 -- Purpose: every worker for people, lost ones too: who it is, what it serves, its lease, what it holds, its oldest claim.
+-- report is the worker's own word: what it works on, and its last job; the tasks' words in it for who may read jobs.
 -- Times are seconds: up since the start, renewed since the last renewal, lease_left until its end (negative: over).
 -- Index: job_pick for the running rows, of which p_cap of each queue are looked at. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.list_workers(p_queue text, p_cap integer)
 RETURNS TABLE (id bigint, identity text, pod text, node text, version text, queues text[], state text,
                concurrency integer, in_flight bigint, done bigint, up double precision, renewed double precision,
                lease_left double precision, oldest_job bigint, oldest_task text, oldest_claimed double precision,
-               http text)
+               http text, report jsonb)
 LANGUAGE sql STABLE
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -26,7 +27,10 @@ AS $$
          extract(epoch FROM clock_timestamp() - w.started_at)::double precision,
          extract(epoch FROM clock_timestamp() - w.renewed_at)::double precision,
          extract(epoch FROM w.lease_until - clock_timestamp())::double precision,
-         r.id, r.task, extract(epoch FROM clock_timestamp() - r.claimed_at)::double precision, w.info ->> 'http'
+         r.id, r.task, extract(epoch FROM clock_timestamp() - r.claimed_at)::double precision, w.info ->> 'http',
+         CASE WHEN has_table_privilege(session_user, 'penstock.jobs', 'SELECT') THEN w.report ELSE w.report
+           || jsonb_build_object('jobs', (SELECT coalesce(jsonb_agg(v.job - 'progress'), '[]')
+                                          FROM jsonb_array_elements(w.report -> 'jobs') AS v (job))) END
   FROM penstock.worker AS w LEFT JOIN running AS r ON r.worker = w.id
   WHERE p_queue IS NULL OR w.queues && ARRAY(SELECT q.id FROM penstock.queue AS q WHERE q.name = p_queue)
   ORDER BY w.id
