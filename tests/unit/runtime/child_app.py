@@ -1,4 +1,4 @@
-"""The App that the children of `test_children` import."""
+"""The App that the children of `test_child_pool` import."""
 
 from __future__ import annotations
 
