@@ -145,7 +145,8 @@ def _operator_settings() -> Iterator[tuple[str, ...]]:
     text = inspect.getdoc(OperatorSettings) or ""
     told = dict(re.findall(r"^    (\w+): (.+?)(?=\n    \w+: |\Z)", text, re.DOTALL | re.MULTILINE))
     for given in dataclasses.fields(OperatorSettings):
-        shown = "" if given.default in ("", ("default",)) else f"`{_plain(given.default)}`"
+        made = given.default_factory is not dataclasses.MISSING  # a mapping, empty by default
+        shown = "" if made or given.default in ("", ("default",)) else f"`{_plain(given.default)}`"
         sentence = " ".join(told[given.name].split())
         yield f"`PENSTOCK_{given.name.upper()}`", shown, sentence[:1].upper() + sentence[1:]
 
