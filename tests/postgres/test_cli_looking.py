@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,6 +151,30 @@ def test_top_is_one_picture_or_one_after_the_other(shell, db, monkeypatch):
         second = look.picture()
     assert second["per_second"] == 5.0
     assert "1 workers, 5.0 jobs/s" in module.drawn(second)
+
+
+def test_top_is_redrawn_on_a_terminal_until_somebody_interrupts_it(pg_newest, db):
+    """And then has ended well, the terminal as it was."""
+    put(db)
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "PENSTOCK_DATABASE_URL": pg_newest.url, "TERM": "xterm"}
+    command = [sys.executable, "-m", "penstock", "top", "--interval", "0.2"]
+    process = subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while shown.count(b"1 queues, 0 workers") < 2:
+            shown += os.read(ours, 65536)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the terminal's other end is gone
+            while more := os.read(ours, 65536):
+                shown += more
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert shown.rstrip().endswith(b"\x1b[?1049l")
 
 
 def test_a_look_that_takes_too_long_is_given_up_with_advice(pg_newest, db):

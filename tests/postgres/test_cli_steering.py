@@ -79,6 +79,10 @@ def test_jobs_are_cancelled_by_filter_after_a_dry_run(shell, db):
     assert left == [("cancelled", 1200), ("queued", 1), ("running", 1)]
     assert db.execute("SELECT DISTINCT reason FROM penstock.outcome").fetchone() == ("incident 7",)
     assert shell.value("jobs", "cancel", "2", "99")["left"] == 2
+    last = db.execute("SELECT max(id) FROM penstock.job").fetchone()
+    assert last is not None
+    assert shell.value("jobs", "cancel", str(last[0]))["cancelled"] == 1
+    assert "on the command line" in shell.value("jobs", "why", str(last[0]))["said"]
 
 
 def test_deferred_jobs_are_made_ready(shell, db):

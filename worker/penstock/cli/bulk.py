@@ -6,6 +6,7 @@ answer, a command that would ask refuses, because a script that forgot `--yes` m
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -70,6 +71,14 @@ class Progress:
     def advance(self, steps: int) -> None:
         """So many more."""
         self.to(self._done + steps)
+
+
+def person() -> str:
+    """Who types, as the operating system knows them; in a container nobody has a name."""
+    try:
+        return f"{getpass.getuser()} on the command line"
+    except (KeyError, OSError, ImportError):
+        return "somebody on the command line"
 
 
 def batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:

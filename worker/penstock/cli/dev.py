@@ -25,7 +25,10 @@ def dev(
     log_file: Annotated[Path | None, typer.Option(help="The workers' output. Default: a temporary file.")] = None,
     metrics_port: Annotated[int, typer.Option(help="/metrics on 127.0.0.1; 0: any free port.", min=0, max=65535)] = 0,
 ) -> None:
-    """Run every queue of the manifests as local processes, scaled as the operator would; Ctrl-C drains and ends."""
+    """Run every queue of the manifests as local processes, scaled as the operator would; Ctrl-C drains and ends.
+
+    Example: penstock dev -f jobqueues.yaml --reload
+    """
     try:
         from penstock.local.dev import DevOptions, run_dev  # noqa: PLC0415 - the libraries of the `dev` extra
     except ModuleNotFoundError as error:

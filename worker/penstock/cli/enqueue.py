@@ -32,7 +32,10 @@ def enqueue(
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Without an App: task and arguments are not checked.")] = False,
 ) -> None:
-    """Enqueue one job and print its id. The database is PENSTOCK_DATABASE_URL."""
+    """Enqueue one job and print its id. The database is PENSTOCK_DATABASE_URL.
+
+    Example: penstock enqueue mailer.jobs:send_mail --app mailer.jobs:app --args '{"user_id": 7}'
+    """
     options = Options(queue=queue, priority=priority, delay=delay, max_attempts=max_attempts)
     if raw:
         application = App()

@@ -24,6 +24,8 @@ def grants(
 
     Without options: the group roles penstock_ROLE, made where they are missing; `GRANT penstock_worker TO shop` then
     gives a login its role. `penstock migrate --roles` does the same itself.
+
+    Example: penstock grants --for worker --to shop_worker
     """
     from penstock import store  # noqa: PLC0415 - the driver is loaded when it is needed
 

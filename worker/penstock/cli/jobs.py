@@ -12,7 +12,7 @@ from penstock.errors import JobNotFound
 from penstock.job import JobState
 
 from . import selection
-from .bulk import Progress, batches, confirmed, on_store
+from .bulk import Progress, batches, confirmed, on_store, person
 from .database import Address, JobQueue, Namespace, Output, address
 from .output import Format, cell, pairs, safe, table, write
 from .selection import LIVE
@@ -27,6 +27,10 @@ jobs = typer.Typer(
     help="Look for jobs, look at one, cancel, retry, and ask why one does not run.", no_args_is_help=True
 )
 _COLUMNS = ("id", "state", "queue", "task", "priority", "attempt", "at", "reason", "error")
+EndedFor = Annotated[
+    str | None,
+    typer.Option("--reason", help="Kept with each job that ends by it. Default: that you asked.", show_default=False),
+]
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The job's id.", min=1)]
 
 
@@ -181,7 +185,7 @@ def cancel(
     error: selection.Error = None,
     since: selection.Since = None,
     everything: selection.All = False,
-    reason: Annotated[str, typer.Option(help="Kept with each job that ends by it.")] = "asked on the command line",
+    reason: EndedFor = None,
     dry_run: selection.DryRun = False,
     yes: selection.Yes = False,
     output: Output = Format.TABLE,
@@ -203,14 +207,10 @@ def cancel(
     if found and not dry_run:
         if asks and not confirmed(f"Cancel {len(found):,} jobs?", yes=yes):
             raise typer.Exit(1)
-        done = _cancel(where, found, reason)
+        done = _cancel(where, found, f"asked by {person()}" if reason is None else reason)
     left = 0 if dry_run else len(found) - done.total()
-    value = {
-        "matched": len(found),
-        "dry_run": dry_run,
-        **{k: done[k] for k in ("cancelled", "cancelling")},
-        "left": left,
-    }
+    ended = {verdict: done[verdict] for verdict in ("cancelled", "cancelling")}
+    value = {"matched": len(found), "dry_run": dry_run, **ended, "left": left}
     write(output, value, drawn=_told(value, "cancel"))
 
 

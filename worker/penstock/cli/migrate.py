@@ -24,6 +24,8 @@ def migrate(
     """Create or upgrade the schema `penstock`; safe to run again.
 
     The database is PENSTOCK_DIRECT_URL, or PENSTOCK_DATABASE_URL; its role must be allowed to create the schema.
+
+    Example: penstock migrate --roles
     """
     from penstock import store  # noqa: PLC0415 - the driver is loaded when it is needed
 

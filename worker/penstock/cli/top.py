@@ -6,6 +6,7 @@ It costs three reads per picture; counts stop at 10,000.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -97,7 +98,7 @@ def top(
             picture = look.picture()
             write(output, picture, drawn=drawn(picture))
             return
-        with _screen() as show:
+        with contextlib.suppress(KeyboardInterrupt), _screen() as show:  # that is how it ends
             while True:
                 show(_told(look))
                 time.sleep(interval)

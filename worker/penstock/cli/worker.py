@@ -38,6 +38,8 @@ def worker(
     """Take jobs from one queue and run them until SIGTERM; a second signal ends at once.
 
     What is not given is read from the variable named beside it; the database is PENSTOCK_DATABASE_URL.
+
+    Example: penstock worker mailer.jobs:app --queue emails --concurrency 20
     """
     given = dict(locals())
     settings = Settings.from_env({**os.environ, **_variables(given)})

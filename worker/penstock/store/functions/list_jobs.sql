@@ -30,8 +30,9 @@ BEGIN
             j.due_at, j.claimed_at, NULL::timestamptz AS finished_at, j.worker, j.reason, j.errors -> -1 AS error
      FROM penstock.job AS j, LATERAL (SELECT CASE WHEN j.token IS NOT NULL THEN 'running' WHEN j.ord IS NOT NULL
        THEN 'queued' ELSE 'scheduled' END AS state) AS s
-     WHERE j.id < v_before AND s.state = ANY (p_states) AND (p_queue IS NULL OR j.queue = v_queue)
-       AND (p_task IS NULL OR j.task = p_task) AND (p_since IS NULL OR j.created_at >= p_since)
+     WHERE p_states && '{scheduled,queued,running}' AND j.id < v_before AND s.state = ANY (p_states)  -- the first: once
+       AND (p_queue IS NULL OR j.queue = v_queue) AND (p_task IS NULL OR j.task = p_task)
+       AND (p_since IS NULL OR j.created_at >= p_since)
        AND (v_error IS NULL OR position(v_error IN lower(concat_ws(' ', j.reason, j.errors -> -1 ->> 'type',
          CASE WHEN v_full THEN j.errors -> -1 ->> 'message' END))) > 0)
      ORDER BY j.id DESC LIMIT p_limit)
@@ -48,8 +49,8 @@ BEGIN
     (SELECT o.job_id, o.state, o.queue, o.task, o.priority, o.attempt, o.max_attempts, o.crashes, o.created_at, o.ready_at,
             NULL, o.claimed_at, o.finished_at, o.worker, o.reason, o.error
      FROM penstock.outcome AS o
-     WHERE o.job_id < v_before AND o.final AND o.state IN ('completed', 'cancelled') AND o.state = ANY (p_states)
-       AND (p_queue IS NULL OR o.queue = v_queue) AND (p_task IS NULL OR o.task = p_task)
+     WHERE p_states && '{completed,cancelled}' AND o.job_id < v_before AND o.final AND o.state IN ('completed', 'cancelled')
+       AND o.state = ANY (p_states) AND (p_queue IS NULL OR o.queue = v_queue) AND (p_task IS NULL OR o.task = p_task)
        AND (p_since IS NULL OR o.finished_at >= p_since) AND o.finished_at > clock_timestamp()
          - (SELECT q.retention FROM penstock.queue AS q WHERE q.id = o.queue)
        AND (v_error IS NULL OR position(v_error IN lower(concat_ws(' ', o.reason, o.error ->> 'type',
