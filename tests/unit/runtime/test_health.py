@@ -122,6 +122,14 @@ def test_what_each_stage_handed_on_is_counted_by_the_batch():
     assert found["penstock_last_job_timestamp_seconds", None] == 1234.0
 
 
+def test_a_job_under_a_former_name_counts_for_its_task():
+    """An alias is no task of its own."""
+    metrics = WorkerMetrics(queue="q", tasks=["work"], aliases={"toil": "work"}, version="1")
+    metrics.acknowledged([completed(job(task="toil"))], 0.001)
+    found = {s.labels["task"]: s.value for s in samples(metrics) if s.labels.get("outcome") == "completed"}
+    assert found == {"work": 1, "unknown": 0}
+
+
 def test_dead_letters_of_other_queues_are_counted_under_a_bounded_number_of_names():
     """A rescue takes back jobs of every queue in the database; what is beyond the bound counts as `other`."""
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")

@@ -8,6 +8,7 @@ says the same to people: a log line for each failed attempt, and the hooks of de
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
@@ -36,6 +37,8 @@ RECENT_ERRORS = 5
 DEPTH_SECONDS = 5.0
 """For so long one look at the queue serves all dead letters."""
 PATIENCE_SECONDS = 0.5
+TELL_SECONDS = 15.0
+"""Between two `queue.depth` events, while anybody listens."""
 MOST_LINES = 10
 LINES_SECONDS = 10.0
 """Log lines of failed attempts of one task within so many seconds; the next one says how many were left out."""
@@ -95,10 +98,15 @@ class Forensics:
             )  # fmt: skip
             self._announcer.tell("job.dead", DeadLetterMade(**letter._asdict(), by_rescue=True))
 
-    async def depth(self) -> QueueDepth:
-        """The queue now, for the hook. Raises StoreError."""
-        number, name = self._queue()
-        return QueueDepth(queue=name, **(await self._store.depth(number))._asdict())
+    async def tell_depth(self) -> None:
+        """Tell the hooks of the queue's depth now and then, until cancelled."""
+        while self._announcer.hears("queue.depth"):
+            number, name = self._queue()
+            with contextlib.suppress(StoreError):  # the claimer says what is wrong
+                depth = await self._store.depth(number)
+                self._announcer.tell("queue.depth", QueueDepth(queue=name, **depth._asdict()))
+            await asyncio.sleep(TELL_SECONDS)
+        await asyncio.Event().wait()
 
     async def _depth_now(self) -> Depth | None:
         now = self._clock()

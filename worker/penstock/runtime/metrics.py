@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from penstock.events import EVENTS
 from penstock.job import Finished, OutcomeState
 
 JOB_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
@@ -78,14 +79,17 @@ class WorkerMetrics(Collector):
     Args:
         queue: the queue that it serves.
         tasks: names of the App's tasks; their series exist from the start.
+        aliases: other names of these, which count as their task.
         version: of penstock, for `penstock_build_info`.
     """
 
     def __init__(
-        self, *, queue: str, tasks: Iterable[str], version: str, clock: Callable[[], float] = time.time
-    ) -> None:
+        self, *, queue: str, tasks: Iterable[str], version: str, aliases: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
         self._queue, self._version, self._clock = queue, version, clock
         self._tasks = frozenset(tasks)
+        self._names = {**(aliases or {}), **{task: task for task in self._tasks}}
         names = sorted(self._tasks | {UNKNOWN_TASK})
         self._outcomes: Counter[tuple[str, str]] = Counter(
             {(task, state.value): 0 for task in names for state in OutcomeState}
@@ -104,6 +108,8 @@ class WorkerMetrics(Collector):
         self.renewal_failures = 0
         self.loop_lag = 0.0
         self.last_job_at = 0.0
+        self.hook_failures: Mapping[str, int] = {}
+        """Calls of hooks that raised or were dropped, by event."""
         self.circuits: Callable[[], Mapping[str, int]] = dict
         """Read at each scrape: task -> 1 half-open, 2 open; those that are closed may be left out."""
         self.gauges: Gauges = dict
@@ -143,7 +149,7 @@ class WorkerMetrics(Collector):
         self._dead[queue if known else "other", task] += 1
 
     def _label(self, task: str) -> str:
-        return task if task in self._tasks else UNKNOWN_TASK
+        return self._names.get(task, UNKNOWN_TASK)
 
     def collect(self) -> Iterator[Metric]:
         """The metric families, for a scrape."""
@@ -162,6 +168,12 @@ class WorkerMetrics(Collector):
             "penstock_last_job_timestamp_seconds", "When outcomes were last accepted; 0: never.", self.last_job_at
         )
         yield from self._from_gauges()
+        hooks = CounterMetricFamily(
+            "penstock_hook_failures", "Calls of hooks that raised or were dropped.", labels=["event"]
+        )
+        for event in EVENTS:
+            hooks.add_metric([event], self.hook_failures.get(event, 0))
+        yield hooks
         build = GaugeMetricFamily("penstock_build_info", "Version of penstock.", labels=["version"])
         build.add_metric([self._version], 1)
         yield build

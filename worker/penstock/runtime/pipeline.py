@@ -25,7 +25,6 @@ import penstock
 from penstock import trace
 from penstock.app import App
 from penstock.context import Context
-from penstock.errors import StoreError
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
 from penstock.stages import Cancel, Stage
@@ -54,8 +53,6 @@ logger = logging.getLogger("penstock.worker")
 ACKNOWLEDGERS = 2
 """Lanes for outcomes; two overlap the client's work with the server's, more gain nothing (measured)."""
 TICK_SECONDS = 0.5
-DEPTH_SECONDS = 15.0
-"""Between two `queue.depth` events, while anybody listens."""
 HOOKS_SECONDS = 2.0
 """At the end of the worker, for calls of hooks that are under way."""
 CHILDREN_LEAVE_SECONDS = 1.0
@@ -69,12 +66,16 @@ class Worker:
         self.in_children = in_children(app.tasks, settings)
         self.app, self.settings = app, settings
         self.held = Held()
-        self.metrics = WorkerMetrics(queue=settings.queue, tasks=app.tasks, version=penstock.__version__)
+        aliases = {alias: name for name, task in app.tasks.items() for alias in task.aliases}
+        self.metrics = WorkerMetrics(
+            queue=settings.queue, tasks=app.tasks, aliases=aliases, version=penstock.__version__
+        )
         self.chance = random.Random()  # noqa: S311 - tokens tell claims apart, they guard nothing
         self.pooled = settings.direct_url != settings.database_url
         self.store = Witness(settings.database_url, name="penstock worker", lanes=ACKNOWLEDGERS, pooled=self.pooled)
         self.threads = ThreadPoolExecutor(max_workers=settings.concurrency, thread_name_prefix="penstock-job")
         self.announcer = Announcer(app.hooks)
+        self.metrics.hook_failures = self.announcer.failed
         self.draining = asyncio.Event()
         self.failure: str | None = None
         self._build_neighbours()
@@ -184,7 +185,7 @@ class Worker:
                 logger.info("worker %d serves queue %s", self.lease.worker, self.settings.queue)
                 async with beside(
                     self._broke, ticker=self._tick(), listener=self._listen(), upkeep=self.maintenance.run(),
-                    depths=self._tell_depth(),
+                    depths=self.forensics.tell_depth(),
                 ):  # fmt: skip
                     await self.draining.wait()
                     empty = await self.drain.run()
@@ -230,13 +231,6 @@ class Worker:
             await self.listener.run()
         else:
             await self.draining.wait()
-
-    async def _tell_depth(self) -> None:
-        while self.announcer.hears("queue.depth") and not self.draining.is_set():
-            with contextlib.suppress(StoreError):  # the claimer says what is wrong
-                self.announcer.tell("queue.depth", await self.forensics.depth())
-            await asyncio.sleep(DEPTH_SECONDS)
-        await self.draining.wait()
 
     def _facts(self) -> Mapping[str, Any]:
         """Of this process, for whoever looks at a dead letter."""

@@ -1,0 +1,44 @@
+"""What a JobQueue's circuit breaker tells its workers, through the pod's environment and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from penstock.scaling import parse_policy
+from penstock.scaling.told import worker_settings
+from penstock.settings import Settings
+from tests.unit.scaling.examples import manifest
+
+BASE = Settings(database_url="postgresql://x")
+
+
+def told(breaker: dict[str, Any] | None) -> Settings:
+    made = manifest()
+    if breaker is not None:
+        made["spec"]["circuitBreaker"] = breaker
+    settings = worker_settings(parse_policy(made), base=BASE)
+    assert Settings.from_env(settings.to_env()) == settings
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("breaker", "expected"),
+    [
+        ({}, (50, 20, 60.0, 30.0)),
+        ({"failurePercent": 5, "minimumCalls": 1, "windowSeconds": 7, "openSeconds": 9}, (5, 1, 7.0, 9.0)),
+    ],
+)
+def test_a_breaker_reaches_the_worker(breaker, expected):
+    """Defaults are the definition's."""
+    settings = told(breaker)
+    assert expected == (
+        settings.circuit_failure_percent, settings.circuit_minimum_calls, settings.circuit_window_seconds,
+        settings.circuit_open_seconds,
+    )  # fmt: skip
+
+
+def test_a_queue_without_a_breaker_has_none():
+    """Whatever the base says: a manifest means the same everywhere."""
+    assert told(None).circuit_failure_percent == 0
