@@ -13,6 +13,7 @@ import yaml
 from tools.monitoring.alerts import ALERTS
 from tools.monitoring.dashboards import DASHBOARDS
 
+from penstock_operator.settings import OperatorSettings
 from tests.chart.test_install import get
 from tests.support.api_client import ApiError
 from tests.support.chart import CHART, only, render
@@ -23,7 +24,8 @@ from tests.support.waiting import eventually
 GROUP = "monitoring.coreos.com"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 KINDS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "monitoring_definitions.yaml").read_text())
-ALWAYS = {name: {"render": "always"} for name in ("serviceMonitor", "podMonitor", "prometheusRule", "dashboards")}
+ALWAYS = {name: {"render": "always"} for name in ("serviceMonitor", "prometheusRule", "dashboards")}
+MADE_BY_THE_CHART = ("servicemonitors", "prometheusrules")
 
 
 @pytest.fixture
@@ -84,9 +86,9 @@ def test_a_cluster_that_knows_the_kinds_gets_them_and_loses_nothing_of_what_they
     """Every field survives the kinds' schemas."""
     helm.install(CHART, "penstock", timeout=60)
     rendered = render(ALWAYS, namespace=restricted)
-    for plural, one in KINDS.items():
+    for plural in MADE_BY_THE_CHART:
         (stored,) = own_plane.request("GET", f"/apis/{GROUP}/v1/namespaces/{restricted}/{plural}")["items"]
-        assert stored["spec"] == only(rendered, one["kind"])["spec"]
+        assert stored["spec"] == only(rendered, KINDS[plural]["kind"])["spec"]
     assert len(dashboards_in(own_plane, restricted)) == len(DASHBOARDS)
     service = get(own_plane, f"/api/v1/namespaces/{restricted}/services/penstock-metrics")
     assert service["spec"]["clusterIP"] == "None"
@@ -94,22 +96,28 @@ def test_a_cluster_that_knows_the_kinds_gets_them_and_loses_nothing_of_what_they
 
 def test_each_kind_can_be_left_out_by_value():
     """And `always` makes it whatever the cluster says, for who renders without one."""
-    for name, kind in (("serviceMonitor", "ServiceMonitor"), ("podMonitor", "PodMonitor"),
-                       ("prometheusRule", "PrometheusRule"), ("dashboards", "ConfigMap")):  # fmt: skip
+    kinds_by_value = {"serviceMonitor": "ServiceMonitor", "prometheusRule": "PrometheusRule", "dashboards": "ConfigMap"}
+    for name, kind in kinds_by_value.items():
         made = {one["kind"] for one in render(ALWAYS | {name: {"render": "never"}})}
-        assert kind not in made
-        assert len(made & {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap"}) == 3
+        assert made & set(kinds_by_value.values()) == set(kinds_by_value.values()) - {kind}
 
 
-def test_the_workers_of_the_watched_namespaces_are_scraped_and_no_others():
-    """Prometheus looks where the operator looks."""
+def test_the_operator_makes_monitors_of_the_workers_with_the_right_to_it_or_not_at_all():
+    """The right and the setting go together; labels reach the operator as it reads them."""
 
-    def selected(**values: Any) -> Any:
-        return only(render(ALWAYS | values, namespace="prod"), "PodMonitor")["spec"]["namespaceSelector"]
+    def told(**values: Any) -> tuple[dict[str, str], bool]:
+        objects = render({"podMonitor": values}, namespace="prod")
+        (container,) = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+        env = {one["name"]: one.get("value", "") for one in container["env"]}
+        roles = [one for one in objects if one["kind"] == "Role"]
+        right = any("podmonitors" in rule["resources"] for role in roles for rule in role["rules"])
+        return {name: value for name, value in env.items() if "POD_MONITOR" in name}, right
 
-    assert selected() == {"matchNames": ["prod"]}
-    assert selected(watchNamespaces=["shop", "mail"]) == {"matchNames": ["shop", "mail"]}
-    assert selected(watchNamespaces=["*"]) == {"any": True}
+    assert told() == ({"PENSTOCK_POD_MONITORS": "auto"}, True)
+    assert told(render="never") == ({"PENSTOCK_POD_MONITORS": "never"}, False)
+    labels = {"release": "kube-prometheus-stack", "app.example.com/team": "jobs"}
+    env, _ = told(labels=labels)
+    assert OperatorSettings.from_env(env).pod_monitor_labels == labels
 
 
 def test_the_service_and_the_monitor_select_what_they_are_for():

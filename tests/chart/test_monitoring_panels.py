@@ -34,6 +34,7 @@ __all__ = ["kinds"]
 
 ROOT = CHART.parent.parent
 JOBQUEUES = ROOT / "examples" / "shop" / "jobqueues.yaml"
+QUEUES = {"emails", "images", "analytics", "reports"}
 MIX = [
     *(jobs.hello.job(f"Person {number}") for number in range(40)),
     *(jobs.heavy_job.job(ms=20) for _ in range(200)),
@@ -64,6 +65,11 @@ def scraped(
     """A Prometheus that scrapes what the installed chart's monitors say; the shop's queues have work."""
     prometheus.program("prometheus")
     helm.install(CHART, RELEASE, wait="watcher", timeout=60)
+    body = {"metadata": {"name": "shop-postgres"}, "stringData": {"url": pg_url}}
+    own_plane.request("POST", f"/api/v1/namespaces/{restricted}/secrets", body)
+    for document in yaml.safe_load_all(JOBQUEUES.read_text()):
+        eventually(lambda document=document: applied(own_plane, restricted, document), "the kind is served")  # type: ignore[misc]
+    eventually(lambda: len(pod_monitors(own_plane, restricted)) == len(QUEUES), "all are monitored", seconds=60)
     with (
         prometheus.discovery(lambda: own_plane.request("GET", "/api/v1/pods")["items"]) as pods,
         prometheus.running(
@@ -72,10 +78,6 @@ def scraped(
             rules=the(own_plane, f"apis/{GROUP}/v1", restricted, "prometheusrules")["spec"],
         ) as server,
     ):
-        body = {"metadata": {"name": "shop-postgres"}, "stringData": {"url": pg_url}}
-        own_plane.request("POST", f"/api/v1/namespaces/{restricted}/secrets", body)
-        for document in yaml.safe_load_all(JOBQUEUES.read_text()):
-            eventually(lambda document=document: applied(own_plane, restricted, document), "the kind is served")  # type: ignore[misc]
         client = App(pg_url)
         try:
             client.enqueue_many(MIX)
@@ -89,7 +91,13 @@ def scrapes(plane: ControlPlane, namespace: str, pods: str) -> Iterator[Any]:
     monitoring = f"apis/{GROUP}/v1"
     service = the(plane, "api/v1", namespace, "services")
     yield from of_service_monitor(the(plane, monitoring, namespace, "servicemonitors"), service, pods=pods)
-    yield from of_pod_monitor(the(plane, monitoring, namespace, "podmonitors"), pods=pods)
+    for monitor in pod_monitors(plane, namespace):
+        yield from of_pod_monitor(monitor, pods=pods)
+
+
+def pod_monitors(plane: ControlPlane, namespace: str) -> list[Any]:
+    """What the operator made."""
+    return list(plane.request("GET", f"/apis/{GROUP}/v1/namespaces/{namespace}/podmonitors")["items"])
 
 
 def the(plane: ControlPlane, api: str, namespace: str, plural: str) -> Any:

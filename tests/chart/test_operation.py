@@ -12,12 +12,15 @@ import pytest
 
 from penstock import App
 from tests.chart import napping
+from tests.chart.test_monitoring import kinds
 from tests.support.api_client import ApiError
 from tests.support.chart import CHART, render
 from tests.support.controlplane import ControlPlane
 from tests.support.pod_env import Image
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
+
+__all__ = ["kinds"]
 
 ROOT = CHART.parent.parent
 JOBS = 60
@@ -37,7 +40,7 @@ def node(own_plane: ControlPlane, restricted: str, tmp_path: Path) -> Iterator[P
 
 
 def test_jobs_run_from_zero_to_zero_with_exactly_the_rights_that_the_chart_grants(
-    own_plane: ControlPlane, restricted: str, pg_url: str, helm: helm_python.Config, node: ProcessPods
+    own_plane: ControlPlane, restricted: str, kinds: None, pg_url: str, helm: helm_python.Config, node: ProcessPods
 ):
     """0 -> N -> 0, every job done; no verb of the chart's roles goes unused, and none is refused."""
     helm.install(CHART, "penstock", {"replicas": 1}, wait="watcher", timeout=60)

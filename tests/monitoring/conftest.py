@@ -10,9 +10,7 @@ import pytest
 from tests.support.chart import render
 from tests.support.prometheus import program
 
-ALWAYS: Mapping[str, Any] = {
-    name: {"render": "always"} for name in ("serviceMonitor", "podMonitor", "prometheusRule", "dashboards")
-}
+ALWAYS: Mapping[str, Any] = {name: {"render": "always"} for name in ("serviceMonitor", "prometheusRule", "dashboards")}
 
 
 @pytest.fixture(scope="session")

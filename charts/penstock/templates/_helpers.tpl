@@ -80,4 +80,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [create, patch]
+{{- if ne .Values.podMonitor.render "never" }}
+# Only where the cluster knows what they are.
+- apiGroups: [monitoring.coreos.com]
+  resources: [podmonitors]
+  verbs: [create, patch]
+{{- end }}
 {{- end }}
