@@ -153,7 +153,11 @@ class Child:
         future: asyncio.Future[Ended] = self._loop.create_future()
         self._current, self._report, self.until = (job.token, future), report, until
         self.jobs += 1
-        self._write(Run(job=job, until=until))
+        if self.code is None:
+            self._write(Run(job=job, until=until))
+        else:  # it ended since it was chosen
+            self._current = None
+            future.set_exception(ChildLost(_how(self.code), killed=None, said=self.said))
         return future
 
     def prolong(self, until: float) -> None:

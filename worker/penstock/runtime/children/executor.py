@@ -61,6 +61,7 @@ class ChildExecutor:
         self._report = report
         self._running: dict[int, Child] = {}
         self._exclusive: set[Child] = set()
+        self._interrupted: set[int] = set()
 
     async def open(self) -> None:
         """Start the first child. Raises ChildCrashed, with the reason."""
@@ -98,6 +99,7 @@ class ChildExecutor:
             if timer is not None:
                 timer.cancel()
             del self._running[id(job)]
+            self._interrupted.discard(id(job))
             self._exclusive.discard(child)
             self._children.give_back(child)
 
@@ -121,7 +123,7 @@ class ChildExecutor:
         return Finished(job=job, state=OutcomeState.SNOOZE, reason="lease_lost")
 
     def _of_lost(self, job: ClaimedJob, task: AnyTask, lost: ChildLost, duration: float) -> Finished:
-        self._children.lost(crashed=lost.killed is None)
+        self._children.lost(crashed=lost.killed in {None, "pipe"})
         match lost.killed:
             case "cancelled":
                 return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason="asked")
@@ -141,8 +143,10 @@ class ChildExecutor:
         child = self._running.get(id(job))
         if child is None:
             return False
-        child.interrupt()
-        asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill_if_running, job, child)
+        if id(job) not in self._interrupted:  # every renewal says it again
+            self._interrupted.add(id(job))
+            child.interrupt()
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill_if_running, job, child)
         return True
 
     def _kill_if_running(self, job: ClaimedJob, child: Child) -> None:

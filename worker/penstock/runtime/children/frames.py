@@ -151,7 +151,7 @@ def _exactly(pipe: socket.socket, count: int) -> bytes | None:
     while count:
         try:
             part = pipe.recv(count)
-        except ConnectionError:
+        except OSError:  # cut, or closed by a task that closes all files
             part = b""
         if not part:
             return None

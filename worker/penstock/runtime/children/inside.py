@@ -207,6 +207,8 @@ class Inside:
     # -- the pipe -------------------------------------------------------------------------------------------------
 
     def _say(self, frame: ToWorker) -> None:
+        if os.getpid() != self._process:  # a copy that the task forked
+            return
         try:
             with self._saying:  # a task may report from a thread of its own
                 self._pipe.sendall(encode(frame))

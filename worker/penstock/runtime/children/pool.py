@@ -71,10 +71,12 @@ class Children:
         Raises:
             NoChild: three in a row did not come up.
         """
-        while self._idle:
-            child = self._idle.pop()
-            if child.idle:
+        while True:
+            child = self._idle.pop() if self._idle else await self._next()
+            if child.idle:  # else it has just ended
                 return child
+
+    async def _next(self) -> Child:
         future: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         self._waiters.append(future)
         self._start_what_is_missing()
