@@ -21,6 +21,7 @@ MATRIX: dict[str, dict[str, Any]] = {
     "own account": {"serviceAccount": {"create": False, "name": "given"}, "rbac": {"create": False}},
     "without the definition": {"crds": {"enabled": False}},
     "nothing optional": {"podDisruptionBudget": {"enabled": False}, "networkPolicy": {"enabled": False}},
+    "monitored": {name: {"render": "always"} for name in ("serviceMonitor", "prometheusRule", "dashboards")},
     "closed metrics": {"networkPolicy": {"metricsFrom": [], "databasePorts": [25060]}},
     "placed": {
         "nodeSelector": {"disk": "fast"},
