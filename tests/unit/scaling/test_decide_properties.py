@@ -90,6 +90,8 @@ def deciding(seen: QueueSnapshot, rules: QueuePolicy, history: History, now: flo
 
 
 @given(SNAPSHOTS, policies(), PASTS, REPLICAS)
+@example(seen=snapshot(ready=1, mean_service_seconds=5e-324), rules=policy(), past=[], replicas=0)
+@example(seen=snapshot(ready=1, mean_service_seconds=1e308), rules=policy(), past=[], replicas=0)
 def test_a_decision_is_never_outside_its_bounds(seen, rules, past, replicas):
     """Minimum, maximum and connection budget hold whatever windows, steps and limits say; minimum within the budget."""
     history, now = lived(past, rules, replicas)

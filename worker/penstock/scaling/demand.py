@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Final
 
 from .latency import Waiting
 from .policy import QueuePolicy, Step
 from .values import Bound, History, QueueSnapshot
+
+SHORTEST_SERVICE_SECONDS: Final = 1e-6
+"""A shorter mean run time counts as this, so that no quotient leaves the numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def _by_target(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, n
 
 def _by_latency(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, now: float, *, running: int) -> Demand:
     """Drain time for what waits, Little's law for what keeps coming; the greater counts."""
-    service = snapshot.mean_service_seconds or 0.0
+    service = max(SHORTEST_SERVICE_SECONDS, snapshot.mean_service_seconds or 0.0)
     target, concurrency = policy.scaling.target, policy.worker.concurrency
     queue = Waiting(
         jobs=snapshot.ready + snapshot.in_flight - running,
