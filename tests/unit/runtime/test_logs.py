@@ -7,13 +7,15 @@ import contextvars
 import io
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from penstock.runtime import logs
+from penstock.runtime.children.output import Output
 from penstock.trace import read
-from tests.unit.runtime.support import job
+from tests.unit.runtime.support import job, until
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -103,3 +105,26 @@ def test_a_later_version_of_the_trace_header_is_read_as_far_as_it_is_known():
     found = read(json.dumps({"traceparent": "01" + PARENT[2:] + "-more", "tracestate": "a=b"}))
     assert found is not None
     assert (found.trace_id, found.span_id, found.flags, found.state) == (PARENT[3:35], PARENT[36:52], 1, "a=b")
+
+
+async def test_what_a_child_prints_carries_the_job_that_runs_in_it(caplog):
+    """Not the job of whoever had the child started."""
+    caplog.set_level(logging.INFO, "penstock.child")
+    caplog.handler.addFilter(logs.JobFields())
+    reading, writing = os.pipe()
+
+    async def attempt() -> Output:
+        logs.running.set(job(id=1))
+        return Output(reading, name="child", level=logging.INFO, loop=asyncio.get_running_loop())
+
+    output = await asyncio.create_task(attempt())
+    os.write(writing, b"starting\n")
+    await until(lambda: caplog.records)
+    output.job = job(id=2)
+    os.write(writing, b"working\n")
+    await until(lambda: len(caplog.records) == 2)
+    os.close(writing)
+    output.close()
+    first, second = caplog.records
+    assert not hasattr(first, "job")
+    assert second.job == 2

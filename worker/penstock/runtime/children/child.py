@@ -152,6 +152,8 @@ class Child:
         """
         future: asyncio.Future[Ended] = self._loop.create_future()
         self._current, self._report, self.until = (job.token, future), report, until
+        for output in self._outputs:
+            output.job = job
         self.jobs += 1
         if self.code is None:
             self._write(Run(job=job, until=until))

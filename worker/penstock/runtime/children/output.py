@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import os
 from collections import deque
 from typing import Final
+
+from penstock.job import ClaimedJob
+from penstock.runtime.logs import fields
 
 logger = logging.getLogger("penstock.child")
 
@@ -42,7 +46,9 @@ class Output:
         """The last lines, shown or not."""
         self._window: asyncio.TimerHandle | None = None
         os.set_blocking(fd, False)
-        loop.add_reader(fd, self._readable)
+        self.job: ClaimedJob | None = None
+        """Whose attempt runs in the child, or ran last: its lines carry it."""
+        contextvars.Context().run(loop.add_reader, fd, self._readable)  # not the context of whoever needed the child
 
     def _readable(self) -> None:
         try:
@@ -78,7 +84,8 @@ class Output:
             self._dropped += 1
             return
         self._lines += 1
-        logger.log(self._level, "%s: %s", self._name, text)
+        extra = None if self.job is None else fields(self.job)
+        logger.log(self._level, "%s: %s", self._name, text, extra=extra)
 
     def _window_over(self) -> None:
         if self._dropped:
