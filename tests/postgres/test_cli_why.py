@@ -135,7 +135,7 @@ def test_a_deferred_attempt_says_what_for(scene: Scene, state: str, reason: str,
     scene.end(job, token, state, reason, error=state == "retry")
     found, said, also = scene.why(job)
     assert (found, also) == (why, [])
-    assert "for 1m more" in said or "for 59s more" in said or "for 60s more" in said
+    assert " more, until " in said
     assert ("failed with builtins.ValueError" in said) is (reason == "error")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
+from penstock.backoff import Backoff
 from penstock.cli.why import Why, explain
+from penstock.job import ClaimedJob
+from penstock.runtime.failure import Endings
 
 JOB: dict[str, Any] = {
     "id": 42, "state": "queued", "queue": "q", "task": "work", "priority": 1, "attempt": 0, "max_attempts": 5,
@@ -68,6 +72,7 @@ TABLE: list[tuple[Why, dict[str, Any], str]] = [
     (Why.CRASH, facts(job={**DEFERRED, "reason": "worker_lost", "crashes": 2}), "(2 times"),
     (Why.CRASH, facts(job={**DEFERRED, "reason": "crash", "attempt": 1}), "crashed its child"),
     (Why.CRASH, facts(job={**DEFERRED, "reason": "no_child"}), "no child process"),
+    (Why.CRASH, facts(job={**DEFERRED, "reason": "lease_lost"}), "it is exclusive"),
     (Why.DEADLINE, facts(job={**DEFERRED, "reason": "deadline", "attempt": 1}), "past the queue's deadline"),
     (
         Why.NOT_PROMOTED,
@@ -105,6 +110,19 @@ def test_facts_have_their_reason(why: Why, given: dict[str, Any], named: str):
 def test_every_reason_is_in_the_table():
     """A reason that nothing leads to would be a promise."""
     assert {why for why, _, _ in TABLE} == set(Why)
+
+
+def test_the_words_of_a_worker_are_known():
+    """What it puts off by itself is not taken for what a task asked for."""
+    endings = Endings(backoff=Backoff(), chance=random.Random(1))
+    job = ClaimedJob(
+        id=42, token=1, worker=7, attempt=1, max_attempts=5, crashes=0, queue="q", priority=1, task="work", args="{}"
+    )
+    for finished, why in (
+        (endings.of_unknown_task(job), Why.TASK_UNKNOWN),
+        (endings.of_blocked(job), Why.BREAKER_OPEN),
+    ):
+        assert explain(42, facts(job={**DEFERRED, "reason": finished.reason}))[0].why is why
 
 
 def test_obstacles_are_told_in_the_order_in_which_a_claim_meets_them():

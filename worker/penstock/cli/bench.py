@@ -32,8 +32,7 @@ app = App()
 BATCH: Final = 1000
 IDLE_SAMPLES: Final = 20
 LOOK_SECONDS: Final = 0.05
-START_SECONDS: Final = 30.0
-END_SECONDS: Final = 15.0
+END_SECONDS: Final = 30.0
 
 
 @app.task(name="penstock.bench:noop")

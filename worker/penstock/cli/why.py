@@ -69,6 +69,9 @@ _DEFERRED: Final[Mapping[str, tuple[Why, str, str]]] = {
     "timeout": (Why.RETRY, "attempt {attempt} of {most} took too long; this is its back-off", _SHOW),
     "crash": (Why.CRASH, "attempt {attempt} of {most} crashed its child process; this is its back-off", ""),
     "no_child": (Why.CRASH, "no child process could be started for it; the attempt was given back", ""),
+    "lease_lost": (
+        Why.CRASH, "it is exclusive, its worker could not renew its lease in time, and the attempt was given back", "",
+    ),
     "deadline": (Why.DEADLINE, "attempt {attempt} of {most} ran past the queue's deadline and was taken back", ""),
     "worker_lost": (
         Why.CRASH, "its worker was lost while it held the job ({crashes} times; the third makes a dead letter)", "",

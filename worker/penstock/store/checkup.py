@@ -21,7 +21,7 @@ from .errors import mapped
 from .roles import executable, roles
 
 CHANNEL: Final = "penstock_doctor"
-HEAR_SECONDS: Final = 2.0
+HEAR_SECONDS: Final = 5.0
 """How long a notification to oneself is waited for."""
 
 
@@ -95,7 +95,7 @@ class Checkup:
         """Seconds from a NOTIFY on the one URL to its arrival on the other.
 
         Raises:
-            StoreError: the direct URL does not connect or leads to a pooler, or nothing arrived within two seconds.
+            StoreError: the direct URL does not connect or leads to a pooler, or nothing arrived within five seconds.
         """
         payload = secrets.token_hex(8)
         with connect(self._direct_url, name="penstock doctor", pooled=True) as direct, mapped("listen"):
