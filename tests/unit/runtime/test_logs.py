@@ -107,10 +107,18 @@ def test_a_later_version_of_the_trace_header_is_read_as_far_as_it_is_known():
     assert (found.trace_id, found.span_id, found.flags, found.state) == (PARENT[3:35], PARENT[36:52], 1, "a=b")
 
 
-async def test_what_a_child_prints_carries_the_job_that_runs_in_it(caplog):
+@pytest.fixture
+def with_fields(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Captured lines pass the worker's filter."""
+    fields = logs.JobFields()
+    caplog.handler.addFilter(fields)
+    yield caplog
+    caplog.handler.removeFilter(fields)
+
+
+async def test_what_a_child_prints_carries_the_job_that_runs_in_it(with_fields):
     """Not the job of whoever had the child started."""
-    caplog.set_level(logging.INFO, "penstock.child")
-    caplog.handler.addFilter(logs.JobFields())
+    with_fields.set_level(logging.INFO, "penstock.child")
     reading, writing = os.pipe()
 
     async def attempt() -> Output:
@@ -119,12 +127,12 @@ async def test_what_a_child_prints_carries_the_job_that_runs_in_it(caplog):
 
     output = await asyncio.create_task(attempt())
     os.write(writing, b"starting\n")
-    await until(lambda: caplog.records)
+    await until(lambda: with_fields.records)
     output.job = job(id=2)
     os.write(writing, b"working\n")
-    await until(lambda: len(caplog.records) == 2)
+    await until(lambda: len(with_fields.records) == 2)
     os.close(writing)
     output.close()
-    first, second = caplog.records
+    first, second = with_fields.records
     assert not hasattr(first, "job")
     assert second.job == 2
