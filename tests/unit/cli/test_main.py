@@ -1,11 +1,13 @@
 """How a command ends: its exit code, one line on stderr, and nothing else."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tools.pages import command_names
 
 from penstock.cli import main
 
@@ -48,7 +50,18 @@ def test_the_version_and_the_commands_are_told(capsys):
     assert (code, out.split()[0]) == (0, "penstock")
     code, out, err = ended(capsys)
     assert (code, err) == (0, "")
-    assert {"worker", "migrate", "enqueue", "dev"} <= set(out.split())
+    assert {"worker", "migrate", "enqueue", "dev", "doctor", "queues", "jobs", "dead", "workers", "top"} <= set(
+        out.split()
+    )
+
+
+@pytest.mark.parametrize("command", command_names())
+def test_every_command_has_an_example_in_its_help(capsys, command: str):
+    """What a person learns from; a group lists its commands."""
+    code, out, err = ended(capsys, *command.split(), "--help")
+    assert (code, err) == (0, "")
+    example = re.search(rf"^  Example: (?:kubectl )?penstock {command} ?", out, re.MULTILINE)
+    assert example or "Commands:" in out
 
 
 BAD = [
