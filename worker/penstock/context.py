@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS: Final = 1.0
 """Between two reports of progress of one attempt; what is told in between is dropped."""
+MOST_PROGRESS: Final = 1e300
 LONGEST_NOTE: Final = 200
 
 
@@ -73,7 +74,7 @@ class Context:
         Raises:
             ValueError: a number that is not finite, or out of these bounds.
         """
-        if not (math.isfinite(done) and math.isfinite(total) and done >= 0 and total > 0):
+        if not (0 <= done <= MOST_PROGRESS and 0 < total <= MOST_PROGRESS):  # false for a NaN as well
             raise ValueError(f"progress: done must be 0 or more and total above 0, got {done!r} of {total!r}")
         now = self._clock()
         if self._report is None or (now - self._told_at < PROGRESS_SECONDS and done < total):

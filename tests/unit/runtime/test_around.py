@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 
 import pytest
 from opentelemetry import trace
@@ -148,6 +149,24 @@ async def test_hooks_that_hang_do_not_pile_up_without_end(app):
     assert announcer.failed["job.stop"] == 10
     await announcer.close(0.01)
     assert not announcer._calls
+
+
+async def test_a_plain_function_that_hangs_does_not_keep_the_worker(app):
+    """It is in a thread, which nothing can interrupt: the worker is told, so that its process need not wait for it."""
+    gate, begun = threading.Event(), threading.Event()
+
+    @app.on_dead_letter
+    def hang(_: object) -> None:
+        begun.set()
+        gate.wait()
+
+    announcer = Announcer(app.hooks)
+    announcer.tell("job.dead", 1)
+    await until(begun.is_set)
+    await announcer.close(0.01)
+    assert announcer.stuck
+    gate.set()
+    await until(lambda: not announcer.stuck)
 
 
 # -- spans --------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def test_progress_is_taken_at_most_once_a_second_and_its_end_always():
         now[0] += 0.3
     assert [one["done"] for one in told] == [1, 5, 9, 10]
     assert told[0]["note"] == "x" * LONGEST_NOTE
-    for bad in ((-1, 1), (1, 0), (float("nan"), 1), (1, float("inf"))):
+    for bad in ((-1, 1), (1, 0), (float("nan"), 1), (1, float("inf")), (10**400, 1)):
         with pytest.raises(ValueError, match="progress"):
             context.progress(*bad)
 
@@ -75,7 +75,7 @@ class Parts:
             consumers=cast("Any", SimpleNamespace(
                 running=1, concurrency=4, waiting=0, unacknowledged=0, prefetching=False)),
             maintenance=cast("Any", SimpleNamespace(
-                upkeep=SimpleNamespace(leading=True, rescued=0, poisoned=0, succeeded_at=990.0))),
+                upkeep=SimpleNamespace(leading=True, rescued=0, poisoned=0, overdue=0, succeeded_at=990.0))),
             draining=lambda: self.draining, longest_timeout=900.0, clock=lambda: self.now, wall=lambda: 5000.0,
         )  # fmt: skip
 

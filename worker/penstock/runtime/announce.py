@@ -12,8 +12,10 @@ import asyncio
 import contextvars
 import inspect
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from penstock.events import EVENTS, Hooks
@@ -21,6 +23,7 @@ from penstock.events import EVENTS, Hooks
 logger = logging.getLogger("penstock.hooks")
 
 MOST_CALLS = 1000
+THREADS = 4
 ON_THE_LOOP = frozenset({"job.start", "job.stop", "job.exception"})
 
 Function = Callable[[Any], Any]
@@ -35,6 +38,8 @@ class Announcer:
 
     def __init__(self, hooks: Hooks) -> None:
         self._functions = {event: hooks.functions(event) for event in EVENTS}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="penstock-hook")
+        self._in_threads, self._counting = 0, threading.Lock()
         self._calls: set[asyncio.Task[None]] = set()
         self._said: set[Function] = set()
         self.failed: Counter[str] = Counter(dict.fromkeys(EVENTS, 0))
@@ -54,14 +59,20 @@ class Announcer:
             else:
                 self._begin(event, function, self._in_thread(event, function, value))
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a function is still in a thread, which nothing can interrupt."""
+        return self._in_threads > 0
+
     async def close(self, seconds: float) -> None:
-        """Wait for calls under way, so long at most; then cancel them."""
+        """Wait for calls under way, so long at most; then cancel them, and forget those in threads."""
         if self._calls:
             _, late = await asyncio.wait(self._calls, timeout=seconds)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=1.0)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, event: str, function: Function, call: Coroutine[Any, Any, None]) -> None:
         if len(self._calls) >= MOST_CALLS:
@@ -88,9 +99,18 @@ class Announcer:
 
     async def _in_thread(self, event: str, function: Function, value: object) -> None:
         try:
-            await asyncio.to_thread(function, value)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._called, function, value)
         except Exception as error:  # noqa: BLE001
             self._failed(event, function, error)
+
+    def _called(self, function: Function, value: object) -> None:
+        with self._counting:
+            self._in_threads += 1
+        try:
+            function(value)
+        finally:
+            with self._counting:
+                self._in_threads -= 1
 
     def _failed(self, event: str, function: Function, error: Exception) -> None:
         self.failed[event] += 1

@@ -34,7 +34,7 @@ def run_worker(app: App, settings: Settings) -> int:
         gc.freeze()  # modules and tasks live as long as the process: no collection need look at them
         code = await worker.run()
         worker.threads.shutdown(wait=False, cancel_futures=True)
-        return code, bool(worker.attempts.in_threads)
+        return code, bool(worker.attempts.in_threads) or worker.announcer.stuck
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         code, stuck = runner.run(main())
