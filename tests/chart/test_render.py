@@ -23,6 +23,8 @@ MATRIX: dict[str, dict[str, Any]] = {
     "nothing optional": {"podDisruptionBudget": {"enabled": False}, "networkPolicy": {"enabled": False}},
     "monitored": {name: {"render": "always"} for name in ("serviceMonitor", "prometheusRule", "dashboards")},
     "closed metrics": {"networkPolicy": {"metricsFrom": [], "databasePorts": [25060]}},
+    "migrated": {"migrations": {"enabled": True, "secretRef": {"name": "owner", "key": "url"}, "timeoutSeconds": 60}},
+    "examined": {"doctor": {"secretRef": {"name": "observer"}, "role": "observer"}, "workerImage": {"tag": "1.2"}},
     "placed": {
         "nodeSelector": {"disk": "fast"},
         "tolerations": [{"operator": "Exists"}],
@@ -44,6 +46,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a digest that is a tag": ({"image": {"digest": "1.0"}}, "digest"),
     "an unknown log level": ({"log": {"level": "trace"}}, "level"),
     "a port that needs root": ({"httpPort": 80}, "httpPort"),
+    "a secret that is no name": ({"doctor": {"secretRef": {"name": "a b"}}}, "secretRef"),
+    "a role that is none": ({"doctor": {"role": "admin"}}, "role"),
     "no port of a database": ({"networkPolicy": {"databasePorts": []}}, "databasePorts"),
 }
 

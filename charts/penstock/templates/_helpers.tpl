@@ -40,12 +40,70 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{- /* An image of the values: (dict "image" .Values.image "root" .). */ -}}
 {{- define "penstock.image" -}}
-{{- if .Values.image.digest }}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- if .image.digest }}
+{{- printf "%s@%s" .image.repository .image.digest }}
 {{- else }}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) }}
 {{- end }}
+{{- end }}
+
+{{- /* Labels of what runs the command line once: (dict "component" "migrate" "root" .). No service selects it. */ -}}
+{{- define "penstock.onceLabels" -}}
+{{ include "penstock.labels" .root | replace "app.kubernetes.io/component: operator" (printf "app.kubernetes.io/component: %s" .component) }}
+{{- end }}
+
+{{- /* A pod that runs the command line once: (dict "args" (list …) "name" "migrate" "secretRef" … "root" .). */ -}}
+{{- define "penstock.oncePod" -}}
+restartPolicy: Never
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  seccompProfile: {type: RuntimeDefault}
+containers:
+  - name: {{ .name }}
+    image: {{ include "penstock.image" (dict "image" .root.Values.workerImage "root" .root) | quote }}
+    imagePullPolicy: {{ .root.Values.workerImage.pullPolicy }}
+    command: [penstock]
+    args: {{ toJson .args }}
+    env:
+      - name: PENSTOCK_DATABASE_URL
+        valueFrom:
+          secretKeyRef: {name: {{ .secretRef.name }}, key: {{ .secretRef.key }}}
+    resources:
+      requests: {cpu: 50m, memory: 64Mi, ephemeral-storage: 16Mi}
+      limits: {cpu: "1", memory: 256Mi, ephemeral-storage: 64Mi}
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- /* What a pod needs that speaks to the database alone. */ -}}
+{{- define "penstock.databaseEgress" -}}
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+    {{- range .Values.networkPolicy.databasePorts }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
 {{- end }}
 
 {{- /* The namespaces watched, comma-separated: the release's own unless others are named. */ -}}
