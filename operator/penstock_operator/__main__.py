@@ -54,6 +54,7 @@ async def operate(settings: OperatorSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     cluster = Cluster(instance=settings.pod_name)
     leader = Leader(cluster=cluster, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
+    cluster.may_write = leader.leading
     metrics = OperatorMetrics(leading=leader.leading)
     supervisor = Supervisor(cluster=cluster, settings=settings, metrics=metrics, may_act=leader.leading)
     pages = Pages(

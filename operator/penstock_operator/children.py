@@ -40,12 +40,21 @@ class _Refusal:
     until: float
 
 
+@dataclass(slots=True)
+class Monitoring:
+    """Whether PodMonitors are made: `labels` are those that each gets, None while the cluster knows no PodMonitors."""
+
+    labels: Mapping[str, str] | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Children:
     """The children of one JobQueue. `applied` is the digest and the generation of our last apply."""
 
     cluster: Cluster
     cache: Cache
+    monitoring: Monitoring
+    _monitored: str = ""
     applied: tuple[str, int] | None = None
     _refusal: _Refusal | None = None
 
@@ -59,6 +68,7 @@ class Children:
         manifest = manifests.deployment(queue)
         digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
         held = self.held(queue)
+        await self._monitor(queue, digest)
         if held is not None and self.applied == (digest, held.generation):
             return held
         if self._refusal is not None and self._refusal.digest == digest and time.monotonic() < self._refusal.until:
@@ -91,6 +101,18 @@ class Children:
         metadata = {"name": queue.child, "namespace": queue.namespace}
         only = {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": metadata}
         return await self._apply({**only, "spec": {"replicas": replicas}}, SCALE)
+
+    async def _monitor(self, queue: JobQueue, digest: str) -> None:
+        """A PodMonitor where the cluster knows what that is; a missing one keeps no worker from its work."""
+        if self.monitoring.labels is None:
+            self._monitored = ""
+        elif self._monitored != digest:
+            self._monitored = digest
+            try:
+                found = manifests.pod_monitor(queue, more=self.monitoring.labels)
+                await self.cluster.apply(found, manager=TEMPLATE)
+            except ClusterError as error:
+                logger.warning("%s: no PodMonitor: %s", queue.where, error)
 
     async def _unseen(self, queue: JobQueue) -> Deployment | None:
         """One that the watch did not show: somebody else's without our label, or ours from a moment ago."""

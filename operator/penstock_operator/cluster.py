@@ -2,6 +2,9 @@
 
 Every call is one HTTP request in a thread of our own, with a deadline, never repeated here: what failed is done anew by
 the next reconciliation. Errors are mapped once, here. A Secret's content leaves only through `secret_value`.
+
+Surprising: whether this replica still leads is asked in the thread, as the last thing before a write is sent. Between
+the decision and that moment a call may have waited for a thread, and the process may have been frozen.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import base64
 import binascii
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -38,6 +41,7 @@ _COLLECTIONS: Final = {
     "Deployment": "/apis/apps/v1{namespace}/deployments",
     "Pod": "/api/v1{namespace}/pods",
     "PodDisruptionBudget": "/apis/policy/v1{namespace}/poddisruptionbudgets",
+    "PodMonitor": "/apis/monitoring.coreos.com/v1{namespace}/podmonitors",
     "Secret": "/api/v1{namespace}/secrets",
     "Event": "/apis/events.k8s.io/v1{namespace}/events",
     "Lease": "/apis/coordination.k8s.io/v1{namespace}/leases",
@@ -53,22 +57,25 @@ class Cluster:
     """Calls to one API server, with the credentials of the pod or of the kubeconfig.
 
     Args:
-        instance: names this process in events.
+        instance: names this process in events and to the API server's audit.
+        kubeconfig: a file to use outside a pod; default as kubectl.
 
-    `bulk` is held by whoever sends many requests in a row.
+    `bulk` is held by whoever sends many requests in a row. `may_write` is asked before each write but those of the
+    election itself; whoever puts the process together sets it.
     """
 
-    def __init__(self, *, instance: str) -> None:
+    def __init__(self, *, instance: str, kubeconfig: str | None = None) -> None:
         self._config = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=self._config)  # type: ignore[no-untyped-call]
         except config.ConfigException:
-            config.load_kube_config(client_configuration=self._config)  # type: ignore[no-untyped-call]
+            config.load_kube_config(config_file=kubeconfig, client_configuration=self._config)  # type: ignore[no-untyped-call]
         self._config.connection_pool_maxsize = THREADS
         self._config.retries = False
         self._http = client.rest.RESTClientObject(self._config).pool_manager
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="penstock-api")
         self._instance = instance
+        self.may_write: Callable[[], bool] = lambda: True
         self.bulk = asyncio.Semaphore(BULK)
 
     def close(self) -> None:
@@ -84,23 +91,29 @@ class Cluster:
         *,
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
+        electing: bool = False,
     ) -> Any:
-        """One request and its decoded answer.
+        """One request and its decoded answer. `electing` writes need no leadership: they bring it about.
 
         Raises:
             ClusterError: one of its kinds, by the answer's code.
+            Deposed: a write, and this replica does not lead.
         """
         target = self._config.host + path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._send, method, target, data, content_type)
+        fenced = method != "GET" and not electing
+        return await loop.run_in_executor(self._threads, self._send, method, target, data, content_type, fenced)
 
-    def _send(self, method: str, target: str, data: bytes | None, content_type: str) -> Any:
-        headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": "penstock-operator"}
+    def _send(self, method: str, target: str, data: bytes | None, content_type: str, fenced: bool) -> Any:
+        agent = f"penstock-operator/{self._instance}"
+        headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": agent}
         settings: Mapping[str, Any] = self._config.auth_settings()
         headers |= {one["key"]: one["value"] for one in settings.values() if one["value"]}
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
         what = f"{method} {target.removeprefix(self._config.host).split('?', 1)[0]}"
+        if fenced and not self.may_write():
+            raise errors.Deposed(f"{what}: not sent, for this replica does not lead")
         try:
             answer = self._http.request(
                 method, target, body=data, headers=headers, timeout=timeout, retries=False, redirect=False
@@ -134,6 +147,18 @@ class Cluster:
         """One object."""
         answer: dict[str, Any] = await self.request("GET", f"{collection(kind, namespace)}/{name}")
         return answer
+
+    async def serves_pod_monitors(self) -> bool:
+        """Whether the API server knows PodMonitors, by its discovery.
+
+        Raises:
+            ClusterError: it did not answer; what it knows is not known.
+        """
+        try:
+            found = await self.request("GET", "/apis/monitoring.coreos.com/v1")
+        except errors.NotFound:
+            return False
+        return any(one.get("name") == "podmonitors" for one in found.get("resources") or ())
 
     async def secret_value(self, namespace: str, name: str, key: str) -> str:
         """One value of a Secret as text.

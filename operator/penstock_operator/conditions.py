@@ -30,7 +30,8 @@ class Facts:
     """What one reconciliation has found out.
 
     `database` and `workers` are (reason, sentence) of what is wrong there, None while nothing is. `refusal` keeps the
-    queue from being treated at all: its spec is invalid, or another JobQueue has its queue.
+    queue from being treated at all: its spec is invalid, or another JobQueue has its queue. `foreign_cost` names who
+    else writes the pods' deletion cost.
     """
 
     policy: QueuePolicy | None
@@ -43,8 +44,10 @@ class Facts:
     ready: int = 0
     draining: int = 0
     drain_waits_for: str = ""
+    foreign_cost: str = ""
     decision: Decision | None = None
     snapshot: QueueSnapshot | None = None
+    waited: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,9 @@ def _draining(facts: Facts) -> Verdict:
     if facts.drain_waits_for:
         status = "True" if facts.draining else "False"
         return Verdict(status, "Waiting", f"{facts.draining} workers are leaving, but {facts.drain_waits_for}.")
+    if facts.draining == 0 and facts.foreign_cost:
+        who = f"The pods' deletion cost is also managed by {facts.foreign_cost}"
+        return Verdict("False", "ForeignDeletionCost", f"{who}: which pods go in a scale-down is not ours alone.")
     if facts.draining == 0:
         return Verdict("False", "None", "No worker is draining.")
     return Verdict("True", "PodsDraining", f"{facts.draining} workers finish what they run before they are removed.")

@@ -51,14 +51,16 @@ class Plan:
     leaving: int = field(default=0, compare=False)
 
 
-def rows(workers: Sequence[Mapping[str, Any]]) -> dict[str, WorkerRow]:
-    """The workers of a snapshot by pod; the youngest row of a pod counts, for a container may have been restarted."""
+def rows(workers: Sequence[Mapping[str, Any]], held: Mapping[int, int] | None = None) -> dict[str, WorkerRow]:
+    """The workers of a snapshot by pod; the youngest row of a pod counts, for a container may have been restarted.
+
+    `held` are the jobs that each holds exactly, by the worker's id; without it their own reports count, which lag.
+    """
     found: dict[str, WorkerRow] = {}
     for one in sorted(workers, key=lambda worker: int(worker["id"])):
         if one.get("pod"):
-            row = WorkerRow(
-                id=int(one["id"]), pod=one["pod"], state=one["state"], in_flight=int(one.get("in_flight") or 0)
-            )
+            holds = int(one.get("in_flight") or 0) if held is None else held.get(int(one["id"]), 0)
+            row = WorkerRow(id=int(one["id"]), pod=one["pod"], state=one["state"], in_flight=holds)
             found[row.pod] = row
     return found
 
@@ -71,7 +73,7 @@ def plan(
     workers: Mapping[str, WorkerRow],
     going: AbstractSet[str],
     rolling: bool,
-    now: float,
+    waiting: Mapping[str, float],
 ) -> Plan:
     """The next acts towards `desired` from the `replicas` that the Deployment asks for.
 
@@ -82,10 +84,10 @@ def plan(
         workers: by pod name, from the latest snapshot.
         going: uids of pods just let go that the watch still shows.
         rolling: a rollout is under way, which would share a decrease out.
-        now: seconds since the epoch, as `Pod.created`.
+        waiting: uid -> seconds for which a pod has been seen not to serve; no wall clock, which may be set.
     """
     here = [pod for pod in pods if pod.uid not in going]
-    removable, starting = _never_served(here, workers, now)
+    removable, starting = _never_served(here, workers, waiting)
     surplus = _surplus(desired, replicas, here, rolling=rolling)
     stuck = removable[:surplus]
     wanted = surplus - len(stuck)
@@ -116,10 +118,12 @@ def _surplus(desired: int, replicas: int, here: Sequence[Pod], *, rolling: bool)
     return 0 if rolling else max(0, replicas - desired)
 
 
-def _never_served(pods: Sequence[Pod], workers: Mapping[str, WorkerRow], now: float) -> tuple[list[Pod], list[Pod]]:
+def _never_served(
+    pods: Sequence[Pod], workers: Mapping[str, WorkerRow], waiting: Mapping[str, float]
+) -> tuple[list[Pod], list[Pod]]:
     """Pods that hold nothing because no worker ever registered from them: stuck ones, and those still starting."""
     unknown = [pod for pod in pods if pod.name not in workers and not pod.ready]
-    stuck = [pod for pod in unknown if pod.problem is not None or now - pod.created > STARTING_SECONDS]
+    stuck = [pod for pod in unknown if pod.problem is not None or waiting.get(pod.uid, 0.0) > STARTING_SECONDS]
     return stuck, [pod for pod in unknown if pod not in stuck]
 
 

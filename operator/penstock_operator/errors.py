@@ -2,6 +2,7 @@
 
     OperatorError
     ├── SettingsError        an environment variable breaks its rule
+    ├── Deposed              another replica may lead by now; nothing was written
     └── ClusterError         the API server, mapped once at `cluster`
         ├── Unreachable      no answer: away, too slow, connection lost
         ├── Forbidden        401 or 403: the roles lack a verb, or the token is bad
@@ -23,6 +24,10 @@ class SettingsError(OperatorError):
     """An environment variable breaks its rule; the message names variable, rule and value."""
 
 
+class Deposed(OperatorError):  # noqa: N818 - reads as the sentence it is
+    """This replica does not lead any more, so what it had decided was not written."""
+
+
 class ClusterError(OperatorError):
     """The API server did not do what it was asked; `status` is its code, 0 without an answer."""
 
@@ -31,7 +36,7 @@ class ClusterError(OperatorError):
         self.status = status
 
 
-class Unreachable(ClusterError):  # noqa: N818 - reads as the sentence it is
+class Unreachable(ClusterError):  # noqa: N818
     """No answer came."""
 
 

@@ -3,6 +3,9 @@
 Owns the Lease and the answer to `leading`, which is true only while the last renewal is younger than two thirds of the
 lease; a replica that was frozen therefore steps down before another may step up. Clocks of two machines are never
 compared: what counts is for how long this process has seen the Lease unchanged.
+
+Surprising: the clock is the one that goes on while the machine sleeps. By the ordinary monotonic clock a machine that
+was suspended for an hour would still believe that it leads.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 import datetime as dt
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,19 +40,21 @@ class Leader:
         namespace: where the Lease lives.
         name: of the Lease; empty: there is only this replica, which always leads.
         identity: of this process.
+        clock: seconds that go on while the machine is suspended.
     """
 
     cluster: Cluster
     namespace: str
     name: str
     identity: str
+    clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
     _renewed_at: float = float("-inf")
     _held: dict[str, Any] | None = None
     _seen: tuple[Any, float] = (None, float("-inf"))
 
     def leading(self) -> bool:
         """Whether this replica may act now."""
-        return not self.name or time.monotonic() - self._renewed_at < RENEW_SECONDS
+        return not self.name or self.clock() - self._renewed_at < RENEW_SECONDS
 
     async def run(self) -> None:
         """Take and keep the Lease until cancelled; then give it up, so that a successor need not wait."""
@@ -72,16 +78,16 @@ class Leader:
 
     async def _try(self) -> None:
         """One renewal, or one look whether the Lease is free."""
-        began = time.monotonic()
+        began = self.clock()
         leases = collection("Lease", self.namespace)
         lease, self._held = self._held or await self._read(), None
         if lease is None:
             body = {"metadata": {"name": self.name, "namespace": self.namespace}, "spec": self._spec(None)}
-            self._held = await self.cluster.request("POST", leases, body)
+            self._held = await self.cluster.request("POST", leases, body, electing=True)
         elif self._is_mine(lease) or self._is_free(lease):
             body = {**lease, "spec": self._spec(lease.get("spec"))}
             # Whoever has written the Lease since makes this a conflict; then it is read again.
-            self._held = await self.cluster.request("PUT", f"{leases}/{self.name}", body)
+            self._held = await self.cluster.request("PUT", f"{leases}/{self.name}", body, electing=True)
         else:
             return
         self._renewed_at = began
@@ -101,9 +107,9 @@ class Leader:
             return True
         version = lease["metadata"]["resourceVersion"]
         if version != self._seen[0]:
-            self._seen = (version, time.monotonic())
+            self._seen = (version, self.clock())
             return False
-        return time.monotonic() - self._seen[1] > LEASE_SECONDS
+        return self.clock() - self._seen[1] > LEASE_SECONDS
 
     def _spec(self, before: Any) -> dict[str, Any]:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -122,6 +128,7 @@ class Leader:
             lease = await self.cluster.get("Lease", self.namespace, self.name)
             if self._is_mine(lease):
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                await self.cluster.request("PUT", f"{collection('Lease', self.namespace)}/{self.name}", lease)
+                path = f"{collection('Lease', self.namespace)}/{self.name}"
+                await self.cluster.request("PUT", path, lease, electing=True)
         except (ClusterError, Conflict) as error:
             logger.debug("the lease was not given up: %s", error)

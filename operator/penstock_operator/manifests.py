@@ -1,4 +1,4 @@
-"""From a JobQueue to the objects that the operator applies for it: Deployment and PodDisruptionBudget. Pure.
+"""From a JobQueue to the objects that the operator applies for it: Deployment, PodDisruptionBudget, PodMonitor. Pure.
 
 The user's pod template is passed on as it is; what Penstock needs is added where it is silent, and what follows from
 the JobQueue (environment, labels, grace period) is the operator's. Defaults make the pod pass Pod Security
@@ -10,6 +10,7 @@ Surprising: the Deployment is built without `replicas`. That number has a field 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, Final
 
 from penstock.scaling import QueuePolicy, worker_settings
@@ -23,6 +24,7 @@ _FROM_SPEC: Final = frozenset(
     for name in (
         "APP", "QUEUE", "CONCURRENCY", "MIN_DEMAND", "MAX_DEMAND", "EXECUTOR", "DRAIN_TIMEOUT_SECONDS", "MAX_ATTEMPTS",
         "BACKOFF_STRATEGY", "BACKOFF_BASE_SECONDS", "BACKOFF_MAX_SECONDS", "JOB_DEADLINE_SECONDS", "RETENTION_SECONDS",
+        "CIRCUIT_FAILURE_PERCENT", "CIRCUIT_MINIMUM_CALLS", "CIRCUIT_WINDOW_SECONDS", "CIRCUIT_OPEN_SECONDS",
         "HTTP_PORT",
     )
 )  # fmt: skip
@@ -71,6 +73,25 @@ def disruption_budget(queue: JobQueue) -> dict[str, Any]:
             "selector": {"matchLabels": labels(queue)},
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
+    }
+
+
+def pod_monitor(queue: JobQueue, *, more: Mapping[str, str]) -> dict[str, Any]:
+    """Has the workers' metrics scraped, with the JobQueue's name on every series.
+
+    Args:
+        queue: whose workers.
+        more: labels by which the cluster's Prometheus chooses the monitors that it heeds.
+    """
+    metadata = _metadata(queue)
+    metadata["labels"] = {**more, **metadata["labels"]}
+    jobqueue = {"sourceLabels": ["__meta_kubernetes_pod_label_penstock_dev_jobqueue"], "targetLabel": "jobqueue"}
+    endpoint = {"port": "http", "path": "/metrics", "relabelings": [{**jobqueue, "action": "replace"}]}
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": metadata,
+        "spec": {"selector": {"matchLabels": labels(queue)}, "podMetricsEndpoints": [endpoint]},
     }
 
 

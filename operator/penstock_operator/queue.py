@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from penstock.errors import StoreError
@@ -20,7 +20,7 @@ from penstock.scaling.sampler import Sampler
 from penstock.store import QueueState
 
 from .cache import Cache
-from .children import Children, NameTaken
+from .children import Children, Monitoring, NameTaken
 from .cluster import Cluster
 from .conditions import Facts
 from .drain import COST, Plan, plan, rows
@@ -28,6 +28,7 @@ from .errors import ClusterError, Conflict, Forbidden, NotFound, Unreachable
 from .metrics import OperatorMetrics, Result
 from .resource import Deployment, JobQueue, Pod, epoch
 from .sampling import Database
+from .starting import Starts
 from .status import LastScale, stamp
 from .teller import Teller
 
@@ -40,12 +41,16 @@ GOING_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What is known of a queue's database at one moment; `state` is None where the queue could not be seen."""
+    """What is known of a queue's database at one moment; `state` is None where the queue could not be seen.
+
+    `waited` are the seconds that 95 of 100 attempts of the last minute waited at most; None where none ended.
+    """
 
     database: Database | None = None
     connected: bool = False
     listening: bool = False
     state: QueueState | None = None
+    waited: float | None = None
     problem: tuple[str, str] | None = None
 
 
@@ -56,11 +61,13 @@ class Queue:
         cluster: the API server.
         cache: what it last said.
         metrics: of the operator.
+        monitoring: whether PodMonitors are made.
     """
 
-    def __init__(self, *, cluster: Cluster, cache: Cache, metrics: OperatorMetrics) -> None:
+    def __init__(self, *, cluster: Cluster, cache: Cache, metrics: OperatorMetrics, monitoring: Monitoring) -> None:
         self._cluster, self._cache, self._metrics = cluster, cache, metrics
-        self._children = Children(cluster=cluster, cache=cache)
+        self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring)
+        self._starts = Starts()
         self._teller = Teller(cluster=cluster, cache=cache)
         self._sampler = Sampler()
         self._history: History | None = None
@@ -71,6 +78,11 @@ class Queue:
         self._blocked = False
         self.settled = False
         """Whether nothing is to be done before something changes."""
+
+    @property
+    def startup_seconds(self) -> float | None:
+        """How long a pod of this queue takes until it serves; None while none was seen to start."""
+        return self._starts.seconds
 
     async def treat(self, queue: JobQueue, look: Look, *, refusal: tuple[str, str] | None = None) -> Result:
         """Bring the cluster one step closer to what the queue needs, say what was found, and how it went."""
@@ -100,7 +112,7 @@ class Queue:
     async def _act(self, queue: JobQueue, look: Look, facts: Facts) -> Facts:
         assert queue.policy is not None
         now = time.monotonic()
-        snapshot = None if look.state is None else self._sampler.look(look.state, now)
+        snapshot = self._snapshot(queue, look, now)
         workers: tuple[str, str] | None = None
         try:
             deployment: Deployment | None = await self._children.ensure(queue)
@@ -132,7 +144,19 @@ class Queue:
             ready=sum(pod.ready for pod in pods),
             draining=self._draining,
             drain_waits_for=self._waiting_for,
+            foreign_cost=", ".join(sorted({pod.foreign_cost for pod in pods if pod.foreign_cost})),
+            waited=look.waited,
         )
+
+    def _snapshot(self, queue: JobQueue, look: Look, now: float) -> QueueSnapshot | None:
+        """What the look says, and how long a pod takes to start by what was seen of those before."""
+        if look.state is None:
+            return None
+        # A worker's registration is seen before the probe's next turn.
+        registered = {one.get("pod") for one in look.state.workers}
+        pods = self._cache.pods_of(queue)
+        self._starts.look([(pod.uid, pod.ready or pod.name in registered) for pod in pods], now)
+        return replace(self._sampler.look(look.state, now), startup_seconds=self._starts.seconds)
 
     def _starting(self, queue: JobQueue, deployment: Deployment, now: float) -> History:
         """What an operator that has just come may assume: the replicas found are right, and were added when it says."""
@@ -149,6 +173,10 @@ class Queue:
             deployment = await self._children.scale(deployment, decision.desired)
         steps = self._plan(queue, deployment, decision, look)
         if steps is not None and look.database is not None:
+            if steps.cordon and look.state is not None:
+                # Their own reports lag; who is asked to leave is chosen by what each holds now.
+                held = await look.database.held_by(look.state.id)
+                steps = self._plan(queue, deployment, decision, look, held) or steps
             deployment = await self._carry_out(steps, deployment, look.database)
         if deployment.replicas != before:
             self._scaled = LastScale(
@@ -158,7 +186,10 @@ class Queue:
             await self._teller.scaled(queue, before, deployment.replicas, decision)
         return deployment
 
-    def _plan(self, queue: JobQueue, deployment: Deployment, decision: Decision, look: Look) -> Plan | None:
+    def _plan(
+        self, queue: JobQueue, deployment: Deployment, decision: Decision, look: Look,
+        held: Mapping[int, int] | None = None,
+    ) -> Plan | None:  # fmt: skip
         """None without a look: who holds what cannot be known, so nobody is asked to leave."""
         now = time.monotonic()
         pods = self._cache.pods_of(queue)
@@ -170,10 +201,10 @@ class Queue:
             desired=decision.desired,
             replicas=deployment.replicas,
             pods=pods,
-            workers=rows(look.state.workers),
+            workers=rows(look.state.workers, held),
             going=self._going.keys(),
             rolling=deployment.rolling,
-            now=time.time(),
+            waiting=self._starts.waiting,
         )
         self._draining, self._waiting_for = made.leaving, made.waiting_for
         return made

@@ -21,10 +21,12 @@ from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store import QueueState
 
-from .metrics import OperatorMetrics, Place, Result
+from .errors import Deposed
+from .metrics import OperatorMetrics, Result
 from .queue import Look, Queue
 from .resource import JobQueue
-from .sampling import Address, Database, reason_of
+from .sampling import SOON_SECONDS, Address, Database, reason_of
+from .vital import VitalSigns
 
 logger = logging.getLogger("penstock.operator.reconcile")
 
@@ -32,6 +34,7 @@ SHORTEST_SECONDS = 0.02
 """Wake-ups closer together than this share one look."""
 MOVING_SECONDS = 0.5
 BUSY_SECONDS = 1.0
+DEFERRED_SECONDS = 2.0  # the replicas for a job that falls due between two polls are to start before that
 FOLLOWING_SECONDS = 0.2
 BREATH = 3.0
 """Pause after a look, in lengths of that look: however many wake-ups come, a loop keeps a core busy for a quarter."""
@@ -39,9 +42,9 @@ TOGETHER_SECONDS = 0.25
 """Queues that take longer to treat, while the API server is slow, go on beside the next look."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Pauses while the database cannot be looked at."""
-VITALS_SECONDS = 30.0
-"""Between looks at how a database bears up."""
-LOOK_SECONDS = 15.0
+SOONEST_SECONDS = 60.0
+"""What is due later than that is never counted as due soon, however slow the slowest queue's pods start."""
+LOOK_SECONDS = 10.0
 """A look that takes longer has failed: a peer that is gone may keep its connection open for ever."""
 
 
@@ -64,6 +67,7 @@ class DatabaseLoop:
         make: makes the reconciliation of one queue.
         metrics: of the operator.
         may_act: False while another replica leads.
+        opened: told the database's own identity before anything is done with it.
     """
 
     address: Address | None
@@ -72,6 +76,7 @@ class DatabaseLoop:
     make: Callable[[], Queue]
     metrics: OperatorMetrics
     may_act: Callable[[], bool]
+    opened: Callable[[str | None], None]
     problem: tuple[str, str] | None = None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     ticked_at: float = field(default_factory=time.monotonic)
@@ -83,18 +88,29 @@ class DatabaseLoop:
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _failures: int = 0
     _look_seconds: float = 0.0
-    _place: Place | None = None
-    _vitals_at: float = float("-inf")
+    _signs: VitalSigns = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._signs = VitalSigns(metrics=self.metrics)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last look did not succeed."""
+        return self._failures > 0
 
     async def run(self) -> None:
         """Look, treat and wait until cancelled."""
         database = None
         if self.address is not None:
-            database = Database(address=self.address, holder=self.holder, woken=self.woken.set)
+            database = Database(address=self.address, holder=self.holder, woken=self.woken.set, may_act=self.may_act)
         try:
             while True:
                 self.woken.clear()
-                pause = await self.tick(database) if self.may_act() else FOLLOWING_SECONDS
+                if self.may_act():
+                    pause = await self.tick(database)
+                else:
+                    pause = FOLLOWING_SECONDS
+                    self._follow()
                 self.ticked_at = time.monotonic()
                 breath = max(SHORTEST_SECONDS, min(BUSY_SECONDS, BREATH * self._look_seconds))
                 await asyncio.sleep(breath)
@@ -106,14 +122,22 @@ class DatabaseLoop:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._forget(set())
-            self._move(None)
+            self._signs.end()
             if database is not None:
                 await database.close()
 
+    def _follow(self) -> None:
+        """Another replica decides by now: what was remembered of our own decisions would be wrong afterwards."""
+        for uid in self._queues:
+            self.metrics.forget(self._seen[uid])
+        for known in (self._queues, self._seen, self._treated, self._declared):
+            known.clear()
+
     async def tick(self, database: Database | None) -> float:
         """One look at all queues and what follows; seconds until the next, unless woken."""
-        began, members = time.monotonic(), self.members()
-        states, problem = await self._look(database, members)
+        began = time.monotonic()
+        states, problem = await self._look(database)
+        members, waits = self.members(), await self._waits(database, states)
         connected = database is not None and problem is None
         look = Look(
             database=database,
@@ -122,7 +146,8 @@ class DatabaseLoop:
             problem=problem,
         )
         for member in members:
-            seen = replace(look, state=_state(states, member))
+            state = _state(states, member)
+            seen = replace(look, state=state, waited=None if state is None else waits.get(state.id))
             if seen.state is not None and member.refusal is None:
                 self.metrics.seen(member.queue)
             if self._is_due(member, seen):
@@ -135,27 +160,10 @@ class DatabaseLoop:
             self._failures += 1
             return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
         self._failures = 0
-        await self._vitals(database, members)
+        await self._signs.look(database, [member.queue for member in members])
         return self._pause(database, states, members)
 
-    async def _vitals(self, database: Database, members: Sequence[Member]) -> None:
-        """Now and then, for alerts; nothing depends on it, so an error waits for the next time."""
-        self._move(_place(members))
-        if self._place is None or time.monotonic() - self._vitals_at < VITALS_SECONDS:
-            return
-        self._vitals_at = time.monotonic()
-        with contextlib.suppress(StoreError, TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                self.metrics.bears(self._place, *await database.vitals())
-
-    def _move(self, place: Place | None) -> None:
-        if self._place not in {None, place}:
-            self.metrics.lose(self._place)
-        self._place = place
-
-    async def _look(
-        self, database: Database | None, members: Sequence[Member]
-    ) -> tuple[Mapping[str, QueueState], tuple[str, str] | None]:
+    async def _look(self, database: Database | None) -> tuple[Mapping[str, QueueState], tuple[str, str] | None]:
         if database is None:
             return {}, self.problem
         try:
@@ -164,15 +172,38 @@ class DatabaseLoop:
                 await database.close()
             async with asyncio.timeout(LOOK_SECONDS):
                 await database.open()
-                await self._declare(database, members)
+                self.opened(database.identity)
+                await self._declare(database, self.members())
+                starts = [queue.startup_seconds or SOON_SECONDS for queue in self._queues.values()]
+                soon = min(SOONEST_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)
                 with self.metrics.look_seconds.time():
-                    return await database.look(), None
+                    return await database.look(soon=soon), None
+        except Deposed as error:
+            return {}, ("Deposed", str(error))
         except TimeoutError:
+            await self._drop(database)
             return {}, ("Timeout", f"The database did not answer within {LOOK_SECONDS:.0f} s.")
         except PenstockError as error:
+            await self._drop(database)
             if self._failures == 0:
                 logger.warning("a database cannot be looked at: %s", error)
             return {}, (reason_of(error), str(error))
+
+    async def _drop(self, database: Database) -> None:
+        """Connect anew at the next look: that tells what is wrong; a pool would only try again, ever more slowly."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await database.close()
+
+    async def _waits(self, database: Database | None, states: Mapping[str, QueueState]) -> Mapping[int, float]:
+        """What jobs waited lately, while any are done; it is for people, so that an error of it is no trouble."""
+        if database is None or not any(state.workers for state in states.values()):
+            return {}
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await database.waits()
+        except (StoreError, TimeoutError):
+            return {}
 
     async def _declare(self, database: Database, members: Sequence[Member]) -> None:
         for member in members:
@@ -215,6 +246,9 @@ class DatabaseLoop:
         began, result = time.monotonic(), Result.FAILED
         try:
             result = await queue.treat(member.queue, look, refusal=member.refusal)
+        except Deposed as error:
+            logger.info("%s: %s", member.queue.where, error)
+            result = Result.BLOCKED
         except Exception:  # one bad JobQueue never disturbs the others
             self.metrics.failures.inc()
             logger.exception("%s: the reconciliation failed", member.queue.where)
@@ -236,21 +270,13 @@ class DatabaseLoop:
             queue = self._queues.get(member.queue.uid)
             if queue is None or not queue.settled:
                 longest = min(longest, BUSY_SECONDS if state is not None and state.ready else MOVING_SECONDS)
+            if state is not None and state.deferred:
+                longest = min(longest, DEFERRED_SECONDS)
         return database.pause(longest)
 
 
 def _state(states: Mapping[str, QueueState], member: Member) -> QueueState | None:
     return None if member.queue.policy is None else states.get(member.queue.policy.queue_name)
-
-
-def _place(members: Sequence[Member]) -> Place | None:
-    """The Secret by which a database is named in metrics: the first of those that lead to it."""
-    found = []
-    for member in members:
-        if member.queue.policy is not None:
-            reference = member.queue.policy.database_ref
-            found.append((member.queue.namespace, (reference.operator_secret_ref or reference.secret_ref).name))
-    return min(found, default=None)
 
 
 def _poll(member: Member) -> float:

@@ -142,7 +142,10 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A worker pod as last seen. `problem` is (reason, sentence) of what keeps it from running."""
+    """A worker pod as last seen. `problem` is (reason, sentence) of what keeps it from running.
+
+    `foreign_cost` is who else manages its deletion cost, empty where nobody does.
+    """
 
     uid: str
     namespace: str
@@ -153,7 +156,7 @@ class Pod:
     ready: bool
     terminating: bool
     cost: str | None
-    foreign_cost: bool
+    foreign_cost: str
     problem: tuple[str, str] | None
 
     @classmethod
@@ -172,13 +175,18 @@ class Pod:
             ready=_part(conditions, "Ready").get("status") == "True",
             terminating="deletionTimestamp" in metadata or status.get("phase") in {"Failed", "Succeeded"},
             cost=cost,
-            foreign_cost=cost is not None and COST_MANAGER not in _cost_managers(metadata),
+            foreign_cost="" if cost is None else _foreign(_cost_managers(metadata)),
             problem=_problem(status, conditions),
         )
 
 
 def _owner(metadata: Mapping[str, Any]) -> str:
     return next((one["uid"] for one in metadata.get("ownerReferences") or () if one.get("controller")), "")
+
+
+def _foreign(managers: set[str]) -> str:
+    """Names of the managers if we are not among them."""
+    return "" if COST_MANAGER in managers else ", ".join(sorted(managers)) or "somebody"
 
 
 def _cost_managers(metadata: Mapping[str, Any]) -> set[str]:

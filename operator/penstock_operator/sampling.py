@@ -19,8 +19,11 @@ from typing import Any, Final
 
 from penstock.errors import PenstockError, StoreError
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_schema
+from penstock.store.closely import held_by, identity, recent_waits
 from penstock.store.maintenance import Upkeep
 from penstock.store.vitals import Vitals, vitals
+
+from .errors import Deposed
 
 logger = logging.getLogger("penstock.operator.sampling")
 
@@ -32,7 +35,8 @@ LISTEN_SECONDS: Final = 1.0
 """The first look waits so long for the subscription, so that the first status need not be corrected."""
 LEASE_SECONDS: Final = 15.0
 SOON_SECONDS: Final = 5.0
-"""A pod needs about so long to serve; what is due by then is counted."""
+"""A pod needs about so long to serve, until it is learnt; what is due by then is counted."""
+WAITS_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,18 @@ class Database:
         address: where it is.
         holder: names this operator in the leader row.
         woken: called in the event loop when a wake-up arrives.
+        may_act: False while another replica leads; workers and queues are then left alone.
+
+    `identity` is the database's own, None until it was connected once: the same however its URL is written.
     """
 
-    def __init__(self, *, address: Address, holder: str, woken: Callable[[], None]) -> None:
-        self._address = address
+    def __init__(
+        self, *, address: Address, holder: str, woken: Callable[[], None], may_act: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._address, self._may_act = address, may_act
+        self.identity: str | None = None
+        self._waits: dict[int, float] = {}
+        self._waits_at = float("-inf")
         self._store: Store | None = None
         self._heard = asyncio.Event()
         self._woken = woken
@@ -90,6 +102,11 @@ class Database:
         pooled = self._address.url != self._address.direct_url
         store = Store(self._address.url, name="penstock operator", lanes=1, pooled=pooled)
         await store.open()
+        try:
+            self.identity = await identity(store)
+        except BaseException:
+            await store.close()
+            raise
         self._store = store
         self._upkeep = self._told = Upkeep()
         upkeep = Maintenance(
@@ -102,22 +119,28 @@ class Database:
 
     async def close(self) -> None:
         """End the tasks and the connections; harmless when closed."""
-        for task in self._tasks:
+        tasks, store = list(self._tasks), self._store
+        self._tasks.clear()
+        self._store = None
+        for task in tasks:
             task.cancel()
-        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception) and not isinstance(result, asyncio.CancelledError):
                 logger.error("a task of the database ended: %s", result)
-        self._tasks.clear()
-        if self._store is not None:
-            await self._store.close()
-            self._store = None
+        self._marked.clear()  # another server may answer next, which knows nothing of them
+        self._unsettled = None
+        if store is not None:
+            await store.close()
 
     def failed_task(self) -> str | None:
         """The name of a task that has ended though it should not, None while all run."""
         return next((task.get_name() for task in self._tasks if task.done()), None)
 
-    async def look(self) -> Mapping[str, QueueState]:
+    async def look(self, *, soon: float = SOON_SECONDS) -> Mapping[str, QueueState]:
         """All queues by name, after marking those that rest.
+
+        Args:
+            soon: what is due within so many seconds is counted as due soon.
 
         Raises:
             StoreError: the database cannot be looked at.
@@ -133,17 +156,39 @@ class Database:
                 self._unsettled, self._settles = await store.take_xid(), 0
         if self._unsettled is not None and await store.oldest_xid() > self._unsettled:
             self._unsettled = None  # and the look below is the one that sees all of them
-        return {state.name: state for state in await store.snapshot(soon=SOON_SECONDS)}
+        return {state.name: state for state in await store.snapshot(soon=soon)}
+
+    async def waits(self) -> Mapping[int, float]:
+        """Seconds that 95 of 100 attempts of the last minute waited, by queue; asked once in ten seconds.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        if time.monotonic() - self._waits_at >= WAITS_SECONDS:
+            self._waits_at = time.monotonic()
+            self._waits = await recent_waits(self._opened())
+        return self._waits
+
+    async def held_by(self, queue: int) -> Mapping[int, int]:
+        """Jobs that each worker of the queue holds, exactly.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        return await held_by(self._opened(), queue)
 
     async def vitals(self) -> tuple[Vitals, Mapping[str, int]]:
-        """How the database bears up, and what was taken back from lost workers since this was last asked, by reason.
+        """How the database bears up, and what was taken back since this was last asked, by reason.
 
         Raises:
             StoreError: the database cannot be asked.
         """
         seen, now, before = await vitals(self._opened()), replace(self._upkeep), self._told
         self._told = now
-        return seen, {"lease": now.rescued - before.rescued, "poison": now.poisoned - before.poisoned}
+        return seen, {
+            "lease": now.rescued - before.rescued, "poison": now.poisoned - before.poisoned,
+            "deadline": now.overdue - before.overdue,
+        }  # fmt: skip
 
     def rest(self, queues: Iterable[int]) -> None:
         """Say which queues have nothing ready: an enqueue to them is to wake us."""
@@ -165,12 +210,17 @@ class Database:
 
     async def declare(self, name: str, **declaration: Any) -> None:
         """Mirror a JobQueue's settings into the queue's row."""
-        await self._opened().declare_queue(name, **declaration)
+        await self._acting().declare_queue(name, **declaration)
 
     async def cordon(self, workers: Sequence[int], *, cordon: bool) -> None:
         """Cordon workers or call them back."""
         if workers:
-            await self._opened().cordon(workers, cordon=cordon)
+            await self._acting().cordon(workers, cordon=cordon)
+
+    def _acting(self) -> Store:
+        if not self._may_act():
+            raise Deposed("nothing is asked of the database, for this replica does not lead")
+        return self._opened()
 
     def _opened(self) -> Store:
         if self._store is None:

@@ -1,7 +1,8 @@
 """What the operator process is told, as environment variables. Read once, at the start; the chart writes them.
 
 PENSTOCK_WATCH_NAMESPACES (comma-separated, `*` for all, default the operator's own), PENSTOCK_NAMESPACE,
-PENSTOCK_POD_NAME, PENSTOCK_LEASE_NAME, PENSTOCK_HTTP_HOST, PENSTOCK_HTTP_PORT, PENSTOCK_LOG_LEVEL, PENSTOCK_LOG_FORMAT.
+PENSTOCK_POD_NAME, PENSTOCK_LEASE_NAME, PENSTOCK_HTTP_HOST, PENSTOCK_HTTP_PORT, PENSTOCK_LOG_LEVEL, PENSTOCK_LOG_FORMAT,
+PENSTOCK_POD_MONITORS, PENSTOCK_POD_MONITOR_LABELS, PENSTOCK_RELIST_SECONDS.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from .errors import SettingsError
@@ -17,6 +18,7 @@ from .errors import SettingsError
 ALL_NAMESPACES: Final = "*"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS: Final = ("text", "json")
+_LABEL: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]{0,251}[A-Za-z0-9])?")
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
@@ -33,6 +35,9 @@ class OperatorSettings:
         http_port: port of the same, 0 for any free one.
         log_level: least level logged.
         log_format: text for people, json for machines.
+        pod_monitors: whether each JobQueue gets a PodMonitor once the cluster knows what that is.
+        relist_seconds: between two lists of what the watches should have told, 1 to 300.
+        pod_monitor_labels: what those carry beside the operator's own labels.
     """
 
     watch_namespaces: tuple[str, ...] = ("default",)
@@ -43,6 +48,9 @@ class OperatorSettings:
     http_port: int = 9465
     log_level: str = "info"
     log_format: str = "text"
+    pod_monitors: bool = True
+    relist_seconds: int = 60
+    pod_monitor_labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -62,6 +70,9 @@ class OperatorSettings:
             http_port=_port(environ.get("PENSTOCK_HTTP_PORT") or "9465"),
             log_level=_one_of(environ, "PENSTOCK_LOG_LEVEL", "info", LOG_LEVELS),
             log_format=_one_of(environ, "PENSTOCK_LOG_FORMAT", "text", LOG_FORMATS),
+            relist_seconds=_number(environ.get("PENSTOCK_RELIST_SECONDS") or "60"),
+            pod_monitors=_one_of(environ, "PENSTOCK_POD_MONITORS", "auto", ("auto", "never")) == "auto",
+            pod_monitor_labels=_labels(environ.get("PENSTOCK_POD_MONITOR_LABELS") or ""),
         )
 
     @property
@@ -87,6 +98,21 @@ def _namespaces(text: str) -> tuple[str, ...]:
     if not names:
         raise SettingsError(f"PENSTOCK_WATCH_NAMESPACES must name a namespace, got {text!r}")
     return names
+
+
+def _labels(text: str) -> dict[str, str]:
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    for key, equals, value in pairs:
+        if not (equals and _LABEL.fullmatch(key) and (not value or _LABEL.fullmatch(value))):
+            said = f"{key}{equals}{value}"
+            raise SettingsError(f"PENSTOCK_POD_MONITOR_LABELS must be key=value separated by commas, got {said!r}")
+    return {key: value for key, _, value in pairs}
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 300):
+        raise SettingsError(f"PENSTOCK_RELIST_SECONDS must be a whole number from 1 to 300, got {text!r}")
+    return int(text)
 
 
 def _port(text: str) -> int:

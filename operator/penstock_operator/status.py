@@ -63,7 +63,7 @@ def status_of(queue: JobQueue, facts: Facts, *, now: float, busy: int, scaled: L
         made |= {"desiredReplicas": facts.decision.desired, "decision": _decision(facts.decision, at)}
     if facts.snapshot is not None:
         made["queue"] = _queue(facts.snapshot, at)
-        if throughput := _throughput(facts.snapshot):
+        if throughput := _throughput(facts.snapshot, facts.waited):
             made["throughput"] = throughput
     elif "queue" in queue.status:
         made["queue"] = queue.status["queue"]  # what was last seen, with its own time
@@ -98,8 +98,9 @@ def _queue(snapshot: QueueSnapshot, at: str) -> dict[str, Any]:
     return found
 
 
-def _throughput(snapshot: QueueSnapshot) -> dict[str, int]:
+def _throughput(snapshot: QueueSnapshot, waited: float | None) -> dict[str, int]:
     rates = {
+        "p95WaitMilliseconds": (waited, 1000),
         "arrivalsPerMinute": (snapshot.arrivals_per_second, 60),
         "completionsPerMinute": (snapshot.completions_per_second, 60),
         "meanServiceMilliseconds": (snapshot.mean_service_seconds, 1000),

@@ -1,9 +1,9 @@
 """Which databases there are, and which JobQueues each has; a loop for every one.
 
-Owns the list that is the truth behind the watches, the reading of Secrets, and the loops' tasks. A Secret's value is
-kept for a minute and leaves this module only as the address that a loop connects to.
+Owns the list that is the truth behind the watches, what the cluster knows of PodMonitors, and the loops' tasks.
 
-Surprising: two JobQueues on one queue of one database are told apart here: the elder keeps it, the younger is refused.
+Surprising: two JobQueues on one queue of one database are told apart here, by what the database says of itself: the
+elder keeps the queue, the younger is refused, however differently their URLs are written.
 """
 
 from __future__ import annotations
@@ -17,36 +17,27 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .cache import Cache
+from .children import Monitoring
 from .cluster import Cluster
-from .errors import ClusterError, Forbidden, NotFound
+from .errors import ClusterError
 from .metrics import OperatorMetrics
 from .queue import Queue
 from .reconcile import DatabaseLoop, Member
 from .resource import JOBQUEUE_LABEL, JobQueue
 from .sampling import Address
+from .secrets import SECRET_RETRY_SECONDS, Place, Secrets, places
 from .settings import OperatorSettings
 
 logger = logging.getLogger("penstock.operator.supervisor")
 
-RELIST_SECONDS: Final = 60.0
-SECRET_SECONDS: Final = 60.0
-SECRET_RETRY_SECONDS: Final = 5.0
+DISCOVER_SECONDS: Final = 15.0
 STUCK_SECONDS: Final = 120.0
 MEASURE_SECONDS: Final = 1.0
-LISTED_SECONDS: Final = 3 * RELIST_SECONDS
+LISTS_MISSED: Final = 3
+"""So many lists that did not succeed make this process unready."""
 
-Place = tuple[str, str, str]
-"""Namespace, name and key of a Secret's value."""
 Key = Address | tuple[str, str]
 """An address, or the reason and sentence why there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What a Secret's value was, and until when that is believed."""
-
-    found: str | tuple[str, str]
-    until: float
 
 
 @dataclass(slots=True)
@@ -76,11 +67,14 @@ class Supervisor:
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _loops: dict[Key, _Running] = field(default_factory=dict)
     _groups: dict[Key, list[str]] = field(default_factory=dict)
-    _secrets: dict[Place, _Read] = field(default_factory=dict)
+    _secrets: Secrets = field(init=False)
     _placed: dict[str, int] = field(default_factory=dict)
+    _identities: dict[Key, str | None] = field(default_factory=dict)
+    _monitoring: Monitoring = field(default_factory=Monitoring)
 
     def __post_init__(self) -> None:
         self.cache = Cache(self._changed)
+        self._secrets = Secrets(self.cluster)
         self.metrics.tick_age.set_function(self._slowest)
 
     def _changed(self, namespace: str, name: str) -> None:
@@ -103,19 +97,37 @@ class Supervisor:
 
     async def run(self) -> None:
         """List, place every JobQueue into its loop, and wait; until cancelled."""
-        relist_at = float("-inf")
+        relist_at = discover_at = float("-inf")
         try:
             while True:
                 self._woken.clear()
+                if self.settings.pod_monitors and time.monotonic() >= discover_at:
+                    discover_at = time.monotonic() + min(DISCOVER_SECONDS, self.settings.relist_seconds)
+                    await self._discover()
                 if time.monotonic() >= relist_at:
-                    relist_at = time.monotonic() + (RELIST_SECONDS if await self._list() else SECRET_RETRY_SECONDS)
+                    relist_at = time.monotonic() + (
+                        self.settings.relist_seconds if await self._list() else SECRET_RETRY_SECONDS
+                    )
                 if self.listed_at is not None:
                     await self._place()
                 self.ticked_at = time.monotonic()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), min(SECRET_RETRY_SECONDS, RELIST_SECONDS))
+                    await asyncio.wait_for(self._woken.wait(), min(SECRET_RETRY_SECONDS, self.settings.relist_seconds))
         finally:
             await self._stop(list(self._loops))
+
+    async def _discover(self) -> None:
+        """Whether the cluster knows PodMonitors; it may learn of them at any time."""
+        try:
+            served = await self.cluster.serves_pod_monitors()
+        except ClusterError:
+            return
+        labels = self.settings.pod_monitor_labels if served else None
+        if labels != self._monitoring.labels:
+            self._monitoring.labels = labels
+            for key, running in self._loops.items():
+                running.loop.dirty |= set(self._groups.get(key, ()))
+                running.loop.woken.set()
 
     async def _list(self) -> bool:
         """Take the cluster's word for what there is; False if it gave none."""
@@ -137,7 +149,7 @@ class Supervisor:
 
     async def _place(self) -> None:
         queues = list(self.cache.jobqueues.views.values())
-        await self._read_secrets({place for queue in queues for place in _places(queue)})
+        await self._secrets.read({place for queue in queues for place in places(queue)}, suspect=self._suspect())
         keys = [self._key(queue) for queue in queues]
         groups: dict[Key, list[str]] = {}
         for queue, key in zip(queues, keys, strict=True):
@@ -149,7 +161,7 @@ class Supervisor:
         for key in groups:
             if key not in self._loops:
                 self._start(key)
-            elif key in moved:
+            elif moved:  # one that has gone may have kept a queue from a JobQueue with another URL to the same database
                 self._loops[key].loop.woken.set()
             elif (task := self._loops[key].task).done():
                 logger.error("the loop of a database ended: %s", task.exception())
@@ -159,31 +171,17 @@ class Supervisor:
         """The queue's address, or the first thing that is wrong with its Secret."""
         if queue.policy is None:
             return ("InvalidSpec", queue.invalid or "")
-        found = [self._secrets[place].found for place in _places(queue)]
+        found = [self._secrets.found(place) for place in places(queue)]
         for one in found:
             if not isinstance(one, str):
                 return one
         url, direct = str(found[0]), str(found[-1])
         return Address(url=url, direct_url=direct)
 
-    async def _read_secrets(self, places: set[Place]) -> None:
-        """Have a fresh value, or the reason why there is none, for each of them; once for all who share it."""
-        now = time.monotonic()
-        self._secrets = {place: read for place, read in self._secrets.items() if place in places}
-        due = [place for place in places if place not in self._secrets or now >= self._secrets[place].until]
-        self._secrets |= zip(due, await asyncio.gather(*(self._read(place) for place in due)), strict=True)
-
-    async def _read(self, place: Place) -> _Read:
-        namespace, name, key = place
-        before, now = self._secrets.get(place), time.monotonic()
-        try:
-            return _Read(await self.cluster.secret_value(namespace, name, key), now + SECRET_SECONDS)
-        except ClusterError as error:
-            away = not isinstance(error, NotFound | Forbidden)
-            if before is not None and isinstance(before.found, str) and away:
-                return _Read(before.found, now + SECRET_RETRY_SECONDS)  # the URL has not changed by that
-            reason = "SecretForbidden" if isinstance(error, Forbidden) else "SecretUnreadable"
-            return _Read((reason, f"Secret {name}, key {key!r}: {error}"), now + SECRET_RETRY_SECONDS)
+    def _suspect(self) -> set[Place]:
+        """Places of URLs by which their database cannot be looked at."""
+        failing = [key for key, running in self._loops.items() if running.loop.failing]
+        return {place for key in failing for queue in self._queues_of(key) for place in places(queue)}
 
     # -- loops --------------------------------------------------------------------------------------------------
 
@@ -193,25 +191,49 @@ class Supervisor:
             problem=None if isinstance(key, Address) else key,
             holder=self.settings.pod_name,
             members=lambda: self._members(key),
-            make=lambda: Queue(cluster=self.cluster, cache=self.cache, metrics=self.metrics),
+            make=lambda: Queue(
+                cluster=self.cluster, cache=self.cache, metrics=self.metrics, monitoring=self._monitoring
+            ),
             metrics=self.metrics,
             may_act=self.may_act,
+            opened=lambda identity: self._opened(key, identity),
         )
         self._loops[key] = _Running(loop, asyncio.create_task(loop.run(), name="database loop"))
 
     async def _stop(self, keys: Iterable[Key]) -> None:
-        running = [self._loops.pop(key) for key in list(keys)]
+        gone = list(keys)
+        running = [self._loops.pop(key) for key in gone]
+        for key in gone:
+            self._identities.pop(key, None)
         for one in running:
             one.task.cancel()
         await asyncio.gather(*(one.task for one in running), return_exceptions=True)
 
-    def _members(self, key: Key) -> Sequence[Member]:
+    def _opened(self, key: Key, identity: str | None) -> None:
+        """A loop has learnt which database it has; those that have the same one look again who has which queue."""
+        if self._identities.get(key) != identity:
+            self._identities[key] = identity
+            for other in self._same(key):
+                if other in self._loops:
+                    self._loops[other].loop.woken.set()
+
+    def _same(self, key: Key) -> list[Key]:
+        """The keys that lead to one database with this one, itself included."""
+        identity = self._identities.get(key)
+        others = [] if identity is None else [one for one, held in self._identities.items() if held == identity]
+        return [key, *(one for one in others if one != key)]
+
+    def _queues_of(self, key: Key) -> list[JobQueue]:
         views = self.cache.jobqueues.views
-        queues = [views[uid] for uid in self._groups.get(key, ()) if uid in views]
+        return [views[uid] for uid in self._groups.get(key, ()) if uid in views]
+
+    def _members(self, key: Key) -> Sequence[Member]:
         if not isinstance(key, Address):
             refusal = key if key[0] == "InvalidSpec" else None
-            return [Member(queue, refusal) for queue in queues]
-        return [Member(queue, refusal) for queue, refusal in without_duplicates(queues)]
+            return [Member(queue, refusal) for queue in self._queues_of(key)]
+        found = without_duplicates([queue for one in self._same(key) for queue in self._queues_of(one)])
+        ours = set(self._groups.get(key, ()))
+        return [Member(queue, refusal) for queue, refusal in found if queue.uid in ours]
 
     # -- health -------------------------------------------------------------------------------------------------
 
@@ -233,19 +255,11 @@ class Supervisor:
         if self.listed_at is None:
             return "the cluster has not been listed yet"
         age = time.monotonic() - self.listed_at
-        return f"the cluster was last listed {age:.0f} s ago" if age > LISTED_SECONDS else None
-
-
-def _places(queue: JobQueue) -> list[Place]:
-    """Where the URL that the operator uses is, and the one for LISTEN if it has a place of its own."""
-    if queue.policy is None:
-        return []
-    reference = queue.policy.database_ref
-    secret = reference.operator_secret_ref or reference.secret_ref
-    keys = [secret.key]
-    if reference.direct_key is not None and reference.operator_secret_ref is None:
-        keys.append(reference.direct_key)
-    return [(queue.namespace, secret.name, key) for key in keys]
+        return (
+            f"the cluster was last listed {age:.0f} s ago"
+            if age > LISTS_MISSED * self.settings.relist_seconds
+            else None
+        )
 
 
 def without_duplicates(queues: Sequence[JobQueue]) -> list[tuple[JobQueue, Any]]:

@@ -33,7 +33,12 @@ _TURNS: Final = {
     ("Draining", "False"): ("DrainCompleted", False),
 }
 """Condition and new status -> the event's reason, and whether it is a warning."""
-_REFUSALS: Final = {"InvalidSpec": "SpecRejected", "DuplicateQueue": "DuplicateQueue"}
+_REASONS: Final = {
+    ("Ready", "InvalidSpec"): "SpecRejected",
+    ("Ready", "DuplicateQueue"): "DuplicateQueue",
+    ("Draining", "ForeignDeletionCost"): "ForeignDeletionCost",
+}
+"""Condition and new reason -> a warning's reason, whatever the status was."""
 
 
 class Teller:
@@ -84,8 +89,9 @@ def turns(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]
     found = []
     for one in after:
         held = old.get(one["type"], {})
-        if one["type"] == "Ready" and one["reason"] in _REFUSALS and held.get("reason") != one["reason"]:
-            found.append((_REFUSALS[one["reason"]], str(one["message"]), True))
+        warning = _REASONS.get((one["type"], one["reason"]))
+        if warning is not None and held.get("reason") != one["reason"]:
+            found.append((warning, str(one["message"]), True))
         news = _TURNS.get((one["type"], one["status"]))
         known = held.get("status") in {"True", "False"}
         if news is None or held.get("status") == one["status"] or (not known and not news[1]):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ import psycopg
 import pytest
 import yaml
 
+from tests.kube.jobqueue.kinds import PodMonitors
 from tests.support.api_client import MERGE, ApiClient, ApiError
+from tests.support.api_proxy import ApiProxy
 from tests.support.chart import OperatorRights
 from tests.support.controlplane import ControlPlane, free_ports
 from tests.support.pod_env import Image
@@ -126,11 +128,23 @@ class JobQueues:
         self.api.apply(f"/api/v1/namespaces/{self.namespace}/secrets/{name}", body)
 
 
+@pytest.fixture
+def trouble(control_plane: ControlPlane, operator_rights: OperatorRights) -> Iterator[ApiProxy]:
+    """What is between the operators and the API server; ask for it before `operator`."""
+    with ApiProxy(url=control_plane.url, ca_file=control_plane.ca_file) as proxy:
+        proxy.lead(operator_rights.kubeconfig)
+        yield proxy
+
+
 def started(jobqueues: JobQueues, operator: Start, url: str, **changes: Any) -> OperatorProcess:
-    """A JobQueue `emails` on that database, ready, and the operator that made it so."""
+    """A JobQueue `emails` on that database, ready, and the operator that made it so.
+
+    Changes in capitals are the operator's environment, the others those of the manifest.
+    """
+    env = {name: value for name, value in changes.items() if name.isupper()}
     jobqueues.secret(url)
-    jobqueues.create(**(QUICK | changes))
-    process = operator()
+    jobqueues.create(**(QUICK | {name: value for name, value in changes.items() if name not in env}))
+    process = operator(**env)
     eventually(lambda: jobqueues.conditions().get("Listening") == ("True", "Subscribed"), "the queue is looked after")
     return process
 
@@ -185,15 +199,15 @@ def counts(database: psycopg.Connection[Any]) -> tuple[int, int, int]:
 
 
 class OperatorProcess:
-    """`python -m penstock_operator` with the chart's rights, as the pod `name`, its output in a file."""
+    """`python -m penstock_operator` with the chart's rights, as the pod `name`."""
 
-    def __init__(self, rights: OperatorRights, log: Path, name: str) -> None:
+    def __init__(self, rights: OperatorRights, log: Path, name: str, more: Mapping[str, str]) -> None:
         self.log = log
         (port,) = free_ports(1)
         self.http = f"http://127.0.0.1:{port}"
         env = {**rights.env, "KUBECONFIG": str(rights.kubeconfig), "PATH": os.environ["PATH"]}
         env |= {"PENSTOCK_POD_NAME": name, "PENSTOCK_HTTP_PORT": str(port)}
-        env |= {"PENSTOCK_LOG_FORMAT": "text", "PENSTOCK_LOG_LEVEL": "info"}
+        env |= {"PENSTOCK_LOG_FORMAT": "text", "PENSTOCK_LOG_LEVEL": "info", **more}
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "penstock_operator"], env=env, stdout=output, stderr=output
@@ -226,8 +240,16 @@ class OperatorProcess:
             self.process.wait()
             raise
 
+    def freeze(self) -> None:
+        """SIGSTOP, as a machine that hangs."""
+        self.process.send_signal(signal.SIGSTOP)
 
-Start = Callable[[], OperatorProcess]
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+
+Start = Callable[..., OperatorProcess]
 
 
 @pytest.fixture
@@ -245,18 +267,30 @@ def pods(process_pods: Callable[..., ProcessPods]) -> ProcessPods:
 
 @pytest.fixture
 def operator(operator_rights: OperatorRights, definition: Any, pg_url: str, tmp_path: Path) -> Iterator[Start]:
-    """`operator()` starts one; all of them end before the test's database does, their log is shown on failure."""
+    """`operator(**env)` starts one; all end before the test's database does."""
     started: list[OperatorProcess] = []
 
-    def start() -> OperatorProcess:
+    def start(**more: str) -> OperatorProcess:
         name = f"operator-{len(started)}"
-        started.append(OperatorProcess(operator_rights, tmp_path / f"{name}.log", name))
+        started.append(OperatorProcess(operator_rights, tmp_path / f"{name}.log", name, more))
         return started[-1]
 
     try:
         yield start
     finally:
+        for one in started:
+            if one.process.poll() is None:
+                one.thaw()
         codes = [one.stop() for one in started]
         for one in started:
             sys.stdout.write(one.log.read_text(errors="replace")[-20_000:])
         assert all(code in {0, -9} for code in codes), codes
+
+
+@pytest.fixture
+def kinds(api: ApiClient) -> Iterator[PodMonitors]:
+    """A cluster that does not know PodMonitors."""
+    found = PodMonitors(api)
+    found.remove()
+    yield found
+    found.remove()

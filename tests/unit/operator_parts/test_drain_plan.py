@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock_operator.drain import COST, Plan, WorkerRow, plan, rows
-from penstock_operator.resource import COST_MANAGER, DELETION_COST, Pod, epoch
+from penstock_operator.resource import COST_MANAGER, DELETION_COST, Pod
 from tests.unit.operator_parts.objects import pod
 
-NOW = epoch("2026-01-01T01:00:00Z")
-"""Long after every pod of these tests was made."""
+WAITING = {"uid-starting": 1.0, "uid-stuck": 3600.0}
+"""For how long pods of these tests have been seen not to serve."""
 
 
 def row(name: str, number: int, *, state: str = "running", in_flight: int = 0) -> WorkerRow:
@@ -22,7 +22,7 @@ def row(name: str, number: int, *, state: str = "running", in_flight: int = 0) -
 
 def planned(desired: int, *found: tuple[Pod, WorkerRow | None], **changes: Any) -> Plan:
     """The plan for these pods with their workers; `replicas` is their number unless given."""
-    given_ = {"replicas": len(found), "going": frozenset(), "rolling": False, "now": NOW, **changes}
+    given_ = {"replicas": len(found), "going": frozenset(), "rolling": False, "waiting": WAITING, **changes}
     workers = {one.pod: one for _, one in found if one is not None}
     return plan(desired=desired, pods=[each for each, _ in found], workers=workers, **given_)
 
@@ -32,7 +32,7 @@ IDLE = (pod("idle"), row("idle", 2))
 CORDONED = (pod("cordoned"), row("cordoned", 3, state="cordoned", in_flight=1))
 DRAINED_READY = (pod("slow"), row("slow", 4, state="drained"))
 DRAINED = (pod("drained", ready=False), row("drained", 5, state="drained"))
-STARTING = (pod("starting", ready=False, metadata={"creationTimestamp": "2026-01-01T00:59:59Z"}), None)
+STARTING = (pod("starting", ready=False), None)
 STUCK = (pod("stuck", ready=False), None)
 
 
@@ -105,7 +105,8 @@ def test_a_cost_of_ours_is_taken_from_whoever_stays_and_a_strangers_is_left():
     theirs = pod("theirs", metadata=annotations | {"managedFields": [{"manager": "karpenter", **fields}]})
     made = planned(2, (ours, row("ours", 1)), (theirs, row("theirs", 2)))
     assert made.uncost == (ours,)
-    assert theirs.foreign_cost
+    assert theirs.foreign_cost == "karpenter"
+    assert not ours.foreign_cost
 
 
 def test_of_two_rows_of_one_pod_the_younger_counts():
@@ -153,7 +154,7 @@ def test_following_the_plan_ends_at_what_is_desired(fleet, desired):
     """Cordon, drain, go; again and again, with jobs that end: the number is reached, and nobody is cordoned then."""
     desired = min(desired, len(fleet))
     for _ in range(20):
-        made = planned(desired, *fleet, now=NOW + 3600)
+        made = planned(desired, *fleet, waiting={each.uid: 3600.0 for each, _ in fleet})
         gone = {each.uid for each in made.go}
         fleet = [_after(each, found, made) for each, found in fleet if each.uid not in gone]
     left = [found for _, found in fleet if found is not None and found.leaving]

@@ -122,3 +122,26 @@ def test_the_users_template_is_not_changed_and_its_labels_are_kept_under_ours(te
     assert repr(queue.template) == before
     assert manifests.labels(queue).items() <= made["metadata"]["labels"].items()
     assert made["metadata"]["labels"].get("team") == template.get("metadata", {}).get("labels", {}).get("team")
+
+
+def test_the_circuit_breaker_and_the_deadline_reach_the_pod():
+    """Both are the JobQueue's to say; a template's own variables of that name do not count."""
+    env = env_of(jobqueue(circuitBreaker={"failurePercent": 40, "openSeconds": 9}, jobDeadlineSeconds=77))
+    assert env["PENSTOCK_CIRCUIT_FAILURE_PERCENT"] == "40"
+    assert float(env["PENSTOCK_CIRCUIT_OPEN_SECONDS"]) == 9
+    assert float(env["PENSTOCK_JOB_DEADLINE_SECONDS"]) == 77
+    assert env["PENSTOCK_CIRCUIT_MINIMUM_CALLS"] == "20"
+    given_ = [{"name": "PENSTOCK_CIRCUIT_FAILURE_PERCENT", "value": "1"}]
+    env = env_of(jobqueue(worker__template=pod({"name": "worker", "image": "a", "env": given_})))
+    assert env["PENSTOCK_CIRCUIT_FAILURE_PERCENT"] == "0"
+
+
+def test_a_podmonitor_scrapes_the_workers_and_names_the_jobqueue():
+    """Labels of the cluster's Prometheus beside our own, which win; owned like the other children."""
+    made = manifests.pod_monitor(jobqueue(), more={"release": "prometheus", "penstock.dev/jobqueue": "theirs"})
+    assert made["metadata"]["labels"] == {"release": "prometheus", **manifests.labels(jobqueue())}
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "u-1"
+    assert made["spec"]["selector"]["matchLabels"] == manifests.labels(jobqueue())
+    (endpoint,) = made["spec"]["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["relabelings"][0]["targetLabel"]) == ("http", "jobqueue")
+    assert any(port["name"] == endpoint["port"] for port in worker_of(jobqueue())["ports"])
