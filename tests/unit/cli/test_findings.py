@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from penstock.cli import findings
 from penstock.cli.findings import Finding, Level
+from penstock.store.reading import QueueRow
 
 FACTS: dict[str, Any] = {
     "version": "18.1", "version_num": 180001, "standby": False, "read_only": False, "login": "shop", "superuser": False,
@@ -22,9 +22,11 @@ STATE: dict[str, Any] = {
     "leaders": [LEADER], "workers": {"running": 2},
     "overdue": 0, "overdue_seconds": None, "unknown": [],
 }  # fmt: skip
-QUEUE: dict[str, Any] = {
-    "name": "emails", "paused": None, "paused_by": None, "ready": 0, "workers": 1, "oldest": None,
-}  # fmt: skip
+QUEUE = QueueRow(
+    name="emails", declared_by="uid", paused=None, paused_by=None, ready=0, capped=False, deferred=0, in_flight=0,
+    dead=0, oldest=None, workers=1, slots=5, max_in_flight=None, limit_in_flight=None, max_attempts=5, retention=60.0,
+    job_deadline=None,
+)  # fmt: skip
 OLD = {"pid": 7, "name": "psql", "login": "bob", "state": "idle in transaction", "seconds": 400.0}
 
 
@@ -111,6 +113,7 @@ def test_the_state_of_the_database_has_its_finding(check: str, changes: dict[str
     [
         ("queues paused", {}, Level.OK, "none of 1"),
         ("queues paused", {"paused": 90.0, "paused_by": "bob"}, Level.WARNING, "emails (since 1m 30s, by bob)"),
+        ("queues paused", {"paused": 90.0, "paused_by": "uid"}, Level.WARNING, "by its JobQueue"),
         ("queues served", {"ready": 3, "workers": 0, "oldest": 61.0}, Level.WARNING, "emails (3 ready, oldest 1m 1s)"),
         ("queues served", {"ready": 3, "workers": 0, "oldest": 59.0}, Level.OK, ""),
         ("queues served", {"ready": 3, "workers": 0, "oldest": 99.0, "paused": 1.0}, Level.OK, ""),
@@ -118,7 +121,7 @@ def test_the_state_of_the_database_has_its_finding(check: str, changes: dict[str
 )
 def test_queues_that_stand_still_have_their_finding(check: str, changes: dict[str, Any], level: Level, named: str):
     """A paused queue is told once, as paused."""
-    queues = [SimpleNamespace(**QUEUE | changes)]
+    queues = [QUEUE._replace(**changes)]
     finding = next(f for f in findings.of_queues(queues) if f.check == check)
     assert finding.level is level
     assert named in finding.said

@@ -175,10 +175,10 @@ def of_queues(queues: Sequence[Any]) -> Iterator[Finding]:
     """Paused ones, and ready jobs that nobody serves."""
     paused = [queue for queue in queues if queue.paused is not None]
     if paused:
-        told = (
-            f"{queue.name} (since {seconds(queue.paused)}, by {safe(queue.paused_by or 'unknown')})" for queue in paused
-        )
-        yield warning("queues paused", ", ".join(told), f"resume with `penstock queues resume {paused[0].name}`")
+        by_hand = [queue.name for queue in paused if queue.resumable]
+        told = (f"{q.name} (since {seconds(q.paused)}, by {safe(q.pauser)})" for q in paused)
+        do = f"`penstock queues resume {by_hand[0]}`" if by_hand else "spec.stopPolicy of their JobQueues"
+        yield warning("queues paused", ", ".join(told), f"if that is over: {do}")
     else:
         yield ok("queues paused", f"none of {len(queues)}")
     unserved = [

@@ -48,9 +48,7 @@ def line(row: QueueRow) -> tuple[object, ...]:
     ready = f"{row.ready}+" if row.capped else row.ready
     state = "open" if row.declared_by is not None else "undeclared"
     if row.paused is not None:
-        state = (
-            f"paused {seconds(row.paused)} by {'its JobQueue' if row.paused_by == row.declared_by else row.paused_by}"
-        )
+        state = f"paused {seconds(row.paused)} by {row.pauser}"
     limit = row.max_in_flight if row.limit_in_flight is not None or row.max_in_flight is None else "counted"
     oldest = seconds(row.oldest)
     return row.name, ready, oldest, row.in_flight, limit, row.deferred, row.dead, row.workers, row.slots, state
@@ -159,7 +157,7 @@ def _set(names: list[str], where: Address, output: Format, *, paused: bool, dry_
         on_store(where, lambda store: _pause(store, changed, paused=paused))
     if not paused:
         for row in (there[name] for name in changed):
-            if row.paused_by == row.declared_by:
+            if not row.resumable:
                 note = f"penstock: {row.name} was paused by its JobQueue (spec.stopPolicy), which will do it again"
                 typer.echo(note, err=True)
     verb = "paused" if paused else "resumed"

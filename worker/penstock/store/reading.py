@@ -52,6 +52,17 @@ class QueueRow(NamedTuple):
     retention: float
     job_deadline: float | None
 
+    @property
+    def pauser(self) -> str:
+        """Who paused it, for people."""
+        by_declarer = self.declared_by is not None and self.paused_by == self.declared_by
+        return "its JobQueue" if by_declarer else self.paused_by or "unknown"
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a pause would stay ended: one that its declarer made comes back."""
+        return self.declared_by is None or self.paused_by != self.declared_by
+
 
 class QueueStats(NamedTuple):
     """Attempts that ended, by how; waits and run times in seconds at 50 and 95 of 100, None without any."""
