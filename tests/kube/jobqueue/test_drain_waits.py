@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,9 @@ from tests.kube.jobqueue.conftest import BIN, WORKER, JobQueues, Start, counts, 
 from tests.kube.jobqueue.test_drain import LONG, busy, names, reported, states
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
+
+in_time = partial(eventually, seconds=60.0)
+"""Two rollouts of real processes on a machine that is busy with other things."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +61,22 @@ def test_nobody_goes_while_a_pod_is_starting(
 ):
     """A pod that does not serve yet would be picked before the drained one; so the drained one waits for it."""
     started(jobqueues, operator, pg_url, **LONG, scaling__mode="Fixed", replicas=2)
-    eventually(lambda: jobqueues.get()["status"]["readyReplicas"] == 2, "two ready workers")
+    in_time(lambda: jobqueues.get()["status"]["readyReplicas"] == 2, "two ready workers")
     enqueue(database, 1, 8.0)
-    eventually(lambda: reported(database), "a pod says that it holds the job")
+    in_time(lambda: reported(database), "a pod says that it holds the job")
     gate.close()
     jobqueues.patch({"spec": {"replicas": 3}}, subresource="/scale")
-    eventually(lambda: len(names(jobqueues)) == 3, "a third pod is starting")
+    in_time(lambda: len(names(jobqueues)) == 3, "a third pod is starting")
     jobqueues.patch({"spec": {"replicas": 2}}, subresource="/scale")
-    eventually(lambda: "drained" in states(database).values(), "the idle one has drained")
-    eventually(lambda: jobqueues.conditions()["Draining"] == ("True", "Waiting"), "the condition tells")
+    in_time(lambda: "drained" in states(database).values(), "the idle one has drained")
+    in_time(lambda: jobqueues.conditions()["Draining"] == ("True", "Waiting"), "the condition tells")
     assert "1 pods are starting" in jobqueues.message("Draining")
     (idle,) = [pod for pod, state in states(database).items() if state == "drained"]
     assert jobqueues.deployment()["spec"]["replicas"] == 3
     gate.open()
-    eventually(lambda: len(names(jobqueues)) == 2, "one is gone")
+    in_time(lambda: len(names(jobqueues)) == 2, "one is gone")
     assert idle not in names(jobqueues)
-    eventually(lambda: counts(database) == (0, 1, 0), "the job ends at its first attempt", seconds=30)
+    in_time(lambda: counts(database) == (0, 1, 0), "the job ends at its first attempt")
 
 
 def test_nobody_is_drained_during_a_rollout(
@@ -85,19 +89,19 @@ def test_nobody_is_drained_during_a_rollout(
 ):
     """A decrease would be shared out over two replica sets; it comes when the rollout is over, and the job ends."""
     started(jobqueues, operator, pg_url, **LONG, scaling__mode="Fixed", replicas=2)
-    eventually(lambda: jobqueues.get()["status"]["readyReplicas"] == 2, "two ready workers")
+    in_time(lambda: jobqueues.get()["status"]["readyReplicas"] == 2, "two ready workers")
     enqueue(database, 1, 6.0)
-    eventually(lambda: busy(database), "a pod holds the job")
+    in_time(lambda: busy(database), "a pod holds the job")
     gate.close()
     container = {"name": "worker", "image": "shop:1", "env": [{"name": "COLOUR", "value": "blue"}]}
     jobqueues.patch({"spec": {"worker": {"template": {"spec": {"containers": [container]}}}}})
-    eventually(lambda: len(names(jobqueues)) > 2, "the rollout has made a pod")
+    in_time(lambda: len(names(jobqueues)) > 2, "the rollout has made a pod")
     jobqueues.patch({"spec": {"replicas": 1}}, subresource="/scale")
-    eventually(lambda: jobqueues.conditions()["Draining"] == ("False", "Waiting"), "the condition tells")
+    in_time(lambda: jobqueues.conditions()["Draining"] == ("False", "Waiting"), "the condition tells")
     assert "a rollout is under way" in jobqueues.message("Draining")
     assert set(states(database).values()) == {"running"}
     assert jobqueues.deployment()["spec"]["replicas"] == 2
     gate.open()
-    eventually(lambda: len(names(jobqueues)) == 1, "one worker is left", seconds=60)
-    eventually(lambda: counts(database) == (0, 1, 0), "the job ends at its first attempt", seconds=30)
+    in_time(lambda: len(names(jobqueues)) == 1, "one worker is left")
+    in_time(lambda: counts(database) == (0, 1, 0), "the job ends at its first attempt")
     assert {each.code for each in gated_pods.exits()} <= {0}
