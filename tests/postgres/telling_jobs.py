@@ -6,6 +6,11 @@ import asyncio
 import logging
 import os
 import pathlib
+from collections.abc import Iterator, Sequence
+
+from opentelemetry import trace as otel
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
 from penstock import App, Context
 from penstock.events import DeadLetterMade, JobFailed, JobStarted, JobStopped, QueueDepth
@@ -18,6 +23,25 @@ logger = logging.getLogger("shop")
 def beside_trace(name: str) -> pathlib.Path:
     """A file of the test that says how things stand."""
     return pathlib.Path(os.environ["TRACE"]).with_name(name)
+
+
+class ToTrace(SpanExporter):
+    """Spans as lines of the test's file: what they are of, and the span that they link to."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        for span in spans:
+            links = [f"{link.context.trace_id:032x}" for link in span.links]
+            trace(f"span {(span.attributes or {}).get('messaging.message.id')} {span.name} {' '.join(links)}".rstrip())
+        return SpanExportResult.SUCCESS
+
+
+@app.lifespan
+def tracing() -> Iterator[None]:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(ToTrace()))
+    otel.set_tracer_provider(provider)  # this process's, which is a worker; the test that imports us sets none
+    yield
+    provider.shutdown()
 
 
 @app.task(name="flaky", queue="q", max_attempts=1)

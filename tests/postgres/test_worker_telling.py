@@ -8,6 +8,7 @@ from functools import partial
 
 import psycopg
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from penstock import JobState
 from penstock.cli.workers import drawn
@@ -89,7 +90,8 @@ def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, pg
     worker = begin(lease_seconds=1, log_format="json")
     done = telling_jobs.work.enqueue()
     done.result(timeout=20)
-    handle = telling_jobs.advance.enqueue()
+    with TracerProvider(shutdown_on_exit=False).get_tracer("web").start_as_current_span("request") as request:
+        handle = telling_jobs.advance.enqueue()
     desk.until(lambda: handle.info().progress == {"done": 3, "total": 10, "note": "pages"}, 20)
     report = value(newest, "SELECT report FROM penstock.worker")
     assert isinstance(report, dict)
@@ -106,6 +108,8 @@ def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, pg
     said = [json.loads(line) for line in worker.end()[1].splitlines()]
     [line] = [line for line in said if line["logger"] == "shop"]
     assert (line["job"], line["queue"], line["task"]) == (handle.id, "q", "advance")
+    assert f"span {handle.id} process q {request.get_span_context().trace_id:032x}" in lines(trace)
+    assert f"span {done.id} process q" in lines(trace)
 
 
 def test_a_dead_letter_of_a_rescue_is_told_by_whoever_rescued(begin, newest, trace):

@@ -203,7 +203,7 @@ class Claimer(Producer[ClaimedJob]):
             jobs = await self._store.claim(self._rights.worker, self._rights.queue, self._queue, asked, token)
         except ClaimRefused:
             raise
-        except StoreError:
+        except Exception:  # also one of our own: what the claim took may be committed whatever went wrong behind it
             self._unanswered.append(token)
             raise
         finally:
