@@ -145,7 +145,8 @@ class DatabaseLoop:
             listening=connected and database is not None and database.listening,
             problem=problem,
         )
-        for member in members:
+        # Who waits comes first: a new leader looks after everybody's children, and that takes its time.
+        for member in sorted(members, key=lambda one: not getattr(_state(states, one), "ready", 0)):
             state = _state(states, member)
             seen = replace(look, state=state, waited=None if state is None else waits.get(state.id))
             if seen.state is not None and member.refusal is None:
