@@ -77,7 +77,6 @@ def test_what_is_due_becomes_ready_where_no_worker_lives(
     started(jobqueues, operator, pg_url, scaling__activation={"pollPeriodSeconds": 5, "threshold": 1000})
     database.execute("SELECT penstock.enqueue('emails', 'work', jsonb_build_object('seconds', 0), p_delay => 1)")
     ready = "SELECT count(*) FROM penstock.job WHERE ord IS NOT NULL"
-    assert database.execute(ready).fetchone() == (0,)
     eventually(lambda: database.execute(ready).fetchone() == (1,), "it is promoted", seconds=40)
     assert jobqueues.deployment()["spec"]["replicas"] == 0
 
