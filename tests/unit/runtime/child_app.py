@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
+import time
 
 from penstock import App, Context
 
@@ -28,3 +30,18 @@ def tell(ctx: Context) -> None:
     thread = threading.Thread(target=ctx.progress, args=(2, 2, "all"))
     thread.start()
     thread.join()
+
+
+@app.task(name="sole", executor="process", exclusive=True)
+def sole() -> None:
+    time.sleep(60)
+
+
+@app.task(name="stuck", executor="process", hard_timeout=0.2)
+def stuck() -> None:
+    time.sleep(60)
+
+
+@app.task(name="linger", executor="process")
+async def linger() -> None:
+    await asyncio.sleep(60)

@@ -78,6 +78,7 @@ class Child:
         self.until: float | None = None
         """When an exclusive attempt ends itself, as last told."""
         self._killed: str | None = None
+        self._writer: asyncio.StreamWriter | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._current: tuple[int, asyncio.Future[Ended]] | None = None
         self._report: Report = _ignore
@@ -94,10 +95,8 @@ class Child:
         except OSError as error:  # no memory, no process, no file left
             raise ChildLost(f"it cannot be started: {error}", killed=None, said=[]) from error
         self._outputs = [self._output("stdout", logging.INFO), self._output("stderr", logging.WARNING)]
-        self._reader, self._writer = await asyncio.open_connection(sock=ours)
-        self._reading = self._loop.create_task(self._read(), name=f"child {self.pid}")
+        self._reading = self._loop.create_task(self._read(ours), name=f"child {self.pid}")
         threading.Thread(target=self._wait, name=f"penstock-child-{self.pid}", daemon=True).start()
-        self._write(self._hello)
         try:
             async with asyncio.timeout(seconds):
                 await self._ready
@@ -184,17 +183,19 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
 
     def _write(self, frame: ToChild) -> None:
-        if self.code is None and not self._writer.is_closing():
+        if self.code is None and self._writer is not None and not self._writer.is_closing():
             self._writer.write(encode(frame))
 
     # -- what comes back ------------------------------------------------------------------------------------------
 
-    async def _read(self) -> None:
+    async def _read(self, pipe: socket.socket) -> None:
         """Until the pipe ends. A child that breaks it, or writes something else, can tell us nothing more."""
+        reader, self._writer = await asyncio.open_connection(sock=pipe)
+        self._write(self._hello)
         try:
             while True:
-                head = await self._reader.readexactly(HEAD)
-                self._take(from_child(await self._reader.readexactly(body_length(head))))
+                head = await reader.readexactly(HEAD)
+                self._take(from_child(await reader.readexactly(body_length(head))))
         except (asyncio.IncompleteReadError, ConnectionError):
             logger.debug("child %d: its pipe is closed", self.pid)
         except ValueError as error:
@@ -235,7 +236,8 @@ class Child:
     async def _finish(self) -> None:
         await asyncio.wait([self._reading], timeout=LAST_FRAMES_SECONDS)
         self._reading.cancel()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         for output in self._outputs:
             output.close()
         lost = ChildLost(_how(self.code or 0), killed=self._killed, said=self.said)

@@ -1,0 +1,126 @@
+"""What the process executor makes of the ends of children: outcomes, and what is killed when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from penstock import Backoff
+from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.runtime.children import frames
+from penstock.runtime.children.executor import ChildExecutor
+from penstock.runtime.children.pool import Children
+from penstock.runtime.failure import Endings
+from tests.unit.runtime.child_app import app
+from tests.unit.runtime.support import job, until
+
+LEASE_SECONDS = 60.0
+
+
+class Bench:
+    """The executor over real children, with a lease that is as long as it is told."""
+
+    def __init__(self, path: str = "tests.unit.runtime.child_app:app") -> None:
+        hello = frames.Hello(
+            app=path, parent=os.getpid(), database_url="", pooled=False, log_level="info", strategy="constant",
+            base_seconds=3.0, max_seconds=3.0,
+        )  # fmt: skip
+        self.until = time.monotonic() + LEASE_SECONDS
+        self.children = Children(hello=hello, max_jobs=0, max_bytes=0)
+        endings = Endings(backoff=Backoff(strategy="constant", base_seconds=3), chance=random.Random(1))
+        self.executor = ChildExecutor(
+            children=self.children, endings=endings, tenure=self, report=lambda one, found: None
+        )
+
+    def run(self, one: ClaimedJob) -> asyncio.Task[Finished]:
+        return asyncio.get_running_loop().create_task(self.executor.run(one, app.tasks[one.task]))
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    yield made
+    await made.executor.close(5.0)
+    assert made.children.count == 0
+
+
+@pytest.mark.parametrize(
+    ("crashes", "attempt", "state", "reason"),
+    [
+        (0, 1, OutcomeState.RETRY, "crash"),
+        (2, 3, OutcomeState.FAILED, "poison"),
+        (0, 5, OutcomeState.FAILED, "exhausted"),
+    ],
+)
+async def test_a_crash_is_an_attempt_and_the_third_is_poison(bench, crashes, attempt, state, reason):
+    """Whatever attempts are left; the error carries the mark by which the database counts."""
+    finished = await bench.run(job(task="leave", crashes=crashes, attempt=attempt))
+    assert (finished.state, finished.reason, finished.fault) == (state, reason, True)
+    error = json.loads(finished.error or "")
+    assert error["crash"] is True
+    assert "farewell" in error["traceback"]
+
+
+async def test_a_hard_timeout_is_a_timeout_and_no_crash(bench):
+    """The process was well; nothing is counted towards poison."""
+    finished = await bench.run(job(task="stuck", crashes=2))
+    assert (finished.state, finished.reason) == (OutcomeState.RETRY, "timeout")
+    assert "crash" not in json.loads(finished.error or "")
+
+
+async def test_an_exclusive_attempt_that_ended_itself_with_the_lease_is_refunded(bench):
+    """No renewal was heard of: no crash, no failed attempt; if the claim is still ours the job runs again."""
+    bench.until = time.monotonic() + 0.3
+    finished = await bench.run(job(task="sole", crashes=2))
+    assert (finished.state, finished.reason) == (OutcomeState.SNOOZE, "lease_lost")
+
+
+async def test_an_exclusive_attempt_goes_on_as_long_as_renewals_are_heard_of(bench):
+    """Each tells the child a later end."""
+    bench.until = time.monotonic() + 0.3
+    running = bench.run(job(task="sole"))
+    await until(lambda: bench.executor._exclusive)
+    bench.until = time.monotonic() + LEASE_SECONDS
+    bench.executor.renewed()
+    (child,) = bench.executor._exclusive
+    await asyncio.wait([running], timeout=0.6)
+    assert not running.done()
+    child.kill("cancelled")
+    assert (await running).reason == "asked"
+
+
+async def test_an_attempt_whose_claim_is_handed_back_is_over_when_it_is(bench):
+    """Cancelled in its child; the child is kept, for it did as it was told."""
+    running = bench.run(job(task="linger"))
+    await until(lambda: bench.executor._running)
+    (child,) = bench.executor._running.values()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert child.idle
+    assert (await bench.run(job(task="pid"))).result == str(child.pid)
+
+
+async def test_an_attempt_that_ignores_it_is_killed_before_its_claim_is_handed_back(bench):
+    """A plain function sees nothing of a cancellation."""
+    running = bench.run(job(task="sole"))
+    await until(lambda: bench.executor._running)
+    (child,) = bench.executor._running.values()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await until(lambda: child.code == -9)
+
+
+async def test_a_job_waits_where_no_child_comes_up():
+    """Its attempt is refunded, and the reason says why."""
+    made = Bench("tests.unit.runtime.no_such_module:app")
+    finished = await made.run(job(task="pid"))
+    assert (finished.state, finished.reason, finished.delay) == (OutcomeState.SNOOZE, "no_child", 30.0)
+    await made.executor.close(1.0)
