@@ -227,10 +227,13 @@ class Worker:
         self.draining.set()
 
     async def _listen(self) -> None:
-        if self.settings.listen:
-            await self.listener.run()
-        else:
-            await self.draining.wait()
+        try:
+            if self.settings.listen:
+                await self.listener.run()
+        except Exception:
+            self.listener.listening = False  # wake-ups are hints: the poll is the truth
+            logger.exception("no more wake-ups: the listener ended")
+        await self.draining.wait()
 
     def _facts(self) -> Mapping[str, Any]:
         """Of this process, for whoever looks at a dead letter."""
