@@ -6,8 +6,9 @@ UV = tools/uv
 RUN = .venv/bin
 PYTEST = $(RUN)/pytest
 BASETEMP ?=
+DIST ?= dist
 
-.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-monitoring test-e2e test-chaos soak lint type fmt bench picture verify generate ci clean
+.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-monitoring test-e2e test-chaos soak lint type fmt bench picture verify generate sbom ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +73,14 @@ generate: setup ## copies and generated pages, from their sources
 
 picture: setup ## docs/dashboard.svg, from a real run of the shop
 	PENSTOCK_PICTURE=docs/dashboard.svg $(PYTEST) tests/chart/test_monitoring_panels.py -k picture
+
+sbom: setup ## bills of materials (CycloneDX) of both images' Python packages, into dist/
+	@mkdir -p $(DIST)
+	@$(UV) export --frozen --quiet --no-default-groups --package penstock --extra uvloop \
+		--format cyclonedx1.5 --output-file $(DIST)/sbom-worker.json >/dev/null
+	@$(UV) export --frozen --quiet --no-default-groups --package penstock-operator \
+		--format cyclonedx1.5 --output-file $(DIST)/sbom-operator.json >/dev/null
+	@ls $(DIST)/sbom-*.json
 
 verify: setup ## fail if a copy or a generated page differs from its source
 	$(RUN)/python -m tools.generate --check
