@@ -142,3 +142,19 @@ async def test_whoever_may_not_read_messages_finds_by_type_and_redrives_all_the_
                 assert {letter.message for letter in await dead.list_dead(DeadFilter())} == {None}
                 assert await dead.count_dead(DeadFilter(contains="port")) == []
                 assert (await dead.redrive_matching(DeadFilter(contains="x.refused"))).redriven == 6
+
+
+async def test_two_who_ask_for_untold_dead_letters_share_them_out_and_nobody_is_given_one_twice(dead, db, pg):
+    """The mark is in the row: rolled back with its transaction, and there for good with it. Old ones are left alone."""
+    tell = b"SELECT id FROM penstock.tell_dead('me', 500)"
+    db.execute("UPDATE penstock.dead SET forensics = NULL, died_at = now() WHERE id <= 4")
+    with pg.connect() as first:
+        first.autocommit = False
+        assert sorted(first.execute(tell).fetchall()) == [(1,), (2,), (3,), (4,)]
+        assert db.execute(tell).fetchall() == []
+        first.rollback()
+    db.execute("UPDATE penstock.dead SET died_at = now() - interval '2 hours' WHERE id = 4")
+    assert sorted(db.execute(tell).fetchall()) == [(1,), (2,), (3,)]
+    assert db.execute(tell).fetchall() == []
+    shown = await dead.show_dead(1)
+    assert shown.forensics["rescued_by"] == "me"
