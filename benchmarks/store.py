@@ -9,12 +9,14 @@
     cost              bytes of WAL and microseconds of server CPU per job of each
 
 `python -m benchmarks store`; PENSTOCK_BENCH_JOBS (20000), PENSTOCK_BENCH_RUNS (5) and PENSTOCK_BENCH_HOLD_SECONDS (120;
-600 for the whole of the bar) change the size. The picture goes to `benchmarks/out/store.svg`.
+600 for the whole of the bar) change the size. The picture goes to `benchmarks/out/store.svg`; `python -m
+benchmarks.store keep` copies a run to the docs.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from contextlib import closing
@@ -24,6 +26,7 @@ import psycopg
 
 from benchmarks._contract import OUT, Report
 from benchmarks._store_held import OFFERED, Steady, best_rate, reader, steady
+from benchmarks._store_kept import keep
 from benchmarks._store_pictures import picture
 from benchmarks._store_site import (
     ARGS,
@@ -200,4 +203,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    keep() if sys.argv[1:] == ["keep"] else main()

@@ -23,8 +23,7 @@ DECLARE
   v_deadline timestamptz;
   v_limited boolean;
   v_room integer;
-  v_marks bigint[];
-  v_there boolean[];  -- for each priority, whether a row may be picked
+  v_first bigint[];  -- for each priority, the first ord that is not claimed, or NULL
   v_picked tid[];
 BEGIN
   IF current_setting('synchronous_commit') IN ('off', 'local') THEN
@@ -36,18 +35,18 @@ BEGIN
     RAISE EXCEPTION 'claim: worker % is not running with a live lease, or gave the token up', p_worker USING ERRCODE = 'PN001';
   END IF;
   -- After the lock above, which took the transaction id: a limit that this does not see is counted only when we are over.
-  SELECT v_now + q.job_deadline, q.marks, EXISTS (SELECT FROM penstock.queue_limit AS l WHERE l.queue = q.id),
-         ARRAY(SELECT EXISTS (SELECT FROM penstock.job AS j WHERE j.queue = q.id AND j.priority = p.n::smallint
-                              AND j.ord >= coalesce(q.marks[p.n + 1], 0) AND j.token IS NULL)
-               FROM generate_series(0, 3) AS p (n))
-  INTO v_deadline, v_marks, v_limited, v_there FROM penstock.queue AS q WHERE q.id = p_queue AND q.paused_at IS NULL;
-  IF NOT FOUND OR NOT true = ANY (v_there) THEN
+  SELECT v_now + q.job_deadline, EXISTS (SELECT FROM penstock.queue_limit AS l WHERE l.queue = q.id),
+         ARRAY(SELECT (SELECT j.ord FROM penstock.job AS j WHERE j.queue = q.id AND j.priority = p.n::smallint
+                         AND j.ord >= coalesce(q.marks[p.n + 1], 0) AND j.token IS NULL
+                       ORDER BY j.queue, j.priority, j.ord LIMIT 1) FROM generate_series(0, 3) AS p (n))
+  INTO v_deadline, v_limited, v_first FROM penstock.queue AS q WHERE q.id = p_queue AND q.paused_at IS NULL;
+  IF NOT FOUND OR v_first = '{NULL,NULL,NULL,NULL}' THEN
     RETURN;
   END IF;
   IF v_limited THEN
     v_room := penstock.limit_room(p_queue);
   END IF;
-  v_picked := penstock.pick(p_queue, least(coalesce(p_limit, 0), v_room), v_marks, v_there);
+  v_picked := penstock.pick(p_queue, least(coalesce(p_limit, 0), v_room), v_first);
   IF v_limited THEN
     UPDATE penstock.queue_limit AS l SET in_flight = l.in_flight + cardinality(v_picked) WHERE l.queue = p_queue;
   END IF;

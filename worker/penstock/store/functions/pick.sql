@@ -1,19 +1,19 @@
 -- Purpose: the part of claim that chooses rows and locks them. First the floors of the lower priorities, then the rest in
--- order; what a floor has no job for goes to the others. p_marks, one for each priority, or NULL: no unclaimed row lies
--- below its mark, so the scan begins there, behind whatever dead entries a held snapshot keeps in the index. p_there says
--- which priorities may have a row; the others are not looked at, and a floor is only for a level behind another one.
+-- order; what a floor has no job for goes to the others. p_first: for each priority an ord below which nothing is to be
+-- picked, or NULL where there is nothing at all; so an empty priority costs no statement, the scan begins behind whatever
+-- dead entries a held snapshot keeps in the index, and there is a floor only for a level behind another one.
 -- Index: job_pick. Locks: the rows, stepping over locked ones. Planner settings: claim's, its only caller.
-CREATE OR REPLACE FUNCTION penstock.pick(p_queue integer, p_limit integer, p_marks bigint[], p_there boolean[])
+CREATE OR REPLACE FUNCTION penstock.pick(p_queue integer, p_limit integer, p_first bigint[])
 RETURNS tid[] LANGUAGE plpgsql AS $$
 DECLARE
   v_picked tid[] := '{}';
   v_some tid[];
-  v_last bigint[] := coalesce(p_marks, '{0,0,0,0}');  -- the ord that each level's next row has at least
+  v_last bigint[] := p_first;  -- the ord that each level's next row has at least
   v_ord bigint;
   v_floor integer;
 BEGIN
   FOR v_priority IN REVERSE 3..1 LOOP
-    CONTINUE WHEN NOT p_there[v_priority + 1] OR NOT true = ANY (p_there[:v_priority]);
+    CONTINUE WHEN p_first[v_priority + 1] IS NULL OR num_nonnulls(VARIADIC p_first[:v_priority]) = 0;
     v_floor := least(floor(p_limit / 20.0 + random()), p_limit - cardinality(v_picked));
     CONTINUE WHEN v_floor < 1;
     SELECT coalesce(array_agg(s.ctid), '{}'), coalesce(max(s.ord) + 1, v_last[v_priority + 1]) INTO v_some, v_ord FROM (
@@ -25,7 +25,7 @@ BEGIN
   END LOOP;
   FOR v_priority IN 0..3 LOOP
     EXIT WHEN cardinality(v_picked) >= p_limit;
-    CONTINUE WHEN NOT p_there[v_priority + 1];
+    CONTINUE WHEN p_first[v_priority + 1] IS NULL;
     v_picked := v_picked || ARRAY(
       SELECT j.ctid FROM penstock.job AS j
       WHERE j.queue = p_queue AND j.priority = v_priority::smallint AND j.ord >= v_last[v_priority + 1] AND j.token IS NULL
