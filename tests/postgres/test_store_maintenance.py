@@ -76,14 +76,15 @@ async def test_the_upkeep_takes_back_a_hung_attempt(store, play, db):
     """Its worker lives and nobody was lost; the loop looks for it again and again."""
     worker = desk.register(db)
     db.execute("UPDATE penstock.queue SET job_deadline = '1 min'")
-    (job,) = desk.enqueue(db)
+    desk.enqueue(db)
     desk.claim(play.connection("a"), worker, 1, desk.token()).finish()
     db.execute("UPDATE penstock.job SET deadline = now() - interval '1 s'")
-    upkeep = Maintenance(store=store, holder="holder", lease=1.0, clock=time.monotonic)
+    desk.lead_for_long(db, "holder")
+    upkeep = Maintenance(store=store, holder="holder", lease=5.0, clock=time.monotonic)
     running = asyncio.create_task(upkeep.run(), name="upkeep")
     try:
         async with asyncio.timeout(60):
-            while desk.state_of(db, job) == "running":
+            while not upkeep.upkeep.overdue:  # told after the commit
                 await asyncio.sleep(0.02)
     finally:
         running.cancel()

@@ -22,7 +22,7 @@ def test_a_hung_task_loses_its_job_at_the_deadline_and_its_worker_goes_on(start,
     assert kinds == [("DeadlineExceeded", 1), ("DeadlineExceeded", 2)]
     newest.execute("UPDATE penstock.queue SET job_deadline = NULL")  # however slow the machine is
     assert jobs.add.enqueue(1, 2).result(timeout=30) == 3
-    assert worker.metric(newest, "penstock_rescued_total", reason="deadline") == 2
+    desk.until(lambda: worker.metric(newest, "penstock_rescued_total", reason="deadline") == 2)
     code, said = worker.end()
     assert code == 0, said
     assert newest.execute("SELECT count(*) FROM penstock.outcome WHERE job_id = %s", [hung.id]).fetchone() == (0,)
