@@ -148,7 +148,7 @@ def sole(ctx: Context, seconds: float) -> int:
 async def sole_async(ctx: Context, seconds: float) -> None:
     trace(f"begin {ctx.job.id}")
     try:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(0 if ctx.job.crashes else seconds)
         trace(f"end {ctx.job.id}")
     except asyncio.CancelledError:
         trace(f"stopped {ctx.job.id}")

@@ -130,14 +130,13 @@ def test_children_die_with_a_worker_that_is_killed(begin):
 
 def test_a_drain_waits_for_children_and_hands_back_what_takes_too_long(begin, newest, trace):
     """As in any executor: what ends within three quarters of the grace period ends well."""
-    worker = begin(concurrency=2, drain_timeout_seconds=4)
+    worker = begin(concurrency=2, drain_timeout_seconds=6)
     short, long = jobs.sole.enqueue(1.0), jobs.waiting.enqueue()
     desk.until(lambda: len([line for line in lines(trace) if line.startswith("begin")]) == 2, 20)
     code, said = worker.end()
     assert code == 0, said
     assert short.status() is JobState.COMPLETED
     assert (long.status(), long.info().attempt) == (JobState.QUEUED, 0)
-    assert f"noticed {long.id}" in lines(trace)
 
 
 def test_signals_of_the_group_do_not_end_children(begin, trace):

@@ -30,7 +30,7 @@ def test_a_soft_timeout_is_raised_inside_plain_and_async_tasks(begin):
         (error,) = late.info().errors
         assert error["type"] == "penstock.errors.TaskTimeout"
         assert f"'{task.name}': ran longer than its timeout of 0.2 s" in error["message"]
-        assert over(task.enqueue(0)) == ("completed", None)
+        assert over(jobs.whoami.enqueue()) == ("completed", None)
 
 
 def test_a_hard_timeout_kills_the_child_and_what_it_forked(begin, trace):
@@ -112,25 +112,24 @@ def test_an_exclusive_child_ends_with_the_lease_though_its_worker_is_frozen(begi
     (first,) = [int(line.split()[2]) for line in lines(trace) if line.startswith("begin")]
     frozen.process.send_signal(signal.SIGSTOP)
     other = begin(lease_seconds=1, concurrency=1)
-    desk.until(lambda: len([line for line in lines(trace) if line.startswith("begin")]) == 2, 30)
+    desk.until(lambda: len([line for line in lines(trace) if line.startswith("begin")]) >= 2, 30)
     assert not alive(first)
-    assert handle.result(30) == 1
+    assert handle.result(60) == 1  # one loss of a worker; longer than three leases, so that renewals were heard of
     frozen.process.send_signal(signal.SIGCONT)
-    assert [line.split()[0] for line in lines(trace) if f" {handle.id} " in line] == ["begin", "begin", "end"]
+    told = [line.split()[0] for line in lines(trace) if f" {handle.id} " in line]
+    assert (told.count("end"), told[-1]) == (1, "end")
     assert other.end()[0] == 0
 
 
-def test_an_exclusive_task_on_the_loop_stops_when_the_lease_is_lost_and_is_given_back(begin, newest, trace):
-    """The database cannot be reached for longer than the lease; then the job runs again."""
-    worker = begin(lease_seconds=1, concurrency=1)
-    handle = jobs.sole_async.enqueue(2.0)
+def test_an_exclusive_task_on_the_loop_stops_as_soon_as_its_worker_thaws(begin, newest, trace):
+    """Its lease is over and its job runs elsewhere; nobody waits for its end."""
+    frozen = begin(lease_seconds=1, concurrency=1)
+    handle = jobs.sole_async.enqueue(60)
     desk.until(lambda: f"begin {handle.id}" in lines(trace), 20)
-    worker.process.send_signal(signal.SIGSTOP)
-    desk.until(
-        lambda: (
-            newest.execute("SELECT bool_or(lease_until < clock_timestamp()) FROM penstock.worker").fetchone() == (True,)
-        )
-    )
-    worker.process.send_signal(signal.SIGCONT)
-    desk.until(lambda: f"stopped {handle.id}" in lines(trace), 10)
-    assert over(handle) == ("completed", None)
+    frozen.process.send_signal(signal.SIGSTOP)
+    other = begin(lease_seconds=1, concurrency=1)
+    assert over(handle, 30) == ("completed", None)
+    frozen.process.send_signal(signal.SIGCONT)
+    desk.until(lambda: f"stopped {handle.id}" in lines(trace), 20)
+    assert lines(trace).count(f"end {handle.id}") == 1
+    assert other.end()[0] == 0

@@ -29,7 +29,6 @@ logger = logging.getLogger("penstock.children")
 GRACE_SECONDS: Final = 5.0
 """From a soft timeout, or from a cancellation, to the kill."""
 HAND_BACK_SECONDS: Final = 0.5
-"""How long an attempt may take to end whose claim is being handed back."""
 NO_CHILD_DELAY: Final = 30.0
 
 Found = dict[str, float | str]
@@ -51,14 +50,15 @@ class ChildExecutor:
         endings: turns what did not come from the child itself into outcomes.
         tenure: the lease.
         report: told what the attempt of a job tells of its progress.
+        hand_back_seconds: how long an attempt may take to end whose claim is being handed back; then its child is killed.
     """
 
     def __init__(
         self, *, children: Children, endings: Endings, tenure: Tenure, report: Callable[[ClaimedJob, Found], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, hand_back_seconds: float = HAND_BACK_SECONDS,
     ) -> None:  # fmt: skip
         self._children, self._endings, self._tenure, self._clock = children, endings, tenure, clock
-        self._report = report
+        self._report, self._hand_back_seconds = report, hand_back_seconds
         self._running: dict[int, Child] = {}
         self._exclusive: set[Child] = set()
         self._interrupted: set[int] = set()
@@ -110,7 +110,7 @@ class ChildExecutor:
         except asyncio.CancelledError:  # the claim is being handed back: the attempt must be over before it is
             child.interrupt()
             with contextlib.suppress(TimeoutError, ChildLost):
-                async with asyncio.timeout(HAND_BACK_SECONDS):
+                async with asyncio.timeout(self._hand_back_seconds):
                     await asyncio.shield(future)
             if not future.done():
                 child.kill("handed_back")
