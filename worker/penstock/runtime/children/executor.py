@@ -50,7 +50,7 @@ class ChildExecutor:
         endings: turns what did not come from the child itself into outcomes.
         tenure: the lease.
         report: told what the attempt of a job tells of its progress.
-        hand_back_seconds: how long an attempt may take to end whose claim is being handed back; then its child is killed.
+        hand_back_seconds: what an attempt has to end whose claim is being handed back; then its child is killed.
     """
 
     def __init__(
