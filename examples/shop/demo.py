@@ -32,11 +32,12 @@ from .smtp_sink import SmtpSink
 from .users_api import UsersApi
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from penstock import NewJob
     from penstock.local.run import LocalRun
-    from penstock.local.view import View
+    from penstock.local.view import Picture, View
 
 LONGEST_SECONDS = 100.0
 SECOND_WAVE_SECONDS = 12.0
@@ -69,8 +70,8 @@ def second_wave() -> list[NewJob]:
     ]
 
 
-async def demo(*, keep: bool, console: Console) -> int:
-    """Run the demonstration; the exit code."""
+async def demo(*, keep: bool, console: Console, watch: Callable[[Picture], None] = lambda _: None) -> int:
+    """Run the demonstration; the exit code. `watch` is handed each picture that is shown."""
     policies = load_policies([account.HERE / "jobqueues.yaml"])
     console.print("Starting a PostgreSQL of our own, then the queues of jobqueues.yaml.", highlight=False)
     async with contextlib.AsyncExitStack() as stack:
@@ -91,7 +92,7 @@ async def demo(*, keep: bool, console: Console) -> int:
         run.footer = f"metrics {endpoint.url}/metrics, workers {endpoint.url}/sd"
         view = view_for(console)
         with view:
-            ids = await _work(run, view)
+            ids = await _work(run, view, watch)
         accounted = await account.take(jobs.app, ids, run=run, sink=sink)
         account.tell(accounted, console)
         if keep:
@@ -102,7 +103,7 @@ async def demo(*, keep: bool, console: Console) -> int:
         return 1 if accounted.problems else 0
 
 
-async def _work(run: LocalRun, view: View) -> list[int]:
+async def _work(run: LocalRun, view: View, watch: Callable[[Picture], None]) -> list[int]:
     """Enqueue both waves and watch until all is done and every worker has gone; ids of the jobs."""
     ids = await jobs.app.enqueue_many_async(first_wave())
     view.say(f"{len(ids)} jobs are enqueued; {SECOND_WAVE_SECONDS:g} s later there will be more.")
@@ -115,7 +116,9 @@ async def _work(run: LocalRun, view: View) -> list[int]:
             view.say(f"{len(more)} more jobs are enqueued.")
             ids += more
             pending, enqueued = False, time.monotonic()
-        view.show(run.picture())
+        picture = run.picture()
+        view.show(picture)
+        watch(picture)
         await asyncio.sleep(0.2)
     view.show(run.picture())
     return ids

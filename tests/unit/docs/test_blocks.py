@@ -31,7 +31,7 @@ def run(code: str, folder: Path) -> None:
     assert done.returncode == 0, f"{code}\n{done.stderr}"
 
 
-def tested(folder: Path, page: Page, name: str) -> None:
+def run_pytest(folder: Path, page: Page, name: str) -> None:
     """Run a page's file of tests with pytest, configured as the page says."""
     (config,) = [block.text for block in page.blocks if block.language == "toml"]
     (folder / "pyproject.toml").write_text(config + 'pythonpath = ["."]\n', encoding="utf-8")
@@ -53,7 +53,7 @@ def test_python_of_a_page_compiles_imports_and_runs(page: Page, tmp_path: Path):
         compile(block.text, f"{page.name}:{block.line}", "exec")
         module = block.file.removesuffix(".py").replace("/", ".")
         if block.needs == "pytest":
-            tested(tmp_path, page, block.file)
+            run_pytest(tmp_path, page, block.file)
         if block.needs:
             continue
         if not module:
