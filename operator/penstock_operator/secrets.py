@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
@@ -41,9 +42,11 @@ class Secrets:
 
     Args:
         cluster: where they are read.
+        clock: monotonic seconds.
     """
 
     cluster: Cluster
+    clock: Callable[[], float] = time.monotonic
     _values: dict[Place, _Read] = field(default_factory=dict)
 
     def found(self, place: Place) -> str | tuple[str, str]:
@@ -57,7 +60,7 @@ class Secrets:
             wanted: every place that anybody needs; the others are forgotten.
             suspect: those whose value does not work.
         """
-        now = time.monotonic()
+        now = self.clock()
         self._values = {place: read for place, read in self._values.items() if place in wanted}
         due = [place for place in wanted if place not in self._values or now >= self._until(place, suspect)]
         self._values |= zip(due, await asyncio.gather(*(self._read(place) for place in due)), strict=True)
@@ -68,7 +71,7 @@ class Secrets:
 
     async def _read(self, place: Place) -> _Read:
         namespace, name, key = place
-        before, now = self._values.get(place), time.monotonic()
+        before, now = self._values.get(place), self.clock()
         try:
             return _Read(await self.cluster.secret_value(namespace, name, key), now, now + SECRET_SECONDS)
         except ClusterError as error:

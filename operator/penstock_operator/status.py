@@ -106,7 +106,8 @@ def _throughput(snapshot: QueueSnapshot, waited: float | None) -> dict[str, int]
         "meanServiceMilliseconds": (snapshot.mean_service_seconds, 1000),
     }
     if not snapshot.arrivals_per_second and not snapshot.completions_per_second:
-        return {}  # nothing moves, and rates that are not measured yet look the same
+        # Nothing moves, and rates that are not measured yet look the same.
+        rates = {"p95WaitMilliseconds": rates["p95WaitMilliseconds"]}
     return {name: round(rate * factor) for name, (rate, factor) in rates.items() if rate is not None}
 
 

@@ -109,6 +109,16 @@ def test_a_cost_of_ours_is_taken_from_whoever_stays_and_a_strangers_is_left():
     assert not ours.foreign_cost
 
 
+def test_what_workers_hold_by_the_database_counts_before_what_they_report():
+    """Reports lag by a third of a lease; whoever the count does not name holds nothing."""
+    workers = [
+        {"id": 1, "pod": "a", "state": "running", "in_flight": 0},
+        {"id": 2, "pod": "b", "state": "running", "in_flight": 4},
+    ]
+    assert rows(workers, {1: 3}) == {"a": row("a", 1, in_flight=3), "b": row("b", 2)}
+    assert rows(workers) == {"a": row("a", 1), "b": row("b", 2, in_flight=4)}
+
+
 def test_of_two_rows_of_one_pod_the_younger_counts():
     """Its container was restarted."""
     found = rows(

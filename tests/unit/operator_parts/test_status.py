@@ -139,3 +139,25 @@ def test_a_turn_is_news_once_and_coming_into_being_only_if_it_is_bad():
     assert [reason for reason, _, _ in turns([], lost)] == ["SignalLost"]
     refused = conditions(facts(refusal=("DuplicateQueue", "elder")), generation=1, now="T", before=well)
     assert ("DuplicateQueue", "elder", True) in turns(well, refused)
+
+
+def test_another_manager_of_the_deletion_cost_is_told_once_by_name():
+    """Where nobody drains; while somebody does, the drain is the news."""
+    found = verdicts(facts(foreign_cost="karpenter"))["Draining"]
+    assert (found.status, found.reason) == ("False", "ForeignDeletionCost")
+    assert "karpenter" in found.message
+    assert told(facts(foreign_cost="karpenter", draining=1))["Draining"] == ("True", "PodsDraining")
+    none = conditions(facts(), generation=1, now="t", before=())
+    some = conditions(facts(foreign_cost="karpenter"), generation=1, now="t", before=none)
+    assert [(reason, warning) for reason, _, warning in turns(none, some)] == [("ForeignDeletionCost", True)]
+    assert turns(some, some) == []
+
+
+def test_the_wait_that_95_of_100_had_is_told_in_whole_milliseconds_with_the_rates():
+    """And without them, where attempts ended in the last minute but none does now."""
+    moving = facts(seen=snapshot(ready=1, arrivals_per_second=2.0, completions_per_second=2.0), waited=0.1234)
+    made = status_of(jobqueue(), moving, now=0.0, busy=0, scaled=None)
+    assert made["throughput"]["p95WaitMilliseconds"] == 123
+    still = status_of(jobqueue(), facts(waited=0.5), now=0.0, busy=0, scaled=None)
+    assert still["throughput"] == {"p95WaitMilliseconds": 500}
+    assert "throughput" not in status_of(jobqueue(), facts(), now=0.0, busy=0, scaled=None)
