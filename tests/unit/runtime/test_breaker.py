@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
@@ -118,6 +118,11 @@ def test_a_queue_that_opens_at_one_call_needs_one_probe():
     assert breaker.state(2) is CLOSED
 
 
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100)
+"""No limit on time: what is slow is the machine."""
+
+
+@CALM
 @given(st.lists(st.tuples(st.floats(0, 10), st.booleans()), max_size=200), st.floats(1, 100))
 def test_the_window_counts_what_ended_within_it_give_or_take_a_slice(steps, seconds):
     """Everything younger than the window is counted, nothing older than the window and a slice."""
@@ -195,3 +200,4 @@ class Circuit(RuleBasedStateMachine):
 
 
 TestCircuit = Circuit.TestCase
+TestCircuit.settings = settings(CALM, stateful_step_count=40)
