@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -97,7 +97,7 @@ def start(pg_newest: Database, trace: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TRACE", str(trace))
     started: list[WorkerProcess] = []
 
-    def begin(**settings: object) -> WorkerProcess:
+    def begin(**settings: Any) -> WorkerProcess:
         started.append(WorkerProcess(pg_newest.url, trace, **settings))
         return started[-1]
 
