@@ -28,10 +28,10 @@ SELECT setval('penstock.job_id_seq', 1000);
 
 
 @pytest.fixture
-async def dead(pg: Database) -> AsyncIterator[DeadLetters]:
-    with pg.connect() as connection:
+async def dead(pg_newest: Database) -> AsyncIterator[DeadLetters]:
+    with pg_newest.connect() as connection:
         connection.execute(ROWS)
-    async with DeadLetters(pg.url, lanes=1) as opened:
+    async with DeadLetters(pg_newest.url, lanes=1) as opened:
         yield opened
 
 
@@ -51,16 +51,16 @@ FILTERS = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_a_filter_means_the_same_to_the_list_the_dry_run_and_the_redrive(name, dead, db):
+async def test_a_filter_means_the_same_to_the_list_the_dry_run_and_the_redrive(name, dead, newest):
     """What the dry run counts is what is listed and what comes back; the rest stays."""
     matching, ids = FILTERS[name]
     assert [letter.id for letter in await dead.list_dead(matching)] == ids  # the newest first: died an hour apart
     assert sum(count.count for count in await dead.count_dead(matching)) == len(ids)
-    assert db.execute("SELECT count(*) FROM penstock.dead").fetchone() == (6,)
+    assert newest.execute("SELECT count(*) FROM penstock.dead").fetchone() == (6,)
     done = await dead.redrive_matching(matching)
     assert (done.redriven, done.kept) == (len(ids), {})
-    assert [row[0] for row in db.execute("SELECT id FROM penstock.job ORDER BY id")] == ids
-    assert db.execute("SELECT count(*) FROM penstock.dead").fetchone() == (6 - len(ids),)
+    assert [row[0] for row in newest.execute("SELECT id FROM penstock.job ORDER BY id")] == ids
+    assert newest.execute("SELECT count(*) FROM penstock.dead").fetchone() == (6 - len(ids),)
 
 
 async def test_a_dry_run_tells_how_many_of_what_and_since_when(dead):
@@ -84,9 +84,9 @@ async def test_one_dead_letter_is_shown_with_its_history_and_its_forensics(dead)
     assert await dead.show_dead(99) is None
 
 
-async def test_many_are_brought_back_in_batches_and_told_after_each(dead, db):
+async def test_many_are_brought_back_in_batches_and_told_after_each(dead, newest):
     """Each batch is a transaction of its own."""
-    db.execute(
+    newest.execute(
         "INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes, created_at, died_at, reason, "
         "task, args) SELECT n, 1, 1, 1, 1, 0, now(), now(), 'exhausted', 'many', '{}' FROM generate_series(100, %s) n",
         [100 + module.BATCH],
@@ -97,13 +97,13 @@ async def test_many_are_brought_back_in_batches_and_told_after_each(dead, db):
     assert told == [module.BATCH, module.BATCH + 1]
 
 
-async def test_what_dies_while_a_redrive_runs_is_left_for_the_next_one(dead, db):
+async def test_what_dies_while_a_redrive_runs_is_left_for_the_next_one(dead, newest):
     """A task that fails at once again must not be brought back for ever."""
     died: list[int] = []
 
     def again(seen: int) -> None:
         died.append(seen)
-        db.execute(
+        newest.execute(
             "INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes, created_at, died_at, "
             "reason, task, args) VALUES (%s, 1, 1, 1, 1, 0, now(), clock_timestamp(), 'exhausted', 'mail', '{}')",
             [1000 + seen],
@@ -114,22 +114,22 @@ async def test_what_dies_while_a_redrive_runs_is_left_for_the_next_one(dead, db)
     assert [letter.id for letter in await dead.list_dead(DeadFilter())] == [1006]
 
 
-async def test_one_whose_unique_key_is_taken_stays_and_names_its_holder(dead, db, pg):
+async def test_one_whose_unique_key_is_taken_stays_and_names_its_holder(dead, newest, pg_newest):
     """Unless it is to come back without the key."""
-    client = SyncClient(pg.url)
-    db.execute("UPDATE penstock.dead SET unique_key = '1:k' WHERE id = 1")
+    client = SyncClient(pg_newest.url)
+    newest.execute("UPDATE penstock.dead SET unique_key = '1:k' WHERE id = 1")
     (holder,) = client.enqueue([NewJob(task="mail", args="{}", queue="emails")])
     client.close()
-    db.execute("UPDATE penstock.job SET unique_key = '1:k' WHERE id = %s", [holder])
+    newest.execute("UPDATE penstock.job SET unique_key = '1:k' WHERE id = %s", [holder])
     done = await dead.redrive_matching(DeadFilter(task="resize", queue="emails"))
     assert (done.redriven, done.kept) == (1, {1: holder})
     assert (await dead.redrive_matching(DeadFilter(ids=(1,)), drop_key=True)).redriven == 1
 
 
-async def test_discarding_throws_away_what_matches_and_nothing_else(dead, db):
+async def test_discarding_throws_away_what_matches_and_nothing_else(dead, newest):
     """For good."""
     assert await dead.discard_matching(DeadFilter(queue="emails")) == 4
-    assert [row[0] for row in db.execute("SELECT id FROM penstock.dead ORDER BY id")] == [5, 6]
+    assert [row[0] for row in newest.execute("SELECT id FROM penstock.dead ORDER BY id")] == [5, 6]
     assert await dead.discard_matching(DeadFilter(queue="emails")) == 0
 
 
@@ -144,17 +144,19 @@ async def test_whoever_may_not_read_messages_finds_by_type_and_redrives_all_the_
                 assert (await dead.redrive_matching(DeadFilter(contains="x.refused"))).redriven == 6
 
 
-async def test_two_who_ask_for_untold_dead_letters_share_them_out_and_nobody_is_given_one_twice(dead, db, pg):
+async def test_two_who_ask_for_untold_dead_letters_share_them_out_and_nobody_is_given_one_twice(
+    dead, newest, pg_newest
+):
     """The mark is in the row: rolled back with its transaction, and there for good with it. Old ones are left alone."""
     tell = b"SELECT id FROM penstock.tell_dead('me', 500)"
-    db.execute("UPDATE penstock.dead SET forensics = NULL, died_at = now() WHERE id <= 4")
-    with pg.connect() as first:
+    newest.execute("UPDATE penstock.dead SET forensics = NULL, died_at = now() WHERE id <= 4")
+    with pg_newest.connect() as first:
         first.autocommit = False
         assert sorted(first.execute(tell).fetchall()) == [(1,), (2,), (3,), (4,)]
-        assert db.execute(tell).fetchall() == []
+        assert newest.execute(tell).fetchall() == []
         first.rollback()
-    db.execute("UPDATE penstock.dead SET died_at = now() - interval '2 hours' WHERE id = 4")
-    assert sorted(db.execute(tell).fetchall()) == [(1,), (2,), (3,)]
-    assert db.execute(tell).fetchall() == []
+    newest.execute("UPDATE penstock.dead SET died_at = now() - interval '2 hours' WHERE id = 4")
+    assert sorted(newest.execute(tell).fetchall()) == [(1,), (2,), (3,)]
+    assert newest.execute(tell).fetchall() == []
     shown = await dead.show_dead(1)
     assert shown.forensics["rescued_by"] == "me"
