@@ -8,6 +8,8 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -192,3 +194,18 @@ def test_tasks_for_children_need_a_path_to_their_app(task):
     assert in_children(tasks, Settings(app="a:b")) == {"work"}
     with pytest.raises(ConfigurationError, match=r"PENSTOCK_APP.*'work' runs in a child process"):
         in_children(tasks, Settings())
+
+
+def test_a_child_loads_nothing_that_only_a_worker_needs():
+    """Its memory is paid once per slot: no driver before a task uses one, no stages, no metrics."""
+    unwanted = [
+        "psycopg",
+        "prometheus_client",
+        "typer",
+        "penstock.stages",
+        "penstock.store",
+        "penstock.runtime.pipeline",
+    ]
+    code = f"import penstock.runtime.children.inside, sys; print([m for m in {unwanted} if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said == "[]\n"
