@@ -44,6 +44,8 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Pauses while the database cannot be looked at."""
 SOONEST_SECONDS = 60.0
 """What is due later than that is never counted as due soon, however slow the slowest queue's pods start."""
+WORKED_SECONDS = 60.0
+"""For so long after the last worker what jobs waited is still asked."""
 LOOK_SECONDS = 10.0
 """A look that takes longer has failed: a peer that is gone may keep its connection open for ever."""
 
@@ -88,6 +90,7 @@ class DatabaseLoop:
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _failures: int = 0
     _look_seconds: float = 0.0
+    _worked_at: float = float("-inf")
     _signs: VitalSigns = field(init=False)
 
     def __post_init__(self) -> None:
@@ -197,8 +200,10 @@ class DatabaseLoop:
                 await database.close()
 
     async def _waits(self, database: Database | None, states: Mapping[str, QueueState]) -> Mapping[int, float]:
-        """What jobs waited lately, while any are done; it is for people, so that an error of it is no trouble."""
-        if database is None or not any(state.workers for state in states.values()):
+        """What jobs waited lately, while any may have ended; it is for people: an error of it is no trouble."""
+        if any(state.workers for state in states.values()):
+            self._worked_at = time.monotonic()
+        if database is None or time.monotonic() - self._worked_at > WORKED_SECONDS:
             return {}
         try:
             async with asyncio.timeout(LOOK_SECONDS):
