@@ -9,9 +9,11 @@ DECLARE
   v_bytes integer;
   v_longest integer;
 BEGIN
-  SELECT max(octet_length(b::text)) INTO v_longest FROM unnest(p_bodies) AS u (b);
-  IF coalesce(v_longest, 0) <= 262144 THEN
-    RETURN v_longest;
+  IF cardinality(p_bodies) > 10 THEN  -- for a few, a statement costs more than it saves
+    SELECT max(octet_length(b::text)) INTO v_longest FROM unnest(p_bodies) AS u (b);
+    IF coalesce(v_longest, 0) <= 262144 THEN
+      RETURN v_longest;
+    END IF;
   END IF;
   FOREACH v_body IN ARRAY p_bodies LOOP
     v_bytes := octet_length(v_body::text);

@@ -9,14 +9,14 @@ CREATE OR REPLACE FUNCTION penstock.enqueue_many(
   p_ats timestamptz[] DEFAULT NULL, p_headers jsonb[] DEFAULT NULL, p_unique_keys text[] DEFAULT NULL,
   p_until_start boolean[] DEFAULT NULL, p_unique_seconds double precision[] DEFAULT NULL,
   p_refuse boolean[] DEFAULT NULL
-) RETURNS bigint[] LANGUAGE plpgsql AS $$
+) RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_now timestamptz := clock_timestamp(); v_total integer := coalesce(cardinality(p_tasks), 0);
   v_lengths integer[] := ARRAY[coalesce(cardinality(p_queues), 0), coalesce(cardinality(p_args), 0),
     cardinality(p_priorities), cardinality(p_max_attempts), cardinality(p_delays), cardinality(p_ats),
     cardinality(p_headers), cardinality(p_unique_keys), cardinality(p_until_start), cardinality(p_unique_seconds),
     cardinality(p_refuse)];
-  v_ids bigint[]; v_woken integer[]; v_n integer;
+  v_ids bigint[]; v_woken integer[]; v_n integer; v_xid xid8;
 BEGIN
   IF v_total <> ANY (v_lengths) THEN
     RAISE EXCEPTION 'enqueue: arrays must be as long as tasks (%), got %', v_total, v_lengths USING ERRCODE = '22023';
@@ -24,7 +24,7 @@ BEGIN
     RAISE EXCEPTION 'enqueue: delay must be at most ten years and at before the year 9999' USING ERRCODE = '22008';
   END IF;
   v_n := coalesce(penstock.check_size('arguments', p_args), 0) + coalesce(penstock.check_size('headers', p_headers), 0);
-  PERFORM pg_current_xact_id();  -- before any ord is drawn
+  v_xid := pg_current_xact_id();  -- before any ord is drawn
   INSERT INTO penstock.queue (name)
     SELECT DISTINCT n.name FROM unnest(p_queues) AS n (name)
     WHERE NOT EXISTS (SELECT FROM penstock.queue AS q WHERE q.name = n.name) ORDER BY 1 ON CONFLICT DO NOTHING;
