@@ -114,6 +114,8 @@ class ChildExecutor:
                     await asyncio.shield(future)
             if not future.done():
                 child.kill("handed_back")
+            elif (told := _completed(future)) is not None:
+                return told  # its effects are there: if the claim is still ours, it need not run again
             raise
 
     def _of_end_of_lease(self, job: ClaimedJob) -> Finished:
@@ -157,6 +159,13 @@ class ChildExecutor:
         """The lease was renewed: exclusive attempts may go on."""
         for child in self._exclusive:
             child.prolong(self._tenure.until)
+
+
+def _completed(future: asyncio.Future[Ended]) -> Ended | None:
+    """The outcome, if it is a success."""
+    if future.cancelled() or future.exception() is not None or future.result().state is not OutcomeState.COMPLETED:
+        return None
+    return future.result()
 
 
 def _hard_limit(task: AnyTask) -> float | None:
