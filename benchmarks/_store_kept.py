@@ -27,6 +27,7 @@ ROWS: Final[Mapping[str, str]] = {
     "bulk_enqueue_vs_copy": "a thousand enqueued by COPY beside the same",
     "depth_1000_queues_ms_p50": "one look at 1,000 queues with 1 M jobs, cap 100, median",
     "depth_1000_queues_ms_p95": "the same, 95 of 100 looks",
+    "depth_1000_queues_server_cpu_ms": "the same, CPU of the server",
     "commits_with_waiters_vs_without": "enqueues of two producers while somebody waits, beside nobody",
     "held_snapshot_vs_clean": "jobs a second of a steady load under a held snapshot, beside none",
     "held_claim_ms_p99": "its claims, 99 of 100",

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from benchmarks.worker import BARE_ACK, BARE_CLAIM, BARE_SCHEMA
+from benchmarks._worker_drain import BARE_ACK, BARE_CLAIM, BARE_SCHEMA
 from penstock.job import NewJob
 
 T = TypeVar("T")

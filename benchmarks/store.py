@@ -172,6 +172,7 @@ def measure_depth(db: Connection, report: Report) -> None:
         least.take(1, lambda: db.execute(LEAST_DEPTH.encode(), [DEPTH_CAP + 1]).fetchall())
     report.add("depth_1000_queues_ms_p50", ours.at(0.5) * 1e3, "ms", better="lower")
     report.add("depth_1000_queues_ms_p95", ours.at(0.95) * 1e3, "ms", bar=50, better="lower")
+    report.add("depth_1000_queues_server_cpu_ms", ours.cpu_seconds / LOOKS * 1e3, "ms", better="lower")
     report.add("depth_1000_queues_ms_p50_least", least.at(0.5) * 1e3, "ms", better="lower")
     clear(db)
     db.execute(b"DELETE FROM penstock.queue WHERE name LIKE 'depth-%'")
