@@ -11,6 +11,10 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+AGAIN_SECONDS = 0.5
+"""A cancellation may be lost: before Python 3.12 `asyncio.wait_for`, which the connection pool uses, can swallow one that
+comes as the wait is over. A worker was seen to hang for it at its end; so it is said again."""
+
 
 @contextlib.asynccontextmanager
 async def beside(broke: Callable[[str], None], **coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
@@ -29,7 +33,11 @@ async def beside(broke: Callable[[str], None], **coroutines: Coroutine[Any, Any,
     finally:
         for task in tasks:
             task.remove_done_callback(ended)
-            task.cancel()
+        left = set(tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
