@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 AGAIN_SECONDS = 0.5
-"""A cancellation may be lost: before Python 3.12 `asyncio.wait_for`, which the connection pool uses, can swallow one that
-comes as the wait is over. A worker was seen to hang for it at its end; so it is said again."""
+"""A cancellation may be lost: before Python 3.12 `asyncio.wait_for`, which the connection pool uses, can swallow one
+that comes as the wait is over. A worker was seen to hang for it at its end; so it is said again."""
 
 
 @contextlib.asynccontextmanager
