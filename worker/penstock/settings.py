@@ -33,12 +33,10 @@ DERIVED: Final = -1
 DATABASE_VARIABLES: Final = ("PENSTOCK_DATABASE_URL", "PENSTOCK_DIRECT_URL")
 DEFAULT_MAX_ATTEMPTS: Final = 5
 """Attempts of a job when task, options and queue say nothing."""
-
 _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _QUEUE_RULE: Final = "1 to 63 letters, digits, '.', '_' or '-', beginning and ending with a letter or digit"
 _APP_PATH: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
-_SHOWN: Final = 80
-"""Characters of a refused value that an error repeats."""
+_SHOWN: Final = 80  # characters of a refused value that an error repeats
 
 
 def check_queue_name(name: object, *, of: str) -> str:
@@ -54,8 +52,11 @@ def check_queue_name(name: object, *, of: str) -> str:
 
 def shown(value: object) -> str:
     """A refused value as errors repeat it: its repr, cut at 80 characters."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - objects of an ORM refuse outside their session
+        text = f"<{type(value).__name__} without a repr>"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _setting(

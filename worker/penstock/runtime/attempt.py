@@ -17,7 +17,6 @@ from concurrent.futures import Executor
 from typing import Any, Protocol
 
 from penstock.context import Context
-from penstock.errors import InvalidArguments, PayloadTooLarge, UnencodableResult
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import TaskOutcome
 from penstock.settings import ExecutorName
@@ -93,7 +92,7 @@ class Attempts:
         started = time.perf_counter()
         try:
             values = task.decode(job.args)
-        except InvalidArguments as error:
+        except Exception as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
             return self._endings.of_invalid_arguments(job, error)
         try:
             value = await (task.function(**values) if plain else self._call(task, job, values))
@@ -110,7 +109,7 @@ class Attempts:
         duration = time.perf_counter() - started
         try:
             result = None if value is None else task.encode_result(value)
-        except (UnencodableResult, PayloadTooLarge) as error:
+        except Exception as error:  # noqa: BLE001 - encoding asks the value for its fields
             return self._endings.of_unstorable_result(job, error, duration)
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from penstock.backoff import NEVER, Backoff
-from penstock.errors import ChildCrashed, PayloadTooLarge, UnencodableResult
+from penstock.errors import ChildCrashed
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.outcomes import Cancel, Retry, Snooze, TaskOutcome
+from penstock.outcomes import Cancel, Retry, Snooze, TaskOutcome, seconds
 from penstock.tasks import Task
 
 AnyTask = Task[..., Any, ..., Any]
@@ -35,14 +35,22 @@ def fit(text: str, length: int) -> str:
     return text if len(text) <= length else "…" + text[1 - length :]
 
 
+def as_text(value: object) -> str:
+    """Its text, whatever it is: what a task raises or gives as a reason may be anything and have none."""
+    try:
+        return str(value)
+    except BaseException as broken:  # noqa: BLE001 - as above
+        return f"<{type(value).__name__} without a text: {type(broken).__name__}>"
+
+
 def describe(error: BaseException, attempt: int) -> str:
     """JSON of an error for the attempt history: type, message, traceback as text, attempt."""
     kind = type(error)
-    lines = "".join(traceback.format_exception(error))
+    message = as_text(error)
     try:
-        message = str(error)
-    except Exception as broken:  # noqa: BLE001 - a task's exception may be anything
-        message = f"<{kind.__name__} without a text: {type(broken).__name__}>"
+        lines = "".join(traceback.format_exception(error))
+    except BaseException as broken:  # noqa: BLE001 - it asks the exception for its text and its notes
+        lines = f"{kind.__name__}: {message}\n<its traceback cannot be told: {type(broken).__name__}>\n"
     record: dict[str, object] = {
         "attempt": attempt,
         "type": f"{kind.__module__}.{kind.__qualname__}",
@@ -75,19 +83,16 @@ class Endings:
         """What the task said about its own attempt."""
         match outcome:
             case Snooze():
-                reason = fit(outcome.reason or "asked", LONGEST_REASON)
+                delay = seconds(outcome.delay, of="Snooze")
                 return Finished(
-                    job=job, state=OutcomeState.SNOOZE, duration=duration, delay=outcome.delay, reason=reason
+                    job=job, state=OutcomeState.SNOOZE, duration=duration, delay=delay, reason=_reason(outcome)
                 )
             case Cancel():
-                reason = fit(outcome.reason, LONGEST_REASON)
-                return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason=reason)
+                return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason=_reason(outcome))
             case Retry():
                 delay = self._backoff.delay(job.attempt, random=self._chance.random)
-                delay = delay if outcome.delay is None else outcome.delay
-                return _again(
-                    job, outcome, duration, delay=delay, reason=fit(outcome.reason or "asked", LONGEST_REASON)
-                )
+                delay = delay if outcome.delay is None else seconds(outcome.delay, of="Retry")
+                return _again(job, outcome, duration, delay=delay, reason=_reason(outcome))
         raise TypeError(f"outcome of {job.task}: must be Retry, Snooze or Cancel, got {type(outcome).__name__}")
 
     def of_end(
@@ -101,12 +106,15 @@ class Endings:
         """What the task returned, or, if that is not None, what it raised."""
         said = value if error is None else error
         if isinstance(said, TaskOutcome):
-            return self.of_outcome(job, said, duration)
+            try:
+                return self.of_outcome(job, said, duration)
+            except Exception as unfit:  # noqa: BLE001 - a subclass of the application's, or one that it changed
+                return self.of_error(job, task, unfit, duration)
         if error is not None:
             return self.of_error(job, task, error, duration)
         try:
             result = None if value is None else task.encode_result(value)
-        except (UnencodableResult, PayloadTooLarge) as unfit:
+        except Exception as unfit:  # noqa: BLE001 - encoding asks the value for its fields
             return self.of_unstorable_result(job, unfit, duration)
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 
@@ -155,6 +163,12 @@ class Endings:
     def _put_off(self, job: ClaimedJob, reason: str) -> Finished:
         delay = PUT_OFF_SECONDS * self._chance.uniform(0.75, 1.25)
         return Finished(job=job, state=OutcomeState.SNOOZE, delay=delay, reason=reason)
+
+
+def _reason(outcome: Snooze | Cancel | Retry) -> str:
+    """As text: a task may give an exception for a reason."""
+    given = "" if outcome.reason is None else as_text(outcome.reason)
+    return fit(given or "asked", LONGEST_REASON)
 
 
 def _again(job: ClaimedJob, error: BaseException, duration: float, *, delay: float, reason: str) -> Finished:

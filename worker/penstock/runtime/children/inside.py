@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 from penstock.app import App
 from penstock.backoff import Backoff
 from penstock.context import Context
-from penstock.errors import InvalidArguments, PenstockError
+from penstock.errors import PenstockError
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.loading import load_app
 from penstock.runtime.failure import AnyTask, Endings
@@ -163,7 +163,7 @@ class Inside:
             return self._endings.of_unknown_task(job)
         try:
             values = task.decode(job.args)
-        except InvalidArguments as error:
+        except Exception as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
             return self._endings.of_invalid_arguments(job, error)
         context = Context(
             job=job, client=self._app.client, database=self._database, report=functools.partial(self._report, job.token)
