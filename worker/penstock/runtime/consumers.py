@@ -1,4 +1,4 @@
-"""The pod's consumers: asks for jobs as slots come free, runs one task per job, emits what they ended in.
+"""The pod's consumers: asks for jobs as slots come free, runs them, emits what they ended in.
 
 A producer-consumer in manual mode, so that demand follows free slots and not deliveries. Two ways of asking: while
 jobs are short (mean below 50 ms) up to `max_demand` are held, asked for again at `min_demand`, so that claims are
@@ -12,7 +12,6 @@ meanwhile, so that a job which kills its process takes no neighbour with it a th
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -20,10 +19,12 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.stages import ProducerConsumer, Subscription
 
-logger = logging.getLogger("penstock.consumers")
+from .chain import Chain
 
 SHORT_SECONDS = 0.05
 """Mean run time below which jobs are held ahead of free slots."""
+INSTANT_SECONDS = 0.0002
+"""Mean run time below which jobs probably wait for nothing, and share asyncio tasks (see chain.py)."""
 SMOOTHING = 0.1
 """Weight of a new run time in the mean."""
 LINGER_SECONDS = 0.001
@@ -52,18 +53,11 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     """
 
     def __init__(
-        self,
-        *,
-        run: Callable[[ClaimedJob], Awaitable[Finished]],
-        interrupt: Callable[[ClaimedJob], bool],
-        alone: Callable[[], bool],
-        apart: Callable[[ClaimedJob], bool],
-        give_back: Callable[[Sequence[ClaimedJob]], None],
-        concurrency: int,
-        min_demand: int,
-        max_demand: int,
+        self, *, run: Callable[[ClaimedJob], Awaitable[Finished]], interrupt: Callable[[ClaimedJob], bool],
+        alone: Callable[[], bool], apart: Callable[[ClaimedJob], bool],
+        give_back: Callable[[Sequence[ClaimedJob]], None], concurrency: int, min_demand: int, max_demand: int,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(name="consumers", buffer_size=None)
         self._run_attempt, self._interrupt, self._alone, self._clock = run, interrupt, alone, clock
         self._apart, self._give_back = apart, give_back
@@ -71,15 +65,14 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._subscription: Subscription | None = None
         self._waiting_jobs: deque[ClaimedJob] = deque()
         self._suspects: deque[ClaimedJob] = deque()
-        self._solo = False
-        self._arrived = 0.0
+        self._solo, self._arrived, self._asked = False, 0.0, 0
         self._running: dict[int, tuple[ClaimedJob, asyncio.Task[None]]] = {}
-        self._asked = 0
         self._mean: float | None = None
         self._cancelling: set[int] = set()
         self._losing: set[int] = set()
         self._finished: list[Finished] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._chain = Chain(take=self._take, waiting=lambda: self._waiting_jobs, attempt=self._attempt)
         self.unacknowledged = 0
         """Outcomes emitted and not yet accepted; the acknowledger lowers it."""
         self.asking = True
@@ -155,18 +148,29 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     def start_waiting(self) -> None:
         """Start waiting jobs while slots are free and acknowledgements keep up."""
-        if not self.asking:
-            return
         waiting, running = self._waiting_jobs, self._running
+        if not self.asking or not (waiting or self._suspects):
+            return
         loop = asyncio.get_running_loop()
         if self.suspects:
             if not running and self._suspects and self._alone():
                 job, self._solo = self._suspects.popleft(), True
                 running[id(job)] = (job, loop.create_task(self._attempt(job)))
             return
+        if self._mean is not None and self._mean < INSTANT_SECONDS:
+            self._chain.start()
+            return
         while waiting and len(running) < self.concurrency and self.unacknowledged <= 2 * BATCH:
             job = waiting.popleft()
             running[id(job)] = (job, loop.create_task(self._attempt(job)))
+
+    def _take(self, task: asyncio.Task[None]) -> ClaimedJob | None:
+        full = len(self._running) >= self.concurrency or self.unacknowledged > 2 * BATCH
+        if full or not self._waiting_jobs or not self.asking or self.suspects:
+            return None
+        job = self._waiting_jobs.popleft()
+        self._running[id(job)] = (job, task)
+        return job
 
     async def _attempt(self, job: ClaimedJob) -> None:
         try:
@@ -201,8 +205,9 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         if len(self._finished) >= BATCH:
             self.flush()
         elif self._timer is None:
-            linger = LINGER_BUSY_SECONDS if len(self._running) > 1 and self.prefetching else LINGER_SECONDS
-            self._timer = asyncio.get_running_loop().call_later(linger, self.flush)
+            busy = self.prefetching and (self._waiting_jobs or len(self._running) > 1)
+            seconds = LINGER_BUSY_SECONDS if busy else LINGER_SECONDS
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.flush)
 
     def flush(self) -> None:
         """Emit the outcomes gathered so far."""
@@ -227,16 +232,14 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     def take_waiting(self) -> list[ClaimedJob]:
         """Give up what is held unstarted, to be released."""
-        jobs = [*self._waiting_jobs, *self._suspects]
-        self._waiting_jobs.clear()
+        jobs, self._waiting_jobs = [*self._waiting_jobs, *self._suspects], deque()
         self._suspects.clear()
         return jobs
 
     def take_stale(self) -> list[ClaimedJob]:
         """What has been held unstarted for too long, or beside a suspect, to be released."""
         if self.suspects:
-            jobs = list(self._waiting_jobs)
-            self._waiting_jobs.clear()
+            jobs, self._waiting_jobs = list(self._waiting_jobs), deque()
             return jobs
         if self._waiting_jobs and not self.prefetching and self._clock() - self._arrived > LONGEST_HOLD:
             return self.take_waiting()
@@ -281,6 +284,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     async def cancel_running(self) -> None:
         """Cancel every attempt on the event loop and wait for it; threads cannot be interrupted."""
+        self._chain.cancel()
         await asyncio.sleep(0)  # every task has taken its first step then; see cancel_jobs
         tasks = [task for _, task in self._running.values()]
         for task in tasks:
