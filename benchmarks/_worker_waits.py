@@ -1,0 +1,143 @@
+"""The other bars of a worker: how soon a job starts, what an idle one costs, how soon another one takes over.
+
+Times are of the machine's clock, on which workers, database and this process run. Surprising: `since` is taken before
+the call that enqueues, so the commit is part of the figure.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+
+from benchmarks._contract import Report
+from benchmarks._worker_app import app, hold, nap, stamp
+from benchmarks._worker_site import ROOT, Site, quantile, until, workers
+
+PICKUPS = 200
+PRODUCERS = 4
+OFFERED = 1000
+OFFERED_SECONDS = 4
+WATCH_SECONDS = 20.0
+SETTLE_SECONDS = 12.0
+"""Longer than the ten seconds after which an idle backend reports what it counted."""
+LEASE_SECONDS = 5.0
+NAPS = 2000
+
+
+def results(site: Site, count: int) -> list[float]:
+    """What so many jobs returned, each completed once."""
+    until(lambda: site.value("SELECT count(*) FROM penstock.outcome") >= count)
+    found = site.column("SELECT result::text FROM penstock.outcome WHERE state = 'completed'")
+    assert len(found) == count, f"{len(found)} of {count} jobs completed"
+    return found
+
+
+def pickup(site: Site, report: Report) -> None:
+    """Enqueue to start: on an idle worker, and at a thousand jobs a second."""
+    site.clear()
+    with workers(site):
+        stamp.enqueue(time.time())  # the first opens connections on both sides
+        results(site, 1)
+        site.control.execute("TRUNCATE penstock.outcome")
+        for number in range(PICKUPS):
+            time.sleep(0.015 + 0.02 * (number % 7) / 7)
+            stamp.enqueue(time.time())
+        idle = results(site, PICKUPS)
+        site.control.execute("TRUNCATE penstock.outcome")
+        offered = [threading.Thread(target=_offer) for _ in range(PRODUCERS)]
+        began = time.monotonic()
+        for thread in offered:
+            thread.start()
+        for thread in offered:
+            thread.join()
+        rate = OFFERED * OFFERED_SECONDS / (time.monotonic() - began)
+        loaded = results(site, OFFERED * OFFERED_SECONDS)
+    for share, bar in ((50, 2.5), (95, 4), (99, 10)):
+        report.add(f"pickup_ms_p{share}", quantile(idle, share / 100), "ms", bar=bar, better="lower")
+    report.add("pickup_ms_p99_at_1000_per_second", quantile(loaded, 0.99), "ms", bar=25, better="lower")
+    report.add("offered_jobs_per_second", rate, "jobs/s")
+
+
+def _offer() -> None:
+    """One producer's share, each job at its time; one that is late does not wait."""
+    began = time.monotonic()
+    for number in range(OFFERED * OFFERED_SECONDS // PRODUCERS):
+        due = began + number * PRODUCERS / OFFERED
+        time.sleep(max(0.0, due - time.monotonic()))
+        stamp.enqueue(time.time())
+
+
+def idle(site: Site, report: Report) -> None:
+    """A worker without jobs, the one that does the upkeep and one beside it; and jobs that come due meanwhile."""
+    site.clear()
+    site.control.execute("ALTER SYSTEM SET autovacuum = off")  # its transactions would be counted
+    site.control.execute("SELECT pg_reload_conf()")
+    with workers(site) as (leader,):
+        leading = _queries_per_second(site)
+        with workers(site) as (other,):
+            until(lambda: site.value("SELECT count(*) FROM penstock.worker WHERE state = 'running'") == 2)
+            time.sleep(1.0)  # behind its start-up
+            cpu, began = other.cpu_us(), time.monotonic()
+            both = _queries_per_second(site)
+            share = (other.cpu_us() - cpu) / 1e6 / (time.monotonic() - began) * 100
+            memory = other.rss_mib()
+        site.control.execute("TRUNCATE penstock.outcome")
+        for tenth in range(10):
+            due = 2.0 + tenth / 4
+            stamp.options(delay=timedelta(seconds=due)).enqueue(time.time() + due)
+        late = results(site, 10)
+        del leader
+    site.control.execute("ALTER SYSTEM RESET autovacuum")
+    site.control.execute("SELECT pg_reload_conf()")
+    report.add("idle_leader_queries_per_second", leading, "1/s", bar=4, better="lower")
+    report.add("idle_queries_per_second", both - leading, "1/s", bar=1, better="lower")
+    report.add("idle_core_percent", share, "%", bar=1, better="lower")
+    report.add("idle_rss_mib", memory, "MiB", bar=80, better="lower")
+    report.add("scheduled_start_late_seconds", max(late) / 1000, "s", bar=1, better="lower")
+
+
+def _queries_per_second(site: Site) -> float:
+    """Transactions of the database while nobody enqueues, less those of this look."""
+    query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    time.sleep(SETTLE_SECONDS)
+    before, began = site.value(query), time.monotonic()
+    time.sleep(WATCH_SECONDS)
+    return max(0.0, site.value(query) - before - 1) / (time.monotonic() - began)
+
+
+def takeover(site: Site, report: Report) -> None:
+    """What a killed worker had runs elsewhere; what one that is told to end has not started is handed back."""
+    site.clear()
+    lease = str(LEASE_SECONDS)
+    with workers(site, PENSTOCK_LEASE_SECONDS=lease) as (first,):
+        hold.enqueue()
+        until(lambda: site.value("SELECT count(*) FROM penstock.job WHERE token IS NOT NULL") == 1)
+        with workers(site, PENSTOCK_LEASE_SECONDS=lease):
+            first.stop(signal.SIGKILL)
+            killed = time.time()
+            again = results(site, 1)[0]
+    report.add("rerun_seconds_behind_the_lease", again - killed - LEASE_SECONDS, "s", bar=5, better="lower")
+    site.clear()
+    app.enqueue_many(nap.job(n) for n in range(NAPS))
+    held = "SELECT count(*) FROM penstock.job WHERE token IS NOT NULL"
+    with workers(site, PENSTOCK_CONCURRENCY="4", PENSTOCK_MAX_DEMAND="400", PENSTOCK_MIN_DEMAND="200") as (one,):
+        until(lambda: site.value(held) > 100)
+        number = one.process.pid
+        told = time.monotonic()
+        os.kill(number, signal.SIGTERM)
+        until(lambda: site.value(held) <= 4, pause=0.005)
+        report.add("hand_back_seconds", time.monotonic() - told, "s", bar=1, better="lower")
+
+
+def start_up(site: Site, report: Report) -> None:
+    """How long `import penstock` takes."""
+    del site
+    program = "import time; t = time.perf_counter(); import penstock; print((time.perf_counter() - t) * 1000)"
+    command = [sys.executable, "-c", program]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    report.add("import_ms", float(printed), "ms", bar=150, better="lower")

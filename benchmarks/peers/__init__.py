@@ -1,0 +1,1 @@
+"""Drains of other job queues, run by an interpreter that has them; see _worker_peers.py."""
