@@ -80,7 +80,7 @@ class Context:
         if self._report is None or (now - self._told_at < PROGRESS_SECONDS and done < total):
             return
         self._told_at = now
-        found: dict[str, Any] = {"done": done, "total": total}
+        found: dict[str, Any] = {"done": _number(done), "total": _number(total)}
         if note:
             found["note"] = (
                 note[:LONGEST_NOTE].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
@@ -133,3 +133,8 @@ class Context:
     async def enqueue_async(self, *jobs: NewJob) -> list[int]:
         """`enqueue`, for async functions."""
         return await self._client.enqueue_async(jobs)
+
+
+def _number(value: float) -> float:
+    """As every encoder takes it: a Fraction, numpy's numbers and integers of any length have no JSON or MessagePack."""
+    return value if type(value) is int and value < 2**53 else float(value)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
+import sys
+import threading
+from decimal import Decimal
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,8 +20,12 @@ from penstock.client import Client
 from penstock.context import LONGEST_NOTE
 from penstock.runtime.beside import beside
 from penstock.runtime.held import Held
+from penstock.runtime.lease import Identity, Lease
+from penstock.runtime.metrics import WorkerMetrics
 from penstock.runtime.probes import LONGEST_BLOCK, Probes
 from penstock.runtime.reporting import MOST_JOBS, report
+from penstock.store import Registry, Renewal
+from penstock.tasks import Registry as Tasks
 from tests.unit.runtime.support import completed, job, until
 
 
@@ -33,6 +42,43 @@ def test_progress_is_taken_at_most_once_a_second_and_its_end_always():
     for bad in ((-1, 1), (1, 0), (float("nan"), 1), (1, float("inf")), (10**400, 1)):
         with pytest.raises(ValueError, match="progress"):
             context.progress(*bad)
+
+
+@pytest.mark.parametrize(
+    ("done", "told"), [(Fraction(1, 4), 0.25), (Decimal("0.5"), 0.5), (10**30, 1e30), (True, 1.0), (3, 3)]
+)
+def test_progress_is_told_in_numbers_that_every_encoder_takes(done, told):
+    """What a task counts with goes into the renewal of the lease, which must not fail for it."""
+    held = Held()
+    held.add([one := job()])
+    context = Context(
+        job=one, client=cast("Client", None), report=lambda found: held.progress.__setitem__(one.id, found)
+    )
+    context.progress(done, 10**31)
+    assert json.loads(report(held))["jobs"][0]["progress"] == {"done": told, "total": 1e31}
+
+
+def test_progress_may_come_from_threads_while_jobs_end():
+    """Claims are forgotten behind each acknowledgement; what threads add meanwhile must not end the acknowledger."""
+    held, ended = Held(), threading.Event()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+
+    def work() -> None:
+        for number in itertools.takewhile(lambda _: not ended.is_set(), itertools.count()):
+            held.progress[number % 5000] = {"done": 1, "total": 2}
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        jobs = [job(id=number) for number in range(500)]
+        for _ in range(300):
+            held.add(jobs)
+            held.remove(jobs[:1])
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(before)
 
 
 def test_progress_outside_of_a_worker_is_accepted_and_goes_nowhere():
@@ -154,3 +200,46 @@ async def test_what_runs_beside_a_worker_and_ends_by_itself_is_heard_of():
     async with beside(said.append, ticker=breaks(), upkeep=stays()):
         await until(lambda: said)
     assert said == ["ticker ended: RuntimeError('ticker')"]
+
+
+class Registrar:
+    """A registry that answers; the first renewal breaks in a way that nobody foresaw."""
+
+    def __init__(self) -> None:
+        self.reports: list[str] = []
+
+    def register(self, **_: object) -> tuple[int, int]:
+        return 1, 1
+
+    def renew(self, _: int, *, report: str, **__: object) -> Renewal:
+        self.reports.append(report)
+        if len(self.reports) == 1:
+            raise AttributeError("unforeseen")
+        return Renewal(state="running", fenced=[], cancelled=[])
+
+    def deregister(self, _: int, *, empty: bool) -> None:
+        assert empty
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_nothing_that_goes_wrong_in_a_renewal_ends_the_lease_thread():
+    """Without it the worker would be restarted, and its jobs with it: a report that cannot be told is left out."""
+    held = Held()
+    held.add([one := job()])
+    held.progress[one.id] = {"done": object()}
+    registrar = Registrar()
+    lease = Lease(
+        registry=cast("Registry", registrar), held=held, seconds=15.0, told=lambda _: None,
+        identity=Identity(identity="me", queue="q", version="1", concurrency=1),
+        metrics=WorkerMetrics(queue="q", tasks=Tasks(), version="1"),
+    )  # fmt: skip
+    lease.open()
+    lease.renew_soon()
+    await until(lambda: len(registrar.reports) == 1 and lease.trouble == "unforeseen")
+    lease.renew_soon()
+    await until(lambda: len(registrar.reports) == 2 and lease.trouble is None)
+    assert lease.alive
+    assert registrar.reports == ["{}", "{}"]
+    await asyncio.to_thread(lease.close, empty=True)

@@ -58,8 +58,8 @@ class Held:
             if (known := held.get(job.id)) is not None and known.token == job.token:
                 del held[job.id]
         if progress:
-            for job_id in [job_id for job_id in progress if job_id not in held]:
-                del progress[job_id]
+            for job_id in [job_id for job_id in list(progress) if job_id not in held]:  # threads add to it
+                progress.pop(job_id, None)
         if not held:
             self._empty.set()
 

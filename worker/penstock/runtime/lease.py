@@ -126,6 +126,14 @@ class Lease:
             if not self._ended.is_set():
                 pause = self._renew()
 
+    def _report(self) -> str:
+        """What the worker says for people; nothing, where that cannot be told: no lease is lost for it."""
+        try:
+            return report(self._held)
+        except Exception:
+            logger.exception("no report goes with this renewal")
+            return "{}"
+
     def _renew(self) -> float:
         """One renewal; returns seconds until the next."""
         sent = time.monotonic()
@@ -134,7 +142,7 @@ class Lease:
         try:
             renewal = self._registry.renew(
                 self.worker, lease=self.seconds, held=[(j.id, j.token) for j in jobs if j.worker == self.worker],
-                in_flight=in_flight, done=dict(self._held.done), drained=not jobs, report=report(self._held),
+                in_flight=in_flight, done=dict(self._held.done), drained=not jobs, report=self._report(),
             )  # fmt: skip
             if renewal.state in {None, "lost"}:
                 logger.warning("worker %d was declared lost; registering anew", self.worker)
@@ -142,10 +150,11 @@ class Lease:
             else:
                 self.state, self.confirmed_at = str(renewal.state), sent
             self.trouble = None
-        except StoreError as error:
+        except Exception as error:  # without this thread the worker must be restarted
             self.trouble = str(error)
             self._metrics.renewal_failures += 1
-            logger.warning("lease not renewed for %.1f s: %s", self.age, error)
+            expected = isinstance(error, StoreError)
+            logger.warning("lease not renewed for %.1f s: %s", self.age, error, exc_info=not expected)
             return min(1.0, self.seconds / 15)
         self._told(renewal)
         return self.seconds / 3
