@@ -62,7 +62,7 @@ def read(headers: str | None) -> TraceContext | None:
     try:
         found = msgspec.json.decode(headers)
         match = _FORM.fullmatch(found[PARENT])
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
         return None
     if match is None or not int(match[1], 16) or not int(match[2], 16):
         return None

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -21,6 +21,7 @@ from penstock.runtime.failure import Endings
 from penstock.runtime.metrics import WorkerMetrics
 from penstock.runtime.tracing import Traced
 from penstock.settings import Settings
+from penstock.trace import read
 from tests.unit.runtime.support import completed, job, until
 
 
@@ -132,6 +133,26 @@ async def test_a_hook_that_raises_is_said_once_and_the_others_are_called(app, ca
     assert len([record for record in caplog.records if record.name == "penstock.hooks"]) == 2
 
 
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()], ids=repr)
+async def test_a_hook_that_exits_ends_neither_the_attempt_nor_the_worker(app, raised):
+    """What is no Exception would leave the attempt's task, or end the event loop."""
+
+    def leave(_: object) -> None:
+        raise raised
+
+    async def leave_async(_: object) -> None:
+        raise raised
+
+    for event in ("job.start", "job.dead"):
+        app.on(event)(leave)
+        app.on(event)(leave_async)
+    announcer = Announcer(app.hooks)
+    announcer.tell("job.start", 1)
+    announcer.tell("job.dead", 2)
+    await until(lambda: (announcer.failed["job.start"], announcer.failed["job.dead"]) == (2, 2))
+    await announcer.close(1.0)
+
+
 async def test_hooks_that_hang_do_not_pile_up_without_end(app):
     """Beyond a thousand under way calls are dropped; the worker's end does not wait for them."""
     gate = asyncio.Event()
@@ -220,3 +241,41 @@ async def test_a_failed_attempt_is_a_span_with_an_error(app: App, endings: Endin
     [span] = spans.get_finished_spans()
     assert span.status.status_code is trace.StatusCode.ERROR
     assert list(span.links) == []
+
+
+class BrokenProcessor(SpanProcessor):
+    """Raises where it is told."""
+
+    def __init__(self, *, at: str) -> None:
+        self._at = at
+
+    def on_start(self, span: object, parent_context: object = None) -> None:
+        if self._at == "start":
+            raise RuntimeError("no start")
+
+    def on_end(self, span: object) -> None:
+        if self._at == "end":
+            raise RuntimeError("no end")
+
+
+@pytest.mark.parametrize("at", ["start", "end"])
+async def test_a_span_that_cannot_be_made_or_ended_fails_no_attempt(spans, caplog, at):
+    """Its processors are the application's; it is said once, and the context is as before."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BrokenProcessor(at=at))
+
+    async def run(one: ClaimedJob) -> Finished:
+        return completed(one)
+
+    made = traced(run, spans)
+    made._tracer = provider.get_tracer("penstock")
+    for _ in range(2):
+        assert (await made.run(job())).state is OutcomeState.COMPLETED
+        assert not trace.get_current_span().get_span_context().is_valid
+    assert len([record for record in caplog.records if record.name == "penstock.tracing"]) == 1
+
+
+def test_headers_that_are_nested_without_end_name_no_span():
+    """They are read for each line of the job's log."""
+    deep = '{"traceparent": "00-' + "1" * 32 + "-" + "2" * 16 + '-01", "deep": ' + "[" * 3000 + "]" * 3000 + "}"
+    assert read(deep) is None

@@ -26,6 +26,9 @@ MOST_CALLS = 1000
 THREADS = 4
 ON_THE_LOOP = frozenset({"job.start", "job.stop", "job.exception"})
 
+RAISED = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError)
+"""Whatever an application's function raises: the last three would end the attempt, or the event loop."""
+
 Function = Callable[[Any], Any]
 
 
@@ -88,19 +91,19 @@ class Announcer:
     def _call(self, event: str, function: Function, value: object) -> None:
         try:
             function(value)
-        except Exception as error:  # noqa: BLE001 - whatever an application's function raises
+        except RAISED as error:
             self._failed(event, function, error)
 
     async def _awaited(self, event: str, function: Function, value: object) -> None:
         try:
             await function(value)
-        except Exception as error:  # noqa: BLE001
+        except RAISED as error:
             self._failed(event, function, error)
 
     async def _in_thread(self, event: str, function: Function, value: object) -> None:
         try:
             await asyncio.get_running_loop().run_in_executor(self._threads, self._called, function, value)
-        except Exception as error:  # noqa: BLE001
+        except RAISED as error:
             self._failed(event, function, error)
 
     def _called(self, function: Function, value: object) -> None:
@@ -112,11 +115,14 @@ class Announcer:
             with self._counting:
                 self._in_threads -= 1
 
-    def _failed(self, event: str, function: Function, error: Exception) -> None:
+    def _failed(self, event: str, function: Function, error: BaseException) -> None:
+        current = asyncio.current_task()
+        if current in self._calls and current.cancelling():
+            raise error  # `close` has cancelled it
         self.failed[event] += 1
         self._say(event, function, error)
 
-    def _say(self, event: str, function: Function, error: Exception | None) -> None:
+    def _say(self, event: str, function: Function, error: BaseException | None) -> None:
         if function in self._said:
             return
         self._said.add(function)

@@ -7,11 +7,16 @@ Names follow the semantic conventions for messaging (status: development).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from penstock import trace as context
 from penstock.job import ClaimedJob, Finished, OutcomeState
+
+logger = logging.getLogger("penstock.tracing")
 
 Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
@@ -28,24 +33,48 @@ class Traced:
     def __init__(self, *, run: Run, trace: Any, version: str) -> None:
         self._inner, self._trace = run, trace
         self._tracer = trace.get_tracer("penstock", version)
+        self._said = False
 
     async def run(self, job: ClaimedJob) -> Finished:
         """Run one; what the task does is inside the span, its own spans are children."""
-        trace = self._trace
-        with self._tracer.start_as_current_span(
-            f"process {job.queue}", kind=trace.SpanKind.CONSUMER, links=self._links(job), attributes={
+        scope = contextlib.ExitStack()
+        finished = span = None
+        with self._harmless():
+            span = scope.enter_context(self._span(job))
+        try:
+            finished = await self._inner(job)
+        finally:
+            with self._harmless(), scope:
+                if span is not None and finished is not None:
+                    self._tell(span, finished)
+        return finished
+
+    def _span(self, job: ClaimedJob) -> AbstractContextManager[Any]:
+        span: AbstractContextManager[Any] = self._tracer.start_as_current_span(
+            f"process {job.queue}", kind=self._trace.SpanKind.CONSUMER, links=self._links(job), attributes={
                 "messaging.system": "penstock", "messaging.operation.type": "process",
                 "messaging.operation.name": "process", "messaging.destination.name": job.queue,
                 "messaging.message.id": str(job.id), "penstock.task": job.task, "penstock.attempt": job.attempt,
             },
-        ) as span:  # fmt: skip
-            finished = await self._inner(job)
-            span.set_attribute("penstock.outcome", finished.state.value)
-            if finished.reason is not None:
-                span.set_attribute("penstock.reason", finished.reason)
-            if finished.fault or finished.state is OutcomeState.FAILED:
-                span.set_status(trace.Status(trace.StatusCode.ERROR, finished.reason))
-        return finished
+        )  # fmt: skip
+        return span
+
+    def _tell(self, span: Any, finished: Finished) -> None:
+        span.set_attribute("penstock.outcome", finished.state.value)
+        if finished.reason is not None:
+            span.set_attribute("penstock.reason", finished.reason)
+        if finished.fault or finished.state is OutcomeState.FAILED:
+            span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, finished.reason))
+
+    @contextlib.contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """A span processor, a sampler or an exporter of the application's may raise: no attempt fails for it."""
+        try:
+            yield
+        except Exception:
+            if not self._said:
+                self._said = True
+                logger.exception("a span of an attempt could not be made or ended; this is said once")
 
     def _links(self, job: ClaimedJob) -> list[Any]:
         producer = context.read(job.headers)
