@@ -102,11 +102,18 @@ def workers(site: Site, count: int = 1, **settings: str) -> Iterator[list[Worker
     running: list[WorkerProcess] = []
     try:
         running.extend(WorkerProcess(site, **settings) for _ in range(count))
-        until(lambda: site.value("SELECT count(*) FROM penstock.worker WHERE state = 'running'") >= count)
+        registered = "SELECT count(*) FROM penstock.worker WHERE state = 'running'"
+        until(lambda: _alive(running) and site.value(registered) >= count)
         yield running
     finally:
         for one in running:
             one.stop()
+
+
+def _alive(running: list[WorkerProcess]) -> bool:
+    for one in running:
+        assert one.process.poll() is None, f"a worker ended by itself with {one.process.returncode}"
+    return True
 
 
 def until(true: Callable[[], bool], seconds: float = 120.0, pause: float = 0.02) -> None:
