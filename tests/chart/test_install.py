@@ -14,6 +14,19 @@ from tests.support.controlplane import ControlPlane
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
 
+QUEUE = {
+    "apiVersion": "penstock.dev/v1alpha1",
+    "kind": "JobQueue",
+    "metadata": {"name": "emails"},
+    "spec": {
+        "databaseRef": {"secretRef": {"name": "shop-postgres"}},
+        "worker": {
+            "app": "shop.jobs:app",
+            "template": {"spec": {"containers": [{"name": "worker", "image": "shop:1"}]}},
+        },
+    },
+}
+
 
 def test_an_installed_operator_becomes_ready_in_a_restricted_namespace(
     own_plane: ControlPlane, restricted: str, helm: helm_python.Config, node: ProcessPods
@@ -67,18 +80,27 @@ def test_without_keep_the_definition_goes_with_the_release(own_plane: ControlPla
     eventually(lambda: get(own_plane, DEFINITION) is None, "the definition is gone")
 
 
-def test_the_definitions_schema_is_upgraded_with_the_chart(
-    own_plane: ControlPlane, helm: helm_python.Config, tmp_path: Path
+def test_the_definitions_schema_is_upgraded_with_the_chart_and_no_job_queue_is_lost(
+    own_plane: ControlPlane, restricted: str, helm: helm_python.Config, tmp_path: Path
 ):
     """What an older chart installed is brought to the newer one's state, which Helm's own crds/ folder never does."""
     older = shutil.copytree(CHART, tmp_path / "penstock")
     definition = older / "files" / "jobqueue.yaml"
     definition.write_text(definition.read_text().replace("- name: WHY\n", "- name: OLD\n"))
+    chart = older / "Chart.yaml"
+    chart.write_text(chart.read_text().replace("version: 0.1.0\n", "version: 0.0.9\n", 1))
     helm.install(older, "penstock", timeout=60)
     assert "OLD" in columns(own_plane)
+    queues = f"/apis/penstock.dev/v1alpha1/namespaces/{restricted}/jobqueues"
+    eventually(lambda: served(own_plane, queues), "job queues are served")
+    kept = own_plane.request("POST", queues, QUEUE)
     helm.upgrade(CHART, "penstock", timeout=60)
     assert "OLD" not in columns(own_plane)
     assert "WHY" in columns(own_plane)
+    assert get(own_plane, f"{queues}/emails")["metadata"]["uid"] == kept["metadata"]["uid"]
+    helm.rollback("penstock", version=1, timeout=60)
+    assert "OLD" in columns(own_plane)
+    assert get(own_plane, f"{queues}/emails")["spec"] == kept["spec"]
 
 
 def test_a_value_that_the_schema_refuses_installs_nothing(
@@ -98,6 +120,16 @@ def get(plane: ControlPlane, path: str) -> Any:
     except ApiError as error:
         if error.status == 404:
             return None
+        raise
+
+
+def served(plane: ControlPlane, path: str) -> bool:
+    """Whether the API server knows the kind and has opened its storage."""
+    try:
+        return get(plane, path) is not None
+    except ApiError as error:
+        if error.status == 429:
+            return False
         raise
 
 
