@@ -281,6 +281,7 @@ CREATE TABLE penstock.queue_limit (
     queue integer NOT NULL,
     max_in_flight integer NOT NULL,
     in_flight integer,
+    horizon bigint,
     CONSTRAINT queue_limit_max_in_flight_check CHECK ((max_in_flight > 0))
 )
 WITH (fillfactor='50');
@@ -363,7 +364,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.claim(p_worker bigint, p_queue integer, p_limit integer, p_token bigint) -> TABLE(id bigint, attempt smallint, max_attempts smallint, crashes smallint, priority smallint, ord bigint, task text, args text, headers text, wait double precision), as its owner
 -- penstock.complete(p_worker bigint, p_id bigint, p_token bigint, p_duration double precision) -> boolean, as its owner
 -- penstock.cordon(p_workers bigint[], p_cordon boolean) -> SETOF bigint, as its owner
--- penstock.count_limits(p_horizon bigint) -> integer, as its owner
+-- penstock.count_limits() -> integer, as its owner
 -- penstock.deadline_error(p_attempt smallint, p_allowed interval) -> jsonb
 -- penstock.declare_queue(p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb, p_job_deadline double precision, p_retention double precision, p_settings jsonb) -> integer, as its owner
 -- penstock.depth(p_queue integer, p_cap integer) -> TABLE(ready bigint, deferred bigint, in_flight bigint, dead bigint, oldest double precision), as its owner
@@ -386,7 +387,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
 -- penstock.may_rescue(p_holder text, p_lease double precision) -> boolean
 -- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner
--- penstock.pick(p_queue integer, p_limit integer, p_marks bigint[], p_there boolean[]) -> tid[]
+-- penstock.pick(p_queue integer, p_limit integer, p_first bigint[]) -> tid[]
 -- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record, as its owner
 -- penstock.prune_workers() -> integer, as its owner
 -- penstock.publish_marks(p_last_ord bigint, p_horizon bigint) -> integer, as its owner

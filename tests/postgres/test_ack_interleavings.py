@@ -207,3 +207,26 @@ def test_a_job_flagged_cancel_while_its_acknowledgement_waits_ends_as_cancelled(
     other.commit()
     assert step.finish() == [(job, held, "cancelled")]
     assert desk.state_of(db, job) == "cancelled"
+
+
+def test_an_acknowledgement_with_large_results_locks_in_order_of_id_too(play, db):
+    """What does not fit into a small working memory is still matched in one pass: below the row it waits for all are
+    locked, above it none.
+    """
+    worker, held = desk.register(db), desk.token()
+    ids = desk.enqueue(db, 200)
+    first, acks, look = (play.connection(name) for name in ("first", "acks", "look"))
+    desk.claim(first, worker, 200, held).finish()
+    first.begin()
+    first.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[100]])
+    acks.run("SET work_mem = '64kB'")
+    acked = acks.start(
+        "SELECT penstock.ack(%s, %s, array_fill(%s::bigint, '{200}'), p_results => "
+        "(SELECT array_agg(to_jsonb(repeat(md5(n::text), 300))) FROM generate_series(1, 200) AS n))",
+        [worker.id, ids, held],
+    )
+    acked.blocks_on(first)
+    free = look.run("SELECT id FROM penstock.job WHERE id = ANY (%s) ORDER BY id FOR UPDATE SKIP LOCKED", [ids])
+    assert free == [(job,) for job in ids[101:]]
+    first.rollback()
+    assert acked.finish() == []

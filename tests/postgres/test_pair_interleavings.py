@@ -64,8 +64,7 @@ class Scene:
         lost = desk.register(db)
         db.execute("UPDATE penstock.queue SET job_deadline = '1 h'")
         db.execute("SELECT penstock.set_limit(%s, 8)", [lost.queue])
-        desk.until(lambda: db.execute("SELECT penstock.count_limits(pg_current_xact_id()::text::bigint - 1)").fetchone()
-                   == (0,))  # fmt: skip
+        desk.until(lambda: db.execute("SELECT penstock.count_limits()").fetchone() == (0,))
         self.queue = lost.queue
 
     def set(self) -> dict[str, int]:

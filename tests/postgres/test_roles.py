@@ -54,7 +54,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.rescue_overdue('x', 9)": UPKEEP,
     "SELECT penstock.begin_marks()": UPKEEP,
     "SELECT penstock.publish_marks(1, 1)": UPKEEP,
-    "SELECT penstock.count_limits(1)": UPKEEP,
+    "SELECT penstock.count_limits()": UPKEEP,
     "SELECT penstock.make_partitions(14)": UPKEEP,
     "SELECT penstock.drop_partitions()": UPKEEP,
     "SELECT penstock.prune_workers()": UPKEEP,

@@ -151,6 +151,43 @@ def test_bulk_enqueues_with_the_same_keys_in_opposite_order_do_not_deadlock(play
     assert step.finish() == [(ids[::-1],)]
 
 
+def test_bulk_enqueues_of_one_key_in_several_queues_do_not_deadlock(play, db):
+    """The same key in two queues is two keys, taken in order of the queue: neither has one that the other wants."""
+    query = "SELECT penstock.enqueue_many(%s, '{w,w,w}', '{\"{}\",\"{}\",\"{}\"}', p_unique_keys => '{k,k,k}')"
+    desk.enqueue(db)
+    db.execute("SELECT penstock.enqueue_many('{r,s}', '{w,w}', '{\"{}\",\"{}\"}')")
+    first, a, b = (play.connection(name) for name in ("first", "a", "b"))
+    first.begin()
+    first.run("SELECT penstock.enqueue_many('{r}', '{w}', '{\"{}\"}', p_unique_keys => '{k}')")
+    forth = a.start(query, ["{q,r,s}"])
+    forth.blocks_on(first)
+    back = b.start(query, ["{s,r,q}"])
+    back.blocks()
+    first.rollback()
+    ((ids,),) = forth.finish()
+    assert back.finish() == [(ids[::-1],)]
+
+
+def test_a_redrive_and_a_bulk_enqueue_of_the_same_keys_do_not_deadlock(play, db):
+    """Both take keys in order of key, whatever the order of the dead letters' ids."""
+    worker, held = desk.register(db), desk.token()
+    ids = desk.enqueue(db, 3, p_unique_keys=["c", "b", "a"])
+    first, a, b = (play.connection(name) for name in ("first", "a", "b"))
+    desk.claim(first, worker, 3, held).finish()
+    desk.ack(first, worker, ids, held, "failed").finish()
+    first.begin()
+    first.run("SELECT penstock.enqueue_many('{q}', '{w}', '{\"{}\"}', p_unique_keys => '{b}')")
+    redrive = a.start("SELECT id, holder FROM penstock.redrive(%s)", [ids])
+    redrive.blocks_on(first)
+    bulk = b.start(
+        "SELECT penstock.enqueue_many('{q,q,q}', '{w,w,w}', '{\"{}\",\"{}\",\"{}\"}', p_unique_keys => '{a,b,c}')"
+    )
+    bulk.blocks()
+    first.rollback()
+    assert sorted(redrive.finish()) == [(job, None) for job in ids]
+    assert bulk.finish() == [(ids[::-1],)]
+
+
 def test_a_bulk_enqueue_over_expired_keys_and_an_acknowledgement_of_their_holders_do_not_deadlock(play, db):
     """The keys come in the opposite order of their holders; both lock the holders in order of id."""
     worker, held = desk.register(db), desk.token()

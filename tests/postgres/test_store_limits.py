@@ -11,14 +11,14 @@ from tests.postgres import desk
 
 IN_FLIGHT = "SELECT in_flight FROM penstock.queue_limit"
 RUNNING = "SELECT count(*) FROM penstock.job WHERE token IS NOT NULL"
-COUNT = "SELECT penstock.count_limits(%s)"
-XID = "SELECT pg_current_xact_id()::text::bigint"
+COUNT = "SELECT penstock.count_limits()"
+COMPLETE = "SELECT penstock.complete(%s, %s, %s, 0.1)"
 
 
 def limit(db: psycopg.Connection, worker: desk.Worker, most: int) -> None:
     """A limit that is counted already."""
     db.execute("SELECT penstock.set_limit(%s, %s)", [worker.queue, most])
-    desk.until(lambda: db.execute(COUNT, db.execute(XID).fetchone()).fetchone() == (0,))
+    desk.until(lambda: db.execute(COUNT).fetchone() == (0,))
 
 
 def test_claims_stop_at_the_limit_and_go_on_when_jobs_end(play, db):
@@ -97,11 +97,10 @@ def test_a_claim_that_did_not_see_the_limit_is_counted_by_it(play, db):
     a.begin()
     assert len(desk.claim(a, worker, 4, desk.token()).finish()) == 4
     db.execute("SELECT penstock.set_limit(%s, 5)", [worker.queue])
-    horizon = db.execute(XID).fetchone()
-    assert b.run(COUNT, horizon) == [(1,)]
+    assert b.run(COUNT) == b.run(COUNT) == [(1,)]
     assert desk.claim(b, worker, 10, desk.token()).finish() == []
     a.commit()
-    assert b.run(COUNT, horizon) == [(0,)]
+    desk.until(lambda: db.execute(COUNT).fetchone() == (0,))
     assert db.execute(IN_FLIGHT).fetchone() == (4,)
     assert len(desk.claim(b, worker, 10, desk.token()).finish()) == 1
 
@@ -114,15 +113,74 @@ def test_an_acknowledgement_that_is_open_while_the_limit_is_counted_is_subtracte
     a, b = play.connection("a"), play.connection("b")
     desk.claim(a, worker, 2, held).finish()
     db.execute("SELECT penstock.set_limit(%s, 2)", [worker.queue])
-    horizon = db.execute(XID).fetchone()
+    assert b.run(COUNT) == [(1,)]
     a.begin()
     desk.ack(a, worker, [job], held).finish()
-    step = b.start(COUNT, horizon)
+    step = b.start(COUNT)
     step.blocks_on(a)
     a.commit()
-    assert step.finish() == [(0,)]
-    desk.until(lambda: db.execute(COUNT, horizon).fetchone() == (0,))
+    step.finish()
+    desk.until(lambda: db.execute(COUNT).fetchone() == (0,))
     assert db.execute(IN_FLIGHT).fetchone() == db.execute(RUNNING).fetchone() == (1,)
+
+
+def test_a_limit_turned_on_while_another_is_counted_waits_for_claims_of_its_own(play, db):
+    """Each has its own horizon, taken when it is seen: what was open when another was turned on says nothing of it."""
+    worker = desk.register(db)
+    desk.enqueue(db, 6)
+    db.execute("SELECT penstock.set_limit(0, 1)")
+    a = play.connection("a")
+    db.execute(COUNT)
+    a.begin()
+    assert len(desk.claim(a, worker, 3, desk.token()).finish()) == 3
+    db.execute("SELECT penstock.set_limit(%s, 1)", [worker.queue])
+    for _ in range(3):
+        db.execute(COUNT)
+    a.commit()
+    desk.until(lambda: db.execute(COUNT).fetchone() == (0,))
+    assert desk.claim(a, worker, 3, desk.token()).finish() == []
+    assert db.execute(IN_FLIGHT + " WHERE queue = %s", [worker.queue]).fetchone() == (3,)
+
+
+def test_room_returned_before_a_limit_is_counted_is_not_returned_again(play, db):
+    """A transactional acknowledgement sees the limit, so it returns room; its job is gone when others are counted."""
+    worker, held = desk.register(db), desk.token()
+    (job, *_) = desk.enqueue(db, 6)
+    a = play.connection("a")
+    desk.claim(a, worker, 2, held).finish()
+    db.execute("SELECT penstock.set_limit(%s, 2)", [worker.queue])
+    assert a.run(COMPLETE, [worker.id, job, held]) == [(True,)]
+    desk.until(lambda: db.execute(COUNT).fetchone() == (0,))
+    assert len(desk.claim(a, worker, 6, desk.token()).finish()) == 1
+    assert db.execute(RUNNING).fetchone() == (2,)
+
+
+def test_a_completion_that_cannot_see_the_limit_gives_its_room_back(play, db):
+    """A REPEATABLE READ transaction older than the limit: its job was counted, so its room must come back."""
+    worker, held = desk.register(db), desk.token()
+    (job, *_) = desk.enqueue(db, 2)
+    a = play.connection("a")
+    desk.claim(a, worker, 1, held).finish()
+    a.begin("REPEATABLE READ")
+    a.run("SELECT 1 FROM penstock.job")
+    limit(db, worker, 1)
+    assert a.run(COMPLETE, [worker.id, job, held]) == [(True,)]
+    a.commit()
+    assert len(desk.claim(a, worker, 1, desk.token()).finish()) == 1
+
+
+def test_room_returned_to_a_queue_without_a_limit_is_forgotten(play, db):
+    """Such a transaction cannot know that there is no limit either; the upkeep drops what it left."""
+    worker, held = desk.register(db), desk.token()
+    (job,) = desk.enqueue(db)
+    a = play.connection("a")
+    desk.claim(a, worker, 1, held).finish()
+    a.begin("REPEATABLE READ")
+    a.run(COMPLETE, [worker.id, job, held])
+    a.commit()
+    assert db.execute("SELECT count(*) FROM penstock.limit_return").fetchone() == (1,)
+    db.execute("SELECT penstock.prune_workers()")
+    assert db.execute("SELECT count(*) FROM penstock.limit_return").fetchone() == (0,)
 
 
 def test_lifting_and_changing_a_limit_take_effect_at_the_next_claim(play, db):

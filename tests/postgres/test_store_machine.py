@@ -203,8 +203,7 @@ class StoreMachine(Compared):
     @precondition(lambda self: set(self.model.limits) - self.model.counted)
     @rule()
     def count_limits(self) -> None:
-        xid = self.one("SELECT pg_current_xact_id()::text::bigint")
-        desk.until(lambda: self.one("SELECT penstock.count_limits(%s)", xid) == 0)
+        desk.until(lambda: self.one("SELECT penstock.count_limits()") == 0)
         self.model.counted |= set(self.model.limits)
 
     # -- workers ------------------------------------------------------------------------------------------------

@@ -238,7 +238,7 @@ class Store:
         """Count limits that were turned on; True when none is left uncounted. Call again until then."""
         if not await self._value("uncounted_limits"):
             return True
-        return not await self._value("count_limits", await self.take_xid())
+        return not await self._value("count_limits")
 
     async def begin_marks(self) -> tuple[int, int]:
         """The last ord drawn and a transaction id taken after it: what `publish_marks` needs."""

@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION penstock.ack_completed(
 LANGUAGE plpgsql
 SET enable_hashjoin = on
 SET enable_nestloop = off
+SET work_mem = '256MB'  -- only as much as the results take: a hash in several batches would mix the order of the locks
 AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();

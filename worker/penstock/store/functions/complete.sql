@@ -1,6 +1,7 @@
 -- Purpose: accept the success of one attempt inside the transaction that wrote its effects, as its last statement: both are
 -- committed or neither. False means not accepted: the claim was taken back, or the job is to be cancelled; the caller
--- rolls back. A limited queue's room is returned by a row of its own, so that the caller's transaction never holds the limit.
+-- rolls back. A limited queue's room is returned by a row of its own, so that the caller's transaction never holds the limit;
+-- above READ COMMITTED always, because a limit that was turned on meanwhile is not seen (prune_workers drops needless ones).
 -- Index: job's key. Locks: the job's row, until the caller's commit.
 CREATE OR REPLACE FUNCTION penstock.complete(p_worker bigint, p_id bigint, p_token bigint, p_duration double precision)
 RETURNS boolean
@@ -27,6 +28,7 @@ BEGIN
     RETURN false;
   END IF;
   INSERT INTO penstock.limit_return (queue, amount)
-    SELECT l.queue, 1 FROM penstock.queue_limit AS l WHERE l.queue = v_queue;
+    SELECT v_queue, 1 WHERE EXISTS (SELECT FROM penstock.queue_limit AS l WHERE l.queue = v_queue)
+      OR current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted');
   RETURN true;
 END $$;

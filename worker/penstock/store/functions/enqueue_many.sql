@@ -2,7 +2,7 @@
 -- Index: queue(name), job's own three. Locks: the row of a queue that it makes; the holders of expired keys.
 -- An array that is NULL means the default for all. Priority 0..3, lower first. A delay is seconds from now, ten years at
 -- most; a time lies before the year 9999, because not every language can read what lies behind. Jobs with a unique key
--- go one by one through enqueue_unique, by key, so that two bulk enqueues cannot deadlock. Arguments: 256 KiB at most.
+-- go one by one through enqueue_unique, by key and queue, so that two bulk enqueues cannot deadlock. Arguments: 256 KiB at most.
 CREATE OR REPLACE FUNCTION penstock.enqueue_many(
   p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[] DEFAULT NULL,
   p_max_attempts smallint[] DEFAULT NULL, p_delays double precision[] DEFAULT NULL,
@@ -49,7 +49,8 @@ BEGIN
   PERFORM penstock.wake(v_woken);
   IF p_unique_keys IS NULL THEN RETURN v_ids; END IF;
   PERFORM penstock.expire_keys(p_queues, p_unique_keys);
-  FOR v_n IN SELECT k.n FROM unnest(p_unique_keys) WITH ORDINALITY AS k (key, n) WHERE k.key IS NOT NULL ORDER BY k.key, k.n
+  FOR v_n IN SELECT k.n FROM unnest(p_unique_keys) WITH ORDINALITY AS k (key, n) WHERE k.key IS NOT NULL
+    ORDER BY k.key, p_queues[k.n], k.n
   LOOP
     v_ids[v_n] := penstock.enqueue_unique(
       v_ids[v_n], p_queues[v_n], p_tasks[v_n], p_args[v_n], p_priorities[v_n], p_max_attempts[v_n], p_delays[v_n],

@@ -2,7 +2,7 @@
 -- unique key is taken by now stays where it is and is reported with the holder; p_drop_key brings it back without the key.
 -- A key that was held until the start is held until the start again.
 -- Returns (id, holder): holder NULL means redriven. Index: dead's key, job_unique.
--- Locks: the dead letters' rows in id order; waits for a concurrent insert of the same key.
+-- Locks: the dead letters' rows in id order; then as enqueue_many, by key and queue: waits for a concurrent insert of the key.
 CREATE OR REPLACE FUNCTION penstock.redrive(p_ids bigint[], p_drop_key boolean DEFAULT false)
 RETURNS TABLE (id bigint, holder bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -12,7 +12,9 @@ DECLARE
   v_queues integer[] := '{}';
 BEGIN
   PERFORM pg_current_xact_id();  -- before any ord is drawn
-  FOR v_dead IN SELECT d.* FROM penstock.dead AS d WHERE d.id = ANY (p_ids) ORDER BY d.id FOR UPDATE LOOP
+  PERFORM FROM penstock.dead AS d WHERE d.id = ANY (p_ids) ORDER BY d.id FOR UPDATE;
+  FOR v_dead IN SELECT d.* FROM penstock.dead AS d LEFT JOIN penstock.queue AS q ON q.id = d.queue WHERE d.id = ANY (p_ids)
+    ORDER BY substr(d.unique_key, strpos(d.unique_key, ':') + 1), q.name, d.id LOOP
     id := v_dead.id;
     holder := NULL;
     INSERT INTO penstock.job (id, ord, ready_at, created_at, queue, priority, max_attempts, task, headers, args, errors,
@@ -24,12 +26,12 @@ BEGIN
             CASE WHEN p_drop_key IS NOT TRUE THEN v_dead.unique_key END,
             CASE WHEN p_drop_key IS NOT TRUE THEN v_dead.unique_kept END,
             v_dead.unique_until)
-    ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING;
+    ON CONFLICT DO NOTHING;  -- also an id that a COPY took again
     IF FOUND THEN
       DELETE FROM penstock.dead AS d WHERE d.id = v_dead.id;
       v_queues := v_queues || v_dead.queue;
     ELSE
-      SELECT j.id INTO holder FROM penstock.job AS j WHERE j.unique_key = v_dead.unique_key;
+      SELECT j.id INTO holder FROM penstock.job AS j WHERE j.id = v_dead.id OR j.unique_key = v_dead.unique_key LIMIT 1;
       holder := coalesce(holder, 0);  -- it ended meanwhile: the caller may try again
     END IF;
     RETURN NEXT;

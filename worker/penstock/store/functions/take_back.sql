@@ -16,7 +16,9 @@ BEGIN
     ORDER BY j.id FOR UPDATE);
   PERFORM penstock.limit_give_back(ARRAY(SELECT j.queue FROM penstock.job AS j WHERE j.id = ANY (v_ids)));
   WITH gone AS (
-    DELETE FROM penstock.job AS j WHERE j.id = ANY (v_ids) AND j.crashes >= 2 AND NOT j.cancel RETURNING j.*
+    DELETE FROM penstock.job AS j WHERE j.id = ANY (v_ids) AND j.crashes >= 2 AND NOT j.cancel
+      AND NOT EXISTS (SELECT FROM penstock.dead AS d WHERE d.id = j.id)  -- an id that a COPY took again: no rescue may fail
+    RETURNING j.*
   )
   INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes, created_at, died_at, worker, reason,
                              task, unique_key, unique_kept, unique_until, headers, args, error, errors)

@@ -91,7 +91,8 @@ CREATE TABLE penstock.worker (
 
 CREATE TABLE penstock.queue_limit (
   queue integer PRIMARY KEY, max_in_flight integer NOT NULL CHECK (max_in_flight > 0),
-  in_flight integer                      -- NULL: being counted, claims wait
+  in_flight integer,                     -- NULL: being counted, claims wait
+  horizon bigint                         -- counted once every transaction up to this id is over; NULL: not seen yet
 ) WITH (fillfactor = 50);
 CREATE TABLE penstock.limit_return (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, queue integer NOT NULL, amount integer NOT NULL
