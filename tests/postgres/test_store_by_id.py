@@ -162,3 +162,24 @@ async def test_pausing_a_queue_that_nobody_knows_says_so(store, client):
     assert await store.pause("q")
     assert await store.pause("q", paused=False)
     assert not await store.pause("never")
+
+
+def test_an_id_that_a_copy_took_again_stops_neither_redrive_nor_rescue(play, db):
+    """Whoever may COPY may choose the id of a dead letter: both stay, each is told, and neither holds others up."""
+    worker, held = desk.register(db), desk.token()
+    first, other = desk.enqueue(db, 2)
+    a = play.connection("a")
+    desk.claim(a, worker, 2, held).finish()
+    assert desk.ack(a, worker, [first, other], held, "failed").finish() == []
+    db.execute("INSERT INTO penstock.job (id, queue, task, args) VALUES (%s, %s, 'work', '{}')", [first, worker.queue])
+    redriven = dict(a.run("SELECT id, holder FROM penstock.redrive(%s)", [[first, other]]))
+    assert redriven == {first: first, other: None}
+    db.execute("UPDATE penstock.job SET crashes = 2")
+    assert len(desk.claim(a, worker, 2, desk.token()).finish()) == 2
+    assert a.run("SELECT rescued, poisoned FROM penstock.take_back(%s)", [[worker.id]]) == [(1, 1)]
+    db.execute("UPDATE penstock.job SET ord = 10, due_at = NULL, ready_at = created_at, attempt = 8")
+    assert len(desk.claim(a, worker, 2, desk.token()).finish()) == 1
+    db.execute("UPDATE penstock.job SET deadline = created_at")
+    db.execute("UPDATE penstock.queue SET job_deadline = '1 s'")
+    desk.lead_for_long(db)
+    assert a.run(desk.OVERDUE, ["leader", desk.QUIET_LEASE]) == [(1, 0)]
