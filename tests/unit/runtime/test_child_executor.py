@@ -113,3 +113,24 @@ async def test_a_job_waits_where_no_child_comes_up():
     finished = await made.run(job(task="pid"))
     assert (finished.state, finished.reason, finished.delay) == (OutcomeState.SNOOZE, "no_child", 30.0)
     await made.executor.close(1.0)
+
+
+async def test_the_end_of_one_job_is_not_that_of_another_of_the_same_claim(bench):
+    """Jobs that were claimed together share their token; the child is the same."""
+    first, second = job(task="linger", token=77), job(task="linger", token=77)
+    running = bench.run(first)
+    await until(lambda: bench.executor.interrupt(first))
+    assert (await running).state is OutcomeState.CANCELLED
+    running = bench.run(second)
+    assert not (await asyncio.wait([running], timeout=0.05))[0]
+    await until(lambda: bench.executor.interrupt(second))
+    assert (await running).state is OutcomeState.CANCELLED
+    assert bench.children.count == 1
+
+
+@pytest.mark.parametrize("what", ["list", "nan", "past", "long", "note"])
+async def test_what_no_child_would_tell_ends_its_own_job_alone(bench, what):
+    """A task may write to any file of its process: its child is ended, and the next job has another."""
+    forged = await bench.run(job(task="forge", args=json.dumps({"what": what})))
+    assert (forged.state, forged.reason) == (OutcomeState.RETRY, "crash")
+    assert (await bench.run(job(task="pid"))).state is OutcomeState.COMPLETED

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -121,4 +122,17 @@ async def test_a_child_that_the_machine_has_no_room_for_is_told_as_one_that_did_
         for fd in fillers:
             os.close(fd)
     children.give_back(child)
+    assert (await run(children, "pid")).result
+
+
+async def test_a_child_that_no_thread_can_wait_for_is_told_as_one_that_did_not_come_up(pool):
+    """The limit of processes counts threads as well: nothing hangs, and the process is not left behind."""
+    children = pool()
+    before = threading.stack_size(1 << 46)
+    try:
+        with pytest.raises(NoChild, match="cannot be watched"):
+            await children.take()
+    finally:
+        threading.stack_size(before)
+    assert children.count == 0
     assert (await run(children, "pid")).result

@@ -23,6 +23,7 @@ from penstock.job import ClaimedJob
 
 from .frames import (
     HEAD,
+    Claim,
     Ended,
     Failed,
     Hello,
@@ -35,6 +36,7 @@ from .frames import (
     ToWorker,
     Until,
     body_length,
+    claim_of,
     encode,
     from_child,
 )  # fmt: skip
@@ -80,7 +82,9 @@ class Child:
         self._killed: str | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._current: tuple[int, asyncio.Future[Ended]] | None = None
+        self._current: tuple[Claim, asyncio.Future[Ended]] | None = None
+        self._heard = True
+        """Its pipe is open, and what came was frames."""
         self._report: Report = _ignore
         self.ended = asyncio.Event()
 
@@ -94,9 +98,15 @@ class Child:
             ours = self._spawn()
         except OSError as error:  # no memory, no process, no file left
             raise ChildLost(f"it cannot be started: {error}", killed=None, said=[]) from error
-        self._outputs = [self._output("stdout", logging.INFO), self._output("stderr", logging.WARNING)]
+        self._outputs: list[Output] = []
+        try:
+            for name, level in (("stdout", logging.INFO), ("stderr", logging.WARNING)):
+                self._outputs.append(self._output(name, level))
+            threading.Thread(target=self._wait, name=f"penstock-child-{self.pid}", daemon=True).start()
+        except (OSError, RuntimeError) as error:  # no file, no thread left
+            self._abandon(ours)
+            raise ChildLost(f"it cannot be watched: {error}", killed="start", said=[]) from error
         self._reading = self._loop.create_task(self._read(ours), name=f"child {self.pid}")
-        threading.Thread(target=self._wait, name=f"penstock-child-{self.pid}", daemon=True).start()
         try:
             async with asyncio.timeout(seconds):
                 await self._ready
@@ -121,6 +131,17 @@ class Child:
             stack.pop_all()
         return ours
 
+    def _abandon(self, ours: socket.socket) -> None:
+        """End what was just started and has nobody who waits for it: here, at once."""
+        ours.close()
+        self.kill("start")
+        self.code = self._process.wait()
+        for output in self._outputs:
+            output.close()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
     async def _give_up(self) -> None:
         self.kill("start")
         await self.ended.wait()
@@ -139,7 +160,7 @@ class Child:
     @property
     def idle(self) -> bool:
         """It runs no job and can be given one."""
-        return self._current is None and self.code is None and self._killed is None
+        return self._current is None and self.code is None and self._killed is None and self._heard
 
     def begin(self, job: ClaimedJob, *, until: float | None, report: Report) -> asyncio.Future[Ended]:
         """Give it a job; the future has what the attempt ended in, or ChildLost.
@@ -150,7 +171,7 @@ class Child:
             report: told what the attempt tells of its progress.
         """
         future: asyncio.Future[Ended] = self._loop.create_future()
-        self._current, self._report, self.until = (job.token, future), report, until
+        self._current, self._report, self.until = (claim_of(job), future), report, until
         for output in self._outputs:
             output.job = job
         self.jobs += 1
@@ -200,6 +221,7 @@ class Child:
             logger.debug("child %d: its pipe is closed", self.pid)
         except ValueError as error:
             logger.error("child %d: what it wrote is no frame: %s", self.pid, error)
+        self._heard = False
         self._loop.call_later(LAST_FRAMES_SECONDS, self.kill, "pipe")  # unless it is ending anyway
 
     def _take(self, frame: ToWorker) -> None:
@@ -211,9 +233,10 @@ class Child:
                 self._ready.exception()
             case Failed():
                 logger.error("child %d: its lifespans ended with %s", self.pid, frame.reason)
-            case Progress() if self._current is not None and self._current[0] == frame.token:
-                self._report(frame.found)
-            case Ended() if self._current is not None and self._current[0] == frame.token:
+            case Progress() if self._current is not None and self._current[0] == frame.claim:
+                note: dict[str, float | str] = {} if frame.note is None else {"note": frame.note}
+                self._report({"done": frame.done, "total": frame.total, **note})
+            case Ended() if self._current is not None and self._current[0] == frame.claim:
                 (_, future), self._current = self._current, None
                 self.resident = frame.resident
                 if not future.done():

@@ -1,23 +1,30 @@
 """What a worker and its child say to each other: MessagePack behind a length of four bytes, over a socket pair.
 
-Only these types are decoded, so that nothing a child writes becomes anything else in the worker. Owns no connection.
-Surprising: a child decides itself what its attempt ended in, because only there is the exception an object; an `Ended`
-is a `Finished` without its job.
+Only these types are decoded, and within these bounds, so that nothing a child writes becomes anything else in the
+worker: a task may write to any file of its process. Owns no connection. Surprising: a child decides itself what its
+attempt ended in, because only there is the exception an object; an `Ended` is a `Finished` without its job. And a claim
+is (job id, token): jobs that were claimed together share their token.
 """
 
 from __future__ import annotations
 
 import socket
-from typing import Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
 from penstock.backoff import Strategy
 from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.outcomes import MAX_DELAY
 
 LARGEST_FRAME: Final = 16 * 1024 * 1024
 """Bytes; arguments, headers, results and errors are each bounded far below."""
 HEAD: Final = 4
+_SECONDS: Final = msgspec.Meta(ge=0, le=MAX_DELAY)
+_LINE: Final = msgspec.Meta(max_length=500, pattern=r"\A[^\0]*\Z")
+
+Claim = tuple[int, int]
+"""Job id and token."""
 
 T = TypeVar("T")
 
@@ -43,9 +50,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Interrupt(msgspec.Struct, frozen=True, tag=True):
-    """The attempt of this token should end: it sees `ctx.cancelled`, and an async one is cancelled."""
+    """The attempt of this claim should end: it sees `ctx.cancelled`, and an async one is cancelled."""
 
-    token: int
+    claim: Claim
 
 
 class Until(msgspec.Struct, frozen=True, tag=True):
@@ -69,20 +76,22 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """What the attempt of this token told of its progress."""
+    """What the attempt of this claim told of its progress."""
 
-    token: int
-    found: dict[str, float | str]
+    claim: Claim
+    done: int | float
+    total: int | float
+    note: Annotated[str, _LINE] | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What the attempt of this token ended in, and the child's resident memory in bytes, 0 where it cannot be read."""
+    """What the attempt of this claim ended in, and the child's resident memory in bytes, 0 where it cannot be read."""
 
-    token: int
+    claim: Claim
     state: OutcomeState
-    duration: float
-    delay: float = 0.0
-    reason: str | None = None
+    duration: Annotated[float, _SECONDS]
+    delay: Annotated[float, _SECONDS] = 0.0
+    reason: Annotated[str, _LINE] | None = None
     error: str | None = None
     result: str | None = None
     fault: bool = False
@@ -95,12 +104,18 @@ ToWorker = Ready | Failed | Progress | Ended
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _TO_CHILD: Final = msgspec.msgpack.Decoder(ToChild)
 _TO_WORKER: Final = msgspec.msgpack.Decoder(ToWorker)
+_ERROR: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def claim_of(job: ClaimedJob) -> Claim:
+    """What frames name an attempt by."""
+    return job.id, job.token
 
 
 def ended(finished: Finished, resident: int) -> Ended:
     """How the child tells an outcome."""
     return Ended(
-        token=finished.job.token, state=finished.state, duration=finished.duration, delay=finished.delay,
+        claim=claim_of(finished.job), state=finished.state, duration=finished.duration, delay=finished.delay,
         reason=finished.reason, error=finished.error, result=finished.result, fault=finished.fault,
         resident=resident,
     )  # fmt: skip
@@ -135,6 +150,8 @@ def body_length(head: bytes) -> int:
 def from_child(body: bytes) -> ToWorker:
     """A frame that a child wrote. Raises msgspec.DecodeError (a ValueError)."""
     frame: ToWorker = _TO_WORKER.decode(body)
+    if isinstance(frame, Ended) and frame.error is not None:
+        _ERROR.decode(frame.error)  # whoever tells people of it reads an object
     return frame
 
 

@@ -38,6 +38,7 @@ from penstock.runtime.limits import Alarm, within
 from penstock.runtime.loops import loop_factory
 
 from .frames import (
+    Claim,
     Failed,
     Hello,
     Interrupt,
@@ -48,6 +49,7 @@ from .frames import (
     ToChild,
     ToWorker,
     Until,
+    claim_of,
     encode,
     ended,
     receive,
@@ -115,7 +117,8 @@ class Inside:
         self._around = contextvars.copy_context()
         self._lock, self._saying = threading.Lock(), threading.Lock()
         self._until: float | None = None
-        self._token = self._unwanted = -1
+        self._claim: Claim | None = None
+        self._unwanted: Claim | None = None
         self._context: Context | None = None
         self._running: asyncio.Task[Any] | None = None
 
@@ -166,20 +169,23 @@ class Inside:
         except Exception as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
             return self._endings.of_invalid_arguments(job, error)
         context = Context(
-            job=job, client=self._app.client, database=self._database, report=functools.partial(self._report, job.token)
+            job=job,
+            client=self._app.client,
+            database=self._database,
+            report=functools.partial(self._report, claim_of(job)),
         )
-        self._context, self._token = context, job.token
-        if self._unwanted == job.token:  # the frame was here first
+        self._context, self._claim = context, claim_of(job)
+        if self._unwanted == self._claim:  # the frame was here first
             context.mark_cancelled()
         before = (context,) if task.wants_context else ()
         call = functools.partial(task.function, *before, **values)
         started = time.perf_counter()
         value, failure = self._call(runner, task, call)
         duration = time.perf_counter() - started
-        self._token, self._context, self._running = -1, None, None
+        self._claim, self._context, self._running = None, None, None
         with self._lock:
             self._until = None
-        if isinstance(failure, asyncio.CancelledError) and self._unwanted == job.token:
+        if isinstance(failure, asyncio.CancelledError) and self._unwanted == claim_of(job):
             return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason="asked")
         return self._endings.of_end(job, task, value, failure, duration)
 
@@ -215,8 +221,8 @@ class Inside:
         except OSError:
             _end_all()
 
-    def _report(self, token: int, found: dict[str, Any]) -> None:
-        self._say(Progress(token, found))
+    def _report(self, claim: Claim, found: dict[str, Any]) -> None:
+        self._say(Progress(claim, **found))
 
     def _listen(self) -> None:
         """The reader's thread."""
@@ -245,15 +251,15 @@ class Inside:
                 with self._lock:
                     self._until = None if self._until is None else frame.time
             case Interrupt():
-                self._unwanted = frame.token
-                if (context := self._context) is not None and frame.token == self._token:
+                self._unwanted = frame.claim
+                if (context := self._context) is not None and frame.claim == self._claim:
                     context.mark_cancelled()  # here, because a plain function keeps the loop from running
                 self._loop.call_soon_threadsafe(self._interrupt)
             case Stop():
                 self._loop.call_soon_threadsafe(self._jobs.put_nowait, None)
 
     def _interrupt(self) -> None:
-        if self._unwanted == self._token and self._running is not None:
+        if self._unwanted == self._claim and self._running is not None:
             self._running.cancel()
 
 

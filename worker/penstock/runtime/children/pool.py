@@ -129,7 +129,8 @@ class Children:
         self._idle.append(child)
 
     def _start_what_is_missing(self) -> None:
-        for _ in range(len(self._waiters) - len(self._starts)):
+        under_way = sum(not start.done() for start in self._starts)  # one that has just ended starts nothing more
+        for _ in range(len(self._waiters) - under_way):
             self._begin_start()
 
     def _begin_start(self) -> None:
@@ -141,7 +142,7 @@ class Children:
             await asyncio.sleep(self._pause())
             try:
                 child = await self._start()
-            except ChildLost as lost:
+            except Exception as lost:  # noqa: BLE001 - also what nobody foresaw: somebody waits for an answer
                 self._failed(lost)
                 if not self._waiters:
                     return
@@ -160,9 +161,9 @@ class Children:
         logger.debug("child %d is ready", child.pid)
         return child
 
-    def _failed(self, lost: ChildLost) -> None:
+    def _failed(self, lost: Exception) -> None:
         self._failures += 1
-        logger.error("a child did not come up: %s", lost)
+        logger.error("a child did not come up: %s", lost, exc_info=not isinstance(lost, ChildLost))
         if self._failures % STARTS == 0:
             while self._waiters:
                 waiter = self._waiters.popleft()
