@@ -120,3 +120,24 @@ async def test_the_stores_users_are_told_in_one_line(pg_newest, newest):
         assert not await store.pause(SQL)
         assert await store.discard([2**63 - 1, -(2**63)]) == 0
     assert newest.execute("SELECT count(*) FROM penstock.queue").fetchone() == (0,)
+
+
+ODD = ('{"q": "x"}', '{"q": 1.5}', '{"q": -1}', '{"q": 1e300}', '{"q": [1]}', "[1]", "3")
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_a_worker_tells_of_itself_blinds_nobody(odd, newest):
+    """Counts that are no counts and a report of another shape are dropped; its lease goes on."""
+    worker = desk.register(newest)
+    (job,) = desk.enqueue(newest)
+    report = f'{{"jobs": {odd}}}'
+    query = "SELECT state FROM penstock.renew(%s, 60, '{}', '{}', %s, %s, false, %s)"
+    assert newest.execute(query, [worker.id, odd, odd, report]).fetchone() == ("running",)
+    kept = "SELECT in_flight, done, report FROM penstock.worker"
+    assert newest.execute(kept).fetchone() == ({}, {}, {})
+    assert newest.execute("SELECT ready, in_flight FROM penstock.snapshot(10, 15)").fetchone() == (1, 0)
+    assert newest.execute("SELECT in_flight, done FROM penstock.list_workers(NULL, 10)").fetchone() == (0, 0)
+    assert newest.execute("SELECT penstock.why_job(%s) -> 'job' ->> 'state'", [job]).fetchone() == ("queued",)
+    sane = '{"jobs": [{"id": 1}]}'
+    newest.execute(query, [worker.id, '{"q": 2}', '{"q": 3000000000}', sane])
+    assert newest.execute(kept).fetchone() == ({"q": 2}, {"q": 3_000_000_000}, {"jobs": [{"id": 1}]})

@@ -2,7 +2,8 @@
 -- but was not rescued is extended; a lost one is not. One snapshot sees job and outcome, so an acknowledgement being
 -- committed on another connection never reads as fenced. Returns the worker's state (NULL: no such row), the held
 -- (id, token) pairs that are neither running here nor in outcome, and the ids that are to be cancelled.
--- p_drained: the worker holds nothing any more; a cordoned one becomes drained. p_report: what it says for people.
+-- p_drained: the worker holds nothing any more; a cordoned one becomes drained. p_report: what it says for people. Counts
+-- that are no counts, and a report of another shape, are dropped: they would blind whoever looks at all workers.
 -- Index: worker's key, job's key, outcome_job. Locks: the worker's row.
 CREATE OR REPLACE FUNCTION penstock.renew(
   p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb,
@@ -18,14 +19,21 @@ AS $$
 #variable_conflict use_column
 DECLARE
   v_now timestamptz := clock_timestamp();
+  v_odd CONSTANT jsonpath := 'strict $.* ? (@.type() != "number" || @ != @.floor() || @ < 0 || @ > 1000000000000)';
+  v_many CONSTANT jsonpath := 'strict $.* ? (@ > 2147483647)';
+  v_scalar CONSTANT jsonpath := 'strict $.jobs[*] ? (@.type() != "object")';
 BEGIN
   IF cardinality(p_ids) IS DISTINCT FROM cardinality(p_tokens) THEN
     RAISE EXCEPTION 'renew: tokens must be as many as ids (%), got %', cardinality(p_ids), cardinality(p_tokens)
       USING ERRCODE = '22023';
   END IF;
   UPDATE penstock.worker AS w
-  SET lease_until = v_now + make_interval(secs => p_lease), renewed_at = v_now, in_flight = p_in_flight, done = p_done,
-      report = coalesce(p_report, '{}'),
+  SET lease_until = v_now + make_interval(secs => p_lease), renewed_at = v_now,
+      in_flight = CASE WHEN jsonb_typeof(p_in_flight) <> 'object' OR p_in_flight @? v_odd OR p_in_flight @? v_many
+                       THEN '{}' ELSE p_in_flight END,
+      done = CASE WHEN jsonb_typeof(p_done) <> 'object' OR p_done @? v_odd THEN '{}' ELSE p_done END,
+      report = CASE WHEN jsonb_typeof(p_report) = 'object' AND jsonb_typeof(coalesce(p_report -> 'jobs', '[]')) = 'array'
+                         AND (p_report @? v_scalar) IS NOT TRUE THEN p_report ELSE '{}' END,
       state = CASE WHEN w.state = 'cordoned' AND p_drained THEN 'drained' ELSE w.state END
   WHERE w.id = p_worker AND w.state <> 'lost' RETURNING w.state INTO state;
   IF NOT FOUND THEN
