@@ -118,7 +118,7 @@ class ArgumentCodec:
         """
         try:
             arguments = msgspec.structs.asdict(self._decoder.decode(text))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeError) as error:
             raise self._invalid(error, {}) from error
         except RecursionError as error:
             raise InvalidArguments(f"task {self._task!r}: the arguments are nested too deeply") from error

@@ -74,6 +74,7 @@ BAD = [
     (["enqueue", "t"], "PENSTOCK_APP"),
     (["enqueue", "t", "--raw", "--args", "[1]"], "Expected `object`, got `array`"),
     (["enqueue", "t", "--raw", "--args", "{"], "truncated, got '{'"),
+    (["enqueue", "t", "--raw", "--args", "\udcff"], "surrogates not allowed"),
     (["enqueue", "t", "--raw", "--args", '{"a": "\\u0000"}'], "NUL"),
     (["enqueue", "a b", "--raw"], "without spaces, got 'a b'"),
     (["enqueue", "t", "--raw", "--queue", "a b"], "queue must be"),

@@ -136,3 +136,16 @@ async def test_what_a_child_prints_carries_the_job_that_runs_in_it(with_fields):
     first, second = with_fields.records
     assert not hasattr(first, "job")
     assert second.job == 2
+
+
+def test_no_text_of_a_job_can_pass_for_a_line_of_the_log_or_rewrite_a_terminal(written):
+    """Neither a message nor an exception's: what follows a line's end is indented, what does not print is escaped."""
+    logger, stream = written(logs.TextFormatter())
+    forged = "no\n2026-01-01 00:00:00,000 INFO    penstock.worker: all is well\r\x1b[2J\u202e\ud800"
+    logger.error("failed: %s", forged, exc_info=ValueError(forged))
+    first, *rest = stream.getvalue().rstrip("\n").split("\n")
+    assert " ERROR " in first
+    assert rest
+    assert all(line.startswith("  ") for line in rest)
+    assert stream.getvalue().replace("\n", "").isprintable()
+    assert "\\r\\x1b[2J\\u202e\\ud800" in stream.getvalue()

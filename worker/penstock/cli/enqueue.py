@@ -63,7 +63,7 @@ def _raw_job(name: str, args: str, options: Options) -> NewJob:
     """What an application in any language would write: the name as it is, plain JSON."""
     try:
         arguments = msgspec.json.decode(args, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidArguments(f"task {name!r}, arguments: {error}, got {shown(args)}") from error
     return NewJob(
         task=check_task_name(name),

@@ -77,15 +77,31 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, logger, message, and in brackets the job that it is about."""
+    """Time, level, logger, message, and in brackets the job that it is about.
+
+    What an exception or an argument says is somebody else's: further lines are indented, so that none can pass for one
+    of the log, and characters that would rewrite a terminal are escaped.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and those of its traceback."""
+        text = super().format(record)
+        if text.isprintable():
+            return text
+        shown = (sign if sign.isprintable() or sign in "\n\t" else _escaped(sign) for sign in text)
+        return "".join(shown).replace("\n", "\n  ")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The line without a traceback."""
         about = " ".join(f"{name}={getattr(record, name)}" for name in _SHOWN if hasattr(record, name))
         return super().formatMessage(record) + (f" [{about}]" if about else "")
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()
 
 
 def configure(level: str, form: LogFormat) -> None:
