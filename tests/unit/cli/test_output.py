@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.cli.output import Format, as_json, as_yaml, cell, pairs, safe, seconds, table, write
@@ -31,6 +31,8 @@ def shows(text: str) -> bool:
 
 
 @given(VALUES)
+@example(5e-324)
+@example([1e16, -2e300, 1.5e-7])
 def test_json_and_yaml_are_read_back_as_they_were_and_show_nothing_strange(value: Any):
     """By parsers that know nothing of ours: a text that looks like a number or `no` stays a text."""
     told = as_json(value)

@@ -132,6 +132,10 @@ def _yaml_item(value: Any) -> list[str]:
 
 
 def _yaml_scalar(value: Any) -> str:
+    if isinstance(value, float):
+        # Readers of YAML 1.1 take a number for a text if it has an exponent and no point.
+        digits, _, exponent = repr(value).partition("e")
+        return f"{digits}.0e{exponent}" if exponent and "." not in digits else repr(value)
     return _escape_outside_lines(json.dumps(value, ensure_ascii=False), _yaml_escape)
 
 
