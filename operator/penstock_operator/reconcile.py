@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from penstock.errors import PenstockError, RejectedByDatabase, StoreError
 from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
-from penstock.store import QueueState
+from penstock.store import QueueState, end_all
 
 from .errors import Deposed
 from .metrics import OperatorMetrics, Result
@@ -118,12 +118,10 @@ class DatabaseLoop:
                 breath = max(SHORTEST_SECONDS, min(BUSY_SECONDS, BREATH * self._look_seconds))
                 await asyncio.sleep(breath)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.woken.wait(), max(0.0, pause - breath))
+                    async with asyncio.timeout(max(0.0, pause - breath)):
+                        await self.woken.wait()
         finally:
-            tasks = list(self._working.values())
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_all(self._working.values())
             self._forget(set())
             self._signs.end()
             if database is not None:

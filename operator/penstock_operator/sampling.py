@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from penstock.errors import PenstockError, StoreError
-from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_schema
+from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_schema, end_all
 from penstock.store.closely import held_by, identity, recent_waits
 from penstock.store.maintenance import Upkeep
 from penstock.store.vitals import Vitals, vitals
@@ -115,16 +115,15 @@ class Database:
         for run, name in ((self._listener.run(), "listen"), (upkeep.run(), "maintenance")):
             self._tasks.append(asyncio.create_task(run, name=f"penstock operator {name}"))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._heard.wait(), LISTEN_SECONDS)
+            async with asyncio.timeout(LISTEN_SECONDS):
+                await self._heard.wait()
 
     async def close(self) -> None:
         """End the tasks and the connections; harmless when closed."""
         tasks, store = list(self._tasks), self._store
         self._tasks.clear()
         self._store = None
-        for task in tasks:
-            task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
+        for result in await end_all(tasks):
             if isinstance(result, Exception) and not isinstance(result, asyncio.CancelledError):
                 logger.error("a task of the database ended: %s", result)
         self._marked.clear()  # another server may answer next, which knows nothing of them

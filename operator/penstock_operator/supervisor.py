@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from penstock.store import end_all
+
 from .cache import Cache
 from .children import Monitoring
 from .cluster import Cluster
@@ -112,7 +114,8 @@ class Supervisor:
                     await self._place()
                 self.ticked_at = time.monotonic()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), min(SECRET_RETRY_SECONDS, self.settings.relist_seconds))
+                    async with asyncio.timeout(min(SECRET_RETRY_SECONDS, self.settings.relist_seconds)):
+                        await self._woken.wait()
         finally:
             await self._stop(list(self._loops))
 
@@ -205,9 +208,7 @@ class Supervisor:
         running = [self._loops.pop(key) for key in gone]
         for key in gone:
             self._identities.pop(key, None)
-        for one in running:
-            one.task.cancel()
-        await asyncio.gather(*(one.task for one in running), return_exceptions=True)
+        await end_all(one.task for one in running)
 
     def _opened(self, key: Key, identity: str | None) -> None:
         """A loop has learnt which database it has; those that have the same one look again who has which queue."""

@@ -82,6 +82,13 @@ def test_no_function_is_longer_than_40_lines():
     assert long == []
 
 
+def test_nobody_waits_with_what_may_lose_a_cancellation():
+    """Before Python 3.12 `asyncio.wait_for` swallows one that comes as the wait is over; `asyncio.timeout` does not."""
+    ours = [path for folder in ("worker", "operator") for path in tracked(f"{folder}/*.py")]
+    assert ours
+    assert [str(path) for path in ours if "asyncio.wait_for(" in path.read_text(encoding="utf-8")] == []
+
+
 def test_no_statement_or_function_of_the_store_is_longer_than_60_lines():
     """One file each; migrations are as long as the tables that they make."""
     files = [*STORE.glob("sql/*.sql"), *STORE.glob("functions/*.sql")]

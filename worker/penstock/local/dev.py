@@ -123,7 +123,8 @@ async def show(run: LocalRun, view: View, stop: asyncio.Event) -> None:
     while not stop.is_set():
         view.show(run.picture())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), SHOW_SECONDS)
+            async with asyncio.timeout(SHOW_SECONDS):
+                await stop.wait()
 
 
 @contextlib.asynccontextmanager

@@ -180,7 +180,8 @@ class ProcessFleet:
             self._write(member.name, f"ended with exit code {code}; again in {pause:g} s".encode())
             self._changed()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(running.stopping.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await running.stopping.wait()
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _run(self, running: _Running) -> int:

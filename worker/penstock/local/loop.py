@@ -108,7 +108,8 @@ class Loop:
             moving = await self.tick()
             await asyncio.sleep(SHORTEST_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), MOVING_SECONDS if moving else self._resting)
+                async with asyncio.timeout(MOVING_SECONDS if moving else self._resting):
+                    await self._woken.wait()
 
     async def tick(self) -> bool:
         """One look at all queues, and what follows from it; True while members come or go, or a mark is to be set."""

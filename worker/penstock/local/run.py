@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.errors import StoreError
 from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
-from penstock.store import DEPTH, Listener, Maintenance, Store
+from penstock.store import DEPTH, Listener, Maintenance, Store, end_all
 from penstock.store.failures import Failures
 
 from .fleet import ProcessFleet
@@ -142,5 +142,4 @@ async def _beside(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
+            await end_all(tasks)

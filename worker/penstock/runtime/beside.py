@@ -11,9 +11,10 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+from penstock.store import end_all
+
 AGAIN_SECONDS = 0.5
-"""A cancellation may be lost: before Python 3.12 `asyncio.wait_for`, which the connection pool uses, can swallow one
-that comes as the wait is over. A worker was seen to hang for it at its end; so it is said again."""
+"""None of them has anything to close that takes as long."""
 
 
 @contextlib.asynccontextmanager
@@ -33,12 +34,7 @@ async def beside(broke: Callable[[str], None], **coroutines: Coroutine[Any, Any,
     finally:
         for task in tasks:
             task.remove_done_callback(ended)
-        left = set(tasks)
-        while left:
-            for task in left:
-                task.cancel()
-            _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_all(tasks, again_seconds=AGAIN_SECONDS)
 
 
 def _ended(broke: Callable[[str], None], task: asyncio.Task[None]) -> None:

@@ -106,7 +106,8 @@ class Stage(Requests, DeafPorts):
             return
         self._stage_post(self._stage_stop_now, reason, None)
         try:
-            await asyncio.wait_for(self.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self.wait()
         except TimeoutError:
             self.kill()
             await self.wait()

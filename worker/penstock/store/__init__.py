@@ -7,6 +7,7 @@ errors and returns frozen values; it takes no decision about a job.
 from .client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
 from .dead import DeadCount, DeadFilter, DeadLetter, DeadLetterInfo, DeadLetters, Redriven
 from .drift import differences
+from .ending import end_all
 from .handshake import shake_hands
 from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, Upkeep
@@ -49,6 +50,7 @@ __all__ = [
     "complete_on",
     "complete_on_async",
     "differences",
+    "end_all",
     "enqueue_on",
     "enqueue_on_async",
     "grants_sql",
