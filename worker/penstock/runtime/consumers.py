@@ -278,19 +278,16 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         while self._running:
             await asyncio.wait([task for _, task in self._running.values()], return_when=asyncio.FIRST_COMPLETED)
 
-    def running_jobs(self) -> list[ClaimedJob]:
-        """The jobs of the attempts under way."""
-        return [job for job, _ in self._running.values()]
-
-    async def cancel_running(self) -> None:
-        """Cancel every attempt on the event loop and wait for it; threads cannot be interrupted."""
+    async def cancel_running(self) -> list[ClaimedJob]:
+        """Cancel every attempt and wait for it; the jobs that have no outcome. Threads cannot be interrupted."""
+        attempts = list(self._running.values())
         self._chain.cancel()
         await asyncio.sleep(0)  # every task has taken its first step then; see cancel_jobs
-        tasks = [task for _, task in self._running.values()]
-        for task in tasks:
+        for _, task in attempts:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=1.0)
+        if attempts:
+            await asyncio.wait([task for _, task in attempts], timeout=1.0)
+        return [job for job, task in attempts if id(job) in self._running or task.cancelled()]
 
     async def on_stop(self, reason: object) -> None:
         """End with nothing running: what was not acknowledged is the lease's matter."""

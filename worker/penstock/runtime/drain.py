@@ -74,8 +74,7 @@ class Drain:
             self.metrics.released += await release(self.store, self.held, jobs)
 
     async def _give_up(self) -> None:
-        unfinished = self.consumers.running_jobs()
-        await self.consumers.cancel_running()
+        unfinished = await self.consumers.cancel_running()
         logger.warning("grace period is running out: %d jobs are handed back unfinished", len(unfinished))
         self.metrics.released += await release(self.store, self.held, unfinished)
 
