@@ -15,7 +15,7 @@ from penstock.local.fleet import Member, MemberState
 from penstock.local.loop import Loop
 from penstock.scaling import Bound, declaration, parse_policy, worker_settings
 from penstock.settings import Settings
-from penstock.store import DEPTH, AsyncClient, Listener, Registration, Registry, Store
+from penstock.store import DEPTH, AsyncClient, Listener, Registration, Registry, Store, end_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -69,9 +69,7 @@ async def running(url: str, *, resting_seconds: float = 1.0) -> AsyncIterator[tu
             await until(lambda: listener.listening and bool(loop.queues))
             yield loop, fleet, store
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_all(tasks)
 
 
 async def until(condition: Callable[[], bool], within: float = 10) -> None:

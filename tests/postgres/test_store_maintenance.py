@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from penstock.backoff import Backoff
-from penstock.store import Maintenance, Promotion, Store
+from penstock.store import Maintenance, Promotion, Store, end_all
 from penstock.store.maintenance import BATCH
 from penstock.store.store import Overdue
 from tests.postgres import desk
@@ -87,8 +87,7 @@ async def test_the_upkeep_takes_back_a_hung_attempt(store, play, db):
             while not upkeep.upkeep.overdue:  # told after the commit
                 await asyncio.sleep(0.02)
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await end_all([running])
     assert db.execute("SELECT reason, attempt, crashes FROM penstock.job").fetchall() == [("deadline", 1, 0)]
     assert upkeep.upkeep.overdue == 1
 

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from penstock.job import Finished, OutcomeState
-from penstock.store import Maintenance, Promotion, Store
+from penstock.store import Maintenance, Promotion, Store, end_all
 from tests.postgres import desk
 
 LONG = os.environ.get("PENSTOCK_SOAK") not in {None, "", "0"}
@@ -108,8 +108,7 @@ async def test_many_ready_and_many_more_deferred_jobs_are_worked_off_to_the_last
             while LONG and time.perf_counter() - began < elapsed + 30:  # at rest, nine million still wait
                 await asyncio.sleep(0.5)
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await end_all([running])
         (state,) = await store.snapshot(cap=DEFERRED)
     assert upkeep.upkeep.last_error is None
     assert upkeep.upkeep.promoted == DUE
