@@ -172,6 +172,16 @@ async def fork(*, wait: bool = False) -> str:
     return str(bool(child))
 
 
+@app.task(name="hum", queue="q")
+async def hum(turns: int) -> None:
+    """Is ready to go on at every turn of the loop; says so if it does in another process."""
+    process = os.getpid()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+        if os.getpid() != process:
+            trace(f"hummed {os.getpid()}")
+
+
 @app.task(name="fork_in_thread", queue="q")
 def fork_in_thread() -> str:
     os.fork()

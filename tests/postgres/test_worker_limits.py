@@ -81,10 +81,14 @@ def test_a_task_that_forks_and_comes_back_twice_ends_once(task, begin, newest, t
 
 
 def test_a_copy_of_the_worker_that_awaits_ends_there(begin, newest, trace):
-    """It would run the other jobs' next steps, and speak on the worker's connections."""
-    worker = begin(concurrency=2)
-    assert over(jobs.fork.enqueue(wait=True)) == ("completed", None)
-    assert [line for line in lines(trace) if line.startswith("fork")] == [f"fork {worker.pid}"]
+    """It would run the other jobs' next steps, which are ready here, and speak on the worker's connections."""
+    worker = begin(concurrency=12)
+    humming = [jobs.hum.enqueue(10_000_000) for _ in range(4)]
+    for _ in range(5):
+        assert over(jobs.fork.enqueue(wait=True)) == ("completed", None)
+    assert [line for line in lines(trace) if not line.startswith("opened")] == [f"fork {worker.pid}"] * 5
+    assert [handle.cancel() for handle in humming] == [True] * 4
+    assert [over(handle)[0] for handle in humming] == ["cancelled"] * 4
     assert worker.end()[0] == 0
 
 

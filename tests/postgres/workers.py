@@ -61,6 +61,7 @@ class WorkerProcess:
         """Send a signal and wait; exit code and what it said."""
         self.process.send_signal(number)
         _, said = self.process.communicate(timeout=timeout)
+        print(said)  # what a failed test shows
         return self.process.returncode, said
 
 

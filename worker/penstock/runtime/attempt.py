@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from types import FrameType
 from typing import Any, Protocol
 
 from penstock.context import Context
@@ -29,6 +32,9 @@ from .logs import running
 logger = logging.getLogger("penstock.attempt")
 
 Returned = tuple[object, BaseException | None]
+
+_LOOPS = frozenset({"asyncio.events", "asyncio.runners"})
+"""Below every step: asyncio's loop has a frame for each of them, under uvloop there is the runner's alone."""
 
 
 class ProcessExecutor(Protocol):
@@ -133,7 +139,10 @@ class Attempts:
     def copied(self, loop: asyncio.AbstractEventLoop) -> None:
         """In a copy of the process that a task has forked: no worker, so it ends where the task returns or awaits."""
         self._copied = True
-        loop.call_soon(os._exit, 0)
+        # Before anything else of the loop: what is ready there would speak on the worker's connections.
+        step = _current_step()
+        sys.setprofile(lambda frame, event, _: os._exit(0) if frame is step and event == "return" else None)
+        loop.call_soon(os._exit, 0)  # for a task whose code has taken the profiler for itself
 
     async def _call(self, task: AnyTask, job: ClaimedJob, values: dict[str, object]) -> object:
         if not task.wants_context:
@@ -181,6 +190,14 @@ class Attempts:
             if os.getpid() != self._process:
                 os._exit(0)
             self._in_threads.discard(marker)
+
+
+def _current_step() -> FrameType | None:
+    """The outermost frame of what the event loop runs now: it "returns", as a profiler sees it, when a task awaits."""
+    frame, step = inspect.currentframe(), None
+    while frame is not None and frame.f_globals.get("__name__") not in _LOOPS:
+        frame, step = frame.f_back, frame
+    return step
 
 
 def _is_being_cancelled() -> bool:
