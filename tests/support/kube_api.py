@@ -3,12 +3,16 @@
 Owns: the connection pool and the watch's reconnection. Must not be used by what is tested, only by what tests it.
 
 Surprising: after every (re)list `follow` yields one `LISTED` event with all objects, because objects that went while
-the watch was away are never reported as deleted: only their absence from a list tells.
+the watch was away are never reported as deleted: only their absence from a list tells. And its end cuts sockets: a
+connection under TLS that was broken off waits for the server's farewell, for longer than the event loop may live.
 """
 
 import asyncio
+import contextlib
 import json
+import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +25,7 @@ from tests.support.api_client import ApiError
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+CLOSING_SECONDS = 10.0
 
 
 class KubeApi:
@@ -37,10 +42,11 @@ class KubeApi:
         self._token = token
         self._ssl = ssl.create_default_context(cafile=str(ca_file))
         self._session: aiohttp.ClientSession | None = None
+        self._sockets: list[socket.socket] = []
 
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self._token}"}
-        connector = aiohttp.TCPConnector(ssl=self._ssl, limit=64)
+        connector = aiohttp.TCPConnector(ssl=self._ssl, limit=64, socket_factory=self._socket)
         self._session = aiohttp.ClientSession(self._url, headers=headers, connector=connector)
         return self
 
@@ -50,6 +56,24 @@ class KubeApi:
         assert self._session is not None
         await self._session.close()
         self._session = None
+        await self._cut()
+
+    def _socket(self, where: Any) -> socket.socket:
+        family, kind, protocol, *_ = where
+        made = socket.socket(family, kind, protocol)
+        self._sockets = [*(one for one in self._sockets if one.fileno() != -1), made]
+        return made
+
+    async def _cut(self) -> None:
+        """End every connection that a cancelled request or watch has left closing, and see it closed."""
+        deadline = time.monotonic() + CLOSING_SECONDS
+        while left := [one for one in self._sockets if one.fileno() != -1]:
+            for one in left:
+                with contextlib.suppress(OSError):  # it has ended meanwhile
+                    one.shutdown(socket.SHUT_RDWR)
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{len(left)} connections to the API server do not close")
+            await asyncio.sleep(0.005)
 
     async def request(
         self,
