@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.runtime.consumers import Consumers
 from penstock.stages import Cancel, Consumer, Producer, Subscription
 
 _ids = itertools.count(1)
@@ -70,3 +71,59 @@ async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.001)
+
+
+class Pod:
+    """A source, consumers whose jobs end when told, and a sink."""
+
+    def __init__(self, *, concurrency: int, min_demand: int, max_demand: int) -> None:
+        self.now = 0.0
+        self.gates: dict[int, asyncio.Future[Finished]] = {}
+        self.given_back: list[ClaimedJob] = []
+        self.breaks: BaseException = RuntimeError("no such attribute")
+        self.source = Source()
+        self.consumers = Consumers(
+            run=self.run,
+            interrupt=lambda _: True,
+            alone=lambda: self.consumers.held == self.consumers.suspects,
+            apart=lambda one: one.task == "in a child",
+            give_back=self.given_back.extend,
+            concurrency=concurrency,
+            min_demand=min_demand,
+            max_demand=max_demand,
+            clock=lambda: self.now,
+        )
+        self.sink = Sink(self.consumers.acknowledged)
+
+    async def run(self, one: ClaimedJob) -> Finished:
+        gate: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
+        self.gates[one.id] = gate
+        if one.task == "breaks the worker":
+            raise self.breaks
+        try:
+            return await gate
+        except asyncio.CancelledError:
+            if one.task == "ends all the same":
+                return completed(one)
+            if one.task == "breaks as it is stopped":
+                raise self.breaks from None
+            raise
+        finally:
+            self.gates.pop(one.id, None)
+
+    def finish(self, count: int, duration: float) -> None:
+        """Let the oldest running jobs end, each after `duration` seconds of run time."""
+        for one in list(self.gates)[:count]:
+            self.gates.pop(one).set_result(completed(job(), duration))
+
+    async def deliver(self, count: int) -> list[ClaimedJob]:
+        """Emit jobs as a claim does."""
+        jobs = [job() for _ in range(count)]
+        self.source.push(jobs)
+        await self.consumers.call("settle")
+        await asyncio.sleep(0)
+        return jobs
+
+    async def stop(self) -> None:
+        for stage in (self.source, self.consumers, self.sink):
+            await stage.stop(timeout=1)

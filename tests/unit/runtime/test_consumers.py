@@ -3,80 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 
-import pytest
-
-from penstock.job import ClaimedJob, Finished
-from penstock.runtime.consumers import BATCH, LONGEST_HOLD, Consumers
-from tests.unit.runtime.support import Sink, Source, completed, job, until, wire
-
-
-class Pod:
-    """A source, consumers whose jobs end when told, and a sink."""
-
-    def __init__(self, *, concurrency: int, min_demand: int, max_demand: int) -> None:
-        self.now = 0.0
-        self.gates: dict[int, asyncio.Future[Finished]] = {}
-        self.given_back: list[ClaimedJob] = []
-        self.source = Source()
-        self.consumers = Consumers(
-            run=self.run,
-            interrupt=lambda _: True,
-            alone=lambda: self.consumers.held == self.consumers.suspects,
-            apart=lambda one: one.task == "in a child",
-            give_back=self.given_back.extend,
-            concurrency=concurrency,
-            min_demand=min_demand,
-            max_demand=max_demand,
-            clock=lambda: self.now,
-        )
-        self.sink = Sink(self.consumers.acknowledged)
-
-    async def run(self, one: ClaimedJob) -> Finished:
-        gate: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
-        self.gates[one.id] = gate
-        try:
-            return await gate
-        except asyncio.CancelledError:
-            if one.task == "ends all the same":
-                return completed(one)
-            raise
-        finally:
-            self.gates.pop(one.id, None)
-
-    def finish(self, count: int, duration: float) -> None:
-        """Let the oldest running jobs end, each after `duration` seconds of run time."""
-        for one in list(self.gates)[:count]:
-            self.gates.pop(one).set_result(completed(job(), duration))
-
-    async def deliver(self, count: int) -> list[ClaimedJob]:
-        """Emit jobs as a claim does."""
-        jobs = [job() for _ in range(count)]
-        self.source.push(jobs)
-        await self.consumers.call("settle")
-        await asyncio.sleep(0)
-        return jobs
-
-    async def stop(self) -> None:
-        for stage in (self.source, self.consumers, self.sink):
-            await stage.stop(timeout=1)
-
-
-@pytest.fixture
-async def pod() -> AsyncIterator[Callable[..., Awaitable[Pod]]]:
-    made: list[Pod] = []
-
-    async def make(**options) -> Pod:
-        one = Pod(**options)
-        made.append(one)
-        await wire(one.source, one.consumers, one.sink)
-        await until(lambda: one.source.demands)
-        return one
-
-    yield make
-    for one in made:
-        await one.stop()
+from penstock.runtime.consumers import BATCH, LONGEST_HOLD
+from tests.unit.runtime.support import completed, job, until
 
 
 async def test_the_first_demand_is_no_more_than_the_slots(pod):

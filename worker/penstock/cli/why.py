@@ -72,6 +72,7 @@ _DEFERRED: Final[Mapping[str, tuple[Why, str, str]]] = {
     "lease_lost": (
         Why.CRASH, "it is exclusive, its worker could not renew its lease in time, and the attempt was given back", "",
     ),
+    "defect": (Why.RETRY, "a defect of its worker ended attempt {attempt} of {most}{error}; it runs again", _SHOW),
     "deadline": (Why.DEADLINE, "attempt {attempt} of {most} ran past the queue's deadline and was taken back", ""),
     "worker_lost": (
         Why.CRASH, "its worker was lost while it held the job ({crashes} times; the third makes a dead letter)", "",

@@ -25,9 +25,9 @@ from penstock.outcomes import TaskOutcome
 from penstock.settings import ExecutorName
 from penstock.tasks import Registry
 
-from .failure import AnyTask, Endings
+from .failure import AnyTask, Endings, of_defect
 from .limits import overdue, within
-from .logs import running
+from .logs import fields, running
 
 logger = logging.getLogger("penstock.attempt")
 
@@ -103,7 +103,7 @@ class Attempts:
         try:
             value = await (task.function(**values) if plain else self._call(task, job, values))
         except asyncio.CancelledError as error:
-            if _is_being_cancelled():
+            if is_being_cancelled():
                 raise
             return self._other(job, task, None, error, started)  # the task's own doing: nobody hands this claim back
         except GeneratorExit:
@@ -200,7 +200,19 @@ def _current_step() -> FrameType | None:
     return step
 
 
-def _is_being_cancelled() -> bool:
+def asked(job: ClaimedJob) -> Finished:
+    """Somebody wanted its end, and it has no other outcome."""
+    return Finished(job=job, state=OutcomeState.CANCELLED, reason="asked")
+
+
+def broken(job: ClaimedJob, error: BaseException) -> Finished:
+    """The last net: code of ours around the task raised. It is told, and is a failed attempt of the job."""
+    what = "job %d, attempt %d: a defect of the worker ended it"
+    logger.error(what, job.id, job.attempt, exc_info=error, extra=fields(job))
+    return of_defect(job, error)
+
+
+def is_being_cancelled() -> bool:
     """Whether somebody cancels this attempt; a task may also raise CancelledError by itself."""
     current = asyncio.current_task()
     return current is None or current.cancelling() > 0

@@ -19,14 +19,10 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.stages import ProducerConsumer, Subscription
 
+from .attempt import asked, broken, is_being_cancelled
 from .chain import Chain
+from .pace import Pace
 
-SHORT_SECONDS = 0.05
-"""Mean run time below which jobs are held ahead of free slots."""
-INSTANT_SECONDS = 0.0002
-"""Mean run time below which jobs probably wait for nothing, and share asyncio tasks (see chain.py)."""
-SMOOTHING = 0.1
-"""Weight of a new run time in the mean."""
 LINGER_SECONDS = 0.001
 """How long an outcome waits for others while few run."""
 LINGER_BUSY_SECONDS = 0.01
@@ -42,7 +38,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     """`concurrency` slots over one queue of claimed jobs.
 
     Args:
-        run: runs an attempt; raises nothing but cancellation.
+        run: runs an attempt; raises nothing but cancellation. Whatever else it raises is a failed attempt of the job.
         interrupt: tells a running attempt that it is unwanted; True if its asyncio task may be cancelled.
         alone: whether this process holds nothing but suspects, and no claim is on its way.
         apart: whether a job runs where it can take nobody with it, so that a suspect need not be alone.
@@ -67,7 +63,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._suspects: deque[ClaimedJob] = deque()
         self._solo, self._arrived, self._asked = False, 0.0, 0
         self._running: dict[int, tuple[ClaimedJob, asyncio.Task[None]]] = {}
-        self._mean: float | None = None
+        self._pace = Pace()
         self._cancelling: set[int] = set()
         self._losing: set[int] = set()
         self._finished: list[Finished] = []
@@ -88,7 +84,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     @property
     def prefetching(self) -> bool:
         """Whether jobs are short enough to be held ahead of free slots."""
-        return self._mean is not None and self._mean < SHORT_SECONDS
+        return self._pace.short
 
     @property
     def held(self) -> int:
@@ -157,7 +153,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
                 job, self._solo = self._suspects.popleft(), True
                 running[id(job)] = (job, loop.create_task(self._attempt(job)))
             return
-        if self._mean is not None and self._mean < INSTANT_SECONDS:
+        if self._pace.instant:
             self._chain.start()
             return
         while waiting and len(running) < self.concurrency and self.unacknowledged <= 2 * BATCH:
@@ -175,20 +171,22 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     async def _attempt(self, job: ClaimedJob) -> None:
         try:
             finished = await self._run_attempt(job)
-        except asyncio.CancelledError:
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # also of our own: without an outcome the slot is lost
             asked_for, lost = job.id in self._cancelling, id(job) in self._losing
+            stopped = isinstance(error, asyncio.CancelledError) and (asked_for or is_being_cancelled())
+            finished = asked(job) if stopped else broken(job, error)
             self._ended(job)
             if lost:
                 self._give_back([job])
                 self.start_waiting()
                 return
-            if not asked_for:
+            if stopped and not asked_for:
                 raise
-            finished = Finished(job=job, state=OutcomeState.CANCELLED, reason="asked")
         self._ended(job)
         if finished.state is not OutcomeState.SNOOZE:
-            mean = self._mean
-            self._mean = finished.duration if mean is None else mean + SMOOTHING * (finished.duration - mean)
+            self._pace.ran(finished.duration)
         self._emit_later(finished)
         self.start_waiting()
         self.ask()
@@ -259,7 +257,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         """
         for job in [job for job in self._waiting_jobs if job.id in ids]:
             self._waiting_jobs.remove(job)
-            self._emit_later(Finished(job=job, state=OutcomeState.CANCELLED, reason="asked"))
+            self._emit_later(asked(job))
         for job, task in list(self._running.values()):
             if job.id in ids and job.id not in self._cancelling and self._interrupt(job):
                 self._cancelling.add(job.id)

@@ -165,6 +165,11 @@ class Endings:
         return Finished(job=job, state=OutcomeState.SNOOZE, delay=delay, reason=reason)
 
 
+def of_defect(job: ClaimedJob, error: BaseException) -> Finished:
+    """Code of ours around the task raised: a failed attempt, and no use is made of what may be what is broken."""
+    return _again(job, error, 0.0, delay=PUT_OFF_SECONDS, reason="defect")
+
+
 def _reason(outcome: Snooze | Cancel | Retry) -> str:
     """As text: a task may give an exception for a reason."""
     given = "" if outcome.reason is None else as_text(outcome.reason)
