@@ -97,6 +97,35 @@ def test_a_probe_that_ends_neither_way_makes_room_for_another():
     assert breaker.admit(30)
 
 
+def test_probes_that_never_end_do_not_keep_the_circuit_half_open_for_ever():
+    """A task without a timeout may hang: one more probe each time that the circuit would have been open."""
+    breaker = opened()
+    hung = [breaker.admit(30) for _ in range(MOST_PROBES)]
+    assert hung == [True] * MOST_PROBES
+    for turn in range(1, MOST_PROBES + 1):
+        now = 30.0 + 30 * turn
+        assert not breaker.admit(now - 0.1)
+        assert breaker.state(now) is HALF_OPEN
+        run(breaker, False, now=now)
+    assert breaker.state(now) is CLOSED
+
+
+def test_a_probe_that_answers_late_is_heard_all_the_same():
+    """It was slow, not hung: a success counts towards closing, a failure opens."""
+    slow = opened()
+    epochs = [slow.epoch for _ in range(MOST_PROBES) if slow.admit(30)]
+    assert slow.admit(60)
+    for epoch in epochs:
+        slow.ended(epoch, failed=False, now=61)
+    assert slow.state(61) is CLOSED
+    failing = opened()
+    assert [failing.admit(30) for _ in range(MOST_PROBES)] == [True] * MOST_PROBES
+    epoch = failing.epoch
+    assert failing.admit(60)
+    failing.ended(epoch, failed=True, now=61)
+    assert failing.state(61) is OPEN
+
+
 def test_what_began_before_the_circuit_opened_says_nothing_about_now():
     """Slow attempts of the bad time fail while it is half-open: they are no probes."""
     breaker = Breaker(POLICY)
@@ -150,7 +179,7 @@ class Circuit(RuleBasedStateMachine):
         self.policy = BreakerPolicy(failure_percent=percent, minimum_calls=calls, window_seconds=60, open_seconds=30)
         self.breaker, self.now = Breaker(self.policy), 0.0
         self.probes = 0
-        self.probing_epoch = -1
+        self.probing_epoch, self.probed_at = -1, 0.0
 
     @rule(seconds=st.floats(0.01, 40))
     def wait(self, seconds: float) -> None:
@@ -168,7 +197,9 @@ class Circuit(RuleBasedStateMachine):
             if self.probing_epoch != self.breaker.epoch:
                 self.probes, self.probing_epoch = 0, self.breaker.epoch
             self.probes += 1
-            assert self.probes <= self.policy.probes
+            patient = self.now - self.probed_at >= self.policy.open_seconds
+            assert self.probes <= self.policy.probes or patient
+            self.probed_at = self.now
         return self.breaker.epoch
 
     @rule(epoch=consumes(attempts), failed=st.booleans())

@@ -5,7 +5,8 @@
 
 One `Breaker` for each task of a worker; time is an argument. The rate is that of a sliding window, counted in twelve
 slices of it, so that a million attempts cost twelve pairs of numbers. Surprising: only attempts admitted since the last
-change of state are counted; what began before the circuit opened and ends later says nothing about now.
+change of state are counted; what began before the circuit opened and ends later says nothing about now. Probes that do
+not end keep no circuit half-open: one more is let through each `open_seconds`, as Hystrix does, and what is late counts.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 SLICES = 12
 """Parts of the window: the oldest part is forgotten at once, so the window is up to a twelfth longer than told."""
 MOST_PROBES = 3
-"""Attempts let through at once while half-open; as many successes close the circuit."""
+"""Attempts let through at once while half-open, more only where none ends; as many successes close the circuit."""
 
 
 class CircuitState(enum.IntEnum):
@@ -36,7 +37,7 @@ class BreakerPolicy:
         failure_percent: 1 to 100; this share of failures in the window opens it.
         minimum_calls: attempts in the window below which it stays closed; also bounds the probes.
         window_seconds: length of the window.
-        open_seconds: until probes are let through.
+        open_seconds: until probes are let through; and from the last probe to one more, while none of them ends.
     """
 
     failure_percent: int
@@ -90,13 +91,13 @@ class Window:
 class Breaker:
     """The circuit of one task."""
 
-    __slots__ = ("_opened_at", "_passed", "_policy", "_probing", "_state", "_window", "epoch")
+    __slots__ = ("_opened_at", "_passed", "_policy", "_probed_at", "_probing", "_state", "_window", "epoch")
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
         self._window = Window(policy.window_seconds)
         self._state = CircuitState.CLOSED
-        self._opened_at = 0.0
+        self._opened_at = self._probed_at = 0.0
         self._probing = self._passed = 0
         self.epoch = 0
         """Counts changes of state; an attempt keeps the one in which it was admitted."""
@@ -119,10 +120,16 @@ class Breaker:
             return True
         if state is not self._state:
             self._change(state)
-        if state is CircuitState.OPEN or self._probing >= self._policy.probes - self._passed:
+        if state is CircuitState.OPEN or (self._full and now - self._probed_at < self._policy.open_seconds):
             return False
         self._probing += 1
+        self._probed_at = now
         return True
+
+    @property
+    def _full(self) -> bool:
+        """Enough probes are under way, if all of them succeed."""
+        return self._probing >= self._policy.probes - self._passed
 
     def ended(self, epoch: int, *, failed: bool, now: float) -> None:
         """An admitted attempt ended in success or failure."""
