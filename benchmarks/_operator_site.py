@@ -16,7 +16,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,22 +36,29 @@ NAMESPACE = "/namespaces/default"
 JOBQUEUES = f"/apis/penstock.dev/v1alpha1{NAMESPACE}/jobqueues"
 LEASE = f"/apis/coordination.k8s.io/v1{NAMESPACE}/leases/penstock"
 POD = {"containers": [{"name": "worker", "image": "nothing:1"}]}
+SETTLED_SECONDS = 20.0
+SETTLED_REQUESTS = 20
+"""In five seconds, and no more: an API server alone has some, an operator's list of everything has a few."""
 _REQUESTS = re.compile(r'^apiserver_request_total\{[^}]*verb="(?!WATCH)[A-Z]+"[^}]*\} ([0-9.e+]+)$', re.MULTILINE)
 
 
 @dataclass(slots=True)
 class Seen:
-    """When objects were first seen, by the name that they belong to; `changes` counts modifications."""
+    """When objects were first seen, by the name that they belong to; `changes` counts each object's modifications."""
 
     at: dict[str, dict[str, float]] = field(default_factory=dict)
-    changes: int = 0
+    changes: Counter[str] = field(default_factory=Counter)
+    matters: Callable[[Any], bool] = lambda _: True
+    """What is not of interest is as if it were not there."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def follow(self, api: KubeApi, path: str) -> None:
         """Watch for ever."""
         async for kind, found in api.follow(path):
-            self.changes += kind == "MODIFIED"
             for one in found if kind == "LISTED" else [found]:
+                self.changes[one["metadata"]["name"]] += kind == "MODIFIED"
+                if not self.matters(one):
+                    continue
                 labels = one["metadata"].get("labels", {})
                 name = labels.get("penstock.dev/jobqueue") or labels.get("floor", "?")
                 self.at.setdefault(name, {}).setdefault(one["metadata"]["name"], time.perf_counter())
@@ -99,6 +107,8 @@ class Site:
     database: psycopg.Connection[Any]
     pods: Seen = field(default_factory=Seen)
     queues: Seen = field(default_factory=Seen)
+    scaled: Seen = field(default_factory=lambda: Seen(matters=lambda one: one["spec"]["replicas"] > 0))
+    """Deployments that are to have pods: between this and the pod's object Kubernetes' own controllers are at work."""
     _operators: list[Operator] = field(default_factory=list)
 
     async def operator(self, name: str = "operator", *, lease: str = "") -> Operator:
@@ -135,6 +145,22 @@ class Site:
                 if wanted <= {one["metadata"]["name"] for one in listed["items"] if _is_ready(one)}:
                     return
                 await asyncio.sleep(0.5)
+
+    async def settled(self) -> float:
+        """Until neither the operator nor the cluster's controllers have anything left to do; seconds that it took.
+
+        New Deployments keep the controllers busy for a while: replica sets, events, budgets, conflicts among them.
+        """
+        began = last = time.perf_counter()
+        before = self.requests()
+        async with asyncio.timeout(600):
+            while time.perf_counter() - last < SETTLED_SECONDS:
+                await asyncio.sleep(5)
+                now = self.requests()
+                if now - before > SETTLED_REQUESTS:
+                    last = time.perf_counter()
+                before = now
+        return time.perf_counter() - began
 
     def enqueue(self, queue: str, count: int) -> float:
         """When the commit had returned."""
@@ -177,6 +203,9 @@ async def site() -> AsyncIterator[Site]:
                 watches = [
                     asyncio.create_task(made.pods.follow(api, f"/api/v1{NAMESPACE}/pods"), name="pods"),
                     asyncio.create_task(made.queues.follow(api, JOBQUEUES), name="queues"),
+                    asyncio.create_task(
+                        made.scaled.follow(api, f"/apis/apps/v1{NAMESPACE}/deployments"), name="scaled"
+                    ),
                 ]
                 try:
                     yield made
