@@ -38,6 +38,7 @@ class Node:
         pace: factor on the delay and period of readiness and start-up probes.
         restart_seconds: first pause of the restart back-off.
         ended: called with every container's exit.
+        ending: called in a thread with name and address of a pod that is about to get its SIGTERM, as a preStop hook.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Node:
     pace: float
     restart_seconds: float
     ended: Callable[[Exit], None]
+    ending: Callable[[str, str], None]
 
 
 class Pod:
@@ -172,6 +174,8 @@ class Pod:
         """SIGTERM, then wait for the end of all containers, SIGKILL when the grace period is over."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        if not self._gone:
+            await asyncio.to_thread(self._node.ending, self.name, self.address)
         for container in self.containers:
             container.terminate()
         while not self._gone and not running.done():

@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from tests.support.pod_container import Exit
 from tests.support.pod_env import Image
 from tests.support.pod_process import Node, Pod
 
-START_SECONDS = 30.0
-STOP_SECONDS = 30.0
+START_SECONDS = 120.0
+STOP_SECONDS = 120.0
 
 
 class ProcessPods:
@@ -64,7 +64,10 @@ class ProcessPods:
             pace=pace,
             restart_seconds=restart_seconds,
             ended=self._record,
+            ending=self._ending,
         )
+        self.before_end: Callable[[str, str], None] = lambda _pod, _address: None
+        """What a test wants to do, in a thread, before a pod gets its SIGTERM."""
         self._plane = control_plane
         self._namespace = namespace
         self._selector = selector
@@ -135,6 +138,9 @@ class ProcessPods:
 
     def _record(self, ended: Exit) -> None:
         self._exits.append(ended)
+
+    def _ending(self, pod: str, address: str) -> None:
+        self.before_end(pod, address)
 
     def _run(self) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -63,26 +64,28 @@ def pods(sink: SmtpSink, process_pods: Callable[..., ProcessPods], tmp_path: Pat
 
 
 class Scraper:
-    """The workers' own counts, read again and again, for they end with their process."""
+    """The workers' own counts, read as each is about to be ended: it has drained then, and they go with its process."""
 
     def __init__(self, pods: ProcessPods) -> None:
-        self._pods, self._found = pods, dict[str, Counter[tuple[str, str]]]()
+        self._found = dict[str, Counter[tuple[str, str]]]()
+        pods.before_end = self._scrape
 
-    def scrape(self) -> None:
-        for pod, address in self._pods.addresses().items():
-            try:
-                with urllib.request.urlopen(f"http://{address}:9464/metrics", timeout=2) as answer:
-                    text = answer.read().decode()
-            except OSError:
-                continue
-            self._found[pod] = Counter(
-                {
-                    (sample.labels["task"], sample.labels["outcome"]): int(sample.value)
-                    for family in text_string_to_metric_families(text)
-                    for sample in family.samples
-                    if sample.name == "penstock_jobs_total" and sample.value
-                }
-            )
+    def _scrape(self, pod: str, address: str) -> None:
+        try:
+            with urllib.request.urlopen(f"http://{address}:9464/metrics", timeout=60) as answer:
+                text = answer.read().decode()
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError):
+                raise
+            return  # it has not begun yet, and so has claimed nothing
+        self._found[pod] = Counter(
+            {
+                (sample.labels["task"], sample.labels["outcome"]): int(sample.value)
+                for family in text_string_to_metric_families(text)
+                for sample in family.samples
+                if sample.name == "penstock_jobs_total" and sample.value
+            }
+        )
 
     def totals(self) -> Counter[tuple[str, str]]:
         return sum(self._found.values(), Counter())
@@ -112,14 +115,9 @@ def at_rest(jobqueues: JobQueues, database: psycopg.Connection[Any]) -> bool:
     )
 
 
-def until_at_rest(jobqueues: JobQueues, database: psycopg.Connection[Any], scraper: Scraper) -> None:
-    """Wait for it, and read the workers' counts all the while."""
-
-    def rest() -> bool:
-        scraper.scrape()
-        return at_rest(jobqueues, database)
-
-    eventually(rest, "all at rest", seconds=150)
+def until_at_rest(jobqueues: JobQueues, database: psycopg.Connection[Any]) -> None:
+    """Wait for it."""
+    eventually(lambda: at_rest(jobqueues, database), "all at rest", seconds=250)
 
 
 def activated(jobqueues: JobQueues) -> set[str]:
@@ -151,12 +149,11 @@ async def test_five_hundred_mixed_jobs_from_zero_to_zero_and_every_one_is_accoun
     ids, scraper = await enqueue(pg_url, MIX), Scraper(pods)
 
     def stepped() -> bool:
-        scraper.scrape()
         return bool(jobqueues.deployment("analytics")["spec"]["replicas"] > 1)
 
-    await asyncio.to_thread(eventually, stepped, "a second step", seconds=60)
+    await asyncio.to_thread(eventually, stepped, "a second step")
     rows(database, "SELECT penstock.pause('analytics', false)")
-    await asyncio.to_thread(until_at_rest, jobqueues, database, scraper)
+    await asyncio.to_thread(until_at_rest, jobqueues, database)
     assert dict(rows(database, ENDS)) == {"completed": len(MIX) - NEVER_SUCCEED, "dead": NEVER_SUCCEED}
     assert dict(rows(database, FINAL)) == dict.fromkeys(ids, 1)
     assert rows(database, TWICE) == []
@@ -180,7 +177,7 @@ async def test_a_killed_pod_and_a_killed_operator_lose_nothing_and_nothing_is_ac
     pods.signal(victim, signal.SIGKILL)
     ready.stop(signal.SIGKILL)
     operator()
-    await asyncio.to_thread(until_at_rest, jobqueues, database, Scraper(pods))
+    await asyncio.to_thread(until_at_rest, jobqueues, database)
     assert dict(rows(database, ENDS)) == {"completed": len(ids)}
     assert dict(rows(database, FINAL)) == dict.fromkeys(ids, 1)
     assert rows(database, TWICE) == []
