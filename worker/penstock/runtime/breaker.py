@@ -6,7 +6,7 @@
 One `Breaker` for each task of a worker; time is an argument. The rate is that of a sliding window, counted in twelve
 slices of it, so that a million attempts cost twelve pairs of numbers. Surprising: only attempts admitted since the last
 change of state are counted; what began before the circuit opened and ends later says nothing about now. Probes that do
-not end keep no circuit half-open: one more is let through each `open_seconds`, as Hystrix does, and what is late counts.
+not end keep no circuit half-open: one more is let through each `open_seconds`, as in Hystrix, and what is late counts.
 """
 
 from __future__ import annotations

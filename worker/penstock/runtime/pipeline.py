@@ -14,7 +14,6 @@ import functools
 import logging
 import os
 import random
-import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -47,6 +46,7 @@ from .held import Held
 from .lease import Identity, Lease
 from .metrics import WorkerMetrics, exposition
 from .probes import Probes
+from .signals import Signals
 
 logger = logging.getLogger("penstock.worker")
 
@@ -77,6 +77,7 @@ class Worker:
         self.announcer = Announcer(app.hooks)
         self.metrics.hook_failures = self.announcer.failed
         self.draining = asyncio.Event()
+        self.signals = Signals(self.draining)
         self.failure: str | None = None
         self._build_neighbours()
         self._build_stages()
@@ -160,21 +161,12 @@ class Worker:
     async def run(self) -> int:
         """Work until SIGTERM or SIGINT, or until a stage fails; returns the exit code."""
         self._loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._signalled)
+        self.signals.listen()
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(self.store)
-            for lifespan in self.app.lifespans:
-                await stack.enter_async_context(lifespan())
-            stack.push_async_callback(self.app.close_async)
-            stack.push_async_callback(self.announcer.close, HOOKS_SECONDS)
-            self.run_attempt = around(  # behind the lifespans: they may be what turns tracing on
-                self.attempts.run, tasks=self.app.tasks, settings=self.settings, endings=self.endings,
-                metrics=self.metrics, announcer=self.announcer, tracing=trace.opentelemetry(),
-            )  # fmt: skip
-            stack.push_async_callback(self.children.close, CHILDREN_LEAVE_SECONDS)
-            if self.in_children:
-                await self.children.open()
+            async with self.signals.starting():
+                await self._start_neighbours(stack)
+            if self.draining.is_set():  # nothing was claimed, nobody knows of this worker yet
+                return 0
             self.lease.open()
             stack.callback(self.exclusive.close)
             self.exclusive.watch()
@@ -194,6 +186,21 @@ class Worker:
                 await asyncio.to_thread(self.lease.close, empty=empty)
                 self.health.close()
         return 0 if self.failure is None else 1
+
+    async def _start_neighbours(self, stack: contextlib.AsyncExitStack) -> None:
+        """The database, the application's lifespans and the first child; `stack` ends them."""
+        await stack.enter_async_context(self.store)
+        for lifespan in self.app.lifespans:
+            await stack.enter_async_context(lifespan())
+        stack.push_async_callback(self.app.close_async)
+        stack.push_async_callback(self.announcer.close, HOOKS_SECONDS)
+        self.run_attempt = around(  # behind the lifespans: they may be what turns tracing on
+            self.attempts.run, tasks=self.app.tasks, settings=self.settings, endings=self.endings,
+            metrics=self.metrics, announcer=self.announcer, tracing=trace.opentelemetry(),
+        )  # fmt: skip
+        stack.push_async_callback(self.children.close, CHILDREN_LEAVE_SECONDS)
+        if self.in_children:
+            await self.children.open()
 
     async def _start_stages(self) -> None:
         stages: list[Stage] = [self.claimer, self.consumers, *self.acknowledgers]
@@ -218,13 +225,6 @@ class Worker:
             self.failure = what
             logger.error("%s", self.failure)
             self.draining.set()
-
-    def _signalled(self) -> None:
-        if self.draining.is_set():
-            logger.warning("second signal: leaving at once")
-            os._exit(1)
-        logger.info("draining")
-        self.draining.set()
 
     async def _listen(self) -> None:
         try:
