@@ -48,6 +48,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a port that needs root": ({"httpPort": 80}, "httpPort"),
     "a secret that is no name": ({"doctor": {"secretRef": {"name": "a b"}}}, "secretRef"),
     "a role that is none": ({"doctor": {"role": "admin"}}, "role"),
+    "a namespace without brackets": ({"watchNamespaces": "shop"}, "got string, want array"),
+    "a repository with a tag": ({"image": {"repository": "example.com/operator:1.0"}}, "repository"),
+    "a label that is none": ({"podLabels": {"team": "a b"}}, "podLabels"),
+    "a label that would be two": ({"podMonitor": {"labels": {"a": "b,c=d"}}}, "podMonitor"),
+    "an amount that is none": ({"resources": {"limits": {"cpu": "lots"}}}, "resources/limits/cpu"),
+    "a class that would be two": ({"priorityClassName": "a: b"}, "priorityClassName"),
+    "a selector's label": ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels must not have app.kubernetes"),
+    "a label of the chart": ({"commonLabels": {"helm.sh/chart": "x"}}, "commonLabels must not have helm.sh/chart"),
+    "a label given twice": ({"commonLabels": {"a": "b"}, "podLabels": {"a": "c"}}, "commonLabels has it"),
     "no port of a database": ({"networkPolicy": {"databasePorts": []}}, "databasePorts"),
 }
 
@@ -86,6 +95,13 @@ def test_a_foreign_account_must_be_named():
         render({"serviceAccount": {"create": False}})
 
 
+def test_the_longest_release_name_leaves_room_for_what_is_appended():
+    """Helm allows 53 characters; names of Services and labels end at 63."""
+    everything = {"serviceMonitor": {"render": "always"}, "doctor": {"secretRef": {"name": "observer"}}}
+    for each in render(everything, name="r" * 53):
+        assert len(each["metadata"]["name"]) <= 63
+
+
 def test_the_definition_is_a_byte_copy_of_the_api():
     """The chart travels alone, so it carries a copy; `cp crds/jobqueue.yaml charts/penstock/files/` renews it."""
     assert (CHART / "files" / "jobqueue.yaml").read_bytes() == (ROOT / "crds" / "jobqueue.yaml").read_bytes()
@@ -120,6 +136,13 @@ def test_the_notes_warn_when_uninstalling_would_delete_every_job_queue():
     assert "deletes every JobQueue" in notes({"crds": {"keep": False}})
     assert "deletes every JobQueue" not in notes({})
     assert "watches shop, mail." in notes({"watchNamespaces": ["shop", "mail"]})
+
+
+def test_the_notes_name_the_namespace_of_the_job_queues():
+    """The release's own, the first that is watched, or a placeholder where all are."""
+    assert "kubectl --namespace prod apply" in notes({})
+    assert "kubectl --namespace shop apply" in notes({"watchNamespaces": ["shop", "mail"]})
+    assert "kubectl --namespace NAMESPACE apply" in notes({"watchNamespaces": ["*"]})
 
 
 def image(objects: list[Any]) -> str:

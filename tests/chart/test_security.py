@@ -47,6 +47,23 @@ def test_all_namespaces_is_one_cluster_role_only_when_asked():
     assert [each["metadata"]["name"] for each in objects if each["kind"] == "Role"] == ["penstock-leader"]
 
 
+def test_people_reach_job_queues_by_the_clusters_roles_only_when_asked():
+    """Two ClusterRoles that nothing binds: Kubernetes adds them to view, edit and admin."""
+    before = [each["metadata"]["name"] for each in render()]
+    added = [each for each in render({"rbac": {"aggregate": True}}) if each["metadata"]["name"] not in before]
+    told = {
+        label.removeprefix("rbac.authorization.k8s.io/aggregate-to-"): {
+            verb for rule in each["rules"] for verb in rule["verbs"]
+        }
+        for each in added
+        for label in each["metadata"]["labels"]
+        if label.startswith("rbac.authorization.k8s.io/")
+    }
+    writes = {"create", "update", "patch", "delete"}
+    assert told == {"view": {"get", "list", "watch"}, "edit": writes, "admin": writes}
+    assert {group for each in added for rule in each["rules"] for group in rule["apiGroups"]} == {"penstock.dev"}
+
+
 def test_only_the_deployment_mounts_a_token_and_only_its_own():
     """The account mounts none by itself; the one that the operator needs is projected and short-lived."""
     objects = render()

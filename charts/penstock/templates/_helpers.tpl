@@ -2,15 +2,16 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{- /* At most 53 characters, so that what is appended to it (`-metrics`, `-migrate`) stays a name. */ -}}
 {{- define "penstock.fullname" -}}
 {{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" }}
 {{- else }}
 {{- $name := include "penstock.name" . }}
 {{- if contains $name .Release.Name }}
-{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- .Release.Name | trunc 53 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name $name | trunc 53 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -21,14 +22,37 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
-{{- define "penstock.labels" -}}
+{{- define "penstock.ownLabels" -}}
 {{ include "penstock.selectorLabels" . }}
 app.kubernetes.io/part-of: penstock
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "penstock.labels" -}}
+{{- include "penstock.ownLabels" . }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* One clear error for a label that would be there twice: the later would win, and selectors would miss their pods. */ -}}
+{{- define "penstock.checkLabels" -}}
+{{- $own := include "penstock.ownLabels" . | fromYaml }}
+{{- $common := default dict .Values.commonLabels }}
+{{- $given := dict "podLabels" .Values.podLabels }}
+{{- range $value := list "serviceMonitor" "prometheusRule" "dashboards" }}
+{{- $_ := set $given (printf "%s.labels" $value) (get $.Values $value).labels }}
+{{- end }}
+{{- range $key, $_ := $common }}
+{{- if hasKey $own $key }}{{ fail (printf "commonLabels must not have %s: the chart sets it" $key) }}{{ end }}
+{{- end }}
+{{- range $value, $labels := $given }}
+{{- range $key, $_ := $labels }}
+{{- if hasKey $own $key }}{{ fail (printf "%s must not have %s: the chart sets it" $value $key) }}{{ end }}
+{{- if hasKey $common $key }}{{ fail (printf "%s must not have %s: commonLabels has it" $value $key) }}{{ end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
