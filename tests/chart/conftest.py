@@ -42,7 +42,7 @@ def helm(own_plane: ControlPlane, restricted: str) -> Iterator[helm_python.Confi
     """Helm, pointed at that namespace with an administrator's rights; afterwards nothing is installed."""
     with helm_python.Config(kubeconfig_path=own_plane.admin_kubeconfig, namespace=restricted) as config:
         yield config
-        config.uninstall("penstock", ignore_not_found=True, timeout=60)
+        config.uninstall("penstock", ignore_not_found=True, timeout=200)
     with contextlib.suppress(ApiError):  # kept or never there
         own_plane.request("DELETE", DEFINITION)
     eventually(lambda: not exists(own_plane, DEFINITION), "the definition is gone")

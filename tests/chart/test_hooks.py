@@ -54,12 +54,12 @@ def test_an_install_migrates_first_and_the_doctor_finds_the_database_well(
     """Pod Security `restricted` admits both pods; the Job leaves nothing behind once it has succeeded."""
     for name in ("owner", "anybody"):
         secret(own_plane, restricted, name, blank.url)
-    helm.install(CHART, "penstock", {**MIGRATED, **EXAMINED}, timeout=90)
+    helm.install(CHART, "penstock", {**MIGRATED, **EXAMINED}, timeout=200)
     with psycopg.connect(blank.url) as db:
         assert db.execute("SELECT count(*) > 0 FROM penstock.schema_version").fetchone() == (True,)
     assert get(own_plane, f"/apis/batch/v1/namespaces/{restricted}/jobs")["items"] == []
     assert [each.code for each in machines.exits()] == [0]
-    helm.test("penstock", timeout=90)
+    helm.test("penstock", timeout=200)
     assert [each.code for each in machines.exits()] == [0, 0]
 
 
@@ -70,7 +70,7 @@ def test_a_migration_that_fails_changes_nothing_else_and_stays_to_be_read(
     secret(own_plane, restricted, "owner", "postgresql://nobody@127.0.0.1:1/nowhere")
     limits: dict[str, Any] = {"migrations": {**MIGRATED["migrations"], "timeoutSeconds": 10}}
     with pytest.raises(helm_python.HelmError):
-        helm.install(CHART, "penstock", limits, timeout=90)
+        helm.install(CHART, "penstock", limits, timeout=200)
     assert not has_role(own_plane, restricted)
     (job,) = get(own_plane, f"/apis/batch/v1/namespaces/{restricted}/jobs")["items"]
     assert job["metadata"]["name"] == "penstock-migrate"
@@ -82,9 +82,9 @@ def test_the_doctor_fails_the_test_of_a_database_without_the_schema(
 ):
     """`helm test` is a check, not a greeting."""
     secret(own_plane, restricted, "anybody", blank.url)
-    helm.install(CHART, "penstock", EXAMINED, timeout=90)
+    helm.install(CHART, "penstock", EXAMINED, timeout=200)
     with pytest.raises(helm_python.HelmError):
-        helm.test("penstock", timeout=90)
+        helm.test("penstock", timeout=200)
     assert [each.code for each in machines.exits()] == [1]
 
 

@@ -32,7 +32,7 @@ def test_an_installed_operator_becomes_ready_in_a_restricted_namespace(
     own_plane: ControlPlane, restricted: str, helm: helm_python.Config, node: ProcessPods
 ):
     """Pod Security `restricted` admits its pod, its probes succeed, and the definition is established."""
-    release = helm.install(CHART, "penstock", wait="watcher", timeout=60)
+    release = helm.install(CHART, "penstock", wait="watcher", timeout=200)
     assert release["status"] == "deployed"
     deployment = own_plane.request("GET", f"/apis/apps/v1/namespaces/{restricted}/deployments/penstock")
     assert deployment["status"]["readyReplicas"] == 2
@@ -45,14 +45,14 @@ def test_an_upgrade_moves_the_roles_to_the_namespaces_now_watched_and_a_rollback
     own_plane: ControlPlane, restricted: str, helm: helm_python.Config
 ):
     """No right stays behind where the operator no longer looks."""
-    helm.install(CHART, "penstock", timeout=60)
+    helm.install(CHART, "penstock", timeout=200)
     assert has_role(own_plane, restricted)
-    helm.upgrade(CHART, "penstock", {"watchNamespaces": ["default"], "replicas": 1}, timeout=60)
+    helm.upgrade(CHART, "penstock", {"watchNamespaces": ["default"], "replicas": 1}, timeout=200)
     assert has_role(own_plane, "default")
     assert not has_role(own_plane, restricted)
     deployment = f"/apis/apps/v1/namespaces/{restricted}/deployments/penstock"
     assert get(own_plane, deployment)["spec"]["replicas"] == 1
-    helm.rollback("penstock", version=1, timeout=60)
+    helm.rollback("penstock", version=1, timeout=200)
     assert has_role(own_plane, restricted)
     assert not has_role(own_plane, "default")
     assert [each["status"] for each in helm.history("penstock")] == ["superseded", "superseded", "deployed"]
@@ -62,21 +62,21 @@ def test_uninstalling_keeps_the_definition_and_its_job_queues(
     own_plane: ControlPlane, restricted: str, helm: helm_python.Config
 ):
     """Everything else goes, and installing again takes the definition over as it is."""
-    helm.install(CHART, "penstock", timeout=60)
+    helm.install(CHART, "penstock", timeout=200)
     created = get(own_plane, DEFINITION)["metadata"]["uid"]
-    helm.uninstall("penstock", timeout=60)
+    helm.uninstall("penstock", timeout=200)
     assert not has_role(own_plane, restricted)
     assert get(own_plane, f"/apis/apps/v1/namespaces/{restricted}/deployments")["items"] == []
     assert get(own_plane, DEFINITION)["metadata"]["uid"] == created
-    helm.install(CHART, "penstock", timeout=60)
+    helm.install(CHART, "penstock", timeout=200)
     assert get(own_plane, DEFINITION)["metadata"]["uid"] == created
 
 
 def test_without_keep_the_definition_goes_with_the_release(own_plane: ControlPlane, helm: helm_python.Config):
     """Who asks for it gets a cluster without a trace."""
-    helm.install(CHART, "penstock", {"crds": {"keep": False}}, timeout=60)
+    helm.install(CHART, "penstock", {"crds": {"keep": False}}, timeout=200)
     get(own_plane, DEFINITION)
-    helm.uninstall("penstock", timeout=60)
+    helm.uninstall("penstock", timeout=200)
     eventually(lambda: get(own_plane, DEFINITION) is None, "the definition is gone")
 
 
@@ -89,16 +89,16 @@ def test_the_definitions_schema_is_upgraded_with_the_chart_and_no_job_queue_is_l
     definition.write_text(definition.read_text().replace("- name: WHY\n", "- name: OLD\n"))
     chart = older / "Chart.yaml"
     chart.write_text(chart.read_text().replace("version: 0.1.0\n", "version: 0.0.9\n", 1))
-    helm.install(older, "penstock", timeout=60)
+    helm.install(older, "penstock", timeout=200)
     assert "OLD" in columns(own_plane)
     queues = f"/apis/penstock.dev/v1alpha1/namespaces/{restricted}/jobqueues"
     eventually(lambda: served(own_plane, queues), "job queues are served")
     kept = own_plane.request("POST", queues, QUEUE)
-    helm.upgrade(CHART, "penstock", timeout=60)
+    helm.upgrade(CHART, "penstock", timeout=200)
     assert "OLD" not in columns(own_plane)
     assert "WHY" in columns(own_plane)
     assert get(own_plane, f"{queues}/emails")["metadata"]["uid"] == kept["metadata"]["uid"]
-    helm.rollback("penstock", version=1, timeout=60)
+    helm.rollback("penstock", version=1, timeout=200)
     assert "OLD" in columns(own_plane)
     assert get(own_plane, f"{queues}/emails")["spec"] == kept["spec"]
 
@@ -108,7 +108,7 @@ def test_a_value_that_the_schema_refuses_installs_nothing(
 ):
     """The refusal comes before the first object."""
     with pytest.raises(helm_python.HelmError, match="replicaCount"):
-        helm.install(CHART, "penstock", {"replicaCount": 3}, timeout=60)
+        helm.install(CHART, "penstock", {"replicaCount": 3}, timeout=200)
     assert not has_role(own_plane, restricted)
     assert get(own_plane, DEFINITION) is None
 

@@ -74,7 +74,7 @@ def test_a_cluster_without_the_kinds_gets_none_of_them(
     own_plane: ControlPlane, restricted: str, helm: helm_python.Config
 ):
     """Nothing is refused, and nothing is there that nobody reads."""
-    helm.install(CHART, "penstock", timeout=60)
+    helm.install(CHART, "penstock", timeout=200)
     assert get(own_plane, f"/api/v1/namespaces/{restricted}/services/penstock-metrics") is None
     assert dashboards_in(own_plane, restricted) == []
     assert "not known to this cluster" in notes({})
@@ -84,7 +84,7 @@ def test_a_cluster_that_knows_the_kinds_gets_them_and_loses_nothing_of_what_they
     own_plane: ControlPlane, restricted: str, kinds: None, helm: helm_python.Config
 ):
     """Every field survives the kinds' schemas."""
-    helm.install(CHART, "penstock", timeout=60)
+    helm.install(CHART, "penstock", timeout=200)
     rendered = render(ALWAYS, namespace=restricted)
     for plural in MADE_BY_THE_CHART:
         (stored,) = own_plane.request("GET", f"/apis/{GROUP}/v1/namespaces/{restricted}/{plural}")["items"]

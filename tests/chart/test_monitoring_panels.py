@@ -64,12 +64,12 @@ def scraped(
 ) -> Iterator[Prometheus]:  # fmt: skip
     """A Prometheus that scrapes what the installed chart's monitors say; the shop's queues have work."""
     prometheus.program("prometheus")
-    helm.install(CHART, RELEASE, wait="watcher", timeout=60)
+    helm.install(CHART, RELEASE, wait="watcher", timeout=200)
     body = {"metadata": {"name": "shop-postgres"}, "stringData": {"url": pg_url}}
     own_plane.request("POST", f"/api/v1/namespaces/{restricted}/secrets", body)
     for document in yaml.safe_load_all(JOBQUEUES.read_text()):
         eventually(lambda document=document: applied(own_plane, restricted, document), "the kind is served")  # type: ignore[misc]
-    eventually(lambda: len(pod_monitors(own_plane, restricted)) == len(QUEUES), "all are monitored", seconds=60)
+    eventually(lambda: len(pod_monitors(own_plane, restricted)) == len(QUEUES), "all are monitored")
     with (
         prometheus.discovery(lambda: own_plane.request("GET", "/api/v1/pods")["items"]) as pods,
         prometheus.running(
@@ -146,7 +146,7 @@ def test_every_panel_of_every_dashboard_has_data_from_a_real_run(scraped: Promet
         series = scraped.over(expression, start=began, end=time.time())
         return any(math.isfinite(float(value)) for one in series for _, value in one["values"])
 
-    assert until_all_have_data(found, seconds=90) == []
+    assert until_all_have_data(found, seconds=150) == []
     (group,) = scraped.ask("rules")["groups"]
     assert {rule["name"]: rule.get("lastError") for rule in group["rules"] if rule["health"] != "ok"} == {}
 
@@ -169,7 +169,7 @@ def test_the_picture_of_the_documents_is_drawn(scraped: Prometheus, restricted: 
     """Two waves, all workers gone in between, and a moment within the second."""
     began = time.time() - 2
     workers = lambda: [name for name in node.processes() if not name.startswith(RELEASE)]  # noqa: E731
-    eventually(workers, "workers come", seconds=60)
+    eventually(workers, "workers come")
     eventually(lambda: not workers(), "and go", seconds=120)
     client = App(pg_url)
     try:
@@ -177,6 +177,6 @@ def test_the_picture_of_the_documents_is_drawn(scraped: Prometheus, restricted: 
     finally:
         client.close()
     seen = time.time() + 12
-    eventually(lambda: time.time() > seen, "some of it is done", seconds=20)
+    eventually(lambda: time.time() > seen, "some of it is done")
     drawn = picture_of(scraped, restricted, start=began, end=time.time())
     Path(os.environ["PENSTOCK_PICTURE"]).write_text(drawn)

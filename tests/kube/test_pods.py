@@ -266,7 +266,7 @@ def ready(pods_of: PodsOf, name: str, count: int) -> list[str]:
         found = [pod["metadata"]["name"] for pod in pods_of(name) if condition(pod, "Ready") == "True"]
         return found if len(found) == count else []
 
-    return eventually(names, f"{count} ready pods of {name}", seconds=30)
+    return eventually(names, f"{count} ready pods of {name}")
 
 
 def only(pods: list[Any]) -> Any:

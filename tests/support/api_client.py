@@ -46,7 +46,7 @@ class ApiClient:
 
         Raises:
             ApiError: the server refused.
-            OSError: it could not be reached within 30 s.
+            OSError: it could not be reached within 60 s.
         """
         data = None if body is None else json.dumps(body).encode()
         try:
@@ -59,12 +59,12 @@ class ApiClient:
         """The answer's body as it came.
 
         Raises:
-            OSError: refused (as urllib's HTTPError) or not reached within 30 s.
+            OSError: refused (as urllib's HTTPError) or not reached within 60 s.
         """
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         context = ssl.create_default_context(cafile=str(self.ca_file))
-        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=60, context=context) as answer:
             read: bytes = answer.read()
             return read
 

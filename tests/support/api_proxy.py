@@ -64,13 +64,16 @@ class ApiProxy:
     """While it is set, watches tell nothing."""
     _server: ThreadingHTTPServer | None = None
     _thread: threading.Thread | None = None
+    _http: urllib3.PoolManager | None = None
     _closing: threading.Event = field(default_factory=threading.Event)
-    _open: set[socket.socket | None] = field(default_factory=set)
+    _open: set[socket.socket] = field(default_factory=set)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
-        http = urllib3.PoolManager(ca_certs=str(self.ca_file), maxsize=32, retries=False)
-        handler = type("_Bound", (_Handler,), {"proxy": self, "http": http})
+        self._http = urllib3.PoolManager(ca_certs=str(self.ca_file), maxsize=32, retries=False)
+        handler = type("_Bound", (_Handler,), {"proxy": self, "http": self._http})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = False  # so that its close waits for the handlers
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="api-proxy")
         self._thread.start()
         return self
@@ -80,14 +83,16 @@ class ApiProxy:
     ) -> None:
         assert self._server is not None
         assert self._thread is not None
-        self._closing.set()
+        assert self._http is not None
         self._server.shutdown()
         self._thread.join()
-        for one in list(self._open):
-            with contextlib.suppress(OSError):
-                if one is not None:
-                    one.shutdown(socket.SHUT_RDWR)
-        self._server.server_close()  # waits for the handlers' threads
+        with self._counting:
+            self._closing.set()
+            left = list(self._open)
+        for one in left:
+            _end(one)
+        self._server.server_close()
+        self._http.clear()
 
     @property
     def address(self) -> str:
@@ -108,12 +113,31 @@ class ApiProxy:
         return self.rules[-1]
 
     def take(self, method: str, path: str) -> Rule | None:
-        """The rule about this request, counted as used."""
-        for rule in self.rules:
-            if rule.used < rule.times and rule.matches(method, path):
-                rule.used += 1
-                return rule
+        """The rule about this request, counted as used; asked by many threads at once."""
+        with self._counting:
+            for rule in self.rules:
+                if rule.used < rule.times and rule.matches(method, path):
+                    rule.used += 1
+                    return rule
         return None
+
+    def opened(self, connection: socket.socket) -> None:
+        """It is ended with the proxy: at once if that is just ending."""
+        with self._counting:
+            self._open.add(connection)
+            closing = self._closing.is_set()
+        if closing:
+            _end(connection)
+
+    def closed(self, connection: socket.socket) -> None:
+        """It has ended by itself."""
+        with self._counting:
+            self._open.discard(connection)
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -123,10 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.proxy._open.add(self.connection)
+        self.proxy.opened(self.connection)
 
     def finish(self) -> None:
-        self.proxy._open.discard(self.connection)
+        self.proxy.closed(self.connection)
         with contextlib.suppress(OSError):
             super().finish()
 
@@ -163,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         )  # fmt: skip
         behind = getattr(answer.connection, "sock", None)
         if watching and behind is not None:
-            self.proxy._open.add(behind)
+            self.proxy.opened(behind)
         try:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
@@ -177,7 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.end_headers()
                 self.wfile.write(data)
         finally:
-            self.proxy._open.discard(behind)
+            if behind is not None:
+                self.proxy.closed(behind)
             if watching:
                 answer.close()
             answer.release_conn()

@@ -108,7 +108,7 @@ def new_namespace(plane: ControlPlane, name: str, labels: Mapping[str, str] | No
     plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": dict(labels or {})}})
     try:
         # Without its service account the API server refuses every pod, and the controller needs a moment to make it.
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not exists(plane, f"/api/v1/namespaces/{name}/serviceaccounts/default"):
             assert time.monotonic() < deadline, "the service account controller is silent"
             time.sleep(0.01)

@@ -25,7 +25,7 @@ from penstock.local.binaries import server_account
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECONDS = 10.0
+SECONDS = 90.0
 SERVER_CONNECTIONS = 2
 _CONFIGURATION = """\
 [databases]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SETTINGS = {"max_connections": "200", "shared_buffers": "64MB", "autovacuum_naptime": "5s"}
 TEMPLATE = "penstock_template"
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ import yaml
 from tests.support.controlplane import free_ports
 from tests.support.waiting import eventually
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 def program(name: str) -> str:
@@ -58,7 +58,7 @@ class Prometheus:
         """
         query = urllib.parse.urlencode(parameters)
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=20) as answer:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=60) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             with error:
@@ -107,7 +107,7 @@ def running(folder: Path, *, scrape: Sequence[Any], rules: Any = None, interval:
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 30.0
 """How long something that is on its way out may take; a test that leaves nothing waits for nothing."""
 
 _kept: list[Callable[[], Iterable[int | None]]] = []

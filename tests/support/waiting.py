@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 Found = TypeVar("Found")
+SECONDS = 120.0
+"""Long, for it costs nothing where the condition comes: a busy machine may stall a process for many seconds."""
 
 
-def eventually(condition: Callable[[], Found], what: str, *, seconds: float = 20.0) -> Found:
+def eventually(condition: Callable[[], Found], what: str, *, seconds: float = SECONDS) -> Found:
     """Return the condition's first truthy answer, asked every 20 ms; an AssertionError in it counts as "not yet".
 
     Raises:

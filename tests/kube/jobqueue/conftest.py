@@ -221,7 +221,7 @@ class OperatorProcess:
     def page(self, path: str) -> tuple[int, str]:
         """Status and body of one of its pages; 0 while it does not answer."""
         try:
-            with urllib.request.urlopen(self.http + path, timeout=5) as answer:
+            with urllib.request.urlopen(self.http + path, timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -44,8 +44,8 @@ def test_a_storm_of_conflicts_ends_where_it_should(
     started(jobqueues, operator, pg_url)
     rules = [trouble.rule(scaling, status=409, times=10), trouble.rule(telling, status=409, times=10)]
     enqueue(database, 1, 0.0)
-    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "scaled after the storm", seconds=40)
-    eventually(lambda: jobqueues.get()["status"]["desiredReplicas"] == 1, "told after the storm", seconds=40)
+    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "scaled after the storm")
+    eventually(lambda: jobqueues.get()["status"]["desiredReplicas"] == 1, "told after the storm")
     assert [rule.used for rule in rules] == [10, 10]
 
 
@@ -58,7 +58,7 @@ def test_an_operator_that_reaches_no_api_server_gives_up_its_lead_and_takes_it_a
     eventually(lambda: "this replica follows" in running.text, "it does not believe that it leads")
     enqueue(database, 1, 0.0)
     rule.times = 0
-    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "it leads and decides again", seconds=40)
+    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "it leads and decides again")
 
 
 def test_watches_that_fall_silent_are_made_good_by_the_list(

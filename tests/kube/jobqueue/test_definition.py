@@ -166,7 +166,7 @@ def kubectl(plane: ControlPlane, namespace: str, *arguments: str) -> str:
     if shutil.which("kubectl") is None:
         pytest.skip("no kubectl on PATH")
     command = ["kubectl", "--kubeconfig", str(plane.admin_kubeconfig), "-n", namespace, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     if done.returncode:
         raise subprocess.CalledProcessError(done.returncode, json.dumps(command[:1]), done.stdout, done.stderr)
     return done.stdout

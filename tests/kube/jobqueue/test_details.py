@@ -65,8 +65,8 @@ def test_a_rotated_password_is_picked_up_from_the_secret(
         database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [name])
         becomes(jobqueues, "DatabaseReachable", "False", "AuthFailed")
         jobqueues.secret(as_login(pg_url, name, "second"), "operators")
-        eventually(lambda: jobqueues.conditions()["DatabaseReachable"] == ("True", "Connected"), "healed", seconds=40)
-        eventually(lambda: jobqueues.conditions()["Listening"] == ("True", "Subscribed"), "wake-ups too", seconds=40)
+        eventually(lambda: jobqueues.conditions()["DatabaseReachable"] == ("True", "Connected"), "healed")
+        eventually(lambda: jobqueues.conditions()["Listening"] == ("True", "Subscribed"), "wake-ups too")
         running.stop()
 
 
@@ -77,7 +77,7 @@ def test_what_is_due_becomes_ready_where_no_worker_lives(
     started(jobqueues, operator, pg_url, scaling__activation={"pollPeriodSeconds": 5, "threshold": 1000})
     database.execute("SELECT penstock.enqueue('emails', 'work', jsonb_build_object('seconds', 0), p_delay => 1)")
     ready = "SELECT count(*) FROM penstock.job WHERE ord IS NOT NULL"
-    eventually(lambda: database.execute(ready).fetchone() == (1,), "it is promoted", seconds=40)
+    eventually(lambda: database.execute(ready).fetchone() == (1,), "it is promoted")
     assert jobqueues.deployment()["spec"]["replicas"] == 0
 
 
@@ -127,7 +127,7 @@ def test_the_wait_that_95_of_100_jobs_had_is_in_the_status(
     """Real waits: the jobs were there before their first pod, and no longer than the test has run."""
     started(jobqueues, operator, pg_url)
     enqueue(database, 20, 0.1)
-    eventually(lambda: counts(database)[1] == 20, "the jobs run", seconds=60)
+    eventually(lambda: counts(database)[1] == 20, "the jobs run")
     found = eventually(
         lambda: jobqueues.get()["status"].get("throughput", {}).get("p95WaitMilliseconds"), "told", seconds=40
     )

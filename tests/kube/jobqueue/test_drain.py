@@ -54,7 +54,7 @@ def test_the_idle_pods_go_and_the_one_with_the_long_job_stays(
     eventually(lambda: states(database).get(kept) == "cordoned", "the busy one takes nothing more")
     eventually(lambda: jobqueues.conditions()["Draining"] == ("True", "PodsDraining"), "the condition tells")
     gate.open()
-    eventually(lambda: not names(jobqueues), "it goes too", seconds=30)
+    eventually(lambda: not names(jobqueues), "it goes too")
     assert counts(database) == (0, 1, 0)
     eventually(lambda: [each.code for each in pods.exits()] == [0, 0, 0], "every worker ended by itself")
 
@@ -99,7 +99,7 @@ def test_an_operator_killed_in_the_middle_of_a_drain_has_a_successor_that_finish
     first.stop(signal.SIGKILL)
     operator()
     gate.open()
-    eventually(lambda: not names(jobqueues), "both have gone", seconds=40)
+    eventually(lambda: not names(jobqueues), "both have gone")
     assert counts(database) == (0, 2, 0)
 
 
@@ -117,8 +117,8 @@ def test_twenty_scale_downs_at_random_moments_interrupt_no_job(
         made += count
         wanted = chance.randint(1, 4)
         jobqueues.patch({"spec": {"replicas": wanted}}, subresource="/scale")
-        eventually(_reached(jobqueues, wanted), f"{wanted} replicas", seconds=30)
-    eventually(lambda: counts(database)[0] == 0, "no job is left", seconds=60)
+        eventually(_reached(jobqueues, wanted), f"{wanted} replicas")
+    eventually(lambda: counts(database)[0] == 0, "no job is left")
     assert counts(database) == (0, made, 0)
     assert {each.code for each in pods.exits()} <= {0}
 

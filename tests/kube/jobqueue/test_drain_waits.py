@@ -16,7 +16,7 @@ from tests.kube.jobqueue.test_drain import LONG, busy, names, reported, states
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
 
-in_time = partial(eventually, seconds=60.0)
+in_time = partial(eventually, seconds=150.0)
 """Two rollouts of real processes on a machine that is busy with other things."""
 
 

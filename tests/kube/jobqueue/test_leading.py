@@ -67,8 +67,8 @@ def test_the_operators_own_role_is_enough_for_it(
         enqueue(database, 3, 0.1)
         eventually(lambda: jobqueues.pods(), "a pod comes")  # noqa: PLW0108
         done = "SELECT count(*) FROM penstock.outcome WHERE final"
-        eventually(lambda: database.execute(done).fetchone() == (3,), "the jobs run", seconds=30)
-        eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "and zero again", seconds=30)
+        eventually(lambda: database.execute(done).fetchone() == (3,), "the jobs run")
+        eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "and zero again")
         assert "permission denied" not in running.text
         running.stop()
     finally:

@@ -51,8 +51,8 @@ def test_jobs_bring_pods_and_an_empty_queue_takes_them_away(
     gate.enqueue(database, 12)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 3, "three replicas of five slots")
     gate.open()
-    eventually(lambda: counts(database)[1] == 12, "every job is completed", seconds=60)
-    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "back to zero", seconds=60)
+    eventually(lambda: counts(database)[1] == 12, "every job is completed")
+    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "back to zero")
     eventually(lambda: not jobqueues.pods(), "no pod is left")
     assert counts(database) == (0, 12, 0)
     told = {"Activated", "ScaledToZero"}
@@ -109,7 +109,7 @@ def test_hold_keeps_the_pods_and_claims_nothing_and_hold_and_drain_ends_at_zero(
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "zero in spite of ready jobs and a minimum")
     assert counts(database)[:2] == (3, 0)
     jobqueues.patch({"spec": {"stopPolicy": "None"}})
-    eventually(lambda: counts(database)[:2] == (0, 3), "the jobs run", seconds=40)
+    eventually(lambda: counts(database)[:2] == (0, 3), "the jobs run")
 
 
 def test_deleting_a_jobqueue_needs_no_operator(jobqueues: JobQueues, operator: Start, pg_url: str):
@@ -143,7 +143,7 @@ def test_a_changed_template_rolls_out_and_a_drift_is_repaired(
         grace: int = found["template"]["spec"]["terminationGracePeriodSeconds"]
         return (found["replicas"], grace) == (0, 60)
 
-    eventually(repaired, "both are as the JobQueue says", seconds=60)
+    eventually(repaired, "both are as the JobQueue says")
 
 
 def test_the_pods_pass_pod_security_restricted(jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str):
@@ -164,5 +164,5 @@ def steady(read: Callable[[], tuple[str, str]], seconds: float = 4.0) -> tuple[s
             last, since = now, time.monotonic()
         return time.monotonic() - since > seconds
 
-    eventually(unchanged, "nothing is written any more", seconds=40)
+    eventually(unchanged, "nothing is written any more")
     return last

@@ -33,7 +33,7 @@ def test_kubectl_penstock_takes_the_database_from_the_jobqueues_secret(
 
     def kubectl(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["kubectl", "penstock", *arguments, "--jobqueue", "emails", "-n", jobqueues.namespace]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=200, check=False)
 
     done = kubectl("queues", "list")
     assert (done.returncode, done.stdout) == (1, "")

@@ -37,8 +37,8 @@ def test_every_verb_that_the_chart_grants_is_used_and_none_is_missing(
     kinds.install()
     started(jobqueues, operator, pg_url)
     enqueue(database, 6, 0.1)
-    eventually(lambda: counts(database)[1] == 6, "the jobs run", seconds=60)
-    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "down through the drain", seconds=60)
+    eventually(lambda: counts(database)[1] == 6, "the jobs run")
+    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "down through the drain")
     jobqueues.patch({"spec": {"worker": {"concurrency": 7}}})
     roles = jobqueues.api.request("GET", ROLES.format(jobqueues.namespace))["items"]
     account = f"system:serviceaccount:{jobqueues.namespace}:penstock"

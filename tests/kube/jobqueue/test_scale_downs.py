@@ -152,7 +152,7 @@ def test_scale_downs_at_random_interrupt_no_job(
 
     queues = [_queue(jobqueues, number, pg_url, ledger, lambda: downs() >= SCALE_DOWNS) for number in range(QUEUES)]
     for one in queues:
-        eventually(lambda: jobqueues.deployment(one.name), "its Deployment is there", seconds=60)  # noqa: B023
+        eventually(lambda: jobqueues.deployment(one.name), "its Deployment is there")  # noqa: B023
     with ThreadPoolExecutor(QUEUES) as threads:
         driven = [threads.submit(one.by_itself if place % 2 else one.by_hand) for place, one in enumerate(queues)]
         for one_driven in driven:

@@ -190,11 +190,11 @@ def test_a_database_that_is_away_changes_no_replica_count(
         becomes(jobqueues, "ScalingActive", "False", "SignalLost")
         becomes(jobqueues, "DatabaseReachable", "False", "Unreachable")
         gate.open()
-        eventually(lambda: counts(database) == (0, 8, 0), "the workers' own way is whole", seconds=40)
+        eventually(lambda: counts(database) == (0, 8, 0), "the workers' own way is whole")
         deadline = time.monotonic() + 5
         eventually(lambda: time.monotonic() > deadline, "longer than window and cooldown together")
         assert jobqueues.deployment()["spec"]["replicas"] == 2
         proxy.thaw()
-        eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "and then zero", seconds=60)
+        eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "and then zero")
     told = {"SignalLost", "SignalRestored"}
     eventually(lambda: told <= {event["reason"] for event in jobqueues.events()}, "the events tell both")
