@@ -366,6 +366,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.cordon(p_workers bigint[], p_cordon boolean) -> SETOF bigint, as its owner
 -- penstock.count_limits() -> integer, as its owner
 -- penstock.deadline_error(p_attempt smallint, p_allowed interval) -> jsonb
+-- penstock.declarations() -> TABLE(name text, declared_by text, generation bigint, paused boolean, paused_by text, max_attempts smallint, max_in_flight integer, retry jsonb, job_deadline double precision, retention double precision, settings jsonb), as its owner
 -- penstock.declare_queue(p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb, p_job_deadline double precision, p_retention double precision, p_settings jsonb) -> integer, as its owner
 -- penstock.depth(p_queue integer, p_cap integer) -> TABLE(ready bigint, deferred bigint, in_flight bigint, dead bigint, oldest double precision), as its owner
 -- penstock.deregister(p_worker bigint, p_empty boolean) -> void, as its owner

@@ -57,6 +57,7 @@ async def operate(settings: OperatorSettings) -> None:
     cluster.may_write = leader.leading
     metrics = OperatorMetrics(leading=leader.leading)
     supervisor = Supervisor(cluster=cluster, settings=settings, metrics=metrics, may_act=leader.leading)
+    leader.turned = supervisor.wake
     pages = Pages(
         host=settings.http_host, port=settings.http_port, metrics=metrics, live=supervisor.live, ready=supervisor.ready
     )

@@ -1,7 +1,7 @@
 """What the cluster last said, by uid. Events are hints; a list is the truth and removes what it does not hold.
 
 Owns the views and whom to wake. Must not call anything. An event older than what is held changes nothing; an object
-that a list does not hold is gone, even if no event ever said so.
+that a list does not hold is gone, even if no event ever said so, unless it came while the list was under way.
 
 Surprising: our own writes go through `observe` too, with the API server's answer, so that the next decision sees them
 before the watch does.
@@ -26,36 +26,67 @@ class Shelf(Generic[View]):
         read: makes a view of an API object.
         matters: whether a change from one view to the next is worth a reconciliation.
         changed: told the view whenever one comes, goes or changes so that it matters.
+        key: a namespace and a name by which views are found together.
     """
 
     read: Callable[[Mapping[str, Any]], View]
     matters: Callable[[View, View], bool]
     changed: Callable[[View], None]
+    key: Callable[[View], tuple[str, str]]
     views: dict[str, View] = field(default_factory=dict)
+    _by_key: dict[tuple[str, str], dict[str, View]] = field(default_factory=dict)
+    _touched: set[str] | None = None
+
+    def found(self, namespace: str, name: str) -> list[View]:
+        """The views of that key."""
+        return list(self._by_key.get((namespace, name), {}).values())
 
     def observe(self, found: Mapping[str, Any], *, gone: bool = False) -> None:
         """Take note of one object as an event or an answer shows it."""
         uid = found["metadata"]["uid"]
+        if self._touched is not None:
+            self._touched.add(uid)
         held = self.views.get(uid)
         if gone:
             if held is not None:
-                del self.views[uid]
-                self.changed(held)
+                self._remove(held)
             return
         if held is not None and not newer(found["metadata"]["resourceVersion"], held.resource_version):
             return
+        if held is not None:
+            self._unfile(held)
         view = self.views[uid] = self.read(found)
+        self._by_key.setdefault(self.key(view), {})[uid] = view
         if held is None or self.matters(held, view):
             self.changed(view)
 
+    def listing(self) -> None:
+        """A list is about to be asked for; what happens from now on may be newer than it."""
+        self._touched = set()
+
     def replace(self, listed: Iterable[Mapping[str, Any]]) -> None:
-        """Take a whole list for the truth."""
+        """Take a whole list for the truth, but for what has come or gone since `listing`."""
+        since, self._touched = self._touched or set(), None
         kept = set()
         for found in listed:
-            kept.add(found["metadata"]["uid"])
-            self.observe(found)
-        for uid in self.views.keys() - kept:
-            self.changed(self.views.pop(uid))
+            uid = found["metadata"]["uid"]
+            kept.add(uid)
+            if uid in self.views or uid not in since:
+                self.observe(found)
+        for uid in self.views.keys() - kept - since:
+            self._remove(self.views[uid])
+
+    def _remove(self, view: View) -> None:
+        del self.views[view.uid]
+        self._unfile(view)
+        self.changed(view)
+
+    def _unfile(self, view: View) -> None:
+        """Its key may be another by the next view: a label was edited."""
+        together = self._by_key[self.key(view)]
+        del together[view.uid]
+        if not together:
+            del self._by_key[self.key(view)]
 
 
 def newer(version: str, held: str) -> bool:
@@ -78,36 +109,28 @@ class Cache:
             # Writing our own status must not wake us.
             lambda old, new: (old.generation, old.deleting) != (new.generation, new.deleting),
             lambda view: changed(view.namespace, view.name),
+            lambda view: (view.namespace, view.name),
         )
         self.deployments: Shelf[Deployment] = Shelf(
             Deployment.read,
             lambda old, new: _essence(old) != _essence(new),
             lambda view: changed(view.namespace, view.name.removesuffix("-worker")),
+            lambda view: (view.namespace, view.name),
         )
         self.pods: Shelf[Pod] = Shelf(
             Pod.read,
             lambda old, new: (old.ready, old.terminating, old.problem) != (new.ready, new.terminating, new.problem),
             lambda view: changed(view.namespace, view.jobqueue),
+            lambda view: (view.namespace, view.jobqueue),
         )
 
     def deployment_of(self, queue: JobQueue) -> Deployment | None:
         """The Deployment with the JobQueue's child's name, whoever owns it."""
-        return next(
-            (
-                one
-                for one in self.deployments.views.values()
-                if (one.namespace, one.name) == (queue.namespace, queue.child)
-            ),
-            None,
-        )
+        return next(iter(self.deployments.found(queue.namespace, queue.child)), None)
 
     def pods_of(self, queue: JobQueue) -> list[Pod]:
         """The worker pods that are not on their way out, oldest first."""
-        found = [
-            pod
-            for pod in self.pods.views.values()
-            if (pod.namespace, pod.jobqueue) == (queue.namespace, queue.name) and not pod.terminating
-        ]
+        found = [pod for pod in self.pods.found(queue.namespace, queue.name) if not pod.terminating]
         return sorted(found, key=lambda pod: (pod.created, pod.name))
 
 

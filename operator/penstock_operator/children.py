@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from . import manifests
@@ -20,6 +20,7 @@ from .cache import Cache
 from .cluster import Cluster
 from .errors import ClusterError, Conflict, NotFound, Refused
 from .resource import Deployment, JobQueue
+from .turns import Turn
 
 logger = logging.getLogger("penstock.operator.children")
 
@@ -54,6 +55,7 @@ class Children:
     cluster: Cluster
     cache: Cache
     monitoring: Monitoring
+    turn: Turn = field(default_factory=Turn)
     _monitored: str = ""
     applied: tuple[str, int] | None = None
     _refusal: _Refusal | None = None
@@ -74,13 +76,13 @@ class Children:
         if self._refusal is not None and self._refusal.digest == digest and time.monotonic() < self._refusal.until:
             raise self._refusal.error
         try:
-            async with self.cluster.bulk:
+            async with self.turn.at(self.cluster.bulk):
                 held = await self._bring(queue, manifest)
+                self.applied, self._refusal = (digest, held.generation), None
+                await self._protect(queue)
         except ClusterError as error:
             self._refusal = _Refusal(digest, error, time.monotonic() + RETRY_SECONDS)
             raise
-        self.applied, self._refusal = (digest, held.generation), None
-        await self._protect(queue)
         return held
 
     def held(self, queue: JobQueue) -> Deployment | None:
@@ -110,7 +112,8 @@ class Children:
             self._monitored = digest
             try:
                 found = manifests.pod_monitor(queue, more=self.monitoring.labels)
-                await self.cluster.apply(found, manager=TEMPLATE)
+                async with self.turn.at(self.cluster.bulk):
+                    await self.cluster.apply(found, manager=TEMPLATE)
             except ClusterError as error:
                 logger.warning("%s: no PodMonitor: %s", queue.where, error)
 

@@ -32,7 +32,9 @@ CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 15.0
 THREADS: Final = 16
 BULK: Final = 8
-"""Threads that creation and repair of children may take; the others stay free for scaling."""
+"""Threads that creation and repair of children may take."""
+TELLING: Final = 4
+"""Threads that statuses may take; the others stay free for scaling."""
 PAGE: Final = 500
 NOTE_LENGTH: Final = 1024
 CONTROLLER: Final = "penstock.dev/operator"
@@ -60,8 +62,9 @@ class Cluster:
         instance: names this process in events and to the API server's audit.
         kubeconfig: a file to use outside a pod; default as kubectl.
 
-    `bulk` is held by whoever sends many requests in a row. `may_write` is asked before each write but those of the
-    election itself; whoever puts the process together sets it.
+    `bulk` is held by whoever creates or repairs, `telling` by whoever writes a status: a gate each, for there may be
+    hundreds at once. `may_write` is asked before each write but those of the election itself, which has a thread of
+    its own; whoever puts the process together sets it.
     """
 
     def __init__(self, *, instance: str, kubeconfig: str | None = None) -> None:
@@ -70,17 +73,19 @@ class Cluster:
             config.load_incluster_config(client_configuration=self._config)  # type: ignore[no-untyped-call]
         except config.ConfigException:
             config.load_kube_config(config_file=kubeconfig, client_configuration=self._config)  # type: ignore[no-untyped-call]
-        self._config.connection_pool_maxsize = THREADS
+        self._config.connection_pool_maxsize = THREADS + 1
         self._config.retries = False
         self._http = client.rest.RESTClientObject(self._config).pool_manager
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="penstock-api")
+        self._election = ThreadPoolExecutor(1, thread_name_prefix="penstock-election")
         self._instance = instance
         self.may_write: Callable[[], bool] = lambda: True
-        self.bulk = asyncio.Semaphore(BULK)
+        self.bulk, self.telling = asyncio.Semaphore(BULK), asyncio.Semaphore(TELLING)
 
     def close(self) -> None:
         """Wait for what is under way, and close the connections."""
-        self._threads.shutdown(wait=True)
+        for threads in (self._threads, self._election):
+            threads.shutdown(wait=True)
         self._http.clear()
 
     async def request(
@@ -93,7 +98,7 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         electing: bool = False,
     ) -> Any:
-        """One request and its decoded answer. `electing` writes need no leadership: they bring it about.
+        """One request and its decoded answer. `electing` ones wait for no other; writes of them need no leadership.
 
         Raises:
             ClusterError: one of its kinds, by the answer's code.
@@ -103,7 +108,8 @@ class Cluster:
         data = None if body is None else json.dumps(body).encode()
         loop = asyncio.get_running_loop()
         fenced = method != "GET" and not electing
-        return await loop.run_in_executor(self._threads, self._send, method, target, data, content_type, fenced)
+        threads = self._election if electing else self._threads
+        return await loop.run_in_executor(threads, self._send, method, target, data, content_type, fenced)
 
     def _send(self, method: str, target: str, data: bytes | None, content_type: str, fenced: bool) -> Any:
         agent = f"penstock-operator/{self._instance}"

@@ -27,6 +27,8 @@ LEASE_SECONDS: Final = 3.0
 RENEW_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.5
 """Between two looks of a follower, and after a renewal that failed."""
+JUST_SECONDS: Final = 0.01
+"""So much later than a Lease runs out it has run out by any rounding."""
 KEEP_SECONDS: Final = 1.0
 """Between two renewals of the leader: one may fail before it has to step down."""
 
@@ -41,6 +43,7 @@ class Leader:
         name: of the Lease; empty: there is only this replica, which always leads.
         identity: of this process.
         clock: seconds that go on while the machine is suspended.
+        turned: called whenever this replica has begun or ceased to lead.
     """
 
     cluster: Cluster
@@ -48,6 +51,7 @@ class Leader:
     name: str
     identity: str
     clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
+    turned: Callable[[], None] = lambda: None
     _renewed_at: float = float("-inf")
     _held: dict[str, Any] | None = None
     _seen: tuple[Any, float] = (None, float("-inf"))
@@ -70,11 +74,19 @@ class Leader:
                 if self.leading() != led:
                     led = not led
                     logger.info("this replica %s", "leads" if led else "follows")
-                await asyncio.sleep(KEEP_SECONDS if self._held is not None else RETRY_SECONDS)
+                    self.turned()
+                await asyncio.sleep(self._pause())
         finally:
             if self.leading():
                 self._renewed_at = float("-inf")
                 await asyncio.shield(self._release())
+
+    def _pause(self) -> float:
+        """Until the next renewal or look; a follower looks again just when the Lease that it saw runs out."""
+        if self._held is not None:
+            return KEEP_SECONDS
+        left = self._seen[1] + LEASE_SECONDS - self.clock()
+        return min(RETRY_SECONDS, left + JUST_SECONDS) if left > 0 else RETRY_SECONDS
 
     async def _try(self) -> None:
         """One renewal, or one look whether the Lease is free."""
@@ -94,7 +106,9 @@ class Leader:
 
     async def _read(self) -> dict[str, Any] | None:
         try:
-            return await self.cluster.get("Lease", self.namespace, self.name)
+            path = f"{collection('Lease', self.namespace)}/{self.name}"
+            found: dict[str, Any] = await self.cluster.request("GET", path, electing=True)
+            return found
         except NotFound:
             return None
 
@@ -125,8 +139,8 @@ class Leader:
 
     async def _release(self) -> None:
         try:
-            lease = await self.cluster.get("Lease", self.namespace, self.name)
-            if self._is_mine(lease):
+            lease = await self._read()
+            if lease is not None and self._is_mine(lease):
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                 path = f"{collection('Lease', self.namespace)}/{self.name}"
                 await self.cluster.request("PUT", path, lease, electing=True)

@@ -31,6 +31,7 @@ from .sampling import Database
 from .starting import Starts
 from .status import LastScale, stamp
 from .teller import Teller
+from .turns import Turn
 
 logger = logging.getLogger("penstock.operator.queue")
 
@@ -66,9 +67,10 @@ class Queue:
 
     def __init__(self, *, cluster: Cluster, cache: Cache, metrics: OperatorMetrics, monitoring: Monitoring) -> None:
         self._cluster, self._cache, self._metrics = cluster, cache, metrics
-        self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring)
+        self.turn = Turn()
+        self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring, turn=self.turn)
         self._starts = Starts()
-        self._teller = Teller(cluster=cluster, cache=cache)
+        self._teller = Teller(cluster=cluster, cache=cache, turn=self.turn)
         self._sampler = Sampler()
         self._history: History | None = None
         self._going: dict[str, float] = {}

@@ -16,11 +16,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from penstock.errors import PenstockError, RejectedByDatabase, StoreError
-from penstock.scaling import declaration, worker_settings
-from penstock.settings import Settings
+from penstock.errors import PenstockError, StoreError
 from penstock.store import QueueState, end_all
 
+from .declaring import Declaring
 from .errors import Deposed
 from .metrics import OperatorMetrics, Result
 from .queue import Look, Queue
@@ -47,7 +46,7 @@ SOONEST_SECONDS = 60.0
 WORKED_SECONDS = 60.0
 """For so long after the last worker what jobs waited is still asked."""
 LOOK_SECONDS = 10.0
-"""A look that takes longer has failed: a peer that is gone may keep its connection open for ever."""
+"""A look that takes longer has failed, as has one declaration: a peer that is gone may keep its connection for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ class DatabaseLoop:
     _queues: dict[str, Queue] = field(default_factory=dict)
     _seen: dict[str, JobQueue] = field(default_factory=dict)
     _treated: dict[str, tuple[Member, Look]] = field(default_factory=dict)
-    _declared: dict[str, int] = field(default_factory=dict)
+    _declaring: Declaring = field(default_factory=Declaring)
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _failures: int = 0
     _look_seconds: float = 0.0
@@ -131,8 +130,9 @@ class DatabaseLoop:
         """Another replica decides by now: what was remembered of our own decisions would be wrong afterwards."""
         for uid in self._queues:
             self.metrics.forget(self._seen[uid])
-        for known in (self._queues, self._seen, self._treated, self._declared):
+        for known in (self._queues, self._seen, self._treated):
             known.clear()
+        self._declaring.forget()
 
     async def tick(self, database: Database | None) -> float:
         """One look at all queues and what follows; seconds until the next, unless woken."""
@@ -154,6 +154,7 @@ class DatabaseLoop:
                 self.metrics.seen(member.queue)
             if self._is_due(member, seen):
                 self._begin(member, seen)
+                await asyncio.sleep(0)  # what has begun goes on meanwhile: hundreds may be due at once
         self._look_seconds = time.monotonic() - began
         if self._working:
             await asyncio.wait(self._working.values(), timeout=TOGETHER_SECONDS)
@@ -171,11 +172,14 @@ class DatabaseLoop:
         try:
             if (ended := database.failed_task()) is not None:
                 logger.error("the task %s of a database ended; it is connected anew", ended)
-                await database.close()
-            async with asyncio.timeout(LOOK_SECONDS):
+                await self._drop(database)
+            async with asyncio.timeout(LOOK_SECONDS) as within:
                 await database.open()
                 self.opened(database.identity)
-                await self._declare(database, self.members())
+                ours = [member.queue for member in self.members() if member.refusal is None]
+                clock = asyncio.get_running_loop().time
+                moved = lambda: within.reschedule(clock() + LOOK_SECONDS)  # noqa: E731
+                await self._declaring.mirror(database, ours, moved=moved)
                 starts = [queue.startup_seconds or SOON_SECONDS for queue in self._queues.values()]
                 soon = min(SOONEST_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)
                 with self.metrics.look_seconds.time():
@@ -193,6 +197,7 @@ class DatabaseLoop:
 
     async def _drop(self, database: Database) -> None:
         """Connect anew at the next look: that tells what is wrong; a pool would only try again, ever more slowly."""
+        self._declaring.forget()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 await database.close()
@@ -209,19 +214,6 @@ class DatabaseLoop:
         except (StoreError, TimeoutError):
             return {}
 
-    async def _declare(self, database: Database, members: Sequence[Member]) -> None:
-        for member in members:
-            queue, policy = member.queue, member.queue.policy
-            if policy is None or member.refusal is not None or self._declared.get(queue.uid) == queue.generation:
-                continue
-            settings = worker_settings(policy, base=Settings())
-            made = declaration(policy, settings, declared_by=queue.uid, generation=queue.generation)
-            try:
-                await database.declare(policy.queue_name, **made)
-            except RejectedByDatabase as error:
-                logger.error("%s: not declared: %s", queue.where, error)
-            self._declared[queue.uid] = queue.generation
-
     def _is_due(self, member: Member, look: Look) -> bool:
         """False for a queue at rest about which nothing has changed; most queues, most of the time."""
         uid = member.queue.uid
@@ -231,10 +223,14 @@ class DatabaseLoop:
     def _begin(self, member: Member, look: Look) -> None:
         """Treat a queue in a task of its own; one that is still being treated is due again afterwards."""
         uid = member.queue.uid
+        queue = self._queues.get(uid) or self._queues.setdefault(uid, self.make())
+        hurries = _ready(look) > 0 and (uid not in self._treated or _ready(self._treated[uid][1]) == 0)
         if uid in self._working:
             self.dirty.add(uid)
+            if hurries and queue.turn.waits:  # behind the repairs of others, while its own jobs have come
+                self._working[uid].cancel()
             return
-        queue = self._queues.get(uid) or self._queues.setdefault(uid, self.make())
+        queue.turn.hurries = hurries
         self.dirty.discard(uid)
         self._seen[uid], self._treated[uid] = member.queue, (member, look)
         task = asyncio.create_task(self._treat(queue, member, look), name=f"treat {member.queue.where}")
@@ -262,7 +258,7 @@ class DatabaseLoop:
         for uid in self._queues.keys() - kept - self._working.keys():
             self._queues.pop(uid).forget(self._seen.pop(uid))
             self._treated.pop(uid, None)
-            self._declared.pop(uid, None)
+            self._declaring.forget(uid)
             self.dirty.discard(uid)
 
     def _pause(self, database: Database, states: Mapping[str, QueueState], members: Sequence[Member]) -> float:
@@ -281,6 +277,10 @@ class DatabaseLoop:
 
 def _state(states: Mapping[str, QueueState], member: Member) -> QueueState | None:
     return None if member.queue.policy is None else states.get(member.queue.policy.queue_name)
+
+
+def _ready(look: Look) -> int:
+    return 0 if look.state is None else look.state.ready
 
 
 def _poll(member: Member) -> float:

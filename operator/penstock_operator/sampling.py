@@ -20,6 +20,7 @@ from typing import Any, Final
 from penstock.errors import PenstockError, StoreError
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_schema, end_all
 from penstock.store.closely import held_by, identity, recent_waits
+from penstock.store.declared import Declared, declarations
 from penstock.store.maintenance import Upkeep
 from penstock.store.vitals import Vitals, vitals
 
@@ -206,6 +207,14 @@ class Database:
                 self._settles += 1
                 return min(longest, SETTLE_SECONDS[self._settles - 1])
         return min([longest, *(max(0.0, until - now) for until in self._marked.values())])
+
+    async def declarations(self) -> Mapping[str, Declared]:
+        """What is declared of each queue, by its name.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        return await declarations(self._opened())
 
     async def declare(self, name: str, **declaration: Any) -> None:
         """Mirror a JobQueue's settings into the queue's row."""

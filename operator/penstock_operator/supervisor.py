@@ -71,6 +71,7 @@ class Supervisor:
     _groups: dict[Key, list[str]] = field(default_factory=dict)
     _secrets: Secrets = field(init=False)
     _placed: dict[str, int] = field(default_factory=dict)
+    _keys: dict[str, Key] = field(default_factory=dict)
     _identities: dict[Key, str | None] = field(default_factory=dict)
     _monitoring: Monitoring = field(default_factory=Monitoring)
 
@@ -81,14 +82,18 @@ class Supervisor:
 
     def _changed(self, namespace: str, name: str) -> None:
         """Something about a JobQueue or its children has changed."""
-        queues = {view.uid: view for view in self.cache.jobqueues.views.values()}
-        found = [view.uid for view in queues.values() if (view.namespace, view.name) == (namespace, name)]
-        if not found or any(self._placed.get(uid) != queues[uid].generation for uid in found):
+        found = self.cache.jobqueues.found(namespace, name)
+        if not found or any(self._placed.get(view.uid) != view.generation for view in found):
             self._woken.set()
-        for key, uids in self._groups.items():
-            if key in self._loops and (here := set(found).intersection(uids)):
-                self._loops[key].loop.dirty |= here
-                self._loops[key].loop.woken.set()
+        for view in found:
+            if (running := self._loops.get(self._keys.get(view.uid, ("", "")))) is not None:
+                running.loop.dirty.add(view.uid)
+                running.loop.woken.set()
+
+    def wake(self) -> None:
+        """Every loop looks at once: who leads has changed."""
+        for running in self._loops.values():
+            running.loop.woken.set()
 
     async def measure(self) -> None:
         """Tell how late the event loop is; until cancelled."""
@@ -135,6 +140,8 @@ class Supervisor:
     async def _list(self) -> bool:
         """Take the cluster's word for what there is; False if it gave none."""
         namespaces = self.settings.watch_namespaces
+        for shelf in (self.cache.deployments, self.cache.pods, self.cache.jobqueues):
+            shelf.listing()
         try:
             queues = await self.cluster.list_all("JobQueue", namespaces)
             deployments = await self.cluster.list_all("Deployment", namespaces, label=JOBQUEUE_LABEL)
@@ -159,6 +166,7 @@ class Supervisor:
             groups.setdefault(key, []).append(queue.uid)
         moved = {key for key in groups.keys() | self._groups.keys() if groups.get(key) != self._groups.get(key)}
         self._groups = groups
+        self._keys = {queue.uid: key for queue, key in zip(queues, keys, strict=True)}
         self._placed = {queue.uid: queue.generation for queue in queues}
         await self._stop([key for key in self._loops if key not in groups])
         for key in groups:

@@ -19,6 +19,7 @@ from .conditions import Facts
 from .errors import ClusterError, Conflict, NotFound
 from .resource import JobQueue
 from .status import LastScale, status_of, worth_writing
+from .turns import Turn
 
 logger = logging.getLogger("penstock.operator.teller")
 
@@ -44,8 +45,8 @@ _REASONS: Final = {
 class Teller:
     """Status and events of one JobQueue."""
 
-    def __init__(self, *, cluster: Cluster, cache: Cache) -> None:
-        self._cluster, self._cache = cluster, cache
+    def __init__(self, *, cluster: Cluster, cache: Cache, turn: Turn) -> None:
+        self._cluster, self._cache, self._turn = cluster, cache, turn
         self._written_at = float("-inf")
 
     async def tell(self, queue: JobQueue, facts: Facts, *, busy: int, scaled: LastScale | None) -> bool:
@@ -54,7 +55,8 @@ class Teller:
         if not worth_writing(made, queue.status, since=time.monotonic() - self._written_at):
             return not worth_writing(made, queue.status, since=float("inf"))
         try:
-            self._cache.jobqueues.observe(await self._cluster.apply_status(queue, made))
+            async with self._turn.at(self._cluster.telling):
+                self._cache.jobqueues.observe(await self._cluster.apply_status(queue, made))
         except (Conflict, NotFound):
             return False  # the queue has changed or is gone; the next look knows
         except ClusterError as error:

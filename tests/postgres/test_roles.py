@@ -70,6 +70,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.why_job(1)": COUNTERS | {"client"},
     "SELECT penstock.checkup()": COUNTERS,
     "SELECT penstock.cordon('{1}', true)": frozenset({"operator"}),
+    "SELECT penstock.declarations()": frozenset({"operator"}),
     "SELECT penstock.declare_queue('q', 'x', 1, false, 5::smallint, '{}', 9, 9, '{}')": frozenset({"operator"}),
     "SELECT penstock.set_limit(1, 9)": frozenset({"operator"}),
     "SELECT penstock.pause('q', true)": frozenset({"operator"}),

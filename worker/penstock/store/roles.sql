@@ -38,7 +38,7 @@ GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker
 -- Watches, scales, keeps up where no worker lives, and does by id what people ask for. Sees no arguments.
 GRANT USAGE ON SCHEMA penstock TO penstock_operator;
 GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.held_by, penstock.recent_waits, penstock.wait_mark,
-  penstock.declare_queue, penstock.set_limit,
+  penstock.declarations, penstock.declare_queue, penstock.set_limit,
   penstock.cordon, penstock.pause, penstock.cancel_jobs, penstock.retry_now, penstock.find_dead, penstock.redrive,
   penstock.discard, penstock.lead, penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks,
   penstock.publish_marks, penstock.count_limits, penstock.make_partitions, penstock.drop_partitions,

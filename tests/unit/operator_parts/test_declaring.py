@@ -1,0 +1,111 @@
+"""What a new leader declares: what differs from what stands, all of it after each connection, and nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.errors import RejectedByDatabase
+from penstock.scaling import declaration, worker_settings
+from penstock.settings import Settings
+from penstock.store.declared import Declared
+from penstock_operator.declaring import Declaring
+from penstock_operator.resource import JobQueue
+from tests.unit.operator_parts.objects import jobqueue
+
+
+class Rows:
+    """A database that keeps what is declared and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.standing: dict[str, Declared] = {}
+        self.asked = 0
+        self.told: list[str] = []
+        self.refused: set[str] = set()
+
+    async def declarations(self) -> Mapping[str, Declared]:
+        self.asked += 1
+        return dict(self.standing)
+
+    async def declare(self, name: str, **made: Any) -> None:
+        self.told.append(name)
+        if name in self.refused:
+            raise RejectedByDatabase("not like that")
+        by = made["declared_by"] if made["paused"] else None
+        self.standing[name] = Declared(paused_by=by, settings={}, **made)
+
+
+def three() -> list[JobQueue]:
+    """JobQueues of three queues."""
+    return [jobqueue(metadata={"uid": f"u-{name}", "name": name}) for name in ("one", "two", "three")]
+
+
+async def mirrored(declaring: Declaring, rows: Rows, queues: list[JobQueue]) -> list[str]:
+    """Which were declared."""
+    rows.told.clear()
+    moves: list[None] = []
+    await declaring.mirror(rows, queues, moved=lambda: moves.append(None))  # type: ignore[arg-type]
+    assert len(moves) == len(rows.told)
+    return list(rows.told)
+
+
+async def test_a_successor_declares_nothing_that_its_predecessor_did():
+    """One question for all of them, and then none."""
+    rows, successor = Rows(), Declaring()
+    assert await mirrored(Declaring(), rows, three()) == ["one", "two", "three"]
+    rows.asked = 0
+    assert await mirrored(successor, rows, three()) == []
+    assert await mirrored(successor, rows, three()) == []
+    assert rows.asked == 1
+
+
+async def test_what_another_release_makes_of_the_same_generation_is_declared_anew():
+    """So is what somebody else has declared since."""
+    rows = Rows()
+    await mirrored(Declaring(), rows, three())
+    rows.standing["two"] = rows.standing["two"]._replace(max_attempts=99)
+    rows.standing["three"] = rows.standing["three"]._replace(declared_by="u-other")
+    assert await mirrored(Declaring(), rows, three()) == ["two", "three"]
+
+
+async def test_after_a_new_connection_everything_is_compared_again():
+    """It may be another server, restored from a backup in which a queue is missing."""
+    rows, declaring = Rows(), Declaring()
+    await mirrored(declaring, rows, three())
+    del rows.standing["two"]
+    assert await mirrored(declaring, rows, three()) == []
+    declaring.forget()
+    assert await mirrored(declaring, rows, three()) == ["two"]
+
+
+async def test_a_changed_jobqueue_is_declared_without_a_question():
+    """The everyday case costs what it did."""
+    rows, declaring = Rows(), Declaring()
+    queues = three()
+    await mirrored(declaring, rows, queues)
+    rows.asked = 0
+    queues[1] = jobqueue(metadata={"uid": "u-two", "name": "two", "generation": 2}, stopPolicy="Hold")
+    assert await mirrored(declaring, rows, queues) == ["two"]
+    assert rows.asked == 0
+
+
+async def test_one_that_the_database_refuses_holds_up_no_other():
+    """Nor is it tried again before it changes."""
+    rows, declaring = Rows(), Declaring()
+    rows.refused = {"one"}
+    assert await mirrored(declaring, rows, three()) == ["one", "two", "three"]
+    assert await mirrored(declaring, rows, three()) == []
+
+
+async def test_an_invalid_jobqueue_declares_nothing():
+    """There is nothing to say about it."""
+    assert await mirrored(Declaring(), Rows(), [jobqueue(scaling__minReplicas=11)]) == []
+
+
+def test_the_double_takes_what_the_database_takes():
+    """Its rows hold every part of a declaration."""
+    queue = jobqueue()
+    assert queue.policy is not None
+    settings = worker_settings(queue.policy, base=Settings())
+    made = declaration(queue.policy, settings, declared_by="u", generation=1)
+    assert set(made) | {"paused_by", "settings"} == set(Declared._fields)
