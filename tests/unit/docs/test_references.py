@@ -171,3 +171,23 @@ def test_a_decision_has_its_form_and_its_place_in_the_list(path: Path):
     assert len(text.splitlines()) <= 60
     assert text.startswith(f"# {int(path.stem[:4])}. ")
     assert f"({path.name})" in (path.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_figure_of_the_readme_is_on_the_page_that_it_links():
+    """A number that was measured anew changes in both places, or the first screen is out of date."""
+    for what, measured, link in rows("README.md", "What was measured"):
+        (target,) = re.findall(r"\]\(([^)#]+)", link)
+        told = set(re.findall(r"\d[\d.,]*\d|\d", (ROOT / target).read_text(encoding="utf-8")))
+        assert set(re.findall(r"\d[\d.,]*\d|\d", measured.replace("p50", "").replace("p99", ""))) - told == set(), what
+
+
+def test_every_page_is_within_reach_of_the_readme():
+    """By links from page to page, folders included; nobody finds what nothing leads to."""
+    seen, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        path = ahead.pop()
+        if path in seen or path.suffix != ".md":
+            continue
+        seen.add(path)
+        ahead += [(path.parent / target.partition("#")[0]).resolve() for target in page_at(path).links()]
+    assert {one.name for one in ALL} - {path.relative_to(ROOT).as_posix() for path in seen} == set()
