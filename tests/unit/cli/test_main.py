@@ -80,6 +80,19 @@ BAD = [
     (["enqueue", "t", "--raw", "--queue", "a b"], "queue must be"),
     (["enqueue", "t", "--raw", "--delay", "-1"], "got -1"),
     (["enqueue", "t", "--raw"], "PENSTOCK_DATABASE_URL"),
+    *(
+        ([*command.split(), str(2**63)], "9223372036854775807")
+        for command in (
+            "jobs cancel",
+            "jobs retry",
+            "jobs show",
+            "jobs why",
+            "jobs list --before",
+            "dead show",
+            "dead redrive",
+            "dead discard",
+        )
+    ),
 ]
 
 

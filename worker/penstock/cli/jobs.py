@@ -15,10 +15,11 @@ from . import selection
 from .bulk import Progress, batches, confirmed, on_store, person
 from .database import Address, JobQueue, Namespace, Output, address
 from .output import Format, cell, pairs, safe, table, write
+from .rehearsal import LEFT, rehearse, rehearsed
 from .selection import LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from penstock.store import DeadLetters
     from penstock.store.reading import JobFilter, JobRow, Reader
@@ -31,7 +32,8 @@ EndedFor = Annotated[
     str | None,
     typer.Option("--reason", help="Kept with each job that ends by it. Default: that you asked.", show_default=False),
 ]
-JobId = Annotated[int, typer.Argument(metavar="ID", help="The job's id.", min=1)]
+JobId = Annotated[int, typer.Argument(metavar="ID", help="The job's id.", min=1, max=selection.LARGEST_ID)]
+_CANCELS = {JobState.SCHEDULED: "cancelled", JobState.QUEUED: "cancelled", JobState.RUNNING: "cancelling"}
 
 
 def _reader(where: Address) -> Reader:
@@ -195,7 +197,7 @@ def cancel(
     """Cancel jobs by id, or all live ones that a filter lets through.
 
     One that waits ends at once; one that runs is told, and ends with its attempt. With a filter the count is shown and
-    asked about first. A job that ended meanwhile is left as it is.
+    asked about first; a dry run by id looks each up. A job that ended meanwhile is left as it is.
 
     Example: penstock jobs cancel --task shop.jobs:resize --state queued --dry-run
     """
@@ -203,6 +205,9 @@ def cancel(
     states = selection.states(state, default=LIVE)
     filters = {"queue": queue, "task": task, "error": error, "since": since, "state": state}
     found, asks = _chosen(where, ids, states, filters, everything=everything)
+    if ids and dry_run:
+        _rehearse(where, found, _CANCELS, output, "cancel")
+        return
     done = Counter[str]()
     if found and not dry_run:
         if asks and not confirmed(f"Cancel {len(found):,} jobs?", yes=yes):
@@ -253,6 +258,9 @@ def retry(
     where = address(jobqueue, namespace)
     filters = {"queue": queue, "task": task, "error": error, "since": since, "state": None}
     found, asks = _chosen(where, ids, (JobState.SCHEDULED,), filters, everything=everything)
+    if ids and dry_run:
+        _rehearse(where, found, {JobState.SCHEDULED: "ready"}, output, "make ready")
+        return
     ready = 0
     if found and not dry_run:
         if asks and not confirmed(f"Make {len(found):,} deferred jobs ready now?", yes=yes):
@@ -270,6 +278,14 @@ async def _retry(store: DeadLetters, found: list[int]) -> int:
             ready += await store.retry_now(some)
             progress.advance(len(some))
     return ready
+
+
+def _rehearse(where: Address, ids: list[int], would: Mapping[JobState, str], output: Format, verb: str) -> None:
+    """A dry run by id: each is looked up."""
+    with _reader(where) as reader:
+        found = rehearse(reader, ids, would)
+    matched = sum(one.would != LEFT for one in found)
+    write(output, {"matched": matched, "dry_run": True, "jobs": found}, drawn=rehearsed(found, verb))
 
 
 def _told(value: dict[str, Any], verb: str) -> str:

@@ -19,6 +19,8 @@ from penstock.settings import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+LARGEST_ID: Final = 2**63 - 1
+"""Ids are a bigint."""
 LIVE: Final = frozenset(JobState) - ENDED
 _RELATIVE: Final = re.compile(r"(\d{1,9}(?:\.\d+)?)(s|m|h|d|w)")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -45,9 +47,10 @@ Since = Annotated[
 ]
 Limit = Annotated[int, typer.Option("--limit", help="Most lines.", min=1, max=5000)]
 Before = Annotated[
-    int | None, typer.Option("--before", help="Ids below this one: the next page.", min=1, show_default=False)
+    int | None,
+    typer.Option("--before", help="Ids below this one: the next page.", min=1, max=LARGEST_ID, show_default=False),
 ]
-Ids = Annotated[list[int] | None, typer.Argument(help="Ids of jobs.", show_default=False, min=1)]
+Ids = Annotated[list[int] | None, typer.Argument(help="Ids of jobs.", show_default=False, min=1, max=LARGEST_ID)]
 All = Annotated[bool, typer.Option("--all", help="Without another filter: every one.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
