@@ -130,6 +130,7 @@ CREATE TABLE penstock.worker (
     concurrency integer NOT NULL,
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     renewed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    unbroken_since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     lease_until timestamp with time zone NOT NULL,
     state text DEFAULT 'running'::text NOT NULL,
     swept boolean DEFAULT false NOT NULL,
@@ -380,6 +381,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.find_dead(p_ids bigint[], p_queue text, p_task text, p_reason text, p_contains text, p_since timestamp with time zone, p_before timestamp with time zone, p_after bigint, p_newest boolean, p_limit integer) -> TABLE(id bigint, queue text, task text, reason text, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, died_at timestamp with time zone, error text, message text), as its owner
 -- penstock.held_by(p_queue integer, p_cap integer) -> TABLE(worker bigint, jobs bigint), as its owner
 -- penstock.lead(p_name text, p_holder text, p_lease double precision) -> double precision, as its owner
+-- penstock.lead_ends(p_name text) -> double precision, as its owner
 -- penstock.limit_give_back(p_queues integer[]) -> void
 -- penstock.limit_room(p_queue integer) -> integer
 -- penstock.list_jobs(p_states text[], p_queue text, p_task text, p_error text, p_since timestamp with time zone, p_before bigint, p_limit integer) -> TABLE(id bigint, state text, queue text, task text, priority smallint, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, ready_at timestamp with time zone, due_at timestamp with time zone, claimed_at timestamp with time zone, finished_at timestamp with time zone, worker bigint, reason text, error text, message text), as its owner

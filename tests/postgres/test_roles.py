@@ -49,6 +49,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.release_claim(1, 1, 1)": frozenset({"worker"}),
     "SELECT penstock.wait_mark('{1}', 9, false)": UPKEEP,
     "SELECT penstock.lead('maintenance', 'x', 9)": UPKEEP,
+    "SELECT penstock.lead_ends('maintenance')": UPKEEP,
     "SELECT penstock.promote(9)": UPKEEP,
     "SELECT penstock.rescue('x', 9)": UPKEEP,
     "SELECT penstock.rescue_overdue('x', 9)": UPKEEP,
@@ -192,7 +193,7 @@ async def test_the_whole_life_of_a_job_runs_under_the_worker(owned):
             ]
             assert await store.ack(worker, batch) == []
             assert await store.release(worker, [third]) == 1
-            assert await store.lead("maintenance", "x", 15) is not None
+            assert (await store.lead("maintenance", "x", 15))[0] is not None
             assert (await store.promote()).promoted > 0
             await store.rescue("x", 0.01)
             await store.count_limits()

@@ -9,6 +9,7 @@ at many rows is done the less often the longer it takes.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ LONGEST_PAUSE = 0.75
 """Seconds between looks at the deferred: with the query's own time, a job starts within a second of being due."""
 SHORTEST_PAUSE = 0.05
 HOUSEKEEPING_SECONDS = 60.0
+SPREAD = 60.0
+"""All who wait for a leadership try within this part of a lease of its end, not in one instant: 250 ms of 15 s."""
 MARKS_SECONDS = 1.0
 RESTING_MARKS_SECONDS = 5.0
 """Between publications of marks, while they move and while they do not."""
@@ -68,6 +71,8 @@ class Maintenance:
     buried: Callable[[], Awaitable[None]] | None = None
     """Awaited when a rescue made dead letters, and now and then for those of a leader that could not say so."""
 
+    chance: Callable[[], float] = random.random
+    """In [0, 1): when, behind the end of another's leadership, this process tries."""
     _marking: tuple[int, int] | None = None
 
     async def run(self) -> None:
@@ -92,8 +97,12 @@ class Maintenance:
     # Each chore returns seconds until it is due again.
 
     async def _lead(self) -> float:
-        self.upkeep.leading = await self.store.lead(NAME, self.holder, self.lease) is not None
-        return self.lease / 3
+        """Another's leadership is tried for when it ends: whatever its holder had waits until somebody leads."""
+        held, left = await self.store.lead(NAME, self.holder, self.lease)
+        self.upkeep.leading = held is not None
+        if self.upkeep.leading:
+            return self.lease / 3
+        return min(self.lease / 3, left + SHORTEST_PAUSE + self.chance() * self.lease / SPREAD)
 
     async def _promote(self) -> float:
         began = self.clock()

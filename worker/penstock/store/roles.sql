@@ -28,8 +28,9 @@ GRANT SELECT (id, name, workers_waiting_until, operator_waiting_until) ON pensto
 -- The whole life of a job, and the upkeep; its tasks enqueue.
 GRANT USAGE ON SCHEMA penstock TO penstock_worker;
 GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.deregister, penstock.claim, penstock.ack,
-  penstock.complete, penstock.release, penstock.release_claim, penstock.wait_mark, penstock.lead, penstock.promote,
-  penstock.rescue, penstock.rescue_overdue, penstock.begin_marks, penstock.publish_marks, penstock.count_limits,
+  penstock.complete, penstock.release, penstock.release_claim, penstock.wait_mark, penstock.lead, penstock.lead_ends,
+  penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks, penstock.publish_marks,
+  penstock.count_limits,
   penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.depth, penstock.tell_dead,
   penstock.enqueue, penstock.enqueue_many TO penstock_worker;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker;
@@ -40,7 +41,8 @@ GRANT USAGE ON SCHEMA penstock TO penstock_operator;
 GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.held_by, penstock.recent_waits, penstock.wait_mark,
   penstock.declarations, penstock.declare_queue, penstock.set_limit,
   penstock.cordon, penstock.pause, penstock.cancel_jobs, penstock.retry_now, penstock.find_dead, penstock.redrive,
-  penstock.discard, penstock.lead, penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks,
+  penstock.discard, penstock.lead, penstock.lead_ends, penstock.promote, penstock.rescue, penstock.rescue_overdue,
+  penstock.begin_marks,
   penstock.publish_marks, penstock.count_limits, penstock.make_partitions, penstock.drop_partitions,
   penstock.prune_workers, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
   penstock.list_jobs, penstock.why_job, penstock.checkup TO penstock_operator;

@@ -252,21 +252,21 @@ class Store:
 
     # -- maintenance --------------------------------------------------------------------------------------------
 
-    async def lead(self, name: str, holder: str, lease: float) -> float | None:
-        """Take or keep a leadership; seconds it has been held without a gap, None while somebody else has it."""
-        rows = await self._rows("lead", name, holder, lease)
-        return None if not rows or rows[0][0] is None else float(rows[0][0])
+    async def lead(self, name: str, holder: str, lease: float) -> tuple[float | None, float]:
+        """Take or keep a leadership: seconds held without a gap, None while another has it; seconds until it ends."""
+        held, left = (await self._rows("lead", name, holder, lease, name))[0]
+        return held, left or 0.0
 
     async def promote(self, limit: int = 5000) -> Promotion:
         """Make due jobs ready, up to `limit` for each queue."""
         return Promotion(*(await self._rows("promote", limit))[0])
 
     async def rescue(self, holder: str, lease: float, *, strays: bool = False) -> Rescue:
-        """Take claims back from lost workers (`strays`: from unknown ones too), if `holder` has led for one lease."""
+        """Take claims back from lost workers (`strays`: from unknown ones too), if `holder` may (may_rescue.sql)."""
         return Rescue(*(await self._rows("rescue", holder, lease, strays))[0])
 
     async def rescue_overdue(self, holder: str, lease: float) -> Overdue:
-        """Take back attempts past their queue's deadline whose worker lives, if `holder` has led for one lease."""
+        """Take back attempts past their queue's deadline whose worker lives, if `holder` may (may_rescue.sql)."""
         return Overdue(*(await self._rows("rescue_overdue", holder, lease))[0])
 
     async def make_partitions(self, days: int = 14) -> int:

@@ -1,13 +1,19 @@
--- Purpose: whether p_holder may judge others: it leads, has led for p_lease seconds without a gap, and the server has been up
--- that long. After an outage a healthy fleet must get time to renew and to acknowledge.
--- Index: leader's key. Locks: none.
+-- Purpose: whether p_holder may judge others: it leads, the server has been up for p_lease seconds, and for as long either
+-- it has led without a gap, or some worker has renewed without one of half its lease. After an outage a healthy fleet must
+-- get time to renew and to acknowledge; that the database was there all along is shown by whoever reached it, not only by
+-- whoever led. A worker with a longer lease than p_lease shows nothing: its gaps may hide an outage that ends the others'.
+-- Index: leader's key; none for worker, which is small. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.may_rescue(p_holder text, p_lease double precision) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
-  v_since timestamptz := v_now - make_interval(secs => p_lease);
+  v_lease interval := make_interval(secs => p_lease);
 BEGIN
-  RETURN pg_postmaster_start_time() <= v_since AND EXISTS (
+  RETURN pg_postmaster_start_time() <= v_now - v_lease AND EXISTS (
     SELECT FROM penstock.leader AS l
-    WHERE l.name = 'maintenance' AND l.holder = p_holder AND l.lease_until > v_now AND l.held_since <= v_since);
+    WHERE l.name = 'maintenance' AND l.holder = p_holder AND l.lease_until > v_now
+      AND (l.held_since <= v_now - v_lease OR EXISTS (
+        SELECT FROM penstock.worker AS w
+        WHERE w.state <> 'lost' AND w.unbroken_since <= v_now - v_lease AND w.lease_until - w.renewed_at <= v_lease
+          AND v_now - w.renewed_at < (w.lease_until - w.renewed_at) / 2)));
 END $$;

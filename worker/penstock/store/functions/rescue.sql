@@ -1,4 +1,5 @@
--- Purpose: take claims back from workers whose lease ran out, or that are gone; does nothing unless may_rescue says yes.
+-- Purpose: take claims back from workers whose lease had run out when this began, or that are gone; does nothing unless
+-- may_rescue says yes.
 -- A rescued job is deferred with jitter, crashes + 1; the third crash makes a dead letter. No outcome is written with the
 -- attempt's token: a stale acknowledgement must not be taken for accepted. p_strays: look for running rows whose worker
 -- has no row even if nobody was lost (a row deleted by hand; nothing of ours leaves such a job behind).
@@ -12,6 +13,7 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
+  v_now timestamptz := clock_timestamp();  -- before it is asked who may: no clock may move on between question and deed
   v_lost bigint[];
 BEGIN
   lost := 0; rescued := 0; poisoned := 0;
@@ -19,7 +21,7 @@ BEGIN
     RETURN;
   END IF;
   UPDATE penstock.worker AS w SET state = 'lost' WHERE w.id = ANY (ARRAY(
-    SELECT x.id FROM penstock.worker AS x WHERE x.lease_until < clock_timestamp() AND x.state <> 'lost'
+    SELECT x.id FROM penstock.worker AS x WHERE x.lease_until < v_now AND x.state <> 'lost'
     FOR UPDATE SKIP LOCKED));
   GET DIAGNOSTICS lost = ROW_COUNT;
   v_lost := ARRAY(SELECT w.id FROM penstock.worker AS w WHERE w.state = 'lost' AND NOT w.swept ORDER BY w.id

@@ -81,6 +81,7 @@ CREATE TABLE penstock.worker (
   identity text NOT NULL,                -- for people; never used to recognise a worker
   pod text, node text, version text NOT NULL, queues integer[] NOT NULL, concurrency integer NOT NULL,
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(), renewed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  unbroken_since timestamptz NOT NULL DEFAULT clock_timestamp(),  -- renewed since then with no gap of half a lease
   lease_until timestamptz NOT NULL,
   state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'cordoned', 'drained', 'lost')),
   swept boolean NOT NULL DEFAULT false,  -- lost, and its claims were taken back
