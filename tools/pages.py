@@ -146,7 +146,8 @@ def _operator_settings() -> Iterator[tuple[str, ...]]:
     told = dict(re.findall(r"^    (\w+): (.+?)(?=\n    \w+: |\Z)", text, re.DOTALL | re.MULTILINE))
     for given in dataclasses.fields(OperatorSettings):
         made = given.default_factory is not dataclasses.MISSING  # a mapping, empty by default
-        shown = "" if made or given.default in ("", ("default",)) else f"`{_plain(given.default)}`"
+        value = "auto" if given.default is True else given.default  # its word for "where it can be"
+        shown = "" if made or value in ("", ("default",)) else f"`{_plain(value)}`"
         sentence = " ".join(told[given.name].split())
         yield f"`PENSTOCK_{given.name.upper()}`", shown, sentence[:1].upper() + sentence[1:]
 

@@ -27,17 +27,17 @@ class OperatorSettings:
     """One operator process.
 
     Args:
-        watch_namespaces: whose JobQueues are looked after; `("*",)` for all.
+        watch_namespaces: whose JobQueues are looked after; `*` for all, default its own.
         namespace: the operator's own, where its lease lives.
         pod_name: this process among all replicas.
         lease_name: of the Lease by which one of several replicas leads; empty: there is only this one.
         http_host: address of /healthz, /readyz and /metrics.
         http_port: port of the same, 0 for any free one.
-        log_level: least level logged.
-        log_format: text for people, json for machines.
-        pod_monitors: whether each JobQueue gets a PodMonitor once the cluster knows what that is.
+        log_level: least level logged: debug, info, warning, error or critical.
+        log_format: `text` for people, `json` for machines.
+        pod_monitors: `auto`: each JobQueue gets a PodMonitor once the cluster knows what that is; `never`: none.
         relist_seconds: between two lists of what the watches should have told, 1 to 300.
-        pod_monitor_labels: what those carry beside the operator's own labels.
+        pod_monitor_labels: what those carry beside the operator's own labels, as key=value separated by commas.
     """
 
     watch_namespaces: tuple[str, ...] = ("default",)

@@ -12,6 +12,7 @@ from tools.pages import command_names
 from typer.testing import CliRunner
 
 from penstock.cli import cli
+from penstock_operator import conditions
 from tests.unit.docs.pages import ROOT, Page, page, pages
 
 ALL = list(pages())
@@ -191,3 +192,13 @@ def test_every_page_is_within_reach_of_the_readme():
         seen.add(path)
         ahead += [(path.parent / target.partition("#")[0]).resolve() for target in page_at(path).links()]
     assert {one.name for one in ALL} - {path.relative_to(ROOT).as_posix() for path in seen} == set()
+
+
+def test_the_conditions_of_the_operators_page_are_those_of_its_code():
+    """Each type once; each reason is a word of the code, so that a renamed one takes its row along."""
+    told = rows("docs/operator.md", "Conditions")
+    assert [row[0].strip("`") for row in told] == list(conditions.TYPES)
+    told += rows("docs/operator.md", "What goes wrong, and what it says")
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "operator" / "penstock_operator").glob("*.py"))
+    named = {word for row in told for cell in row for word in re.findall(r"`([A-Z][A-Za-z]+)`", cell)}
+    assert [word for word in sorted(named) if word not in conditions.TYPES and f'"{word}"' not in code] == []

@@ -21,7 +21,7 @@ dead = typer.Typer(help="Dead letters: look at them, bring them back, throw them
 _COUNTS = ("queue", "task", "reason", "count", "first", "last")
 _COLUMNS = ("id", "queue", "task", "reason", "attempt", "died_at", "error", "message")
 DiedFor = Annotated[
-    str | None, typer.Option("--reason", help="Only of this reason: exhausted, poison, timeout, …", show_default=False)
+    str | None, typer.Option("--reason", help="Only of this reason: exhausted, poison, deadline, …", show_default=False)
 ]
 LONGEST_KEPT = 20
 """Letters that stayed dead which a table names; JSON and YAML name all."""
