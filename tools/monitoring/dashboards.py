@@ -196,6 +196,21 @@ WORKERS = Dashboard(
             queries=(Query(f"max by (jobqueue, task) (penstock_circuit_state{{{CHOSEN}}})", "{{jobqueue}} {{task}}"),),
         ),
         Panel(
+            title="Child processes",
+            help="That have come up, of tasks of the executor process.",
+            queries=(Query(f"sum by (jobqueue) (penstock_children{{{CHOSEN}}})", "{{jobqueue}}"),),
+        ),
+        Panel(
+            title="Ends of child processes",
+            help="Per minute, by why: a crash, a timeout or memory here explains retries there.",
+            queries=(
+                Query(
+                    f"60 * {per_second('penstock_children_ended_total', 'jobqueue, reason')}",
+                    "{{jobqueue}} {{reason}}",
+                ),
+            ),
+        ),
+        Panel(
             title="Processor",
             help="Cores that each worker keeps busy.",
             queries=(Query(f"sum by (pod) (rate(process_cpu_seconds_total{{{CHOSEN}}}{RATE}))", "{{pod}}"),),

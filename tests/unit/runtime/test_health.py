@@ -22,7 +22,7 @@ from tests.unit.runtime.support import completed, job
 
 def fetch(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read().decode()
@@ -96,6 +96,8 @@ PROMISED = {
     "penstock_dead_letters_total": {"queue", "task"}, "penstock_event_loop_lag_seconds": {"queue"},
     "penstock_lease_renewal_failures_total": {"queue"}, "penstock_build_info": {"version"},
     "penstock_oldest_running_timestamp_seconds": {"queue"}, "penstock_lease_renewed_timestamp_seconds": {"queue"},
+    "penstock_children": {"queue"}, "penstock_children_started_total": {"queue"},
+    "penstock_children_ended_total": {"queue", "reason"},
 }  # fmt: skip
 
 
@@ -120,6 +122,19 @@ def test_what_each_stage_handed_on_is_counted_by_the_batch():
     assert found["penstock_stage_events_total", "claimer"] == 3
     assert found["penstock_stage_events_total", "acknowledger"] == 2
     assert found["penstock_last_job_timestamp_seconds", None] == 1234.0
+
+
+def test_children_are_told_by_why_they_ended():
+    """What is neither up nor ended is starting."""
+    metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
+    tally = metrics.children
+    tally.started = 3
+    tally.up()
+    tally.up()
+    tally.down("memory")
+    found = {(s.name, s.labels.get("reason")): s.value for s in samples(metrics) if "children" in s.name}
+    assert (found["penstock_children", None], found["penstock_children_started_total", None]) == (1, 3)
+    assert {reason: count for (_, reason), count in found.items() if reason and count} == {"memory": 1}
 
 
 def test_a_job_under_a_former_name_counts_for_its_task():

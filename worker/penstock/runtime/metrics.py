@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 from penstock.events import EVENTS
 from penstock.job import Finished, OutcomeState
 
+from .children.tally import ENDS, Tally
+
 JOB_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """Seconds, of waits and durations: 5 ms to an hour."""
 CALL_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -112,6 +114,8 @@ class WorkerMetrics(Collector):
         """Calls of hooks that raised or were dropped, by event."""
         self.circuits: Callable[[], Mapping[str, int]] = dict
         """Read at each scrape: task -> 1 half-open, 2 open; those that are closed may be left out."""
+        self.children = Tally()
+        """Of the child processes; read at each scrape."""
         self.gauges: Gauges = dict
         """Read at each scrape: name -> value for the consumers, stages, lease and upkeep."""
 
@@ -168,6 +172,7 @@ class WorkerMetrics(Collector):
             "penstock_last_job_timestamp_seconds", "When outcomes were last accepted; 0: never.", self.last_job_at
         )
         yield from self._from_gauges()
+        yield from self._of_children()
         hooks = CounterMetricFamily(
             "penstock_hook_failures", "Calls of hooks that raised or were dropped.", labels=["event"]
         )
@@ -207,6 +212,17 @@ class WorkerMetrics(Collector):
             if task in self._tasks:
                 states.add_metric([self._queue, task], circuits.get(task, 0))
         yield from (jobs, dead, durations, states, blocked)
+
+    def _of_children(self) -> Iterator[Metric]:
+        tally = self.children
+        yield self._gauge("penstock_children", "Child processes that have come up and not ended.", tally.alive)
+        yield self._counter("penstock_children_started", "Child processes that were started.", tally.started)
+        ended = CounterMetricFamily(
+            "penstock_children_ended", "Child processes that ended, by why.", labels=["queue", "reason"]
+        )
+        for reason in ENDS:
+            ended.add_metric([self._queue, reason], tally.ended[reason])
+        yield ended
 
     def _from_gauges(self) -> Iterator[Metric]:
         values = self.gauges()

@@ -116,6 +116,7 @@ class Worker:
         self.run_attempt: Callable[[ClaimedJob], Awaitable[Finished]]
         endings = self.endings = Endings(backoff=settings.backoff, chance=self.chance)
         self.children = child_executor(settings, endings=endings, tenure=self.lease, report=self._report)
+        self.metrics.children = self.children.tally
         self.attempts = Attempts(
             tasks=self.app.tasks, context=self._context, threads=self.threads, children=self.children,
             executor=settings.executor, endings=endings,

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -41,6 +42,7 @@ from .frames import (
     from_child,
 )  # fmt: skip
 from .output import Output
+from .tally import why
 
 logger = logging.getLogger("penstock.child")
 
@@ -79,7 +81,10 @@ class Child:
         """Exit code once it has ended; minus the signal that ended it."""
         self.until: float | None = None
         """When an exclusive attempt ends itself, as last told."""
+        self.end = "crash"
+        """Why it has ended, once it has: a word of tally.ENDS."""
         self._killed: str | None = None
+        self._leaving: str | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._current: tuple[Claim, asyncio.Future[Ended]] | None = None
@@ -192,14 +197,15 @@ class Child:
         if self._current is not None:
             self._write(Interrupt(self._current[0]))
 
-    def stop(self) -> None:
-        """Ask it to leave when its job is done."""
+    def stop(self, reason: str) -> None:
+        """Ask it to leave when its job is done. `reason` is a word of tally.ENDS."""
+        self._leaving = self._leaving or reason
         self._write(Stop())
 
-    def kill(self, why: str) -> None:
+    def kill(self, reason: str) -> None:
         """End it and what its tasks have started. Does nothing once it has ended."""
         if self.code is None:
-            self._killed = self._killed or why
+            self._killed = self._killed or reason
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
@@ -263,6 +269,8 @@ class Child:
             self._writer.close()
         for output in self._outputs:
             output.close()
+        late = self.until is not None and time.monotonic() >= self.until
+        self.end = why(leaving=self._leaving, killed=self._killed, busy=self._current is not None, late=late)
         lost = ChildLost(_how(self.code or 0), killed=self._killed, said=self.said)
         for future in (self._ready, self._current and self._current[1]):
             if future is not None and not future.done():

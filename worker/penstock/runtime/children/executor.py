@@ -58,6 +58,7 @@ class ChildExecutor:
         clock: Callable[[], float] = time.monotonic, hand_back_seconds: float = HAND_BACK_SECONDS,
     ) -> None:  # fmt: skip
         self._children, self._endings, self._tenure, self._clock = children, endings, tenure, clock
+        self.tally = children.tally
         self._report, self._hand_back_seconds = report, hand_back_seconds
         self._running: dict[int, Child] = {}
         self._exclusive: set[Child] = set()

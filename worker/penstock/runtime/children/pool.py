@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from .child import Child, ChildLost
 from .frames import Hello
+from .tally import Tally
 
 logger = logging.getLogger("penstock.children")
 
@@ -44,6 +45,7 @@ class Children:
 
     def __init__(self, *, hello: Hello, max_jobs: int, max_bytes: int) -> None:
         self._hello, self._max_jobs, self._max_bytes = hello, max_jobs, max_bytes
+        self.tally = Tally()
         self._all: set[Child] = set()
         self._idle: list[Child] = []
         self._waiters: deque[asyncio.Future[Child]] = deque()
@@ -94,18 +96,19 @@ class Children:
         if not child.idle:
             return  # it ended, or is about to; `_gone` does the rest
         self._losses = self._failures = 0
-        if (why := self._worn(child)) is not None:
-            logger.info("child %d is replaced: %s", child.pid, why)
-            self._run(self._retire(child, LEAVE_SECONDS), f"retire child {child.pid}", self._retiring)
+        if (worn := self._worn(child)) is not None:
+            logger.info("child %d is replaced: %s", child.pid, worn[1])
+            self._run(self._retire(child, LEAVE_SECONDS, worn[0]), f"retire child {child.pid}", self._retiring)
             self._begin_start()
         else:
             self._offer(child)
 
-    def _worn(self, child: Child) -> str | None:
+    def _worn(self, child: Child) -> tuple[str, str] | None:
+        """The word for it, and a sentence."""
         if self._max_jobs and child.jobs >= self._max_jobs:
-            return f"it has run {child.jobs} jobs"
+            return "max_jobs", f"it has run {child.jobs} jobs"
         if self._max_bytes and child.resident > self._max_bytes:
-            return f"{child.resident / 2**20:.0f} MiB are resident"
+            return "memory", f"{child.resident / 2**20:.0f} MiB are resident"
         return None
 
     async def close(self, seconds: float) -> None:
@@ -115,7 +118,7 @@ class Children:
         for start in starts:
             start.cancel()
         await asyncio.gather(*starts, return_exceptions=True)
-        await asyncio.gather(*(self._retire(child, seconds) for child in set(self._all)))
+        await asyncio.gather(*(self._retire(child, seconds, "closing") for child in set(self._all)))
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
     # -- starting -------------------------------------------------------------------------------------------------
@@ -156,8 +159,14 @@ class Children:
 
     async def _start(self) -> Child:
         child = Child(self._hello, self._gone)
-        await child.start(START_SECONDS)
+        self.tally.started += 1
+        try:
+            await child.start(START_SECONDS)
+        except BaseException:
+            self.tally.ended["start"] += 1
+            raise
         self._all.add(child)
+        self.tally.up()
         logger.debug("child %d is ready", child.pid)
         return child
 
@@ -174,7 +183,10 @@ class Children:
 
     def _gone(self, child: Child) -> None:
         """A child has ended."""
+        if child not in self._all:
+            return  # it never came up; `_start` says so
         self._all.discard(child)
+        self.tally.down(child.end)
         if child in self._idle:
             self._idle.remove(child)
             if not self._closing:
@@ -186,8 +198,8 @@ class Children:
         if not self._closing:
             self._begin_start()
 
-    async def _retire(self, child: Child, seconds: float) -> None:
-        child.stop()
+    async def _retire(self, child: Child, seconds: float, why: str) -> None:
+        child.stop(why)
         try:
             async with asyncio.timeout(seconds):
                 await child.ended.wait()
