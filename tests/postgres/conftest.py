@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,9 +102,5 @@ def start(pg_newest: Database, trace: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     yield begin
     for worker in started:
-        if worker.process.poll() is None:
-            worker.process.send_signal(signal.SIGCONT)
-            worker.process.kill()
-        if worker.process.stderr is not None and not worker.process.stderr.closed:
-            worker.process.communicate(timeout=10)
+        worker.kill()
     jobs.app.close()

@@ -47,7 +47,7 @@ def token() -> int:
     return next(_tokens)
 
 
-def register(connection: psycopg.Connection[Any], lease: float = 60.0) -> Worker:
+def register(connection: psycopg.Connection[Any], lease: float = 3000.0) -> Worker:
     """A new worker; with QUIET_LEASE it is soon past its lease."""
     row = connection.execute(
         "SELECT worker, queue FROM penstock.register('q', 'test', NULL, NULL, '0', 1, %s, '{}')", [lease]
@@ -99,8 +99,8 @@ def state_of(connection: psycopg.Connection[Any], job: int) -> str:
     return "gone" if row is None else str(row[0])
 
 
-def until(true: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for a condition, looking every 5 ms."""
+def until(true: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait for a condition, looking every 5 ms. It costs no time where the condition comes: be generous."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "the condition did not come true"

@@ -8,7 +8,7 @@ from penstock import JobHandle, JobState
 from tests.postgres import desk
 
 
-def over(handle: JobHandle, seconds: float = 20) -> tuple[str, str | None]:
+def over(handle: JobHandle, seconds: float = 60) -> tuple[str, str | None]:
     """State and reason, once the job has ended."""
     desk.until(lambda: handle.status() in {JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED}, seconds)
     return handle.status().value, handle.info().reason

@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-SECONDS = 10.0
+SECONDS = 60.0
 """How long anything may take before the harness says what it waited for."""
 
 
 class ConnectionDied(Exception):  # noqa: N818 - what the client is told
     """The reply is lost; what the statement did, it did."""
+
+
+class DidNotWait(AssertionError):  # noqa: N818 - a finding, which a test may foresee
+    """The statement ended although it was expected to wait for a lock."""
 
 
 class Step:
@@ -60,11 +64,15 @@ class Step:
         return self._ended.is_set()
 
     def blocks(self) -> set[str]:
-        """Assert that the statement waits for a lock; returns the names of the connections that it waits for."""
+        """Assert that the statement waits for a lock; returns the names of the connections that it waits for.
+
+        Raises:
+            DidNotWait: it ended before it was seen to wait.
+        """
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             if self.ended:
-                raise AssertionError(f"{self} was expected to wait for a lock, but it ended")
+                raise DidNotWait(f"{self} was expected to wait for a lock, but it ended")
             if blockers := self.connection.play.blockers(self.connection):
                 return blockers
             time.sleep(0.005)

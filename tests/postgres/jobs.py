@@ -18,6 +18,11 @@ def trace(line: str) -> None:
         file.write(line + "\n")
 
 
+def go() -> pathlib.Path:
+    """The file by which a test lets `gated`, `block` and `book` go on."""
+    return pathlib.Path(os.environ["TRACE"]).with_name("go")
+
+
 @app.task(name="add", queue="q")
 async def add(a: int, b: int) -> int:
     trace(f"add {a} {b}")
@@ -37,9 +42,20 @@ async def sleep(ctx: Context, seconds: float) -> int:
     return ctx.attempt
 
 
+@app.task(name="gated", queue="q")
+async def gated(ctx: Context) -> int:
+    """The first attempt goes on once the test says so, however slow the machine is; any other one at once."""
+    trace(f"begin {ctx.job.id} {ctx.attempt} {os.getpid()}")
+    while ctx.attempt == 1 and not go().exists():
+        await asyncio.sleep(0.01)
+    trace(f"end {ctx.job.id} {ctx.attempt} {os.getpid()}")
+    return ctx.attempt
+
+
 @app.task(name="block", queue="q")
-async def block(seconds: float) -> None:
-    time.sleep(seconds)  # noqa: ASYNC251 - what a careless task does to the event loop
+async def block() -> None:
+    while not go().exists():
+        time.sleep(0.01)  # noqa: ASYNC251 - what a careless task does to the event loop
 
 
 @app.task(name="thread", queue="q")
@@ -63,9 +79,10 @@ async def book(ctx: Context, amount: int, trouble: str = "") -> None:
         await connection.execute("INSERT INTO booking (job, amount) VALUES (%s, %s)", (ctx.job.id, amount))
         if trouble == "inside" and ctx.attempt == 1:
             raise ValueError(trouble)
-        if trouble == "slow":
+        if trouble == "gated" and ctx.attempt == 1:
             trace(f"booked {ctx.job.id}")
-            await asyncio.sleep(2.0)
+            while not go().exists():
+                await asyncio.sleep(0.01)
     if trouble == "after":
         raise ValueError(trouble)
 

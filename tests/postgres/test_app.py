@@ -157,7 +157,7 @@ def test_a_forked_child_opens_its_own_connections(app: App, pg_url: str):
         if child == 0:
             code = 1
             try:
-                signal.alarm(20)
+                signal.alarm(120)
                 for n in range(5):
                     add.enqueue(n, 1)
                 app.close()

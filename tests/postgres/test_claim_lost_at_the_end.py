@@ -37,7 +37,7 @@ async def lose_a_claim(proxy: Proxy, store: Store, worker: desk.Worker) -> Claim
     await claimer.start()
     claimer.pending = 3
     claimer.wake()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not proxy.dropped:
             await asyncio.sleep(0.005)
     return claimer
@@ -60,7 +60,7 @@ async def test_what_is_given_back_is_tried_again_until_the_database_answers(pg_n
             proxy.drop_reply("penstock.release")
             await claimer.start()
             claimer.give_back(jobs)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await held.empty()
             await claimer.stop()
     assert proxy.dropped

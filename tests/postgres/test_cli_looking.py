@@ -169,7 +169,7 @@ def test_top_is_redrawn_on_a_terminal_until_somebody_interrupts_it(pg_newest, db
         with contextlib.suppress(OSError):  # the terminal's other end is gone
             while more := os.read(ours, 65536):
                 shown += more
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
     finally:
         process.kill()
         process.wait()
@@ -188,4 +188,10 @@ def test_a_look_that_takes_too_long_is_given_up_with_advice(pg_newest, db):
         with pytest.raises(StoreError, match="ask for less"):
             reader.queues()
         holder.rollback()
-        assert len(reader.queues()) == 1
+
+        def works() -> bool:
+            with contextlib.suppress(StoreError):  # a slow machine may need longer than the limit once more
+                return len(reader.queues()) == 1
+            return False
+
+        desk.until(works)

@@ -38,7 +38,7 @@ def written(shown: Page, folder: Path) -> Path:
 
 def run(command: list[str], folder: Path, environ: Mapping[str, str]) -> str:
     """Run to the end; what it printed."""
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -108,7 +108,7 @@ def test_the_tutorial_can_be_followed(tmp_path: Path):
     folder = written(tutorial, tmp_path)
     with running(command_line(tutorial, "penstock dev"), folder, environment()) as output:
         line = r"export PENSTOCK_DATABASE_URL=\$\(cat (\S+)\)"
-        found = eventually(lambda: re.search(line, output.read_text()), "the URL is handed over", seconds=60)
+        found = eventually(lambda: re.search(line, output.read_text()), "the URL is handed over", seconds=120)
         assert found is not None
         environ = environment(PENSTOCK_DATABASE_URL=Path(found[1]).read_text())
         assert run(command_line(tutorial, "penstock enqueue"), folder, environ) == "1\n"

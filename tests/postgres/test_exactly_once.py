@@ -26,7 +26,7 @@ def test_effects_and_success_are_committed_together(start, newest):
     newest.execute(BOOKING)
     worker = start(concurrency=2)
     handles = [jobs.book.enqueue(1), jobs.book_sync.enqueue(2)]
-    desk.until(lambda: all(handle.status() is JobState.COMPLETED for handle in handles), 20)
+    desk.until(lambda: all(handle.status() is JobState.COMPLETED for handle in handles))
     assert booked(newest) == [(handles[0].id, 1), (handles[1].id, 2)]
     desk.until(lambda: worker.metric(newest, "penstock_jobs_total", outcome="completed") == 2)
     assert worker.metric(newest, "penstock_fenced_total") == 0
@@ -38,7 +38,7 @@ def test_an_exception_inside_rolls_back_and_the_retry_books_once(start, newest):
     newest.execute(BOOKING)
     start()
     handle = jobs.book.enqueue(5, "inside")
-    desk.until(lambda: handle.status() is JobState.COMPLETED, 20)
+    desk.until(lambda: handle.status() is JobState.COMPLETED)
     assert booked(newest) == [(handle.id, 5)]
     assert handle.info().attempt == 2
 
@@ -48,7 +48,7 @@ def test_an_exception_after_the_commit_does_not_undo_the_success(start, newest):
     newest.execute(BOOKING)
     worker = start()
     handle = jobs.book.enqueue(5, "after")
-    desk.until(lambda: handle.status() is JobState.COMPLETED, 20)
+    desk.until(lambda: handle.status() is JobState.COMPLETED)
     desk.until(lambda: worker.metric(newest, "penstock_jobs_total", outcome="completed") == 1)
     assert booked(newest) == [(handle.id, 5)]
     assert newest.execute("SELECT count(*) FROM penstock.job").fetchone() == (0,)
@@ -57,14 +57,15 @@ def test_an_exception_after_the_commit_does_not_undo_the_success(start, newest):
 def test_a_worker_frozen_inside_its_transaction_commits_nothing_when_it_thaws(start, newest, trace):
     """The job ran elsewhere meanwhile: one booking, by the one whose claim stood."""
     newest.execute(BOOKING)
-    frozen = start(lease_seconds=1, concurrency=1)
-    handle = jobs.book.enqueue(7, "slow")
-    desk.until(lambda: lines(trace), 20)
+    frozen = start(lease_seconds=2, concurrency=1)
+    handle = jobs.book.enqueue(7, "gated")
+    desk.until(lambda: lines(trace))
     frozen.process.send_signal(signal.SIGSTOP)
-    start(lease_seconds=1, concurrency=1)
-    desk.until(lambda: handle.status() is JobState.COMPLETED, 30)
+    start(lease_seconds=2, concurrency=1)
+    desk.until(lambda: handle.status() is JobState.COMPLETED)
+    jobs.go().touch()
     frozen.process.send_signal(signal.SIGCONT)
-    desk.until(lambda: frozen.metric(newest, "penstock_fenced_total") == 1, 20)
+    desk.until(lambda: frozen.metric(newest, "penstock_fenced_total") == 1)
     assert booked(newest) == [(handle.id, 7)]
 
 

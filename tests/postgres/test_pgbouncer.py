@@ -137,11 +137,11 @@ def test_a_worker_runs_jobs_with_the_pooled_url_and_listens_on_the_direct_one(
         with App(pooled_url, pooled=True) as app:
             ids = app.enqueue_many(jobs.add.job(n, 1) for n in range(60))
             ids += app.enqueue_many(jobs.sleep.job(0.05) for _ in range(4))
-            desk.until(lambda: db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (len(ids),), 30)
+            desk.until(lambda: db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (len(ids),))
             (last,) = app.enqueue_many([jobs.add.job(1, 1)])
-            assert app.job(last).result(timeout=20) == 2
+            assert app.job(last).result(timeout=60) == 2
         count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
-        assert db.execute(count).fetchone() == ((1,) if listen == "true" else (0,))
+        desk.until(lambda: db.execute(count).fetchone() == ((1,) if listen == "true" else (0,)))
     finally:
         code, said = worker.end()
     assert code == 0, said

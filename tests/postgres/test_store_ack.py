@@ -121,7 +121,7 @@ async def test_promotion_keeps_the_due_time_as_the_begin_of_the_wait(store, clie
     due = db.execute("SELECT due_at FROM penstock.job WHERE id = %s", [first]).fetchone()
     promotion = await store.promote()
     assert promotion.promoted == 1
-    assert promotion.next_due == pytest.approx(500, abs=5)
+    assert promotion.next_due == pytest.approx(500, abs=60)
     assert db.execute("SELECT ready_at FROM penstock.job WHERE id = %s", [first]).fetchone() == due
 
 

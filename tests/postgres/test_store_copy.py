@@ -193,7 +193,8 @@ def test_whoever_waits_is_woken_once_for_a_bulk(client, db):
     client.enqueue(many(queue="other"))
     db.execute("SELECT penstock.wait_mark(%s, 60, false)", [[worker.queue]])
     client.enqueue(many(queue="q"))
-    assert [one.payload for one in db.notifies(timeout=0.05)] == [str(worker.queue)]
+    assert [one.payload for one in db.notifies(timeout=60, stop_after=1)] == [str(worker.queue)]
+    assert list(db.notifies(timeout=0.05)) == []
 
 
 def test_no_mark_is_published_while_a_bulk_is_open(pg, db):

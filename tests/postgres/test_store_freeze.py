@@ -109,7 +109,7 @@ def rescue_and_run(scene: Scene, seed: int) -> None:
 
 def test_a_stale_word_changes_nothing_a_thousand_times_of_a_thousand(pg):
     """Every job has one final outcome, by the token that was told so; every refused token left no trace."""
-    scene, until = Scene(pg), time.monotonic() + max(120, STALE / 20)
+    scene, until = Scene(pg), time.monotonic() + max(200, STALE / 20)
     with pg.connect() as db, ThreadPoolExecutor(4) as threads:
         desk.lead_for_long(db, "other")
         frozen = [threads.submit(freeze_and_thaw, scene, seed) for seed in (1, 2)]
@@ -117,11 +117,11 @@ def test_a_stale_word_changes_nothing_a_thousand_times_of_a_thousand(pg):
         try:
             for one in frozen:
                 one.result(until - time.monotonic())
-            desk.until(lambda: db.execute("SELECT NOT EXISTS (SELECT FROM penstock.job)").fetchone() == (True,), 30)
+            desk.until(lambda: db.execute("SELECT NOT EXISTS (SELECT FROM penstock.job)").fetchone() == (True,))
         finally:
             scene.over.set()
         for one in others:
-            one.result(30)
+            one.result(60)
         outcomes = db.execute("SELECT job_id, token, state, final FROM penstock.outcome").fetchall()
         dead = {row[0]: row[1] for row in db.execute("SELECT id, reason FROM penstock.dead")}
         known = {row[0] for row in db.execute("SELECT generate_series(1, last_value) FROM penstock.job_id_seq")}

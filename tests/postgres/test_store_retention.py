@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from tests.postgres import desk
-from tests.postgres.interleave import Connection
+from tests.postgres.interleave import Connection, DidNotWait
 
 BOUND = "SET lock_timeout = '150ms'"
 DROP = "SELECT penstock.drop_partitions()"
@@ -34,9 +34,12 @@ def old(db: psycopg.Connection) -> list[str]:
 
 
 def heard(scenario: Callable[[], None]) -> None:
-    """Five times at most: whoever waits too long because of the store fails all of them."""
-    for _ in range(4):
-        with contextlib.suppress(psycopg.errors.LockNotAvailable):
+    """Twenty times at most: whoever waits too long because of the store fails all of them.
+
+    A scenario that came too late to see the wait, which lasts 100 ms, is repeated too.
+    """
+    for _ in range(19):
+        with contextlib.suppress(psycopg.errors.LockNotAvailable, DidNotWait):
             return scenario()
     return scenario()
 
@@ -92,13 +95,14 @@ def test_a_reader_of_all_followed_by_a_reader_of_one_does_not_double_the_wait(pl
             connection.run(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
         end = time.monotonic() + 0.085
         step = upkeep.start(DROP)
-        step.blocks()
-        acked = desk.ack(acks, worker, [job], held)
-        desk.until(lambda: step.ended or time.monotonic() > end)
-        reader.commit()
         try:
+            step.blocks()
+            acked = desk.ack(acks, worker, [job], held)
+            desk.until(lambda: step.ended or time.monotonic() > end)
+            reader.commit()
             assert acked.finish() == []
         finally:
+            reader.commit()
             step.finish()
             other.commit()
 

@@ -7,7 +7,7 @@ import asyncio
 import psycopg
 import pytest
 
-from penstock.store import WORK, Listener
+from penstock.store import WORK, Listener, end_all
 from tests.postgres import desk
 
 OPEN_XID = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
@@ -24,26 +24,28 @@ async def test_an_enqueue_open_while_a_worker_goes_to_sleep_is_seen_before_it_sl
     producer = play.connection("producer")
     producer.begin()
     producer.run(desk.ENQUEUE)  # has read the marks: nobody waits
-    await store.wait_mark([worker.queue], 15)
+    await store.wait_mark([worker.queue], 600)
     horizon = await store.take_xid()
     assert await store.oldest_xid() <= horizon
     producer.commit()
-    assert await store.oldest_xid() > horizon
+    async with asyncio.timeout(60):
+        while await store.oldest_xid() <= horizon:  # a vacuum of the server's may be open too
+            await asyncio.sleep(0.005)
     jobs = await store.claim(worker.id, worker.queue, "q", 1, desk.token())
     assert len(jobs) == 1
 
 
 async def test_an_enqueue_after_the_mark_sends_a_wake_up(store, play, db):
-    """The other order: it reads the mark in a statement of its own after the insert, so it cannot miss it."""
+    """The other order: it reads the mark in a statement that begins after it, so it cannot miss it."""
     worker = desk.register(db)
     db.execute("LISTEN penstock_work")
     producer = play.connection("producer")
     producer.begin()
     producer.run("SELECT 1")
-    await store.wait_mark([worker.queue], 15)
+    await store.wait_mark([worker.queue], 600)
     producer.run(desk.ENQUEUE)
     producer.commit()
-    assert notes(db, 5) == [("penstock_work", str(worker.queue))]
+    assert notes(db, 60) == [("penstock_work", str(worker.queue))]
 
 
 def test_nobody_waits_so_nothing_is_sent(play, db):
@@ -65,13 +67,13 @@ def test_a_producer_that_cannot_see_the_mark_always_sends(isolation, play, db):
     producer.run("SELECT count(*) FROM penstock.job")
     producer.run(desk.ENQUEUE)
     producer.commit()
-    assert notes(db, 5) == [("penstock_work", str(worker.queue))]
+    assert notes(db, 60) == [("penstock_work", str(worker.queue))]
 
 
 def test_a_rolled_back_enqueue_leaves_nothing_and_wakes_nobody(play, db):
     """The caller's transaction decides: no job, no notification."""
     worker = desk.register(db)
-    db.execute("SELECT penstock.wait_mark(%s, 15, false)", [[worker.queue]])
+    db.execute("SELECT penstock.wait_mark(%s, 600, false)", [[worker.queue]])
     db.execute("LISTEN penstock_work")
     producer = play.connection("producer")
     producer.begin()
@@ -84,12 +86,12 @@ def test_a_rolled_back_enqueue_leaves_nothing_and_wakes_nobody(play, db):
 async def test_a_mark_is_renewed_only_when_half_of_it_is_over(store, db):
     """Many waiters cost one write: the second announcement within half the time changes no row."""
     worker = desk.register(db)
-    first = await store.wait_mark([worker.queue], 15)
+    first = await store.wait_mark([worker.queue], 600)
     before = db.execute("SELECT xmin::text FROM penstock.queue").fetchone()
-    second = await store.wait_mark([worker.queue], 15)
+    second = await store.wait_mark([worker.queue], 600)
     assert db.execute("SELECT xmin::text FROM penstock.queue").fetchone() == before
-    assert first == pytest.approx(15, abs=0.5)
-    assert 14 < second <= first
+    assert first == pytest.approx(600, abs=60)
+    assert 300 < second <= first
 
 
 def test_release_and_promotion_wake_a_waiting_worker(play, db):
@@ -98,23 +100,23 @@ def test_release_and_promotion_wake_a_waiting_worker(play, db):
     held = desk.token()
     a = play.connection("a")
     desk.claim(a, worker, 1, held).finish()
-    db.execute("SELECT penstock.wait_mark(%s, 15, false)", [[worker.queue]])
+    db.execute("SELECT penstock.wait_mark(%s, 600, false)", [[worker.queue]])
     db.execute("LISTEN penstock_work")
     a.run(desk.RELEASE, [worker.id, [job], [held]])
-    assert len(notes(db, 5)) == 1
+    assert len(notes(db, 60)) == 1
     desk.enqueue(db, 1, p_delays=[0.001])
     desk.until(lambda: a.run(desk.PROMOTE) == [(1,)])
-    assert len(notes(db, 5)) == 1
+    assert len(notes(db, 60)) == 1
 
 
 def test_the_operator_and_the_workers_wait_separately(play, db):
     """A mark of one does not wake the other."""
     worker = desk.register(db)
-    db.execute("SELECT penstock.wait_mark(%s, 15, true)", [[worker.queue]])
+    db.execute("SELECT penstock.wait_mark(%s, 600, true)", [[worker.queue]])
     db.execute("LISTEN penstock_work")
     db.execute("LISTEN penstock_depth")
     play.connection("producer").run(desk.ENQUEUE)
-    assert notes(db, 5) == [("penstock_depth", str(worker.queue))]
+    assert notes(db, 60) == [("penstock_depth", str(worker.queue))]
     assert notes(db, 0.2) == []
 
 
@@ -122,15 +124,14 @@ async def test_a_listener_whose_connection_is_cut_listens_again_and_says_look(pg
     """What was sent meanwhile is gone, so the reconnect itself counts as a wake-up."""
     heard: asyncio.Queue[str | None] = asyncio.Queue()
     listener = Listener(pg.url, (WORK,), lambda channel, _: heard.put_nowait(channel), name="cut me")
-    task = asyncio.create_task(listener.run())
+    task = asyncio.create_task(listener.run(), name="listen")
     try:
-        assert await asyncio.wait_for(heard.get(), 5) is None
+        assert await asyncio.wait_for(heard.get(), 60) is None
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cut me'"
         play.query(cut)
-        assert await asyncio.wait_for(heard.get(), 10) is None
+        assert await asyncio.wait_for(heard.get(), 60) is None
         play.query("SELECT pg_notify('penstock_work', '1')")
-        assert await asyncio.wait_for(heard.get(), 5) == WORK
+        assert await asyncio.wait_for(heard.get(), 60) == WORK
         assert listener.listening
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_all([task])

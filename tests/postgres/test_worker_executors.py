@@ -26,12 +26,12 @@ def begin(start, newest) -> Iterator[Callable[..., WorkerProcess]]:
 def test_a_task_runs_in_a_warm_child_that_opened_the_lifespan_once(begin, trace):
     """Plain and async, one child after the other job; it leaves its lifespan when the worker drains."""
     worker = begin(concurrency=1)
-    pids = {jobs.whoami.enqueue().result(20)[0] for _ in range(3)}
+    pids = {jobs.whoami.enqueue().result(60)[0] for _ in range(3)}
     handle = jobs.whoami_async.enqueue()
-    pid, job, attempt = handle.result(20)
+    pid, job, attempt = handle.result(60)
     assert ({pid}, job, attempt) == (pids, handle.id, 1)
-    assert jobs.whoami.enqueue().result(20) == [pid, worker.pid]
-    assert jobs.own_loop.enqueue().result(20) == "ran"
+    assert jobs.whoami.enqueue().result(60) == [pid, worker.pid]
+    assert jobs.own_loop.enqueue().result(60) == "ran"
     code, said = worker.end()
     assert code == 0, said
     assert lines(trace).count(f"opened {pid}") == lines(trace).count(f"closed {pid}") == 1
@@ -66,7 +66,7 @@ def test_the_third_crash_of_a_child_makes_poison_and_neighbours_finish(begin, ne
     poison = {how: jobs.crash.enqueue(how) for how in ("_exit", "signal", "memory", "close")}
     neighbours = [jobs.crash.enqueue("well") for _ in range(30)]
     assert [over(handle, 60) for handle in poison.values()] == [("dead", "poison")] * 4
-    assert [handle.result(30) for handle in neighbours] == ["well"] * 30
+    assert [handle.result(60) for handle in neighbours] == ["well"] * 30
     for handle in poison.values():
         info = handle.info()
         assert (info.crashes, info.attempt) == (3, 3)
@@ -92,7 +92,7 @@ def test_a_job_whose_child_crashed_runs_again_and_knows_it(begin):
     """A crash is an attempt, with a policy of its own in `retry=`."""
     begin(concurrency=1)
     handle = jobs.crash_once.enqueue()
-    assert handle.result(20) == 1
+    assert handle.result(60) == 1
     assert handle.info().attempt == 2
 
 
@@ -107,7 +107,7 @@ def test_memory_that_is_refused_is_an_error_and_the_child_lives(begin):
 def test_a_child_that_has_run_its_count_is_replaced(begin):
     """By a new one that is there before it is needed."""
     begin(concurrency=1, child_max_jobs=2)
-    pids = [jobs.whoami.enqueue().result(20)[0] for _ in range(6)]
+    pids = [jobs.whoami.enqueue().result(60)[0] for _ in range(6)]
     assert len(set(pids)) == 3
     assert pids[0] == pids[1]
 
@@ -115,24 +115,23 @@ def test_a_child_that_has_run_its_count_is_replaced(begin):
 def test_a_child_that_has_grown_is_replaced(begin):
     """By what is resident after a job; an interpreter alone is above 1 MiB."""
     begin(concurrency=1, child_max_resident_mib=1)
-    pids = [jobs.whoami.enqueue().result(20)[0] for _ in range(3)]
+    pids = [jobs.whoami.enqueue().result(60)[0] for _ in range(3)]
     assert len(set(pids)) == 3
 
 
 def test_children_die_with_a_worker_that_is_killed(begin):
     """Nothing runs on that nobody can stop."""
     worker = begin(concurrency=1)
-    pid = jobs.whoami.enqueue().result(20)[0]
-    worker.process.kill()
-    worker.process.communicate(timeout=10)
+    pid = jobs.whoami.enqueue().result(60)[0]
+    worker.kill()
     desk.until(lambda: not alive(pid))
 
 
 def test_a_drain_waits_for_children_and_hands_back_what_takes_too_long(begin, newest, trace):
     """As in any executor: what ends within three quarters of the grace period ends well."""
-    worker = begin(concurrency=2, drain_timeout_seconds=6)
+    worker = begin(concurrency=2, drain_timeout_seconds=8)
     short, long = jobs.sole.enqueue(1.0), jobs.waiting.enqueue()
-    desk.until(lambda: len([line for line in lines(trace) if line.startswith("begin")]) == 2, 20)
+    desk.until(lambda: len([line for line in lines(trace) if line.startswith("begin")]) == 2)
     code, said = worker.end()
     assert code == 0, said
     assert short.status() is JobState.COMPLETED
@@ -142,9 +141,9 @@ def test_a_drain_waits_for_children_and_hands_back_what_takes_too_long(begin, ne
 def test_signals_of_the_group_do_not_end_children(begin, trace):
     """Ctrl-C and a SIGTERM meant for the worker: the child finishes its job."""
     worker = begin(concurrency=1)
-    pid = jobs.whoami.enqueue().result(20)[0]
+    pid = jobs.whoami.enqueue().result(60)[0]
     handle = jobs.sole.enqueue(0.5)
-    desk.until(lambda: f"begin {handle.id} {pid}" in lines(trace), 20)
+    desk.until(lambda: f"begin {handle.id} {pid}" in lines(trace))
     for number in (signal.SIGTERM, signal.SIGINT):
         os.kill(pid, number)
     assert worker.end()[0] == 0
@@ -155,7 +154,7 @@ def test_a_flood_of_output_is_bounded_and_counted(begin):
     """The first lines of a second are shown, with the child's name; the job ends; the worker is not drowned."""
     worker = begin(concurrency=1)
     assert jobs.talk.enqueue(20_000).result(60) == 20_000
-    assert jobs.talk.enqueue(1).result(20) == 1
+    assert jobs.talk.enqueue(1).result(60) == 1
     _, said = worker.end()
     shown = said.count(" of many")
     assert 1 <= shown < 5_000
@@ -170,15 +169,14 @@ def test_a_child_has_the_jobs_transaction_and_can_enqueue(begin, newest):
     booked = jobs.book.enqueue()
     assert over(booked) == ("completed", None)
     assert newest.execute("SELECT job FROM booking").fetchall() == [(booked.id,)]
-    (followed,) = jobs.follow.enqueue().result(20)
+    (followed,) = jobs.follow.enqueue().result(60)
     assert over(jobs.app.job(followed)) == ("completed", None)
 
 
 def test_an_app_that_no_child_can_open_is_told_at_the_start(begin, monkeypatch):
     """One line, exit code 1, nothing claimed."""
-    worker = start_broken(begin)
-    _, said = worker.process.communicate(timeout=30)
-    assert worker.process.returncode == 1
+    code, said = start_broken(begin).ended()
+    assert code == 1
     assert "a child process does not come up: RuntimeError: not in a child" in said
 
 
@@ -194,4 +192,4 @@ def test_the_result_of_a_child_that_cannot_be_kept_is_refused_as_elsewhere(begin
     """Too long for the limit: a dead letter at once, for its effects are there."""
     begin(concurrency=1)
     with pytest.raises(JobFailed, match="unstorable_result"):
-        jobs.large.enqueue().result(20)
+        jobs.large.enqueue().result(60)

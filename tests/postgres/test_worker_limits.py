@@ -38,8 +38,8 @@ def test_a_hard_timeout_kills_the_child_and_what_it_forked(begin, trace):
     begin(concurrency=1)
     handle = jobs.deaf.enqueue()
     assert over(handle) == ("dead", "exhausted")
-    assert "hard timeout of 0.5 s" in handle.info().errors[0]["message"]
-    assert jobs.whoami.enqueue().result(20)
+    assert "hard timeout of 1.5 s" in handle.info().errors[0]["message"]
+    assert jobs.whoami.enqueue().result(60)
     pids = [int(line.split()[1]) for line in lines(trace) if line.startswith("deaf")]
     assert len(pids) == 2
     desk.until(lambda: not any(alive(pid) for pid in pids))
@@ -58,7 +58,7 @@ def test_cancelling_a_running_job_is_seen_then_raised_then_a_kill(begin, trace):
     """A plain function sees it, an async one is cancelled, one that does not listen is killed five seconds later."""
     begin(concurrency=3)
     handles: list[JobHandle] = [jobs.patient.enqueue(), jobs.waiting.enqueue(), jobs.waiting.enqueue(deaf=True)]
-    desk.until(lambda: all(f"begin {handle.id}" in lines(trace) for handle in handles), 20)
+    desk.until(lambda: all(f"begin {handle.id}" in lines(trace) for handle in handles))
     for handle in handles:
         assert handle.cancel("not wanted")
     assert [over(handle)[0] for handle in handles] == ["cancelled"] * 3
@@ -73,7 +73,7 @@ def test_a_task_that_forks_and_comes_back_twice_ends_once(task, begin, newest, t
     desk.until(lambda: len([line for line in lines(trace) if line.startswith("fork")]) == 2)
     pids = {int(line.split()[1]) for line in lines(trace) if line.startswith("fork")}
     assert len(pids) == 2
-    assert jobs.whoami.enqueue().result(20)
+    assert jobs.whoami.enqueue().result(60)
     if task is not jobs.fork_in_child:
         desk.until(lambda: [pid for pid in pids if alive(pid)] == [worker.pid])
     assert worker.end()[0] == 0
@@ -95,8 +95,8 @@ def test_a_copy_of_the_worker_that_awaits_ends_there(begin, newest, trace):
 def test_a_fork_that_outlives_its_job_does_not_keep_the_worker_waiting(begin):
     """The copy holds no end of the pipe; it ends with its child."""
     worker = begin(concurrency=1)
-    assert jobs.fork_in_child.enqueue(linger=60).result(20) == "done"
-    assert jobs.whoami.enqueue().result(20)
+    assert jobs.fork_in_child.enqueue(linger=60).result(60) == "done"
+    assert jobs.whoami.enqueue().result(60)
     assert worker.end()[0] == 0
 
 
@@ -110,15 +110,15 @@ def test_whatever_a_task_raises_is_its_attempts_end(begin):
 
 def test_an_exclusive_child_ends_with_the_lease_though_its_worker_is_frozen(begin, newest, trace):
     """It runs nowhere twice at a time: the frozen worker's attempt is over before another one begins."""
-    frozen = begin(lease_seconds=1, concurrency=1)
-    handle = jobs.sole.enqueue(3.0)
-    desk.until(lambda: any(line.startswith("begin") for line in lines(trace)), 20)
+    frozen = begin(lease_seconds=2, concurrency=1)
+    handle = jobs.sole.enqueue(5.0, first=600)
+    desk.until(lambda: any(line.startswith("begin") for line in lines(trace)))
     (first,) = [int(line.split()[2]) for line in lines(trace) if line.startswith("begin")]
     frozen.process.send_signal(signal.SIGSTOP)
-    other = begin(lease_seconds=1, concurrency=1)
-    desk.until(lambda: len([line for line in lines(trace) if line.startswith("begin")]) >= 2, 30)
+    other = begin(lease_seconds=2, concurrency=1)
+    desk.until(lambda: len([line for line in lines(trace) if line.startswith("begin")]) >= 2)
     assert not alive(first)
-    assert handle.result(60) == 1  # one loss of a worker; longer than three leases, so that renewals were heard of
+    assert handle.result(60) >= 1  # losses of a worker; longer than two leases, so that renewals were heard of
     frozen.process.send_signal(signal.SIGCONT)
     told = [line.split()[0] for line in lines(trace) if f" {handle.id} " in line]
     assert (told.count("end"), told[-1]) == (1, "end")
@@ -129,11 +129,11 @@ def test_an_exclusive_task_on_the_loop_stops_as_soon_as_its_worker_thaws(begin, 
     """Its lease is over and its job runs elsewhere; nobody waits for its end."""
     frozen = begin(lease_seconds=1, concurrency=1)
     handle = jobs.sole_async.enqueue(60)
-    desk.until(lambda: f"begin {handle.id}" in lines(trace), 20)
+    desk.until(lambda: f"begin {handle.id}" in lines(trace))
     frozen.process.send_signal(signal.SIGSTOP)
     other = begin(lease_seconds=1, concurrency=1)
-    assert over(handle, 30) == ("completed", None)
+    assert over(handle) == ("completed", None)
     frozen.process.send_signal(signal.SIGCONT)
-    desk.until(lambda: f"stopped {handle.id}" in lines(trace), 20)
+    desk.until(lambda: f"stopped {handle.id}" in lines(trace))
     assert lines(trace).count(f"end {handle.id}") == 1
     assert other.end()[0] == 0

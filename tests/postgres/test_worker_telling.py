@@ -45,7 +45,7 @@ def test_a_task_that_mostly_fails_is_left_alone_until_it_is_well_again(begin, ne
     )
     put_off = "SELECT count(*) FROM penstock.job WHERE reason = 'breaker' AND attempt = 0 AND due_at IS NOT NULL"
     dead = "SELECT count(*) FROM penstock.dead"
-    desk.until(lambda: newest.execute(f"SELECT ({put_off}) + ({dead})".encode()).fetchone() == (10,), 40)
+    desk.until(lambda: newest.execute(f"SELECT ({put_off}) + ({dead})".encode()).fetchone() == (10,))
     failed, waiting = value(newest, dead), value(newest, put_off)
     assert isinstance(failed, int)
     assert 3 <= failed < 10  # more than three where the machine is slow: probes
@@ -61,7 +61,7 @@ def test_a_task_that_mostly_fails_is_left_alone_until_it_is_well_again(begin, ne
         )  # no half a minute
         return [handle.status() for handle in handles].count(JobState.COMPLETED) == waiting
 
-    desk.until(all_ran, 40)
+    desk.until(all_ran)
     desk.until(lambda: worker.metric(newest, "penstock_circuit_state", task="flaky") == 0)
     code, said = worker.end()
     assert code == 0
@@ -74,13 +74,13 @@ def test_a_dead_letter_is_told_and_keeps_what_was_around_it(begin, newest, trace
     trace.with_name("sick").touch()
     worker = begin(log_format="json", pod_name="pod-7")
     handle = telling_jobs.flaky.enqueue()
-    desk.until(lambda: f"dead {handle.id} q flaky exhausted False" in lines(trace), 20)
+    desk.until(lambda: f"dead {handle.id} q flaky exhausted False" in lines(trace))
     assert handle.status() is JobState.DEAD
     expected = {
         f"start {handle.id}", f"exception {handle.id} ConnectionError True", f"stop {handle.id} failed exhausted",
         "depth q 0",
     }  # fmt: skip
-    desk.until(lambda: expected <= {line.replace("depth q 1", "depth q 0") for line in lines(trace)}, 20)
+    desk.until(lambda: expected <= {line.replace("depth q 1", "depth q 0") for line in lines(trace)})
     forensics = value(newest, "SELECT forensics FROM penstock.dead")
     assert isinstance(forensics, dict)
     assert (forensics["made_by"], forensics["pod"], forensics["held"]) == ("worker", "pod-7", 1)
@@ -95,10 +95,10 @@ def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, pg
     """By the job's handle and in the registry, with the next renewal; the task's own line carries its job."""
     worker = begin(lease_seconds=3, log_format="json")
     done = telling_jobs.work.enqueue()
-    done.result(timeout=20)
+    done.result(timeout=60)
     with TracerProvider(shutdown_on_exit=False).get_tracer("web").start_as_current_span("request") as request:
         handle = telling_jobs.advance.enqueue()
-    desk.until(lambda: handle.info().progress == {"done": 3, "total": 10, "note": "pages"}, 20)
+    desk.until(lambda: handle.info().progress == {"done": 3, "total": 10, "note": "pages"})
     report = value(newest, "SELECT report FROM penstock.worker")
     assert isinstance(report, dict)
     [one] = report["jobs"]
@@ -109,7 +109,7 @@ def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, pg
     assert [job["id"] for job in row.report["jobs"]] == [handle.id]
     assert f"{done.id} work completed" in drawn([row])
     trace.with_name("go").touch()
-    handle.result(timeout=20)
+    handle.result(timeout=60)
     assert handle.info().progress is None
     said = [json.loads(line) for line in worker.end()[1].splitlines()]
     [line] = [line for line in said if line["logger"] == "shop"]
@@ -126,7 +126,7 @@ def test_a_dead_letter_of_a_rescue_is_told_by_whoever_rescued(begin, newest, tra
     newest.execute(desk.CLAIM, [lost.id, lost.queue, 1, desk.token()])
     desk.lapse(newest, lost)
     worker = begin(lease_seconds=2)
-    desk.until(lambda: f"dead {job_id} q work poison True" in lines(trace), 30)
+    desk.until(lambda: f"dead {job_id} q work poison True" in lines(trace))
     forensics = value(newest, "SELECT forensics FROM penstock.dead")
     assert isinstance(forensics, dict)
     of_worker = forensics["worker"]
@@ -139,14 +139,14 @@ def test_a_dead_letter_of_a_rescue_is_told_by_whoever_rescued(begin, newest, tra
 def test_claims_that_the_server_refuses_fail_readiness_and_not_liveness(begin, newest):
     """A function went missing: the body says which, and all is well once it is back."""
     worker = begin()
-    desk.until(lambda: worker.get(newest, "/readyz") == (200, "ok\n"), 20)
+    desk.until(lambda: worker.get(newest, "/readyz") == (200, "ok\n"))
     newest.execute("ALTER FUNCTION penstock.claim RENAME TO claimed")
-    desk.until(lambda: "claims are refused" in worker.get(newest, "/readyz")[1], 20)
+    desk.until(lambda: "claims are refused" in worker.get(newest, "/readyz")[1])
     status, said = worker.get(newest, "/readyz")
     assert (status, "penstock.claim" in said) == (503, True)
     assert worker.get(newest, "/healthz") == (200, "ok\n")
     newest.execute("ALTER FUNCTION penstock.claimed RENAME TO claim")
-    desk.until(lambda: worker.get(newest, "/readyz") == (200, "ok\n"), 20)
+    desk.until(lambda: worker.get(newest, "/readyz") == (200, "ok\n"))
     code, log = worker.end()
     assert code == 0
     assert log.count("repeating them cannot help") == 1

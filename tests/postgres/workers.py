@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,10 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.postgres import desk
 
 ROOT = Path(__file__).parents[2]
+SECONDS = 60.0
+"""How long an end may take; whoever tests how quick it is measures it."""
 
 
 class WorkerProcess:
-    """`penstock worker` as a child process."""
+    """`penstock worker` as a child process. What it says is read all along: a full pipe would block it."""
 
     def __init__(self, url: str, trace: Path, app: str = "tests.postgres.jobs:app", **settings: object) -> None:
         environment = {
@@ -29,8 +32,13 @@ class WorkerProcess:
             **{f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()},
         }  # fmt: skip
         command = [sys.executable, "-m", "penstock", "worker", app]
-        self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace"
+        )
         self._url = url
+        self._said: list[str] = []
+        self._reader = threading.Thread(target=self._read, name=f"worker-{self.pid}-says", daemon=True)
+        self._reader.start()
 
     @property
     def pid(self) -> int:
@@ -47,7 +55,7 @@ class WorkerProcess:
     def get(self, db: psycopg.Connection, path: str) -> tuple[int, str]:
         address = self.row(db)[2]
         try:
-            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
@@ -57,12 +65,32 @@ class WorkerProcess:
         samples = [s for family in families for s in family.samples if s.name == name]
         return sum(s.value for s in samples if labels.items() <= s.labels.items())
 
-    def end(self, number: signal.Signals = signal.SIGTERM, timeout: float = 15) -> tuple[int, str]:
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal and wait; exit code and what it said."""
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=timeout)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str]:
+        """Wait until it and whoever has its stderr have ended; exit code and what it said."""
+        code = self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        said = "".join(self._said)
         print(said)  # what a failed test shows
-        return self.process.returncode, said
+        assert not self._reader.is_alive(), "somebody still has the stderr of the worker, which has ended"
+        return code, said
+
+    def kill(self) -> None:
+        """SIGKILL, frozen or not, and wait; ended already is well too."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.ended()
+
+    def _read(self) -> None:
+        stderr = self.process.stderr
+        assert stderr is not None
+        with stderr:
+            self._said.extend(stderr)
 
 
 def lines(trace: Path) -> list[str]:
