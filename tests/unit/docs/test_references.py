@@ -202,3 +202,20 @@ def test_the_conditions_of_the_operators_page_are_those_of_its_code():
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "operator" / "penstock_operator").glob("*.py"))
     named = {word for row in told for cell in row for word in re.findall(r"`([A-Z][A-Za-z]+)`", cell)}
     assert [word for word in sorted(named) if word not in conditions.TYPES and f'"{word}"' not in code] == []
+
+
+def test_one_version_is_told_everywhere():
+    """Of two that differ one was forgotten: the operator uses what is inside the library of its own version alone."""
+    places = {
+        "worker/pyproject.toml": r'^version = "(.+)"',
+        "operator/pyproject.toml": r'^version = "(.+)"|"penstock==([^"]+)"',
+        "charts/penstock/Chart.yaml": r"^(?:version|appVersion): (.+)",
+        "Dockerfile": r"^ARG VERSION=(.+)",
+    }
+    told = [
+        "".join(found)
+        for name, pattern in places.items()
+        for found in re.findall(pattern, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert len(told) == 6
+    assert set(told) == {told[0]}
