@@ -95,12 +95,12 @@ class Worker:
     def kill(self) -> None:
         self.process.send_signal(signal.SIGCONT)
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def terminate(self) -> int:
         """SIGTERM and the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(90)
 
 
 class Producer:
@@ -119,7 +119,7 @@ class Producer:
 
     def stop(self) -> None:
         self.ending.set()
-        self._thread.join(60)
+        self._thread.join(120)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:

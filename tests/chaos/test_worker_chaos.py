@@ -1,6 +1,6 @@
 """Workers, children and the database broken at random under tasks that misbehave: what was committed comes out right.
 
-PENSTOCK_SOAK_SECONDS makes it longer, PENSTOCK_CHAOS_SEED repeats a run's faults.
+PENSTOCK_SOAK_SECONDS makes it longer and draws other faults each time, PENSTOCK_CHAOS_SEED repeats a run's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from penstock.local.postgres import EmbeddedPostgres
 from tests.chaos.faults import Faults
 from tests.chaos.fleet import WORKERS, Producer, Site
 from tests.chaos.jobs import QUEUE
-from tests.chaos.test_store_chaos import SEED, SETTINGS, quiet
+from tests.chaos.test_store_chaos import SEED, SETTINGS, all_serve, quiet
 from tests.chaos.verdict import Verdict
 from tests.chaos.worker_jobs import APP
 from tests.support.postgres import Database, Servers
@@ -154,14 +154,14 @@ def judged(site: Site, ledger: psycopg.Connection[Any], producers: list[Mixed]) 
     return findings
 
 
-@pytest.mark.timeout(SECONDS + 240)
+@pytest.mark.timeout(SECONDS + 800)
 def test_whatever_tasks_and_faults_do_to_workers_every_job_ends_as_it_should(site, pg_newest):
     """Nothing lost, nothing twice without a crash, poison buried at the third, neighbours finished, no child left."""
     print(f"seed {SEED}, {SECONDS:g} s")
     chance = random.Random(SEED)
     faults, producers = WorkerFaults(site, chance), [Mixed(site, SEED + 100)]
     site.staff()
-    eventually(lambda: all(worker.served for worker in site.workers), "the workers serve", seconds=60)
+    eventually(lambda: all_serve(site), "the workers serve")
     for producer in producers:
         producer.start()
     until = time.monotonic() + SECONDS
@@ -173,8 +173,8 @@ def test_whatever_tasks_and_faults_do_to_workers_every_job_ends_as_it_should(sit
     finally:
         for producer in producers:
             producer.stop()
-    eventually(lambda: quiet(site), f"every job ends (seed {SEED})", seconds=120)
-    eventually(lambda: len([w for w in site.workers if w.served]) == WORKERS, "the workers serve", seconds=30)
+    eventually(lambda: quiet(site), f"every job ends (seed {SEED})", seconds=240)
+    eventually(lambda: all_serve(site), "the workers serve")
     assert [worker.terminate() for worker in site.workers] == [0] * WORKERS
     with pg_newest.connect() as ledger:
         print(f"faults: {faults.done}")
