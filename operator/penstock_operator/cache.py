@@ -48,8 +48,7 @@ class Shelf(Generic[View]):
             self._touched.add(uid)
         held = self.views.get(uid)
         if gone:
-            if held is not None:
-                self._remove(held)
+            self.gone(uid)
             return
         if held is not None and not newer(found["metadata"]["resourceVersion"], held.resource_version):
             return
@@ -60,18 +59,31 @@ class Shelf(Generic[View]):
         if held is None or self.matters(held, view):
             self.changed(view)
 
+    def holds(self, uid: str, version: str) -> bool:
+        """Whether the view of that object is of that very version; may be asked in any thread."""
+        held = self.views.get(uid)
+        return held is not None and held.resource_version == version
+
+    def gone(self, uid: str) -> None:
+        """The API server does not know it any more."""
+        if (held := self.views.get(uid)) is not None:
+            self._remove(held)
+
     def listing(self) -> None:
         """A list is about to be asked for; what happens from now on may be newer than it."""
         self._touched = set()
 
     def replace(self, listed: Iterable[Mapping[str, Any]]) -> None:
-        """Take a whole list for the truth, but for what has come or gone since `listing`."""
+        """Take a whole list for the truth, but for what has come or gone since `listing`.
+
+        Of an object that was held in just that version the list need not say more than uid and version.
+        """
         since, self._touched = self._touched or set(), None
         kept = set()
         for found in listed:
             uid = found["metadata"]["uid"]
             kept.add(uid)
-            if uid in self.views or uid not in since:
+            if len(found) > 1 and (uid in self.views or uid not in since):
                 self.observe(found)
         for uid in self.views.keys() - kept - since:
             self._remove(self.views[uid])

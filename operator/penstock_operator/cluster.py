@@ -16,13 +16,16 @@ import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import msgspec
 import urllib3
 from kubernetes import client, config
 
 from . import errors
+from .listing import Known, decode_page
 from .resource import COST_MANAGER, DELETION_COST, Deployment, JobQueue, Pod
 from .settings import ALL_NAMESPACES
 
@@ -97,6 +100,7 @@ class Cluster:
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
         electing: bool = False,
+        decode: Callable[[bytes], Any] = msgspec.json.decode,
     ) -> Any:
         """One request and its decoded answer. `electing` ones wait for no other; writes of them need no leadership.
 
@@ -109,9 +113,13 @@ class Cluster:
         loop = asyncio.get_running_loop()
         fenced = method != "GET" and not electing
         threads = self._election if electing else self._threads
-        return await loop.run_in_executor(threads, self._send, method, target, data, content_type, fenced)
+        send = partial(self._send, method, target, data, content_type=content_type, fenced=fenced, decode=decode)
+        return await loop.run_in_executor(threads, send)
 
-    def _send(self, method: str, target: str, data: bytes | None, content_type: str, fenced: bool) -> Any:
+    def _send(
+        self, method: str, target: str, data: bytes | None, *,
+        content_type: str, fenced: bool, decode: Callable[[bytes], Any],
+    ) -> Any:  # fmt: skip
         agent = f"penstock-operator/{self._instance}"
         headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": agent}
         settings: Mapping[str, Any] = self._config.auth_settings()
@@ -124,26 +132,29 @@ class Cluster:
             answer = self._http.request(
                 method, target, body=data, headers=headers, timeout=timeout, retries=False, redirect=False
             )
-            found = json.loads(answer.data) if answer.data else {}
+            refused = answer.status >= 400
+            found = (msgspec.json.decode if refused else decode)(answer.data or b"{}")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise errors.Unreachable(f"{what}: the API server did not answer ({type(error).__name__})") from error
         except ValueError as error:
             raise errors.Unreachable(f"{what}: the answer is not JSON") from error
-        if answer.status >= 400:
+        if refused:
             raise _error(answer.status, f"{what}: {found.get('message') or answer.reason}")
         return found
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    async def list_all(self, kind: str, namespaces: Sequence[str], *, label: str = "") -> list[dict[str, Any]]:
-        """Every object of a kind in the namespaces, page by page."""
+    async def list_all(
+        self, kind: str, namespaces: Sequence[str], *, known: Known, label: str = ""
+    ) -> list[dict[str, Any]]:
+        """Every object of a kind in the namespaces, page by page; of a known one uid and version alone."""
         found: list[dict[str, Any]] = []
         for namespace in namespaces:
             query = {"limit": str(PAGE)} | ({"labelSelector": label} if label else {})
             while True:
-                page = await self.request("GET", collection(kind, namespace), query=query)
-                found += page["items"]
-                more = page["metadata"].get("continue")
+                path = collection(kind, namespace)
+                page, more = await self.request("GET", path, query=query, decode=lambda data: decode_page(data, known))
+                found += page
                 if not more:
                     break
                 query["continue"] = more

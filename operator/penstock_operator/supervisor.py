@@ -139,13 +139,13 @@ class Supervisor:
 
     async def _list(self) -> bool:
         """Take the cluster's word for what there is; False if it gave none."""
-        namespaces = self.settings.watch_namespaces
-        for shelf in (self.cache.deployments, self.cache.pods, self.cache.jobqueues):
+        ask, namespaces, cache = self.cluster.list_all, self.settings.watch_namespaces, self.cache
+        for shelf in (cache.deployments, cache.pods, cache.jobqueues):
             shelf.listing()
         try:
-            queues = await self.cluster.list_all("JobQueue", namespaces)
-            deployments = await self.cluster.list_all("Deployment", namespaces, label=JOBQUEUE_LABEL)
-            pods = await self.cluster.list_all("Pod", namespaces, label=JOBQUEUE_LABEL)
+            queues = await ask("JobQueue", namespaces, known=cache.jobqueues.holds)
+            deployments = await ask("Deployment", namespaces, known=cache.deployments.holds, label=JOBQUEUE_LABEL)
+            pods = await ask("Pod", namespaces, known=cache.pods.holds, label=JOBQUEUE_LABEL)
         except ClusterError as error:
             logger.error("the cluster cannot be listed: %s", error)
             return False

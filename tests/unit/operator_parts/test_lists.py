@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from penstock_operator.cache import Cache
+from penstock_operator.listing import decode_page
 from tests.unit.operator_parts.objects import jobqueue, pod_object
 
 
@@ -62,3 +67,45 @@ def test_pods_and_deployments_are_found_by_their_jobqueue_also_when_a_label_is_e
     cache.pods.observe(moved, gone=True)
     assert not cache.pods_of(other)
     assert cache.deployment_of(queue) is None
+
+
+def test_of_what_is_held_in_just_that_version_a_list_need_say_no_more():
+    """The other objects are decoded whole; the page says where the next begins."""
+    cache, told = cached()
+    cache.pods.observe(pod_object("same", version="4"))
+    cache.pods.observe(pod_object("changed", version="4", ready=False))
+    cache.pods.listing()
+    told.clear()
+    objects = [pod_object("same", version="4"), pod_object("changed", version="5"), pod_object("new", version="6")]
+    page = {"kind": "PodList", "metadata": {"resourceVersion": "7", "continue": "here"}, "items": objects}
+    found, more = decode_page(json.dumps(page).encode(), cache.pods.holds)
+    assert more == "here"
+    assert found == [{"metadata": {"uid": "uid-same", "resourceVersion": "4"}}, *objects[1:]]
+    cache.pods.replace(found)
+    assert {view.uid: view.ready for view in cache.pods.views.values()} == dict.fromkeys(
+        ("uid-same", "uid-changed", "uid-new"), True
+    )
+    assert len(told) == 2
+
+
+def test_an_object_that_went_after_its_page_was_decoded_does_not_come_back_as_a_shadow():
+    """Nothing could be read from uid and version alone; its own event has said that it is gone, or what it is now."""
+    cache, _ = cached()
+    cache.pods.observe(pod_object("gone", version="4"))
+    cache.pods.observe(pod_object("odd", version="x4"))
+    cache.pods.listing()
+    page = json.dumps({"metadata": {}, "items": [pod_object("gone", version="4"), pod_object("odd", version="x4")]})
+    found, more = decode_page(page.encode(), cache.pods.holds)
+    assert [len(one) for one in found] == [1, 1]
+    assert not more
+    cache.pods.observe(pod_object("gone", version="8"), gone=True)
+    cache.pods.observe(pod_object("odd", version="x9"))
+    cache.pods.replace(found)
+    assert {view.resource_version for view in cache.pods.views.values()} == {"x9"}
+
+
+@pytest.mark.parametrize("page", [b"", b"no json", b"[]", b'{"items": [{}], "metadata": {}}', b'{"items": null}'])
+def test_what_is_no_page_of_a_list_is_an_error(page: bytes):
+    """Which the cluster's client tells as an API server that does not answer."""
+    with pytest.raises(ValueError, match=r"."):
+        decode_page(page, lambda _uid, _version: False)
