@@ -1,6 +1,6 @@
 # Two images from one file: `--target operator` and `--target worker` (the default). Neither holds uv, pip or a compiler.
 # The base is any image with python3 >= 3.11 and its venv module; releases pin the default by digest.
-ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm
+ARG BASE_IMAGE=docker.io/library/python:3.13-slim-trixie
 
 FROM ${BASE_IMAGE} AS builder
 ARG UV_VERSION=0.13.9

@@ -90,4 +90,4 @@ ci: lint type verify ## all that decides whether a change may land; at most thre
 	@$(MAKE) --no-print-directory test || $(RUN)/python -m tools.again
 
 clean: ## remove what the targets made
-	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/out
+	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/out dist
