@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
+from penstock.runtime.declared import tell_differences
+from penstock.settings import Settings
 from tests.postgres import desk, starting_jobs
 from tests.postgres.executors import alive
+from tests.postgres.logins import member, owned_by_a_login
 from tests.postgres.workers import lines
 
 
@@ -20,3 +25,23 @@ def test_on_sigterm_during_its_start_a_worker_ends_at_once(start, newest, trace,
     assert "told to leave before the start is over" in said
     assert newest.execute("SELECT count(*) FROM penstock.worker").fetchone() == (0,)
     assert not [line for line in lines(trace) if alive(int(line.split()[1]))]
+
+
+def test_a_deadline_that_nobody_declared_is_a_warning_at_the_start(start, newest):
+    """The queue's row decides: set on a worker alone it does nothing, and looked as if it did."""
+    worker = start(job_deadline_seconds=60)
+    worker.row(newest)
+    code, said = worker.end()
+    assert code == 0
+    assert "WARNING penstock.worker: job_deadline_seconds (PENSTOCK_JOB_DEADLINE_SECONDS) is 60 here" in said
+
+
+def test_a_login_that_may_not_see_the_declaration_starts_all_the_same(pg_blank, caplog):
+    """The role of workers may not: it is told what decides, once, and nothing else happens."""
+    caplog.set_level(logging.INFO)
+    with owned_by_a_login(pg_blank) as database, member(database, "worker") as url:
+        tell_differences(Settings(database_url=url, queue="q", job_deadline_seconds=60))
+        tell_differences(Settings(database_url=url, queue="q"))
+    [said] = caplog.messages
+    assert said.startswith("PENSTOCK_JOB_DEADLINE_SECONDS: what is declared with the queue decides")
+    assert "lacks a right" in said

@@ -117,7 +117,11 @@ class Settings:
     )
     listen: bool = _setting("LISTEN", True, "Take wake-ups by LISTEN: true or false.")
     max_attempts: int = _setting(
-        "MAX_ATTEMPTS", DEFAULT_MAX_ATTEMPTS, "Attempts of a job whose task and options say nothing.", low=1, high=1000
+        "MAX_ATTEMPTS",
+        DEFAULT_MAX_ATTEMPTS,
+        "Of the queue: attempts if task and options say nothing.",
+        low=1,
+        high=1000,
     )
     backoff_strategy: Strategy = _setting(  # noqa: RUF009
         "BACKOFF_STRATEGY", "exponential", "Back-off between attempts.", choices=STRATEGIES
@@ -141,10 +145,10 @@ class Settings:
     circuit_window_seconds: float = _setting("CIRCUIT_WINDOW_SECONDS", 60.0, "In so long.", low=1, high=86_400)
     circuit_open_seconds: float = _setting("CIRCUIT_OPEN_SECONDS", 30.0, "Until the probes.", low=0.1, high=86_400)
     job_deadline_seconds: float = _setting(
-        "JOB_DEADLINE_SECONDS", 0.0, "A running attempt is taken back after this long; 0: never.", low=0, high=MAX_DELAY
+        "JOB_DEADLINE_SECONDS", 0.0, "Of the queue: attempts are taken back after it; 0: never.", low=0, high=MAX_DELAY
     )
     retention_seconds: float = _setting(
-        "RETENTION_SECONDS", 86_400.0, "Outcomes are kept at least this long.", low=0, high=MAX_DELAY
+        "RETENTION_SECONDS", 86_400.0, "Of the queue: outcomes are kept at least as long.", low=0, high=MAX_DELAY
     )
     http_host: str = _setting("HTTP_HOST", "127.0.0.1", "Address that /healthz, /readyz and /metrics listen on.")
     http_port: int = _setting("HTTP_PORT", 9464, "Port of the same; 0: any free one.", low=0, high=65_535)

@@ -13,6 +13,7 @@ from penstock.settings import Settings
 from penstock.store import check_schema, shake_hands
 
 from . import logs
+from .declared import tell_differences
 from .loops import loop_factory
 from .pipeline import Worker
 
@@ -26,6 +27,7 @@ def run_worker(app: App, settings: Settings) -> int:
     logs.configure(settings.log_level, settings.log_format)
     check_schema(settings.database_url)
     shake_hands(settings.database_url, pooled=settings.pooled)
+    tell_differences(settings)
 
     async def main() -> tuple[int, bool]:
         worker = Worker(app, settings)
