@@ -113,11 +113,15 @@ def _queries_per_second(site: Site) -> float:
 def takeover(site: Site, report: Report) -> None:
     """What a killed worker had runs elsewhere; what one that is told to end has not started is handed back."""
     site.clear()
+    site.control.execute("TRUNCATE penstock.leader")  # of a run before
     lease = str(LEASE_SECONDS)
     with workers(site, PENSTOCK_LEASE_SECONDS=lease) as (first,):
         hold.enqueue()
         until(lambda: site.value("SELECT count(*) FROM penstock.job WHERE token IS NOT NULL") == 1)
+        leads = f"SELECT count(*) FROM penstock.leader WHERE holder LIKE '%:{first.process.pid}'"
+        until(lambda: site.value(leads) == 1)  # the worst to lose: its leadership has to run out as well
         with workers(site, PENSTOCK_LEASE_SECONDS=lease):
+            until(lambda: site.value("SELECT count(*) FROM penstock.worker WHERE state = 'running'") == 2)
             first.stop(signal.SIGKILL)
             killed = time.time()
             again = results(site, 1)[0]
