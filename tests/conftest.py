@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(inspect.unwrap(item.function)):
             after = item.fixturenames.index("no_stray_thread_or_process")  # whose check must see the loop closed
             item.fixturenames.insert(after + 1, "no_stray_task")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there by now out of every collection of garbage: there is one after each test."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that leaves something unclosed; else the test fails in which its garbage happens to be collected."""
+    yield
+    used = {"servers", "control_plane_commands", "no_stray_task"}.intersection(getattr(item, "fixturenames", ()))
+    if used and (left := strays.unclosed()):
+        pytest.fail(f"the test left something unclosed: {left}")
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from tests.support.controlplane import ControlPlane
 from tests.support.pod_env import Image
 from tests.support.pods import ProcessPods
 from tests.support.postgres import Database, Servers
+from tests.support.waiting import eventually
 
 MIGRATED: dict[str, Any] = {"migrations": {"enabled": True, "secretRef": {"name": "owner"}}}
 EXAMINED: dict[str, Any] = {"doctor": {"secretRef": {"name": "anybody"}}}
@@ -57,7 +58,8 @@ def test_an_install_migrates_first_and_the_doctor_finds_the_database_well(
     helm.install(CHART, "penstock", {**MIGRATED, **EXAMINED}, timeout=200)
     with psycopg.connect(blank.url) as db:
         assert db.execute("SELECT count(*) > 0 FROM penstock.schema_version").fetchone() == (True,)
-    assert get(own_plane, f"/apis/batch/v1/namespaces/{restricted}/jobs")["items"] == []
+    jobs = f"/apis/batch/v1/namespaces/{restricted}/jobs"
+    eventually(lambda: not get(own_plane, jobs)["items"], "the Job is gone")
     assert [each.code for each in machines.exits()] == [0]
     helm.test("penstock", timeout=200)
     assert [each.code for each in machines.exits()] == [0, 0]
@@ -68,7 +70,7 @@ def test_a_migration_that_fails_changes_nothing_else_and_stays_to_be_read(
 ):
     """No operator of a new version meets a schema that it does not know."""
     secret(own_plane, restricted, "owner", "postgresql://nobody@127.0.0.1:1/nowhere")
-    limits: dict[str, Any] = {"migrations": {**MIGRATED["migrations"], "timeoutSeconds": 10}}
+    limits: dict[str, Any] = {"migrations": {**MIGRATED["migrations"], "timeoutSeconds": 25}}
     with pytest.raises(helm_python.HelmError):
         helm.install(CHART, "penstock", limits, timeout=200)
     assert not has_role(own_plane, restricted)

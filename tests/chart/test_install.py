@@ -6,6 +6,7 @@ from typing import Any
 
 import helm_python
 import pytest
+import yaml
 
 from tests.chart.conftest import DEFINITION
 from tests.support.api_client import ApiError
@@ -14,6 +15,7 @@ from tests.support.controlplane import ControlPlane
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
 
+APPLY = "application/apply-patch+yaml"
 QUEUE = {
     "apiVersion": "penstock.dev/v1alpha1",
     "kind": "JobQueue",
@@ -111,6 +113,43 @@ def test_a_value_that_the_schema_refuses_installs_nothing(
         helm.install(CHART, "penstock", {"replicaCount": 3}, timeout=200)
     assert not has_role(own_plane, restricted)
     assert get(own_plane, DEFINITION) is None
+
+
+def test_a_definition_of_somebody_else_is_refused_until_it_is_handed_over(
+    own_plane: ControlPlane, restricted: str, helm: helm_python.Config
+):
+    """As an admin applied it by hand: another release leaves it out, or takes it over by the marks that the page names."""
+    body = yaml.safe_load((CHART / "files" / "jobqueue.yaml").read_text())
+    created = own_plane.request("PATCH", f"{DEFINITION}?fieldManager=kubectl", body, content_type=APPLY)
+    with pytest.raises(helm_python.HelmError, match="invalid ownership metadata"):
+        helm.install(CHART, "penstock", timeout=200)
+    helm.uninstall("penstock", ignore_not_found=True, timeout=200)
+    helm.install(CHART, "penstock", {"crds": {"enabled": False}}, timeout=200)
+    helm.uninstall("penstock", timeout=200)
+    owner = {"meta.helm.sh/release-name": "penstock", "meta.helm.sh/release-namespace": restricted}
+    marks = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": owner}}
+    own_plane.request("PATCH", DEFINITION, marks, content_type="application/merge-patch+json")
+    helm.install(CHART, "penstock", timeout=200)
+    assert get(own_plane, DEFINITION)["metadata"]["uid"] == created["metadata"]["uid"]
+
+
+def test_an_admin_of_a_namespace_may_edit_job_queues_once_the_clusters_roles_have_them(
+    own_plane: ControlPlane, restricted: str, helm: helm_python.Config
+):
+    """What the role `edit` may do is what the API server says that it may."""
+    helm.install(CHART, "penstock", {"rbac": {"aggregate": True}}, timeout=200)
+    try:
+        eventually(lambda: "penstock.dev" in str(rules(own_plane, "edit")), "the role edit includes JobQueues")
+        eventually(lambda: "penstock.dev" in str(rules(own_plane, "view")), "the role view includes JobQueues")
+        assert "delete" not in str([each for each in rules(own_plane, "view") if "penstock.dev" in str(each)])
+    finally:
+        helm.uninstall("penstock", timeout=200)
+    eventually(lambda: "penstock.dev" not in str(rules(own_plane, "edit")), "they are gone with the release")
+
+
+def rules(plane: ControlPlane, role: str) -> list[Any]:
+    found = get(plane, f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}")
+    return list(found["rules"] or ())
 
 
 def get(plane: ControlPlane, path: str) -> Any:

@@ -48,6 +48,8 @@ def test_jobs_run_from_zero_to_zero_with_exactly_the_rights_that_the_chart_grant
     own_plane.request("POST", f"{core}/secrets", {"metadata": {"name": "naps-db"}, "stringData": {"url": pg_url}})
     queues = f"/apis/penstock.dev/v1alpha1/namespaces/{restricted}/jobqueues"
     eventually(lambda: created(own_plane, queues), "the new kind is served")
+    # Nothing is given out until several workers are wanted, so that none is too quick for it.
+    eventually(lambda: pause(pg_url, paused=True), "the queue is known")
     client = App(pg_url)
     try:
         client.enqueue_many(napping.nap.job(0.2) for _ in range(JOBS))
@@ -58,6 +60,7 @@ def test_jobs_run_from_zero_to_zero_with_exactly_the_rights_that_the_chart_grant
         return int(own_plane.request("GET", f"{queues}/naps").get("status", {}).get("desiredReplicas", 0))
 
     eventually(lambda: desired() > 1, "several workers are wanted")
+    assert pause(pg_url, paused=False)
     eventually(lambda: done(pg_url) == JOBS, "every job is done")
     eventually(lambda: set(node.processes()) == operators(node), "the workers are gone")
 
@@ -115,6 +118,12 @@ def done(url: str) -> int:
         row = connection.execute("SELECT count(*) FROM penstock.jobs WHERE state = 'completed'").fetchone()
     assert row is not None
     return int(row[0])
+
+
+def pause(url: str, *, paused: bool) -> bool:
+    """Whether there is the queue."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute("SELECT penstock.pause('naps', %s)", [paused]).fetchone() == (True,)
 
 
 def operators(node: ProcessPods) -> set[str]:

@@ -20,6 +20,7 @@ from tests.support.waiting import eventually
 
 SERVER = Image(entrypoint=(sys.executable, str(Path(pod_server.__file__))))
 POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+PATIENT = {"timeoutSeconds": 60}  # a probe fails by what it is told, not by how busy the machine is
 Deploy = Callable[..., str]
 PodsOf = Callable[[str], list[Any]]
 
@@ -27,7 +28,7 @@ PodsOf = Callable[[str], list[Any]]
 def server(*, env: Mapping[str, str] | None = None, **more: Any) -> dict[str, Any]:
     """A container of the test server, with a readiness probe on its named port."""
     values = [POD_IP, *({"name": name, "value": value} for name, value in (env or {}).items())]
-    probe = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1, "failureThreshold": 1, **PATIENT}
     ports = [{"name": "http", "containerPort": 8080}]
     return {"image": "server:test", "env": values, "ports": ports, "readinessProbe": probe, **more}
 
@@ -51,15 +52,18 @@ def test_a_deployment_of_two_becomes_ready_on_two_addresses(
 
 
 def test_scaling_down_sends_sigterm_and_waits_for_the_process(
-    api: ApiClient, pods: ProcessPods, deploy: Deploy, pods_of: PodsOf
+    api: ApiClient, pods: ProcessPods, deploy: Deploy, pods_of: PodsOf, tmp_path: Path
 ):
     """The process that takes its time within the grace period ends by itself, and only then its object goes."""
-    path = deploy("web", replicas=1, container=server(env={"LINGER_SECONDS": "0.5"}))
+    (lingers := tmp_path / "lingers").touch()
+    lingering = server(env={"LINGER_FILE": str(lingers)})
+    path = deploy("web", replicas=1, container=lingering, terminationGracePeriodSeconds=200)
     (name,) = ready(pods_of, "web", 1)
     scale(api, path, 0)
     eventually(lambda: "asked to end" in pods.log(name), "SIGTERM arrives")
     assert pods_of("web")[0]["metadata"]["deletionTimestamp"]
     assert name in pods.processes()
+    lingers.unlink()
     eventually(lambda: not pods_of("web"), "the object goes")
     assert pods.log(name).splitlines()[-1] == "ending"
     assert [(each.pod, each.code) for each in pods.exits()] == [(name, 0)]
@@ -121,7 +125,7 @@ def test_a_failing_readiness_probe_makes_the_pod_unready_and_leaves_it_running(
 
 def test_a_failing_liveness_probe_restarts_the_container(pods: ProcessPods, deploy: Deploy, pods_of: PodsOf):
     """The process is asked to end and starts anew."""
-    probe = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 2}
+    probe = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 2, **PATIENT}
     deploy("web", replicas=1, container=server(livenessProbe=probe))
     (name,) = ready(pods_of, "web", 1)
     ask(pods.addresses()[name], "break/alive")
@@ -131,10 +135,10 @@ def test_a_failing_liveness_probe_restarts_the_container(pods: ProcessPods, depl
 
 def test_no_other_probe_counts_before_the_startup_probe_succeeds(pods: ProcessPods, deploy: Deploy, pods_of: PodsOf):
     """A process that starts slowly is neither ready nor killed for its liveness meanwhile."""
-    alive_probe = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
-    startup = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 10}
-    slow = server(env={"START_SECONDS": "1.2"}, livenessProbe=alive_probe, startupProbe=startup)
-    deploy("web", replicas=1, container=slow)
+    alive_probe = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1, **PATIENT}
+    startup = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 120}
+    slow = {"START_SECONDS": "1.2"}
+    deploy("web", replicas=1, container=server(env=slow, livenessProbe=alive_probe, startupProbe=startup))
     ready(pods_of, "web", 1)
     assert container_status(pods_of("web"))["restartCount"] == 0
     assert pods.exits() == []
@@ -226,8 +230,7 @@ def test_stopping_the_harness_leaves_no_process_and_no_pod(
 ):
     """However long a process wants to linger, it ends with the harness."""
     path = deploy("web", replicas=2, container=server(env={"LINGER_SECONDS": "60"}))
-    names = ready(pods_of, "web", 2)
-    pids = [pods.processes()[name] for name in names]
+    pids = [pods.processes()[name] for name in (names := ready(pods_of, "web", 2))]
     scale(api, path, 0)
     eventually(lambda: all("asked to end" in pods.log(name) for name in names), "both linger")
     pods.stop()
@@ -246,7 +249,7 @@ def test_ten_pods_start_and_end_together(api: ApiClient, pods: ProcessPods, depl
 
 
 def ask(address: str, what: str) -> Any:
-    with urllib.request.urlopen(f"http://{address}:8080/{what}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{address}:8080/{what}", timeout=60) as answer:
         return json.loads(answer.read())
 
 

@@ -43,4 +43,4 @@ def test_what_an_account_asked_for_can_be_compared_with_its_rules(
     account = f"system:serviceaccount:{namespace}:penstock"
     eventually(lambda: ("list", "", "pods") in used(account), "the request is recorded")
     assert ("list", "", "secrets") not in used(account)
-    assert control_plane.refused_to(account) == {("list", "", "secrets")}
+    eventually(lambda: control_plane.refused_to(account) == {("list", "", "secrets")}, "the refusal too, and no other")

@@ -86,14 +86,15 @@ def rights(
     kubeconfig = folder / "operator.kubeconfig"
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(plane.kubeconfig(token, namespace=namespace))
-    for watched in _env(pod, namespace)["PENSTOCK_WATCH_NAMESPACES"].replace("*", namespace).split(","):
+    for watched in _env(pod, namespace)["PENSTOCK_WATCH_NAMESPACES"].split(","):
         eventually(lambda where=watched: _may_list(plane, token, where), f"the rights in {watched}")  # type: ignore[misc]
     return OperatorRights(kubeconfig=kubeconfig, token=token, env=_env(pod, namespace))
 
 
 def _may_list(plane: ControlPlane, token: str, namespace: str) -> bool:
     try:
-        plane.client(token).request("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments")
+        where = "" if namespace == "*" else f"/namespaces/{namespace}"
+        plane.client(token).request("GET", f"/apis/apps/v1{where}/deployments")
     except ApiError as error:
         return error.status != 403
     return True

@@ -149,9 +149,13 @@ class ControlPlane:
         """What a service account has asked for without the right to it; as `used_by`."""
         return {(verb, group, resource) for verb, code, group, resource in self._audited(user) if code == 403}
 
+    def audit(self) -> Iterator[Any]:
+        """Every recorded event so far; a line that is just being written is left out."""
+        whole, _, _ = (self.folder / "audit.jsonl").read_text().rpartition("\n")
+        yield from (json.loads(line) for line in whole.splitlines())
+
     def _audited(self, user: str) -> Iterator[tuple[str, int, str, str]]:
-        for line in (self.folder / "audit.jsonl").read_text().splitlines():
-            event = json.loads(line)
+        for event in self.audit():
             asked = event.get("objectRef")
             if event["user"]["username"] == user and asked:
                 resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
@@ -269,9 +273,17 @@ class ControlPlane:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct TCP ports that nobody held on loopback a moment ago."""
+    """Distinct TCP ports that nobody held on loopback a moment ago.
+
+    They are below those that the kernel gives out by itself, for whoever asks for any port or connects: until a process
+    has started that is to listen here, somebody else would get it.
+    """
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            one = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):  # taken: another one
+                one.bind(("127.0.0.1", 10_000 + secrets.randbelow(lowest - 10_000) if lowest > 12_000 else 0))
+                found.append(int(one.getsockname()[1]))
+        return found

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 BROKEN: set[str] = set()
@@ -48,13 +49,15 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     time.sleep(float(os.environ.get("START_SECONDS", "0")))
     server = HTTPServer((os.environ["POD_IP"], int(os.environ.get("PORT", "8080"))), Handler)
-    linger = float(os.environ.get("LINGER_SECONDS", "0"))
+    linger, while_there = float(os.environ.get("LINGER_SECONDS", "0")), os.environ.get("LINGER_FILE", "")
 
     def end(*_: object) -> None:
         print("asked to end", flush=True)
 
         def finish() -> None:
             time.sleep(linger)
+            while while_there and Path(while_there).exists():
+                time.sleep(0.02)
             print("ending", flush=True)
             os._exit(0)
 

@@ -1,4 +1,4 @@
-"""What a test may not leave behind: threads, child processes, asyncio tasks.
+"""What a test may not leave behind: threads, child processes, asyncio tasks, and what is garbage but was not closed.
 
 Looks at this process only. Servers that live as long as the session are announced with `keep`.
 """
@@ -6,7 +6,9 @@ Looks at this process only. Servers that live as long as the session are announc
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import sys
 import threading
 import time
 from multiprocessing import resource_tracker
@@ -61,9 +63,20 @@ def left_behind(
         time.sleep(0.01)
 
 
-async def tasks_left_behind() -> list[str]:
-    """Names of the tasks on this loop besides the current one, after a few turns of the loop."""
-    for _ in range(10):
+def unclosed() -> list[str]:
+    """What garbage said as it was collected: sockets and transports that nobody closed, coroutines never awaited."""
+    told: list[str] = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda garbage: told.append(repr(garbage.exc_value))
+    try:
+        gc.collect()
+    finally:
+        sys.unraisablehook = before
+    return told
+
+
+async def tasks_left_behind(*, turns: int = 400) -> list[str]:
+    """Names of the tasks on this loop besides the current one, after a few turns of the loop; each takes 5 ms."""
+    for _ in range(turns):
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
         if not left:
             return []

@@ -31,7 +31,7 @@ from tests.unit.scaling.examples import CRD, REPOSITORY, manifest
 GROUP = "/apis/penstock.dev/v1alpha1"
 BIN = Path(sys.executable).parent
 WORKER = Image(
-    env={"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY), "PENSTOCK_LEASE_SECONDS": "3"},
+    env={"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY), "PENSTOCK_LEASE_SECONDS": "15"},
     folder=REPOSITORY,
 )
 QUICK: dict[str, Any] = {
@@ -146,6 +146,7 @@ def started(jobqueues: JobQueues, operator: Start, url: str, **changes: Any) -> 
     jobqueues.create(**(QUICK | {name: value for name, value in changes.items() if name not in env}))
     process = operator(**env)
     eventually(lambda: jobqueues.conditions().get("Listening") == ("True", "Subscribed"), "the queue is looked after")
+    eventually(jobqueues.deployment, "its Deployment is there")
     return process
 
 

@@ -35,8 +35,8 @@ class PodMonitors:
         except ApiError as error:
             if error.status == 404:
                 return None
-            if error.status == 429:
-                raise AssertionError("its storage is on its way") from error
+            if error.status == 429 or error.status >= 500:
+                raise AssertionError("its storage is on its way, or its end") from error
             raise
 
     def remove(self) -> None:

@@ -170,4 +170,4 @@ def test_one_bad_jobqueue_among_a_hundred_disturbs_none(
     eventually(ready, "the others are ready, the bad one is not")
     enqueue(database, 1, 0.0)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "one of them scales")
-    assert jobqueues.conditions("bad")["WorkersAvailable"] == ("False", "TemplateRejected")
+    becomes(jobqueues, "WorkersAvailable", "False", "TemplateRejected", "bad")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import signal
 
 import psycopg
@@ -19,8 +18,7 @@ from tests.support.waiting import eventually
 def writes(plane: ControlPlane, namespace: str, replica: str, since: dt.datetime) -> list[str]:
     """What a replica has written since then, its own election apart, as the API server's audit has it."""
     found = []
-    for line in (plane.folder / "audit.jsonl").read_text().splitlines():
-        event = json.loads(line)
+    for event in plane.audit():
         asked = event.get("objectRef") or {}
         if (
             asked.get("namespace") == namespace

@@ -109,7 +109,7 @@ def test_another_manager_of_the_deletion_cost_is_told(
 ):
     """By name, in the condition and in an event; its annotation stays."""
     started(jobqueues, operator, pg_url, scaling__minReplicas=1)
-    eventually(lambda: jobqueues.get()["status"]["readyReplicas"] == 1, "a ready worker")
+    eventually(lambda: jobqueues.get()["status"].get("readyReplicas") == 1, "a ready worker")
     (pod,) = jobqueues.pods()
     path = f"/api/v1/namespaces/{jobqueues.namespace}/pods/{pod['metadata']['name']}"
     cost = {"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "7"}}}

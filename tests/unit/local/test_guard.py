@@ -54,7 +54,7 @@ def test_a_killed_parents_child_and_directory_go(program: str, tmp_path: Path) -
     folder = tmp_path / "private"
     folder.mkdir()
     told = subprocess.run(
-        [sys.executable, "-c", PARENT, program, folder], stdout=subprocess.PIPE, text=True, check=False, timeout=30
+        [sys.executable, "-c", PARENT, program, folder], stdout=subprocess.PIPE, text=True, check=False, timeout=120
     )
     assert told.returncode == -signal.SIGKILL
     child = int(told.stdout)
@@ -85,7 +85,7 @@ def test_a_forgotten_process_is_not_signalled() -> None:
         guard.forget(child.pid)
         assert guard._process.stdin is not None
         guard._process.stdin.close()  # as if we had been killed
-        guard._process.wait(10)
+        guard._process.wait(90)
         assert child.poll() is None
     finally:
         child.kill()

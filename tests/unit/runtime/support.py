@@ -66,7 +66,7 @@ async def wire(source: Source, consumers, sink: Sink) -> None:
     consumers.attach(await consumers.subscribe(source, mode="manual", cancel=Cancel.TEMPORARY))
 
 
-async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for a condition, one turn of the loop at a time."""
     async with asyncio.timeout(seconds):
         while not true():
