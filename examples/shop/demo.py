@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from penstock.local.run import LocalRun
     from penstock.local.view import Picture, View
 
-LONGEST_SECONDS = 100.0
+LONGEST_SECONDS = 300.0
 SECOND_WAVE_SECONDS = 12.0
 LEASE_SECONDS = "6"
 """Workers report what they have done with every third of their lease: the view is the livelier for it."""

@@ -56,7 +56,7 @@ class ScrapingFleet:
     def scrape(self, member: Member) -> None:
         """Attempts by task and outcome. A member that never served has none."""
         try:
-            with urllib.request.urlopen(member.metrics_url, timeout=5) as answer:
+            with urllib.request.urlopen(member.metrics_url, timeout=60) as answer:
                 text = answer.read().decode()
         except OSError:
             return
@@ -87,7 +87,7 @@ class Shop:
         async with App(self.url) as app:
             return await app.enqueue_many_async(jobs)
 
-    async def until(self, condition: Callable[[], object], what: str, *, seconds: float = 60) -> None:
+    async def until(self, condition: Callable[[], object], what: str, *, seconds: float = 180) -> None:
         ends = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > ends:
@@ -95,7 +95,7 @@ class Shop:
                 raise AssertionError(f"not within {seconds:g} s: {what}; {self.run.loop.queues}; workers: {said}")
             await asyncio.sleep(0.05)
 
-    async def until_at_rest(self, *, seconds: float = 90) -> None:
+    async def until_at_rest(self, *, seconds: float = 240) -> None:
         """No job is live and no member is left."""
         live = "SELECT 1 FROM penstock.job LIMIT 1"
         await self.until(lambda: not self.run.fleet.members() and not self.sql(live), "all at rest", seconds=seconds)

@@ -7,18 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from shop import jobs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+@pytest.mark.timeout(500)
 def test_the_demo_ends_by_itself_with_everything_accounted_for_and_leaves_no_file(tmp_path: Path) -> None:
     """Exit code 0; what it tells has the jobs, the reasons and no password; its temporary files are gone."""
     tmp_path.chmod(0o711)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "SHOP_"))}
     told = subprocess.run(
         [sys.executable, "-m", "shop.demo"], cwd=tmp_path, env={**environ, "PYTHONPATH": str(EXAMPLES)},
-        capture_output=True, text=True, timeout=170, check=False,
+        capture_output=True, text=True, timeout=450, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
     assert told.stderr == ""

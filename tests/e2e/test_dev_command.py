@@ -70,7 +70,7 @@ class Dev:
 
     def handed(self) -> Path:
         """The file with the URL, in the run's own temporary directory."""
-        found = eventually(lambda: re.search(r"\$\(cat (\S+)\)", self.said), "the URL is handed over", seconds=30)
+        found = eventually(lambda: re.search(r"\$\(cat (\S+)\)", self.said), "the URL is handed over")
         assert found is not None
         return Path(found[1])
 
@@ -127,7 +127,7 @@ def test_jobs_run_from_zero_and_the_workers_go_again(tmp_path: Path) -> None:
     """One command: database, schema, queue, workers; and no worker is left once there is nothing to do."""
     with dev(tmp_path) as running:
         running.enqueue(*range(20))
-        eventually(lambda: len(running.notes()) == 20, "twenty notes", seconds=30)
+        eventually(lambda: len(running.notes()) == 20, "twenty notes")
         assert running.notes() == sorted(f"first {number}" for number in range(20))
         eventually(lambda: "notes: 0 -> 2" in running.said, "scaled up")
         eventually(lambda: re.search(r"notes: \d -> 0", running.said), "scaled to zero")
@@ -138,13 +138,13 @@ def test_a_signal_drains_and_ends_with_nothing_left(tmp_path: Path, number: sign
     """Exit code 0, the processes and the temporary files are gone."""
     with dev(tmp_path) as running:
         running.enqueue(1)
-        eventually(lambda: len(running.notes()) == 1, "one note", seconds=30)
+        eventually(lambda: len(running.notes()) == 1, "one note")
         handed = running.handed()
         family = running.family()
         assert len(family) >= 4
         running.process.send_signal(number)
-        assert running.process.wait(30) == 0
-        assert alive(family) == set()
+        assert running.process.wait(120) == 0
+        eventually(lambda: not alive(family), "every process has ended")
         assert not handed.parent.exists()
 
 
@@ -152,7 +152,7 @@ def test_nothing_is_left_when_it_is_killed(tmp_path: Path) -> None:
     """SIGKILL leaves no worker, no server and no file: the guards end them."""
     with dev(tmp_path) as running:
         running.enqueue(1)
-        eventually(lambda: len(running.notes()) == 1, "one note", seconds=30)
+        eventually(lambda: len(running.notes()) == 1, "one note")
         handed = running.handed()
         family = running.family()
         running.process.kill()
@@ -165,7 +165,7 @@ def test_a_change_of_code_restarts_the_workers(tmp_path: Path) -> None:
     """`--reload`: the next job runs the new code."""
     with dev(tmp_path, "--reload") as running:
         running.enqueue(1)
-        eventually(lambda: running.notes() == ["first 1"], "the old code", seconds=30)
+        eventually(lambda: running.notes() == ["first 1"], "the old code")
         (tmp_path / "notes.py").write_text(APP.replace("first", "second"))
         eventually(lambda: "draining" in running.log, "the workers restart")
         running.enqueue(2)
@@ -181,7 +181,7 @@ def test_an_application_that_cannot_be_imported_is_told_and_mended(tmp_path: Pat
         eventually(lambda: "nothing_of_that_name" in running.log, "the reason is told")
         eventually(lambda: "ended with exit code 2; again in" in running.log, "it is tried again")
         (tmp_path / "notes.py").write_text(APP)
-        eventually(lambda: running.notes() == ["first 1"], "the job has run", seconds=30)
+        eventually(lambda: running.notes() == ["first 1"], "the job has run")
 
 
 def test_a_bad_manifest_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_bad_manifest_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(MANIFEST.replace("maxReplicas: 2", "maxReplicas: 0"))
     command = [sys.executable, "-m", "penstock", "dev", "-f", "bad.yaml"]
     told = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+        command, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
     assert told.returncode == 2
@@ -208,7 +208,7 @@ def test_a_database_by_url_without_the_schema_is_refused_and_left_alone(tmp_path
         told = subprocess.run(
             [sys.executable, "-m", "penstock", "dev", "-f", "jobqueues.yaml", "--external"],
             cwd=tmp_path, env={**os.environ, "PENSTOCK_DATABASE_URL": server.url}, capture_output=True, text=True,
-            timeout=30, check=False,
+            timeout=120, check=False,
         )  # fmt: skip
         assert (told.returncode, told.stdout) == (1, "")
         assert "run `penstock migrate`" in told.stderr

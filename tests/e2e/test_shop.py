@@ -8,6 +8,8 @@ from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING
 
+import pytest
+
 from shop import jobs
 from shop.pictures import pictures
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from penstock import NewJob
     from penstock.local.fleet import Member
+
+pytestmark = pytest.mark.timeout(900)
 
 MIX: list[NewJob] = [
     *(jobs.hello.job(f"Person {number}") for number in range(30)),
@@ -73,7 +77,7 @@ async def test_a_worker_killed_in_the_middle_loses_nothing_and_nothing_is_accept
 ) -> None:
     """SIGKILL while it holds jobs: their lease runs out, others run them, and each has one final outcome."""
     async with shop(pg_url, tmp_path, lease_seconds=2) as running:
-        ids = await running.enqueue([jobs.hello.job(f"Person {number}") for number in range(60)])
+        ids = await running.enqueue([jobs.hello.job(f"Person {number}") for number in range(100)])
         victim, held = await frozen(running)
         assert victim.pid is not None
         os.kill(victim.pid, signal.SIGKILL)
@@ -90,7 +94,7 @@ async def test_a_worker_killed_in_the_middle_loses_nothing_and_nothing_is_accept
 async def test_a_worker_frozen_past_its_lease_and_thawed_changes_nothing(pg_url: str, tmp_path: Path) -> None:
     """Its jobs ran elsewhere meanwhile, and what it says afterwards is refused: each has one final outcome."""
     async with shop(pg_url, tmp_path, lease_seconds=2) as running:
-        ids = await running.enqueue([jobs.hello.job(f"Person {number}") for number in range(40)])
+        ids = await running.enqueue([jobs.hello.job(f"Person {number}") for number in range(100)])
         victim, held = await frozen(running)
         assert victim.pid is not None
         try:
