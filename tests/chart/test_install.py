@@ -118,7 +118,7 @@ def test_a_value_that_the_schema_refuses_installs_nothing(
 def test_a_definition_of_somebody_else_is_refused_until_it_is_handed_over(
     own_plane: ControlPlane, restricted: str, helm: helm_python.Config
 ):
-    """As an admin applied it by hand: another release leaves it out, or takes it over by the marks that the page names."""
+    """One that was applied by hand is left out by value, or taken over by the marks that the chart's page names."""
     body = yaml.safe_load((CHART / "files" / "jobqueue.yaml").read_text())
     created = own_plane.request("PATCH", f"{DEFINITION}?fieldManager=kubectl", body, content_type=APPLY)
     with pytest.raises(helm_python.HelmError, match="invalid ownership metadata"):
