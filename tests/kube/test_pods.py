@@ -56,8 +56,8 @@ def test_scaling_down_sends_sigterm_and_waits_for_the_process(
 ):
     """The process that takes its time within the grace period ends by itself, and only then its object goes."""
     (lingers := tmp_path / "lingers").touch()
-    lingering = server(env={"LINGER_FILE": str(lingers)})
-    path = deploy("web", replicas=1, container=lingering, terminationGracePeriodSeconds=200)
+    env = {"LINGER_FILE": str(lingers)}
+    path = deploy("web", replicas=1, container=server(env=env), terminationGracePeriodSeconds=200)
     (name,) = ready(pods_of, "web", 1)
     scale(api, path, 0)
     eventually(lambda: "asked to end" in pods.log(name), "SIGTERM arrives")
@@ -135,10 +135,9 @@ def test_a_failing_liveness_probe_restarts_the_container(pods: ProcessPods, depl
 
 def test_no_other_probe_counts_before_the_startup_probe_succeeds(pods: ProcessPods, deploy: Deploy, pods_of: PodsOf):
     """A process that starts slowly is neither ready nor killed for its liveness meanwhile."""
-    alive_probe = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1, **PATIENT}
-    startup = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 120}
-    slow = {"START_SECONDS": "1.2"}
-    deploy("web", replicas=1, container=server(env=slow, livenessProbe=alive_probe, startupProbe=startup))
+    lives = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1, **PATIENT}
+    starts = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 120}
+    deploy("web", replicas=1, container=server(env={"START_SECONDS": "1.2"}, livenessProbe=lives, startupProbe=starts))
     ready(pods_of, "web", 1)
     assert container_status(pods_of("web"))["restartCount"] == 0
     assert pods.exits() == []
@@ -230,11 +229,12 @@ def test_stopping_the_harness_leaves_no_process_and_no_pod(
 ):
     """However long a process wants to linger, it ends with the harness."""
     path = deploy("web", replicas=2, container=server(env={"LINGER_SECONDS": "60"}))
-    pids = [pods.processes()[name] for name in (names := ready(pods_of, "web", 2))]
+    names = ready(pods_of, "web", 2)
+    pids = [pods.processes()[name] for name in names]
     scale(api, path, 0)
     eventually(lambda: all("asked to end" in pods.log(name) for name in names), "both linger")
     pods.stop()
-    assert not any(alive(pid) for pid in pids)
+    assert not any(map(alive, pids))
     eventually(lambda: not pods_of("web"), "the objects are gone")
 
 
