@@ -54,10 +54,9 @@ async def operate(settings: OperatorSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     cluster = Cluster(instance=settings.pod_name)
     leader = Leader(cluster=cluster, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
-    cluster.may_write = leader.leading
     metrics = OperatorMetrics(leading=leader.leading)
     supervisor = Supervisor(cluster=cluster, settings=settings, metrics=metrics, may_act=leader.leading)
-    leader.turned = supervisor.wake
+    cluster.may_write, leader.turned = leader.leading, supervisor.wake
     pages = Pages(
         host=settings.http_host, port=settings.http_port, metrics=metrics, live=supervisor.live, ready=supervisor.ready
     )

@@ -9,7 +9,7 @@ before the watch does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -73,10 +73,12 @@ class Shelf(Generic[View]):
         """A list is about to be asked for; what happens from now on may be newer than it."""
         self._touched = set()
 
-    def replace(self, listed: Iterable[Mapping[str, Any]]) -> None:
+    def replace(self, listed: Iterable[Mapping[str, Any]], *, spare: Container[str] = ()) -> None:
         """Take a whole list for the truth, but for what has come or gone since `listing`.
 
-        Of an object that was held in just that version the list need not say more than uid and version.
+        Args:
+            listed: all objects; of one that was held in just that version no more than uid and version.
+            spare: namespaces that could not be listed.
         """
         since, self._touched = self._touched or set(), None
         kept = set()
@@ -86,7 +88,8 @@ class Shelf(Generic[View]):
             if len(found) > 1 and (uid in self.views or uid not in since):
                 self.observe(found)
         for uid in self.views.keys() - kept - since:
-            self._remove(self.views[uid])
+            if self.views[uid].namespace not in spare:
+                self._remove(self.views[uid])
 
     def _remove(self, view: View) -> None:
         del self.views[view.uid]

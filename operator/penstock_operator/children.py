@@ -142,7 +142,7 @@ class Children:
         """Change the replicas of a Deployment whose spec is still as it was read; the view afterwards.
 
         Raises:
-            Conflict: its spec has changed since; the cache has the newer state by then.
+            Conflict: its spec has changed since, or it has gone; the cache has the newer state by then.
             ClusterError: refused, or no answer.
         """
         for attempt in range(SCALE_ATTEMPTS):
@@ -157,6 +157,9 @@ class Children:
                     raise
                 deployment = now  # only its status has moved on
                 continue
+            except NotFound as error:  # and no watch has told
+                self.cache.deployments.gone(deployment.uid)
+                raise Conflict(f"Deployment {deployment.name} has gone", status=404) from error
             break
         # The answer was a Scale, without the generation that tells our write from a stranger's.
         view = await self._read(deployment)

@@ -37,6 +37,8 @@ DEFERRED_SECONDS = 2.0  # the replicas for a job that falls due between two poll
 FOLLOWING_SECONDS = 0.2
 BREATH = 3.0
 """Pause after a look, in lengths of that look: however many wake-ups come, a loop keeps a core busy for a quarter."""
+LONGEST_BREATH_SECONDS = 5.0
+"""And no longer: what waits is to be seen, even by a database whose looks take seconds."""
 TOGETHER_SECONDS = 0.25
 """Queues that take longer to treat, while the API server is slow, go on beside the next look."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
@@ -68,7 +70,7 @@ class DatabaseLoop:
         make: makes the reconciliation of one queue.
         metrics: of the operator.
         may_act: False while another replica leads.
-        opened: told the database's own identity before anything is done with it.
+        opened: told the database's own identity before anything is done with it, None after a look that failed.
     """
 
     address: Address | None
@@ -114,7 +116,7 @@ class DatabaseLoop:
                     pause = FOLLOWING_SECONDS
                     self._follow()
                 self.ticked_at = time.monotonic()
-                breath = max(SHORTEST_SECONDS, min(BUSY_SECONDS, BREATH * self._look_seconds))
+                breath = max(SHORTEST_SECONDS, min(LONGEST_BREATH_SECONDS, BREATH * self._look_seconds))
                 await asyncio.sleep(breath)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, pause - breath)):
@@ -138,6 +140,8 @@ class DatabaseLoop:
         """One look at all queues and what follows; seconds until the next, unless woken."""
         began = time.monotonic()
         states, problem = await self._look(database)
+        if problem is not None:
+            self.opened(None)
         members, waits = self.members(), await self._waits(database, states)
         connected = database is not None and problem is None
         look = Look(
@@ -194,6 +198,10 @@ class DatabaseLoop:
             if self._failures == 0:
                 logger.warning("a database cannot be looked at: %s", error)
             return {}, (reason_of(error), str(error))
+        except Exception as error:
+            await self._drop(database)
+            logger.exception("a database cannot be looked at")
+            return {}, ("Unreachable", f"The look at the database failed: {type(error).__name__}.")
 
     async def _drop(self, database: Database) -> None:
         """Connect anew at the next look: that tells what is wrong; a pool would only try again, ever more slowly."""

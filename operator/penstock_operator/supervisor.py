@@ -2,8 +2,7 @@
 
 Owns the list that is the truth behind the watches, what the cluster knows of PodMonitors, and the loops' tasks.
 
-Surprising: two JobQueues on one queue of one database are told apart here, by what the database says of itself: the
-elder keeps the queue, the younger is refused, however differently their URLs are written.
+Surprising: a loop is kept for an address, not for a database; two addresses may lead to one (see `belonging`).
 """
 
 from __future__ import annotations
@@ -18,10 +17,11 @@ from typing import Any, Final
 
 from penstock.store import end_all
 
-from .cache import Cache
+from .belonging import Belonging, Key
+from .cache import Cache, Shelf
 from .children import Monitoring
 from .cluster import Cluster
-from .errors import ClusterError
+from .errors import ClusterError, Forbidden
 from .metrics import OperatorMetrics
 from .queue import Queue
 from .reconcile import DatabaseLoop, Member
@@ -37,9 +37,6 @@ STUCK_SECONDS: Final = 120.0
 MEASURE_SECONDS: Final = 1.0
 LISTS_MISSED: Final = 3
 """So many lists that did not succeed make this process unready."""
-
-Key = Address | tuple[str, str]
-"""An address, or the reason and sentence why there is none."""
 
 
 @dataclass(slots=True)
@@ -72,7 +69,7 @@ class Supervisor:
     _secrets: Secrets = field(init=False)
     _placed: dict[str, int] = field(default_factory=dict)
     _keys: dict[str, Key] = field(default_factory=dict)
-    _identities: dict[Key, str | None] = field(default_factory=dict)
+    _belonging: Belonging = field(default_factory=Belonging)
     _monitoring: Monitoring = field(default_factory=Monitoring)
 
     def __post_init__(self) -> None:
@@ -138,20 +135,36 @@ class Supervisor:
                 running.loop.woken.set()
 
     async def _list(self) -> bool:
-        """Take the cluster's word for what there is; False if it gave none."""
-        ask, namespaces, cache = self.cluster.list_all, self.settings.watch_namespaces, self.cache
-        for shelf in (cache.deployments, cache.pods, cache.jobqueues):
+        """Take the cluster's word for what there is; False if it gave none.
+
+        A namespace that may not be listed stays as it was last seen: its roles may have gone with it, or not be there
+        yet, and the others go on.
+        """
+        cache = self.cache
+        shelves: dict[str, Shelf[Any]] = {
+            "Deployment": cache.deployments,
+            "Pod": cache.pods,
+            "JobQueue": cache.jobqueues,
+        }
+        for shelf in shelves.values():
             shelf.listing()
-        try:
-            queues = await ask("JobQueue", namespaces, known=cache.jobqueues.holds)
-            deployments = await ask("Deployment", namespaces, known=cache.deployments.holds, label=JOBQUEUE_LABEL)
-            pods = await ask("Pod", namespaces, known=cache.pods.holds, label=JOBQUEUE_LABEL)
-        except ClusterError as error:
-            logger.error("the cluster cannot be listed: %s", error)
+        listed: dict[str, list[dict[str, Any]]] = {kind: [] for kind in shelves}
+        refused = set()
+        for namespace in self.settings.watch_namespaces:
+            try:
+                for kind, shelf in shelves.items():
+                    label = "" if kind == "JobQueue" else JOBQUEUE_LABEL
+                    listed[kind] += await self.cluster.list_all(kind, [namespace], known=shelf.holds, label=label)
+            except Forbidden as error:
+                refused.add(namespace)
+                logger.error("namespace %s cannot be listed: %s", namespace, error)
+            except ClusterError as error:
+                logger.error("the cluster cannot be listed: %s", error)
+                return False
+        if refused.issuperset(self.settings.watch_namespaces):
             return False
-        self.cache.deployments.replace(deployments)
-        self.cache.pods.replace(pods)
-        self.cache.jobqueues.replace(queues)
+        for kind, shelf in shelves.items():
+            shelf.replace(listed[kind], spare=refused)
         self.listed_at = time.monotonic()
         return True
 
@@ -215,34 +228,20 @@ class Supervisor:
         gone = list(keys)
         running = [self._loops.pop(key) for key in gone]
         for key in gone:
-            self._identities.pop(key, None)
+            self._belonging.forget(key)
         await end_all(one.task for one in running)
 
     def _opened(self, key: Key, identity: str | None) -> None:
-        """A loop has learnt which database it has; those that have the same one look again who has which queue."""
-        if self._identities.get(key) != identity:
-            self._identities[key] = identity
-            for other in self._same(key):
-                if other in self._loops:
-                    self._loops[other].loop.woken.set()
-
-    def _same(self, key: Key) -> list[Key]:
-        """The keys that lead to one database with this one, itself included."""
-        identity = self._identities.get(key)
-        others = [] if identity is None else [one for one, held in self._identities.items() if held == identity]
-        return [key, *(one for one in others if one != key)]
+        """A loop has learnt which database it has, or that it cannot; everybody looks again who has which queue."""
+        if self._belonging.learn(key, identity):
+            self.wake()
 
     def _queues_of(self, key: Key) -> list[JobQueue]:
         views = self.cache.jobqueues.views
         return [views[uid] for uid in self._groups.get(key, ()) if uid in views]
 
     def _members(self, key: Key) -> Sequence[Member]:
-        if not isinstance(key, Address):
-            refusal = key if key[0] == "InvalidSpec" else None
-            return [Member(queue, refusal) for queue in self._queues_of(key)]
-        found = without_duplicates([queue for one in self._same(key) for queue in self._queues_of(one)])
-        ours = set(self._groups.get(key, ()))
-        return [Member(queue, refusal) for queue, refusal in found if queue.uid in ours]
+        return self._belonging.members(key, {one: self._queues_of(one) for one in self._groups})
 
     # -- health -------------------------------------------------------------------------------------------------
 
@@ -269,20 +268,3 @@ class Supervisor:
             if age > LISTS_MISSED * self.settings.relist_seconds
             else None
         )
-
-
-def without_duplicates(queues: Sequence[JobQueue]) -> list[tuple[JobQueue, Any]]:
-    """Each JobQueue with the refusal of the younger one where two have one queue of this database."""
-    elder: dict[str, JobQueue] = {}
-    for queue in sorted(queues, key=lambda one: (one.created, one.uid)):
-        if queue.policy is not None and not queue.deleting:
-            elder.setdefault(queue.policy.queue_name, queue)
-    made: list[tuple[JobQueue, Any]] = []
-    for queue in queues:
-        holder = None if queue.policy is None else elder.get(queue.policy.queue_name)
-        if holder is None or holder.uid == queue.uid or queue.policy is None:
-            made.append((queue, None))
-        else:
-            message = f"Queue {queue.policy.queue_name} of this database belongs to the elder JobQueue {holder.where}."
-            made.append((queue, ("DuplicateQueue", message)))
-    return made

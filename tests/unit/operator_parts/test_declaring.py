@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from penstock.errors import RejectedByDatabase
 from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store.declared import Declared
-from penstock_operator.declaring import Declaring
+from penstock_operator.declaring import COMPARE_SECONDS, Declaring
 from penstock_operator.resource import JobQueue
 from tests.unit.operator_parts.objects import jobqueue
 
@@ -68,14 +70,39 @@ async def test_what_another_release_makes_of_the_same_generation_is_declared_ane
     assert await mirrored(Declaring(), rows, three()) == ["two", "three"]
 
 
-async def test_after_a_new_connection_everything_is_compared_again():
-    """It may be another server, restored from a backup in which a queue is missing."""
+async def test_everything_is_compared_again_once_a_minute():
+    """It may be another server by then, or a backup that was restored, in which a queue is missing."""
+    now = 0.0
+    rows, declaring = Rows(), Declaring(clock=lambda: now)
+    await mirrored(declaring, rows, three())
+    del rows.standing["two"]
+    now += COMPARE_SECONDS - 1
+    assert await mirrored(declaring, rows, three()) == []
+    now += 1
+    assert await mirrored(declaring, rows, three()) == ["two"]
+    assert rows.asked == 2
+
+
+async def test_after_an_outage_everything_is_compared_at_once():
+    """Who answers now may be another than before."""
     rows, declaring = Rows(), Declaring()
     await mirrored(declaring, rows, three())
     del rows.standing["two"]
-    assert await mirrored(declaring, rows, three()) == []
     declaring.forget()
     assert await mirrored(declaring, rows, three()) == ["two"]
+
+
+async def test_a_queue_that_another_has_declared_since_is_told(caplog: pytest.LogCaptureFixture):
+    """A second operator whose namespaces this one does not see; what a predecessor declared is no such thing."""
+    now = 0.0
+    rows, declaring = Rows(), Declaring(clock=lambda: now)
+    await mirrored(Declaring(), rows, three())
+    await mirrored(declaring, rows, three())
+    assert not caplog.records
+    rows.standing["two"] = rows.standing["two"]._replace(declared_by="u-other")
+    now += COMPARE_SECONDS
+    assert await mirrored(declaring, rows, three()) == ["two"]
+    assert ["shop/two" in record.getMessage() for record in caplog.records] == [True]
 
 
 async def test_a_changed_jobqueue_is_declared_without_a_question():

@@ -109,3 +109,13 @@ def test_what_is_no_page_of_a_list_is_an_error(page: bytes):
     """Which the cluster's client tells as an API server that does not answer."""
     with pytest.raises(ValueError, match=r"."):
         decode_page(page, lambda _uid, _version: False)
+
+
+def test_a_namespace_that_could_not_be_listed_stays_as_it_was():
+    """Nothing is inferred from what nobody was allowed to see."""
+    cache, _ = cached()
+    cache.pods.observe(pod_object("a"))
+    cache.pods.observe(pod_object("b", metadata={"namespace": "other"}))
+    cache.pods.listing()
+    cache.pods.replace([], spare={"other"})
+    assert set(cache.pods.views) == {"uid-b"}

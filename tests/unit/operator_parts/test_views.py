@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock_operator.belonging import without_duplicates
 from penstock_operator.cache import Cache, newer
 from penstock_operator.errors import SettingsError
 from penstock_operator.resource import Deployment, Pod
 from penstock_operator.settings import OperatorSettings
-from penstock_operator.supervisor import without_duplicates
 from tests.unit.operator_parts.objects import deployment_object, jobqueue, pod_object
 
 
@@ -135,6 +135,7 @@ def test_the_elder_of_two_keeps_the_queue_whatever_their_order():
     for order in ([elder, younger], [younger, elder]):
         refusals = {queue.name: refusal for queue, refusal in without_duplicates(order)}
         assert refusals["one"] is None
+        assert refusals["two"] is not None
         assert refusals["two"][0] == "DuplicateQueue"
         assert "shop/one" in refusals["two"][1]
     leaving = jobqueue(metadata={"uid": "b", "name": "one", "deletionTimestamp": "2026-01-03T00:00:00Z"}, queueName="q")

@@ -1,0 +1,101 @@
+"""Which JobQueue has which queue: of two on one queue of one database the elder, however their URLs are written.
+
+Owns what each address was found to lead to. Decides nothing else about a queue.
+
+Surprising: while it is not known where an elder's URL leads, it may be here. Whoever was refused for its sake stays
+refused then, so that a new operator that reaches one of two URLs first changes nothing that was right; and whoever is
+new waits until the elder's database has been tried once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .reconcile import Member
+from .resource import JobQueue
+from .sampling import Address
+
+Key = Address | tuple[str, str]
+"""An address, or the reason and sentence why there is none."""
+Groups = Mapping[Key, Sequence[JobQueue]]
+
+
+class Belonging:
+    """What is known of the addresses."""
+
+    def __init__(self) -> None:
+        self._identities: dict[Key, str | None] = {}
+
+    def learn(self, key: Key, identity: str | None) -> bool:
+        """Where a key leads, None if it was tried in vain; whether that is news for anybody."""
+        if key in self._identities and identity in {None, self._identities[key]}:
+            return False
+        self._identities[key] = identity
+        return True
+
+    def forget(self, key: Key) -> None:
+        """Nobody has this key any more."""
+        self._identities.pop(key, None)
+
+    def members(self, key: Key, groups: Groups) -> list[Member]:
+        """The JobQueues of a key, the refused with the reason; without those of which it is not known yet."""
+        ours = groups.get(key, ())
+        if not isinstance(key, Address):
+            refusal = key if key[0] == "InvalidSpec" else None
+            return [Member(queue, refusal) for queue in ours]
+        uids = {queue.uid for queue in ours}
+        found = without_duplicates([queue for one in self._same(key) for queue in groups.get(one, ())])
+        elsewhere = self._elsewhere(key, groups)
+        made = []
+        for queue, refusal in found:
+            if queue.uid in uids:
+                name = "" if queue.policy is None or refusal else queue.policy.queue_name
+                elders = [(one, elder) for one, elder in elsewhere.get(name, ()) if _age(elder) < _age(queue)]
+                if elders and _was_refused(queue):
+                    made.append(Member(queue, _refusal(queue, elders[0][1])))
+                elif all(one in self._identities or not isinstance(one, Address) for one, _ in elders):
+                    made.append(Member(queue, refusal))
+        return made
+
+    def _elsewhere(self, key: Key, groups: Groups) -> dict[str, list[tuple[Key, JobQueue]]]:
+        """By queue: whoever has another key of which it is not known where it leads."""
+        found: dict[str, list[tuple[Key, JobQueue]]] = {}
+        for one, queues in groups.items():
+            if one != key and self._identities.get(one) is None:
+                for queue in queues:
+                    if queue.policy is not None and not queue.deleting:
+                        found.setdefault(queue.policy.queue_name, []).append((one, queue))
+        return found
+
+    def _same(self, key: Key) -> list[Key]:
+        """The keys that lead to one database with this one, itself included."""
+        identity = self._identities.get(key)
+        others = [] if identity is None else [one for one, held in self._identities.items() if held == identity]
+        return [key, *(one for one in others if one != key)]
+
+
+def _age(queue: JobQueue) -> tuple[str, str]:
+    return queue.created, queue.uid
+
+
+def _was_refused(queue: JobQueue) -> bool:
+    conditions = queue.status.get("conditions") or ()
+    return any((one.get("type"), one.get("reason")) == ("Ready", "DuplicateQueue") for one in conditions)
+
+
+def _refusal(queue: JobQueue, holder: JobQueue) -> tuple[str, str]:
+    name = "" if queue.policy is None else queue.policy.queue_name
+    return "DuplicateQueue", f"Queue {name} of this database belongs to the elder JobQueue {holder.where}."
+
+
+def without_duplicates(queues: Sequence[JobQueue]) -> list[tuple[JobQueue, tuple[str, str] | None]]:
+    """Each JobQueue with the refusal of the younger one where two have one queue of this database."""
+    elder: dict[str, JobQueue] = {}
+    for queue in sorted(queues, key=_age):
+        if queue.policy is not None and not queue.deleting:
+            elder.setdefault(queue.policy.queue_name, queue)
+    made: list[tuple[JobQueue, tuple[str, str] | None]] = []
+    for queue in queues:
+        holder = None if queue.policy is None else elder.get(queue.policy.queue_name)
+        made.append((queue, None if holder is None or holder.uid == queue.uid else _refusal(queue, holder)))
+    return made
