@@ -374,7 +374,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.discard(p_ids bigint[]) -> integer, as its owner
 -- penstock.drop_partitions() -> integer, as its owner
 -- penstock.end_flagged(p_ids bigint[], p_reason text) -> void
--- penstock.enqueue(p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb) -> bigint
+-- penstock.enqueue(p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb) -> bigint, as its owner
 -- penstock.enqueue_many(p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_delays double precision[], p_ats timestamp with time zone[], p_headers jsonb[], p_unique_keys text[], p_until_start boolean[], p_unique_seconds double precision[], p_refuse boolean[]) -> bigint[], as its owner
 -- penstock.enqueue_unique(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb, p_key text, p_until_start boolean, p_seconds double precision, p_refuse boolean) -> bigint
 -- penstock.expire_keys(p_queues text[], p_keys text[]) -> void

@@ -17,9 +17,9 @@ import psycopg
 from penstock.errors import ConfigurationError, StoreError
 
 PREFIX: Final = "penstock_"
-_AS_CALLER: Final = ("enqueue", "wake")
-"""Granted, but without a right of their own: one only calls another, and as a definer it could not be inlined; the
-other runs inside almost every function, and twice the cost of a call is paid there for nothing."""
+_AS_CALLER: Final = ("wake",)
+"""Granted, but without a right of its own: it runs inside almost every function, and twice the cost of a call is paid
+there for nothing."""
 _HEADING: Final = re.compile(r"^-- role: (\w+)$", re.MULTILINE)
 _EXECUTE: Final = re.compile(r"GRANT EXECUTE ON FUNCTION ([^;]*) TO ")
 _CREATE: Final = """\

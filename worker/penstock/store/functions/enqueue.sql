@@ -1,10 +1,42 @@
--- Purpose: put one job into a queue, in the caller's transaction; returns its id. The call for plain SQL.
--- Index and locks: as enqueue_many.
+-- Purpose: put one job into a queue, in the caller's transaction; returns its id. The call for plain SQL, and what enqueue_many
+-- does with one job without a unique key: two statements, where a batch takes arrays apart in eight. Bounds as there.
+-- Whether somebody waits is read with the queue, once the transaction id is taken: a waiter whose mark comes later waits for
+-- this transaction (docs/store.md, "Waiting"). Above READ COMMITTED the mark may not be seen, and wake always sends.
+-- Index: queue(name), job's own two. Locks: the row of a queue that it makes.
 CREATE OR REPLACE FUNCTION penstock.enqueue(
   p_queue text, p_task text, p_args jsonb DEFAULT '{}', p_priority smallint DEFAULT 1,
   p_max_attempts smallint DEFAULT NULL, p_delay double precision DEFAULT NULL,
   p_at timestamptz DEFAULT NULL, p_headers jsonb DEFAULT NULL
-) RETURNS bigint LANGUAGE sql AS $$
-  SELECT (penstock.enqueue_many(ARRAY[p_queue], ARRAY[p_task], ARRAY[p_args], ARRAY[p_priority],
-                                ARRAY[p_max_attempts], ARRAY[p_delay], ARRAY[p_at], ARRAY[p_headers]))[1]
-$$;
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz := clock_timestamp(); v_due timestamptz;
+  v_queue integer; v_most smallint; v_waiting boolean; v_id bigint; v_xid xid8;
+BEGIN
+  IF p_delay > 316224000 OR p_at >= '9999-01-01Z' THEN
+    RAISE EXCEPTION 'enqueue: delay must be at most ten years and at before the year 9999' USING ERRCODE = '22008';
+  ELSIF octet_length(p_args::text) > 262144 OR octet_length(p_headers::text) > 262144 THEN  -- spaces may make the difference
+    PERFORM penstock.check_size('arguments', ARRAY[p_args]), penstock.check_size('headers', ARRAY[p_headers]);
+  END IF;
+  v_due := coalesce(p_at, v_now + make_interval(secs => p_delay), v_now);
+  v_xid := pg_current_xact_id();  -- before any ord is drawn and before anybody's mark is read
+  LOOP
+    SELECT q.id, coalesce(p_max_attempts, q.max_attempts), greatest(q.workers_waiting_until, q.operator_waiting_until) > v_now
+    INTO v_queue, v_most, v_waiting FROM penstock.queue AS q WHERE q.name = p_queue;
+    EXIT WHEN FOUND;
+    INSERT INTO penstock.queue (name) VALUES (p_queue) ON CONFLICT DO NOTHING;
+  END LOOP;
+  IF v_due > v_now THEN
+    INSERT INTO penstock.job (ord, due_at, ready_at, created_at, queue, priority, max_attempts, reason, task, headers, args)
+    VALUES (NULL, v_due, NULL, v_now, v_queue, coalesce(p_priority, 1::smallint), v_most, 'scheduled', p_task, p_headers, p_args)
+    RETURNING job.id INTO v_id;
+    RETURN v_id;
+  END IF;
+  INSERT INTO penstock.job (ord, ready_at, created_at, queue, priority, max_attempts, task, headers, args)
+  VALUES (nextval('penstock.job_ord_seq'), v_now, v_now, v_queue, coalesce(p_priority, 1::smallint), v_most, p_task, p_headers,
+          p_args)
+  RETURNING job.id INTO v_id;
+  IF v_waiting OR current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+    PERFORM penstock.wake(ARRAY[v_queue]);
+  END IF;
+  RETURN v_id;
+END $$;

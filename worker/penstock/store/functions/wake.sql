@@ -8,8 +8,7 @@ BEGIN
   IF p_queues IS NULL THEN
     RETURN;
   END IF;
-  PERFORM pg_notify('penstock_work', q.id::text) FROM penstock.queue AS q
-    WHERE q.id = ANY (p_queues) AND (v_blind OR q.workers_waiting_until > clock_timestamp());
-  PERFORM pg_notify('penstock_depth', q.id::text) FROM penstock.queue AS q
-    WHERE q.id = ANY (p_queues) AND (v_blind OR q.operator_waiting_until > clock_timestamp());
+  PERFORM pg_notify(c.channel, q.id::text) FROM penstock.queue AS q, LATERAL (VALUES
+      ('penstock_work', q.workers_waiting_until), ('penstock_depth', q.operator_waiting_until)) AS c (channel, until)
+    WHERE q.id = ANY (p_queues) AND (v_blind OR c.until > clock_timestamp());
 END $$;
