@@ -179,7 +179,8 @@ def test_every_figure_of_the_readme_is_on_the_page_that_it_links():
     for what, measured, link in rows("README.md", "What was measured"):
         (target,) = re.findall(r"\]\(([^)#]+)", link)
         told = set(re.findall(r"\d[\d.,]*\d|\d", (ROOT / target).read_text(encoding="utf-8")))
-        assert set(re.findall(r"\d[\d.,]*\d|\d", measured.replace("p50", "").replace("p99", ""))) - told == set(), what
+        figures = set(re.findall(r"\d[\d.,]*\d|\d", measured.replace("p50", "").replace("p99", "")))
+        assert figures - told == set(), f"README.md, 'What was measured', row {what!r}: not in {target}"
 
 
 def test_every_page_is_within_reach_of_the_readme():
