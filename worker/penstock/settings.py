@@ -117,11 +117,7 @@ class Settings:
     )
     listen: bool = _setting("LISTEN", True, "Take wake-ups by LISTEN: true or false.")
     max_attempts: int = _setting(
-        "MAX_ATTEMPTS",
-        DEFAULT_MAX_ATTEMPTS,
-        "Of the queue: attempts if task and options say nothing.",
-        low=1,
-        high=1000,
+        "MAX_ATTEMPTS", DEFAULT_MAX_ATTEMPTS, "Of the queue: attempts unless task or options say.", low=1, high=1000
     )
     backoff_strategy: Strategy = _setting(  # noqa: RUF009
         "BACKOFF_STRATEGY", "exponential", "Back-off between attempts.", choices=STRATEGIES
