@@ -239,7 +239,7 @@ def _split(error: Exception) -> tuple[str, str]:
 
 
 def _lower(what: str) -> str:
-    return what[:1].lower() + what[1:]
+    return what if what[1:2].isupper() else what[:1].lower() + what[1:]  # "Expected …", but "JSON is …"
 
 
 def _refusal(value: object) -> str | None:

@@ -240,7 +240,7 @@ def test_arguments_above_the_limit_are_refused():
         ('{"a": 1, "z": 2}', "unknown field `z`"),
         ("[1]", "expected `object`, got `array`"),
         ('{"a": ', "truncated"),
-        ("not json", "malformed"),
+        ("not json", "JSON is malformed"),
     ],
 )
 def test_stored_arguments_that_do_not_fit_are_told_without_their_value(text, named):
