@@ -130,11 +130,11 @@ def patient(ctx: Context) -> str:
 async def waiting(ctx: Context, *, deaf: bool = False) -> None:
     trace(f"begin {ctx.job.id}")
     try:
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
     except asyncio.CancelledError:
         trace(f"noticed {ctx.job.id}")
         if deaf:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         raise
 
 

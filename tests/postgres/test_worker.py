@@ -69,7 +69,7 @@ def test_arguments_that_do_not_fit_the_task_any_more_make_a_dead_letter(start, n
 def test_a_running_job_can_be_cancelled_on_the_loop_and_in_a_thread(start, newest, trace):
     """The worker is told by wake-up: the coroutine is interrupted, the function sees it; both end as cancelled."""
     worker = start(concurrency=2)
-    on_loop, in_thread = jobs.sleep.enqueue(60), jobs.patient.enqueue()
+    on_loop, in_thread = jobs.sleep.enqueue(600), jobs.patient.enqueue()
     desk.until(lambda: len(lines(trace)) == 2)
     assert on_loop.cancel("not wanted")
     assert in_thread.cancel()

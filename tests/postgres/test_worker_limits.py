@@ -83,7 +83,7 @@ def test_a_task_that_forks_and_comes_back_twice_ends_once(task, begin, newest, t
 def test_a_copy_of_the_worker_that_awaits_ends_there(begin, newest, trace):
     """It would run the other jobs' next steps, which are ready here, and speak on the worker's connections."""
     worker = begin(concurrency=12)
-    humming = [jobs.hum.enqueue(10_000_000) for _ in range(4)]
+    humming = [jobs.hum.enqueue(1_000_000_000) for _ in range(4)]
     for _ in range(5):
         assert over(jobs.fork.enqueue(wait=True)) == ("completed", None)
     assert [line for line in lines(trace) if not line.startswith("opened")] == [f"fork {worker.pid}"] * 5
@@ -95,7 +95,7 @@ def test_a_copy_of_the_worker_that_awaits_ends_there(begin, newest, trace):
 def test_a_fork_that_outlives_its_job_does_not_keep_the_worker_waiting(begin):
     """The copy holds no end of the pipe; it ends with its child."""
     worker = begin(concurrency=1)
-    assert jobs.fork_in_child.enqueue(linger=60).result(60) == "done"
+    assert jobs.fork_in_child.enqueue(linger=600).result(60) == "done"
     assert jobs.whoami.enqueue().result(60)
     assert worker.end()[0] == 0
 
@@ -128,7 +128,7 @@ def test_an_exclusive_child_ends_with_the_lease_though_its_worker_is_frozen(begi
 def test_an_exclusive_task_on_the_loop_stops_as_soon_as_its_worker_thaws(begin, newest, trace):
     """Its lease is over and its job runs elsewhere; nobody waits for its end."""
     frozen = begin(lease_seconds=1, concurrency=1)
-    handle = jobs.sole_async.enqueue(60)
+    handle = jobs.sole_async.enqueue(600)
     desk.until(lambda: f"begin {handle.id}" in lines(trace))
     frozen.process.send_signal(signal.SIGSTOP)
     other = begin(lease_seconds=1, concurrency=1)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
+
+import psycopg
 
 from penstock import JobState
 from tests.postgres import desk, jobs
-from tests.postgres.workers import lines
+from tests.postgres.workers import WorkerProcess, lines
 
 
 def test_on_sigterm_running_jobs_finish_and_unstarted_ones_go_back(start, newest, trace):
@@ -63,23 +66,44 @@ def test_after_sigkill_the_jobs_run_elsewhere(start, newest, trace):
     assert [handle.info().crashes for handle in handles] == [1, 1, 1]
 
 
+def until_all_are_over(start: Callable[..., WorkerProcess], db: psycopg.Connection, count: int) -> None:
+    """Have a worker run until so many jobs have ended; one that is killed is started again, as its Deployment would.
+
+    The lease is long, so that no worker loses it that merely stands still; for one that is dead it is ended here.
+    """
+    over = "SELECT count(*) FROM penstock.jobs WHERE state IN ('completed', 'dead')"
+    worker = start(lease_seconds=10, concurrency=60, max_demand=60)
+
+    def all_over() -> bool:
+        nonlocal worker
+        if worker.process.poll() is not None:
+            db.execute("UPDATE penstock.worker SET lease_until = clock_timestamp() - interval '1 s'")
+            db.execute("UPDATE penstock.leader SET lease_until = clock_timestamp() - interval '1 s'")
+            worker = start(lease_seconds=10, concurrency=60, max_demand=60)
+        db.execute("UPDATE penstock.leader SET held_since = clock_timestamp() - interval '1 hour'")
+        return bool(db.execute(over.encode()).fetchone() == (count,))
+
+    desk.until(all_over, 200)
+
+
 def test_a_job_that_kills_its_process_each_time_is_buried_and_its_fifty_neighbours_finish(start, newest):
     """Run alone once it is suspect, so that the third crash is its own: poison, and all the others completed."""
     (killer,) = jobs.app.enqueue_many([jobs.poison.job()])
     ids = jobs.app.enqueue_many(jobs.sleep.job(0.02) for _ in range(50))
-    over = "SELECT count(*) FROM penstock.jobs WHERE state IN ('completed', 'dead')"
-    worker = start(lease_seconds=1, concurrency=60, max_demand=60)
-
-    def all_over() -> bool:
-        nonlocal worker
-        if worker.process.poll() is not None:  # as its Deployment would
-            worker = start(lease_seconds=1, concurrency=60, max_demand=60)
-        return bool(newest.execute(over).fetchone() == (51,))
-
-    desk.until(all_over, 200)
+    until_all_are_over(start, newest, 51)
     assert newest.execute("SELECT id, reason, crashes FROM penstock.dead").fetchall() == [(killer, "poison", 3)]
     done = newest.execute("SELECT count(DISTINCT job_id) FROM penstock.outcome WHERE state = 'completed'").fetchone()
     assert done == (len(ids),)
+
+
+def test_of_several_suspects_in_one_claim_the_killer_takes_no_other_with_it(start, newest):
+    """All were there at two crashes and come at once: one is held, the others go back before it runs."""
+    (killer,) = jobs.app.enqueue_many([jobs.poison.job()])
+    jobs.app.enqueue_many(jobs.add.job(n, 0) for n in range(4))
+    newest.execute("UPDATE penstock.job SET crashes = 2")
+    until_all_are_over(start, newest, 5)
+    assert newest.execute("SELECT id, reason, crashes FROM penstock.dead").fetchall() == [(killer, "poison", 3)]
+    assert newest.execute("SELECT DISTINCT crashes, state FROM penstock.outcome").fetchall() == [(2, "completed")]
 
 
 def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_thaws(start, newest, trace):

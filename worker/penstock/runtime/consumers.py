@@ -40,7 +40,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     Args:
         run: runs an attempt; raises nothing but cancellation. Whatever else it raises is a failed attempt of the job.
         interrupt: tells a running attempt that it is unwanted; True if its asyncio task may be cancelled.
-        alone: whether this process holds nothing but suspects, and no claim is on its way.
+        alone: whether this process holds one job, and no claim is on its way.
         apart: whether a job runs where it can take nobody with it, so that a suspect need not be alone.
         give_back: takes claims of attempts that were stopped because the lease was lost, to be released.
         concurrency: jobs that run at once.
@@ -235,9 +235,11 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         return jobs
 
     def take_stale(self) -> list[ClaimedJob]:
-        """What has been held unstarted for too long, or beside a suspect, to be released."""
+        """What has been held unstarted for too long, or beside a suspect, another suspect too, to be released."""
         if self.suspects:
-            jobs, self._waiting_jobs = list(self._waiting_jobs), deque()
+            first = 0 if self._solo else 1
+            jobs = [*self._waiting_jobs, *list(self._suspects)[first:]]
+            self._waiting_jobs, self._suspects = deque(), deque(list(self._suspects)[:first])
             return jobs
         if self._waiting_jobs and not self.prefetching and self._clock() - self._arrived > LONGEST_HOLD:
             return self.take_waiting()

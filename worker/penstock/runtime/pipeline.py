@@ -291,6 +291,6 @@ class Worker:
                 self.lease.renew_soon()
 
     def _alone(self) -> bool:
-        """Nothing is held but suspects, nothing is on its way, and nothing will be asked for."""
+        """Nothing is held but one suspect, nothing is on its way, and nothing will be asked for."""
         self.claimer.claiming = False
-        return not self.claimer.in_flight and len(self.held) == self.consumers.suspects
+        return not self.claimer.in_flight and len(self.held) == 1
