@@ -47,6 +47,11 @@ def stuck() -> None:
     time.sleep(60)
 
 
+@app.task(name="stuck_for_good", executor="process")
+def stuck_for_good() -> None:
+    time.sleep(600)
+
+
 @app.task(name="linger", executor="process")
 async def linger() -> None:
     await asyncio.sleep(60)

@@ -134,3 +134,15 @@ async def test_what_no_child_would_tell_ends_its_own_job_alone(bench, what):
     forged = await bench.run(job(task="forge", args=json.dumps({"what": what})))
     assert (forged.state, forged.reason) == (OutcomeState.RETRY, "crash")
     assert (await bench.run(job(task="pid"))).state is OutcomeState.COMPLETED
+
+
+async def test_a_child_does_not_outlive_an_attempt_that_is_cancelled_twice(bench):
+    """The lease is lost, and then the worker drains: the second cancellation came before the child was killed."""
+    running = bench.run(job(task="stuck_for_good"))
+    await until(lambda: bench.executor._running)
+    running.cancel()
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    await until(lambda: bench.children.tally.ended["handed_back"] == 1)

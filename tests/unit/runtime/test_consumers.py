@@ -207,3 +207,36 @@ async def test_what_may_not_run_without_a_lease_is_stopped_and_given_back(pod):
     assert list(one.gates) == [other.id]
     one.consumers.flush()
     assert one.sink.outcomes == []
+
+
+async def test_cancelling_meets_the_attempt_of_today_though_one_of_yesterday_ends_beside_it(pod):
+    """A job may be here twice: fenced, in a thread that nothing can interrupt, and claimed anew."""
+    one = await pod(concurrency=2, min_demand=0, max_demand=2)
+    fenced = job(task="ends all the same")
+    anew = job(id=fenced.id, token=8)
+    one.source.push([fenced])
+    await until(lambda: one.gates)
+    one.gates["fenced"] = one.gates.pop(fenced.id)
+    one.source.push([anew])
+    await until(lambda: len(one.gates) == 2)
+    one.consumers.cancel_jobs({fenced.id})
+    one.gates["fenced"].set_result(completed(fenced))
+    await until(lambda: len(one.sink.outcomes) == 2)
+    ends = {each.job.token: each.state.value for each in one.sink.outcomes}
+    assert ends == {fenced.token: "completed", anew.token: "cancelled"}
+    assert one.consumers.running == 0
+
+
+async def test_a_suspect_that_waits_can_be_cancelled_and_be_fenced(pod):
+    """It may wait for hours for what runs beside it; one that is no longer ours would run here and elsewhere."""
+    one = await pod(concurrency=3, min_demand=1, max_demand=3)
+    await one.deliver(1)
+    unwanted, fenced = job(crashes=2), job(crashes=2)
+    one.source.push([unwanted, fenced])
+    await one.consumers.call("settle")
+    assert one.consumers.suspects == 2
+    assert one.consumers.drop({(fenced.id, fenced.token)}) == [fenced]
+    one.consumers.cancel_jobs({unwanted.id})
+    assert one.consumers.suspects == 0
+    await until(lambda: one.sink.outcomes)
+    assert [(each.job.id, each.state.value) for each in one.sink.outcomes] == [(unwanted.id, "cancelled")]

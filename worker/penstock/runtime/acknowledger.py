@@ -22,6 +22,7 @@ from penstock.job import Finished, OutcomeState
 from penstock.stages import Consumer, Subscription
 from penstock.store import Difference, Store
 
+from .again import pause
 from .failure import describe
 from .forensics import Forensics
 from .held import Held
@@ -74,7 +75,7 @@ class Acknowledger(Consumer[Finished]):
                 failures += 1
                 self.trouble = str(error)
                 logger.warning("acknowledgement of %d outcomes will be repeated: %s", len(batch), error)
-                await asyncio.sleep(self._chance.uniform(0.05, min(5.0, 0.1 * 2.0**failures)))
+                await asyncio.sleep(pause(failures, self._chance))
                 continue
             self._settle(batch, differences, time.perf_counter() - started)
             return

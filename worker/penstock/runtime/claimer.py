@@ -21,6 +21,7 @@ from penstock.job import ClaimedJob
 from penstock.stages import DemandDispatcher, Dropped, Producer
 from penstock.store import Store
 
+from .again import pause
 from .held import Held, release
 from .metrics import WorkerMetrics
 
@@ -116,7 +117,7 @@ class Claimer(Producer[ClaimedJob]):
         if self._loop_task is not None:
             await asyncio.wait([self._loop_task])
         with contextlib.suppress(StoreError):
-            await self._hand_back()
+            await self.hand_back()
 
     @property
     def unanswered(self) -> bool:
@@ -149,7 +150,7 @@ class Claimer(Producer[ClaimedJob]):
         while not self._closed:
             self._wake.clear()
             try:
-                await self._hand_back()
+                await self.hand_back()
                 if not self._may_look():
                     await self._sleep(min(self._poll, 1.0))
                 elif await self._look():
@@ -178,13 +179,13 @@ class Claimer(Producer[ClaimedJob]):
             self.defect = self.trouble
             expected = isinstance(error, StoreError)
             logger.error("claims are refused and repeating them cannot help: %s", error, exc_info=not expected)
-        return self._chance.uniform(0.05, min(5.0, 0.1 * 2.0 ** min(self._failures, 10)))
+        return pause(self._failures, self._chance)
 
     def _may_look(self) -> bool:
         return self.claiming and self.pending > 0 and self._rights.may_claim()
 
-    async def _hand_back(self) -> None:
-        """What was given back, and what a claim took whose reply was lost."""
+    async def hand_back(self) -> None:
+        """Release what was given back, and what a claim took whose reply was lost. Raises StoreError."""
         while self._unanswered:
             await self._store.release_claim(self._rights.worker, self._rights.queue, self._unanswered[0])
             self._unanswered.pop(0)

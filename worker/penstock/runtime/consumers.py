@@ -174,7 +174,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         except GeneratorExit:
             raise
         except BaseException as error:  # also of our own: without an outcome the slot is lost
-            asked_for, lost = job.id in self._cancelling, id(job) in self._losing
+            asked_for, lost = id(job) in self._cancelling, id(job) in self._losing
             stopped = isinstance(error, asyncio.CancelledError) and (asked_for or is_being_cancelled())
             finished = asked(job) if stopped else broken(job, error)
             self._ended(job)
@@ -193,7 +193,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     def _ended(self, job: ClaimedJob) -> None:
         self._running.pop(id(job), None)
-        self._cancelling.discard(job.id)
+        self._cancelling.discard(id(job))
         self._losing.discard(id(job))
         self._solo = False
 
@@ -247,9 +247,10 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     def drop(self, fenced: Collection[tuple[int, int]]) -> list[ClaimedJob]:
         """Unstarted jobs that are no longer ours, by (id, token); what runs keeps running, fenced."""
-        dropped = [job for job in self._waiting_jobs if (job.id, job.token) in fenced]
+        dropped = [job for job in (*self._waiting_jobs, *self._suspects) if (job.id, job.token) in fenced]
         if dropped:
             self._waiting_jobs = deque(job for job in self._waiting_jobs if (job.id, job.token) not in fenced)
+            self._suspects = deque(job for job in self._suspects if (job.id, job.token) not in fenced)
         return dropped
 
     def cancel_jobs(self, ids: Collection[int]) -> None:
@@ -257,12 +258,13 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
         A function in a thread cannot be: it sees `ctx.cancelled`, and its job ends as cancelled when it returns.
         """
-        for job in [job for job in self._waiting_jobs if job.id in ids]:
-            self._waiting_jobs.remove(job)
-            self._emit_later(asked(job))
+        for unstarted in (self._waiting_jobs, self._suspects):
+            for job in [job for job in unstarted if job.id in ids]:
+                unstarted.remove(job)
+                self._emit_later(asked(job))
         for job, task in list(self._running.values()):
-            if job.id in ids and job.id not in self._cancelling and self._interrupt(job):
-                self._cancelling.add(job.id)
+            if job.id in ids and id(job) not in self._cancelling and self._interrupt(job):
+                self._cancelling.add(id(job))
                 # Behind its first step: a task cancelled before that never runs, and its slot would never come free.
                 asyncio.get_running_loop().call_soon(task.cancel)
 

@@ -4,7 +4,7 @@
     2 stop claiming  a claim in flight is waited for, never cut
     3 release        what was not started goes back, attempt refunded
     4 finish         what runs may run until three quarters of the grace period
-    5 give up        the rest is cancelled and handed back
+    5 give up        the rest is cancelled and handed back, and what lost its lease meanwhile
     6 flush          outcomes are acknowledged
     7 deregister     an empty worker is forgotten, any other is marked lost
 
@@ -60,6 +60,7 @@ class Drain:
         await self._step("finish", self.consumers.idle(), self._left(began, FINISH_SHARE))
         if self.consumers.running:
             await self._step("give up", self._give_up(), self._left(began, 1.0))
+        await self._step("hand back", self.claimer.hand_back(), self._left(began, 1.0))  # attempts that lost the lease
         self.consumers.flush()
         await self._step("flush", self.held.empty(), self._left(began, 1.0))
         logger.info("drained in %.2f s, %d claims still held", self.clock() - began, len(self.held))

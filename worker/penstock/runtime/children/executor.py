@@ -110,12 +110,14 @@ class ChildExecutor:
             return await asyncio.shield(future)
         except asyncio.CancelledError:  # the claim is being handed back: the attempt must be over before it is
             child.interrupt()
-            with contextlib.suppress(TimeoutError, ChildLost):
-                async with asyncio.timeout(self._hand_back_seconds):
-                    await asyncio.shield(future)
-            if not future.done():
-                child.kill("handed_back")
-            elif (told := _completed(future)) is not None:
+            try:
+                with contextlib.suppress(TimeoutError, ChildLost):
+                    async with asyncio.timeout(self._hand_back_seconds):
+                        await asyncio.shield(future)
+            finally:
+                if not future.done():  # also when it is cancelled once more
+                    child.kill("handed_back")
+            if future.done() and (told := _completed(future)) is not None:
                 return told  # its effects are there: if the claim is still ours, it need not run again
             raise
 

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from penstock.runtime.again import doubled
+
 from .child import Child, ChildLost
 from .frames import Hello
 from .tally import Tally
@@ -155,7 +157,7 @@ class Children:
 
     def _pause(self) -> float:
         count = max(self._losses, self._failures + FREE_LOSSES if self._failures else 0)
-        return 0.0 if count <= FREE_LOSSES else min(LONGEST_PAUSE, 0.1 * 2.0 ** (count - FREE_LOSSES))
+        return 0.0 if count <= FREE_LOSSES else doubled(count - FREE_LOSSES, longest=LONGEST_PAUSE)
 
     async def _start(self) -> Child:
         child = Child(self._hello, self._gone)

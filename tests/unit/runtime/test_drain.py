@@ -1,0 +1,56 @@
+"""The end of a worker: what is given up while it drains goes back with the rest."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+from penstock.job import ClaimedJob
+from penstock.runtime.claimer import Claimer
+from penstock.runtime.drain import Drain
+from penstock.runtime.held import Held
+from penstock.runtime.metrics import WorkerMetrics
+from tests.unit.runtime.support import job
+
+
+class Shelf:
+    """A store that takes jobs back."""
+
+    def __init__(self) -> None:
+        self.released: list[ClaimedJob] = []
+
+    async def release(self, worker: int, jobs: Sequence[ClaimedJob]) -> int:
+        assert {one.worker for one in jobs} == {worker}
+        self.released += jobs
+        return len(jobs)
+
+
+async def nothing(*_: object) -> None:
+    """A step that has nothing to do."""
+
+
+async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_handed_back(caplog):
+    """The claim loop has ended by then: its job was held to the end of the grace period, and to that of the lease."""
+    shelf, held, exclusive = Shelf(), Held(), job()
+    held.add([exclusive])
+    metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
+    claimer = Claimer(
+        store=cast("Any", shelf), rights=cast("Any", SimpleNamespace(worker=1, queue=1)), held=held, metrics=metrics,
+        queue="q", poll_seconds=1.0, listening=lambda: False, chance=random.Random(1),
+    )  # fmt: skip
+
+    async def idle() -> None:
+        claimer.give_back([exclusive])
+
+    consumers = SimpleNamespace(
+        asking=True, running=0, call=nothing, take_waiting=list[ClaimedJob], idle=idle, flush=lambda: None
+    )
+    drain = Drain(
+        claimer=claimer, consumers=cast("Any", consumers), store=cast("Any", shelf), held=held, metrics=metrics,
+        grace=2.0, not_ready=lambda: None,
+    )  # fmt: skip
+    assert await drain.run()
+    assert (shelf.released, metrics.released) == ([exclusive], 1)
+    assert not [each for each in caplog.messages if "did not end" in each]
