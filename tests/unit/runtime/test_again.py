@@ -12,6 +12,7 @@ from penstock.runtime.acknowledger import Acknowledger
 from penstock.runtime.again import LONGEST_SECONDS, doubled, pause
 from penstock.runtime.held import Held
 from penstock.runtime.metrics import WorkerMetrics
+from penstock.store.listen import longest_pause
 from tests.unit.runtime.support import completed, job
 
 LONG = 5_000
@@ -56,6 +57,11 @@ async def test_an_outcome_is_acknowledged_after_an_outage_of_any_length():
     )  # fmt: skip
     await acknowledger.handle_events([completed(one)], cast("Any", None))
     assert (away.left, len(held), answered) == (0, 0, [1])
+
+
+def test_wake_ups_come_back_after_an_outage_of_any_length():
+    """The listener ended with the same error, in workers and in the operator, and only the poll was left."""
+    assert [longest_pause(failures) for failures in (1, 4, LONG)] == [0.4, 3.2, 5.0]
 
 
 def test_pauses_grow_and_stay_within_their_bounds():

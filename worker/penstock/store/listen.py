@@ -60,7 +60,7 @@ class Listener:
                     await self._listen(connection)
             self.listening = False
             failures += 1
-            await asyncio.sleep(random.uniform(0.1, min(5.0, 0.2 * 2**failures)))  # noqa: S311 - jitter
+            await asyncio.sleep(random.uniform(0.1, longest_pause(failures)))  # noqa: S311 - jitter
 
     async def _listen(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
         try:
@@ -78,3 +78,8 @@ class Listener:
             raise
         finally:
             await connection.close()
+
+
+def longest_pause(failures: int) -> float:
+    """Seconds, at most five; the doublings are capped as well, for an outage of an hour has more than a float bears."""
+    return min(5.0, 0.2 * 2.0 ** min(failures, 10))
