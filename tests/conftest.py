@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["tests.support.kube_fixtures"]
+CLUSTER_SECONDS = 900
+"""For a test on the API server: several waits in a row that a busy machine may draw out."""
 
 
 def pytest_configure() -> None:
@@ -27,8 +29,10 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Watch the tasks of every test that has an event loop; the others need no loop for it."""
+    """Watch the tasks of every test that has an event loop; the others need none. A cluster takes its time."""
     for item in items:
+        if "control_plane_commands" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(CLUSTER_SECONDS))
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(inspect.unwrap(item.function)):
             after = item.fixturenames.index("no_stray_thread_or_process")  # whose check must see the loop closed
             item.fixturenames.insert(after + 1, "no_stray_task")
