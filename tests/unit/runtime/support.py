@@ -100,6 +100,10 @@ class Pod:
         self.gates[one.id] = gate
         if one.task == "breaks the worker":
             raise self.breaks
+        if one.task == "cancels itself":
+            current = asyncio.current_task()
+            assert current is not None
+            current.cancel()
         try:
             return await gate
         except asyncio.CancelledError:

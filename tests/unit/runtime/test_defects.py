@@ -39,3 +39,14 @@ async def test_a_defect_in_an_attempt_that_lost_its_lease_gives_the_claim_back(p
     await until(lambda: one.given_back == [exclusive])
     one.consumers.flush()
     assert (one.consumers.running, one.sink.outcomes) == (0, [])
+
+
+async def test_a_task_that_cancels_itself_has_failed(pod):
+    """Nobody hands its claim back, as nobody asked: its job was held, renewed and never run again."""
+    one = await pod(concurrency=1, min_demand=0, max_demand=1)
+    one.source.push([job(task="cancels itself")])
+    await until(lambda: one.sink.outcomes)
+    [outcome] = one.sink.outcomes
+    assert (outcome.state, outcome.reason) == (OutcomeState.RETRY, "error")
+    await until(lambda: one.source.demanded == 2)
+    assert one.consumers.running == 0

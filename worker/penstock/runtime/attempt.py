@@ -206,10 +206,11 @@ def asked(job: ClaimedJob) -> Finished:
 
 
 def broken(job: ClaimedJob, error: BaseException) -> Finished:
-    """The last net: code of ours around the task raised. It is told, and is a failed attempt of the job."""
-    what = "job %d, attempt %d: a defect of the worker ended it"
-    logger.error(what, job.id, job.attempt, exc_info=error, extra=fields(job))
-    return of_defect(job, error)
+    """The last net: code of ours around the task raised, or the task cancelled itself. Told, and a failed attempt."""
+    itself = isinstance(error, asyncio.CancelledError) and is_being_cancelled()
+    what = "it was cancelled by its own task" if itself else "a defect of the worker ended it"
+    logger.error("job %d, attempt %d: %s", job.id, job.attempt, what, exc_info=error, extra=fields(job))
+    return of_defect(job, error, reason="error" if itself else "defect")
 
 
 def is_being_cancelled() -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.stages import ProducerConsumer, Subscription
 
-from .attempt import asked, broken, is_being_cancelled
+from .attempt import asked, broken
 from .chain import Chain
 from .pace import Pace
 
@@ -66,6 +66,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._pace = Pace()
         self._cancelling: set[int] = set()
         self._losing: set[int] = set()
+        self._giving_up = False
         self._finished: list[Finished] = []
         self._timer: asyncio.TimerHandle | None = None
         self._chain = Chain(take=self._take, waiting=lambda: self._waiting_jobs, attempt=self._attempt)
@@ -175,7 +176,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
             raise
         except BaseException as error:  # also of our own: without an outcome the slot is lost
             asked_for, lost = id(job) in self._cancelling, id(job) in self._losing
-            stopped = isinstance(error, asyncio.CancelledError) and (asked_for or is_being_cancelled())
+            stopped = isinstance(error, asyncio.CancelledError) and (asked_for or lost or self._giving_up)
             finished = asked(job) if stopped else broken(job, error)
             self._ended(job)
             if lost:
@@ -282,7 +283,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     async def cancel_running(self) -> list[ClaimedJob]:
         """Cancel every attempt and wait for it; the jobs that have no outcome. Threads cannot be interrupted."""
-        attempts = list(self._running.values())
+        attempts, self._giving_up = list(self._running.values()), True
         self._chain.cancel()
         await asyncio.sleep(0)  # every task has taken its first step then; see cancel_jobs
         for _, task in attempts:

@@ -165,9 +165,9 @@ class Endings:
         return Finished(job=job, state=OutcomeState.SNOOZE, delay=delay, reason=reason)
 
 
-def of_defect(job: ClaimedJob, error: BaseException) -> Finished:
+def of_defect(job: ClaimedJob, error: BaseException, *, reason: str) -> Finished:
     """Code of ours around the task raised: a failed attempt, and no use is made of what may be what is broken."""
-    return _again(job, error, 0.0, delay=PUT_OFF_SECONDS, reason="defect")
+    return _again(job, error, 0.0, delay=PUT_OFF_SECONDS, reason=reason)
 
 
 def _reason(outcome: Snooze | Cancel | Retry) -> str:
