@@ -49,24 +49,25 @@ class ApiClient:
             OSError: it could not be reached within 60 s.
         """
         data = None if body is None else json.dumps(body).encode()
-        try:
-            return json.loads(self.read(method, path, data, content_type))
-        except urllib.error.HTTPError as error:
-            with error:
-                raise ApiError(error.code, error.read()) from None
+        return json.loads(self.read(method, path, data, content_type))
 
     def read(self, method: str, path: str, data: bytes | None = None, content_type: str = "application/json") -> bytes:
         """The answer's body as it came.
 
         Raises:
-            OSError: refused (as urllib's HTTPError) or not reached within 60 s.
+            ApiError: the server refused.
+            OSError: it could not be reached within 60 s.
         """
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         context = ssl.create_default_context(cafile=str(self.ca_file))
-        with urllib.request.urlopen(request, timeout=60, context=context) as answer:
-            read: bytes = answer.read()
-            return read
+        try:
+            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
+                read: bytes = answer.read()
+                return read
+        except urllib.error.HTTPError as error:
+            with error:  # its connection is closed here, not whenever it is collected
+                raise ApiError(error.code, error.read()) from None
 
     def apply(self, path: str, body: Any, *, manager: str = "test") -> Any:
         """Server-side apply of one object at its own path, taking over fields of other managers."""

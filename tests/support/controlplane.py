@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.api_client import ApiClient
+from tests.support.api_client import ApiClient, ApiError
 
 START_SECONDS = 150.0  # 3.1 s on an idle machine; a loaded one may need many times that
 STOP_SECONDS = 30.0
@@ -263,7 +263,7 @@ class ControlPlane:
             for name, process in self._processes.items():
                 if process.poll() is not None:
                     raise ControlPlaneFailedError(f"{name} ended with {process.returncode}:\n{self.logs()[name]}")
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ApiError):
                 if self.ca_file.exists() and ready(self.client().read("GET", path)):
                     return
             if time.monotonic() > deadline:
