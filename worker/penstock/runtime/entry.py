@@ -17,6 +17,16 @@ from .declared import tell_differences
 from .loops import loop_factory
 from .pipeline import Worker
 
+logger = logging.getLogger("penstock.worker")
+
+
+def mismatch(app: App, queue: str) -> str:
+    """A sentence if no task of the App has this queue, else empty: jobs are elsewhere unless their options differ."""
+    queues = sorted({task.queue for task in app.tasks.values()})
+    if not queues or queue in queues:
+        return ""
+    return f"no task of this App has the queue {queue!r} (--queue, PENSTOCK_QUEUE); they have {', '.join(queues)}"
+
 
 def run_worker(app: App, settings: Settings) -> int:
     """Run one worker in this process until it is told to drain; returns the exit code.
@@ -28,6 +38,8 @@ def run_worker(app: App, settings: Settings) -> int:
     check_schema(settings.database_url)
     shake_hands(settings.database_url, pooled=settings.pooled)
     tell_differences(settings)
+    if told := mismatch(app, settings.queue):
+        logger.warning("%s", told)
 
     async def main() -> tuple[int, bool]:
         worker = Worker(app, settings)
