@@ -3,8 +3,8 @@
 Owns what each address was found to lead to. Decides nothing else about a queue.
 
 Surprising: while it is not known where an elder's URL leads, it may be here. Whoever was refused for its sake stays
-refused then, so that a new operator that reaches one of two URLs first changes nothing that was right; and whoever is
-new waits until the elder's database has been tried once.
+refused then, and whoever was served stays served: a new operator that reaches one of two URLs first changes nothing
+that was right. Only who has no status yet waits until the elder's database has been tried once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .sampling import Address
 Key = Address | tuple[str, str]
 """An address, or the reason and sentence why there is none."""
 Groups = Mapping[Key, Sequence[JobQueue]]
+_REFUSED = ("Ready", "DuplicateQueue")
 
 
 class Belonging:
@@ -51,9 +52,10 @@ class Belonging:
             if queue.uid in uids:
                 name = "" if queue.policy is None or refusal else queue.policy.queue_name
                 elders = [(one, elder) for one, elder in elsewhere.get(name, ()) if _age(elder) < _age(queue)]
-                if elders and _was_refused(queue):
+                told = queue.status.get("conditions") or ()
+                if elders and any((one.get("type"), one.get("reason")) == _REFUSED for one in told):
                     made.append(Member(queue, _refusal(queue, elders[0][1])))
-                elif all(one in self._identities or not isinstance(one, Address) for one, _ in elders):
+                elif told or all(one in self._identities or not isinstance(one, Address) for one, _ in elders):
                     made.append(Member(queue, refusal))
         return made
 
@@ -76,11 +78,6 @@ class Belonging:
 
 def _age(queue: JobQueue) -> tuple[str, str]:
     return queue.created, queue.uid
-
-
-def _was_refused(queue: JobQueue) -> bool:
-    conditions = queue.status.get("conditions") or ()
-    return any((one.get("type"), one.get("reason")) == ("Ready", "DuplicateQueue") for one in conditions)
 
 
 def _refusal(queue: JobQueue, holder: JobQueue) -> tuple[str, str]:

@@ -13,6 +13,7 @@ DIRECT = Address(url="postgresql://shop@direct/shop", direct_url="postgresql://s
 POOLED = Address(url="postgresql://shop@pooled/shop", direct_url="postgresql://shop@direct/shop")
 UNREADABLE: Key = ("SecretUnreadable", "Secret absent, key 'url': not found")
 REFUSED = {"conditions": [{"type": "Ready", "status": "False", "reason": "DuplicateQueue"}]}
+SERVED = {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready"}]}
 
 
 def elder(**changes: str) -> JobQueue:
@@ -20,10 +21,11 @@ def elder(**changes: str) -> JobQueue:
     return jobqueue(metadata={"uid": "u-elder", "name": "elder", **changes}, queueName="emails")
 
 
-def younger(*, refused: bool = False) -> JobQueue:
-    """The second."""
+def younger(*, refused: bool = False, served: bool = False) -> JobQueue:
+    """The second, as it was told before."""
     metadata = {"uid": "u-younger", "name": "younger", "creationTimestamp": "2026-01-02T00:00:00Z"}
-    return jobqueue(metadata=metadata, queueName="emails", status=REFUSED if refused else None)
+    status = REFUSED if refused else SERVED if served else None
+    return jobqueue(metadata=metadata, queueName="emails", status=status)
 
 
 def told(belonging: Belonging, key: Key, groups: dict[Key, list[JobQueue]]) -> dict[str, str | None]:
@@ -49,6 +51,15 @@ def test_a_new_operator_leaves_the_younger_alone_until_the_elders_database_was_t
     assert told(belonging, DIRECT, groups) == {}
     belonging.learn(POOLED, "two")
     assert told(belonging, DIRECT, groups) == {"younger": None}
+
+
+def test_who_was_served_waits_for_nobody():
+    """A namesake in another database, whose URL is new or slow to answer, is no reason to stop."""
+    belonging = Belonging()
+    belonging.learn(DIRECT, "one")
+    assert told(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(served=True)]}) == {"younger": None}
+    belonging.learn(POOLED, "one")
+    assert told(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(served=True)]}) == {"younger": "DuplicateQueue"}
 
 
 def test_an_elder_whose_database_is_away_keeps_no_new_queue_from_its_work():
