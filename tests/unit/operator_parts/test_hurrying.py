@@ -76,7 +76,7 @@ async def test_without_jobs_a_queue_waits_its_turn(loop: DatabaseLoop, queue: At
     await begun(loop, 0)
     assert (queue.turn.waits, queue.passed) == (True, 0)
     gate.release()
-    await asyncio.wait_for(asyncio.gather(*loop._working.values()), 10)
+    await asyncio.wait_for(asyncio.gather(*loop._working.values()), 60)
     assert queue.passed == 1
 
 

@@ -130,4 +130,4 @@ class Pod:
 
     async def stop(self) -> None:
         for stage in (self.source, self.consumers, self.sink):
-            await stage.stop(timeout=1)
+            await stage.stop(timeout=60)

@@ -81,7 +81,7 @@ async def pair() -> AsyncIterator[Pair]:
     made = Pair()
     yield made
     for stage in (made.claimer, made.taker):
-        await stage.stop(timeout=1)
+        await stage.stop(timeout=60)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -259,6 +259,6 @@ async def test_subscribe_and_stop_inside_a_callback_do_not_deadlock(house):
     await doubler.subscribe(counter, max_demand=4)
     late = Late()
     await house(counter, doubler, late)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         await late.wait()
     assert late.batches == [[0, 0]]

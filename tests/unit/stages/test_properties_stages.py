@@ -298,7 +298,7 @@ async def test_under_a_supervisor_every_event_is_finished_in_the_end(house):
         backoff=fast,
     )
     await house(supervisor)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(book.finished) < 40:
             await asyncio.sleep(0.001)
     await settle()

@@ -38,7 +38,7 @@ class Crashing(Manual):
 
 async def until(condition):
     """Wait for a condition, with a deadline."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 
