@@ -101,6 +101,22 @@ class KubeApi:
                 raise ApiError(answer.status, read)
             return json.loads(read)
 
+    async def insist(self, method: str, path: str, body: Any = None) -> Any:
+        """As `request`, and again for as long as the server is not reached, asks for patience or has trouble.
+
+        Raises:
+            ApiError: the server refused.
+        """
+        while True:
+            try:
+                return await self.request(method, path, body)
+            except ApiError as error:
+                if error.status != 429 and error.status < 500:
+                    raise
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.05)
+
     async def follow(self, path: str, **params: str) -> AsyncIterator[tuple[str, Any]]:
         """Yield `("LISTED", [objects])` at first and after every gap, and each watch event in between; never ends."""
         while True:

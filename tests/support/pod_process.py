@@ -130,7 +130,7 @@ class Pod:
             target = {"apiVersion": "v1", "kind": "Node", "name": self._node.name}
             try:
                 binding = {"metadata": {"name": self.name, "uid": self.uid}, "target": target}
-                await self._api.request("POST", f"{self._path}/binding", binding)
+                await self._api.insist("POST", f"{self._path}/binding", binding)
             except ApiError as error:
                 if error.status == 404:
                     return False
@@ -148,7 +148,7 @@ class Pod:
         if not any("serviceAccountToken" in source for source in sources):
             return {}
         account = f"/api/v1/namespaces/{metadata['namespace']}/serviceaccounts/{spec['serviceAccountName']}"
-        answer = await self._api.request("POST", f"{account}/token", {"spec": {"expirationSeconds": 3600}})
+        answer = await self._api.insist("POST", f"{account}/token", {"spec": {"expirationSeconds": 3600}})
         file = self._node.logs / f"{self.name}.kubeconfig"
         file.touch(mode=0o600)
         file.write_text(self._node.kubeconfig(answer["status"]["token"]))
