@@ -8,14 +8,20 @@ time to end; and a child process ends by itself at the end of the lease, for thi
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
+from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.tasks import Registry
 
 from .consumers import Consumers
 from .lease import Lease
+
+logger = logging.getLogger("penstock.exclusive")
+
+Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
 MARGIN_SECONDS: Final = 0.5
 """Time to end, at most; a tenth of a short lease."""
@@ -45,10 +51,29 @@ class Exclusive:
     def watch(self) -> None:
         """Begin, and go on until `close`."""
         if self._names:
-            left = self._lease.until - self._margin - self._clock()
+            left = self._left()
             if left <= 0:
                 self._consumers.stop_running(lambda job: job.task in self._names)
             self._timer = asyncio.get_running_loop().call_later(max(left, AGAIN_SECONDS), self.watch)
+
+    def guarding(self, run: Run) -> Run:
+        """Around the run of attempts: one that was claimed in time and starts too late is put off, not run."""
+        return self._guarded(run) if self._names else run
+
+    def _guarded(self, run: Run) -> Run:
+        async def guarded(job: ClaimedJob) -> Finished:
+            if job.task in self._names and self._left() <= 0:
+                logger.warning(
+                    "job %d is exclusive and not begun: no renewal of the lease was heard of in time", job.id
+                )
+                return Finished(job=job, state=OutcomeState.SNOOZE, reason="lease_lost")
+            return await run(job)
+
+        return guarded
+
+    def _left(self) -> float:
+        """Seconds until exclusive attempts are to end."""
+        return self._lease.until - self._margin - self._clock()
 
     def fenced(self, claims: Collection[tuple[int, int]]) -> None:
         """These (id, token) are no longer ours."""

@@ -196,8 +196,8 @@ class Worker:
         stack.push_async_callback(self.app.close_async)
         stack.push_async_callback(self.announcer.close, HOOKS_SECONDS)
         self.run_attempt = around(  # behind the lifespans: they may be what turns tracing on
-            self.attempts.run, tasks=self.app.tasks, settings=self.settings, endings=self.endings,
-            metrics=self.metrics, announcer=self.announcer, tracing=trace.opentelemetry(),
+            self.exclusive.guarding(self.attempts.run), tasks=self.app.tasks, settings=self.settings,
+            endings=self.endings, metrics=self.metrics, announcer=self.announcer, tracing=trace.opentelemetry(),
         )  # fmt: skip
         stack.push_async_callback(self.children.close, CHILDREN_LEAVE_SECONDS)
         if self.in_children:
