@@ -7,6 +7,7 @@ import gc
 import inspect
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.support import strays
@@ -24,8 +25,13 @@ CLUSTER_SECONDS = 900
 
 
 def pytest_configure() -> None:
-    """Say that there is no event loop yet: the plugin asks for one, and asyncio would make one that nobody closes."""
+    """Say that there is no event loop yet: the plugin asks for one, and asyncio would make one that nobody closes.
+
+    And that an example of a property may take its time: Hypothesis grants 200 ms, but where it knows that it runs in CI.
+    """
     asyncio.set_event_loop(None)
+    hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
+    hypothesis.settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
