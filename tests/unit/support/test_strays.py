@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import subprocess
 import sys
 import threading
@@ -48,6 +50,19 @@ def test_a_child_that_belongs_to_the_session_is_not_the_tests() -> None:
     finally:
         child.kill()
         child.communicate()
+
+
+def test_a_socket_that_nobody_closed_is_named_as_it_is_collected() -> None:
+    """Once; before that it is garbage that nobody has looked at."""
+    gc.disable()  # else any other collection might come first
+    try:
+        ring: list[object] = [socket.socket()]
+        ring.append(ring)
+        del ring
+        assert ["unclosed <socket" in told for told in strays.unclosed()] == [True]
+    finally:
+        gc.enable()
+    assert strays.unclosed() == []
 
 
 async def test_a_task_that_nobody_awaits_is_named() -> None:
