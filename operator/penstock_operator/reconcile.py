@@ -37,8 +37,7 @@ DEFERRED_SECONDS = 2.0  # the replicas for a job that falls due between two poll
 FOLLOWING_SECONDS = 0.2
 BREATH = 3.0
 """Pause after a look, in lengths of that look: however many wake-ups come, a loop keeps a core busy for a quarter."""
-LONGEST_BREATH_SECONDS = 5.0
-"""And no longer: what waits is to be seen, even by a database whose looks take seconds."""
+LONGEST_BREATH_SECONDS = 5.0  # what waits is to be seen, even by a database whose looks take seconds
 TOGETHER_SECONDS = 0.25
 """Queues that take longer to treat, while the API server is slow, go on beside the next look."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
@@ -138,7 +137,7 @@ class DatabaseLoop:
 
     async def tick(self, database: Database | None) -> float:
         """One look at all queues and what follows; seconds until the next, unless woken."""
-        began = time.monotonic()
+        self._look_seconds = 0.0
         states, problem = await self._look(database)
         if problem is not None:
             self.opened(None)
@@ -150,6 +149,7 @@ class DatabaseLoop:
             listening=connected and database is not None and database.listening,
             problem=problem,
         )
+        began, elsewhere = time.monotonic(), 0.0
         # Who waits comes first: a new leader looks after everybody's children, and that takes its time.
         for member in sorted(members, key=lambda one: not getattr(_state(states, one), "ready", 0)):
             state = _state(states, member)
@@ -158,8 +158,10 @@ class DatabaseLoop:
                 self.metrics.seen(member.queue)
             if self._is_due(member, seen):
                 self._begin(member, seen)
+                yielded = time.monotonic()
                 await asyncio.sleep(0)  # what has begun goes on meanwhile: hundreds may be due at once
-        self._look_seconds = time.monotonic() - began
+                elsewhere += time.monotonic() - yielded
+        self._look_seconds += time.monotonic() - began - elsewhere
         if self._working:
             await asyncio.wait(self._working.values(), timeout=TOGETHER_SECONDS)
         self._forget({member.queue.uid for member in members})
@@ -181,13 +183,15 @@ class DatabaseLoop:
                 await database.open()
                 self.opened(database.identity)
                 ours = [member.queue for member in self.members() if member.refusal is None]
-                clock = asyncio.get_running_loop().time
-                moved = lambda: within.reschedule(clock() + LOOK_SECONDS)  # noqa: E731
-                await self._declaring.mirror(database, ours, moved=moved)
+                now = asyncio.get_running_loop().time
+                await self._declaring.mirror(database, ours, moved=lambda: within.reschedule(now() + LOOK_SECONDS))
                 starts = [queue.startup_seconds or SOON_SECONDS for queue in self._queues.values()]
                 soon = min(SOONEST_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)
+                began = time.monotonic()
                 with self.metrics.look_seconds.time():
-                    return await database.look(soon=soon), None
+                    states = await database.look(soon=soon)
+                self._look_seconds = time.monotonic() - began
+                return states, None
         except Deposed as error:
             return {}, ("Deposed", str(error))
         except TimeoutError:
