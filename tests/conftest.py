@@ -27,7 +27,7 @@ CLUSTER_SECONDS = 900
 def pytest_configure() -> None:
     """Say that there is no event loop yet: the plugin asks for one, and asyncio would make one that nobody closes.
 
-    And that an example of a property may take its time: Hypothesis grants 200 ms, but where it knows that it runs in CI.
+    And that an example of a property may take its time: Hypothesis grants 200 ms, except where it sees that it is CI.
     """
     asyncio.set_event_loop(None)
     hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
