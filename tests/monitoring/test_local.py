@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from penstock import App
 from penstock.local.endpoint import Endpoint
 from shop import jobs
 from tests.e2e.shop import shop
@@ -41,16 +43,31 @@ async def test_the_dashboards_show_a_laptops_run(pg_url: str, tmp_path: Path):
     }
     async with shop(pg_url, tmp_path) as run:
         with Endpoint(lambda: run.run.loop.queues) as endpoint:
-            await run.enqueue(MIX)
-            left = await asyncio.to_thread(without_data, tmp_path / "prometheus", endpoint.url, wanted)
+            enough = asyncio.Event()
+            feeding = asyncio.create_task(feed(pg_url, enough), name="feed")
+            try:
+                left = await asyncio.to_thread(without_data, tmp_path / "prometheus", endpoint.url, wanted)
+            finally:
+                enough.set()
+                await feeding
     assert sorted(left) == []
 
 
+async def feed(url: str, enough: asyncio.Event) -> None:
+    """A job now and then: those that end before their worker was scraped for the first time are in no rate."""
+    async with App(url) as app:
+        for job in itertools.cycle(MIX):
+            if enough.is_set():
+                return
+            await app.enqueue_many_async([job])
+            await asyncio.sleep(0.05)
+
+
 def without_data(folder: Path, url: str, wanted: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """What has had no number after a minute and a half."""
+    """What has had no number after three minutes."""
     began = time.time()
     with prometheus.running(folder, scrape=scrape_configs(url)) as server:
-        ends = time.monotonic() + 90
+        ends = time.monotonic() + 180
         while wanted and time.monotonic() < ends:
             now = time.time()
             wanted = {one for one in wanted if not has_data(server.over(one[1], start=began, end=now))}

@@ -159,7 +159,9 @@ def test_top_is_redrawn_on_a_terminal_until_somebody_interrupts_it(pg_newest, db
     ours, theirs = pty.openpty()
     environ = {**os.environ, "PENSTOCK_DATABASE_URL": pg_newest.url, "TERM": "xterm"}
     command = [sys.executable, "-m", "penstock", "top", "--interval", "0.2"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it, inherited
     process = subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
+    signal.signal(signal.SIGINT, before)
     os.close(theirs)
     shown = b""
     try:
