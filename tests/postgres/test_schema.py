@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import psycopg
 import pytest
 
 from penstock.errors import (
@@ -23,6 +24,24 @@ from penstock.store import (
     migration_sql,
 )
 from tests.postgres import desk
+from tests.support.postgres import Servers
+
+
+def test_databases_of_a_suite_that_runs_past_midnight_have_the_partitions_of_their_day(servers: Servers):
+    """The template is made anew: partitions stand for days ahead of the day on which they were made."""
+    server = servers.newest
+    with server.database() as before, psycopg.connect(before.url) as connection:
+        (old,) = connection.execute("SELECT 'penstock.outcome'::regclass::oid").fetchone() or (None,)
+    server._migrated_on = "2000-01-01"
+    with server.database() as after, psycopg.connect(after.url) as connection:
+        (new,) = connection.execute("SELECT 'penstock.outcome'::regclass::oid").fetchone() or (None,)
+        assert connection.execute("SELECT penstock.make_partitions(14), penstock.drop_partitions()").fetchone() == (
+            0,
+            0,
+        )
+    with server.database() as again, psycopg.connect(again.url) as connection:
+        assert connection.execute("SELECT 'penstock.outcome'::regclass::oid").fetchone() == (new,)
+    assert new != old
 
 
 def test_migrating_twice_and_at_once_applies_each_migration_once(pg_blank):
