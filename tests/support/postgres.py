@@ -115,7 +115,7 @@ class Server:
             pytest.fail(f"the test left connections open: {left}")
 
     def _migrate(self) -> None:
-        """Once, and once more where the suite has run past midnight: partitions stand for days ahead of their making."""
+        """Once, and once more where the suite has run past midnight: partitions stand for days ahead of one day."""
         (today,) = self._execute("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date::text").fetchone() or ("",)
         if self._migrated_on == today:
             return
