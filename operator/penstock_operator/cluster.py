@@ -25,6 +25,7 @@ import urllib3
 from kubernetes import client, config
 
 from . import errors
+from .api_paths import POD_MONITOR_GROUP, ApiPath, collection, everywhere, item
 from .listing import Known, decode_page
 from .resource import COST_MANAGER, DELETION_COST, Deployment, JobQueue, Pod
 from .settings import ALL_NAMESPACES
@@ -41,21 +42,6 @@ TELLING: Final = 4
 PAGE: Final = 500
 NOTE_LENGTH: Final = 1024
 CONTROLLER: Final = "penstock.dev/operator"
-_COLLECTIONS: Final = {
-    "JobQueue": "/apis/penstock.dev/v1alpha1{namespace}/jobqueues",
-    "Deployment": "/apis/apps/v1{namespace}/deployments",
-    "Pod": "/api/v1{namespace}/pods",
-    "PodDisruptionBudget": "/apis/policy/v1{namespace}/poddisruptionbudgets",
-    "PodMonitor": "/apis/monitoring.coreos.com/v1{namespace}/podmonitors",
-    "Secret": "/api/v1{namespace}/secrets",
-    "Event": "/apis/events.k8s.io/v1{namespace}/events",
-    "Lease": "/apis/coordination.k8s.io/v1{namespace}/leases",
-}
-
-
-def collection(kind: str, namespace: str) -> str:
-    """The path of all objects of a kind in a namespace, or in all."""
-    return _COLLECTIONS[kind].format(namespace="" if namespace == ALL_NAMESPACES else f"/namespaces/{namespace}")
 
 
 class Cluster:
@@ -94,7 +80,7 @@ class Cluster:
     async def request(
         self,
         method: str,
-        path: str,
+        path: ApiPath,
         body: Mapping[str, Any] | None = None,
         *,
         content_type: str = "application/json",
@@ -152,7 +138,7 @@ class Cluster:
         for namespace in namespaces:
             query = {"limit": str(PAGE)} | ({"labelSelector": label} if label else {})
             while True:
-                path = collection(kind, namespace)
+                path = everywhere(kind) if namespace == ALL_NAMESPACES else collection(kind, namespace)
                 page, more = await self.request("GET", path, query=query, decode=lambda data: decode_page(data, known))
                 found += page
                 if not more:
@@ -162,7 +148,7 @@ class Cluster:
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         """One object."""
-        answer: dict[str, Any] = await self.request("GET", f"{collection(kind, namespace)}/{name}")
+        answer: dict[str, Any] = await self.request("GET", item(kind, namespace, name))
         return answer
 
     async def serves_pod_monitors(self) -> bool:
@@ -172,7 +158,7 @@ class Cluster:
             ClusterError: it did not answer; what it knows is not known.
         """
         try:
-            found = await self.request("GET", "/apis/monitoring.coreos.com/v1")
+            found = await self.request("GET", POD_MONITOR_GROUP)
         except errors.NotFound:
             return False
         return any(one.get("name") == "podmonitors" for one in found.get("resources") or ())
@@ -198,7 +184,7 @@ class Cluster:
     async def apply(self, manifest: Mapping[str, Any], *, manager: str) -> dict[str, Any]:
         """Server-side apply of one object as that field manager, over the heads of others."""
         metadata = manifest["metadata"]
-        path = f"{collection(manifest['kind'], metadata['namespace'])}/{metadata['name']}"
+        path = item(manifest["kind"], metadata["namespace"], metadata["name"])
         return await self._apply(path, manifest, manager)
 
     async def apply_status(self, queue: JobQueue, status: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,10 +195,10 @@ class Cluster:
         """
         metadata = {"name": queue.name, "namespace": queue.namespace, "resourceVersion": queue.resource_version}
         body = {"apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "metadata": metadata, "status": status}
-        path = f"{collection('JobQueue', queue.namespace)}/{queue.name}/status"
+        path = item("JobQueue", queue.namespace, queue.name, "status")
         return await self._apply(path, body, "penstock-status")
 
-    async def _apply(self, path: str, body: Mapping[str, Any], manager: str) -> dict[str, Any]:
+    async def _apply(self, path: ApiPath, body: Mapping[str, Any], manager: str) -> dict[str, Any]:
         query = {"fieldManager": manager, "force": "true"}
         answer: dict[str, Any] = await self.request("PATCH", path, body, content_type=APPLY, query=query)
         return answer
@@ -223,7 +209,7 @@ class Cluster:
         Raises:
             Conflict: it has changed since.
         """
-        path = f"{collection('Deployment', deployment.namespace)}/{deployment.name}/scale"
+        path = item("Deployment", deployment.namespace, deployment.name, "scale")
         body = {"metadata": {"resourceVersion": deployment.resource_version}, "spec": {"replicas": replicas}}
         query = {"fieldManager": "penstock-scale"}
         answer: dict[str, Any] = await self.request("PATCH", path, body, content_type=MERGE, query=query)
@@ -232,7 +218,7 @@ class Cluster:
     async def set_deletion_cost(self, pod: Pod, cost: int | None) -> dict[str, Any]:
         """Write, or take away, the pod's deletion cost; the uid keeps a namesake from getting it."""
         annotations = {DELETION_COST: None if cost is None else str(cost)}
-        path = f"{collection('Pod', pod.namespace)}/{pod.name}"
+        path = item("Pod", pod.namespace, pod.name)
         body = {"metadata": {"uid": pod.uid, "annotations": annotations}}
         query = {"fieldManager": COST_MANAGER}
         answer: dict[str, Any] = await self.request("PATCH", path, body, content_type=MERGE, query=query)

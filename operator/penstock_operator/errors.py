@@ -9,6 +9,7 @@
         ├── NotFound         404
         ├── Conflict         409: the object has changed since it was read
         └── Refused          400, 422 and the rest: what was sent is not acceptable
+            └── InvalidName  not sent at all: no object can have that name
 
 Errors of the store are `penstock.errors.StoreError` and stay as they are. No message carries a credential.
 """
@@ -54,3 +55,7 @@ class Conflict(ClusterError):  # noqa: N818
 
 class Refused(ClusterError):  # noqa: N818
     """What was sent is not acceptable to the API server."""
+
+
+class InvalidName(Refused):
+    """A name that no object can have; nothing was sent."""

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .cluster import Cluster, collection
+from .api_paths import ApiPath, collection, item
+from .cluster import Cluster
 from .errors import ClusterError, Conflict, NotFound
 
 logger = logging.getLogger("penstock.operator.leader")
@@ -60,6 +61,10 @@ class Leader:
         """Whether this replica may act now."""
         return not self.name or self.clock() - self._renewed_at < RENEW_SECONDS
 
+    @property
+    def _path(self) -> ApiPath:
+        return item("Lease", self.namespace, self.name)
+
     async def run(self) -> None:
         """Take and keep the Lease until cancelled; then give it up, so that a successor need not wait."""
         if not self.name:
@@ -91,23 +96,21 @@ class Leader:
     async def _try(self) -> None:
         """One renewal, or one look whether the Lease is free."""
         began = self.clock()
-        leases = collection("Lease", self.namespace)
         lease, self._held = self._held or await self._read(), None
         if lease is None:
             body = {"metadata": {"name": self.name, "namespace": self.namespace}, "spec": self._spec(None)}
-            self._held = await self.cluster.request("POST", leases, body, electing=True)
+            self._held = await self.cluster.request("POST", collection("Lease", self.namespace), body, electing=True)
         elif self._is_mine(lease) or self._is_free(lease):
             body = {**lease, "spec": self._spec(lease.get("spec"))}
             # Whoever has written the Lease since makes this a conflict; then it is read again.
-            self._held = await self.cluster.request("PUT", f"{leases}/{self.name}", body, electing=True)
+            self._held = await self.cluster.request("PUT", self._path, body, electing=True)
         else:
             return
         self._renewed_at = began
 
     async def _read(self) -> dict[str, Any] | None:
         try:
-            path = f"{collection('Lease', self.namespace)}/{self.name}"
-            found: dict[str, Any] = await self.cluster.request("GET", path, electing=True)
+            found: dict[str, Any] = await self.cluster.request("GET", self._path, electing=True)
             return found
         except NotFound:
             return None
@@ -142,7 +145,6 @@ class Leader:
             lease = await self._read()
             if lease is not None and self._is_mine(lease):
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                path = f"{collection('Lease', self.namespace)}/{self.name}"
-                await self.cluster.request("PUT", path, lease, electing=True)
+                await self.cluster.request("PUT", self._path, lease, electing=True)
         except (ClusterError, Conflict) as error:
             logger.debug("the lease was not given up: %s", error)

@@ -16,10 +16,15 @@ from typing import Final, Self
 from .errors import SettingsError
 
 ALL_NAMESPACES: Final = "*"
+MAX_NAME: Final = 253
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS: Final = ("text", "json")
-_LABEL: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]{0,251}[A-Za-z0-9])?")
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_VALUE: Final = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_PART: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_LABEL_VALUE: Final = re.compile(_VALUE)
+_LABEL_KEY: Final = re.compile(rf"({_PART}(\.{_PART})*/)?{_VALUE}")
+_NAME: Final = re.compile(rf"{_PART}(\.{_PART})*")
+_NAMESPACE: Final = re.compile(_PART)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +88,7 @@ class OperatorSettings:
 
 def _name(environ: Mapping[str, str], variable: str, default: str) -> str:
     value = environ.get(variable) or default
-    if value and not _NAME.fullmatch(value):
+    if value and not (len(value) <= MAX_NAME and _NAME.fullmatch(value)):
         raise SettingsError(f"{variable} must be a name of lower case letters, digits, '-' and '.', got {value!r}")
     return value
 
@@ -93,7 +98,7 @@ def _namespaces(text: str) -> tuple[str, ...]:
     if ALL_NAMESPACES in names:
         return (ALL_NAMESPACES,)
     for name in names:
-        if not _NAME.fullmatch(name):
+        if not _NAMESPACE.fullmatch(name):
             raise SettingsError(f"PENSTOCK_WATCH_NAMESPACES must be namespaces separated by commas, or *, got {name!r}")
     if not names:
         raise SettingsError(f"PENSTOCK_WATCH_NAMESPACES must name a namespace, got {text!r}")
@@ -103,7 +108,7 @@ def _namespaces(text: str) -> tuple[str, ...]:
 def _labels(text: str) -> dict[str, str]:
     pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
     for key, equals, value in pairs:
-        if not (equals and _LABEL.fullmatch(key) and (not value or _LABEL.fullmatch(value))):
+        if not (equals and _LABEL_KEY.fullmatch(key) and (not value or _LABEL_VALUE.fullmatch(value))):
             said = f"{key}{equals}{value}"
             raise SettingsError(f"PENSTOCK_POD_MONITOR_LABELS must be key=value separated by commas, got {said!r}")
     return {key: value for key, _, value in pairs}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from penstock_operator.api_paths import everywhere, item
 from penstock_operator.cluster import Cluster
 from penstock_operator.errors import Deposed
 from penstock_operator.leader import RENEW_SECONDS, Leader
@@ -70,14 +71,14 @@ async def test_whoever_does_not_lead_reads_and_stands_for_election_and_writes_no
 ):
     """The question is asked as the last thing, whatever was decided before."""
     cluster.may_write = lambda: False
-    await cluster.request("GET", "/apis/apps/v1/deployments")
-    await cluster.request("PUT", f"{LEASES}/penstock", {}, electing=True)
+    await cluster.request("GET", everywhere("Deployment"))
+    await cluster.request("PUT", item("Lease", "shop", "penstock"), {}, electing=True)
     for method in ("POST", "PATCH", "PUT", "DELETE"):
         with pytest.raises(Deposed, match="does not lead"):
-            await cluster.request(method, "/apis/apps/v1/deployments", {})
+            await cluster.request(method, everywhere("Deployment"), {})
     assert asked == ["GET /apis/apps/v1/deployments", f"PUT {LEASES}/penstock"]
     cluster.may_write = lambda: True
-    await cluster.request("PATCH", "/apis/apps/v1/deployments", {})
+    await cluster.request("PATCH", everywhere("Deployment"), {})
     assert len(asked) == 3
 
 

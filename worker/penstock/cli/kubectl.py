@@ -12,6 +12,7 @@ import subprocess
 from typing import Any, Final
 
 from penstock.errors import ConfigurationError, PenstockError
+from penstock.scaling.names import is_resource_name
 
 from .output import safe
 
@@ -34,6 +35,12 @@ def database_variables(jobqueue: str, namespace: str | None) -> dict[str, str]:
     name, key = chosen.get("name"), chosen.get("key", "url")
     if not name:
         raise ConfigurationError(f"JobQueue {jobqueue}: spec.databaseRef.secretRef.name must be given, got nothing")
+    if not is_resource_name(name):  # whoever wrote the JobQueue may not choose another object by it, or an option
+        where = "operatorSecretRef" if own else "secretRef"
+        raise ConfigurationError(
+            f"JobQueue {jobqueue}: spec.databaseRef.{where}.name must be the name of a Secret in its namespace, "
+            f"got {ascii(name)[:80]}"
+        )
     data = _get("secret", name, namespace).get("data") or {}
     direct = None if own else reference.get("directKey")
     return {
@@ -44,11 +51,12 @@ def database_variables(jobqueue: str, namespace: str | None) -> dict[str, str]:
 
 def _decoded(data: dict[str, str], name: str, key: str) -> str:
     if key not in data:
-        raise ConfigurationError(f"Secret {name}: must have the key {key}, got {', '.join(sorted(data)) or 'none'}")
+        keys = safe(", ".join(sorted(data))) or "none"
+        raise ConfigurationError(f"Secret {name}: must have the key {safe(str(key))}, got {keys}")
     try:
         return base64.b64decode(data[key], validate=True).decode().strip()
     except ValueError:
-        raise ConfigurationError(f"Secret {name}: the value of {key} must be text") from None
+        raise ConfigurationError(f"Secret {name}: the value of {safe(str(key))} must be text") from None
 
 
 def _get(kind: str, name: str, namespace: str | None) -> dict[str, Any]:

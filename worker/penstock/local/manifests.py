@@ -22,10 +22,10 @@ from jsonschema.exceptions import relevance
 
 from penstock.errors import ManifestError
 from penstock.scaling import QueuePolicy, parse_policy, violations
+from penstock.scaling.names import RESOURCE_NAME
 
 API_GROUP: Final = "penstock.dev/"
 API_VERSION: Final = f"{API_GROUP}v1alpha1"
-_RESOURCE_NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z"
 _INT_BITS: Final = {"int32": 31, "int64": 63}
 _SHOWN: Final = 80
 
@@ -188,7 +188,7 @@ def _schema() -> tuple[Mapping[str, Any], Any]:
         "metadata": {
             "type": "object",
             "required": ["name"],
-            "properties": {"name": {"type": "string", "maxLength": 253, "pattern": _RESOURCE_NAME}},
+            "properties": {"name": {"type": "string", "maxLength": 253, "pattern": RESOURCE_NAME}},
         },
     }
     validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]

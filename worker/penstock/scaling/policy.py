@@ -17,6 +17,7 @@ import msgspec
 
 from penstock.errors import ManifestError
 
+from .names import DataKey, ResourceName
 from .rules import violations
 
 API_VERSION: Final = "penstock.dev/v1alpha1"
@@ -27,8 +28,6 @@ _Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
 _Day = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
 _Hour = Annotated[int, msgspec.Meta(ge=1, le=3600)]
 _Week = Annotated[int, msgspec.Meta(ge=1, le=604_800)]
-_SecretName = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
-_SecretKey = Annotated[str, msgspec.Meta(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+\Z")]
 _QueueName = Annotated[
     str, msgspec.Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 ]
@@ -86,15 +85,15 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class SecretRef(_Part, frozen=True):
     """A key of a Secret in the JobQueue's namespace."""
 
-    name: _SecretName
-    key: _SecretKey = "url"
+    name: ResourceName
+    key: DataKey = "url"
 
 
 class DatabaseRef(_Part, frozen=True):
     """Where the URLs are; never the URLs."""
 
     secret_ref: SecretRef
-    direct_key: _SecretKey | None = None
+    direct_key: DataKey | None = None
     operator_secret_ref: SecretRef | None = None
 
 

@@ -1,0 +1,107 @@
+"""A tenant who may write JobQueues in one namespace, and an operator that may read the Secrets of two."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.kube.jobqueue.conftest import QUICK, JobQueues, Start, started
+from tests.support.api_client import ApiClient, ApiError
+from tests.support.chart import OperatorRights, rights
+from tests.support.controlplane import ControlPlane
+from tests.support.kube_fixtures import new_namespace
+from tests.support.waiting import eventually
+from tests.unit.scaling.examples import CRD, manifest
+
+DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobqueues.penstock.dev"
+
+
+@pytest.fixture
+def neighbor(control_plane: ControlPlane) -> Iterator[str]:
+    """Another tenant's namespace, watched by the same operator."""
+    with new_namespace(control_plane, f"neighbor-{secrets.token_hex(3)}") as name:
+        yield name
+
+
+@pytest.fixture
+def operator_rights(control_plane: ControlPlane, namespace: str, neighbor: str, tmp_path: Path) -> OperatorRights:
+    """The chart's roles in both namespaces."""
+    values = {"watchNamespaces": [namespace, neighbor]}
+    return rights(control_plane, namespace=namespace, folder=tmp_path, values=values)
+
+
+@pytest.fixture
+def older_definition(definition: Any, jobqueues: JobQueues) -> Iterator[None]:
+    """A definition without a pattern for the names of Secrets, as an operator may meet after its own upgrade."""
+    given = yaml.safe_load(CRD.read_text())
+    older = copy.deepcopy(given)
+    _strip(older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["databaseRef"])
+    _install(jobqueues, older, accepts=True)
+    try:
+        yield
+    finally:
+        _install(jobqueues, given, accepts=False)
+
+
+def _strip(schema: Any) -> None:
+    schema.pop("pattern", None)
+    for field in schema.get("properties", {}).values():
+        _strip(field)
+
+
+def _install(jobqueues: JobQueues, definition: Any, *, accepts: bool) -> None:
+    """Return when the API server judges by it: of a few servers' caches the last has seen it."""
+    jobqueues.api.apply(DEFINITION, definition)
+    probe = manifest(databaseRef={"secretRef": {"name": "../x"}})
+
+    def judged() -> bool:
+        try:
+            jobqueues.api.request("POST", f"{jobqueues.collection}?dryRun=All", probe)
+        except ApiError as error:
+            if error.status != 422:
+                raise
+            return not accepts
+        return accepts
+
+    eventually(judged, "the definition is in force")
+
+
+def read_secrets(plane: ControlPlane, account: str) -> set[tuple[str, str]]:
+    """Namespace and name of each Secret that the account has asked for."""
+    return {
+        (one["objectRef"].get("namespace", ""), one["objectRef"].get("name", ""))
+        for one in plane.audit()
+        if one["user"]["username"] == account and one.get("objectRef", {}).get("resource") == "secrets"
+    }
+
+
+@pytest.mark.usefixtures("older_definition")
+def test_the_operator_never_reads_a_secret_outside_the_jobqueues_namespace(
+    jobqueues: JobQueues, neighbor: str, operator: Start, pg_url: str, control_plane: ControlPlane, api: ApiClient
+):
+    """Though the definition accepts the name and its roles allow the call: a condition, and no request at all."""
+    JobQueues(api, neighbor).secret(pg_url, "postgres")
+    escape = f"../../{neighbor}/secrets/postgres"
+    references = {
+        "traversal": {"secretRef": {"name": escape}},
+        "operators": {"secretRef": {"name": "shop-postgres"}, "operatorSecretRef": {"name": escape}},
+        "encoded": {"secretRef": {"name": escape.replace("/", "%2f").replace(".", "%2e")}},
+        "key": {"secretRef": {"name": "shop-postgres", "key": escape}},
+        "direct": {"secretRef": {"name": "shop-postgres"}, "directKey": escape},
+    }
+    for name, reference in references.items():
+        jobqueues.create(name, **(QUICK | {"databaseRef": reference}))
+    started(jobqueues, operator, pg_url)
+    for name in references:
+        eventually(lambda name=name: jobqueues.conditions(name)["Ready"] == ("False", "InvalidSpec"), name)  # type: ignore[misc]
+        assert "spec.databaseRef" in jobqueues.message("Ready", name)
+        assert jobqueues.deployment(name) is None
+    account = f"system:serviceaccount:{jobqueues.namespace}:penstock"
+    asked = eventually(lambda: read_secrets(control_plane, account), "the log has its reads")
+    assert asked == {(jobqueues.namespace, "shop-postgres")}
