@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from penstock.cli import cli as commands
 from penstock.settings import DERIVED, Settings
+from penstock_operator.pod_template import ADDED
 from penstock_operator.settings import OperatorSettings
 from tools.monitoring import registry
 
@@ -55,6 +56,16 @@ rules; unknown fields are refused. A complete example is [the shop's](../example
 ## Fields
 
 %s
+## What the operator adds to the pod template
+
+Null fields of the template are dropped, as the API server drops them. Then each line is added where the template does
+not have the field; a container is each regular and each init container, and a Windows pod gets no security defaults. A
+template of the wrong types is `WorkersAvailable False TemplateRejected`, and what runs stays as it is.
+
+%s
+A variable of the template that follows from the JobQueue, such as `PENSTOCK_CONCURRENCY`, is not used, and
+`WorkersAvailable` names it. `PENSTOCK_HTTP_PORT` chooses another port, which pods on the node's network need.
+
 ## Rules
 
 %s"""
@@ -156,7 +167,15 @@ def jobqueue(crd: Path) -> str:
     """`docs/jobqueue.md`: every field of the spec, with values, default and description; and the rules."""
     schema = yaml.safe_load(crd.read_text(encoding="utf-8"))["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     rows = table(("field of `spec`", "values", "default", "what it says"), _fields(schema["properties"]["spec"], ""))
-    return _JOBQUEUE % (rows, "".join(f"- {message}\n" for message in sorted({*_rules(schema)})))
+    added = table(("field of the pod", "value", "not added if"), _additions())
+    return _JOBQUEUE % (rows, added, "".join(f"- {message}\n" for message in sorted({*_rules(schema)})))
+
+
+def _additions() -> Iterator[tuple[str, ...]]:
+    for one in ADDED:
+        place, _, field = one.field.rpartition(": ")
+        where = f" of {'every container' if place == 'container' else 'the container `worker`'}" if place else ""
+        yield f"`{field}`{where}", one.value, one.unless
 
 
 def _fields(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, ...]]:

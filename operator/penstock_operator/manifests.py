@@ -1,44 +1,20 @@
 """From a JobQueue to the objects that the operator applies for it: Deployment, PodDisruptionBudget, PodMonitor. Pure.
 
-The user's pod template is passed on as it is; what Penstock needs is added where it is silent, and what follows from
-the JobQueue (environment, labels, grace period) is the operator's. Defaults make the pod pass Pod Security
-`restricted`; what a template says against that stays, and the API server's refusal ends in a condition.
+The pod template of the Deployment is `pod_template`'s.
 
 Surprising: the Deployment is built without `replicas`. That number has a field manager and a path of its own.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from penstock.scaling import QueuePolicy, worker_settings
-from penstock.settings import Settings
+from .pod_template import labels, pod_template, worker_container
+from .resource import JobQueue
+from .worker_container import probed_port
 
-from .resource import JOBQUEUE_LABEL, MANAGED_BY, JobQueue
-
-HTTP_PORT: Final = 9464
-_FROM_SPEC: Final = frozenset(
-    f"PENSTOCK_{name}"
-    for name in (
-        "APP", "QUEUE", "CONCURRENCY", "MIN_DEMAND", "MAX_DEMAND", "EXECUTOR", "DRAIN_TIMEOUT_SECONDS", "MAX_ATTEMPTS",
-        "BACKOFF_STRATEGY", "BACKOFF_BASE_SECONDS", "BACKOFF_MAX_SECONDS", "JOB_DEADLINE_SECONDS", "RETENTION_SECONDS",
-        "CIRCUIT_FAILURE_PERCENT", "CIRCUIT_MINIMUM_CALLS", "CIRCUIT_WINDOW_SECONDS", "CIRCUIT_OPEN_SECONDS",
-        "HTTP_PORT",
-    )
-)  # fmt: skip
-"""Variables that follow from the resource. The others, such as the log level, are the template's to set."""
-_FIELDS: Final = {
-    "PENSTOCK_POD_NAME": "metadata.name",
-    "PENSTOCK_NODE_NAME": "spec.nodeName",
-    "PENSTOCK_HTTP_HOST": "status.podIP",
-}
-
-
-def labels(queue: JobQueue) -> dict[str, str]:
-    """Labels of the children, and the selector of the worker pods."""
-    return {MANAGED_BY[0]: MANAGED_BY[1], JOBQUEUE_LABEL: queue.name}
+__all__ = ["deployment", "disruption_budget", "labels", "pod_monitor", "pod_template", "selector"]
 
 
 def selector(queue: JobQueue) -> str:
@@ -82,11 +58,15 @@ def pod_monitor(queue: JobQueue, *, more: Mapping[str, str]) -> dict[str, Any]:
     Args:
         queue: whose workers.
         more: labels by which the cluster's Prometheus chooses the monitors that it heeds.
+
+    Raises:
+        InvalidTemplate: as `pod_template`.
     """
     metadata = _metadata(queue)
     metadata["labels"] = {**more, **metadata["labels"]}
     jobqueue = {"sourceLabels": ["__meta_kubernetes_pod_label_penstock_dev_jobqueue"], "targetLabel": "jobqueue"}
-    endpoint = {"port": "http", "path": "/metrics", "relabelings": [{**jobqueue, "action": "replace"}]}
+    port = probed_port(worker_container(pod_template(queue)))
+    endpoint = {"port": port, "path": "/metrics", "relabelings": [{**jobqueue, "action": "replace"}]}
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
@@ -106,64 +86,3 @@ def _metadata(queue: JobQueue) -> dict[str, Any]:
         "blockOwnerDeletion": False,
     }
     return {"name": queue.child, "namespace": queue.namespace, "labels": labels(queue), "ownerReferences": [owner]}
-
-
-def pod_template(queue: JobQueue) -> dict[str, Any]:
-    """The worker's pod: the user's template, completed."""
-    assert queue.policy is not None
-    template: dict[str, Any] = copy.deepcopy(dict(queue.template))
-    metadata: dict[str, Any] = template.setdefault("metadata", {})
-    metadata["labels"] = {
-        "app.kubernetes.io/name": "penstock-worker", **(metadata.get("labels") or {}), **labels(queue),
-    }  # fmt: skip
-    pod: dict[str, Any] = template["spec"]
-    grace = pod.setdefault("terminationGracePeriodSeconds", queue.policy.worker.drain_timeout_seconds)
-    pod.setdefault("enableServiceLinks", False)
-    pod.setdefault("automountServiceAccountToken", False)
-    security = pod.setdefault("securityContext", {})
-    security.setdefault("runAsNonRoot", True)
-    security.setdefault("seccompProfile", {"type": "RuntimeDefault"})
-    for container in (*pod["containers"], *pod.get("initContainers", ())):
-        _restrict(container)
-    worker = next(one for one in pod["containers"] if one["name"] == "worker")
-    _complete(worker, queue.policy, grace=grace)
-    return template
-
-
-def _restrict(container: dict[str, Any]) -> None:
-    security = container.setdefault("securityContext", {})
-    security.setdefault("allowPrivilegeEscalation", False)
-    security.setdefault("capabilities", {}).setdefault("drop", ["ALL"])
-
-
-def _complete(worker: dict[str, Any], policy: QueuePolicy, *, grace: int) -> None:
-    if "command" not in worker and "args" not in worker:
-        worker["command"] = ["penstock", "worker", policy.worker.app, "--queue", policy.queue_name]
-    worker["env"] = _environment(worker.get("env") or [], policy, grace=grace)
-    ports = worker.setdefault("ports", [])
-    if not any(port.get("name") == "http" for port in ports):
-        ports.append({"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"})
-    worker.setdefault("readinessProbe", _probe("/readyz", period=2, failures=1))
-    worker.setdefault("livenessProbe", _probe("/healthz", period=10, failures=6))
-    worker.setdefault("startupProbe", _probe("/healthz", period=1, failures=60))
-
-
-def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
-    check = {"path": path, "port": "http", "scheme": "HTTP"}
-    return {"httpGet": check, "periodSeconds": period, "timeoutSeconds": 2, "failureThreshold": failures}
-
-
-def _environment(given: list[dict[str, Any]], policy: QueuePolicy, *, grace: int) -> list[dict[str, Any]]:
-    """The template's own variables, then ours; where both name one that follows from the resource, ours."""
-    secret = policy.database_ref.secret_ref
-    ours: dict[str, dict[str, Any]] = {
-        "PENSTOCK_DATABASE_URL": {"valueFrom": {"secretKeyRef": {"name": secret.name, "key": secret.key}}}
-    }
-    if policy.database_ref.direct_key is not None:
-        reference = {"name": secret.name, "key": policy.database_ref.direct_key}
-        ours["PENSTOCK_DIRECT_URL"] = {"valueFrom": {"secretKeyRef": reference}}
-    for name, path in _FIELDS.items():
-        ours[name] = {"valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
-    told = worker_settings(policy, base=Settings(), drain_timeout_seconds=float(grace), http_port=HTTP_PORT)
-    ours |= {name: {"value": value} for name, value in told.to_env(urls=False).items() if name in _FROM_SPEC}
-    return [one for one in given if one["name"] not in ours] + [{"name": name, **value} for name, value in ours.items()]

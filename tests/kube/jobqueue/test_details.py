@@ -31,7 +31,7 @@ def test_a_podmonitor_is_made_once_the_cluster_knows_what_that_is(
     assert made["metadata"]["labels"]["team"] == "a"
     assert made["metadata"]["ownerReferences"][0]["kind"] == "JobQueue"
     assert made["spec"]["selector"]["matchLabels"]["penstock.dev/jobqueue"] == "emails"
-    assert made["spec"]["podMetricsEndpoints"][0]["port"] == "http"
+    assert made["spec"]["podMetricsEndpoints"][0]["port"] == "penstock"
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def test_what_the_template_says_itself_stays():
     queue = jobqueue(worker__template=pod(container, terminationGracePeriodSeconds=7200))
     spec, worker = manifests.pod_template(queue)["spec"], worker_of(queue)
     assert worker["command"] == ["mine"]
-    assert worker["ports"] == [{"name": "http", "containerPort": 80}]
+    assert worker["ports"][0] == {"name": "http", "containerPort": 80}
     assert worker["readinessProbe"] == {"exec": {"command": ["true"]}}
     assert worker["securityContext"]["runAsUser"] == 7
     assert spec["terminationGracePeriodSeconds"] == 7200
@@ -143,5 +143,5 @@ def test_a_podmonitor_scrapes_the_workers_and_names_the_jobqueue():
     assert made["metadata"]["ownerReferences"][0]["uid"] == "u-1"
     assert made["spec"]["selector"]["matchLabels"] == manifests.labels(jobqueue())
     (endpoint,) = made["spec"]["podMetricsEndpoints"]
-    assert (endpoint["port"], endpoint["relabelings"][0]["targetLabel"]) == ("http", "jobqueue")
+    assert (endpoint["port"], endpoint["relabelings"][0]["targetLabel"]) == ("penstock", "jobqueue")
     assert any(port["name"] == endpoint["port"] for port in worker_of(jobqueue())["ports"])

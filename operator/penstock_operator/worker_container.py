@@ -1,0 +1,122 @@
+"""The container named `worker`: its command, environment, port and probes, where the template is silent. Pure.
+
+Our variables come first, because `$(NAME)` in a variable, a command or an argument refers to those before it. A
+variable of the template that says what the JobQueue says itself is not used; `ignored_variables` names those, for the
+condition. The port has a name of its own: `http` is what everybody calls theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from penstock.scaling import QueuePolicy, worker_settings
+from penstock.settings import Settings
+
+HTTP_PORT: Final = 9464
+PORT_NAME: Final = "penstock"
+WORKER: Final = "worker"
+_FROM_SPEC: Final = frozenset(
+    f"PENSTOCK_{name}"
+    for name in (
+        "APP", "QUEUE", "CONCURRENCY", "MIN_DEMAND", "MAX_DEMAND", "EXECUTOR", "DRAIN_TIMEOUT_SECONDS", "MAX_ATTEMPTS",
+        "BACKOFF_STRATEGY", "BACKOFF_BASE_SECONDS", "BACKOFF_MAX_SECONDS", "JOB_DEADLINE_SECONDS", "RETENTION_SECONDS",
+        "CIRCUIT_FAILURE_PERCENT", "CIRCUIT_MINIMUM_CALLS", "CIRCUIT_WINDOW_SECONDS", "CIRCUIT_OPEN_SECONDS",
+        "HTTP_PORT",
+    )
+)  # fmt: skip
+"""Variables that follow from the resource. The others, such as the log level, are the template's to set."""
+_FIELDS: Final = {"PENSTOCK_POD_NAME": "metadata.name", "PENSTOCK_NODE_NAME": "spec.nodeName"}
+"""Variables that name the pod: the drain finds a worker's pod by them."""
+_SILENT: Final = {"PENSTOCK_HTTP_HOST": "status.podIP"}
+"""Variables that the template may set."""
+_HANDLERS: Final = frozenset({"httpGet", "tcpSocket", "grpc", "exec"})
+
+
+def complete(worker: dict[str, Any], others: Sequence[Mapping[str, Any]], policy: QueuePolicy, *, drain: int) -> None:
+    """Add to a normalized container what it does not say.
+
+    Args:
+        worker: the container, changed in place.
+        others: the pod's other containers, whose ports are taken.
+        policy: of the JobQueue.
+        drain: seconds from SIGTERM to SIGKILL.
+    """
+    if not worker.get("command") and not worker.get("args"):
+        worker["command"] = ["penstock", "worker", policy.worker.app, "--queue", policy.queue_name]
+    port = _own_port(worker, others)
+    ours = _environment(policy, drain=drain, http_port=port["containerPort"])
+    given = worker.get("env") or []
+    named = {one["name"] for one in given}
+    first = [{"name": name, **value} for name, value in ours.items() if name not in _SILENT or name not in named]
+    worker["env"] = first + [one for one in given if one["name"] not in ours or one["name"] in _SILENT]
+    _probe(worker, "readinessProbe", "/readyz", port=port["name"], period=2, failures=1)
+    _probe(worker, "livenessProbe", "/healthz", port=port["name"], period=10, failures=6)
+    _probe(worker, "startupProbe", "/healthz", port=port["name"], period=1, failures=60)
+
+
+def ignored_variables(worker: Mapping[str, Any], completed: Mapping[str, Any]) -> list[str]:
+    """Names of the template's variables that are not used, because they follow from the JobQueue and say otherwise."""
+    used = {one["name"]: one for one in completed["env"]}
+    return [one["name"] for one in worker.get("env") or () if used[one["name"]] != one]
+
+
+def probed_port(worker: Mapping[str, Any]) -> str:
+    """The name of the port that a completed container serves its metrics on."""
+    number = next(int(one["value"]) for one in worker["env"] if one["name"] == "PENSTOCK_HTTP_PORT")
+    return str(next(one["name"] for one in worker["ports"] if _is_tcp(one) and one["containerPort"] == number))
+
+
+def _own_port(worker: dict[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The entry of our port: the template's if it has one by name or number, else a new one."""
+    ports: list[dict[str, Any]] = worker.get("ports") or []
+    worker["ports"] = ports
+    names = {one.get("name") for one in ports}
+    taken = {one["containerPort"] for other in others for one in other.get("ports") or ()}
+    number = _wished(worker) or next(port for port in range(HTTP_PORT, 65_536) if port not in taken)
+    mine = [one for one in ports if _is_tcp(one)]
+    found = [one for one in mine if one.get("name") == PORT_NAME] or [
+        one for one in mine if one["containerPort"] == number
+    ]
+    name = next(one for one in (PORT_NAME, *(f"{PORT_NAME}-{i}" for i in range(100))) if one not in names)
+    if found:
+        found[0].setdefault("name", name)
+        return found[0]
+    ports.append({"name": name, "containerPort": number, "protocol": "TCP"})
+    return ports[-1]
+
+
+def _wished(worker: Mapping[str, Any]) -> int:
+    """The port that the template's own PENSTOCK_HTTP_PORT asks for; 0 for none."""
+    texts = [one.get("value", "") for one in worker.get("env") or () if one["name"] == "PENSTOCK_HTTP_PORT"]
+    text = texts[0] if texts else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= 65_535 else 0
+
+
+def _is_tcp(port: Mapping[str, Any]) -> bool:
+    return bool(port.get("protocol", "TCP") == "TCP")
+
+
+def _probe(worker: dict[str, Any], name: str, path: str, *, port: str, period: int, failures: int) -> None:
+    """The whole probe, or what a probe without a check leaves open; one with a check of its own stays."""
+    given = worker.get(name) or {}
+    if not _HANDLERS.isdisjoint(given):
+        return
+    check = {"path": path, "port": port, "scheme": "HTTP"}
+    defaults = {"httpGet": check, "periodSeconds": period, "timeoutSeconds": 2, "failureThreshold": failures}
+    worker[name] = {**defaults, **given}
+
+
+def _environment(policy: QueuePolicy, *, drain: int, http_port: int) -> dict[str, dict[str, Any]]:
+    """Our variables by name."""
+    secret = policy.database_ref.secret_ref
+    ours: dict[str, dict[str, Any]] = {
+        "PENSTOCK_DATABASE_URL": {"valueFrom": {"secretKeyRef": {"name": secret.name, "key": secret.key}}}
+    }
+    if policy.database_ref.direct_key is not None:
+        reference = {"name": secret.name, "key": policy.database_ref.direct_key}
+        ours["PENSTOCK_DIRECT_URL"] = {"valueFrom": {"secretKeyRef": reference}}
+    for name, path in (_FIELDS | _SILENT).items():
+        ours[name] = {"valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+    told = worker_settings(policy, base=Settings(), drain_timeout_seconds=float(drain), http_port=http_port)
+    return ours | {name: {"value": value} for name, value in told.to_env(urls=False).items() if name in _FROM_SPEC}
