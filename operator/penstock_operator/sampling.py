@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from penstock.errors import PenstockError, StoreError
-from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_schema, end_all
+from penstock.errors import MissingRights, PenstockError, StoreError
+from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema, end_all
 from penstock.store.closely import held_by, identity, recent_waits
 from penstock.store.declared import Declared, declarations
 from penstock.store.maintenance import Upkeep
@@ -42,10 +42,14 @@ WAITS_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """How a database is reached. `direct_url` is for LISTEN; both are credentials and in no repr."""
+    """How a database is reached. `direct_url` is for LISTEN; both are credentials and in no repr.
+
+    `ca` is the PEM text of the authorities that may sign the server's certificate; None: those that the URL names.
+    """
 
     url: str
     direct_url: str
+    ca: str | None = None
 
     def __repr__(self) -> str:
         return "Address(…)"
@@ -99,8 +103,8 @@ class Database:
         """
         if self._store is not None:
             return
-        await asyncio.to_thread(check_schema, self._address.url)
         pooled = self._address.url != self._address.direct_url
+        await asyncio.to_thread(self._check, pooled=pooled)
         store = Store(self._address.url, name="penstock operator", lanes=1, pooled=pooled)
         await store.open()
         try:
@@ -118,6 +122,15 @@ class Database:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LISTEN_SECONDS):
                 await self._heard.wait()
+
+    def _check(self, *, pooled: bool) -> None:
+        """Schema and rights. A login without any right may not even see the schema's version."""
+        try:
+            check_schema(self._address.url)
+        except MissingRights:
+            check_rights(self._address.url, "operator", pooled=pooled)
+            raise
+        check_rights(self._address.url, "operator", pooled=pooled)
 
     async def close(self) -> None:
         """End the tasks and the connections; harmless when closed."""
@@ -238,13 +251,15 @@ class Database:
 
 def reason_of(error: PenstockError) -> str:
     """The condition's reason for an error of the store."""
-    name = type(error).__name__
-    if "refused the login" in str(error):
-        return "AuthFailed"
     known = {
+        "LoginRefused": "AuthFailed",
+        "NoSuchDatabase": "NoSuchDatabase",
+        "TooManyConnections": "TooManyConnections",
+        "MissingRights": "MissingRights",
         "SchemaMissing": "SchemaMissing",
         "SchemaMismatch": "SchemaTooOld",
         "InvalidDatabaseURL": "InvalidURL",
         "ReadOnlyServer": "ReadOnly",
+        "StatementRefused": "StatementRefused",
     }
-    return known.get(name, "Unreachable")
+    return known.get(type(error).__name__, "Unreachable")

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from penstock import JobState
 from penstock.cli.workers import drawn
-from penstock.errors import SchemaMissing, StatementRefused
+from penstock.errors import MissingRights, SchemaMissing
 from penstock.store import migrate, shake_hands
 from penstock.store.reading import Reader
 from tests.postgres import desk, telling_jobs
@@ -167,9 +167,9 @@ def test_a_worker_that_could_not_work_says_so_before_it_claims(pg: Database):
 
 
 def test_a_login_without_the_workers_rights_is_told_so_and_the_workers_role_has_them_all(pg_blank: Database):
-    """Before it registers; the message names the command that prints what is missing."""
+    """Before it registers; the message has the SQL that helps."""
     with owned_by_a_login(pg_blank) as owned:
         with member(owned, "worker") as url:
             shake_hands(url)
-        with member(owned, "observer") as url, pytest.raises(StatementRefused, match="penstock grants"):
+        with member(owned, "observer") as url, pytest.raises(MissingRights, match="GRANT penstock_worker"):
             shake_hands(url)

@@ -19,10 +19,14 @@
     ├── ChildCrashed              the child process that ran an attempt ended
     └── StoreError                the database, mapped once at `penstock.store`
         ├── DatabaseUnavailable   cannot connect, connection lost, shutting down
+        │   ├── LoginRefused      wrong password, no such role, NOLOGIN, expired, or no line for it in pg_hba.conf
+        │   ├── NoSuchDatabase    the server is there, the database is not
+        │   └── TooManyConnections  a limit of the server, of the database or of the login is reached
         ├── InvalidDatabaseURL    not a usable URL (the URL itself is never printed)
         ├── SchemaMissing         `penstock migrate` has not been run
         ├── SchemaMismatch        the schema is older or newer than this version knows
-        ├── StatementRefused      a statement is wrong for this database, or this login lacks a right
+        ├── StatementRefused      a statement is wrong for this database
+        │   └── MissingRights     this login lacks a right; the message has the SQL that grants it
         ├── ReadOnlyServer        a standby, or a server set read-only
         ├── RejectedByDatabase    a value that the database does not accept
         ├── UniqueConflict        another live job holds the unique key
@@ -110,6 +114,18 @@ class DatabaseUnavailable(StoreError):  # noqa: N818
     """The server cannot be reached, or the connection was lost."""
 
 
+class LoginRefused(DatabaseUnavailable):
+    """The server refused the login: wrong or expired password, no such role, NOLOGIN, or no line in pg_hba.conf."""
+
+
+class NoSuchDatabase(DatabaseUnavailable):
+    """The server answered, and has no database of that name."""
+
+
+class TooManyConnections(DatabaseUnavailable):
+    """The connection limit of the server, of the database or of the login is reached."""
+
+
 class InvalidDatabaseURL(StoreError, ConfigurationError):  # noqa: N818
     """The database URL is not usable. Its text is never part of the message."""
 
@@ -124,6 +140,10 @@ class SchemaMismatch(StoreError):  # noqa: N818
 
 class StatementRefused(StoreError):  # noqa: N818
     """The server refused a statement itself (SQLSTATE class 42): a right, a function or a type does not fit."""
+
+
+class MissingRights(StatementRefused):
+    """The login lacks a right in this database; where the right is known, the message has the SQL that grants it."""
 
 
 class ReadOnlyServer(StoreError):  # noqa: N818

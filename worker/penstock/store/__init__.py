@@ -13,6 +13,7 @@ from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, Upkeep
 from .migrate import Migrated, check_schema, latest_version, migrate, migration_sql
 from .registry import Registration, Registry, Renewal
+from .rights import check_rights
 from .roles import grants_sql, roles, roles_sql
 from .store import Difference, Promotion, QueueState, Rescue, Store
 from .transaction import JobTransaction, complete_on, complete_on_async
@@ -46,6 +47,7 @@ __all__ = [
     "Untold",
     "Upkeep",
     "Witness",
+    "check_rights",
     "check_schema",
     "complete_on",
     "complete_on_async",

@@ -5,6 +5,7 @@ The text of a database URL never reaches a message: libpq quotes what it could n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,19 +16,42 @@ from penstock.errors import (
     ClaimRefused,
     DatabaseUnavailable,
     InvalidDatabaseURL,
+    LoginRefused,
+    MissingRights,
+    NoSuchDatabase,
     PenstockError,
     ReadOnlyServer,
     RejectedByDatabase,
     SchemaMissing,
     StatementRefused,
     StoreError,
+    TooManyConnections,
     UniqueConflict,
 )
 
 _MISSING = ("3F000", "42P01", "42883", "42703")
 """SQLSTATEs of an absent schema, table, function or column."""
-_AUTH = ("28000", "28P01", "3D000")
-"""SQLSTATEs of a refused user, a wrong password, an unknown database."""
+_CONNECTING: tuple[tuple[type[StoreError], str, re.Pattern[str], str], ...] = (
+    (
+        LoginRefused, "28000 28P01", re.compile(r"authentication failed|not permitted to log in|no pg_hba\.conf entry|"
+        r"pg_hba\.conf rejects connection|role \".*\" does not exist|no such user|no password supplied"),
+        "the server refused the login",
+    ),
+    (
+        NoSuchDatabase, "3D000", re.compile(r'database ".*" does not exist|no such database'),
+        "the server has no such database",
+    ),
+    (
+        TooManyConnections, "53300", re.compile(r"too many (clients|connections)|connection slots are reserved|"
+        r"no more connections allowed"),
+        "a limit of connections is reached (max_connections, or CONNECTION LIMIT of the login or the database)",
+    ),
+    (
+        MissingRights, "", re.compile(r'permission denied for database "'),
+        "the login may not connect to this database; let its owner run GRANT CONNECT ON DATABASE … TO …",
+    ),
+)  # fmt: skip
+"""Kinds of refusal to connect: SQLSTATEs, and the server's words, because libpq gives no SQLSTATE of a start-up."""
 _SESSION = ("26000", "42P05")
 """SQLSTATEs of a prepared statement that is missing, or there already: another session than the one that made it."""
 
@@ -71,7 +95,7 @@ def translate(error: psycopg.Error | psycopg_pool.PoolTimeout, doing: str) -> Pe
         rule = "behind a pooler in transaction mode a connection must be made with prepare_threshold=None"
         return StoreError(f"{doing}: {rule} ({text})")
     if state == "42501":
-        return StatementRefused(
+        return MissingRights(
             f"{doing}: the login lacks a right; `penstock grants` prints what each role needs ({text})"
         )
     if state == "25006":
@@ -80,8 +104,10 @@ def translate(error: psycopg.Error | psycopg_pool.PoolTimeout, doing: str) -> Pe
         return StatementRefused(f"{doing}: the server does not accept the statement ({text})")
     if state[:2] in {"22", "23", "54"}:
         return RejectedByDatabase(f"{doing}: the database refused the data ({text})")
-    if state in _AUTH or "authentication failed" in text:
-        return DatabaseUnavailable(f"{doing}: the server refused the login ({text})")
+    if isinstance(error, psycopg.OperationalError):
+        for kind, states, words, meaning in _CONNECTING:
+            if state in states.split() or (not state and words.search(str(error))):
+                return kind(f"{doing}: {meaning} ({text})")
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg.OperationalError | psycopg.InterfaceError):
         return DatabaseUnavailable(f"{doing}: the database cannot be reached or the connection was lost ({text})")
     return StoreError(f"{doing}: {text}")

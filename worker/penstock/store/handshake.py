@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from penstock.errors import MissingRights
+
 from ._sql import statement
 from .connect import connect
 from .errors import mapped
+from .rights import check_rights
 
 WORKER: Final = (
     "register", "renew", "deregister", "claim", "ack", "release", "release_claim", "wait_mark", "take_xid",
@@ -25,11 +28,16 @@ def shake_hands(url: str, *, pooled: bool = False) -> None:
     """Have the server look at every statement of a worker.
 
     Raises:
-        SchemaMissing, StatementRefused: it refuses one; the message names it and says what helps.
+        MissingRights: the login lacks a right; the message has the SQL that grants it.
+        SchemaMissing, StatementRefused: the server refuses a statement; the message names it and says what helps.
         DatabaseUnavailable, InvalidDatabaseURL: as `connect`.
     """
-    with connect(url, name="penstock handshake", pooled=pooled) as connection:
-        for name in WORKER:
-            sent = statement(name)
-            with mapped(f"handshake, {name.replace('_', ' ')}"):
-                connection.execute(b"EXPLAIN " + sent, [None] * sent.count(b"%s"))
+    try:
+        with connect(url, name="penstock handshake", pooled=pooled) as connection:
+            for name in WORKER:
+                sent = statement(name)
+                with mapped(f"handshake, {name.replace('_', ' ')}"):
+                    connection.execute(b"EXPLAIN " + sent, [None] * sent.count(b"%s"))
+    except MissingRights:
+        check_rights(url, "worker", pooled=pooled)  # which says all that is missing, and what helps
+        raise

@@ -87,8 +87,12 @@ def grants_sql(role: str, to: str | None = None) -> str:
         return _CREATE.format(role=PREFIX + role) + _sections()[role]
     if not to or "\0" in to:
         raise ConfigurationError(f"a login's name must be text without NUL, got {to!r}")
-    quoted = '"' + to.replace('"', '""') + '"'
-    return re.sub(rf" TO {PREFIX}{role};", lambda _: f" TO {quoted};", _sections()[role])
+    return re.sub(rf" TO {PREFIX}{role};", lambda _: f" TO {quoted(to)};", _sections()[role])
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier, whatever it contains."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def roles_sql() -> str:
