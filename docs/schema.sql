@@ -139,7 +139,7 @@ CREATE TABLE penstock.worker (
     done jsonb DEFAULT '{}'::jsonb NOT NULL,
     info jsonb DEFAULT '{}'::jsonb NOT NULL,
     report jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT worker_state_check CHECK ((state = ANY (ARRAY['running'::text, 'cordoned'::text, 'drained'::text, 'lost'::text])))
+    CONSTRAINT worker_state_check CHECK ((state = ANY (ARRAY['running'::text, 'cordoned'::text, 'drained'::text, 'draining'::text, 'lost'::text])))
 )
 WITH (fillfactor='50');
 
@@ -358,6 +358,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], OUT snoozed bigint[], OUT tokens bigint[]) -> record
 -- penstock.ack_ended(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> integer
 -- penstock.begin_copy(p_queues text[], p_jobs integer, OUT ids bigint[], OUT queues integer[], OUT max_attempts smallint[]) -> record, as its owner
+-- penstock.begin_drain(p_worker bigint) -> text, as its owner
 -- penstock.begin_marks(OUT last_ord bigint, OUT horizon bigint) -> record, as its owner
 -- penstock.cancel_jobs(p_ids bigint[], p_reason text) -> TABLE(id bigint, verdict text), as its owner
 -- penstock.check_size(p_what text, p_bodies jsonb[]) -> integer
@@ -387,6 +388,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.list_jobs(p_states text[], p_queue text, p_task text, p_error text, p_since timestamp with time zone, p_before bigint, p_limit integer) -> TABLE(id bigint, state text, queue text, task text, priority smallint, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, ready_at timestamp with time zone, due_at timestamp with time zone, claimed_at timestamp with time zone, finished_at timestamp with time zone, worker bigint, reason text, error text, message text), as its owner
 -- penstock.list_queues(p_cap integer) -> TABLE(name text, declared_by text, paused double precision, paused_by text, ready bigint, capped boolean, deferred bigint, in_flight bigint, dead bigint, oldest double precision, workers integer, slots bigint, max_in_flight integer, limit_in_flight integer, max_attempts smallint, retention double precision, job_deadline double precision), as its owner
 -- penstock.list_workers(p_queue text, p_cap integer) -> TABLE(id bigint, identity text, pod text, node text, version text, queues text[], state text, concurrency integer, in_flight bigint, done bigint, up double precision, renewed double precision, lease_left double precision, oldest_job bigint, oldest_task text, oldest_claimed double precision, http text, report jsonb), as its owner
+-- penstock.lost_workers(p_queue integer) -> TABLE(pod text, node text, silent double precision), as its owner
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
 -- penstock.may_rescue(p_holder text, p_lease double precision) -> boolean
 -- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner

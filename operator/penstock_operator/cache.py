@@ -148,6 +148,10 @@ class Cache:
         found = [pod for pod in self.pods.found(queue.namespace, queue.name) if not pod.terminating]
         return sorted(found, key=lambda pod: (pod.created, pod.name))
 
+    def stopping_of(self, queue: JobQueue) -> set[str]:
+        """Names of its pods that are being deleted, or that have ended."""
+        return {pod.name for pod in self.pods.found(queue.namespace, queue.name) if pod.terminating}
+
 
 def _essence(one: Deployment) -> tuple[object, ...]:
     return (one.generation, one.replicas, one.existing, one.ready, one.rolling, one.failure, one.owner)

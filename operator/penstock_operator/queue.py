@@ -158,7 +158,8 @@ class Queue:
         registered = {one.get("pod") for one in look.state.workers}
         pods = self._cache.pods_of(queue)
         self._starts.look([(pod.uid, pod.ready or pod.name in registered) for pod in pods], now)
-        return replace(self._sampler.look(look.state, now), startup_seconds=self._starts.seconds)
+        seen = self._sampler.look(look.state, now, stopping=self._cache.stopping_of(queue))
+        return replace(seen, startup_seconds=self._starts.seconds)
 
     def _starting(self, queue: JobQueue, deployment: Deployment, now: float) -> History:
         """What an operator that has just come may assume: the replicas found are right, and were added when it says."""

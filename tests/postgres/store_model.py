@@ -241,6 +241,11 @@ class Model:
         known.state = "cordoned" if cordon else "running"
         return True
 
+    def begin_drain(self, worker: int) -> str:
+        known = self.workers[worker]
+        known.state = "lost" if known.state == "lost" else "draining"
+        return known.state
+
     def deregister(self, worker: int) -> bool:
         """Whether it leaves empty; otherwise it is lost at once."""
         empty = all(job.held is None or job.held.worker != worker for job in self.jobs.values())

@@ -26,6 +26,7 @@ STATEMENTS = {
     "renew": "SELECT penstock.renew(%(worker)s, 60, %(held)s, %(tokens)s, '{}', '{}', false)",
     "deregister": "SELECT penstock.deregister(%(worker)s, false)",
     "cordon": "SELECT penstock.cordon(%(workers)s, true)",
+    "begin_drain": "SELECT penstock.begin_drain(%(worker)s)",
     "cancel": "SELECT penstock.cancel_jobs(%(jobs)s)",
     "retry now": "SELECT penstock.retry_now(%(jobs)s)",
     "redrive": "SELECT penstock.redrive(%(jobs)s)",

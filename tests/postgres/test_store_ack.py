@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from penstock.errors import (
@@ -183,6 +184,27 @@ def test_a_cordoned_worker_reports_drained_and_can_be_called_back(pg, db):
         assert states == ["cordoned", "drained"]
         assert db.execute("SELECT penstock.cordon(%s, false)", [[worker.id]]).fetchall() == [(worker.id,)]
         assert db.execute("SELECT state FROM penstock.worker").fetchone() == ("running",)
+    finally:
+        registry.close()
+
+
+@pytest.mark.parametrize("before", ["running", "cordoned", "drained"])
+def test_a_draining_worker_cannot_be_called_back_cordoned_or_given_jobs(before, pg, db):
+    """Whatever it was before: it is stopping for good, keeps its lease and its jobs, and is lost as any other."""
+    worker, registry = desk.register(db), Registry(pg.url)
+    try:
+        db.execute("UPDATE penstock.worker SET state = %s", [before])
+        assert [registry.begin_drain(worker.id) for _ in range(2)] == ["draining", "draining"]
+        for cordon in (False, True, False):
+            assert db.execute("SELECT penstock.cordon(%s, %s)", [[worker.id], cordon]).fetchall() == []
+        renewal = registry.renew(worker.id, lease=15, held=[], in_flight={}, done={}, drained=True)
+        assert renewal.state == "draining"
+        desk.enqueue(db)
+        with pytest.raises(psycopg.Error, match="not running"):
+            db.execute(desk.CLAIM, [worker.id, worker.queue, 1, desk.token()])
+        db.execute("UPDATE penstock.worker SET state = 'lost'")
+        assert registry.begin_drain(worker.id) == "lost"
+        assert registry.begin_drain(worker.id + 1000) is None
     finally:
         registry.close()
 

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.job import Finished, OutcomeState
 from penstock.store import Store
-from penstock.store.closely import held_by, identity, recent_waits
+from penstock.store.closely import held_by, identity, lost_workers, recent_waits
 from tests.postgres import desk
 
 
@@ -24,6 +24,24 @@ async def test_who_holds_how_many_is_exact_before_any_worker_reports(store, clie
     await store.ack(other.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
     assert await held_by(store, queue) == {one.id: 3}
     assert await held_by(store, queue + 1000) == {}
+
+
+async def test_a_lost_worker_is_named_with_its_node_until_its_pod_has_a_living_one(store, db):
+    """The youngest lost row of each pod; a pod whose container was started again is not among them."""
+    rows = {}
+    for pod, node in (("back", "n1"), ("gone", "n1"), ("gone", "n2"), ("well", "n2"), (None, "n3")):
+        worker = desk.register(db)
+        change = "UPDATE penstock.worker SET pod = %s, node = %s, renewed_at = now() - interval '30 s' WHERE id = %s"
+        db.execute(change, [pod, node, worker.id])
+        rows[pod] = worker
+    assert await lost_workers(store, rows["gone"].queue) == {}
+    db.execute("UPDATE penstock.worker SET state = 'lost' WHERE pod IS DISTINCT FROM 'well'")
+    again = desk.register(db)
+    db.execute("UPDATE penstock.worker SET pod = 'back' WHERE id = %s", [again.id])
+    found = await lost_workers(store, again.queue)
+    assert {pod: one.node for pod, one in found.items()} == {"gone": "n2"}
+    assert found["gone"].silent >= 30
+    assert await lost_workers(store, again.queue + 1000) == {}
 
 
 async def test_the_wait_that_95_of_100_had_at_most_is_that_of_the_newest_outcomes(store, client, db):

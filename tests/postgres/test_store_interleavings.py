@@ -8,6 +8,8 @@ import pytest
 from tests.postgres import desk
 from tests.postgres.interleave import ConnectionDied
 
+BEGIN_DRAIN = "SELECT penstock.begin_drain(%s)"
+
 
 def test_two_claimers_at_once_share_no_job_and_wait_for_nothing(play, db):
     """A claim in an open transaction is stepped over by the next one, which takes the jobs behind it."""
@@ -220,6 +222,49 @@ def test_a_cordon_waits_for_a_claim_in_flight_and_stops_the_next(play, db):
     with pytest.raises(psycopg.Error, match="not running"):
         desk.claim(a, worker, 1, desk.token()).finish()
     assert desk.ack(a, worker, ids[:1], held).finish() == []
+
+
+def test_a_drain_that_begins_during_a_claim_waits_for_nobody_and_stops_the_next(play, db):
+    """A worker told to stop says so at once; what its claim in flight brings is its own to release."""
+    worker, ids = desk.register(db), desk.enqueue(db, 2)
+    held = desk.token()
+    claiming, lease = play.connection("claiming"), play.connection("lease")
+    claiming.begin()
+    desk.claim(claiming, worker, 1, held).finish()
+    assert lease.run(BEGIN_DRAIN, [worker.id]) == [("draining",)]
+    claiming.commit()
+    with pytest.raises(psycopg.Error, match="not running"):
+        desk.claim(claiming, worker, 1, desk.token()).finish()
+    assert desk.ack(claiming, worker, ids[:1], held).finish() == []
+
+
+@pytest.mark.parametrize("drain_first", [True, False], ids=["drain, call back", "call back, drain"])
+def test_whoever_comes_first_a_worker_that_drains_is_not_called_back(drain_first, play, db):
+    """One waits for the other's row; the worker is draining in the end."""
+    worker = desk.register(db)
+    db.execute("UPDATE penstock.worker SET state = 'cordoned'")
+    lease, operator = play.connection("lease"), play.connection("operator")
+    steps = [(lease, BEGIN_DRAIN, [worker.id]), (operator, "SELECT penstock.cordon(%s, false)", [[worker.id]])]
+    (first, statement, values), (second, other, others) = steps if drain_first else (steps[1], steps[0])
+    first.begin()
+    first.run(statement, values)
+    step = second.start(other, others)
+    step.blocks_on(first)
+    first.commit()
+    step.finish()
+    assert db.execute("SELECT state FROM penstock.worker").fetchone() == ("draining",)
+
+
+def test_a_worker_that_begins_to_drain_while_it_is_declared_lost_stays_lost(play, db):
+    """Its jobs are somebody else's by then; the reply says so, and it registers again."""
+    worker = desk.register(db)
+    rescuer, lease = play.connection("rescuer"), play.connection("lease")
+    rescuer.begin()
+    rescuer.run("UPDATE penstock.worker SET state = 'lost' WHERE id = %s", [worker.id])
+    step = lease.start(BEGIN_DRAIN, [worker.id])
+    step.blocks_on(rescuer)
+    rescuer.commit()
+    assert step.finish() == [("lost",)]
 
 
 def test_the_first_enqueue_to_a_new_queue_is_waited_for_by_the_second(play, db):

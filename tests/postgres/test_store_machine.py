@@ -266,19 +266,20 @@ class StoreMachine(Compared):
         assert (state, set(fenced or ()), set(flagged or ())) == self.model.renew(worker, held, drained=drained)
 
     @precondition(lambda self: self.model.workers)
-    @rule(data=st.data(), cordon=st.booleans())
-    def cordon(self, data: st.DataObject, cordon: bool) -> None:
+    @rule(data=st.data(), cordon=st.sampled_from([True, False, None]))
+    def cordon_or_drain(self, data: st.DataObject, cordon: bool | None) -> None:
         worker = data.draw(st.sampled_from(sorted(self.model.workers)))
-        changed = self.rows("SELECT penstock.cordon(%s, %s)", [worker], cordon)
-        assert bool(changed) == self.model.cordon(worker, cordon=cordon)
+        if cordon is None:
+            assert self.rows("SELECT penstock.begin_drain(%s)", worker) == [(self.model.begin_drain(worker),)]
+        else:
+            changed = self.rows("SELECT penstock.cordon(%s, %s)", [worker], cordon)
+            assert bool(changed) == self.model.cordon(worker, cordon=cordon)
 
     @precondition(lambda self: self.model.workers)
     @rule(data=st.data())
     def deregister(self, data: st.DataObject) -> None:
         worker = data.draw(st.sampled_from(sorted(self.model.workers)))
         self.db.execute("SELECT penstock.deregister(%s, %s)", [worker, self.model.deregister(worker)])
-
-    # -- marks --------------------------------------------------------------------------------------------------
 
     @rule()
     def publish_marks(self) -> None:

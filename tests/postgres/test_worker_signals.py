@@ -29,6 +29,23 @@ def test_on_sigterm_running_jobs_finish_and_unstarted_ones_go_back(start, newest
     assert newest.execute("SELECT sum(attempt) FROM penstock.job").fetchone() == (0,)
 
 
+def test_a_worker_told_to_stop_says_so_at_once_and_again_after_it_was_declared_lost(start, newest, trace):
+    """Its jobs hold no replica then, whatever it is called: a new registration would count as a worker to keep."""
+    worker = start(concurrency=1, drain_timeout_seconds=600)
+    jobs.gated.enqueue()
+    desk.until(lambda: len(lines(trace)) == 1)
+    old = worker.row(newest)[0]
+    worker.process.send_signal(signal.SIGTERM)
+    desk.until(lambda: worker.row(newest)[1] == "draining")
+    assert newest.execute("SELECT penstock.cordon(%s, false)", [[old]]).fetchall() == []
+    newest.execute("UPDATE penstock.worker SET state = 'lost', swept = true")
+    newest.execute("SELECT pg_notify('penstock_control', %s::text)", [old])
+    young = "SELECT state FROM penstock.worker WHERE id > %s"
+    desk.until(lambda: newest.execute(young, [old]).fetchall() == [("draining",)])
+    jobs.go().touch()
+    assert worker.ended()[0] == 0
+
+
 def test_a_job_longer_than_the_grace_period_is_handed_back_in_time(start, newest, trace):
     """Cancelled at three quarters, released with its attempt refunded; the process is gone before the kill."""
     worker = start(drain_timeout_seconds=8)

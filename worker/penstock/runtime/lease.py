@@ -57,6 +57,7 @@ class Lease:
         self.confirmed_at = float("-inf")
         self.trouble: str | None = None
         """Why the last renewal failed; None when it did not."""
+        self._draining = False
         self._poke = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-lease", daemon=True)
@@ -92,6 +93,11 @@ class Lease:
 
     def renew_soon(self) -> None:
         """Something may have changed: renew now."""
+        self._poke.set()
+
+    def begin_drain(self) -> None:
+        """Have the registry say, at once and for good, that this worker is stopping."""
+        self._draining = True
         self._poke.set()
 
     def close(self, *, empty: bool) -> None:
@@ -149,6 +155,8 @@ class Lease:
                 self._register()
             else:
                 self.state, self.confirmed_at = str(renewal.state), sent
+            if self._draining and self.state != "draining":  # a new registration too: it would count as one to keep
+                self.state = self._registry.begin_drain(self.worker) or self.state
             self.trouble = None
         except Exception as error:  # without this thread the worker must be restarted
             self.trouble = str(error)

@@ -181,6 +181,7 @@ class Worker:
                     depths=self.forensics.tell_depth(),
                 ):  # fmt: skip
                     await self.draining.wait()
+                    self.lease.begin_drain()
                     empty = await self.drain.run()
                 await self._stop_stages()
             finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import windows
-from .demand import replicas_holding
+from .demand import counted, replicas_holding
 from .policy import QueuePolicy, StopPolicy
 from .values import Bound, History, Mark, QueueSnapshot
 
@@ -32,7 +32,21 @@ class Case:
         """The replicas in force, as far as minimum, maximum and budget allow them still."""
         scaling = self.policy.scaling
         most = min(scaling.max_replicas, budgeted(self.policy) or scaling.max_replicas)
-        return min(max(self.history.desired, scaling.min_replicas), most)
+        return min(max(self.history.desired, scaling.min_replicas), self.beside_draining(most))
+
+    def beside_draining(self, limit: int) -> int:
+        """Replicas that a limit on pods leaves while some drain, but `minReplicas` and one in any case.
+
+        Draining workers run and hold connections until they exit, so they take part of the limit. One replica is
+        always left: a rollout beside jobs that take hours is not to leave the queue without a worker.
+        """
+        least = max(1, self.policy.scaling.min_replicas)
+        return max(limit - self.snapshot.draining_workers, min(limit, least))
+
+    def draining_text(self) -> str:
+        """The clause that says so, for an explanation; empty while none drains."""
+        draining = self.snapshot.draining_workers
+        return f" beside {counted(draining, 'draining worker')}" if draining else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +87,10 @@ def max_in_flight(case: Case, found: Proposal) -> Proposal:
 def connection_budget(case: Case, found: Proposal) -> Proposal:
     """The database is not to refuse connections."""
     limit = budgeted(case.policy)
-    return found if limit is None else found.at_most(limit, Bound.CONNECTION_BUDGET, "connectionBudget allows")
+    if limit is None:
+        return found
+    why = f"connectionBudget allows{case.draining_text()}"
+    return found.at_most(case.beside_draining(limit), Bound.CONNECTION_BUDGET, why)
 
 
 def minimum(case: Case, found: Proposal) -> Proposal:
@@ -82,8 +99,10 @@ def minimum(case: Case, found: Proposal) -> Proposal:
 
 
 def maximum(case: Case, found: Proposal) -> Proposal:
-    """`maxReplicas`."""
-    return found.at_most(case.policy.scaling.max_replicas, Bound.MAXIMUM, "maxReplicas is")
+    """`maxReplicas`, less what drains."""
+    limit, draining = case.policy.scaling.max_replicas, case.draining_text()
+    why = f"maxReplicas {limit} allows{draining}" if draining else "maxReplicas is"
+    return found.at_most(case.beside_draining(limit), Bound.MAXIMUM, why)
 
 
 def scale_up_rate(case: Case, found: Proposal) -> Proposal:
@@ -125,8 +144,8 @@ def stop_policy(case: Case, found: Proposal) -> Proposal:
         return found
     if stop is StopPolicy.HOLD:
         return Proposal(current, Bound.STOP_POLICY, f"{found.text}; stopPolicy Hold keeps {current}")
-    kept = min(current, replicas_holding(case.snapshot.in_flight, case.policy))
-    why = f"stopPolicy HoldAndDrain keeps those that hold the {case.snapshot.in_flight} in flight"
+    kept = min(current, replicas_holding(case.snapshot.kept_in_flight, case.policy))
+    why = f"stopPolicy HoldAndDrain keeps those that hold the {case.snapshot.kept_in_flight} in flight"
     return Proposal(kept, Bound.STOP_POLICY, f"{found.text}; {why}, {kept}")
 
 

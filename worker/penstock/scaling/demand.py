@@ -37,7 +37,7 @@ def demand_of(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, no
     """What the queue wants in mode Auto."""
     scaling = policy.scaling
     waiting = snapshot.ready + snapshot.due_soon
-    if history.desired == 0 and snapshot.in_flight == 0 and waiting <= scaling.activation.threshold:
+    if history.desired == 0 and snapshot.kept_in_flight == 0 and waiting <= scaling.activation.threshold:
         if waiting == 0:
             return _plain(0, Bound.IDLE, "no job is ready or in flight")
         return _plain(0, Bound.ACTIVATION, f"{counted(waiting, 'job')} waiting are within activation.threshold")
@@ -62,12 +62,12 @@ def _plain(replicas: int, bound: Bound, text: str) -> Demand:
 
 def _kept_by_jobs(wanted: Demand, snapshot: QueueSnapshot, policy: QueuePolicy) -> Demand:
     waiting = snapshot.ready + snapshot.due_soon
-    least = max(replicas_holding(snapshot.in_flight, policy), 1 if waiting or snapshot.in_flight else 0)
+    least = max(replicas_holding(snapshot.kept_in_flight, policy), 1 if waiting or snapshot.kept_in_flight else 0)
     if wanted.replicas >= least:
         return replace(wanted, verdict=max(wanted.verdict, least))
     bound, why = (
-        (Bound.IN_FLIGHT, f"{counted(snapshot.in_flight, 'job')} in flight keep")
-        if snapshot.in_flight
+        (Bound.IN_FLIGHT, f"{counted(snapshot.kept_in_flight, 'job')} in flight keep")
+        if snapshot.kept_in_flight
         else (Bound.BACKLOG, f"{counted(waiting, 'job')} waiting keep")
     )
     return Demand(least, bound, f"{wanted.text}; {why} {least}", least)
@@ -76,14 +76,14 @@ def _kept_by_jobs(wanted: Demand, snapshot: QueueSnapshot, policy: QueuePolicy) 
 def _by_target(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, now: float) -> Demand:
     """Slots that run plus slots that must start, over the slots of one replica."""
     concurrency = policy.worker.concurrency
-    running = min(snapshot.in_flight, history.met_by(snapshot) * concurrency)
-    waiting = snapshot.ready + snapshot.due_soon + snapshot.in_flight - running
+    running = min(snapshot.kept_in_flight, history.met_by(snapshot) * concurrency)
+    waiting = snapshot.ready + snapshot.due_soon + snapshot.kept_in_flight - running
     service = snapshot.mean_service_seconds
     if running == 0 and waiting == 0:
         return _idle(snapshot, policy)
     if service is None or not 0 < service < math.inf:
         starting = -(-waiting // policy.scaling.target.jobs_per_slot)
-        text = f"{running} in flight + {waiting} waiting at {policy.scaling.target.jobs_per_slot} per slot"
+        text = f"{_running(running, snapshot)} + {waiting} waiting at {policy.scaling.target.jobs_per_slot} per slot"
         return _replicas(running + starting, concurrency, Bound.BACKLOG, text)
     return _by_latency(snapshot, policy, history, now, running=running)
 
@@ -93,7 +93,7 @@ def _by_latency(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, 
     service = max(SHORTEST_SERVICE_SECONDS, snapshot.mean_service_seconds or 0.0)
     target, concurrency = policy.scaling.target, policy.worker.concurrency
     queue = Waiting(
-        jobs=snapshot.ready + snapshot.in_flight - running,
+        jobs=snapshot.ready + snapshot.kept_in_flight - running,
         due=snapshot.due_soon,
         service=service * 100 / target.utilization_percent,
         latency=float(target.queue_latency_seconds),
@@ -108,7 +108,8 @@ def _by_latency(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, 
         return _replicas(load, concurrency, Bound.UTILIZATION, _load_text(snapshot, policy))
     waiting = queue.jobs + queue.due
     spent = f" ({queue.startup:.3g} s of it to start a replica)" if queue.startup else ""
-    text = f"{running} in flight + {waiting} waiting of {service:.3g} s each to start within {queue.left:.3g} s{spent}"
+    held = _running(running, snapshot)
+    text = f"{held} + {waiting} waiting of {service:.3g} s each to start within {queue.left:.3g} s{spent}"
     return _replicas(drain, concurrency, Bound.LATENCY, f"{text} at {target.utilization_percent} % utilization")
 
 
@@ -122,6 +123,12 @@ def _idle(snapshot: QueueSnapshot, policy: QueuePolicy) -> Demand:
     if kept > 0:
         return _plain(kept, Bound.UTILIZATION, f"{_load_text(snapshot, policy)} keep whole replicas busy")
     return _plain(0, Bound.IDLE, "no job is ready or in flight")
+
+
+def _running(running: int, snapshot: QueueSnapshot) -> str:
+    """What keeps slots, and what does not: draining workers finish their jobs without a replica of their own."""
+    draining = snapshot.draining_in_flight
+    return f"{running} in flight" + (f" (beside {draining} on draining workers)" if draining else "")
 
 
 def _load_text(snapshot: QueueSnapshot, policy: QueuePolicy) -> str:
@@ -139,7 +146,7 @@ def _replicas(slots: float, concurrency: int, bound: Bound, text: str) -> Demand
 def _by_steps(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, now: float) -> Demand:
     current = history.desired
     if current == 0:
-        there = snapshot.ready + snapshot.due_soon + snapshot.in_flight
+        there = snapshot.ready + snapshot.due_soon + snapshot.kept_in_flight
         return _plain(1, Bound.ACTIVATION, f"{counted(there, 'job')} end the rest at zero")
     step = _matching(policy.scaling.steps, snapshot.ready)
     if step is None:

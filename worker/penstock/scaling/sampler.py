@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .values import QueueSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
 
 class QueueLook(Protocol):
@@ -106,8 +106,14 @@ class Sampler:
         """Attempts that ended since the first look, as far as workers have reported them."""
         return self._samples[-1].ended if self._samples else 0
 
-    def look(self, state: QueueLook, now: float) -> QueueSnapshot:
-        """Take a sample at `now` (monotonic seconds) and say what it means."""
+    def look(self, state: QueueLook, now: float, *, stopping: Container[str] = ()) -> QueueSnapshot:
+        """Take a sample at `now` (monotonic seconds) and say what it means.
+
+        Args:
+            state: the store's snapshot of the queue.
+            now: monotonic seconds.
+            stopping: pods that are being deleted; their workers drain, also those too old to say so.
+        """
         self._add(state, now)
         first, last = self._samples[0], self._samples[-1]
         seconds = last.at - first.at
@@ -127,6 +133,8 @@ class Sampler:
             arrivals_per_second=arrivals,
             completions_per_second=completions,
             mean_service_seconds=self._mean_service(),
+            draining_workers=len(draining := _draining(state, stopping)),
+            draining_in_flight=min(state.in_flight, sum(int(worker["in_flight"]) for worker in draining)),
         )
 
     def _add(self, state: QueueLook, now: float) -> None:
@@ -176,6 +184,11 @@ class Sampler:
         if not ended:
             return None
         return max(SHORTEST_SERVICE_SECONDS, (past.busy + sum(report.busy for report in self._reports)) / ended)
+
+
+def _draining(state: QueueLook, stopping: Container[str]) -> list[Mapping[str, Any]]:
+    """The workers that got their SIGTERM."""
+    return [one for one in state.workers if one.get("state") == "draining" or one.get("pod") in stopping]
 
 
 def _weight(worker: Mapping[str, Any]) -> float:

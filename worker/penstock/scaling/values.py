@@ -52,6 +52,9 @@ class QueueSnapshot:
     pod's start; `in_flight` are claimed jobs, started or not. A rate or a mean that is not measured is None, never 0.
     `startup_seconds` is the time from wanting a replica to its first claim, as learnt from those before; None, not
     learnt yet, counts as none.
+
+    `draining_workers` got their SIGTERM: they finish the `draining_in_flight` jobs that they hold and take no more, so
+    those jobs need no replica, but the workers keep their connections until they exit.
     """
 
     ready: int
@@ -65,6 +68,13 @@ class QueueSnapshot:
     completions_per_second: float | None = None
     mean_service_seconds: float | None = None
     startup_seconds: float | None = None
+    draining_workers: int = 0
+    draining_in_flight: int = 0
+
+    @property
+    def kept_in_flight(self) -> int:
+        """Jobs held by workers that can be kept; what draining workers report may lag behind the count."""
+        return max(0, self.in_flight - self.draining_in_flight)
 
 
 @dataclass(frozen=True, slots=True)

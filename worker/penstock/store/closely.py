@@ -6,6 +6,8 @@ the snapshot, which is taken all the time. Each costs the same however many jobs
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .store import Store
 
 WAITS_SECONDS = 60.0
@@ -23,6 +25,23 @@ async def held_by(store: Store, queue: int) -> dict[int, int]:
         StoreError: the database cannot be asked.
     """
     return {int(worker): int(jobs) for worker, jobs in await store._rows("held_by", queue, HELD_ROWS)}  # noqa: SLF001 - of this package
+
+
+class LostWorker(NamedTuple):
+    """A worker that was declared lost. `silent` are the seconds since it last renewed its lease."""
+
+    node: str | None
+    silent: float
+
+
+async def lost_workers(store: Store, queue: int) -> dict[str, LostWorker]:
+    """The lost workers of a queue by their pod's name; a pod with a row that is alive is not among them.
+
+    Raises:
+        StoreError: the database cannot be asked.
+    """
+    rows = await store._rows("lost_workers", queue)  # noqa: SLF001
+    return {str(pod): LostWorker(node, max(0.0, float(silent))) for pod, node, silent in rows}
 
 
 async def recent_waits(store: Store) -> dict[int, float]:

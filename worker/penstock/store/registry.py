@@ -85,6 +85,11 @@ class Registry:
         state, fenced_ids, fenced_tokens, cancelled = self._row("renew", *values)
         return Renewal(state, list(zip(fenced_ids or (), fenced_tokens or (), strict=True)), list(cancelled or ()))
 
+    def begin_drain(self, worker: int) -> str | None:
+        """Say that this worker is stopping for good; its state afterwards, `lost` if its lease was over before."""
+        state: str | None = self._row("begin_drain", worker)[0]
+        return state
+
     def deregister(self, worker: int, *, empty: bool) -> None:
         """Leave. `empty`: this worker holds no claim and no acknowledgement of its is open."""
         self._row("deregister", worker, empty)
