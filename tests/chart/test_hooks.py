@@ -107,7 +107,7 @@ def test_what_runs_once_reaches_the_database_alone_and_has_no_token():
         policy = only(objects, "NetworkPolicy", f"penstock-{labels['app.kubernetes.io/component']}")["spec"]
         assert policy["podSelector"]["matchLabels"].items() <= labels.items()
         (egress,) = policy["egress"]
-        assert {port["port"] for port in egress["ports"]} == {53, 5432, 6432}
+        assert {port["port"] for port in egress["ports"]} == {53, 5353, 5432, 6432}
         assert policy["ingress"] == []
     selected = only(objects, "Deployment")["spec"]["selector"]["matchLabels"]
     assert not selected.items() <= job["spec"]["template"]["metadata"]["labels"].items()

@@ -37,12 +37,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{- /* One clear error for a label that would be there twice: the later would win, and selectors would miss their pods. */ -}}
-{{- define "penstock.checkLabels" -}}
+{{- /* One clear error for a label that would be there twice (the later would win, and selectors would miss their pods), and
+       for an annotation that would make an object a hook or keep it. */ -}}
+{{- define "penstock.checkMetadata" -}}
 {{- $own := include "penstock.ownLabels" . | fromYaml }}
 {{- $common := default dict .Values.commonLabels }}
 {{- $given := dict "podLabels" .Values.podLabels }}
-{{- range $value := list "serviceMonitor" "prometheusRule" "dashboards" }}
+{{- range $value := list "serviceMonitor" "prometheusRule" "dashboards" "serviceAccount" }}
 {{- $_ := set $given (printf "%s.labels" $value) (get $.Values $value).labels }}
 {{- end }}
 {{- range $key, $_ := $common }}
@@ -53,6 +54,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if hasKey $own $key }}{{ fail (printf "%s must not have %s: the chart sets it" $value $key) }}{{ end }}
 {{- if hasKey $common $key }}{{ fail (printf "%s must not have %s: commonLabels has it" $value $key) }}{{ end }}
 {{- end }}
+{{- end }}
+{{- $annotations := pick .Values "commonAnnotations" "deploymentAnnotations" "podAnnotations" }}
+{{- range $name, $value := .Values }}
+{{- if kindIs "map" $value }}{{ $_ := set $annotations (printf "%s.annotations" $name) $value.annotations }}{{ end }}
+{{- end }}
+{{- range $value, $each := $annotations }}
+{{- range $key, $_ := $each }}
+{{- if hasPrefix "helm.sh/" $key }}{{ fail (printf "%s must not have %s: the chart sets Helm's annotations" $value $key) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Annotations of an object: (dict "root" . "own" .Values.….annotations "fixed" (dict …)). What the chart itself needs
+       wins over the object's own, that over the common ones. */ -}}
+{{- define "penstock.annotations" -}}
+{{- with merge (dict) (default dict .fixed) (default dict .own) (default dict .root.Values.commonAnnotations) }}
+{{- toYaml . }}
 {{- end }}
 {{- end }}
 
@@ -66,10 +84,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{- /* An image of the values: (dict "image" .Values.image "root" .). */ -}}
 {{- define "penstock.image" -}}
+{{- $repository := .image.repository }}
+{{- with (default dict .root.Values.global).imageRegistry }}
+{{- $parts := splitList "/" $repository }}
+{{- if and (gt (len $parts) 1) (or (regexMatch "[.:]" (first $parts)) (eq (first $parts) "localhost")) }}
+{{- $repository = rest $parts | join "/" }}
+{{- end }}
+{{- $repository = printf "%s/%s" . $repository }}
+{{- end }}
 {{- if .image.digest }}
-{{- printf "%s@%s" .image.repository .image.digest }}
+{{- printf "%s@%s" $repository .image.digest }}
 {{- else }}
-{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) }}
+{{- printf "%s:%s" $repository (default .root.Chart.AppVersion .image.tag) }}
 {{- end }}
 {{- end }}
 
@@ -78,29 +104,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{ include "penstock.labels" .root | replace "app.kubernetes.io/component: operator" (printf "app.kubernetes.io/component: %s" .component) }}
 {{- end }}
 
-{{- /* A pod that runs the command line once: (dict "args" (list …) "name" "migrate" "secretRef" … "root" .). */ -}}
+{{- /* A pod that runs the command line once: (dict "args" (list …) "name" "migrate" "secretRef" … "resources" … "root" .). */ -}}
 {{- define "penstock.oncePod" -}}
 restartPolicy: Never
-automountServiceAccountToken: false
-enableServiceLinks: false
-{{- with .root.Values.imagePullSecrets }}
-imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  fsGroup: 65532
-  seccompProfile: {type: RuntimeDefault}
+{{ include "penstock.podSpec" .root }}
 containers:
   - name: {{ .name }}
     image: {{ include "penstock.image" (dict "image" .root.Values.workerImage "root" .root) | quote }}
@@ -111,23 +118,50 @@ containers:
       - name: PENSTOCK_DATABASE_URL
         valueFrom:
           secretKeyRef: {name: {{ .secretRef.name }}, key: {{ .secretRef.key }}}
+      {{- include "penstock.extraEnv" (dict "root" .root "own" (list "PENSTOCK_DATABASE_URL")) | nindent 6 }}
+    {{- with .resources }}
     resources:
-      requests: {cpu: 50m, memory: 64Mi, ephemeral-storage: 16Mi}
-      limits: {cpu: "1", memory: 256Mi, ephemeral-storage: 64Mi}
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with include "penstock.given" .root.Values.securityContext | fromJson }}
     securityContext:
-      allowPrivilegeEscalation: false
-      readOnlyRootFilesystem: true
-      capabilities: {drop: [ALL]}
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with include "penstock.extraMounts" .root }}
+    volumeMounts:
+      {{- . | nindent 6 }}
+    {{- end }}
+{{- with include "penstock.extraVolumes" .root }}
+volumes:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- /* What a pod needs that speaks to the database alone. */ -}}
 {{- define "penstock.databaseEgress" -}}
 - ports:
-    - {protocol: UDP, port: 53}
-    - {protocol: TCP, port: 53}
+    {{- include "penstock.dnsPorts" . | nindent 4 }}
     {{- range .Values.networkPolicy.databasePorts }}
     - {protocol: TCP, port: {{ . }}}
     {{- end }}
+{{- with .Values.networkPolicy.extraEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "penstock.dnsPorts" -}}
+{{- range .Values.networkPolicy.dnsPorts }}
+- {protocol: UDP, port: {{ . }}}
+- {protocol: TCP, port: {{ . }}}
+{{- end }}
 {{- end }}
 
 {{- /* The namespaces watched, comma-separated: the release's own unless others are named. */ -}}
