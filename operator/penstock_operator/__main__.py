@@ -18,6 +18,7 @@ from .cluster import Cluster
 from .errors import OperatorError
 from .handlers import Watches
 from .leader import Leader
+from .lease_owner import owner_reference
 from .metrics import OperatorMetrics
 from .pages import Pages
 from .settings import OperatorSettings
@@ -43,6 +44,12 @@ def _log(settings: OperatorSettings) -> None:
     logging.getLogger("urllib3").setLevel(logging.WARNING)
 
 
+def _candidate(cluster: Cluster, settings: OperatorSettings) -> Leader:
+    owner = owner_reference(cluster.token(), settings.namespace)
+    name, identity = settings.lease_name, settings.pod_name
+    return Leader(cluster=cluster, namespace=settings.namespace, name=name, identity=identity, owner=owner)
+
+
 async def operate(settings: OperatorSettings) -> None:
     """Run until a signal, or until a part fails; then put everything down in order.
 
@@ -53,7 +60,7 @@ async def operate(settings: OperatorSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     cluster = Cluster(instance=settings.pod_name)
-    leader = Leader(cluster=cluster, namespace=settings.namespace, name=settings.lease_name, identity=settings.pod_name)
+    leader = _candidate(cluster, settings)
     metrics = OperatorMetrics(leading=leader.leading)
     supervisor = Supervisor(cluster=cluster, settings=settings, metrics=metrics, may_act=leader.leading)
     cluster.may_write, leader.turned = leader.leading, supervisor.wake

@@ -71,6 +71,11 @@ class Cluster:
         self.may_write: Callable[[], bool] = lambda: True
         self.bulk, self.telling = asyncio.Semaphore(BULK), asyncio.Semaphore(TELLING)
 
+    def token(self) -> str:
+        """The token that calls present, with its scheme; empty for other credentials. A secret."""
+        settings: Mapping[str, Any] = self._config.auth_settings()
+        return str((settings.get("BearerToken") or {}).get("value") or "")
+
     def close(self) -> None:
         """Wait for what is under way, and close the connections."""
         for threads in (self._threads, self._election):

@@ -14,13 +14,14 @@ import asyncio
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from .api_paths import ApiPath, collection, item
 from .cluster import Cluster
 from .errors import ClusterError, Conflict, NotFound
+from .lease_owner import owned
 
 logger = logging.getLogger("penstock.operator.leader")
 
@@ -44,6 +45,7 @@ class Leader:
         name: of the Lease; empty: there is only this replica, which always leads.
         identity: of this process.
         clock: seconds that go on while the machine is suspended.
+        owner: reference to the object with which the Lease goes; none by default.
         turned: called whenever this replica has begun or ceased to lead.
     """
 
@@ -52,6 +54,7 @@ class Leader:
     name: str
     identity: str
     clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
+    owner: Mapping[str, Any] | None = None
     turned: Callable[[], None] = lambda: None
     _renewed_at: float = float("-inf")
     _held: dict[str, Any] | None = None
@@ -98,10 +101,12 @@ class Leader:
         began = self.clock()
         lease, self._held = self._held or await self._read(), None
         if lease is None:
-            body = {"metadata": {"name": self.name, "namespace": self.namespace}, "spec": self._spec(None)}
+            metadata = owned({"name": self.name, "namespace": self.namespace}, self.owner)
+            body = {"metadata": metadata, "spec": self._spec(None)}
             self._held = await self.cluster.request("POST", collection("Lease", self.namespace), body, electing=True)
         elif self._is_mine(lease) or self._is_free(lease):
-            body = {**lease, "spec": self._spec(lease.get("spec"))}
+            metadata = owned(lease.get("metadata") or {}, self.owner)
+            body = {**lease, "metadata": metadata, "spec": self._spec(lease.get("spec"))}
             # Whoever has written the Lease since makes this a conflict; then it is read again.
             self._held = await self.cluster.request("PUT", self._path, body, electing=True)
         else:

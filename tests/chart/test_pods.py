@@ -14,7 +14,7 @@ ONCE: dict[str, Any] = {
     "doctor": {"secretRef": {"name": "observer"}},
 }
 SPREAD = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
-NODES = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+NODES: dict[str, Any] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
 BUNDLE = {"configMapName": "authorities", "key": "root.pem"}
 POD_VALUES: dict[str, tuple[Any, str]] = {
     "podAnnotations": ({"note": "x"}, "metadata.annotations"),
