@@ -62,6 +62,7 @@ class Watches:
                     registry=registry(self._cache, self._loop.call_soon_threadsafe),
                     settings=kopf_settings(),
                     standalone=True,
+                    identity=_identity(self._settings.pod_name),
                     clusterwide=self._settings.everywhere,
                     namespaces=() if self._settings.everywhere else self._settings.watch_namespaces,
                     stop_flag=self._stop,
@@ -75,6 +76,11 @@ class Watches:
     def _tell(self, error: BaseException | None) -> None:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(error)
+
+
+def _identity(pod_name: str) -> Any:
+    """Kopf's name for this process. Without one it looks up its user, and a container's user has no passwd entry."""
+    return pod_name
 
 
 def registry(cache: Cache, there: Callable[..., Any]) -> kopf.OperatorRegistry:

@@ -36,7 +36,7 @@ class OperatorSettings:
         namespace: the operator's own, where its lease lives.
         pod_name: this process among all replicas.
         lease_name: of the Lease by which one of several replicas leads; empty: there is only this one.
-        http_host: address of /healthz, /readyz and /metrics.
+        http_host: address of /healthz, /readyz and /metrics; `::` for all, IPv4 too, which the chart sets.
         http_port: port of the same, 0 for any free one.
         log_level: least level logged: debug, info, warning, error or critical.
         log_format: `text` for people, `json` for machines.

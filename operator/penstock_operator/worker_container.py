@@ -28,8 +28,8 @@ _FROM_SPEC: Final = frozenset(
 """Variables that follow from the resource. The others, such as the log level, are the template's to set."""
 _FIELDS: Final = {"PENSTOCK_POD_NAME": "metadata.name", "PENSTOCK_NODE_NAME": "spec.nodeName"}
 """Variables that name the pod: the drain finds a worker's pod by them."""
-_SILENT: Final = {"PENSTOCK_HTTP_HOST": "status.podIP"}
-"""Variables that the template may set."""
+_SILENT: Final = {"PENSTOCK_HTTP_HOST": "::"}
+"""Variables that the template may set. All addresses: the pod's own is IPv4 or IPv6, a port-forward's localhost."""
 _HANDLERS: Final = frozenset({"httpGet", "tcpSocket", "grpc", "exec"})
 
 
@@ -116,7 +116,8 @@ def _environment(policy: QueuePolicy, *, drain: int, http_port: int) -> dict[str
     if policy.database_ref.direct_key is not None:
         reference = {"name": secret.name, "key": policy.database_ref.direct_key}
         ours["PENSTOCK_DIRECT_URL"] = {"valueFrom": {"secretKeyRef": reference}}
-    for name, path in (_FIELDS | _SILENT).items():
+    for name, path in _FIELDS.items():
         ours[name] = {"valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+    ours |= {name: {"value": value} for name, value in _SILENT.items()}
     told = worker_settings(policy, base=Settings(), drain_timeout_seconds=float(drain), http_port=http_port)
     return ours | {name: {"value": value} for name, value in told.to_env(urls=False).items() if name in _FROM_SPEC}

@@ -16,6 +16,8 @@ import yaml
 
 from tests.support.api_client import ApiError
 from tests.support.controlplane import ControlPlane, free_ports
+from tests.support.pod_env import ALL_ADDRESSES, LISTENS
+from tests.support.pod_user import give
 from tests.support.waiting import eventually
 
 CHART = Path(__file__).resolve().parent.parent.parent / "charts" / "penstock"
@@ -86,6 +88,7 @@ def rights(
     kubeconfig = folder / "operator.kubeconfig"
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(plane.kubeconfig(token, namespace=namespace))
+    give(kubeconfig)
     for watched in _env(pod, namespace)["PENSTOCK_WATCH_NAMESPACES"].split(","):
         eventually(lambda where=watched: _may_list(plane, token, where), f"the rights in {watched}")  # type: ignore[misc]
     return OperatorRights(kubeconfig=kubeconfig, token=token, env=_env(pod, namespace))
@@ -107,4 +110,6 @@ def _env(pod: Mapping[str, Any], namespace: str) -> dict[str, str]:
         entry["name"]: entry["value"] if "value" in entry else fields[entry["valueFrom"]["fieldRef"]["fieldPath"]]
         for entry in container["env"]
     }
+    if env[LISTENS] in ALL_ADDRESSES:  # of the pod; here a port of this machine stands for it
+        env[LISTENS] = fields["status.podIP"]
     return {**env, "PENSTOCK_HTTP_PORT": str(free_ports(1)[0])}

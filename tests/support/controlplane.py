@@ -7,6 +7,7 @@ Surprising: the API server is stopped before etcd, for one that has lost its etc
 certificate on start, and the key of that certificate signs the service accounts' tokens too.
 """
 
+import base64
 import contextlib
 import json
 import secrets
@@ -163,7 +164,8 @@ class ControlPlane:
 
     def kubeconfig(self, token: str, *, namespace: str = "default") -> str:
         """The text of a kubeconfig that presents `token` (admin_token, or one of `service_account_token`)."""
-        cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
+        authority = base64.b64encode(self.ca_file.read_bytes()).decode()
+        cluster = {"server": self.url, "certificate-authority-data": authority}
         config = {
             "apiVersion": "v1",
             "kind": "Config",

@@ -24,6 +24,7 @@ from tests.support.chart import OperatorRights, rights
 from tests.support.controlplane import ControlPlane
 from tests.support.controlplane_build import ControlPlaneUnavailableError, commands
 from tests.support.pod_env import Image
+from tests.support.pod_user import describe
 from tests.support.pods import ProcessPods
 
 _COMMANDS = pytest.StashKey[Mapping[str, tuple[str, ...]]]()
@@ -47,6 +48,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         session.config.stash[_COMMANDS] = commands(echo)
     except ControlPlaneUnavailableError as error:
         session.config.stash[_REASON] = str(error)
+
+
+def pytest_report_header() -> str:
+    """As whom the pods of this run are processes."""
+    return describe()
 
 
 @pytest.hookimpl(wrapper=True)

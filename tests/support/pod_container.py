@@ -12,17 +12,17 @@ import math
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.support.pod_env import ContainerConfigError, Fetch, Image, command_line, environment
+from tests.support.pod_env import ALL_ADDRESSES, LISTENS, ContainerConfigError, Fetch, Image, command_line, environment
+from tests.support.pod_leftovers import MARKER, marked
 from tests.support.pod_probes import verdicts
+from tests.support.pod_user import as_user, read_only_root, user_of
 
-MARKER = "PENSTOCK_TEST_CONTAINER"
 RESTART_SECONDS_MAX = 5.0  # the kubelet doubles from 10 s to 300 s; tests double from `restart_seconds` to this
 _START_ERROR = 128  # what a container runtime reports when the command cannot be executed
 
@@ -49,6 +49,7 @@ class Surroundings:
         fetch: reads a Secret or ConfigMap of the namespace.
         env: what the node adds to the container's environment.
         log: file that takes stdout and stderr.
+        shared: folder of the test, which the processes see; what they are to write there must be open to others.
         changed: called after every change of the status.
         ended: called with every exit.
         pace: factor on the times of readiness and start-up probes.
@@ -61,6 +62,7 @@ class Surroundings:
     fetch: Fetch
     env: Mapping[str, str]
     log: Path
+    shared: Path
     changed: Callable[[], None]
     ended: Callable[[Exit], None]
     pace: float
@@ -172,17 +174,20 @@ class Container:
         pod = around.pod()
         self._env = await environment(self._spec, pod=pod, image=around.image, fetch=around.fetch)
         self._env.update(around.env)
+        if self._env.get(LISTENS) in ALL_ADDRESSES:  # those of the pod, which has one here and no network of its own
+            self._env[LISTENS] = around.address
         self._env[MARKER] = f"{pod['metadata']['uid']}/{self.name}"
         line = command_line(self._spec, image=around.image, env=self._env)
-        # Where setpriv exists the kernel ends the process with the test run, even if that is killed with SIGKILL.
-        guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+        command = self._as_user(line)
         with around.log.open("ab") as log:
+            if shutil.which(line[0], path=self._env["PATH"]) is None:
+                log.write(f"exec: {line[0]}: executable file not found in $PATH\n".encode())
+                return None
             try:
                 return await asyncio.create_subprocess_exec(
-                    *guard,
-                    *line,
+                    *command,
                     env=self._env,
-                    cwd=around.image.folder or around.log.parent,
+                    cwd=around.image.folder or "/",
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -191,6 +196,13 @@ class Container:
             except OSError as error:
                 log.write(f"{error}\n".encode())
                 return None
+
+    def _as_user(self, command: list[str]) -> list[str]:
+        around = self._around
+        assert around.image is not None
+        user, folder = user_of(around.pod(), self._spec), around.image.folder or Path("/")
+        sealed = read_only_root(self._spec)
+        return as_user(command, user=user, folder=folder, needs=[around.shared], tmp_read_only=sealed)
 
     async def _probe(self) -> None:
         if "startupProbe" in self._spec:
@@ -228,6 +240,8 @@ class Container:
         pace = 1.0 if kind == "livenessProbe" else around.pace
         if kind == "startupProbe":  # asked more often, but no less patient: a process does not start faster
             probe = {**probe, "failureThreshold": math.ceil(probe.get("failureThreshold", 3) / pace)}
+        if "exec" in probe:
+            probe = {**probe, "exec": {"command": self._as_user(probe["exec"]["command"])}}
         return verdicts(probe, address=around.address, ports=ports, env=self._env, pace=pace)
 
     def _kill_everything(self) -> None:
@@ -235,7 +249,7 @@ class Container:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         if marker := self._env.get(MARKER):
-            for pid in _marked(marker):
+            for pid in marked(marker):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -262,29 +276,6 @@ class Container:
 
 class _ImageUnknownError(Exception):
     """The test mapped no command to this image."""
-
-
-def _marked(marker: str) -> list[int]:
-    """Living processes whose environment carries the marker; those of other users cannot be ours."""
-    wanted, found = f"{MARKER}={marker}".encode(), []
-    unclear = [path for path in Path("/proc").iterdir() if path.name.isdecimal()]
-    for _ in range(10):
-        environments = {path: _environment(path) for path in unclear}
-        found += [int(path.name) for path, env in environments.items() if env and wanted in env.split(b"\0")]
-        unclear = [path for path, env in environments.items() if env == b""]
-        if not unclear:
-            break
-        time.sleep(0.002)  # in the middle of its exec a process shows no environment yet
-    return found
-
-
-def _environment(process: Path) -> bytes | None:
-    """A process's environment; None if it is gone, another user's or the kernel's own."""
-    try:
-        (process / "exe").readlink()
-        return (process / "environ").read_bytes()
-    except OSError:
-        return None
 
 
 def _stamp(moment: datetime) -> str:

@@ -7,6 +7,7 @@ belongs to the `Image`, as it would to a real one.
 """
 
 import base64
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,15 @@ from typing import Any
 # (kind, name) -> the decoded data of a Secret or ConfigMap of the pod's namespace, None if there is none.
 Fetch = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 _REFERENCE = re.compile(r"\$\$|\$\(([-._a-zA-Z][-._a-zA-Z0-9]*)\)")
+IMAGE_ENV = {
+    "PATH": os.defpath,
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "HOME": "/nonexistent",
+}
+"""What the Dockerfile sets in both images."""
+LISTENS = "PENSTOCK_HTTP_HOST"
+ALL_ADDRESSES = ("::", "0.0.0.0")
 _BY_KEY = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
@@ -27,7 +37,7 @@ class Image:
         entrypoint: the program and its first arguments; a container's `command` takes its place.
         arguments: the image's default arguments; a container's `args` take their place, and `command` drops them.
         env: the image's environment; a container's own wins.
-        folder: working folder, unless the container names one that exists.
+        folder: working folder, which the pod's user must not be able to write; default the root.
     """
 
     entrypoint: Sequence[str] = ()
@@ -56,7 +66,7 @@ async def environment(
     Raises:
         ContainerConfigError: a Secret, ConfigMap or key that is not optional is missing, or a reference is unknown.
     """
-    env = {"HOSTNAME": pod["metadata"]["name"], **image.env}
+    env = {**IMAGE_ENV, "HOSTNAME": pod["metadata"]["name"], **image.env}
     for source in container.get("envFrom", ()):
         for kind, key in (("Secret", "secretRef"), ("ConfigMap", "configMapRef")):
             if key in source:

@@ -10,46 +10,19 @@ each other; conditions of others (readiness gates) stay, for the patch merges by
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from tests.support.api_client import ApiError
 from tests.support.kube_api import STRATEGIC_MERGE, KubeApi
-from tests.support.pod_container import Container, Exit, Surroundings
-from tests.support.pod_env import ContainerConfigError, Image, decode
+from tests.support.pod_container import Container, Surroundings
+from tests.support.pod_env import ContainerConfigError, decode
+from tests.support.pod_node import Node
+from tests.support.pod_user import give, user_of
 
 _UNREACHABLE = (aiohttp.ClientError, TimeoutError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """The machine that the harness pretends to be.
-
-    Args:
-        name: of the Node object.
-        labels: what a pod's nodeSelector must match.
-        images: image name -> what runs in its place.
-        kubeconfig: token -> text of a kubeconfig that presents it.
-        logs: folder of the containers' output, one file `POD.CONTAINER.log` each.
-        pace: factor on the delay and period of readiness and start-up probes.
-        restart_seconds: first pause of the restart back-off.
-        ended: called with every container's exit.
-        ending: called in a thread with name and address of a pod that is about to get its SIGTERM, as a preStop hook.
-    """
-
-    name: str
-    labels: Mapping[str, str]
-    images: Mapping[str, Image]
-    kubeconfig: Callable[[str], str]
-    logs: Path
-    pace: float
-    restart_seconds: float
-    ended: Callable[[Exit], None]
-    ending: Callable[[str, str], None]
 
 
 class Pod:
@@ -152,6 +125,7 @@ class Pod:
         file = self._node.logs / f"{self.name}.kubeconfig"
         file.touch(mode=0o600)
         file.write_text(self._node.kubeconfig(answer["status"]["token"]))
+        give(file, user_of(self._seen, {}))
         return {"KUBECONFIG": str(file)}
 
     async def _unschedulable(self) -> None:
@@ -264,6 +238,7 @@ class Pod:
             fetch=self._fetch,
             env=self._access,
             log=self._node.logs / f"{self.name}.{spec['name']}.log",
+            shared=self._node.logs.parent,
             changed=self._dirty.set,
             ended=self._node.ended,
             pace=self._node.pace,

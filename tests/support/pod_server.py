@@ -1,11 +1,13 @@
 """The container of the harness's own tests: an HTTP server on the pod's address, steered by its environment.
 
 Run as a script. Speaks standard library only. `GET /ready` and `/alive` answer 200 until `GET /break/ready` or
-`/break/alive`; `GET /env` shows the environment; `GET /crash/N` exits with N; `GET /fork` leaves a child behind.
+`/break/alive`; `GET /env` shows the environment, `GET /user` who it is and where it can write; `GET /crash/N` exits
+with N; `GET /fork` leaves a child behind.
 """
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -30,6 +32,8 @@ class Handler(BaseHTTPRequestHandler):
             case ["fork"]:
                 child = subprocess.Popen(["sleep", "600"], start_new_session=True)
                 self.reply(200, {"pid": child.pid})
+            case ["user"]:
+                self.reply(200, user())
             case ["env"]:
                 self.reply(200, dict(os.environ))
             case [what]:
@@ -44,6 +48,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name for it
         pass
+
+
+def user() -> dict[str, Any]:
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = ""
+    places = [".", "/", "/tmp", "/var/tmp", os.environ["HOME"]]
+    return {
+        "uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(), "name": name,
+        "writable": [place for place in places if os.access(place, os.W_OK)],
+    }  # fmt: skip
 
 
 def main() -> None:

@@ -4,8 +4,9 @@ Owns: the thread with the event loop in which one namespace's pods live, the Nod
 Must not judge what the processes do; tests ask `processes()`, `exits()`, `log()` and send `signal()`.
 
 Surprising: it runs in a thread of its own, so that neither a blocked test nor a busy event loop delays the kubelet's
-part. In place of a mounted service account token a pod gets KUBECONFIG. Not played: other volumes, init containers,
-preStop hooks, resource limits, security contexts.
+part. Run by root, pods are processes of a user without a passwd entry, a home or a folder to write (`pod_user`). In
+place of a mounted service account token a pod gets KUBECONFIG. Not played: other volumes, init containers, preStop
+hooks, resource limits.
 """
 
 import asyncio
@@ -23,7 +24,9 @@ from tests.support.controlplane import ControlPlane
 from tests.support.kube_api import KubeApi
 from tests.support.pod_container import Exit
 from tests.support.pod_env import Image
-from tests.support.pod_process import Node, Pod
+from tests.support.pod_node import Node
+from tests.support.pod_process import Pod
+from tests.support.pod_user import check
 
 START_SECONDS = 120.0
 STOP_SECONDS = 120.0
@@ -36,7 +39,7 @@ class ProcessPods:
         control_plane: a running one.
         namespace: whose pods it runs.
         images: container image name -> what runs in its place; another image is an ErrImagePull.
-        logs: folder for the containers' output.
+        logs: folder for the containers' output, within the test's own folder, which the pods see.
         selector: label selector of the pods it looks after; the others stay Pending. Default all.
         pace: factor on delay and period of readiness and start-up probes; 1.0 is the kubelet's, 0.1 makes 1 s one of
             100 ms. Start-up gets as much time as before; liveness keeps its own, else it would kill who starts slowly.
@@ -83,7 +86,10 @@ class ProcessPods:
 
     def start(self) -> None:
         """Return when the first list of pods has been seen."""
+        check()
         self.node.logs.mkdir(parents=True, exist_ok=True)
+        for folder in (self.node.logs.parent, self.node.logs):
+            folder.chmod(0o755)
         self._thread.start()
         if not self._listed.wait(START_SECONDS) or self._errors:
             self.stop()

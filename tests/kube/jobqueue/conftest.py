@@ -23,7 +23,8 @@ from tests.support.api_client import MERGE, ApiClient, ApiError
 from tests.support.api_proxy import ApiProxy
 from tests.support.chart import OperatorRights
 from tests.support.controlplane import ControlPlane, free_ports
-from tests.support.pod_env import Image
+from tests.support.pod_env import IMAGE_ENV, Image
+from tests.support.pod_user import as_user, check
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
 from tests.unit.scaling.examples import CRD, REPOSITORY, manifest
@@ -31,7 +32,7 @@ from tests.unit.scaling.examples import CRD, REPOSITORY, manifest
 GROUP = "/apis/penstock.dev/v1alpha1"
 BIN = Path(sys.executable).parent
 WORKER = Image(
-    env={"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY), "PENSTOCK_LEASE_SECONDS": "15"},
+    env={"PATH": f"{BIN}{os.pathsep}{os.defpath}", "PYTHONPATH": str(REPOSITORY), "PENSTOCK_LEASE_SECONDS": "15"},
     folder=REPOSITORY,
 )
 QUICK: dict[str, Any] = {
@@ -206,13 +207,14 @@ class OperatorProcess:
         self.log = log
         (port,) = free_ports(1)
         self.http = f"http://127.0.0.1:{port}"
-        env = {**rights.env, "KUBECONFIG": str(rights.kubeconfig), "PATH": os.environ["PATH"]}
+        env = {**IMAGE_ENV, **rights.env, "KUBECONFIG": str(rights.kubeconfig)}
         env |= {"PENSTOCK_POD_NAME": name, "PENSTOCK_HTTP_PORT": str(port)}
         env |= {"PENSTOCK_LOG_FORMAT": "text", "PENSTOCK_LOG_LEVEL": "info", **more}
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "penstock_operator"], env=env, stdout=output, stderr=output
-            )
+                as_user([sys.executable, "-m", "penstock_operator"], folder=Path("/"), needs=[log.parent]),
+                env=env, cwd="/", stdout=output, stderr=output,
+            )  # fmt: skip
 
     @property
     def text(self) -> str:
@@ -268,7 +270,9 @@ def pods(process_pods: Callable[..., ProcessPods]) -> ProcessPods:
 
 @pytest.fixture
 def operator(operator_rights: OperatorRights, definition: Any, pg_url: str, tmp_path: Path) -> Iterator[Start]:
-    """`operator(**env)` starts one; all end before the test's database does."""
+    """`operator(**env)` starts one, as the image's user; all end before the test's database does."""
+    check()
+    tmp_path.chmod(0o755)
     started: list[OperatorProcess] = []
 
     def start(**more: str) -> OperatorProcess:

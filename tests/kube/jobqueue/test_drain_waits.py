@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,7 +42,7 @@ def gate(tmp_path: Path) -> Gate:
     folder.mkdir()
     command = folder / "penstock"
     command.write_text(f'#!/bin/sh\nwhile [ -e "{folder}/closed" ]; do sleep 0.05; done\nexec {BIN}/penstock "$@"\n')
-    command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    command.chmod(0o755)
     return Gate(folder)
 
 

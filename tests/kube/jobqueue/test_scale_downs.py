@@ -24,6 +24,7 @@ import psycopg
 import pytest
 
 from tests.kube.jobqueue.conftest import QUICK, WORKER, JobQueues, Start
+from tests.support.pod_user import writable
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
 
@@ -143,7 +144,7 @@ def test_scale_downs_at_random_interrupt_no_job(
     tmp_path: Path,
 ):
     """Each job begins once and ends, at its first attempt, and every worker ends by itself with code 0."""
-    log = tmp_path / "long_jobs.log"
+    log = writable(tmp_path / "jobs") / "long_jobs.log"
     pods = process_pods({"shop:1": replace(WORKER, env={**WORKER.env, **LEASE, "LONG_JOBS": str(log)})}, pace=0.2)
     jobqueues.secret(pg_url)
     ledger = Ledger()

@@ -23,6 +23,7 @@ from shop.pictures import pictures
 from shop.smtp_sink import SmtpSink
 from tests.kube.jobqueue.conftest import BIN, JobQueues, Start
 from tests.support.pod_env import Image
+from tests.support.pod_user import writable
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
 from tests.unit.scaling.examples import REPOSITORY
@@ -60,10 +61,10 @@ def lease_seconds() -> str:
 def pods(sink: SmtpSink, process_pods: Callable[..., ProcessPods], lease_seconds: str, tmp_path: Path) -> ProcessPods:
     """Pods of the shop's image."""
     env = {
-        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "PATH": f"{BIN}{os.pathsep}{os.defpath}",
         "PYTHONPATH": str(REPOSITORY / "examples"),
         "SHOP_SMTP": sink.address,
-        "SHOP_OUTPUT": str(tmp_path / "pictures"),
+        "SHOP_OUTPUT": str(writable(tmp_path / "pictures")),
         "PENSTOCK_LEASE_SECONDS": lease_seconds,
     }
     return process_pods({"penstock-shop:latest": Image(env=env, folder=tmp_path)}, pace=0.2)

@@ -7,10 +7,10 @@ has what no worker can know (depth, replicas, the decision). It listens on 127.0
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
+
+from penstock.http_server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,22 +43,27 @@ class Endpoint:
     """
 
     def __init__(self, queues: Callable[[], Sequence[QueueStatus]], *, port: int = 0) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(queues))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+        self._server = HttpServer(
+            host="127.0.0.1",
+            port=port,
+            pages={
+                "/metrics": lambda: (200, exposition(queues()).encode(), "text/plain; version=0.0.4; charset=utf-8"),
+                "/sd": lambda: (200, targets(queues()).encode(), "application/json"),
+            },
+            name="penstock-dev",
+        )
 
     @property
     def url(self) -> str:
         """Without a path."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self._server.port}"
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
 
 def exposition(queues: Sequence[QueueStatus]) -> str:
@@ -97,26 +102,3 @@ def _values(queue: QueueStatus) -> tuple[float, ...]:
         return ()
     jobs = (seen.ready, seen.in_flight, seen.deferred, seen.dead, round(seen.oldest_ready_seconds or 0.0, 3))
     return (*jobs, queue.decision.desired, queue.serving + queue.leaving, queue.serving, queue.leaving)
-
-
-def _handler(queues: Callable[[], Sequence[QueueStatus]]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer("text/plain; version=0.0.4; charset=utf-8", exposition(queues()))
-            elif self.path == "/sd":
-                self._answer("application/json", targets(queues()))
-            else:
-                self.send_error(404)
-
-        def _answer(self, kind: str, body: str) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing: the terminal belongs to the view."""
-
-    return Handler

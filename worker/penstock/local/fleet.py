@@ -23,6 +23,8 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
+from penstock.http_server import endpoint
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -128,7 +130,7 @@ class ProcessFleet:
         for _ in range(count):
             name = f"{queue}-{secrets.token_hex(3)}"
             settings = replace(self._settings[queue], pod_name=name, http_port=_free_port())
-            url = f"http://{settings.http_host}:{settings.http_port}/metrics"
+            url = f"http://{endpoint(settings.http_host, settings.http_port)}/metrics"
             member = Member(name=name, queue=queue, state=MemberState.RUNNING, pid=None, metrics_url=url)
             running = self._running[name] = _Running(member, settings)
             running.task = asyncio.create_task(self._supervise(running), name=f"fleet-{name}")

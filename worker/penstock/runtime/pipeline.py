@@ -24,6 +24,7 @@ import penstock
 from penstock import trace
 from penstock.app import App
 from penstock.context import Context
+from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
 from penstock.stages import Cancel, Stage
@@ -90,10 +91,11 @@ class Worker:
             live=lambda: self.probes.live(),  # noqa: PLW0108 - they need the stages, which need the lease, which
             ready=lambda: self.probes.ready(),  # noqa: PLW0108 - needs this server's port
         )  # fmt: skip
+        name = settings.pod_name or socket.gethostname()
         identity = Identity(
-            identity=f"{settings.pod_name or socket.gethostname()}:{os.getpid()}", queue=settings.queue,
+            identity=f"{name}:{os.getpid()}", queue=settings.queue,
             version=penstock.__version__, concurrency=settings.concurrency, pod=settings.pod_name or None,
-            node=settings.node_name or None, info={"http": f"{settings.http_host}:{self.health.port}"},
+            node=settings.node_name or None, info={"http": advertised(settings.http_host, self.health.port, name=name)},
         )  # fmt: skip
         self.lease = Lease(
             registry=Registry(settings.database_url, pooled=self.pooled), identity=identity, held=self.held,

@@ -1,0 +1,35 @@
+"""The node of process-backed pods, as its pods know it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.pod_container import Exit
+from tests.support.pod_env import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """The machine that the harness pretends to be.
+
+    Args:
+        name: of the Node object.
+        labels: what a pod's nodeSelector must match.
+        images: image name -> what runs in its place.
+        kubeconfig: token -> text of a kubeconfig that presents it.
+        logs: folder of the containers' output, one file `POD.CONTAINER.log` each; pods see the folder that it is in.
+        pace: factor on the delay and period of readiness and start-up probes.
+        restart_seconds: first pause of the restart back-off.
+        ended: called with every container's exit.
+        ending: called in a thread with name and address of a pod that is about to get its SIGTERM, as a preStop hook.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    images: Mapping[str, Image]
+    kubeconfig: Callable[[str], str]
+    logs: Path
+    pace: float
+    restart_seconds: float
+    ended: Callable[[Exit], None]
+    ending: Callable[[str, str], None]
