@@ -146,7 +146,7 @@ class Settings:
     retention_seconds: float = _setting(
         "RETENTION_SECONDS", 86_400.0, "Of the queue: outcomes are kept at least as long.", low=0, high=MAX_DELAY
     )
-    http_host: str = _setting("HTTP_HOST", "127.0.0.1", "Address of /healthz, /readyz and /metrics; :: for all, IPv4 too.")
+    http_host: str = _setting("HTTP_HOST", "127.0.0.1", "Address of /healthz, /readyz, /metrics; `::` is all of them.")
     http_port: int = _setting("HTTP_PORT", 9464, "Port of the same; 0: any free one.", low=0, high=65_535)
     pod_name: str = _setting("POD_NAME", "", "Name in the registry and in logs. Default: the host's.")
     node_name: str = _setting("NODE_NAME", "", "Node in the registry.")
