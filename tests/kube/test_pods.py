@@ -15,7 +15,6 @@ import pytest
 from tests.support import pod_server
 from tests.support.api_client import MERGE, ApiClient
 from tests.support.pod_env import Image
-from tests.support.pod_user import is_root
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
 
@@ -184,29 +183,6 @@ def test_env_is_resolved_from_values_secrets_config_maps_and_fields(
     assert "ABSENT" not in env
     assert env["HOME"] == "/nonexistent"
     assert pods.log(name).startswith("serving --mode=fast")
-
-
-@pytest.mark.skipif(not is_root(), reason="only root can start a process as another user")
-def test_a_container_runs_as_a_user_that_nobody_knows_and_can_write_nothing_but_its_own_tmp(
-    pods: ProcessPods, deploy: Deploy, pods_of: PodsOf
-):
-    """As both images do; a security context names another user, and a read-only root leaves no /tmp either."""
-    deploy("web", replicas=1, container=server())
-    sealed = {"readOnlyRootFilesystem": True, "runAsUser": 1_000_640_000, "runAsGroup": 7}
-    deploy("own", replicas=1, container=server(securityContext=sealed), securityContext={"fsGroup": 9})
-    (web,), (own,) = ready(pods_of, "web", 1), ready(pods_of, "own", 1)
-    found = {name: ask(pods.addresses()[name], "user") for name in (web, own)}
-    image = {"uid": 65532, "gid": 65532, "groups": [], "name": "", "writable": ["/tmp", "/var/tmp"]}
-    assert found[web] == image
-    assert found[own] == {"uid": 1_000_640_000, "gid": 7, "groups": [9], "name": "", "writable": []}
-
-
-def test_root_is_refused_where_the_pod_must_not_be_root(pods: ProcessPods, deploy: Deploy, pods_of: PodsOf):
-    """The kubelet's reason, and no process."""
-    root = {"runAsUser": 0, "runAsNonRoot": True}
-    deploy("web", replicas=1, container=server(securityContext=root))
-    eventually(lambda: waiting_reason(pods_of("web")) == "CreateContainerConfigError", "the reason is reported")
-    assert not pods.processes()
 
 
 def test_a_missing_secret_is_a_config_error_until_it_is_there(
