@@ -18,6 +18,7 @@ from typing import Any, Final
 from . import manifests
 from .cache import Cache
 from .cluster import Cluster
+from .credentials import Credentials, marked, noted, rolls_out
 from .errors import ClusterError, Conflict, NotFound, Refused
 from .resource import Deployment, JobQueue
 from .turns import Turn
@@ -60,18 +61,22 @@ class Children:
     applied: tuple[str, int] | None = None
     _refusal: _Refusal | None = None
 
-    async def ensure(self, queue: JobQueue) -> Deployment:
+    async def ensure(self, queue: JobQueue, credentials: Credentials | None = None) -> Deployment:
         """The Deployment as it should be, except for its replicas.
+
+        Args:
+            queue: whose it is.
+            credentials: what its workers use now, None while that is not known.
 
         Raises:
             NameTaken: one of that name is not ours.
             ClusterError: the API server refused, or did not answer; `held` may still know an older Deployment.
         """
-        manifest = manifests.deployment(queue)
-        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
         held = self.held(queue)
+        manifest = marked(manifests.deployment(queue), held, credentials, rollout=rolls_out(queue))
+        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
         await self._monitor(queue, digest)
-        if held is not None and self.applied == (digest, held.generation):
+        if held is not None and self.applied == (digest, held.generation) and noted(manifest, held):
             return held
         if self._refusal is not None and self._refusal.digest == digest and time.monotonic() < self._refusal.until:
             raise self._refusal.error

@@ -1,7 +1,7 @@
 """The API server: apply, scale, status, events, pod annotations, Secrets, leases. The only kubernetes import.
 
 Every call is one HTTP request in a thread of our own, with a deadline, never repeated here: what failed is done anew by
-the next reconciliation. Errors are mapped once, here. A Secret's content leaves only through `secret_value`.
+the next reconciliation. Errors are mapped once, here. A Secret's content leaves only through `secret`.
 
 Surprising: whether this replica still leads is asked in the thread, as the last thing before a write is sent. Between
 the decision and that moment a call may have waited for a thread, and the process may have been frozen.
@@ -10,8 +10,6 @@ the decision and that moment a call may have waited for a thread, and the proces
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +26,7 @@ from . import errors
 from .api_paths import POD_MONITOR_GROUP, ApiPath, collection, everywhere, item
 from .listing import Known, decode_page
 from .resource import COST_MANAGER, DELETION_COST, Deployment, JobQueue, Pod
+from .secret_content import SecretContent
 from .settings import ALL_NAMESPACES
 
 APPLY: Final = "application/apply-patch+yaml"
@@ -168,21 +167,14 @@ class Cluster:
             return False
         return any(one.get("name") == "podmonitors" for one in found.get("resources") or ())
 
-    async def secret_value(self, namespace: str, name: str, key: str) -> str:
-        """One value of a Secret as text.
+    async def secret(self, namespace: str, name: str) -> SecretContent:
+        """One Secret.
 
         Raises:
-            NotFound: no such Secret, or no such key in it.
-            Refused: the value is not UTF-8 text.
+            NotFound: no such Secret.
             ClusterError: as `request`.
         """
-        data = (await self.get("Secret", namespace, name)).get("data") or {}
-        if key not in data:
-            raise errors.NotFound(f"Secret {name} has no key {key!r}", status=404)
-        try:
-            return base64.b64decode(data[key], validate=True).decode().strip()
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise errors.Refused(f"Secret {name}, key {key!r}: is not text") from error
+        return SecretContent.read(await self.get("Secret", namespace, name))
 
     # -- writing ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from penstock.errors import StoreError
@@ -23,9 +23,11 @@ from .cache import Cache
 from .children import Children, Monitoring, NameTaken
 from .cluster import Cluster
 from .conditions import Facts
+from .credentials import Credentials
 from .drain import COST, Plan, plan, rows
 from .errors import ClusterError, Conflict, Forbidden, NotFound, Unreachable
 from .metrics import OperatorMetrics, Result
+from .registrations import Registrations
 from .resource import Deployment, JobQueue, Pod, epoch
 from .sampling import Database
 from .starting import Starts
@@ -63,13 +65,24 @@ class Queue:
         cache: what it last said.
         metrics: of the operator.
         monitoring: whether PodMonitors are made.
+        credentials: what a JobQueue's workers take from their Secret now, None while that is not known.
     """
 
-    def __init__(self, *, cluster: Cluster, cache: Cache, metrics: OperatorMetrics, monitoring: Monitoring) -> None:
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        cache: Cache,
+        metrics: OperatorMetrics,
+        monitoring: Monitoring,
+        credentials: Callable[[JobQueue], Credentials | None] = lambda _: None,
+    ) -> None:
         self._cluster, self._cache, self._metrics = cluster, cache, metrics
+        self._credentials = credentials
         self.turn = Turn()
         self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring, turn=self.turn)
         self._starts = Starts()
+        self._registrations = Registrations()
         self._teller = Teller(cluster=cluster, cache=cache, turn=self.turn)
         self._sampler = Sampler()
         self._history: History | None = None
@@ -117,7 +130,7 @@ class Queue:
         snapshot = self._snapshot(queue, look, now)
         workers: tuple[str, str] | None = None
         try:
-            deployment: Deployment | None = await self._children.ensure(queue)
+            deployment: Deployment | None = await self._children.ensure(queue, self._credentials(queue))
         except ClusterError as error:
             workers = _reason(error), str(error)
             deployment = self._children.held(queue)  # a template that is refused does not stop what runs
@@ -135,13 +148,15 @@ class Queue:
             except StoreError as error:
                 logger.warning("%s: %s", queue.where, error)
         pods = self._cache.pods_of(queue)
+        elsewhere = self._registrations.observe(pods, None if look.state is None else look.state.workers, now)
         self._blocked = workers is not None
-        self.settled = settled and workers is None and _at_rest(snapshot, decision, deployment, pods)
+        at_rest = _at_rest(snapshot, decision, deployment, pods) and not self._registrations.pending
+        self.settled = settled and workers is None and at_rest
         return replace(
             facts,
             decision=decision,
             snapshot=snapshot,
-            workers=workers or _trouble(deployment, pods),
+            workers=workers or _trouble(deployment, pods) or elsewhere,
             existing=len(pods),
             ready=sum(pod.ready for pod in pods),
             draining=self._draining,

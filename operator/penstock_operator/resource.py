@@ -18,6 +18,10 @@ JOBQUEUE_LABEL: Final = "penstock.dev/jobqueue"
 MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "penstock")
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 COST_MANAGER: Final = "penstock-deletion-cost"
+CREDENTIALS: Final = "penstock.dev/credentials"
+"""Annotation of the pod template: which change of the credentials the pods have seen."""
+CREDENTIALS_SEEN: Final = "penstock.dev/credentials-seen"
+"""Annotation of the Deployment: the version of the Secrets that its pods' credentials are known to equal."""
 _WORKER: Final = "worker"
 _PROBLEMS: Final = {
     "ErrImagePull": "ImagePull",
@@ -112,6 +116,8 @@ class Deployment:
     rolling: bool
     managers: frozenset[str]
     failure: str | None
+    credentials: str = ""
+    credentials_seen: str = ""
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
@@ -137,6 +143,8 @@ class Deployment:
             rolling=updated < existing or int(status.get("observedGeneration", 0)) < generation,
             managers=frozenset(one.get("manager", "") for one in metadata.get("managedFields") or ()),
             failure=failures[0] if failures else None,
+            credentials=str(_part(spec, "template", "metadata", "annotations").get(CREDENTIALS, "")),
+            credentials_seen=str(_part(metadata, "annotations").get(CREDENTIALS_SEEN, "")),
         )
 
 

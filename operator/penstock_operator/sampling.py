@@ -21,6 +21,7 @@ from penstock.errors import MissingRights, PenstockError, StoreError
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema, end_all
 from penstock.store.closely import held_by, identity, recent_waits
 from penstock.store.declared import Declared, declarations
+from penstock.store.identity import check_same_database
 from penstock.store.maintenance import Upkeep
 from penstock.store.vitals import Vitals, vitals
 
@@ -131,6 +132,8 @@ class Database:
             check_rights(self._address.url, "operator", pooled=pooled)
             raise
         check_rights(self._address.url, "operator", pooled=pooled)
+        if pooled:
+            check_same_database(self._address.url, self._address.direct_url)
 
     async def close(self) -> None:
         """End the tasks and the connections; harmless when closed."""
@@ -256,6 +259,7 @@ def reason_of(error: PenstockError) -> str:
         "NoSuchDatabase": "NoSuchDatabase",
         "TooManyConnections": "TooManyConnections",
         "MissingRights": "MissingRights",
+        "WrongDatabase": "WrongDatabase",
         "SchemaMissing": "SchemaMissing",
         "SchemaMismatch": "SchemaTooOld",
         "InvalidDatabaseURL": "InvalidURL",

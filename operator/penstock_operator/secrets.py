@@ -1,9 +1,10 @@
-"""The Secrets in which JobQueues say that their database's URL is: read one by one, kept for a minute.
+"""The Secrets that JobQueues name: read one by one, believed for a minute.
 
-Owns the values and how long they are believed. A value leaves this module only towards the address that a loop connects
-to, never into a message. Secrets are got by name; they are never listed and never watched.
+Owns the content and for how long it is believed. A value leaves this module only towards the address that a loop
+connects to, never into a message. Secrets are got by name; they are never listed and never watched. One request serves
+all JobQueues and all keys of a Secret.
 
-Surprising: a value by which the database cannot be looked at is soon read again: it may just have been rotated.
+Surprising: a Secret by which the database cannot be sampled is read again soon: it may just have been rotated.
 """
 
 from __future__ import annotations
@@ -18,27 +19,33 @@ from typing import Final
 from .cluster import Cluster
 from .errors import ClusterError, Forbidden, NotFound
 from .resource import JobQueue
+from .secret_content import SecretContent
 
 SECRET_SECONDS: Final = 60.0
 SECRET_RETRY_SECONDS: Final = 5.0
 """For a Secret that could not be read, and for one whose URL does not work."""
 
+SecretName = tuple[str, str]
+"""Namespace and name of a Secret."""
 Place = tuple[str, str, str]
 """Namespace, name and key of a Secret's value."""
+Problem = tuple[str, str]
+"""Reason and sentence why there is no value."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a Secret's value was, when, and until when that is believed."""
+    """What a Secret held, when that was read, and until when it is believed; `error` if it could not be read."""
 
-    found: str | tuple[str, str]
+    content: SecretContent | None
+    error: ClusterError | None
     at: float
     until: float
 
 
 @dataclass(slots=True)
 class Secrets:
-    """Values by place.
+    """Secrets by namespace and name.
 
     Args:
         cluster: where they are read.
@@ -47,43 +54,63 @@ class Secrets:
 
     cluster: Cluster
     clock: Callable[[], float] = time.monotonic
-    _values: dict[Place, _Read] = field(default_factory=dict)
+    _reads: dict[SecretName, _Read] = field(default_factory=dict)
 
-    def found(self, place: Place) -> str | tuple[str, str]:
-        """The value, or the reason and sentence why there is none; only of places that were read."""
-        return self._values[place].found
+    def found(self, place: Place) -> str | Problem:
+        """The text there, without blanks around it, or why there is none; only of Secrets that were read."""
+        namespace, name, key = place
+        read = self._reads[namespace, name]
+        error = read.error
+        if read.content is not None:
+            found = read.content.text(key)
+            if not isinstance(found, ClusterError):
+                return found
+            error = found
+        reason = "SecretForbidden" if isinstance(error, Forbidden) else "SecretUnreadable"
+        return reason, f"Secret {name}, key {key!r}: {error}"
 
-    async def read(self, wanted: AbstractSet[Place], *, suspect: AbstractSet[Place]) -> None:
-        """Have a fresh value, or the reason why there is none, for each of them; once for all who share it.
+    def content(self, place: SecretName) -> SecretContent | None:
+        """All of it, None if it could not be read; only of Secrets that were read."""
+        return self._reads[place].content
+
+    async def read(self, wanted: AbstractSet[SecretName], *, suspect: AbstractSet[SecretName]) -> None:
+        """Have fresh content, or the reason why there is none, for each of them; once for all who share it.
 
         Args:
-            wanted: every place that anybody needs; the others are forgotten.
-            suspect: those whose value does not work.
+            wanted: every Secret that is needed; the others are forgotten.
+            suspect: those whose values do not work.
         """
         now = self.clock()
-        self._values = {place: read for place, read in self._values.items() if place in wanted}
-        due = [place for place in wanted if place not in self._values or now >= self._until(place, suspect)]
-        self._values |= zip(due, await asyncio.gather(*(self._read(place) for place in due)), strict=True)
+        self._reads = {place: read for place, read in self._reads.items() if place in wanted}
+        due = [place for place in wanted if place not in self._reads or now >= self._until(place, suspect)]
+        self._reads |= zip(due, await asyncio.gather(*(self._read(place) for place in due)), strict=True)
 
-    def _until(self, place: Place, suspect: AbstractSet[Place]) -> float:
-        read = self._values[place]
+    def _until(self, place: SecretName, suspect: AbstractSet[SecretName]) -> float:
+        read = self._reads[place]
         return min(read.until, read.at + SECRET_RETRY_SECONDS) if place in suspect else read.until
 
-    async def _read(self, place: Place) -> _Read:
-        namespace, name, key = place
-        before, now = self._values.get(place), self.clock()
+    async def _read(self, place: SecretName) -> _Read:
+        before, now = self._reads.get(place), self.clock()
         try:
-            return _Read(await self.cluster.secret_value(namespace, name, key), now, now + SECRET_SECONDS)
+            return _Read(await self.cluster.secret(*place), None, now, now + SECRET_SECONDS)
         except ClusterError as error:
             away = not isinstance(error, NotFound | Forbidden)
-            if before is not None and isinstance(before.found, str) and away:
-                return _Read(before.found, now, now + SECRET_RETRY_SECONDS)  # the URL has not changed by that
-            reason = "SecretForbidden" if isinstance(error, Forbidden) else "SecretUnreadable"
-            return _Read((reason, f"Secret {name}, key {key!r}: {error}"), now, now + SECRET_RETRY_SECONDS)
+            if before is not None and before.content is not None and away:
+                return _Read(before.content, None, now, now + SECRET_RETRY_SECONDS)  # it has not changed by that
+            return _Read(None, error, now, now + SECRET_RETRY_SECONDS)
+
+
+def secrets_of(queue: JobQueue) -> set[SecretName]:
+    """The Secrets that a JobQueue names: the operator's and its workers'."""
+    if queue.policy is None:
+        return set()
+    reference = queue.policy.database_ref
+    named = (reference.operator_secret_ref, reference.secret_ref)
+    return {(queue.namespace, one.name) for one in named if one is not None}
 
 
 def places(queue: JobQueue) -> list[Place]:
-    """Where the URL that the operator uses is, and the one for LISTEN if it has a place of its own."""
+    """Where the URL that the operator uses is, and the one for LISTEN if it has a key of its own."""
     if queue.policy is None:
         return []
     reference = queue.policy.database_ref

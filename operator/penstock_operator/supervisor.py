@@ -21,13 +21,14 @@ from .belonging import Belonging, Key
 from .cache import Cache, Shelf
 from .children import Monitoring
 from .cluster import Cluster
+from .credentials import CredentialVersions, worker_keys
 from .errors import ClusterError, Forbidden
 from .metrics import OperatorMetrics
 from .queue import Queue
 from .reconcile import DatabaseLoop, Member
 from .resource import JOBQUEUE_LABEL, JobQueue
 from .sampling import Address
-from .secrets import SECRET_RETRY_SECONDS, Place, Secrets, places
+from .secrets import SECRET_RETRY_SECONDS, SecretName, Secrets, places, secrets_of
 from .settings import OperatorSettings
 
 logger = logging.getLogger("penstock.operator.supervisor")
@@ -67,6 +68,7 @@ class Supervisor:
     _loops: dict[Key, _Running] = field(default_factory=dict)
     _groups: dict[Key, list[str]] = field(default_factory=dict)
     _secrets: Secrets = field(init=False)
+    _versions: CredentialVersions = field(default_factory=CredentialVersions)
     _placed: dict[str, int] = field(default_factory=dict)
     _keys: dict[str, Key] = field(default_factory=dict)
     _belonging: Belonging = field(default_factory=Belonging)
@@ -172,12 +174,13 @@ class Supervisor:
 
     async def _place(self) -> None:
         queues = list(self.cache.jobqueues.views.values())
-        await self._secrets.read({place for queue in queues for place in places(queue)}, suspect=self._suspect())
+        await self._secrets.read(set().union(*(secrets_of(queue) for queue in queues)), suspect=self._suspect())
+        moved = self._versions.observe([worker_keys(queue) for queue in queues if queue.policy], self._secrets)
         keys = [self._key(queue) for queue in queues]
         groups: dict[Key, list[str]] = {}
         for queue, key in zip(queues, keys, strict=True):
             groups.setdefault(key, []).append(queue.uid)
-        moved = {key for key in groups.keys() | self._groups.keys() if groups.get(key) != self._groups.get(key)}
+        regrouped = {key for key in groups.keys() | self._groups.keys() if groups.get(key) != self._groups.get(key)}
         self._groups = groups
         self._keys = {queue.uid: key for queue, key in zip(queues, keys, strict=True)}
         self._placed = {queue.uid: queue.generation for queue in queues}
@@ -185,11 +188,16 @@ class Supervisor:
         for key in groups:
             if key not in self._loops:
                 self._start(key)
-            elif moved:  # one that has gone may have kept a queue from a JobQueue with another URL to the same database
+            elif (
+                regrouped
+            ):  # one that has gone may have kept a queue from a JobQueue with another URL to the same database
                 self._loops[key].loop.woken.set()
             elif (task := self._loops[key].task).done():
                 logger.error("the loop of a database ended: %s", task.exception())
                 self._start(key)
+        for queue in queues:
+            if worker_keys(queue) in moved:
+                self._changed(queue.namespace, queue.name)
 
     def _key(self, queue: JobQueue) -> Key:
         """The queue's address, or the first thing that is wrong with its Secret."""
@@ -202,10 +210,10 @@ class Supervisor:
         url, direct = str(found[0]), str(found[-1])
         return Address(url=url, direct_url=direct)
 
-    def _suspect(self) -> set[Place]:
-        """Places of URLs by which their database cannot be looked at."""
+    def _suspect(self) -> set[SecretName]:
+        """Secrets by which their database cannot be looked at."""
         failing = [key for key, running in self._loops.items() if running.loop.failing]
-        return {place for key in failing for queue in self._queues_of(key) for place in places(queue)}
+        return {place for key in failing for queue in self._queues_of(key) for place in secrets_of(queue)}
 
     # -- loops --------------------------------------------------------------------------------------------------
 
@@ -216,7 +224,11 @@ class Supervisor:
             holder=self.settings.pod_name,
             members=lambda: self._members(key),
             make=lambda: Queue(
-                cluster=self.cluster, cache=self.cache, metrics=self.metrics, monitoring=self._monitoring
+                cluster=self.cluster,
+                cache=self.cache,
+                metrics=self.metrics,
+                monitoring=self._monitoring,
+                credentials=self._versions.of,
             ),
             metrics=self.metrics,
             may_act=self.may_act,

@@ -18,11 +18,14 @@ from penstock.errors import (
     NoSuchDatabase,
     PenstockError,
     TooManyConnections,
+    WrongDatabase,
 )
 from penstock.store import check_rights, check_schema, shake_hands
+from penstock.store.identity import check_same_database
 from penstock_operator.sampling import Address, Database, reason_of
 from tests.postgres.logins import Owned, grant, logins, member, owned_by_a_login
 from tests.support.postgres import Database as Postgres
+from tests.support.postgres import Servers
 
 
 @pytest.fixture
@@ -151,3 +154,16 @@ def test_nobody_at_the_address_is_no_refusal():
     with pytest.raises(DatabaseUnavailable) as raised:
         check_schema("postgresql://nobody@127.0.0.1:1/nothing")
     assert type(raised.value) is DatabaseUnavailable
+
+
+async def test_a_direct_url_to_another_database_is_told(pg: Postgres, servers: Servers):
+    """Its wake-ups would never arrive; one that does not connect is no more than polling."""
+    with servers.newest.database(migrated=False) as other:
+        address = Address(url=pg.url, direct_url=other.url)
+        database = Database(address=address, holder="a", woken=lambda: None)
+        with pytest.raises(WrongDatabase) as raised:
+            await database.open()
+        await database.close()
+    assert reason_of(raised.value) == "WrongDatabase"
+    check_same_database(pg.url, "postgresql://nobody@127.0.0.1:1/nothing")
+    check_same_database(pg.url, pg.url + "?application_name=direct")

@@ -23,6 +23,7 @@
         │   ├── NoSuchDatabase    the server is there, the database is not
         │   └── TooManyConnections  a limit of the server, of the database or of the login is reached
         ├── InvalidDatabaseURL    not a usable URL (the URL itself is never printed)
+        ├── WrongDatabase         two URLs that belong together lead to different databases
         ├── SchemaMissing         `penstock migrate` has not been run
         ├── SchemaMismatch        the schema is older or newer than this version knows
         ├── StatementRefused      a statement is wrong for this database
@@ -128,6 +129,10 @@ class TooManyConnections(DatabaseUnavailable):
 
 class InvalidDatabaseURL(StoreError, ConfigurationError):  # noqa: N818
     """The database URL is not usable. Its text is never part of the message."""
+
+
+class WrongDatabase(StoreError):  # noqa: N818
+    """Two URLs that belong together lead to different databases."""
 
 
 class SchemaMissing(StoreError):  # noqa: N818

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, cast
 
 import pytest
 
 from penstock_operator.cluster import Cluster
 from penstock_operator.errors import ClusterError, Forbidden, NotFound, Unreachable
-from penstock_operator.secrets import SECRET_RETRY_SECONDS, SECRET_SECONDS, Secrets, places
+from penstock_operator.secret_content import SecretContent
+from penstock_operator.secrets import SECRET_RETRY_SECONDS, SECRET_SECONDS, Secrets, places, secrets_of
 from tests.unit.operator_parts.objects import jobqueue
 
-PLACE = ("shop", "shop-postgres", "url")
+PLACE = ("shop", "shop-postgres")
 NOBODY: frozenset[Any] = frozenset()
+
+
+def content(value: str, *, version: str = "1") -> SecretContent:
+    """A Secret with that value under `url`."""
+    metadata = {"name": "shop-postgres", "uid": "s-1", "resourceVersion": version}
+    return SecretContent.read({"metadata": metadata, "data": {"url": base64.b64encode(value.encode()).decode()}})
 
 
 class Values:
@@ -21,12 +29,12 @@ class Values:
     def __init__(self, found: str | ClusterError) -> None:
         self.found, self.asked = found, 0
 
-    async def secret_value(self, namespace: str, name: str, key: str) -> str:
-        assert (namespace, name, key) == PLACE
+    async def secret(self, namespace: str, name: str) -> SecretContent:
+        assert (namespace, name) == PLACE
         self.asked += 1
         if isinstance(self.found, ClusterError):
             raise self.found
-        return self.found
+        return content(self.found)
 
 
 class Reading:
@@ -36,10 +44,10 @@ class Reading:
         self.values, self.now = Values(found), 1000.0
         self.secrets = Secrets(cast("Cluster", self.values), clock=lambda: self.now)
 
-    async def after(self, seconds: float, *, suspect: bool = False) -> str | tuple[str, str]:
+    async def after(self, seconds: float, *, suspect: bool = False, key: str = "url") -> str | tuple[str, str]:
         self.now += seconds
         await self.secrets.read({PLACE}, suspect={PLACE} if suspect else NOBODY)
-        return self.secrets.found(PLACE)
+        return self.secrets.found((*PLACE, key))
 
 
 async def test_a_value_is_believed_for_a_minute():
@@ -82,9 +90,24 @@ async def test_a_secret_that_cannot_be_read_is_a_reason_and_a_sentence_until_it_
     assert await reading.after(SECRET_RETRY_SECONDS) == "a"
 
 
-def test_the_operators_own_secret_counts_before_the_workers():
-    """And a direct URL has a place of its own only beside the workers'."""
-    assert places(jobqueue()) == [PLACE]
+async def test_a_key_that_is_not_there_and_a_value_that_is_no_text_are_named_and_one_request_serves_all_keys():
+    """The sentence has Secret and key, never a value."""
+    reading = Reading("a")
+    assert await reading.after(0, key="dsn") == (
+        "SecretUnreadable",
+        "Secret shop-postgres, key 'dsn': Secret shop-postgres has no key 'dsn'",
+    )
+    assert await reading.after(0) == "a"
+    assert reading.values.asked == 1
+    odd = SecretContent(name="s", version="1", data={"url": base64.b64encode(b"\xff\xfe").decode()})
+    assert "is not text" in str(odd.text("url"))
+
+
+def test_the_operators_own_secret_counts_before_the_workers_and_both_are_read():
+    """And a direct URL has a key of its own only beside the workers'."""
+    assert places(jobqueue()) == [("shop", "shop-postgres", "url")]
     direct = {"secretRef": {"name": "s", "key": "k"}, "directKey": "d"}
     assert places(jobqueue(databaseRef=direct)) == [("shop", "s", "k"), ("shop", "s", "d")]
-    assert places(jobqueue(databaseRef={**direct, "operatorSecretRef": {"name": "o"}})) == [("shop", "o", "url")]
+    both = jobqueue(databaseRef={**direct, "operatorSecretRef": {"name": "o"}})
+    assert places(both) == [("shop", "o", "url")]
+    assert secrets_of(both) == {("shop", "o"), ("shop", "s")}

@@ -78,6 +78,13 @@ class SignalLossPolicy(enum.StrEnum):
     HOLD = "Hold"
 
 
+class SecretChange(enum.StrEnum):
+    """What the workers do when their Secret has other credentials: they are replaced, or stay as they are."""
+
+    ROLLOUT = "Rollout"
+    IGNORE = "Ignore"
+
+
 class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Shared settings of all structs: frozen, by keyword, camelCase in the manifest."""
 
@@ -95,6 +102,7 @@ class DatabaseRef(_Part, frozen=True):
     secret_ref: SecretRef
     direct_key: DataKey | None = None
     operator_secret_ref: SecretRef | None = None
+    on_secret_change: SecretChange = SecretChange.ROLLOUT
 
 
 class Worker(_Part, frozen=True):

@@ -1,0 +1,31 @@
+"""Whether two URLs lead to one database. A direct URL is for LISTEN alone, so a wrong one is noticed by nobody."""
+
+from __future__ import annotations
+
+from penstock.errors import StoreError, WrongDatabase
+
+from .closely import IDENTITY
+from .connect import connect
+from .errors import mapped
+
+
+def check_same_database(url: str, direct_url: str) -> None:
+    """Compare the databases that both lead to; a direct URL that does not connect says nothing.
+
+    Raises:
+        WrongDatabase: they are different ones: no wake-up would ever arrive.
+        StoreError: as `connect`, for the first one.
+    """
+    found = _identity(url)
+    try:
+        direct = _identity(direct_url)
+    except StoreError:
+        return  # the queue is polled then, and the condition Listening says so
+    if found != direct:
+        raise WrongDatabase("the direct URL leads to another database than the URL beside it; compare host and name")
+
+
+def _identity(url: str) -> str:
+    with connect(url, name="penstock check", pooled=True) as connection, mapped("identity"):
+        row = connection.execute(IDENTITY).fetchone()
+    return "" if row is None else str(row[0])
