@@ -40,6 +40,11 @@ JobQueue ([fields](jobqueue.md)); `penstock dev` does the same on a laptop.
 ## Worker
 
 %s
+In place of a URL its parts may be given unencoded: `PENSTOCK_DATABASE_HOST`, `PENSTOCK_DATABASE_PORT` (default 5432),
+`PENSTOCK_DATABASE_USER`, `PENSTOCK_DATABASE_PASSWORD`, `PENSTOCK_DATABASE_NAME`; a URL wins.
+`PENSTOCK_DATABASE_CA_FILE` is a file of authorities by which the server's certificate is verified. `SSL_CERT_FILE`, if
+neither it nor `SSL_CERT_DIR` is set, becomes the machine's own file of authorities, for `sslrootcert=system`.
+
 ## Operator
 
 Namespaces are separated by commas; `*` is all of them.

@@ -14,6 +14,8 @@ import signal
 import sys
 from typing import Any
 
+from penstock.certificates import use_system_certificates
+
 from .cluster import Cluster
 from .errors import OperatorError
 from .handlers import Watches
@@ -94,6 +96,7 @@ async def operate(settings: OperatorSettings) -> None:
 
 def main() -> int:
     """Exit code 0 after a signal, 2 for settings that break a rule."""
+    use_system_certificates()
     try:
         settings = OperatorSettings.from_env(os.environ)
         _log(settings)

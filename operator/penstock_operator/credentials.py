@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from penstock.scaling.policy import SecretChange
+from penstock.scaling.database_ref import SecretChange
 
 from .resource import CREDENTIALS, CREDENTIALS_SEEN, Deployment, JobQueue
 from .secrets import SecretName, Secrets
@@ -93,8 +93,11 @@ def worker_keys(queue: JobQueue) -> Keys:
     if queue.policy is None:
         return ()
     reference = queue.policy.database_ref
-    direct = () if reference.direct_key is None else (reference.direct_key,)
-    return (((queue.namespace, reference.secret_ref.name), (reference.secret_ref.key, *direct)),)
+    secret = reference.secret_ref
+    keys = [secret.key] if secret.parts is None else list(secret.parts.keys().values())
+    if reference.direct_key is not None:
+        keys.append(reference.direct_key)
+    return (((queue.namespace, secret.name), tuple(keys)),)
 
 
 def rolls_out(queue: JobQueue) -> bool:

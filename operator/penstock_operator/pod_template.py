@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from .database_variables import mount_certificates
 from .pod_security import restrict
 from .resource import JOBQUEUE_LABEL, MANAGED_BY, JobQueue
 from .template_schema import ROOT, InvalidTemplate, normalized
@@ -83,6 +84,7 @@ def pod_template(queue: JobQueue) -> dict[str, Any]:
     for container in _containers(pod):
         container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     others = [one for one in _containers(pod) if one is not worker]
+    mount_certificates(pod, worker, queue.policy.database_ref)
     complete(worker, others, queue.policy, drain=max(1, int(grace) - prestop))
     return template
 

@@ -12,11 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from penstock.database_url import with_certificates
 from penstock.errors import MissingRights, PenstockError, StoreError
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema, end_all
 from penstock.store.closely import held_by, identity, recent_waits
@@ -56,6 +59,23 @@ class Address:
         return "Address(…)"
 
 
+def with_file(address: Address, owner: object) -> Address:
+    """The address with its certificates in a file: of memory, because no folder here can be written to.
+
+    Args:
+        address: as it was given.
+        owner: the file is there as long as this object is.
+    """
+    if address.ca is None:
+        return address
+    descriptor = os.memfd_create("penstock-ca", os.MFD_CLOEXEC)
+    weakref.finalize(owner, os.close, descriptor)
+    os.write(descriptor, address.ca.encode())
+    file = f"/proc/self/fd/{descriptor}"
+    url, direct = (with_certificates(one, file) for one in (address.url, address.direct_url))
+    return Address(url=url, direct_url=direct)
+
+
 class Database:
     """Connections to one database, opened by `run` and kept by it.
 
@@ -71,14 +91,14 @@ class Database:
     def __init__(
         self, *, address: Address, holder: str, woken: Callable[[], None], may_act: Callable[[], bool] = lambda: True
     ) -> None:
-        self._address, self._may_act = address, may_act
+        self._address, self._may_act = with_file(address, self), may_act
         self.identity: str | None = None
         self._waits: dict[int, float] = {}
         self._waits_at = float("-inf")
         self._store: Store | None = None
         self._heard = asyncio.Event()
         self._woken = woken
-        self._listener = Listener(address.direct_url, [DEPTH], self._hear, name="penstock operator listen")
+        self._listener = Listener(self._address.direct_url, [DEPTH], self._hear, name="penstock operator listen")
         self._holder = holder
         self._marked: dict[int, float] = {}
         self._resting: set[int] = set()

@@ -102,20 +102,22 @@ class Secrets:
 
 def secrets_of(queue: JobQueue) -> set[SecretName]:
     """The Secrets that a JobQueue names: the operator's and its workers'."""
-    if queue.policy is None:
-        return set()
-    reference = queue.policy.database_ref
-    named = (reference.operator_secret_ref, reference.secret_ref)
-    return {(queue.namespace, one.name) for one in named if one is not None}
+    found = {(namespace, name) for namespace, name, _ in places(queue)}
+    if queue.policy is not None:
+        found.add((queue.namespace, queue.policy.database_ref.secret_ref.name))
+    return found
 
 
 def places(queue: JobQueue) -> list[Place]:
-    """Where the URL that the operator uses is, and the one for LISTEN if it has a key of its own."""
+    """Everything that the operator connects by: a URL or its parts, a URL for LISTEN of its own, certificates."""
     if queue.policy is None:
         return []
     reference = queue.policy.database_ref
     secret = reference.operator_secret_ref or reference.secret_ref
-    keys = [secret.key]
+    keys = [secret.key] if secret.parts is None else list(secret.parts.keys().values())
     if reference.direct_key is not None and reference.operator_secret_ref is None:
         keys.append(reference.direct_key)
-    return [(queue.namespace, secret.name, key) for key in keys]
+    found = [(queue.namespace, secret.name, key) for key in keys]
+    if reference.ca_secret_ref is not None:
+        found.append((queue.namespace, reference.ca_secret_ref.name, reference.ca_secret_ref.key))
+    return found

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from penstock.store import end_all
 
+from .addresses import address_of
 from .belonging import Belonging, Key
 from .cache import Cache, Shelf
 from .children import Monitoring
@@ -28,7 +29,7 @@ from .queue import Queue
 from .reconcile import DatabaseLoop, Member
 from .resource import JOBQUEUE_LABEL, JobQueue
 from .sampling import Address
-from .secrets import SECRET_RETRY_SECONDS, SecretName, Secrets, places, secrets_of
+from .secrets import SECRET_RETRY_SECONDS, SecretName, Secrets, secrets_of
 from .settings import OperatorSettings
 
 logger = logging.getLogger("penstock.operator.supervisor")
@@ -203,12 +204,7 @@ class Supervisor:
         """The queue's address, or the first thing that is wrong with its Secret."""
         if queue.policy is None:
             return ("InvalidSpec", queue.invalid or "")
-        found = [self._secrets.found(place) for place in places(queue)]
-        for one in found:
-            if not isinstance(one, str):
-                return one
-        url, direct = str(found[0]), str(found[-1])
-        return Address(url=url, direct_url=direct)
+        return address_of(queue, self._secrets)
 
     def _suspect(self) -> set[SecretName]:
         """Secrets by which their database cannot be looked at."""

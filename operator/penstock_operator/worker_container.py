@@ -13,6 +13,8 @@ from typing import Any, Final
 from penstock.scaling import QueuePolicy, worker_settings
 from penstock.settings import Settings
 
+from .database_variables import database_variables
+
 HTTP_PORT: Final = 9464
 PORT_NAME: Final = "penstock"
 WORKER: Final = "worker"
@@ -109,13 +111,7 @@ def _probe(worker: dict[str, Any], name: str, path: str, *, port: str, period: i
 
 def _environment(policy: QueuePolicy, *, drain: int, http_port: int) -> dict[str, dict[str, Any]]:
     """Our variables by name."""
-    secret = policy.database_ref.secret_ref
-    ours: dict[str, dict[str, Any]] = {
-        "PENSTOCK_DATABASE_URL": {"valueFrom": {"secretKeyRef": {"name": secret.name, "key": secret.key}}}
-    }
-    if policy.database_ref.direct_key is not None:
-        reference = {"name": secret.name, "key": policy.database_ref.direct_key}
-        ours["PENSTOCK_DIRECT_URL"] = {"valueFrom": {"secretKeyRef": reference}}
+    ours = database_variables(policy.database_ref)
     for name, path in _FIELDS.items():
         ours[name] = {"valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
     ours |= {name: {"value": value} for name, value in _SILENT.items()}

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 from .backoff import Backoff, Never
 from .client import Client, JobHandle, StoreClient
 from .context import Context
+from .database_variables import DATABASE_VARIABLES
 from .definition import Definition, default_name
 from .errors import ConfigurationError, InvalidTask, TaskError
 from .events import Hooks
 from .job import NewJob
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE
-from .settings import DATABASE_VARIABLES, Settings, shown
+from .settings import Settings, shown
 from .tasks import Registry, Task
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 `Settings.from_env()` and `Settings.to_env()` are exact inverses: the operator and the local mode write what the pod
 reads. A worker reads nothing else: no files, no layers. Each field below owns its variable, default, unit and rule;
 the table of the docs is made from them. Durations are in seconds, with the unit in the name.
-
 Surprising: the two database URLs are credentials. They are in no repr, no error, and `to_env(urls=False)` leaves them
 out, for a pod that gets them from a Secret.
 """
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from .backoff import DEFAULT_BASE_SECONDS, DEFAULT_MAX_SECONDS, STRATEGIES, Backoff, Strategy
+from .database_variables import database_urls
 from .errors import ConfigurationError
 from .outcomes import MAX_DELAY
 
@@ -30,7 +30,6 @@ LogFormat = Literal["text", "json"]
 DERIVED: Final = -1
 """Given to a number whose default is worked out from the others; never a value of its own."""
 
-DATABASE_VARIABLES: Final = ("PENSTOCK_DATABASE_URL", "PENSTOCK_DIRECT_URL")
 DEFAULT_MAX_ATTEMPTS: Final = 5
 """Attempts of a job when task, options and queue say nothing."""
 _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -207,15 +206,16 @@ class Settings:
         """The settings that `environ` holds; a variable that is missing or empty means its default.
 
         Args:
-            environ: usually `os.environ`. Variables that are not settings are ignored.
+            environ: usually `os.environ`. The URL may be given in parts (`database_variables`).
             urls: False leaves both database URLs empty and their variables unread.
 
         Raises:
             ConfigurationError: a value that cannot be read or breaks its rule, or no PENSTOCK_DATABASE_URL.
         """
         values: dict[str, Any] = {}
+        found = database_urls(environ) if urls else {}
         for given in dataclasses.fields(cls):
-            text = environ.get(given.metadata["variable"], "")
+            text = found.get(given.metadata["variable"]) or environ.get(given.metadata["variable"], "")
             if text and (urls or not given.metadata["secret"]):
                 values[given.name] = _parse(given, text)
         if urls and not values.get("database_url"):

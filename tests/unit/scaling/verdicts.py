@@ -51,6 +51,14 @@ REFUSED = (
         {"jobDeadlineSeconds": 61, "worker__drainTimeoutSeconds": 60},
     ),
     Refused(
+        "a host beside a URL", "places_are_of_parts", "spec.databaseRef.host",
+        {"databaseRef__host": "db.example.com"},
+    ),
+    Refused(
+        "a database name beside two URLs", "places_are_of_parts", "spec.databaseRef.host",
+        {"databaseRef__dbname": "shop", "databaseRef__operatorSecretRef": {"name": "operators"}},
+    ),
+    Refused(
         "less demand than consumers", "max_demand_feeds_all_consumers", "spec.worker.maxDemand",
         {"worker__concurrency": 5, "worker__maxDemand": 4},
     ),
@@ -114,6 +122,24 @@ REFUSED = (
 )  # fmt: skip
 
 ACCEPTED = (
+    Accepted(
+        "parts of a Secret, and where they lead",
+        {"databaseRef": {"secretRef": {"name": "acid-shop", "parts": {}}, "host": "acid-shop", "dbname": "shop"}},
+    ),
+    Accepted(
+        "parts of the operator's Secret alone",
+        {
+            "databaseRef": {
+                "secretRef": {"name": "s"},
+                "operatorSecretRef": {"name": "o", "parts": {"username": "user"}},
+                "port": 6432,
+            }
+        },
+    ),
+    Accepted(
+        "certificates and no rollouts",
+        {"databaseRef": {"secretRef": {"name": "s"}, "caSecretRef": {"name": "ca"}, "onSecretChange": "Ignore"}},
+    ),
     Accepted("the least", {}),
     Accepted("mode Fixed at zero", {"scaling__mode": "Fixed", "replicas": 0}),
     Accepted("a deadline at the drain", {"jobDeadlineSeconds": 60, "worker__drainTimeoutSeconds": 60}),

@@ -16,6 +16,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
+from penstock.certificates import use_system_certificates
 from penstock.errors import ConfigurationError, PayloadTooLarge, PenstockError, TaskError
 
 from . import bench, dead, dev, doctor, enqueue, grants, jobs, migrate, queues, top, worker, workers
@@ -73,6 +74,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     if not sys.flags.safe_path and os.getcwd() not in sys.path:  # noqa: PTH109 - an entry of sys.path is text
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where `python -m` would find the application
+    use_system_certificates()
     try:
         code = cli(arguments, standalone_mode=False, prog_name=_program())
         sys.stdout.flush()

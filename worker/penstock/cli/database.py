@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from penstock.settings import DATABASE_VARIABLES, Settings
+from penstock.database_variables import DATABASE_VARIABLES
+from penstock.settings import Settings
 
 from .output import Format
 

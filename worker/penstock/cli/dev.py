@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from penstock.database_variables import DATABASE_VARIABLES
 from penstock.errors import ConfigurationError
-from penstock.settings import DATABASE_VARIABLES, Settings
+from penstock.settings import Settings
 
 
 def dev(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from penstock.certificates import use_system_certificates
 from penstock.errors import ConfigurationError, PenstockError, SchemaMismatch, SchemaMissing, StoreError
 from penstock.settings import Settings
 
@@ -80,6 +81,8 @@ def _examine(role: str | None, jobqueue: str | None, namespace: str | None) -> I
         yield failure("url", str(error), do)
         return
     yield ok("url", "parses" + (", a direct one stands beside it" if where.pooled else ""))
+    if "sslrootcert=system" in f"{where.url} {where.direct_url}":
+        yield _certificates()
     with Checkup(where.url, direct_url=where.direct_url) as checkup:
         try:
             server = checkup.server()
@@ -98,6 +101,15 @@ def _examine(role: str | None, jobqueue: str | None, namespace: str | None) -> I
             yield from findings.of_tables(facts)
             yield from findings.of_partitions(facts)
             yield from _state(where, checkup)
+
+
+def _certificates() -> Finding:
+    """What `sslrootcert=system` verifies by."""
+    used = use_system_certificates()
+    if used is None:
+        do = "install ca-certificates, or set SSL_CERT_FILE to a file of authorities in PEM"
+        return failure("certificates", "sslrootcert=system, and this machine has no file of authorities", do)
+    return ok("certificates", f"sslrootcert=system verifies by {used}")
 
 
 def _schema(where: Address, facts: dict[str, Any], role: str | None) -> Iterator[Finding]:

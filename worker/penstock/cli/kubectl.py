@@ -6,11 +6,15 @@ printed, and never part of an error; nothing of it is given to a program as an a
 
 from __future__ import annotations
 
+import atexit
 import base64
 import json
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import Any, Final
 
+from penstock.database_variables import CA_FILE, DIRECT_URL, SECRET_PARTS, URL
 from penstock.errors import ConfigurationError, PenstockError
 from penstock.scaling.names import is_resource_name
 
@@ -43,10 +47,38 @@ def database_variables(jobqueue: str, namespace: str | None) -> dict[str, str]:
         )
     data = _get("secret", name, namespace).get("data") or {}
     direct = None if own else reference.get("directKey")
-    return {
-        "PENSTOCK_DATABASE_URL": _decoded(data, name, key),
-        "PENSTOCK_DIRECT_URL": _decoded(data, name, direct) if direct else "",
-    }
+    found = {DIRECT_URL: _decoded(data, name, direct) if direct else ""}
+    if isinstance(parts := chosen.get("parts"), dict):
+        found |= _parts(data, name, parts, reference)
+    else:
+        found[URL] = _decoded(data, name, key)
+    if ca := reference.get("caSecretRef"):
+        if not is_resource_name(ca.get("name")):
+            rule = "must be the name of a Secret in its namespace"
+            raise ConfigurationError(f"JobQueue {jobqueue}: spec.databaseRef.caSecretRef.name {rule}")
+        certificates = _get("secret", ca["name"], namespace).get("data") or {}
+        found[CA_FILE] = _kept(_decoded(certificates, ca["name"], ca.get("key", "ca.crt")))
+    return found
+
+
+def _parts(data: dict[str, str], name: str, keys: dict[str, str], reference: dict[str, Any]) -> dict[str, str]:
+    """The variables of a URL in parts; what the JobQueue says itself wins over the Secret."""
+    found = {}
+    for part, variable in SECRET_PARTS.items():
+        key = keys.get(part, part)
+        if reference.get(part) is not None:
+            found[variable] = str(reference[part])
+        elif part != "port" or key in data:
+            found[variable] = _decoded(data, name, key)
+    return found
+
+
+def _kept(certificates: str) -> str:
+    """A file with the certificates that is there until this process ends."""
+    with tempfile.NamedTemporaryFile("w", prefix="penstock-ca-", suffix=".crt", delete=False) as file:
+        file.write(certificates + "\n")
+    atexit.register(Path(file.name).unlink, missing_ok=True)
+    return file.name
 
 
 def _decoded(data: dict[str, str], name: str, key: str) -> str:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from penstock.database_variables import DATABASE_VARIABLES
 from penstock.errors import SchemaMismatch
-from penstock.settings import DATABASE_VARIABLES, Settings
+from penstock.settings import Settings
 
 
 def migrate(

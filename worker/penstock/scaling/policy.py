@@ -17,7 +17,8 @@ import msgspec
 
 from penstock.errors import ManifestError
 
-from .names import DataKey, ResourceName
+from .database_ref import DatabaseRef
+from .part import Part as _Part
 from .rules import violations
 
 API_VERSION: Final = "penstock.dev/v1alpha1"
@@ -76,33 +77,6 @@ class SignalLossPolicy(enum.StrEnum):
     """What happens while the queue cannot be looked at."""
 
     HOLD = "Hold"
-
-
-class SecretChange(enum.StrEnum):
-    """What the workers do when their Secret has other credentials: they are replaced, or stay as they are."""
-
-    ROLLOUT = "Rollout"
-    IGNORE = "Ignore"
-
-
-class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Shared settings of all structs: frozen, by keyword, camelCase in the manifest."""
-
-
-class SecretRef(_Part, frozen=True):
-    """A key of a Secret in the JobQueue's namespace."""
-
-    name: ResourceName
-    key: DataKey = "url"
-
-
-class DatabaseRef(_Part, frozen=True):
-    """Where the URLs are; never the URLs."""
-
-    secret_ref: SecretRef
-    direct_key: DataKey | None = None
-    operator_secret_ref: SecretRef | None = None
-    on_secret_change: SecretChange = SecretChange.ROLLOUT
 
 
 class Worker(_Part, frozen=True):

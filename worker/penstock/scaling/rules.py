@@ -74,6 +74,21 @@ def deadline_fits_the_drain(spec: _Fields) -> bool:
 
 
 @rule(
+    "spec.databaseRef",
+    "!(has(self.host) || has(self.port) || has(self.dbname)) || has(self.secretRef.parts) ||"
+    " (has(self.operatorSecretRef) && has(self.operatorSecretRef.parts))",
+    "host, port and dbname are for Secrets with parts: a URL says them itself",
+    field="host",
+)
+def places_are_of_parts(reference: _Fields) -> bool:
+    """What is given is used."""
+    if not any(given(reference, name) for name in ("host", "port", "dbname")):
+        return True
+    secrets = (reference.get(name) or {} for name in ("secretRef", "operatorSecretRef"))
+    return any(given(secret, "parts") for secret in secrets)
+
+
+@rule(
     "spec.worker",
     "!has(self.maxDemand) || self.maxDemand >= self.concurrency",
     "maxDemand must be at least concurrency: fewer would leave consumers without jobs",
@@ -256,6 +271,7 @@ RULES: Final[tuple[Rule, ...]] = (
     replicas_only_in_fixed,
     fixed_has_replicas,
     deadline_fits_the_drain,
+    places_are_of_parts,
     max_demand_feeds_all_consumers,
     min_demand_below_max,
     grace_covers_the_drain,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import psycopg
 import psycopg_pool
 
+from penstock.database_url import hint
 from penstock.errors import (
     ClaimRefused,
     DatabaseUnavailable,
@@ -68,11 +69,11 @@ def check_url(url: str) -> None:
     try:
         parts = psycopg.conninfo.conninfo_to_dict(url)
     except (psycopg.ProgrammingError, UnicodeDecodeError):
-        raise InvalidDatabaseURL(msg) from None
+        raise InvalidDatabaseURL("; ".join(filter(None, (msg, hint(url))))) from None
     ports = str(parts.get("port") or "").split(",")
     if "@" in str(parts.get("host") or "") or not all(port.isdigit() or not port for port in ports):
         # libpq takes the end of a password with a bare '/' or '@' for host or port, and would quote it
-        raise InvalidDatabaseURL(f"{msg}; a '/' or '@' inside a password is written %2F or %40")
+        raise InvalidDatabaseURL(f"{msg}; {hint(url) or 'the port must be a number from 1 to 65535'}")
 
 
 def _first_line(error: BaseException) -> str:

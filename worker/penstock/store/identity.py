@@ -27,5 +27,5 @@ def check_same_database(url: str, direct_url: str) -> None:
 
 def _identity(url: str) -> str:
     with connect(url, name="penstock check", pooled=True) as connection, mapped("identity"):
-        row = connection.execute(IDENTITY).fetchone()
+        row = connection.execute(IDENTITY, ()).fetchone()  # its %% are for parameters
     return "" if row is None else str(row[0])

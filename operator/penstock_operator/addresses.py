@@ -1,0 +1,73 @@
+"""From a JobQueue and what its Secrets hold to the address that the operator connects to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from penstock.database_url import compose, with_verification
+from penstock.errors import ConfigurationError
+from penstock.scaling.database_ref import DatabaseRef, SecretRef
+
+from .resource import JobQueue
+from .sampling import Address
+from .secrets import Problem, Secrets
+
+OPTIONAL: Final = frozenset({"port"})
+"""Parts that a Secret may lack."""
+
+
+def address_of(queue: JobQueue, secrets: Secrets) -> Address | Problem:
+    """The address, or reason and sentence of the first thing that is wrong with the Secrets.
+
+    Args:
+        queue: a valid one.
+        secrets: that have read those of the queue.
+    """
+    assert queue.policy is not None
+    reference = queue.policy.database_ref
+    secret = reference.operator_secret_ref or reference.secret_ref
+    url = _url(queue, reference, secret, secrets)
+    if not isinstance(url, str):
+        return url
+    direct = url
+    if reference.direct_key is not None and reference.operator_secret_ref is None:
+        found = secrets.found((queue.namespace, secret.name, reference.direct_key))
+        if not isinstance(found, str):
+            return found
+        direct = found
+    if reference.ca_secret_ref is None:
+        return Address(url=url, direct_url=direct)
+    certificates = secrets.found((queue.namespace, reference.ca_secret_ref.name, reference.ca_secret_ref.key))
+    if not isinstance(certificates, str):
+        return certificates
+    return Address(url=with_verification(url), direct_url=with_verification(direct), ca=certificates)
+
+
+def _url(queue: JobQueue, reference: DatabaseRef, secret: SecretRef, secrets: Secrets) -> str | Problem:
+    if secret.parts is None:
+        return secrets.found((queue.namespace, secret.name, secret.key))
+    literals = reference.literals()
+    values: dict[str, str] = {}
+    for part, key in secret.parts.keys().items():
+        found = literals.get(part) or secrets.found((queue.namespace, secret.name, key))
+        if not isinstance(found, str):
+            if part not in OPTIONAL:
+                return found
+            found = ""
+        values[part] = found
+    try:
+        return composed(values)
+    except ConfigurationError as error:
+        return "InvalidURL", f"Secret {secret.name}: {error}"
+
+
+def composed(values: Mapping[str, str]) -> str:
+    """The URL of the parts as a JobQueue names them."""
+    return compose(
+        host=values["host"],
+        port=values.get("port", ""),
+        user=values["username"],
+        password=values["password"],
+        database=values["dbname"],
+    )

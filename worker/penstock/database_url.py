@@ -1,0 +1,133 @@
+"""Database URLs: composed of the parts that a Secret holds, completed by a certificate file, explained when malformed.
+
+Pure text; nothing here connects. A URL is a credential: no function quotes one, or a part of one, in a message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+from .errors import ConfigurationError
+
+DEFAULT_PORT: Final = "5432"
+MAX_PORT: Final = 65_535
+_SCHEMES: Final = ("postgresql://", "postgres://")
+_FORM: Final = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+
+
+def compose(*, host: str, port: str = "", user: str, password: str, database: str) -> str:
+    """The URL of a database whose parts are known.
+
+    Args:
+        host: a name or an address, IPv6 with or without brackets; several are separated by commas.
+        port: a number, or one for each host separated by commas; empty: 5432.
+        user: of the login.
+        password: any text, percent-encoded in the URL.
+        database: its name.
+
+    Raises:
+        ConfigurationError: a part is missing, has a line break, is a socket's path, or the port is no port. Only the
+            host and the port are named, never their values.
+    """
+    given = {"host": host, "username": user, "password": password, "dbname": database}
+    for name, value in given.items():
+        if not value:
+            raise ConfigurationError(f"database: {name} must be given, got nothing")
+        if not value.isprintable():
+            raise ConfigurationError(f"database: {name} must be one line of printable text")
+    ports = port.split(",") if port else [DEFAULT_PORT]
+    if not all(_is_port(one) for one in ports):
+        raise ConfigurationError(f"database: port must be a number from 1 to {MAX_PORT}")
+    hosts = [_host(one) for one in host.split(",")]
+    if len(ports) not in {1, len(hosts)}:
+        raise ConfigurationError(f"database: port must be one number or one for each of {len(hosts)} hosts")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    places = ",".join(f"{one}:{number}" for one, number in zip(hosts, ports, strict=True))
+    return f"postgresql://{_quoted(user)}:{_quoted(password)}@{places}/{_quoted(database)}"
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= MAX_PORT
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _host(text: str) -> str:
+    host = text.strip()
+    if not host or host.startswith(("/", "@")):
+        raise ConfigurationError("database: host must be a name or an address, not empty and not a socket's path")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if ":" in host:
+        if re.fullmatch(r"[0-9a-fA-F:.]+(%[\w.-]+)?", host) is None:
+            raise ConfigurationError("database: host must be a name or an address; give the port as a part of its own")
+        return f"[{quote(host, safe=':.')}]"
+    return _quoted(host)
+
+
+def with_certificates(url: str, file: str) -> str:
+    """The URL with a file of authorities that may sign the server's certificate, which is then verified in full.
+
+    What the URL says itself about `sslrootcert` and `sslmode` stays.
+    """
+    return _with(url, {"sslrootcert": file, "sslmode": "verify-full"})
+
+
+def with_verification(url: str) -> str:
+    """The URL with `sslmode=verify-full`, unless it names a mode: who gives certificates wants them to be used."""
+    return _with(url, {"sslmode": "verify-full"})
+
+
+def _with(url: str, added: Mapping[str, str]) -> str:
+    if url.startswith(_SCHEMES):
+        query = url.partition("?")[2].partition("#")[0]
+        named = {pair.partition("=")[0] for pair in query.split("&") if pair}
+        more = "&".join(f"{name}={quote(value, safe='/')}" for name, value in added.items() if name not in named)
+        joint = "" if not more else "&" if query else "" if url.endswith("?") else "?"
+        return f"{url}{joint}{more}"
+    missing = {name: value for name, value in added.items() if not re.search(rf"(^|\s){name}\s*=", url)}
+    return " ".join([url, *(f"{name}='{value}'" for name, value in missing.items())])
+
+
+_HINTS: Final = (
+    (r"\s*['\"].*", "it begins with a quotation mark: write the value without quotes"),
+    (r"\s*(export\s+)?[A-Z_]+=.*", "it begins with the name of a variable: write the value alone"),
+    (r"jdbc:.*", "it is a JDBC URL: write it without `jdbc:`, with the login before the host"),
+    (r"postgres(ql)?\+\w+://.*", "its scheme names a driver of SQLAlchemy: write postgresql://"),
+    (r"(?i:postgres(ql)?:/?(?!/).*)", "two slashes follow the scheme: postgresql://"),
+    (r"(?i:(mysql|mongodb|redis|http|https|sqlite|amqp)\b.*)", "its scheme is not PostgreSQL's: write postgresql://"),
+    (r"(?i:postgres(ql)?://.*)[?&]schema=.*", "libpq knows no `schema`: leave it out"),
+    (r"(?i:postgres(ql)?://.*)[?&]pgbouncer=.*", "libpq knows no `pgbouncer`: leave it out"),
+    (r"[^:/?#\s=]+:[^/?#\s]*@[^@\s]+", "it has no scheme: write postgresql:// before it"),
+    (r"[A-Za-z0-9+/]{12,}={0,2}", "it looks like base64: a Secret's `data` is encoded once, `stringData` not at all"),
+)  # fmt: skip
+
+
+def hint(url: str) -> str:
+    """What is probably wrong with a URL that does not parse, without quoting it; empty if nothing is recognized."""
+    text = url.strip()
+    if "\n" in text or "\r" in text:
+        return "it has a line break inside: write it on one line"
+    for pattern, found in _HINTS:
+        if re.fullmatch(pattern, text, re.DOTALL):
+            return found
+    if not text.startswith(_SCHEMES):
+        return f"it must begin with postgresql://, as in {_FORM}" if "=" not in text else ""
+    if re.search(r"\s", text):
+        return "it has a blank inside: write %20"
+    authority = re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]
+    login, at, place = authority.rpartition("@")
+    if "@" in login or (not at and "@" in text):
+        return "a '/', '@', '?' or '#' inside a password is written %2F, %40, %3F or %23"
+    if re.search(r"%(?![0-9a-fA-F]{2})", text):
+        return "a '%' inside a password is written %25"
+    if re.search(r":[^\]]*[^0-9\],:.][^\]]*$", place.rpartition("]")[2] or place):
+        return f"the port must be a number from 1 to {MAX_PORT}"
+    if place.count(":") > 1 and "[" not in place and "," not in place:
+        return "an IPv6 address is written in brackets, as in [2001:db8::1]:5432"
+    return ""
