@@ -115,6 +115,8 @@ CREATE TABLE penstock.queue (
     marks bigint[],
     marks_at timestamp with time zone,
     heads bigint[],
+    idle_since timestamp with time zone,
+    idle_horizon bigint,
     CONSTRAINT queue_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
     CONSTRAINT queue_name_check CHECK ((name ~ '^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$'::text))
 )
@@ -287,6 +289,13 @@ CREATE TABLE penstock.queue_limit (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE penstock.queue_slot (
+    slot integer NOT NULL,
+    queue integer,
+    used_at timestamp with time zone
+)
+WITH (fillfactor='50');
+
 CREATE TABLE penstock.schema_function (
     one boolean DEFAULT true NOT NULL,
     checksum text NOT NULL,
@@ -300,6 +309,25 @@ CREATE TABLE penstock.schema_version (
     checksum text NOT NULL,
     applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
+
+CREATE VIEW penstock.served_queue AS
+ SELECT q.id
+   FROM penstock.queue q
+  WHERE (q.declared_by IS NOT NULL)
+UNION
+ SELECT unnest(w.queues) AS id
+   FROM penstock.worker w
+  WHERE (w.state <> 'lost'::text);
+
+CREATE VIEW penstock.tended_queue AS
+ SELECT s.id
+   FROM penstock.served_queue s
+UNION
+( SELECT q.id
+   FROM penstock.queue q
+  WHERE (q.declared_by IS NULL)
+  ORDER BY q.id
+ LIMIT 1000);
 
 ALTER TABLE penstock.worker ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME penstock.worker_id_seq
@@ -331,6 +359,12 @@ ALTER TABLE ONLY penstock.queue
 ALTER TABLE ONLY penstock.queue
     ADD CONSTRAINT queue_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY penstock.queue_slot
+    ADD CONSTRAINT queue_slot_pkey PRIMARY KEY (slot);
+
+ALTER TABLE ONLY penstock.queue_slot
+    ADD CONSTRAINT queue_slot_queue_key UNIQUE (queue);
+
 ALTER TABLE ONLY penstock.schema_function
     ADD CONSTRAINT schema_function_pkey PRIMARY KEY (one);
 
@@ -349,6 +383,18 @@ CREATE INDEX job_pick ON penstock.job USING btree (queue, priority, ord) WHERE (
 CREATE UNIQUE INDEX job_unique ON penstock.job USING btree (unique_key) WHERE (unique_key IS NOT NULL);
 
 CREATE INDEX outcome_job ON ONLY penstock.outcome USING btree (job_id);
+
+CREATE INDEX queue_deadline ON penstock.queue USING btree (id) WHERE (job_deadline IS NOT NULL);
+
+CREATE INDEX queue_declared ON penstock.queue USING btree (name) WHERE (declared_by IS NOT NULL);
+
+CREATE INDEX queue_idle ON penstock.queue USING btree (idle_since) WHERE (idle_since IS NOT NULL);
+
+CREATE INDEX queue_retention ON penstock.queue USING btree (retention);
+
+CREATE INDEX queue_slot_free ON penstock.queue_slot USING btree (slot) WHERE (queue IS NULL);
+
+CREATE INDEX queue_undeclared ON penstock.queue USING btree (id) WHERE (declared_by IS NULL);
 
 CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXECUTE FUNCTION penstock.take_xid();
 
@@ -380,20 +426,26 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.enqueue_unique(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb, p_key text, p_until_start boolean, p_seconds double precision, p_refuse boolean) -> bigint
 -- penstock.expire_keys(p_queues text[], p_keys text[]) -> void
 -- penstock.find_dead(p_ids bigint[], p_queue text, p_task text, p_reason text, p_contains text, p_since timestamp with time zone, p_before timestamp with time zone, p_after bigint, p_newest boolean, p_limit integer) -> TABLE(id bigint, queue text, task text, reason text, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, died_at timestamp with time zone, error text, message text), as its owner
+-- penstock.have_queues(p_names text[]) -> void
 -- penstock.held_by(p_queue integer, p_cap integer) -> TABLE(worker bigint, jobs bigint), as its owner
+-- penstock.idle_queues(p_slots integer[]) -> integer[]
+-- penstock.keep_queue(p_queue integer) -> boolean
 -- penstock.lead(p_name text, p_holder text, p_lease double precision) -> double precision, as its owner
 -- penstock.lead_ends(p_name text) -> double precision, as its owner
 -- penstock.limit_give_back(p_queues integer[]) -> void
 -- penstock.limit_room(p_queue integer) -> integer
+-- penstock.limit_undeclared(p_most integer) -> integer
 -- penstock.list_jobs(p_states text[], p_queue text, p_task text, p_error text, p_since timestamp with time zone, p_before bigint, p_limit integer) -> TABLE(id bigint, state text, queue text, task text, priority smallint, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, ready_at timestamp with time zone, due_at timestamp with time zone, claimed_at timestamp with time zone, finished_at timestamp with time zone, worker bigint, reason text, error text, message text), as its owner
 -- penstock.list_queues(p_cap integer) -> TABLE(name text, declared_by text, paused double precision, paused_by text, ready bigint, capped boolean, deferred bigint, in_flight bigint, dead bigint, oldest double precision, workers integer, slots bigint, max_in_flight integer, limit_in_flight integer, max_attempts smallint, retention double precision, job_deadline double precision), as its owner
 -- penstock.list_workers(p_queue text, p_cap integer) -> TABLE(id bigint, identity text, pod text, node text, version text, queues text[], state text, concurrency integer, in_flight bigint, done bigint, up double precision, renewed double precision, lease_left double precision, oldest_job bigint, oldest_task text, oldest_claimed double precision, http text, report jsonb), as its owner
 -- penstock.lost_workers(p_queue integer) -> TABLE(pod text, node text, silent double precision), as its owner
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
+-- penstock.make_queue(p_name text, p_slotless boolean) -> void
 -- penstock.may_rescue(p_holder text, p_lease double precision) -> boolean
 -- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner
 -- penstock.pick(p_queue integer, p_limit integer, p_first bigint[]) -> tid[]
 -- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record, as its owner
+-- penstock.prune_queues() -> integer, as its owner
 -- penstock.prune_workers() -> integer, as its owner
 -- penstock.publish_marks(p_last_ord bigint, p_horizon bigint) -> integer, as its owner
 -- penstock.queue_stats(p_queue text, p_seconds double precision) -> TABLE(name text, completed bigint, retried bigint, dead bigint, cancelled bigint, wait_p50 double precision, wait_p95 double precision, run_p50 double precision, run_p95 double precision), as its owner
@@ -408,11 +460,13 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.retake_key(p_id bigint) -> boolean
 -- penstock.retry_delay(p_retry jsonb, p_attempt smallint) -> double precision
 -- penstock.retry_now(p_ids bigint[]) -> integer, as its owner
+-- penstock.sample(p_names text[], p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
 -- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void, as its owner
 -- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
 -- penstock.take_back(p_lost bigint[], OUT rescued integer, OUT poisoned integer) -> record
 -- penstock.take_xid() -> trigger
 -- penstock.tell_dead(p_holder text, p_limit integer) -> TABLE(id bigint, queue text, task text, reason text, attempt smallint, error text, message text), as its owner
+-- penstock.undeclared() -> jsonb
 -- penstock.wait_mark(p_queues integer[], p_seconds double precision, p_operator boolean) -> double precision, as its owner
 -- penstock.wake(p_queues integer[]) -> void
 -- penstock.why_job(p_id bigint) -> jsonb, as its owner

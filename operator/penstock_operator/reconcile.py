@@ -153,7 +153,8 @@ class DatabaseLoop:
         # Who waits comes first: a new leader looks after everybody's children, and that takes its time.
         for member in sorted(members, key=lambda one: not getattr(_state(states, one), "ready", 0)):
             state = _state(states, member)
-            seen = replace(look, state=state, waited=None if state is None else waits.get(state.id))
+            problem = look.problem or self._declaring.refused.get(member.queue.uid)
+            seen = replace(look, state=state, waited=None if state is None else waits.get(state.id), problem=problem)
             if seen.state is not None and member.refusal is None:
                 self.metrics.seen(member.queue)
             if self._is_due(member, seen):
@@ -189,7 +190,7 @@ class DatabaseLoop:
                 soon = min(SOONEST_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)
                 began = time.monotonic()
                 with self.metrics.look_seconds.time():
-                    states = await database.look(soon=soon)
+                    states = await database.look([one.policy.queue_name for one in ours if one.policy], soon=soon)
                 self._look_seconds = time.monotonic() - began
                 return states, None
         except Deposed as error:
@@ -228,9 +229,8 @@ class DatabaseLoop:
 
     def _is_due(self, member: Member, look: Look) -> bool:
         """False for a queue at rest about which nothing has changed; most queues, most of the time."""
-        uid = member.queue.uid
-        at_rest = uid in self._queues and self._queues[uid].settled and uid not in self.dirty
-        return not at_rest or self._treated.get(uid) != (member, look)
+        queue, uid = self._queues.get(member.queue.uid), member.queue.uid
+        return queue is None or not queue.settled or uid in self.dirty or self._treated.get(uid) != (member, look)
 
     def _begin(self, member: Member, look: Look) -> None:
         """Treat a queue in a task of its own; one that is still being treated is due again afterwards."""

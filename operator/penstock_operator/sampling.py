@@ -172,10 +172,11 @@ class Database:
         """The name of a task that has ended though it should not, None while all run."""
         return next((task.get_name() for task in self._tasks if task.done()), None)
 
-    async def look(self, *, soon: float = SOON_SECONDS) -> Mapping[str, QueueState]:
-        """All queues by name, after marking those that rest.
+    async def look(self, queues: Sequence[str], *, soon: float = SOON_SECONDS) -> Mapping[str, QueueState]:
+        """These queues by name, after marking those that rest; those that do not exist are left out.
 
         Args:
+            queues: names. Whoever may enqueue can make any number of others, which must cost nothing here.
             soon: what is due within so many seconds is counted as due soon.
 
         Raises:
@@ -192,7 +193,7 @@ class Database:
                 self._unsettled, self._settles = await store.take_xid(), 0
         if self._unsettled is not None and await store.oldest_xid() > self._unsettled:
             self._unsettled = None  # and the look below is the one that sees all of them
-        return {state.name: state for state in await store.snapshot(soon=soon)}
+        return {state.name: state for state in await store.snapshot(queues=queues, soon=soon)}
 
     async def waits(self) -> Mapping[int, float]:
         """Seconds that 95 of 100 attempts of the last minute waited, by queue; asked once in ten seconds.

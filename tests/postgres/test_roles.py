@@ -22,10 +22,10 @@ from tests.support.postgres import Database
 
 INTERNAL = {
     "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "enqueue_unique",
-    "expire_keys", "limit_give_back", "limit_room", "may_rescue", "pick", "retake_key", "retry_delay", "take_back",
-    "take_xid", "wake",
+    "expire_keys", "have_queues", "idle_queues", "keep_queue", "limit_give_back", "limit_room", "limit_undeclared",
+    "make_queue", "may_rescue", "pick", "retake_key", "retry_delay", "take_back", "take_xid", "undeclared", "wake",
 }  # fmt: skip
-"""Functions that only other functions call (and the one that a COPY is followed by): nobody's entry."""
+"""Functions that only other functions call, or the owner (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())
 ENQUEUERS = frozenset({"enqueuer", "client", "bulk_enqueuer", "worker"})
 UPKEEP = frozenset({"worker", "operator"})
@@ -60,9 +60,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.make_partitions(14)": UPKEEP,
     "SELECT penstock.drop_partitions()": UPKEEP,
     "SELECT penstock.prune_workers()": UPKEEP,
+    "SELECT penstock.prune_queues()": UPKEEP,
+    "SELECT penstock.limit_undeclared(9)": frozenset(),
     "SELECT penstock.depth(1, 9)": frozenset({"worker"}),
     "SELECT penstock.tell_dead('x', 9)": frozenset({"worker"}),
     "SELECT penstock.snapshot(9, 9)": COUNTERS,
+    "SELECT penstock.sample('{q}', 9, 9)": COUNTERS,
     "SELECT penstock.held_by(1, 9)": frozenset({"operator"}),
     "SELECT * FROM penstock.lost_workers(1)": frozenset({"operator"}),
     "SELECT penstock.recent_waits(60, 9)": frozenset({"operator"}),

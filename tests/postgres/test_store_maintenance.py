@@ -13,7 +13,7 @@ import pytest
 from penstock.backoff import Backoff
 from penstock.store import Maintenance, Promotion, Store, end_all
 from penstock.store.maintenance import BATCH
-from penstock.store.store import Overdue
+from penstock.store.rows import Overdue
 from tests.postgres import desk
 
 RETRIES: list[dict[str, Any]] = [

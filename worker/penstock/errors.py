@@ -30,6 +30,8 @@
         │   └── MissingRights     this login lacks a right; the message has the SQL that grants it
         ├── ReadOnlyServer        a standby, or a server set read-only
         ├── RejectedByDatabase    a value that the database does not accept
+        ├── TooManyQueues         a new queue that nobody declared, and as many exist as may
+        ├── RowLocked             another transaction holds a row that is needed, and does not end
         ├── UniqueConflict        another live job holds the unique key
         ├── ClaimRefused          the worker is not running with a live lease
         └── MigrationFailed       a migration file does not match, or did not apply
@@ -157,6 +159,14 @@ class ReadOnlyServer(StoreError):  # noqa: N818
 
 class RejectedByDatabase(StoreError):  # noqa: N818
     """The database refused a value: a constraint, a type, a size."""
+
+
+class TooManyQueues(StoreError):  # noqa: N818
+    """No JobQueue declares the queue, and as many undeclared queues exist as may; nothing was written."""
+
+
+class RowLocked(StoreError):  # noqa: N818
+    """Another transaction holds a row that the statement needs and did not end in time; nothing was written."""
 
 
 class UniqueConflict(StoreError):  # noqa: N818

@@ -152,3 +152,29 @@ def test_a_clock_is_wrong_by_more_than_the_answer_took():
 def test_functions_of_another_release_are_a_warning():
     """They may be newer: additive changes keep older processes running."""
     assert [next(findings.of_functions(same=same)).level for same in (True, False)] == [Level.OK, Level.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "named"),
+    [
+        ({"number": 0, "newest": None, "biggest": None}, Level.OK, "none; 1,000 may exist"),
+        ({}, Level.OK, "3, 997 more may exist; newest typo, 5s old; biggest mail (12 jobs)"),
+        ({"number": 101}, Level.WARNING, "101, 997 more"),
+        ({"free": 0}, Level.WARNING, "3, 0 more"),
+        ({"number": 10_000, "biggest_jobs": 1_000}, Level.WARNING, "10,000 or more"),
+    ],
+)
+def test_undeclared_queues_have_their_finding(changes: dict[str, Any], level: Level, named: str):
+    """How many, how many more, the newest and the biggest; a schema that does not count them says nothing."""
+    seen = {"number": 3, "most": 1000, "free": 997, "newest": "typo", "newest_seconds": 5.0, "biggest": "mail"}
+    (finding,) = findings.of_undeclared({"undeclared": seen | {"biggest_jobs": 12} | changes})
+    assert finding.level is level
+    assert named in finding.said
+    assert list(findings.of_undeclared({})) == []
+
+
+def test_a_finding_names_five_queues_of_any_number():
+    """Who may enqueue decides how many wait for nobody."""
+    queues = [QUEUE._replace(name=f"q{n}", ready=3, workers=0, oldest=99.0) for n in range(1000)]
+    finding = next(f for f in findings.of_queues(queues) if f.check == "queues served")
+    assert finding.said.endswith("and 995 more")

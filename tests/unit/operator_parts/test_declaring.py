@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from penstock.errors import RejectedByDatabase
+from penstock.errors import RejectedByDatabase, RowLocked
 from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store.declared import Declared
-from penstock_operator.declaring import COMPARE_SECONDS, Declaring
+from penstock_operator.declaring import COMPARE_SECONDS, LOCKED_SECONDS, Declaring
 from penstock_operator.resource import JobQueue
 from tests.unit.operator_parts.objects import jobqueue
 
@@ -24,6 +24,7 @@ class Rows:
         self.asked = 0
         self.told: list[str] = []
         self.refused: set[str] = set()
+        self.locked: set[str] = set()
 
     async def declarations(self) -> Mapping[str, Declared]:
         self.asked += 1
@@ -33,6 +34,8 @@ class Rows:
         self.told.append(name)
         if name in self.refused:
             raise RejectedByDatabase("not like that")
+        if name in self.locked:
+            raise RowLocked("somebody has it")
         by = made["declared_by"] if made["paused"] else None
         self.standing[name] = Declared(paused_by=by, settings={}, **made)
 
@@ -136,3 +139,22 @@ def test_the_double_takes_what_the_database_takes():
     settings = worker_settings(queue.policy, base=Settings())
     made = declaration(queue.policy, settings, declared_by="u", generation=1)
     assert set(made) | {"paused_by", "settings"} == set(Declared._fields)
+
+
+async def test_a_queue_that_somebody_holds_is_declared_later_and_keeps_no_other_waiting():
+    """Whoever enqueues first and does not commit: asked ever more seldom, told by a reason, then declared."""
+    now = 0.0
+    rows, declaring = Rows(), Declaring(clock=lambda: now)
+    rows.locked.add("two")
+    assert await mirrored(declaring, rows, three()) == ["one", "two", "three"]
+    assert declaring.refused.keys() == {"u-two"}
+    assert declaring.refused["u-two"][0] == "QueueLocked"
+    for pause in (*LOCKED_SECONDS, LOCKED_SECONDS[-1]):
+        now += pause - 0.1
+        assert "two" not in await mirrored(declaring, rows, three())
+        now += 0.1
+        assert "two" in await mirrored(declaring, rows, three())
+    rows.locked.clear()
+    now += LOCKED_SECONDS[-1]
+    assert await mirrored(declaring, rows, three()) == ["two"]
+    assert declaring.refused == {}

@@ -169,6 +169,7 @@ def _state(where: Address, checkup: Checkup) -> Iterator[Finding]:
     def state() -> Iterator[Finding]:
         seen = checkup.state()
         yield from findings.of_functions(same=seen["functions"] == current_checksum())
+        yield from findings.of_undeclared(seen)
         yield from findings.of_state(seen)
 
     yield from _guarded("state", lambda: iter(list(state())))

@@ -24,6 +24,13 @@ OVERDUE_SECONDS: Final = 10.0
 WAITED_SECONDS: Final = 60.0
 CHANGE_SECONDS: Final = 30.0
 """A leader that died is followed within a lease and its third; twice that is too long."""
+MANY_UNDECLARED: Final = 100
+"""Undeclared queues that are worth a word."""
+COUNTED_QUEUES: Final = 10_000
+COUNTED_JOBS: Final = 1_000
+"""Where functions/undeclared.sql stops counting."""
+NAMED: Final = 5
+"""Queues that a sentence names; who enqueues can make any number of them."""
 
 
 class Level(enum.StrEnum):
@@ -176,20 +183,50 @@ def of_queues(queues: Sequence[Any]) -> Iterator[Finding]:
     paused = [queue for queue in queues if queue.paused is not None]
     if paused:
         by_hand = [queue.name for queue in paused if queue.resumable]
-        told = (f"{q.name} (since {seconds(q.paused)}, by {safe(q.pauser)})" for q in paused)
+        told = [f"{q.name} (since {seconds(q.paused)}, by {safe(q.pauser)})" for q in paused]
         do = f"`penstock queues resume {by_hand[0]}`" if by_hand else "spec.stopPolicy of their JobQueues"
-        yield warning("queues paused", ", ".join(told), f"if that is over: {do}")
+        yield warning("queues paused", _some(told), f"if that is over: {do}")
     else:
         yield ok("queues paused", f"none of {len(queues)}")
     unserved = [
         q for q in queues if q.ready and not q.workers and q.paused is None and (q.oldest or 0) > WAITED_SECONDS
     ]
     if unserved:
-        told = (f"{q.name} ({q.ready:,} ready, oldest {seconds(q.oldest)})" for q in unserved)
+        told = [f"{q.name} ({q.ready:,} ready, oldest {seconds(q.oldest)})" for q in unserved]
         do = "a JobQueue for each, `kubectl get jobqueues`; or start one: `penstock worker APP --queue NAME`"
-        yield warning("queues served", f"no worker runs for {', '.join(told)}", do)
+        yield warning("queues served", f"no worker runs for {_some(told)}", do)
     else:
         yield ok("queues served", "every queue with jobs that wait for a minute has a worker")
+
+
+def _some(told: Sequence[str]) -> str:
+    more = len(told) - NAMED
+    return ", ".join(told[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def of_undeclared(state: Mapping[str, Any]) -> Iterator[Finding]:
+    """Queues that somebody made by enqueueing to a name; nothing for a schema that does not count them."""
+    found = state.get("undeclared")
+    if found is None:
+        return
+    number, free = found["number"], found["free"]
+    if not number:
+        yield ok("queues undeclared", f"none; {found['most']:,} may exist")
+        return
+    said = f"{number:,}{' or more' if number >= COUNTED_QUEUES else ''}, {free:,} more may exist"
+    if found["newest"] is not None:
+        said += f"; newest {found['newest']}, {seconds(found['newest_seconds'])} old"
+    if found["biggest"] is not None:
+        jobs = found["biggest_jobs"]
+        said += f"; biggest {found['biggest']} ({jobs:,}{' or more' if jobs >= COUNTED_JOBS else ''} jobs)"
+    if number > MANY_UNDECLARED or not free:
+        do = (
+            "find who enqueues to these names; `penstock jobs cancel --queue NAME` empties one, and it goes in a day; "
+            "a JobQueue or a worker for those that are meant; the owner may SELECT penstock.limit_undeclared(NUMBER)"
+        )
+        yield warning("queues undeclared", said, do)
+    else:
+        yield ok("queues undeclared", said)
 
 
 def of_functions(*, same: bool) -> Iterator[Finding]:

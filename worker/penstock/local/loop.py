@@ -128,7 +128,7 @@ class Loop:
         if self._sleeping and (not self._sleeping <= self._marked or now >= self._mark_again_at):
             stands = await self._store.wait_mark(sorted(self._sleeping), WAITING_SECONDS, operator=True)
             self._marked, self._mark_again_at = self._sleeping, now + stands / 2
-        states = await self._store.snapshot(soon=START_SECONDS)
+        states = await self._store.snapshot(queues=list(self._policies), soon=START_SECONDS)
         self._sleeping = frozenset(state.id for state in states if state.name in self._policies and not state.ready)
         return states
 

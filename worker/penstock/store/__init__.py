@@ -15,7 +15,8 @@ from .migrate import Migrated, check_schema, latest_version, migrate, migration_
 from .registry import Registration, Registry, Renewal
 from .rights import check_rights
 from .roles import grants_sql, roles, roles_sql
-from .store import Difference, Promotion, QueueState, Rescue, Store
+from .rows import Difference, Promotion, QueueState, Rescue
+from .store import Store
 from .transaction import JobTransaction, complete_on, complete_on_async
 from .witness import Depth, Untold, Witness
 

@@ -23,10 +23,12 @@ from penstock.errors import (
     PenstockError,
     ReadOnlyServer,
     RejectedByDatabase,
+    RowLocked,
     SchemaMissing,
     StatementRefused,
     StoreError,
     TooManyConnections,
+    TooManyQueues,
     UniqueConflict,
 )
 
@@ -90,6 +92,10 @@ def translate(error: psycopg.Error | psycopg_pool.PoolTimeout, doing: str) -> Pe
         return UniqueConflict(text)
     if isinstance(error, psycopg.DataError) and not state:  # never sent: NUL in a text, values of several types
         return RejectedByDatabase(f"{doing}: the driver refused the data ({text})")
+    if state == "PN003":
+        return TooManyQueues(f"{text}; check the name, or apply a JobQueue for it; `penstock doctor` tells more")
+    if state == "55P03":
+        return RowLocked(f"{doing}: another transaction holds a row that this needs and does not end ({text})")
     if state in _MISSING and "penstock" in text:
         return SchemaMissing(f"{doing}: the schema penstock is missing or incomplete; run `penstock migrate` ({text})")
     if state in _SESSION:

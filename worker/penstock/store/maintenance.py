@@ -111,6 +111,8 @@ class Maintenance:
         if promotion.promoted >= BATCH:
             return 0.0
         rest = PROMOTE_REST * (self.clock() - began)
+        if promotion.next_due == 0:  # the queues share a batch, and one has more than its part
+            return max(rest, SHORTEST_PAUSE)
         return max(rest, min(LONGEST_PAUSE, max(SHORTEST_PAUSE, promotion.next_due or LONGEST_PAUSE)))
 
     async def _rescue(self, *, strays: bool = False) -> float:
@@ -154,4 +156,5 @@ class Maintenance:
         await self.store.make_partitions()
         await self.store.drop_partitions()
         await self.store.prune_workers()
+        await self.store.prune_queues()
         return max(HOUSEKEEPING_SECONDS, SCAN_REST * (self.clock() - began))

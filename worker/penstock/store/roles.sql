@@ -31,26 +31,27 @@ GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drai
   penstock.complete, penstock.release, penstock.release_claim, penstock.wait_mark, penstock.lead, penstock.lead_ends,
   penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks, penstock.publish_marks,
   penstock.count_limits,
-  penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.depth, penstock.tell_dead,
+  penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.prune_queues, penstock.depth, penstock.tell_dead,
   penstock.enqueue, penstock.enqueue_many TO penstock_worker;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker;
 
 -- role: operator
 -- Watches, scales, keeps up where no worker lives, and does by id what people ask for. Sees no arguments.
 GRANT USAGE ON SCHEMA penstock TO penstock_operator;
-GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.held_by, penstock.lost_workers, penstock.recent_waits, penstock.wait_mark,
+GRANT EXECUTE ON FUNCTION penstock.sample, penstock.snapshot, penstock.held_by, penstock.lost_workers,
+  penstock.recent_waits, penstock.wait_mark,
   penstock.declarations, penstock.declare_queue, penstock.set_limit,
   penstock.cordon, penstock.pause, penstock.cancel_jobs, penstock.retry_now, penstock.find_dead, penstock.redrive,
   penstock.discard, penstock.lead, penstock.lead_ends, penstock.promote, penstock.rescue, penstock.rescue_overdue,
   penstock.begin_marks,
   penstock.publish_marks, penstock.count_limits, penstock.make_partitions, penstock.drop_partitions,
-  penstock.prune_workers, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
+  penstock.prune_workers, penstock.prune_queues, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
   penstock.list_jobs, penstock.why_job, penstock.checkup TO penstock_operator;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit, penstock.jobs_redacted TO penstock_operator;
 
 -- role: observer
 -- Looks, without arguments, results, headers, messages and tracebacks.
 GRANT USAGE ON SCHEMA penstock TO penstock_observer;
-GRANT EXECUTE ON FUNCTION penstock.snapshot, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
+GRANT EXECUTE ON FUNCTION penstock.sample, penstock.snapshot, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
   penstock.list_jobs, penstock.why_job, penstock.find_dead, penstock.checkup TO penstock_observer;
 GRANT SELECT ON penstock.schema_version, penstock.jobs_redacted TO penstock_observer;

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import psycopg_pool
 
@@ -19,56 +19,10 @@ from . import arrays
 from ._sql import statement
 from .connect import arguments, configure
 from .errors import check_url, mapped
+from .rows import Difference, Overdue, Promotion, QueueState, Rescue
 
 _ORDER = itemgetter(4, 5)
 """priority and ord in a row of a claim."""
-
-
-class Difference(NamedTuple):
-    """An outcome that was not simply accepted: `state` is what is stored, None means fenced."""
-
-    id: int
-    token: int
-    state: str | None
-
-
-class QueueState(NamedTuple):
-    """A queue in a snapshot. Counts are exact below the cap; `oldest` is seconds, None where nothing is ready."""
-
-    id: int
-    name: str
-    paused: bool
-    declared: bool
-    ready: int
-    capped: bool
-    deferred: int
-    due_soon: int
-    in_flight: int
-    dead: int
-    oldest: float | None
-    workers: list[dict[str, Any]]
-
-
-class Promotion(NamedTuple):
-    """How many deferred jobs became ready, and seconds until the next is due (None: none is deferred)."""
-
-    promoted: int
-    next_due: float | None
-
-
-class Rescue(NamedTuple):
-    """Workers declared lost, jobs taken back, jobs that became dead letters of reason `poison`."""
-
-    lost: int
-    rescued: int
-    poisoned: int
-
-
-class Overdue(NamedTuple):
-    """Attempts past their deadline: jobs deferred for the next one, and jobs that had none left."""
-
-    retried: int
-    buried: int
 
 
 class Store:
@@ -199,9 +153,19 @@ class Store:
 
     # -- watching and steering ----------------------------------------------------------------------------------
 
-    async def snapshot(self, *, cap: int = 10_000, soon: float = 15.0) -> list[QueueState]:
-        """All queues in one query; counts stop at `cap`, due_soon looks `soon` seconds ahead."""
-        return [QueueState(*row) for row in await self._rows("snapshot", cap, soon)]
+    async def snapshot(
+        self, *, queues: Sequence[str] | None = None, cap: int = 10_000, soon: float = 15.0
+    ) -> list[QueueState]:
+        """Queues in one query; counts stop at `cap`, due_soon counts what falls due within `soon` seconds.
+
+        Args:
+            queues: names; those that do not exist are left out. None: every queue that is declared or served, and the
+                1,000 oldest of the others.
+            cap: of every count of every queue.
+            soon: seconds.
+        """
+        names = None if queues is None else list(queues)
+        return [QueueState(*row) for row in await self._rows("sample", names, cap, soon)]
 
     async def cordon(self, workers: Sequence[int], *, cordon: bool = True) -> list[int]:
         """Cordon workers, or call them back; returns those whose state changed."""
@@ -258,7 +222,7 @@ class Store:
         return held, left or 0.0
 
     async def promote(self, limit: int = 5000) -> Promotion:
-        """Make due jobs ready, up to `limit` for each queue."""
+        """Make due jobs ready, about `limit` in all, the queues sharing alike."""
         return Promotion(*(await self._rows("promote", limit))[0])
 
     async def rescue(self, holder: str, lease: float, *, strays: bool = False) -> Rescue:
@@ -280,6 +244,10 @@ class Store:
     async def prune_workers(self) -> int:
         """Forget workers lost long ago; returns how many."""
         return int(await self._value("prune_workers"))
+
+    async def prune_queues(self) -> int:
+        """Forget undeclared queues that nobody has used for their retention; returns how many."""
+        return int(await self._value("prune_queues"))
 
 
 def _columns(outcomes: Sequence[Finished]) -> tuple[object, ...]:

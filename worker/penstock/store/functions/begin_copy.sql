@@ -1,13 +1,12 @@
 -- Purpose: what a COPY into job needs first, in the same transaction: an id for each of p_jobs, in order, so that they can be
 -- told without reading the table; and for each queue, made if nobody declared it, its id and its default of attempts.
--- Index: queue(name). Locks: none that another enqueue waits for, but the first one to a queue, which makes its row.
+-- Index: queue(name). Locks: as have_queues.
 CREATE OR REPLACE FUNCTION penstock.begin_copy(
   p_queues text[], p_jobs integer, OUT ids bigint[], OUT queues integer[], OUT max_attempts smallint[]
 ) LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO penstock.queue (name)
-    SELECT DISTINCT n.name FROM unnest(p_queues) AS n (name)
-    WHERE NOT EXISTS (SELECT FROM penstock.queue AS q WHERE q.name = n.name) ORDER BY 1 ON CONFLICT DO NOTHING;
+  PERFORM pg_current_xact_id();  -- before it is read whether a queue is idle
+  PERFORM penstock.have_queues(p_queues);
   ids := ARRAY(SELECT nextval('penstock.job_id_seq') FROM generate_series(1, p_jobs));
   SELECT array_agg(q.id ORDER BY a.n), array_agg(q.max_attempts ORDER BY a.n) INTO queues, max_attempts
   FROM unnest(p_queues) WITH ORDINALITY AS a (name, n) LEFT JOIN penstock.queue AS q ON q.name = a.name;

@@ -1,7 +1,7 @@
 -- Purpose: what the state of a database tells about its health, for `penstock doctor`: who leads the upkeep, workers by
 -- state, jobs whose time came and that were not promoted, jobs that wait because no worker knows their task, the checksum
--- of the installed functions. Counts stop at 1,000; durations are seconds.
--- Index: job_due, of which the first 1,000 rows of each queue are looked at. Locks: none.
+-- of the installed functions, and undeclared. Counts stop at 1,000; durations are seconds.
+-- Index: job_due, of each queue that is declared or served the first 1,000 rows, of others 10. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.checkup() RETURNS jsonb
 LANGUAGE sql STABLE
 SET enable_seqscan = off
@@ -18,12 +18,14 @@ AS $$
         SELECT CASE WHEN w.state <> 'lost' AND w.lease_until < clock_timestamp() THEN 'lapsed' ELSE w.state END AS state,
                count(*) AS number
         FROM penstock.worker AS w WHERE NOT (w.state = 'lost' AND w.swept) GROUP BY 1) AS s),
-    'overdue', d.overdue, 'overdue_seconds', extract(epoch FROM clock_timestamp() - d.oldest), 'unknown', d.unknown)
+    'overdue', d.overdue, 'overdue_seconds', extract(epoch FROM clock_timestamp() - d.oldest), 'unknown', d.unknown,
+    'undeclared', penstock.undeclared())
   FROM (
     SELECT count(*) FILTER (WHERE s.due_at < clock_timestamp()) AS overdue, min(s.due_at) AS oldest,
            coalesce(jsonb_agg(DISTINCT s.task) FILTER (WHERE s.reason = 'task_unknown'), '[]') AS unknown
-    FROM penstock.queue AS q CROSS JOIN LATERAL (
+    FROM (SELECT t.id, CASE WHEN t.id IN (SELECT v.id FROM penstock.served_queue AS v) THEN 1000 ELSE 10 END AS most
+          FROM penstock.tended_queue AS t) AS q CROSS JOIN LATERAL (
       SELECT j.due_at, j.reason, j.task FROM penstock.job AS j WHERE j.queue = q.id AND j.due_at IS NOT NULL
-      ORDER BY j.queue, j.due_at LIMIT 1000) AS s
+      ORDER BY j.queue, j.due_at LIMIT q.most) AS s
   ) AS d
 $$;

@@ -1,6 +1,6 @@
 -- Purpose: drop the partitions of outcome whose every row is older than the longest retention of any queue.
 -- Runs as the owner of the tables; nothing to choose in it. A partition that is being read stays until the next call and
--- keeps no other one. Locks: ACCESS EXCLUSIVE on the partition, without waiting, and only then on outcome, waited for
+-- keeps no other one. Index: queue_retention, its end. Locks: ACCESS EXCLUSIVE on the partition, without waiting, and only then on outcome, waited for
 -- 100 ms at most: acknowledgements queue behind that one wait, never behind a second one begun while it is held.
 CREATE OR REPLACE FUNCTION penstock.drop_partitions() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$

@@ -1,8 +1,9 @@
 -- Purpose: put one job into a queue, in the caller's transaction; returns its id. The call for plain SQL, and what enqueue_many
 -- does with one job without a unique key: two statements, where a batch takes arrays apart in eight. Bounds as there.
--- Whether somebody waits is read with the queue, once the transaction id is taken: a waiter whose mark comes later waits for
--- this transaction (docs/store.md, "Waiting"). Above READ COMMITTED the mark may not be seen, and wake always sends.
--- Index: queue(name), job's own two. Locks: the row of a queue that it makes.
+-- Whether somebody waits, and whether the queue is idle and may go, is read with the queue, once the transaction id is taken:
+-- whoever marks it later waits for this transaction (docs/store.md, "Waiting", "Undeclared queues"). Above READ COMMITTED
+-- neither may be seen: wake always sends, and an undeclared queue's slot is locked.
+-- Index: queue(name), job's own two. Locks: as make_queue, for a queue that it makes; as keep_queue, for an idle one.
 CREATE OR REPLACE FUNCTION penstock.enqueue(
   p_queue text, p_task text, p_args jsonb DEFAULT '{}', p_priority smallint DEFAULT 1,
   p_max_attempts smallint DEFAULT NULL, p_delay double precision DEFAULT NULL,
@@ -10,7 +11,8 @@ CREATE OR REPLACE FUNCTION penstock.enqueue(
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz := clock_timestamp(); v_due timestamptz;
-  v_queue integer; v_most smallint; v_waiting boolean; v_id bigint; v_xid xid8;
+  v_blind boolean := current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted');
+  v_queue integer; v_most smallint; v_waiting boolean; v_unsure boolean; v_id bigint; v_xid xid8;
 BEGIN
   IF p_delay > 316224000 OR p_at >= '9999-01-01Z' THEN
     RAISE EXCEPTION 'enqueue: delay must be at most ten years and at before the year 9999' USING ERRCODE = '22008';
@@ -20,10 +22,13 @@ BEGIN
   v_due := coalesce(p_at, v_now + make_interval(secs => p_delay), v_now);
   v_xid := pg_current_xact_id();  -- before any ord is drawn and before anybody's mark is read
   LOOP
-    SELECT q.id, coalesce(p_max_attempts, q.max_attempts), greatest(q.workers_waiting_until, q.operator_waiting_until) > v_now
-    INTO v_queue, v_most, v_waiting FROM penstock.queue AS q WHERE q.name = p_queue;
-    EXIT WHEN FOUND;
-    INSERT INTO penstock.queue (name) VALUES (p_queue) ON CONFLICT DO NOTHING;
+    SELECT q.id, coalesce(p_max_attempts, q.max_attempts), greatest(q.workers_waiting_until, q.operator_waiting_until) > v_now,
+           q.idle_since IS NOT NULL OR v_blind AND q.declared_by IS NULL
+    INTO v_queue, v_most, v_waiting, v_unsure FROM penstock.queue AS q WHERE q.name = p_queue;
+    EXIT WHEN FOUND AND (NOT v_unsure OR penstock.keep_queue(v_queue));
+    IF v_queue IS NULL THEN
+      PERFORM penstock.make_queue(p_queue);
+    END IF;
   END LOOP;
   IF v_due > v_now THEN
     INSERT INTO penstock.job (ord, due_at, ready_at, created_at, queue, priority, max_attempts, reason, task, headers, args)
@@ -35,7 +40,7 @@ BEGIN
   VALUES (nextval('penstock.job_ord_seq'), v_now, v_now, v_queue, coalesce(p_priority, 1::smallint), v_most, p_task, p_headers,
           p_args)
   RETURNING job.id INTO v_id;
-  IF v_waiting OR current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+  IF v_waiting OR v_blind THEN
     PERFORM penstock.wake(ARRAY[v_queue]);
   END IF;
   RETURN v_id;

@@ -1,5 +1,5 @@
 -- Purpose: put jobs into their queues, in the caller's transaction; ids in the order of the arrays.
--- Index: queue(name), job's own three. Locks: the row of a queue that it makes; the holders of expired keys.
+-- Index: queue(name), job's own three. Locks: as have_queues; the holders of expired keys.
 -- An array that is NULL means the default for all. Priority 0..3, lower first. A delay is seconds from now, ten years at
 -- most; a time lies before the year 9999, because not every language can read what lies behind. Jobs with a unique key
 -- go one by one through enqueue_unique, by key and queue, so that two bulk enqueues cannot deadlock; a single job without one
@@ -28,9 +28,7 @@ BEGIN
   END IF;
   v_n := coalesce(penstock.check_size('arguments', p_args), 0) + coalesce(penstock.check_size('headers', p_headers), 0);
   v_xid := pg_current_xact_id();  -- before any ord is drawn
-  INSERT INTO penstock.queue (name)
-    SELECT DISTINCT n.name FROM unnest(p_queues) AS n (name) WHERE NOT EXISTS (SELECT FROM penstock.queue AS q WHERE q.name = n.name)
-    ORDER BY 1 ON CONFLICT DO NOTHING;
+  PERFORM penstock.have_queues(p_queues);
   v_ids := ARRAY(SELECT nextval('penstock.job_id_seq') FROM generate_series(1, v_total));
   WITH new AS (
     SELECT v_ids[a.n] AS id, q.id AS queue, a.task, a.args, a.headers, coalesce(a.priority, 1::smallint) AS priority,

@@ -1,4 +1,4 @@
--- Purpose: every queue for people: what snapshot counts, and what its row says of pause, declarer, limit and defaults.
+-- Purpose: queues for people, those that snapshot tells: what snapshot counts, and what its row says of pause, declarer, limit and defaults.
 -- Counts stop at p_cap, as in snapshot. paused and held are seconds. limit_in_flight is NULL while a limit is counted.
 -- Index: as snapshot. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.list_queues(p_cap integer)

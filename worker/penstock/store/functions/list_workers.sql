@@ -14,7 +14,8 @@ SET jit = off
 AS $$
   WITH running AS MATERIALIZED (
     SELECT DISTINCT ON (s.worker) s.worker, s.id, s.task, s.claimed_at
-    FROM penstock.queue AS q CROSS JOIN LATERAL (
+    FROM (SELECT DISTINCT unnest(w.queues) AS id FROM penstock.worker AS w) AS v,
+    LATERAL (SELECT x.id, x.name FROM penstock.queue AS x WHERE x.id = v.id LIMIT 1) AS q, LATERAL (
       SELECT j.worker, j.id, j.task, j.claimed_at FROM penstock.job AS j
       WHERE j.queue = q.id AND j.ord IS NOT NULL ORDER BY j.queue, j.priority, j.ord LIMIT p_cap) AS s
     WHERE s.worker IS NOT NULL AND (p_queue IS NULL OR q.name = p_queue)

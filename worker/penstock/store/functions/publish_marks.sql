@@ -2,7 +2,7 @@
 -- of any row (heads), at most p_last_ord each. It does nothing, and returns NULL, while a transaction up to p_horizon is
 -- open; else how many queues' marks moved. A plain read, not SKIP LOCKED: a claim in flight may roll back. Lower ones than
 -- possible are only slower, so two publishers at once do no harm.
--- Index: job_pick, two probes for each queue and priority. Locks: the rows of the queues whose marks move.
+-- Of queues that nobody declared or serves, the 1,000 oldest have some. Index: job_pick, two probes for each queue and priority. Locks: the rows of the queues whose marks move.
 CREATE OR REPLACE FUNCTION penstock.publish_marks(p_last_ord bigint, p_horizon bigint) RETURNS integer
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -20,7 +20,8 @@ BEGIN
   FROM (
     SELECT x.id, array_agg(least(f.ord, p_last_ord) ORDER BY p.priority) AS marks,
            array_agg(least(h.ord, p_last_ord) ORDER BY p.priority) AS heads
-    FROM penstock.queue AS x CROSS JOIN generate_series(0, 3) AS p (priority)
+    FROM penstock.tended_queue AS v CROSS JOIN LATERAL (
+      SELECT q.id, q.marks, q.heads FROM penstock.queue AS q WHERE q.id = v.id LIMIT 1) AS x CROSS JOIN generate_series(0, 3) AS p (priority)
     LEFT JOIN LATERAL (
       SELECT j.ord FROM penstock.job AS j
       WHERE j.queue = x.id AND j.priority = p.priority::smallint AND j.token IS NULL

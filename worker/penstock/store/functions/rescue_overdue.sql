@@ -2,7 +2,7 @@
 -- for ever. It counts as a failed attempt: deferred by the queue's retry settings, or a dead letter at the last one. No
 -- outcome is written with the attempt's token, so whatever the worker still says is fenced. Only for queues with a deadline;
 -- does nothing unless may_rescue says yes: an attempt may have ended during an outage.
--- Index: job_pick, the ready ranges of those queues. Locks: the jobs' rows, skip (an acknowledgement in flight wins); then
+-- Index: queue_deadline; job_pick, the ready ranges of those queues. Locks: the jobs' rows, skip (an acknowledgement in flight wins); then
 -- as limit_give_back.
 CREATE OR REPLACE FUNCTION penstock.rescue_overdue(
   p_holder text, p_lease double precision, OUT retried integer, OUT buried integer
