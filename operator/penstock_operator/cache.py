@@ -152,6 +152,10 @@ class Cache:
         """Names of its pods that are being deleted, or that have ended."""
         return {pod.name for pod in self.pods.found(queue.namespace, queue.name) if pod.terminating}
 
+    def gone_pods_of(self, queue: JobQueue) -> list[Pod]:
+        """The worker pods that have ended or are on their way out, while the cluster still lists them."""
+        return [pod for pod in self.pods.found(queue.namespace, queue.name) if pod.terminating]
+
 
 def _essence(one: Deployment) -> tuple[object, ...]:
     return (one.generation, one.replicas, one.existing, one.ready, one.rolling, one.failure, one.owner)

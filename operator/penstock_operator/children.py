@@ -21,6 +21,7 @@ from .cluster import Cluster
 from .credentials import Credentials, marked, noted, rolls_out
 from .errors import ClusterError, Conflict, NotFound, Refused
 from .resource import Deployment, JobQueue
+from .template_warnings import template_warnings
 from .turns import Turn
 
 logger = logging.getLogger("penstock.operator.children")
@@ -51,12 +52,17 @@ class Monitoring:
 
 @dataclass(slots=True, kw_only=True)
 class Children:
-    """The children of one JobQueue. `applied` is the digest and the generation of our last apply."""
+    """The children of one JobQueue.
+
+    `applied` is the digest and the generation of our last apply, `warnings` what is wrong with the template.
+    """
 
     cluster: Cluster
     cache: Cache
     monitoring: Monitoring
     turn: Turn = field(default_factory=Turn)
+    warnings: tuple[str, ...] = ()
+    _warned: str = ""
     _monitored: str = ""
     applied: tuple[str, int] | None = None
     _refusal: _Refusal | None = None
@@ -75,6 +81,9 @@ class Children:
         held = self.held(queue)
         manifest = marked(manifests.deployment(queue), held, credentials, rollout=rolls_out(queue))
         digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+        if digest != self._warned:
+            self._warned = digest
+            self.warnings = template_warnings(queue.template, manifest["spec"]["template"])
         await self._monitor(queue, digest)
         if held is not None and self.applied == (digest, held.generation) and noted(manifest, held):
             return held

@@ -7,7 +7,7 @@ one CamelCase word, messages one sentence that names what to look at.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from penstock.scaling import Bound, Decision, Mode, QueuePolicy, QueueSnapshot, StopPolicy
@@ -31,7 +31,7 @@ class Facts:
 
     `database` and `workers` are (reason, sentence) of what is wrong there, None while nothing is. `refusal` keeps the
     queue from being treated at all: its spec is invalid, or another JobQueue has its queue. `foreign_cost` names who
-    else writes the pods' deletion cost.
+    else writes the pods' deletion cost. `warnings` are sentences about the pod template.
     """
 
     policy: QueuePolicy | None
@@ -45,6 +45,7 @@ class Facts:
     draining: int = 0
     drain_waits_for: str = ""
     foreign_cost: str = ""
+    warnings: tuple[str, ...] = ()
     decision: Decision | None = None
     snapshot: QueueSnapshot | None = None
     waited: float | None = None
@@ -64,7 +65,7 @@ def verdicts(facts: Facts) -> dict[str, Verdict]:
     found = {
         "DatabaseReachable": _database(facts),
         "Listening": _listening(facts),
-        "WorkersAvailable": _workers(facts),
+        "WorkersAvailable": _warned(_workers(facts), facts.warnings),
         "ScalingActive": _active(facts),
         "ScalingLimited": _limited(facts),
         "LatencyTargetMet": _latency(facts),
@@ -118,6 +119,10 @@ def _listening(facts: Facts) -> Verdict:
     if facts.listening:
         return Verdict("True", "Subscribed", "Wake-ups arrive by notification.")
     return Verdict("False", "PollingOnly", "No wake-ups arrive; the queue is looked at by the clock.")
+
+
+def _warned(verdict: Verdict, warnings: Sequence[str]) -> Verdict:
+    return replace(verdict, message=" ".join((verdict.message, *warnings)))
 
 
 def _workers(facts: Facts) -> Verdict:

@@ -68,6 +68,8 @@ def pod_template(queue: JobQueue) -> dict[str, Any]:
     assert queue.policy is not None
     template = normalized(queue.template)
     metadata: dict[str, Any] = template.setdefault("metadata", {})
+    for unused in ("creationTimestamp", "name", "namespace"):
+        metadata.pop(unused, None)
     metadata["labels"] = {
         "app.kubernetes.io/name": "penstock-worker", **metadata.get("labels", {}), **labels(queue),
     }  # fmt: skip

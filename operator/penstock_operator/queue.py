@@ -34,6 +34,7 @@ from .starting import Starts
 from .status import LastScale, stamp
 from .teller import Teller
 from .turns import Turn
+from .worker_health import restarts, trouble
 
 logger = logging.getLogger("penstock.operator.queue")
 
@@ -153,17 +154,30 @@ class Queue:
         at_rest = _at_rest(snapshot, decision, deployment, pods) and not self._registrations.pending
         self.settled = settled and workers is None and at_rest
         return replace(
-            facts,
+            self._with_pods(facts, pods),
             decision=decision,
             snapshot=snapshot,
-            workers=workers or _trouble(deployment, pods) or elsewhere,
-            existing=len(pods),
-            ready=sum(pod.ready for pod in pods),
+            workers=workers or self._trouble(queue, deployment, pods, decision) or elsewhere,
             draining=self._draining,
             drain_waits_for=self._waiting_for,
-            foreign_cost=", ".join(sorted({pod.foreign_cost for pod in pods if pod.foreign_cost})),
             waited=look.waited,
         )
+
+    def _with_pods(self, facts: Facts, pods: Sequence[Pod]) -> Facts:
+        return replace(
+            facts,
+            existing=len(pods),
+            ready=sum(pod.ready for pod in pods),
+            foreign_cost=", ".join(sorted({pod.foreign_cost for pod in pods if pod.foreign_cost})),
+            warnings=(*self._children.warnings, *restarts(pods, now=time.time())),
+        )
+
+    def _trouble(
+        self, queue: JobQueue, deployment: Deployment | None, pods: Sequence[Pod], decision: Decision | None
+    ) -> tuple[str, str] | None:
+        desired, waiting = 0 if decision is None else decision.desired, self._starts.waiting
+        gone = self._cache.gone_pods_of(queue)
+        return trouble(deployment, pods, gone, waiting=waiting, desired=desired, now=time.time())
 
     def _snapshot(self, queue: JobQueue, look: Look, now: float) -> QueueSnapshot | None:
         """What the look says, and how long a pod takes to start by what was seen of those before."""
@@ -264,14 +278,3 @@ def _reason(error: ClusterError) -> str:
     if isinstance(error, Forbidden):
         return "Forbidden"
     return "ApiServerUnreachable" if isinstance(error, Unreachable) else "TemplateRejected"
-
-
-def _trouble(deployment: Deployment | None, pods: Sequence[Pod]) -> tuple[str, str] | None:
-    """What keeps pods from being, or from running; the first of the worst."""
-    if deployment is not None and deployment.failure is not None:
-        return "PodsRefused", f"The API server refuses the pods: {deployment.failure}"
-    for pod in pods:
-        if pod.problem is not None:
-            reason, sentence = pod.problem
-            return reason, f"Pod {pod.name}: {sentence}"
-    return None

@@ -14,6 +14,8 @@ from typing import Any, Final, Self
 from penstock.errors import ManifestError
 from penstock.scaling import QueuePolicy, parse_policy
 
+from . import pod_problems
+
 JOBQUEUE_LABEL: Final = "penstock.dev/jobqueue"
 MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "penstock")
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
@@ -22,18 +24,6 @@ CREDENTIALS: Final = "penstock.dev/credentials"
 """Annotation of the pod template: which change of the credentials the pods have seen."""
 CREDENTIALS_SEEN: Final = "penstock.dev/credentials-seen"
 """Annotation of the Deployment: the version of the Secrets that its pods' credentials are known to equal."""
-_WORKER: Final = "worker"
-_PROBLEMS: Final = {
-    "ErrImagePull": "ImagePull",
-    "ImagePullBackOff": "ImagePull",
-    "InvalidImageName": "ImagePull",
-    "ErrImageNeverPull": "ImagePull",
-    "CrashLoopBackOff": "CrashLoop",
-    "CreateContainerConfigError": "ContainerConfig",
-    "CreateContainerError": "ContainerConfig",
-    "RunContainerError": "ContainerConfig",
-}
-"""The kubelet's reasons why a container waits, as reasons of ours."""
 
 
 def epoch(text: str | None) -> float:
@@ -150,8 +140,11 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A worker pod as last seen. `problem` is (reason, sentence) of what keeps it from running.
+    """A worker pod as last seen. `problem` is (reason, sentence) of what keeps it from serving.
 
+    `pending` is the same of what it waits for without an error, and `ended` that of an end against its will (evicted,
+    preempted, its node lost), with the time as seconds since the epoch. `last_end` is when and how the container
+    named worker last ended, though it may run again.
     `foreign_cost` is who else manages its deletion cost, empty where nobody does.
     """
 
@@ -166,6 +159,9 @@ class Pod:
     cost: str | None
     foreign_cost: str
     problem: tuple[str, str] | None
+    pending: tuple[str, str] | None = None
+    ended: tuple[str, str, float] | None = None
+    last_end: tuple[str, str] | None = None
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
@@ -184,8 +180,19 @@ class Pod:
             terminating="deletionTimestamp" in metadata or status.get("phase") in {"Failed", "Succeeded"},
             cost=cost,
             foreign_cost="" if cost is None else _foreign(_cost_managers(metadata)),
-            problem=_problem(status, conditions),
+            problem=pod_problems.problem(status),
+            pending=pod_problems.pending(status),
+            ended=_ended(metadata, status),
+            last_end=pod_problems.last_end(status, "worker"),
         )
+
+
+def _ended(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, str, float] | None:
+    found = pod_problems.ended(status)
+    if found is None:
+        return None
+    times = [epoch(one.get("lastTransitionTime")) for one in status.get("conditions") or ()]
+    return *found, max([*times, epoch(metadata.get("deletionTimestamp")), epoch(status.get("startTime"))])
 
 
 def _owner(metadata: Mapping[str, Any]) -> str:
@@ -204,16 +211,3 @@ def _cost_managers(metadata: Mapping[str, Any]) -> set[str]:
         for one in metadata.get("managedFields") or ()
         if key in _part(one, "fieldsV1", "f:metadata", "f:annotations")
     }
-
-
-def _problem(status: Mapping[str, Any], conditions: Mapping[Any, Any]) -> tuple[str, str] | None:
-    scheduled = _part(conditions, "PodScheduled")
-    if scheduled.get("reason") == "Unschedulable":
-        return "Unschedulable", str(scheduled.get("message", ""))
-    for one in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        waiting = _part(one, "state", "waiting")
-        if reason := _PROBLEMS.get(str(waiting.get("reason"))):
-            ended = _part(one, "lastState", "terminated").get("exitCode")
-            last = "" if ended is None else f"; it last ended with exit code {ended}"
-            return reason, f"container {one.get('name')}: {waiting.get('message') or waiting.get('reason')}{last}"
-    return None

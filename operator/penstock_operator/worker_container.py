@@ -57,10 +57,12 @@ def complete(worker: dict[str, Any], others: Sequence[Mapping[str, Any]], policy
     _probe(worker, "startupProbe", "/healthz", port=port["name"], period=1, failures=60)
 
 
-def ignored_variables(worker: Mapping[str, Any], completed: Mapping[str, Any]) -> list[str]:
+def ignored_variables(given: Mapping[str, Any], completed: Mapping[str, Any]) -> list[str]:
     """Names of the template's variables that are not used, because they follow from the JobQueue and say otherwise."""
-    used = {one["name"]: one for one in completed["env"]}
-    return [one["name"] for one in worker.get("env") or () if used[one["name"]] != one]
+    used = {one["name"]: one.get("value", one.get("valueFrom")) for one in completed["env"]}
+    return [
+        one["name"] for one in given.get("env") or () if used[one["name"]] != one.get("value", one.get("valueFrom", ""))
+    ]
 
 
 def probed_port(worker: Mapping[str, Any]) -> str:

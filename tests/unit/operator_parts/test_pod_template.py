@@ -210,10 +210,10 @@ def test_the_address_that_the_template_chooses_is_kept():
     assert found == own[0]
 
 
-@pytest.mark.parametrize("given", [{"serviceAccountName": "mailer"}, {"serviceAccount": "mailer"}])
-def test_the_token_is_left_alone_where_a_service_account_is_named(given):
+@pytest.mark.parametrize("named", [{"serviceAccountName": "mailer"}, {"serviceAccount": "mailer"}])
+def test_the_token_is_left_alone_where_a_service_account_is_named(named):
     """Whoever names one wants to use it."""
-    assert "automountServiceAccountToken" not in made(**given)
+    assert "automountServiceAccountToken" not in made(**named)
     assert made()["automountServiceAccountToken"] is False
 
 
@@ -236,7 +236,7 @@ def test_a_hook_that_sleeps_before_sigterm_shortens_the_drain_not_the_job():
 
 
 @pytest.mark.parametrize(
-    ("given", "added"),
+    ("own", "added"),
     [
         ([], 2),
         ([{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}], 1),
@@ -246,11 +246,11 @@ def test_a_hook_that_sleeps_before_sigterm_shortens_the_drain_not_the_job():
         ([{"key": "spot", "operator": "Exists"}], 2),
     ],
 )
-def test_pods_of_a_lost_node_are_replaced_after_30_seconds_unless_the_template_says(given, added):
+def test_pods_of_a_lost_node_are_replaced_after_30_seconds_unless_the_template_says(own, added):
     """Kubernetes' default is 300; a lease ends after 15."""
-    found = made(tolerations=given)["tolerations"]
-    assert found[: len(given)] == given
-    assert [one["tolerationSeconds"] for one in found[len(given) :]] == [30] * added
+    found = made(tolerations=own)["tolerations"]
+    assert found[: len(own)] == own
+    assert [one["tolerationSeconds"] for one in found[len(own) :]] == [30] * added
 
 
 def test_sidecars_and_init_containers_are_completed_like_the_worker():

@@ -20,6 +20,7 @@ from penstock.errors import ManifestError
 from .database_ref import DatabaseRef
 from .part import Part as _Part
 from .rules import violations
+from .template import check_template
 
 API_VERSION: Final = "penstock.dev/v1alpha1"
 KIND: Final = "JobQueue"
@@ -235,6 +236,7 @@ def parse_policy(manifest: Mapping[str, Any]) -> QueuePolicy:
         raise ManifestError("a JobQueue needs metadata.name and spec")
     try:
         policy = msgspec.convert({**spec, "queueName": spec.get("queueName") or name}, QueuePolicy)
+        check_template(policy.worker.template)
     except msgspec.ValidationError as error:
         raise ManifestError(f"JobQueue {name}: {str(error).replace('`$.', '`spec.')}") from error
     # Rules are about the manifest with its defaults in place, which is what the structs give back.
