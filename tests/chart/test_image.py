@@ -105,7 +105,9 @@ def test_the_labels_say_what_it_is(builder: Builder, image: str):
     prefix = "org.opencontainers.image."
     assert labels[f"{prefix}title"] == image.partition(":")[0].removeprefix("localhost/")
     assert labels[f"{prefix}licenses"] == "Apache-2.0"
-    assert {f"{prefix}{name}" for name in ("version", "revision", "description")} <= labels.keys()
+    wanted = ("version", "revision", "description", "created", "source", "url", "documentation", "base.digest")
+    assert {f"{prefix}{name}" for name in wanted} <= labels.keys()
+    assert labels[f"{prefix}base.name"] == BASE
 
 
 def test_the_program_starts_as_its_user(builder: Builder, image: str):
@@ -129,6 +131,21 @@ def test_a_read_only_root_is_enough(builder: Builder, image: str):
         " and not d.startswith(('/proc', '/sys', '/dev', '/tmp', '/var/tmp', '/run/lock'))])"
     )
     assert builder.run(image, "python", "-c", look).stdout.strip() == "[]"
+
+
+def test_what_we_add_to_the_base_is_small(builder: Builder, image: str):
+    """At most 90 MB on disk, most of it the driver and the libraries; it was 201 with the whole Kubernetes client."""
+    look = (
+        "from pathlib import Path;"
+        " print(sum(path.lstat().st_size for path in Path('/opt/penstock').rglob('*') if path.is_file()))"
+    )
+    assert int(builder.run(image, "python", "-c", look).stdout) < 90_000_000
+
+
+def test_certificates_of_authorities_are_where_the_driver_is_told_to_look(builder: Builder, image: str):
+    """`sslrootcert=system` verifies by them; the driver's own OpenSSL would look into a folder that is not there."""
+    look = "import os, ssl; print(len(ssl.create_default_context(cafile=os.environ['SSL_CERT_FILE']).get_ca_certs()))"
+    assert int(builder.run(image, "python", "-c", look).stdout) > 50
 
 
 def test_the_worker_holds_no_kubernetes_client(builder: Builder, images: dict[str, str]):

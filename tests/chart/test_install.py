@@ -74,6 +74,19 @@ def test_uninstalling_keeps_the_definition_and_its_job_queues(
     assert get(own_plane, DEFINITION)["metadata"]["uid"] == created
 
 
+def test_uninstalling_leaves_nothing_but_the_definition(
+    own_plane: ControlPlane, restricted: str, helm: helm_python.Config, node: ProcessPods
+):
+    """Not even the Lease, which the operator made itself: it goes with the service account."""
+    before = left(own_plane, restricted)
+    helm.install(CHART, "penstock", {"rbac": {"aggregate": True}}, wait="watcher", timeout=200)
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{restricted}/leases"
+    eventually(lambda: len(get(own_plane, leases)["items"]) == 1, "an operator leads")
+    helm.uninstall("penstock", timeout=200)
+    eventually(lambda: left(own_plane, restricted) <= before, "nothing of the release is left")
+    assert get(own_plane, DEFINITION) is not None
+
+
 def test_without_keep_the_definition_goes_with_the_release(own_plane: ControlPlane, helm: helm_python.Config):
     """Who asks for it gets a cluster without a trace."""
     helm.install(CHART, "penstock", {"crds": {"keep": False}}, timeout=200)
@@ -145,6 +158,20 @@ def test_an_admin_of_a_namespace_may_edit_job_queues_once_the_clusters_roles_hav
     finally:
         helm.uninstall("penstock", timeout=200)
     eventually(lambda: "penstock.dev" not in str(rules(own_plane, "edit")), "they are gone with the release")
+
+
+def left(plane: ControlPlane, namespace: str) -> set[tuple[str, str]]:
+    """Kind and name of every object of the namespace that a person could have made, by the API server's discovery."""
+    groups = [f"/apis/{each['preferredVersion']['groupVersion']}" for each in get(plane, "/apis")["groups"]]
+    found = set()
+    for path in ("/api/v1", *groups):
+        for kind in get(plane, path)["resources"]:
+            if kind["namespaced"] and {"list", "create"} <= set(kind["verbs"]) and "/" not in kind["name"]:
+                if kind["name"] in {"events", "endpoints", "endpointslices"}:
+                    continue  # of controllers, gone by themselves
+                listed = get(plane, f"{path}/namespaces/{namespace}/{kind['name']}") or {"items": []}
+                found |= {(kind["kind"], each["metadata"]["name"]) for each in listed["items"]}
+    return found
 
 
 def rules(plane: ControlPlane, role: str) -> list[Any]:

@@ -42,8 +42,9 @@ def node(own_plane: ControlPlane, restricted: str, tmp_path: Path) -> Iterator[P
 def test_jobs_run_from_zero_to_zero_with_exactly_the_rights_that_the_chart_grants(
     own_plane: ControlPlane, restricted: str, kinds: None, pg_url: str, helm: helm_python.Config, node: ProcessPods
 ):
-    """0 -> N -> 0, every job done; no verb of the chart's roles goes unused, and none is refused."""
-    helm.install(CHART, "penstock", {"replicas": 1}, wait="watcher", timeout=200)
+    """0 -> N -> 0, every job done; no verb goes unused, and neither roles nor the admission policy refuse anything."""
+    values = {"replicas": 1, "admissionPolicy": {"enabled": True}}
+    helm.install(CHART, "penstock", values, wait="watcher", timeout=200)
     core = f"/api/v1/namespaces/{restricted}"
     own_plane.request("POST", f"{core}/secrets", {"metadata": {"name": "naps-db"}, "stringData": {"url": pg_url}})
     queues = f"/apis/penstock.dev/v1alpha1/namespaces/{restricted}/jobqueues"
@@ -77,6 +78,14 @@ def test_jobs_run_from_zero_to_zero_with_exactly_the_rights_that_the_chart_grant
     }
     eventually(lambda: granted <= own_plane.used_by(account), f"all is used of {sorted(granted)}")
     assert own_plane.refused_to(account) == set()
+    assert [each for each in own_plane.audit() if each["user"]["username"] == account and judged(each)] == []
+
+
+def judged(event: Any) -> bool:
+    """Whether the admission policy objected."""
+    return event.get("responseStatus", {}).get("code") == 422 or any(
+        key.startswith("validation.policy.admission.k8s.io/") for key in event.get("annotations", {})
+    )
 
 
 def created(plane: ControlPlane, queues: str) -> bool:

@@ -1,0 +1,267 @@
+"""A stolen token of the operator, with the admission policy on: it can do what the operator does, and nothing else."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import helm_python
+import pytest
+
+from tests.chart.conftest import DEFINITION
+from tests.chart.test_install import QUEUE, get, served
+from tests.support.api_client import APPLY, MERGE, ApiClient, ApiError
+from tests.support.chart import CHART
+from tests.support.controlplane import ControlPlane
+from tests.support.kube_fixtures import new_namespace
+from tests.support.waiting import eventually
+
+STRATEGIC = "application/strategic-merge-patch+json"
+MANAGED, JOBQUEUE = "app.kubernetes.io/managed-by", "penstock.dev/jobqueue"
+LABELS = {MANAGED: "penstock", JOBQUEUE: "emails"}
+COST = "controller.kubernetes.io/pod-deletion-cost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stolen:
+    """The API server through the eyes of whoever has the operator's token, and through an administrator's."""
+
+    thief: ApiClient
+    admin: ControlPlane
+    namespace: str
+    uid: str
+
+    def path(self, group: str, *rest: str) -> str:
+        return "/".join((group, "namespaces", self.namespace, *rest))
+
+    @property
+    def deployments(self) -> str:
+        return self.path("/apis/apps/v1", "deployments")
+
+    @property
+    def pods(self) -> str:
+        return self.path("/api/v1", "pods")
+
+    def owner(self, **changes: Any) -> dict[str, Any]:
+        owner = {"apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "name": "emails", "uid": self.uid}
+        return {**owner, "controller": True, **changes}
+
+    def child(self, name: str, **metadata: Any) -> dict[str, Any]:
+        """A Deployment as the operator makes it, but for what is given."""
+        labelled = {"labels": LABELS, "ownerReferences": [self.owner()], **metadata}
+        return deployment({**labelled, "name": name, "namespace": self.namespace})
+
+    def theirs(self, name: str, **metadata: Any) -> str:
+        """The path of a Deployment that an administrator makes."""
+        self.admin.request("POST", self.deployments, deployment({**metadata, "name": name}))
+        return f"{self.deployments}/{name}"
+
+    def pod(self, name: str, labels: dict[str, str] = LABELS) -> str:
+        """The path of a pod that an administrator makes, with an annotation of somebody's."""
+        metadata = {"name": name, "labels": labels, "annotations": {"note": "kept"}}
+        spec = {"containers": [{"name": "worker", "image": "shop:1"}]}
+        self.admin.request("POST", self.pods, {"metadata": metadata, "spec": spec})
+        return f"{self.pods}/{name}"
+
+    def report(self, **changes: Any) -> Any:
+        """An event as the operator writes it, but for what is given."""
+        queue = {"apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "name": "emails"}
+        event = {
+            "metadata": {"generateName": "emails-"}, "eventTime": "2026-01-01T00:00:00.000000Z", "type": "Normal",
+            "regarding": {**queue, "namespace": self.namespace, **changes.pop("regarding", {})},
+            "reason": "Scaled", "note": "0 to 1", "action": "Scale",
+            "reportingController": "penstock.dev/operator", "reportingInstance": "operator-0",
+        }  # fmt: skip
+        return self.thief.request("POST", self.path("/apis/events.k8s.io/v1", "events"), {**event, **changes})
+
+    def apply(self, body: dict[str, Any]) -> Any:
+        path = f"{self.deployments}/{body['metadata']['name']}?fieldManager=penstock-template&force=true"
+        return self.thief.request("PATCH", path, body, content_type=APPLY)
+
+    def merge(self, path: str, body: dict[str, Any]) -> Any:
+        return self.thief.request("PATCH", path, body, content_type=MERGE)
+
+
+def deployment(metadata: dict[str, Any]) -> dict[str, Any]:
+    labels = {"app": metadata["name"], **metadata.get("labels", {})}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "worker", "image": "shop:1"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+@pytest.fixture(scope="module")
+def stolen(own_plane: ControlPlane) -> Iterator[Stolen]:
+    """An installed operator whose pods never run, its JobQueue `emails`, and its token in the wrong hands."""
+    name, kubeconfig = f"stolen-{secrets.token_hex(3)}", own_plane.admin_kubeconfig
+    with new_namespace(own_plane, name), helm_python.Config(kubeconfig_path=kubeconfig, namespace=name) as config:
+        config.install(CHART, "penstock", {"admissionPolicy": {"enabled": True}}, timeout=200)
+        try:
+            yield _stolen(own_plane, name)
+        finally:
+            config.uninstall("penstock", timeout=200)
+    own_plane.request("DELETE", DEFINITION)
+    eventually(lambda: get(own_plane, DEFINITION) is None, "the definition is gone")
+
+
+def _stolen(plane: ControlPlane, namespace: str) -> Stolen:
+    queues = f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/jobqueues"
+    eventually(lambda: served(plane, queues), "job queues are served")
+    uid = plane.request("POST", queues, QUEUE)["metadata"]["uid"]
+    thief = plane.client(plane.service_account_token(namespace, "penstock"))
+    found = Stolen(thief=thief, admin=plane, namespace=namespace, uid=uid)
+
+    def guarded() -> bool:
+        try:
+            found.report(reportingController="thief")
+        except ApiError as error:
+            return "The operator's account" in error.message
+        return False
+
+    eventually(guarded, "the policy is in force")
+    return found
+
+
+def test_what_the_operator_does_is_allowed(stolen: Stolen):
+    """It makes its children, takes orphans back, scales them, marks pods, writes status, events and its Lease."""
+    made = stolen.apply(stolen.child("emails-worker"))
+    assert made["metadata"]["ownerReferences"][0]["uid"] == stolen.uid
+    stolen.apply(stolen.child("emails-worker", annotations={"changed": "yes"}))
+    stolen.merge(f"{stolen.deployments}/emails-worker/scale", {"spec": {"replicas": 0}})
+    stolen.theirs("orphan", labels=LABELS)
+    stolen.apply(stolen.child("orphan"))
+    for annotation in (COST, "karpenter.sh/do-not-disrupt", "cluster-autoscaler.kubernetes.io/safe-to-evict"):
+        path = stolen.pod(f"marked-{annotation.partition('/')[2]}")
+        stolen.merge(path, {"metadata": {"annotations": {annotation: "-1"}}})
+        assert stolen.merge(path, {"metadata": {"annotations": {annotation: None}}})["metadata"]["annotations"] == {
+            "note": "kept"
+        }
+    status = stolen.path("/apis/penstock.dev/v1alpha1", "jobqueues", "emails", "status")
+    stolen.merge(status, {"status": {"observedGeneration": 1}})
+    stolen.report()
+    leases = stolen.path("/apis/coordination.k8s.io/v1", "leases")
+    lease = stolen.thief.request("POST", leases, {"metadata": {"name": "penstock"}, "spec": {"holderIdentity": "a"}})
+    stolen.thief.request("PUT", f"{leases}/penstock", lease)
+    budget = {
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "spec": {"maxUnavailable": 1},
+        "metadata": {"name": "emails-worker", "labels": LABELS, "ownerReferences": [stolen.owner()]},
+    }  # fmt: skip
+    path = stolen.path("/apis/policy/v1", "poddisruptionbudgets", "emails-worker?fieldManager=x")
+    stolen.thief.request("PATCH", path, budget, content_type=APPLY)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"labels": {}},
+        {"labels": {MANAGED: "penstock"}},
+        {"labels": {**LABELS, MANAGED: "Helm"}},
+        {"labels": {**LABELS, JOBQUEUE: "other"}},
+        {"ownerReferences": []},
+    ],
+    ids=["no label", "no JobQueue", "another's manager", "another JobQueue", "no owner"],
+)
+def test_no_deployment_is_made_that_is_not_a_job_queues(stolen: Stolen, metadata: dict[str, Any]):
+    """A thief can start no pods under another name."""
+    refused(lambda: stolen.apply(stolen.child("planted", **metadata)))
+    assert get(stolen.admin, f"{stolen.deployments}/planted") is None
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [{"controller": False}, {"kind": "Deployment", "apiVersion": "apps/v1"}, {"name": "other"}],
+    ids=["that does not control", "of another kind", "of another name"],
+)
+def test_no_deployment_is_made_for_an_owner(stolen: Stolen, owner: dict[str, Any]):
+    """Only a JobQueue that controls, and the one that the label names."""
+    refused(lambda: stolen.apply(stolen.child("planted", ownerReferences=[stolen.owner(**owner)])))
+
+
+def test_what_belongs_to_others_is_neither_changed_nor_taken_over_nor_scaled(stolen: Stolen):
+    """Without our labels, with another controller, and with a part of our labels."""
+    maps = stolen.path("/api/v1", "configmaps")
+    uid = stolen.admin.request("POST", maps, {"metadata": {"name": "owner"}})["metadata"]["uid"]
+    controller = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
+    others: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "controlled": {"labels": LABELS, "ownerReferences": [{**controller, "controller": True}]},
+        "similar": {"labels": {JOBQUEUE: "emails"}},
+        "renamed": {"labels": {**LABELS, JOBQUEUE: "other"}},
+    }
+    for name, metadata in others.items():
+        path = stolen.theirs(name, **metadata)
+        taken = {"labels": LABELS, "ownerReferences": [stolen.owner()]}
+        for change in (taken, {"annotations": {"x": "y"}}):
+            refused(partial(stolen.merge, path, {"metadata": change}))
+        if MANAGED not in metadata.get("labels", {}):
+            refused(partial(stolen.merge, f"{path}/scale", {"spec": {"replicas": 9}}))
+
+
+def test_a_child_is_not_let_go(stolen: Stolen):
+    """Without its owner it would outlive the JobQueue; without its label nobody would know whose it is."""
+    path = f"{stolen.deployments}/kept"
+    stolen.apply(stolen.child("kept"))
+    refused(lambda: stolen.merge(path, {"metadata": {"ownerReferences": None}}))
+    refused(lambda: stolen.merge(path, {"metadata": {"labels": {MANAGED: None}}}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": {"containers": [{"name": "worker", "image": "thief:1"}]}},
+        {"spec": {"activeDeadlineSeconds": 1}},
+        {"metadata": {"labels": {JOBQUEUE: None}}},
+        {"metadata": {"labels": {"app": "web"}}},
+        {"metadata": {"annotations": {"note": "forged"}}},
+        {"metadata": {"annotations": {"note": None}}},
+        {"metadata": {"annotations": {"sidecar.istio.io/inject": "false"}}},
+        {"metadata": {"finalizers": ["thief.example.com/held"]}},
+    ],
+    ids=[
+        "image", "deadline", "label removed", "label added", "annotation changed", "annotation removed",
+        "annotation added", "finalizer",
+    ],
+)  # fmt: skip
+def test_nothing_of_a_pod_changes_but_the_operators_annotations(stolen: Stolen, change: dict[str, Any]):
+    """No image, no label by which a Service or a policy selects, no annotation that others read."""
+    path = stolen.pod(f"pod-{secrets.token_hex(3)}")
+    refused(lambda: stolen.thief.request("PATCH", path, change, content_type=STRATEGIC))
+    assert stolen.admin.request("GET", path)["metadata"]["annotations"] == {"note": "kept"}
+
+
+@pytest.mark.parametrize("labels", [{}, {"app": "web"}, {JOBQUEUE: "emails"}], ids=["none", "others", "half of ours"])
+def test_no_pod_of_others_is_marked(stolen: Stolen, labels: dict[str, str]):
+    """A cost on somebody's pod would choose what their own scale-down removes."""
+    path = stolen.pod(f"web-{secrets.token_hex(3)}", labels)
+    refused(lambda: stolen.merge(path, {"metadata": {"annotations": {COST: "-100"}}}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reportingController": "deployment-controller"},
+        {"regarding": {"apiVersion": "v1", "kind": "Pod", "name": "web"}},
+    ],
+    ids=["in another's name", "about another's object"],
+)
+def test_no_event_is_forged(stolen: Stolen, change: dict[str, Any]):
+    """What people and alerts read in another controller's name is that controller's."""
+    refused(lambda: stolen.report(**change))
+
+
+def test_no_other_lease_is_made(stolen: Stolen):
+    """A role cannot bound the names of what is created; another's Lease would keep that other from leading."""
+    body = {"metadata": {"name": "other-controller"}, "spec": {"holderIdentity": "thief"}}
+    refused(lambda: stolen.thief.request("POST", stolen.path("/apis/coordination.k8s.io/v1", "leases"), body))
+
+
+def test_nobody_else_is_held_to_the_policy(stolen: Stolen):
+    """It asks for the account first; an administrator and other controllers go on as before."""
+    stolen.theirs("free", labels={MANAGED: "penstock"})
+
+
+def refused(write: Any) -> None:
+    """By the policy, not by a role or a schema."""
+    with pytest.raises(ApiError, match="The operator's account") as told:
+        write()
+    assert told.value.status in {403, 422}
