@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,10 +21,12 @@ from penstock.errors import (
     TooManyConnections,
     WrongDatabase,
 )
-from penstock.store import check_rights, check_schema, shake_hands
+from penstock.store import check_rights, check_schema, migrate, shake_hands
 from penstock.store.identity import check_same_database
 from penstock_operator.sampling import Address, Database, reason_of
+from tests.postgres import desk
 from tests.postgres.logins import Owned, grant, logins, member, owned_by_a_login
+from tests.postgres.workers import WorkerProcess
 from tests.support.postgres import Database as Postgres
 from tests.support.postgres import Servers
 
@@ -149,6 +152,17 @@ async def test_a_refusal_to_connect_has_its_kind(owned: Owned):
             assert str(urlsplit(url).password) not in str(error)
 
 
+def test_a_migration_by_another_than_the_owner_is_told_whose_work_it_is(owned: Owned):
+    """Of a schema that is there, and of a database where nothing may be made."""
+    with member(owned, "operator") as url, owned.database.connect() as admin:
+        name = str(urlsplit(url).username)
+        admin.execute("UPDATE penstock.schema_function SET checksum = 'older'")
+        with pytest.raises(
+            MissingRights, match=f'login "{name}" may not change the schema penstock; run it as the schema'
+        ):
+            migrate(url)
+
+
 def test_nobody_at_the_address_is_no_refusal():
     """The kinds above are words of a server that answered."""
     with pytest.raises(DatabaseUnavailable) as raised:
@@ -167,3 +181,31 @@ async def test_a_direct_url_to_another_database_is_told(pg: Postgres, servers: S
     assert reason_of(raised.value) == "WrongDatabase"
     check_same_database(pg.url, "postgresql://nobody@127.0.0.1:1/nothing")
     check_same_database(pg.url, pg.url + "?application_name=direct")
+
+
+def test_a_worker_whose_login_is_refused_for_good_ends_with_the_reason(servers: Servers, trace: Path):
+    """A container that starts again takes what its Secret holds by then; one lost connection ends nothing."""
+    with (
+        servers.newest.database(migrated=False) as blank,
+        owned_by_a_login(blank) as owned,
+        member(owned, "worker") as url,
+        blank.connect() as admin,
+    ):
+        worker = WorkerProcess(url, trace, lease_seconds=1)
+        try:
+            number = worker.row(admin)[0]
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
+            login = str(urlsplit(url).username)
+            admin.execute(cut.encode(), [login])
+            renewed = "SELECT lease_until FROM penstock.worker WHERE id = %s"
+            before = admin.execute(renewed.encode(), [number]).fetchone()
+            desk.until(lambda: admin.execute(renewed.encode(), [number]).fetchone() != before)
+            _wrong_password(admin, login, "")
+            admin.execute(cut.encode(), [login])
+            code, said = worker.ended()
+        finally:
+            worker.kill()
+    assert code == 1
+    assert "no login for 2 s, so this worker ends" in said
+    assert "the server refused the login" in said
+    assert str(urlsplit(url).password) not in said

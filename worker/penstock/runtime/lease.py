@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from penstock.errors import StoreError
+from penstock.errors import LoginRefused, StoreError
 from penstock.store import Registry, Renewal
 
 from .held import Held
@@ -57,6 +57,8 @@ class Lease:
         self.confirmed_at = float("-inf")
         self.trouble: str | None = None
         """Why the last renewal failed; None when it did not."""
+        self.refused_since: float | None = None
+        """Since when, on the monotonic clock, the server refuses the login; None while it does not."""
         self._draining = False
         self._poke = threading.Event()
         self._ended = threading.Event()
@@ -157,9 +159,11 @@ class Lease:
                 self.state, self.confirmed_at = str(renewal.state), sent
             if self._draining and self.state != "draining":  # a new registration too: it would count as one to keep
                 self.state = self._registry.begin_drain(self.worker) or self.state
-            self.trouble = None
+            self.trouble = self.refused_since = None
         except Exception as error:  # without this thread the worker must be restarted
             self.trouble = str(error)
+            refused = isinstance(error, LoginRefused)
+            self.refused_since = (self.refused_since or time.monotonic()) if refused else None
             self._metrics.renewal_failures += 1
             expected = isinstance(error, StoreError)
             logger.warning("lease not renewed for %.1f s: %s", self.age, error, exc_info=not expected)

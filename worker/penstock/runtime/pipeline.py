@@ -45,6 +45,7 @@ from .forensics import Forensics
 from .health import HealthServer
 from .held import Held
 from .lease import Identity, Lease
+from .login import login_refused
 from .metrics import WorkerMetrics, exposition
 from .probes import Probes
 from .signals import Signals
@@ -180,7 +181,7 @@ class Worker:
                 logger.info("worker %d serves queue %s", self.lease.worker, self.settings.queue)
                 async with beside(
                     self._broke, ticker=self._tick(), listener=self._listen(), upkeep=self.maintenance.run(),
-                    depths=self.forensics.tell_depth(),
+                    depths=self.forensics.tell_depth(), login=login_refused(self.lease),
                 ):  # fmt: skip
                     await self.draining.wait()
                     self.lease.begin_drain()

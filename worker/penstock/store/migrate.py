@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from penstock.errors import MigrationFailed, SchemaMismatch, SchemaMissing, StoreError
+from penstock.errors import MigrationFailed, MissingRights, SchemaMismatch, SchemaMissing, StoreError
 
 from ._sql import SqlFile, files, statement
 from .connect import connect
 from .errors import mapped
-from .roles import create_and_grant, grant_again, roles_sql, seal_sql
+from .roles import create_and_grant, grant_again, quoted, roles_sql, seal_sql
 
 LOCK_KEY = 0x70656E73746F636B
 """The advisory lock of migrations: the bytes of 'penstock'."""
@@ -108,6 +108,11 @@ def migrate(
             try:
                 with mapped("migrate"), connection.transaction():
                     return _attempt(connection, roles=roles, lock_timeout=lock_timeout)
+            except MissingRights as error:
+                raise MissingRights(
+                    f"migrate: login {quoted(connection.info.user)} may not change the schema penstock; run it as the "
+                    f"schema's owner, or at first as a login with CREATE on the database ({_said(error)})"
+                ) from error
             except StoreError as error:
                 if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                     raise
@@ -115,6 +120,10 @@ def migrate(
                     raise MigrationFailed(_busy(connection, lock_timeout)) from error
                 sleep(PAUSE_SECONDS * attempt)
     raise AssertionError("unreachable")
+
+
+def _said(error: StoreError) -> str:
+    return str(error.__cause__).strip().partition("\n")[0]
 
 
 def _busy(connection: psycopg.Connection[Any], lock_timeout: float) -> str:
