@@ -11,6 +11,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from .last_error import database_reason
 from .process_message import harmless, last_words
 
 _WAITING: Final = {
@@ -128,6 +129,8 @@ def _container_problem(called: str, one: Mapping[str, Any]) -> tuple[str, str] |
     kind = (
         "OOMKilled" if last.get("reason") == "OOMKilled" else "Completed" if last.get("exitCode") == 0 else "CrashLoop"
     )
+    if kind == "CrashLoop" and called == "container worker":
+        kind = database_reason(str(last.get("message") or "")) or kind
     advice = {
         "OOMKilled": "; it needs a higher memory limit or fewer jobs at once",
         "Completed": "; a worker must run until it is stopped, so its command is wrong",
