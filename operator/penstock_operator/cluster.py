@@ -25,7 +25,15 @@ from kubernetes import client, config
 from . import errors
 from .api_paths import POD_MONITOR_GROUP, ApiPath, collection, everywhere, item
 from .listing import Known, decode_page
-from .resource import COST_MANAGER, DELETION_COST, Deployment, JobQueue, Pod
+from .resource import (
+    COST_MANAGER,
+    DELETION_COST,
+    PROTECTED,
+    PROTECTION_MANAGER,
+    Deployment,
+    JobQueue,
+    Pod,
+)
 from .secret_content import SecretContent
 from .settings import ALL_NAMESPACES
 
@@ -214,10 +222,17 @@ class Cluster:
 
     async def set_deletion_cost(self, pod: Pod, cost: int | None) -> dict[str, Any]:
         """Write, or take away, the pod's deletion cost; the uid keeps a namesake from getting it."""
-        annotations = {DELETION_COST: None if cost is None else str(cost)}
+        return await self._annotate(pod, {DELETION_COST: None if cost is None else str(cost)}, COST_MANAGER)
+
+    async def protect(self, pod: Pod, *, protect: bool) -> dict[str, Any]:
+        """Write, or take away, the annotations that keep node autoscalers from moving the pod."""
+        annotations = {name: value if protect else None for name, value in PROTECTED.items()}
+        return await self._annotate(pod, annotations, PROTECTION_MANAGER)
+
+    async def _annotate(self, pod: Pod, annotations: Mapping[str, str | None], manager: str) -> dict[str, Any]:
         path = item("Pod", pod.namespace, pod.name)
         body = {"metadata": {"uid": pod.uid, "annotations": annotations}}
-        query = {"fieldManager": COST_MANAGER}
+        query = {"fieldManager": manager}
         answer: dict[str, Any] = await self.request("PATCH", path, body, content_type=MERGE, query=query)
         return answer
 

@@ -24,6 +24,7 @@ from .children import Children, Monitoring, NameTaken
 from .cluster import Cluster
 from .conditions import Facts
 from .credentials import Credentials
+from .disruption import Disruption
 from .drain import COST, Plan, plan, rows
 from .errors import ClusterError, Conflict, Forbidden, NotFound, Unreachable
 from .metrics import OperatorMetrics, Result
@@ -82,6 +83,7 @@ class Queue:
         self._credentials = credentials
         self.turn = Turn()
         self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring, turn=self.turn)
+        self._disruption = Disruption(cluster=cluster, cache=cache)
         self._starts = Starts()
         self._registrations = Registrations()
         self._teller = Teller(cluster=cluster, cache=cache, turn=self.turn)
@@ -122,6 +124,7 @@ class Queue:
 
     def forget(self, queue: JobQueue) -> None:
         """The JobQueue is gone, and its series go too; or it has another database now, and they stay."""
+        self._disruption.cancel()
         if queue.uid not in self._cache.jobqueues.views:
             self._metrics.forget(queue)
 
@@ -151,7 +154,8 @@ class Queue:
         pods = self._cache.pods_of(queue)
         elsewhere = self._registrations.observe(pods, None if look.state is None else look.state.workers, now)
         self._blocked = workers is not None
-        at_rest = _at_rest(snapshot, decision, deployment, pods) and not self._registrations.pending
+        protects = self._disruption.observe(queue, None if look.state is None else rows(look.state.workers), now)
+        at_rest = _at_rest(snapshot, decision, deployment, pods) and not (self._registrations.pending or protects)
         self.settled = settled and workers is None and at_rest
         return replace(
             self._with_pods(facts, pods),

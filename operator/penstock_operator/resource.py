@@ -7,6 +7,7 @@ What a JobQueue's spec means is `penstock.scaling`'s to say; a spec that it refu
 from __future__ import annotations
 
 import datetime as dt
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -20,6 +21,9 @@ JOBQUEUE_LABEL: Final = "penstock.dev/jobqueue"
 MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "penstock")
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 COST_MANAGER: Final = "penstock-deletion-cost"
+PROTECTED: Final = {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+"""Annotations of a pod that a node autoscaler leaves where it is."""
+PROTECTION_MANAGER: Final = "penstock-disruption"
 CREDENTIALS: Final = "penstock.dev/credentials"
 """Annotation of the pod template: which change of the credentials the pods have seen."""
 CREDENTIALS_SEEN: Final = "penstock.dev/credentials-seen"
@@ -138,6 +142,14 @@ class Deployment:
         )
 
 
+class Protection(enum.Enum):
+    """Who has set a pod's annotations against disruption."""
+
+    NONE = "none"
+    OURS = "ours"
+    FOREIGN = "foreign"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
     """A worker pod as last seen. `problem` is (reason, sentence) of what keeps it from serving.
@@ -162,6 +174,7 @@ class Pod:
     pending: tuple[str, str] | None = None
     ended: tuple[str, str, float] | None = None
     last_end: tuple[str, str] | None = None
+    protection: Protection = Protection.NONE
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
@@ -179,10 +192,11 @@ class Pod:
             ready=_part(conditions, "Ready").get("status") == "True",
             terminating="deletionTimestamp" in metadata or status.get("phase") in {"Failed", "Succeeded"},
             cost=cost,
-            foreign_cost="" if cost is None else _foreign(_cost_managers(metadata)),
+            foreign_cost="" if cost is None else _foreign(_managers(metadata, DELETION_COST)),
             problem=pod_problems.problem(status),
             pending=pod_problems.pending(status),
             ended=_ended(metadata, status),
+            protection=_protection(metadata),
             last_end=pod_problems.last_end(status, "worker"),
         )
 
@@ -204,8 +218,16 @@ def _foreign(managers: set[str]) -> str:
     return "" if COST_MANAGER in managers else ", ".join(sorted(managers)) or "somebody"
 
 
-def _cost_managers(metadata: Mapping[str, Any]) -> set[str]:
-    key = f"f:{DELETION_COST}"
+def _protection(metadata: Mapping[str, Any]) -> Protection:
+    there = _part(metadata, "annotations").keys() & PROTECTED.keys()
+    if not there:
+        return Protection.NONE
+    ours = all(PROTECTION_MANAGER in _managers(metadata, name) for name in there)
+    return Protection.OURS if ours else Protection.FOREIGN
+
+
+def _managers(metadata: Mapping[str, Any], annotation: str) -> set[str]:
+    key = f"f:{annotation}"
     return {
         str(one.get("manager"))
         for one in metadata.get("managedFields") or ()

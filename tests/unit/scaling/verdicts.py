@@ -143,6 +143,7 @@ ACCEPTED = (
     Accepted("the least", {}),
     Accepted("mode Fixed at zero", {"scaling__mode": "Fixed", "replicas": 0}),
     Accepted("a deadline at the drain", {"jobDeadlineSeconds": 60, "worker__drainTimeoutSeconds": 60}),
+    Accepted("busy pods that may be moved", {"worker__disruptionPolicy": "None"}),
     Accepted("one consumer", {"worker__concurrency": 1}),
     Accepted("demand far above the consumers", {"worker__concurrency": 3, "worker__maxDemand": 100}),
     Accepted("minDemand one below", {"worker__concurrency": 5, "worker__minDemand": 4}),

@@ -68,6 +68,13 @@ class BackoffStrategy(enum.StrEnum):
     CONSTANT = "Constant"
 
 
+class DisruptionPolicy(enum.StrEnum):
+    """Whether busy pods ask node autoscalers not to move them."""
+
+    PROTECT_BUSY = "ProtectBusy"
+    NONE = "None"
+
+
 class ScaleDownStrategy(enum.StrEnum):
     """Which pods go, and how."""
 
@@ -90,6 +97,12 @@ class Worker(_Part, frozen=True):
     max_demand: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None
     executor: Executor = Executor.ASYNC
     drain_timeout_seconds: _Week = 3600
+    disruption_policy: DisruptionPolicy = DisruptionPolicy.PROTECT_BUSY
+
+    @property
+    def protects_busy_pods(self) -> bool:
+        """Whether pods that hold jobs carry the annotations of node autoscalers."""
+        return self.disruption_policy is DisruptionPolicy.PROTECT_BUSY
 
     @property
     def asks_again_at(self) -> int:
