@@ -53,6 +53,7 @@ def _sentence(names: Sequence[str]) -> str:
     if len(names) == 1:
         what = f"Pod {shown} is Ready, but has no worker"
     return (
-        f"{what} in the database that the operator samples: the URLs of databaseRef lead to different databases, "
-        "or the pods started with another URL; compare the Secrets, then restart the pods by a rollout"
+        f"{what} of this queue in the database that the operator samples: the URLs of databaseRef lead to different "
+        "databases, the pods started with another URL, or their command serves another queue; compare the Secrets, "
+        "then restart the pods by a rollout"
     )

@@ -189,9 +189,7 @@ class Supervisor:
         for key in groups:
             if key not in self._loops:
                 self._start(key)
-            elif (
-                regrouped
-            ):  # one that has gone may have kept a queue from a JobQueue with another URL to the same database
+            elif regrouped:  # one that has gone may have held a queue of this database, by another URL
                 self._loops[key].loop.woken.set()
             elif (task := self._loops[key].task).done():
                 logger.error("the loop of a database ended: %s", task.exception())

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import helm_python
-import jsonpatch
 import yaml
 
 from tests.support.api_client import ApiError
 from tests.support.controlplane import ControlPlane
+from tests.support.kustomize import kustomized
 from tests.support.pod_env import Image
 from tests.support.waiting import eventually
 
@@ -176,18 +176,4 @@ def set_values(text: str) -> dict[str, Any]:
         for parent in parents:
             place = place.setdefault(parent, {})
         place[last] = value[1:-1].split(",") if value.startswith("{") else value
-    return made
-
-
-def kustomized(folder: Path) -> list[dict[str, Any]]:
-    """What a kustomization of resources, a namespace and JSON patches by kind makes."""
-    rules = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    assert rules.keys() <= {"apiVersion", "kind", "namespace", "resources", "patches"}
-    made = []
-    for name in rules["resources"]:
-        for document in yaml.safe_load_all((folder / name).read_text()):
-            document["metadata"]["namespace"] = rules["namespace"]
-            patches = [one for one in rules["patches"] if one["target"]["kind"] == document["kind"]]
-            operations = [operation for one in patches for operation in yaml.safe_load(one["patch"])]
-            made.append(jsonpatch.apply_patch(document, operations))
     return made

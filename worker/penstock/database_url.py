@@ -90,7 +90,8 @@ def _with(url: str, added: Mapping[str, str]) -> str:
         more = "&".join(f"{name}={quote(value, safe='/')}" for name, value in added.items() if name not in named)
         joint = "" if not more else "&" if query else "" if url.endswith("?") else "?"
         return f"{url}{joint}{more}"
-    missing = {name: value for name, value in added.items() if not re.search(rf"(^|\s){name}\s*=", url)}
+    bare = re.sub(r"'(?:[^'\\]|\\.)*'", "''", url)  # a password may contain the name of a key
+    missing = {name: value for name, value in added.items() if not re.search(rf"(^|\s){name}\s*=", bare)}
     return " ".join([url, *(f"{name}='{value}'" for name, value in missing.items())])
 
 

@@ -122,6 +122,7 @@ def test_no_text_makes_the_hints_fail_or_leak(text: str):
         ("postgres://u:p@h/d?", "verify-full", "/ca"),
         ("host=h user=u password='a b' dbname=d", "verify-full", "/ca"),
         ("host=h sslmode = require", "require", "/ca"),
+        ("host=h password='a sslmode=disable \\' sslrootcert=x'", "verify-full", "/ca"),
     ],
 )
 def test_certificates_are_used_in_full_unless_the_url_says_otherwise(url: str, mode: str, root: str):

@@ -90,6 +90,20 @@ def test_a_direct_key_and_the_operators_own_secret_are_followed(cluster: Cluster
     assert database_variables("emails", None) == {"PENSTOCK_DATABASE_URL": OTHER, "PENSTOCK_DIRECT_URL": ""}
 
 
+def test_a_secret_with_parts_and_certificates_are_followed(cluster: Cluster):
+    """What the JobQueue says itself wins; the certificates are a file of this process."""
+    reference = {
+        "secretRef": {"name": "db", "parts": {"username": "user"}}, "dbname": "shop", "caSecretRef": {"name": "ca"},
+    }  # fmt: skip
+    parts = encoded(host="db.example.com", user="shop", password="p@ss", dbname="another")
+    cluster.has(jobqueues__emails=jobqueue(**reference), secret__db=parts, secret__ca=encoded(**{"ca.crt": "PEM"}))
+    found = address("emails", None)
+    url, _, query = found.url.partition("?")
+    assert url == "postgresql://shop:p%40ss@db.example.com:5432/shop"
+    file = query.removeprefix("sslrootcert=").removesuffix("&sslmode=verify-full")
+    assert Path(file).read_text() == "PEM\n"
+
+
 @pytest.mark.parametrize(
     ("answers", "named"),
     [
