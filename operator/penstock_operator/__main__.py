@@ -1,13 +1,12 @@
 """The operator process: `python -m penstock_operator`.
 
-Owns the order in which the parts come up and go down, and the log's form. Must not decide anything. A part that fails
+Owns the order in which the parts come up and go down. Must not decide anything. A part that fails
 ends the process, so that Kubernetes starts it anew and shows that it did.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -21,29 +20,13 @@ from .errors import OperatorError
 from .handlers import Watches
 from .leader import Leader
 from .lease_owner import owner_reference
+from .logs import configure_logging
 from .metrics import OperatorMetrics
 from .pages import Pages
 from .settings import OperatorSettings
 from .supervisor import Supervisor
 
 logger = logging.getLogger("penstock.operator")
-
-
-class _Json(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {"time": self.formatTime(record), "level": record.levelname.lower(), "logger": record.name}
-        line["message"] = record.getMessage()
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def _log(settings: OperatorSettings) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    text = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    handler.setFormatter(_Json() if settings.log_format == "json" else logging.Formatter(text))
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
 
 
 def _candidate(cluster: Cluster, settings: OperatorSettings) -> Leader:
@@ -99,7 +82,7 @@ def main() -> int:
     use_system_certificates()
     try:
         settings = OperatorSettings.from_env(os.environ)
-        _log(settings)
+        configure_logging(settings)
         asyncio.run(operate(settings))
     except OperatorError as error:
         sys.stderr.write(f"penstock-operator: {error}\n")

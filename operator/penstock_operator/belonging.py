@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .database.bounds import Key
 from .reconcile import Member
 from .resource import JobQueue
 from .sampling import Address
 
-Key = Address | tuple[str, str]
-"""An address, or the reason and sentence why there is none."""
 Groups = Mapping[Key, Sequence[JobQueue]]
 _REFUSED = ("Ready", "DuplicateQueue")
 

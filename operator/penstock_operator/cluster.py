@@ -34,6 +34,7 @@ from .resource import (
     JobQueue,
     Pod,
 )
+from .sanitize import sanitized
 from .secret_content import SecretContent
 from .settings import ALL_NAMESPACES
 
@@ -245,7 +246,7 @@ class Cluster:
         }  # fmt: skip
         event = {
             "metadata": {"generateName": f"{queue.name}-", "namespace": queue.namespace},
-            "regarding": regarding, "reason": reason, "note": note[:NOTE_LENGTH], "action": action,
+            "regarding": regarding, "reason": reason, "note": sanitized(note, NOTE_LENGTH), "action": action,
             "type": "Warning" if warning else "Normal", "eventTime": now,
             "reportingController": CONTROLLER, "reportingInstance": self._instance[:128],
         }  # fmt: skip

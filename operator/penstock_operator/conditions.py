@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from penstock.scaling import Bound, Decision, Mode, QueuePolicy, QueueSnapshot, StopPolicy
 
+from .sanitize import sanitized
+
 TYPES: Final = (
     "Ready",
     "DatabaseReachable",
@@ -88,7 +90,7 @@ def conditions(facts: Facts, *, generation: int, now: str, before: Sequence[Mapp
                 "observedGeneration": generation,
                 "lastTransitionTime": since or now,
                 "reason": verdict.reason,
-                "message": verdict.message[:MESSAGE_LENGTH],
+                "message": sanitized(verdict.message, MESSAGE_LENGTH),
             }
         )
     return made

@@ -19,8 +19,8 @@ from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store.declared import Declared
 
+from .database.client import DatabaseClient
 from .resource import JobQueue
-from .sampling import Database
 
 logger = logging.getLogger("penstock.operator.declaring")
 
@@ -60,7 +60,7 @@ class Declaring:
             self._locked.pop(uid, None)
             self.refused.pop(uid, None)
 
-    async def mirror(self, database: Database, queues: Iterable[JobQueue], *, moved: Callable[[], None]) -> None:
+    async def mirror(self, database: DatabaseClient, queues: Iterable[JobQueue], *, moved: Callable[[], None]) -> None:
         """Declare what does not stand yet.
 
         Args:
@@ -75,7 +75,8 @@ class Declaring:
         stale = self._clock() - self._compared_at >= COMPARE_SECONDS
         due = [one for one in queues if one.policy and (stale or self._known.get(one.uid) != one.generation)]
         due = [one for one in due if self._locked.get(one.uid, (0, 0.0))[1] <= self._clock()]
-        standing: Mapping[str, Declared] = await database.declarations() if stale or len(due) > 1 else {}
+        names = [one.policy.queue_name for one in due if one.policy is not None]
+        standing: Mapping[str, Declared] = await database.declarations(names) if stale or len(due) > 1 else {}
         if stale:
             self._compared_at = self._clock()
         base = Settings()
@@ -94,7 +95,7 @@ class Declaring:
             self._known[queue.uid] = queue.generation
             self._ours.add(queue.uid)
 
-    async def _declare(self, database: Database, queue: JobQueue, made: Mapping[str, Any]) -> bool:
+    async def _declare(self, database: DatabaseClient, queue: JobQueue, made: Mapping[str, Any]) -> bool:
         """Write one declaration; False if the row is held by somebody, who is asked again later."""
         assert queue.policy is not None
         try:

@@ -11,10 +11,15 @@
         └── Refused          400, 422 and the rest: what was sent is not acceptable
             └── InvalidName  not sent at all: no object can have that name
 
-Errors of the store are `penstock.errors.StoreError` and stay as they are. No message carries a credential.
+    StoreError               of penstock.errors; those stay as they are
+    └── DatabaseMisbehaves   a server exceeded what one database may cost, or gave answers that Penstock does not give
+
+No message carries a credential.
 """
 
 from __future__ import annotations
+
+from penstock.errors import StoreError
 
 
 class OperatorError(Exception):
@@ -59,3 +64,7 @@ class Refused(ClusterError):  # noqa: N818
 
 class InvalidName(Refused):
     """A name that no object can have; nothing was sent."""
+
+
+class DatabaseMisbehaves(StoreError):  # noqa: N818
+    """A server exceeded what one database may cost the operator, or answered what Penstock's schema does not."""

@@ -24,13 +24,13 @@ from .children import Children, Monitoring, NameTaken
 from .cluster import Cluster
 from .conditions import Facts
 from .credentials import Credentials
+from .database.client import DatabaseClient
 from .disruption import Disruption
 from .drain import COST, Plan, plan, rows
 from .errors import ClusterError, Conflict, Forbidden, NotFound, Unreachable
 from .metrics import OperatorMetrics, Result
 from .registrations import Registrations
 from .resource import Deployment, JobQueue, Pod, epoch
-from .sampling import Database
 from .starting import Starts
 from .status import LastScale, stamp
 from .teller import Teller
@@ -51,7 +51,7 @@ class Look:
     `waited` are the seconds that 95 of 100 attempts of the last minute waited at most; None where none ended.
     """
 
-    database: Database | None = None
+    database: DatabaseClient | None = None
     connected: bool = False
     listening: bool = False
     state: QueueState | None = None
@@ -245,7 +245,7 @@ class Queue:
         self._draining, self._waiting_for = made.leaving, made.waiting_for
         return made
 
-    async def _carry_out(self, steps: Plan, deployment: Deployment, database: Database) -> Deployment:
+    async def _carry_out(self, steps: Plan, deployment: Deployment, database: DatabaseClient) -> Deployment:
         await database.cordon(steps.call_back, cordon=False)
         await database.cordon(steps.cordon, cordon=True)
         for pod in steps.uncost:

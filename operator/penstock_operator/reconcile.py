@@ -16,16 +16,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from penstock.errors import PenstockError, StoreError
+from penstock.errors import StoreError
 from penstock.store import QueueState, end_all
 
+from .database.client import DatabaseClient
+from .database.limits import MEMORY_MIB
+from .database.sampler import DatabaseSampler
+from .database_reasons import MISBEHAVES
 from .declaring import Declaring
 from .errors import Deposed
 from .metrics import OperatorMetrics, Result
 from .queue import Look, Queue
 from .resource import JobQueue
-from .sampling import SOON_SECONDS, Address, Database, reason_of
-from .vital import VitalSigns
+from .sampling import SOON_SECONDS, Address
+from .vital import VitalSigns, place_of
 
 logger = logging.getLogger("penstock.operator.reconcile")
 
@@ -42,12 +46,12 @@ TOGETHER_SECONDS = 0.25
 """Queues that take longer to treat, while the API server is slow, go on beside the next look."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Pauses while the database cannot be looked at."""
+REST_SECONDS = (10.0, 20.0, 40.0, 60.0, 120.0)
+"""The same for one that exceeded its limits: what it costs until it is stopped is spent at most so often."""
 SOONEST_SECONDS = 60.0
 """What is due later than that is never counted as due soon, however slow the slowest queue's pods start."""
 WORKED_SECONDS = 60.0
 """For so long after the last worker what jobs waited is still asked."""
-LOOK_SECONDS = 10.0
-"""A look that takes longer has failed, as has one declaration: a peer that is gone may keep its connection for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +89,20 @@ class DatabaseLoop:
     dirty: set[str] = field(default_factory=set)
     _queues: dict[str, Queue] = field(default_factory=dict)
     _seen: dict[str, JobQueue] = field(default_factory=dict)
+    _sampled: dict[str, int] = field(default_factory=dict)
     _treated: dict[str, tuple[Member, Look]] = field(default_factory=dict)
     _declaring: Declaring = field(default_factory=Declaring)
+    _sampler: DatabaseSampler = field(init=False)
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _failures: int = 0
+    memory_mib: int = MEMORY_MIB
     _look_seconds: float = 0.0
     _worked_at: float = float("-inf")
     _signs: VitalSigns = field(init=False)
 
     def __post_init__(self) -> None:
         self._signs = VitalSigns(metrics=self.metrics)
+        self._sampler = DatabaseSampler(self._declaring, self.metrics, self._name)
 
     @property
     def failing(self) -> bool:
@@ -105,7 +113,14 @@ class DatabaseLoop:
         """Look, treat and wait until cancelled."""
         database = None
         if self.address is not None:
-            database = Database(address=self.address, holder=self.holder, woken=self.woken.set, may_act=self.may_act)
+            database = DatabaseClient(
+                address=self.address,
+                holder=self.holder,
+                woken=self.woken.set,
+                may_act=self.may_act,
+                named=self._name,
+                memory_mib=self.memory_mib,
+            )
         try:
             while True:
                 self.woken.clear()
@@ -125,7 +140,7 @@ class DatabaseLoop:
             self._forget(set())
             self._signs.end()
             if database is not None:
-                await database.close()
+                await database.stop()
 
     def _follow(self) -> None:
         """Another replica decides by now: what was remembered of our own decisions would be wrong afterwards."""
@@ -135,7 +150,7 @@ class DatabaseLoop:
             known.clear()
         self._declaring.forget()
 
-    async def tick(self, database: Database | None) -> float:
+    async def tick(self, database: DatabaseClient | None) -> float:
         """One look at all queues and what follows; seconds until the next, unless woken."""
         self._look_seconds = 0.0
         states, problem = await self._look(database)
@@ -152,9 +167,12 @@ class DatabaseLoop:
         began, elsewhere = time.monotonic(), 0.0
         # Who waits comes first: a new leader looks after everybody's children, and that takes its time.
         for member in sorted(members, key=lambda one: not getattr(_state(states, one), "ready", 0)):
+            if connected and member.refusal is None and self._sampled.get(member.queue.uid) != member.queue.generation:
+                self.woken.set()  # it has changed since: what its status says is to stand in the database before
+                continue
             state = _state(states, member)
-            problem = look.problem or self._declaring.refused.get(member.queue.uid)
-            seen = replace(look, state=state, waited=None if state is None else waits.get(state.id), problem=problem)
+            wrong = look.problem or self._declaring.refused.get(member.queue.uid)
+            seen = replace(look, state=state, waited=None if state is None else waits.get(state.id), problem=wrong)
             if seen.state is not None and member.refusal is None:
                 self.metrics.seen(member.queue)
             if self._is_due(member, seen):
@@ -168,63 +186,40 @@ class DatabaseLoop:
         self._forget({member.queue.uid for member in members})
         if database is None or problem is not None:
             self._failures += 1
-            return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
+            pauses = REST_SECONDS if problem is not None and problem[0] == MISBEHAVES else RETRY_SECONDS
+            return pauses[min(self._failures, len(pauses)) - 1]
         self._failures = 0
         await self._signs.look(database, [member.queue for member in members])
-        return self._pause(database, states, members)
+        return await self._pause(database, states, members)
 
-    async def _look(self, database: Database | None) -> tuple[Mapping[str, QueueState], tuple[str, str] | None]:
+    async def _look(self, database: DatabaseClient | None) -> tuple[Mapping[str, QueueState], tuple[str, str] | None]:
         if database is None:
             return {}, self.problem
-        try:
-            if (ended := database.failed_task()) is not None:
-                logger.error("the task %s of a database ended; it is connected anew", ended)
-                await self._drop(database)
-            async with asyncio.timeout(LOOK_SECONDS) as within:
-                await database.open()
-                self.opened(database.identity)
-                ours = [member.queue for member in self.members() if member.refusal is None]
-                now = asyncio.get_running_loop().time
-                await self._declaring.mirror(database, ours, moved=lambda: within.reschedule(now() + LOOK_SECONDS))
-                starts = [queue.startup_seconds or SOON_SECONDS for queue in self._queues.values()]
-                soon = min(SOONEST_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)
-                began = time.monotonic()
-                with self.metrics.look_seconds.time():
-                    states = await database.look([one.policy.queue_name for one in ours if one.policy], soon=soon)
-                self._look_seconds = time.monotonic() - began
-                return states, None
-        except Deposed as error:
-            return {}, ("Deposed", str(error))
-        except TimeoutError:
-            await self._drop(database)
-            return {}, ("Timeout", f"The database did not answer within {LOOK_SECONDS:.0f} s.")
-        except PenstockError as error:
-            await self._drop(database)
-            if self._failures == 0:
-                logger.warning("a database cannot be looked at: %s", error)
-            return {}, (reason_of(error), str(error))
-        except Exception as error:
-            await self._drop(database)
-            logger.exception("a database cannot be looked at")
-            return {}, ("Unreachable", f"The look at the database failed: {type(error).__name__}.")
+        starts = [queue.startup_seconds or SOON_SECONDS for queue in self._queues.values()]
+        soon = min(SOONEST_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)
+        found = await self._sampler.sample(database, self._ours, soon=soon, opened=self.opened)
+        self._look_seconds = self._sampler.seconds
+        return found
 
-    async def _drop(self, database: Database) -> None:
-        """Connect anew at the next look: that tells what is wrong; a pool would only try again, ever more slowly."""
-        self._declaring.forget()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                await database.close()
+    def _ours(self) -> list[JobQueue]:
+        found = [member.queue for member in self.members() if member.refusal is None]
+        self._sampled = {queue.uid: queue.generation for queue in found}
+        return found
 
-    async def _waits(self, database: Database | None, states: Mapping[str, QueueState]) -> Mapping[int, float]:
+    def _name(self) -> str:
+        """What log lines call the database: the first of the Secrets that lead to it."""
+        place = place_of(member.queue for member in self.members())
+        return "database" if place is None else f"database of Secret {'/'.join(place)}"
+
+    async def _waits(self, database: DatabaseClient | None, states: Mapping[str, QueueState]) -> Mapping[int, float]:
         """What jobs waited lately, while any may have ended; it is for people: an error of it is no trouble."""
         if any(state.workers for state in states.values()):
             self._worked_at = time.monotonic()
         if database is None or time.monotonic() - self._worked_at > WORKED_SECONDS:
             return {}
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                return await database.waits()
-        except (StoreError, TimeoutError):
+            return await database.waits()
+        except StoreError:
             return {}
 
     def _is_due(self, member: Member, look: Look) -> bool:
@@ -273,7 +268,9 @@ class DatabaseLoop:
             self._declaring.forget(uid)
             self.dirty.discard(uid)
 
-    def _pause(self, database: Database, states: Mapping[str, QueueState], members: Sequence[Member]) -> float:
+    async def _pause(
+        self, database: DatabaseClient, states: Mapping[str, QueueState], members: Sequence[Member]
+    ) -> float:
         """Short while something moves, a second while there is work, else until somebody wants to look again."""
         here = [(member, _state(states, member)) for member in members if member.refusal is None]
         database.rest(state.id for _, state in here if state is not None and state.ready == 0)
@@ -284,7 +281,7 @@ class DatabaseLoop:
                 longest = min(longest, BUSY_SECONDS if state is not None and state.ready else MOVING_SECONDS)
             if state is not None and state.deferred:
                 longest = min(longest, DEFERRED_SECONDS)
-        return database.pause(longest)
+        return await database.pause(longest)
 
 
 def _state(states: Mapping[str, QueueState], member: Member) -> QueueState | None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from penstock.database_url import with_certificates
-from penstock.errors import MissingRights, PenstockError, StoreError
+from penstock.errors import MissingRights, StoreError
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema, end_all
 from penstock.store.closely import held_by, identity, recent_waits
 from penstock.store.declared import Declared, declarations
@@ -46,9 +46,12 @@ WAITS_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """How a database is reached. `direct_url` is for LISTEN; both are credentials and in no repr.
+    """How a database is reached; credentials, which are in no repr.
 
-    `ca` is the PEM text of the authorities that may sign the server's certificate; None: those that the URL names.
+    Args:
+        url: of the database or of a pooler before it.
+        direct_url: for LISTEN; the same without a pooler.
+        ca: PEM text of the authorities that may sign the server's certificate; None: those that the URL names.
     """
 
     url: str
@@ -271,20 +274,3 @@ class Database:
         if self._store is None:
             raise StoreError("the database is not connected yet")
         return self._store
-
-
-def reason_of(error: PenstockError) -> str:
-    """The condition's reason for an error of the store."""
-    known = {
-        "LoginRefused": "AuthFailed",
-        "NoSuchDatabase": "NoSuchDatabase",
-        "TooManyConnections": "TooManyConnections",
-        "MissingRights": "MissingRights",
-        "WrongDatabase": "WrongDatabase",
-        "SchemaMissing": "SchemaMissing",
-        "SchemaMismatch": "SchemaTooOld",
-        "InvalidDatabaseURL": "InvalidURL",
-        "ReadOnlyServer": "ReadOnly",
-        "StatementRefused": "StatementRefused",
-    }
-    return known.get(type(error).__name__, "Unreachable")

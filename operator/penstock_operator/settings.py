@@ -2,7 +2,8 @@
 
 PENSTOCK_WATCH_NAMESPACES (comma-separated, `*` for all, default the operator's own), PENSTOCK_NAMESPACE,
 PENSTOCK_POD_NAME, PENSTOCK_LEASE_NAME, PENSTOCK_HTTP_HOST, PENSTOCK_HTTP_PORT, PENSTOCK_LOG_LEVEL, PENSTOCK_LOG_FORMAT,
-PENSTOCK_POD_MONITORS, PENSTOCK_POD_MONITOR_LABELS, PENSTOCK_RELIST_SECONDS.
+PENSTOCK_POD_MONITORS, PENSTOCK_POD_MONITOR_LABELS, PENSTOCK_RELIST_SECONDS, PENSTOCK_MAX_DATABASES,
+PENSTOCK_DATABASES_PER_NAMESPACE, PENSTOCK_DATABASE_MEMORY_MIB.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ class OperatorSettings:
         pod_monitors: `auto`: each JobQueue gets a PodMonitor once the cluster knows what that is; `never`: none.
         relist_seconds: between two lists of what the watches should have told, 1 to 300.
         pod_monitor_labels: what those carry beside the operator's own labels, as key=value separated by commas.
+        max_databases: database addresses that are served at once, each by a process of its own, 1 to 1000.
+        databases_per_namespace: the same for the JobQueues of one namespace, 1 to 1000.
+        database_memory_mib: private memory that the process of one database may take, 48 to 1024 MiB.
     """
 
     watch_namespaces: tuple[str, ...] = ("default",)
@@ -56,6 +60,9 @@ class OperatorSettings:
     pod_monitors: bool = True
     relist_seconds: int = 60
     pod_monitor_labels: Mapping[str, str] = field(default_factory=dict)
+    max_databases: int = 20
+    databases_per_namespace: int = 10
+    database_memory_mib: int = 96
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -75,7 +82,10 @@ class OperatorSettings:
             http_port=_port(environ.get("PENSTOCK_HTTP_PORT") or "9465"),
             log_level=_one_of(environ, "PENSTOCK_LOG_LEVEL", "info", LOG_LEVELS),
             log_format=_one_of(environ, "PENSTOCK_LOG_FORMAT", "text", LOG_FORMATS),
-            relist_seconds=_number(environ.get("PENSTOCK_RELIST_SECONDS") or "60"),
+            relist_seconds=_number(environ, "PENSTOCK_RELIST_SECONDS", 60, 1, 300),
+            max_databases=_number(environ, "PENSTOCK_MAX_DATABASES", 20, 1, 1000),
+            databases_per_namespace=_number(environ, "PENSTOCK_DATABASES_PER_NAMESPACE", 10, 1, 1000),
+            database_memory_mib=_number(environ, "PENSTOCK_DATABASE_MEMORY_MIB", 96, 48, 1024),
             pod_monitors=_one_of(environ, "PENSTOCK_POD_MONITORS", "auto", ("auto", "never")) == "auto",
             pod_monitor_labels=_labels(environ.get("PENSTOCK_POD_MONITOR_LABELS") or ""),
         )
@@ -114,9 +124,10 @@ def _labels(text: str) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 300):
-        raise SettingsError(f"PENSTOCK_RELIST_SECONDS must be a whole number from 1 to 300, got {text!r}")
+def _number(environ: Mapping[str, str], variable: str, default: int, least: int, most: int) -> int:
+    text = environ.get(variable) or str(default)
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
+        raise SettingsError(f"{variable} must be a whole number from {least} to {most}, got {text!r}")
     return int(text)
 
 

@@ -18,11 +18,12 @@ from typing import Any, Final
 from penstock.store import end_all
 
 from .addresses import address_of
-from .belonging import Belonging, Key
+from .belonging import Belonging
 from .cache import Cache, Shelf
 from .children import Monitoring
 from .cluster import Cluster
 from .credentials import CredentialVersions, worker_keys
+from .database.bounds import Key, bounded
 from .errors import ClusterError, Forbidden
 from .metrics import OperatorMetrics
 from .queue import Queue
@@ -177,7 +178,12 @@ class Supervisor:
         queues = list(self.cache.jobqueues.views.values())
         await self._secrets.read(set().union(*(secrets_of(queue) for queue in queues)), suspect=self._suspect())
         moved = self._versions.observe([worker_keys(queue) for queue in queues if queue.policy], self._secrets)
-        keys = [self._key(queue) for queue in queues]
+        keys = bounded(
+            queues,
+            [self._key(queue) for queue in queues],
+            per_namespace=self.settings.databases_per_namespace,
+            total=self.settings.max_databases,
+        )
         groups: dict[Key, list[str]] = {}
         for queue, key in zip(queues, keys, strict=True):
             groups.setdefault(key, []).append(queue.uid)
@@ -227,6 +233,7 @@ class Supervisor:
             metrics=self.metrics,
             may_act=self.may_act,
             opened=lambda identity: self._opened(key, identity),
+            memory_mib=self.settings.database_memory_mib,
         )
         self._loops[key] = _Running(loop, asyncio.create_task(loop.run(), name="database loop"))
 

@@ -15,9 +15,9 @@ from typing import Final
 
 from penstock.errors import StoreError
 
+from .database.client import DatabaseClient
 from .metrics import OperatorMetrics, Place
 from .resource import JobQueue
-from .sampling import Database
 
 VITALS_SECONDS: Final = 30.0
 LONGEST_SECONDS: Final = 10.0
@@ -35,9 +35,9 @@ class VitalSigns:
     _place: Place | None = None
     _looked_at: float = float("-inf")
 
-    async def look(self, database: Database, queues: Iterable[JobQueue]) -> None:
+    async def look(self, database: DatabaseClient, queues: Iterable[JobQueue]) -> None:
         """Once in half a minute; `queues` are those of the database, by whose Secrets it is named."""
-        self._move(_place(queues))
+        self._move(place_of(queues))
         if self._place is None or time.monotonic() - self._looked_at < VITALS_SECONDS:
             return
         self._looked_at = time.monotonic()
@@ -55,7 +55,8 @@ class VitalSigns:
         self._place = place
 
 
-def _place(queues: Iterable[JobQueue]) -> Place | None:
+def place_of(queues: Iterable[JobQueue]) -> Place | None:
+    """Namespace and name of the first of the Secrets that lead to a database; None where no JobQueue is valid."""
     found = []
     for queue in queues:
         if queue.policy is not None:

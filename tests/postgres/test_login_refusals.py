@@ -23,7 +23,8 @@ from penstock.errors import (
 )
 from penstock.store import check_rights, check_schema, migrate, shake_hands
 from penstock.store.identity import check_same_database
-from penstock_operator.sampling import Address, Database, reason_of
+from penstock_operator.database_reasons import reason_of
+from penstock_operator.sampling import Address, Database
 from tests.postgres import desk
 from tests.postgres.logins import Owned, grant, logins, member, owned_by_a_login
 from tests.postgres.workers import WorkerProcess

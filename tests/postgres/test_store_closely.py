@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from penstock.job import Finished, OutcomeState
-from penstock.store import Store
+from penstock.store import Store, migrate
 from penstock.store.closely import held_by, identity, lost_workers, recent_waits
 from tests.postgres import desk
 
@@ -80,6 +81,14 @@ async def test_two_ways_to_write_one_databases_url_give_one_identity(store, pg, 
     parts = urlsplit(pg.url)
     other = urlunsplit(parts._replace(netloc=parts.netloc.replace("127.0.0.1", "localhost"), query="connect_timeout=7"))
     assert other != pg.url
+    await asyncio.to_thread(migrate, pg_blank.url)
     async with Store(other, lanes=1) as again, Store(pg_blank.url, lanes=1) as blank:
         assert await identity(again) == await identity(store)
         assert await identity(blank) != await identity(store)
+
+
+async def test_what_any_login_of_the_server_can_read_does_not_make_an_identity(store, db):
+    """Server and database are the same; when the schema was made is known to those alone who have rights in it."""
+    before = await identity(store)
+    db.execute("UPDATE penstock.schema_version SET applied_at = applied_at + interval '1 microsecond'")
+    assert await identity(store) != before

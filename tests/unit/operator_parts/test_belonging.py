@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock_operator.belonging import Belonging, Key
+from penstock_operator.belonging import Belonging
+from penstock_operator.database.bounds import Key
 from penstock_operator.resource import JobQueue
 from penstock_operator.sampling import Address
 from tests.unit.operator_parts.objects import jobqueue

@@ -26,9 +26,9 @@ class Rows:
         self.refused: set[str] = set()
         self.locked: set[str] = set()
 
-    async def declarations(self) -> Mapping[str, Declared]:
+    async def declarations(self, names: list[str]) -> Mapping[str, Declared]:
         self.asked += 1
-        return dict(self.standing)
+        return {name: self.standing[name] for name in names if name in self.standing}
 
     async def declare(self, name: str, **made: Any) -> None:
         self.told.append(name)

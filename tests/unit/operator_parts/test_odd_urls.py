@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from penstock.errors import InvalidDatabaseURL
-from penstock_operator.sampling import Address, Database, reason_of
+from penstock_operator.database_reasons import reason_of
+from penstock_operator.sampling import Address, Database
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,199 @@
+"""What the operator and the process of one database say to each other: frames of MessagePack with a length in front.
+
+Every answer has a type with bounds, and the operator decodes it by that type: a server may have taken over the process
+that talks to it, so what comes from there is believed no more than what comes from the server. Requests come from the
+operator and are trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from penstock.store import QueueState
+from penstock.store.declared import Declared
+
+MAX_FRAME: Final = 8 * 2**20
+"""Bytes of one frame in either direction."""
+MAX_TEXT: Final = 1024
+"""Characters of an error message or of a short text."""
+MAX_JSON: Final = 16_384
+"""Bytes of the settings or the retry rule of one queue; longer ones count as not declared."""
+EVENT, ANSWER, ERROR = 0, 1, 2
+_LENGTH: Final = struct.Struct(">I")
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+Scalar = Annotated[str, Meta(max_length=300)] | int | float | bool | None
+
+
+class Failure(msgspec.Struct, array_like=True, frozen=True):
+    """An error of the store: the name of its class in `penstock.errors`, and its message."""
+
+    kind: Text
+    message: Text
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """What of a worker is calculated with; all of its other facts are scalars that pass unread."""
+
+    id: Count
+    state: Annotated[str, Meta(max_length=40)]
+    concurrency: Annotated[int, Meta(ge=0, le=100_000)]
+    in_flight: Count
+    done: Count
+    pod: Annotated[str, Meta(max_length=253)] | None = None
+
+
+class QueueRow(msgspec.Struct, array_like=True, frozen=True):
+    """A queue in a snapshot, in the order of `penstock.store.QueueState`."""
+
+    id: Count
+    name: Annotated[str, Meta(max_length=200)]
+    paused: bool
+    declared: bool
+    ready: Count
+    capped: bool
+    deferred: Count
+    due_soon: Count
+    in_flight: Count
+    dead: Count
+    oldest: Seconds | None
+    workers: list[dict[Annotated[str, Meta(max_length=60)], Scalar]]
+
+
+class Sample(msgspec.Struct, array_like=True, frozen=True):
+    """The answer to `look`; `failed` names a task of the process that has ended though it should not."""
+
+    listening: bool
+    failed: Text | None
+    queues: Annotated[list[QueueRow], Meta(max_length=20_000)]
+
+
+class DeclaredRow(msgspec.Struct, array_like=True, frozen=True):
+    """What is declared of a queue, in the order of `penstock.store.declared.Declared`; JSON stays text."""
+
+    declared_by: Text
+    generation: int
+    paused: bool
+    paused_by: Text | None
+    max_attempts: int
+    max_in_flight: int | None
+    retry: Annotated[bytes, Meta(max_length=MAX_JSON)]
+    job_deadline: float | None
+    retention: float
+    settings: Annotated[bytes, Meta(max_length=MAX_JSON)]
+
+
+class ServerStats(msgspec.Struct, array_like=True, frozen=True):
+    """The answer to `vitals`: four estimates, and what was taken back by reason."""
+
+    dead_tuples: Count
+    live_tuples: Count
+    connections: Count
+    connections_limit: Count
+    taken_back: Annotated[dict[Annotated[str, Meta(max_length=40)], Count], Meta(max_length=16)]
+
+
+ANSWERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
+    "open": msgspec.msgpack.Decoder(Annotated[str, Meta(max_length=300)]),
+    "close": msgspec.msgpack.Decoder(None),
+    "look": msgspec.msgpack.Decoder(Sample),
+    "waits": msgspec.msgpack.Decoder(dict[Count, Seconds]),
+    "held_by": msgspec.msgpack.Decoder(dict[Count, Count]),
+    "vitals": msgspec.msgpack.Decoder(ServerStats),
+    "pause": msgspec.msgpack.Decoder(float),
+    "declarations": msgspec.msgpack.Decoder(dict[Annotated[str, Meta(max_length=200)], DeclaredRow]),
+    "declare": msgspec.msgpack.Decoder(None),
+    "cordon": msgspec.msgpack.Decoder(None),
+}
+"""The type of each request's answer."""
+FAILURES: Final = msgspec.msgpack.Decoder(Failure)
+HEADS: Final = msgspec.msgpack.Decoder(tuple[int, int, msgspec.Raw])
+REQUESTS: Final = msgspec.msgpack.Decoder(tuple[int, str, list[Any]])
+
+
+class BrokenFrame(Exception):  # noqa: N818 - reads as the sentence it is
+    """A frame is longer than agreed."""
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """The next frame.
+
+    Raises:
+        BrokenFrame: it is longer than agreed; nothing of it was read.
+        asyncio.IncompleteReadError: the other side has ended.
+    """
+    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    if length > MAX_FRAME:
+        raise BrokenFrame(f"a frame of {length} bytes, at most {MAX_FRAME} are agreed")
+    return await reader.readexactly(length)
+
+
+def frame(value: object) -> bytes:
+    """A value as one frame.
+
+    Raises:
+        BrokenFrame: it is longer than agreed.
+    """
+    body = msgspec.msgpack.encode(value)
+    if len(body) > MAX_FRAME:
+        raise BrokenFrame(f"an answer of {len(body)} bytes, at most {MAX_FRAME} are agreed")
+    return _LENGTH.pack(len(body)) + body
+
+
+def packed(states: Mapping[str, QueueState], names: Sequence[str]) -> list[QueueRow]:
+    """The queues that were asked for, checked.
+
+    Raises:
+        msgspec.ValidationError: a value is not what Penstock's functions return.
+    """
+    return [_row(states[name]) for name in names if name in states]
+
+
+def _row(state: QueueState) -> QueueRow:
+    values: list[Any] = list(state)
+    oldest = values[10]
+    if isinstance(oldest, float):  # of a clock that was set, or of nobody's
+        values[10] = max(0.0, oldest) if math.isfinite(oldest) else None
+    values[11] = [_facts(worker) for worker in values[11]]
+    return msgspec.convert(values, QueueRow)
+
+
+def _facts(worker: Any) -> dict[str, Any]:
+    msgspec.convert(worker, Worker)
+    return {key: value for key, value in worker.items() if value is None or isinstance(value, str | int | float)}
+
+
+def unpacked(rows: Sequence[QueueRow]) -> dict[str, QueueState]:
+    """The queues by name, as the operator knows them.
+
+    Raises:
+        msgspec.ValidationError: a worker lacks what is calculated with.
+    """
+    for row in rows:
+        for worker in row.workers:
+            msgspec.convert(worker, Worker)
+    return {row.name: QueueState(*msgspec.structs.astuple(row)) for row in rows}
+
+
+def declared_row(found: Declared) -> DeclaredRow | None:
+    """What is declared of a queue; None where its JSON is longer than any that the operator writes."""
+    retry, settings = msgspec.json.encode(found.retry), msgspec.json.encode(found.settings)
+    if max(len(retry), len(settings)) > MAX_JSON:
+        return None
+    return msgspec.convert(list(found._replace(retry=retry, settings=settings)), DeclaredRow)  # type: ignore[arg-type]
+
+
+def declared(row: DeclaredRow) -> Declared:
+    """The same as the operator compares it."""
+    values = list(msgspec.structs.astuple(row))
+    values[6], values[9] = msgspec.json.decode(row.retry), msgspec.json.decode(row.settings)
+    return Declared(*values)
