@@ -35,8 +35,7 @@ logger = logging.getLogger("penstock.operator.reconcile")
 
 SHORTEST_SECONDS = 0.02
 """Wake-ups closer together than this share one look."""
-MOVING_SECONDS = 0.5
-BUSY_SECONDS = 1.0
+MOVING_SECONDS, BUSY_SECONDS = 0.5, 1.0
 DEFERRED_SECONDS = 2.0  # the replicas for a job that falls due between two polls are to start before that
 FOLLOWING_SECONDS = 0.2
 BREATH = 3.0
@@ -185,12 +184,16 @@ class DatabaseLoop:
             await asyncio.wait(self._working.values(), timeout=TOGETHER_SECONDS)
         self._forget({member.queue.uid for member in members})
         if database is None or problem is not None:
-            self._failures += 1
-            pauses = REST_SECONDS if problem is not None and problem[0] == MISBEHAVES else RETRY_SECONDS
-            return pauses[min(self._failures, len(pauses)) - 1]
+            return self._failed(problem)
         self._failures = 0
         await self._signs.look(database, [member.queue for member in members])
         return await self._pause(database, states, members)
+
+    def _failed(self, problem: tuple[str, str] | None) -> float:
+        """Seconds until the next try."""
+        self._failures += 1
+        pauses = REST_SECONDS if problem is not None and problem[0] == MISBEHAVES else RETRY_SECONDS
+        return pauses[min(self._failures, len(pauses)) - 1]
 
     async def _look(self, database: DatabaseClient | None) -> tuple[Mapping[str, QueueState], tuple[str, str] | None]:
         if database is None:

@@ -118,7 +118,13 @@ async def wants_a_file(reader: Reader, writer: Writer) -> None:
 async def escapes(reader: Reader, writer: Writer) -> None:
     """Refuse the login with terminal escapes, a forged log line and a bidirectional override."""
     await startup(reader, writer)
-    writer.write(error("\x1b[2J\x1b]0;owned\x07\r\nERROR forged line\u202e txt", state="28P01", severity="FATAL"))
+    writer.write(
+        error(
+            "password authentication failed \x1b[2J\x1b]0;owned\x07\r\nERROR forged line\u202e txt",
+            state="28P01",
+            severity="FATAL",
+        )
+    )
     await writer.drain()
 
 

@@ -147,7 +147,7 @@ def penstock(sql: str) -> Answer | bytes:
         return RIGHTS, [["tenant", "t", "{}", "t", "t", "t", "180000"]]
     if "pg_backend_pid" in sql:
         return [("pg_backend_pid", INT4)], [["7"]]
-    if "penstock.snapshot" in sql:
+    if "penstock.sample(" in sql:
         return SNAPSHOT, []
     if "penstock.lead" in sql:
         return [("held", FLOAT8), ("left", FLOAT8)], [[None, "60"]]
@@ -160,7 +160,7 @@ def penstock(sql: str) -> Answer | bytes:
 
 def snapshot(*rows: Sequence[str | None], columns: Sequence[tuple[str, int]] = SNAPSHOT) -> Behavior:
     """A server that is right but for its snapshot."""
-    return answers(lambda sql: (columns, rows) if "penstock.snapshot" in sql else penstock(sql))
+    return answers(lambda sql: (columns, rows) if "penstock.sample(" in sql else penstock(sql))
 
 
 def queue_row(**changes: str | None) -> list[str | None]:

@@ -33,7 +33,7 @@ LIARS: dict[str, Behavior] = {
     "workers that are a word": snapshot(queue_row(workers='"x"')),
     "JSON nested without end": snapshot(queue_row(workers="[" * 100_000)),
     "a worker's pod as long as a book": snapshot(queue_row(workers=worker_row(pod="p" * 100_000))),
-    "an error instead of rows": answers(lambda sql: b"" if "snapshot" in sql else penstock(sql)),
+    "an error instead of rows": answers(lambda sql: b"" if "penstock.sample(" in sql else penstock(sql)),
 }
 
 
