@@ -9,8 +9,8 @@ import pytest
 
 from penstock.errors import InvalidDatabaseURL, PenstockError, SchemaMismatch, SchemaMissing
 from penstock.store.errors import check_url, translate
+from penstock_operator.database_reasons import reason_of
 from penstock_operator.last_error import database_reason
-from penstock_operator.sampling import reason_of
 from tests.unit.operator_parts.objects import pod
 
 
