@@ -134,7 +134,7 @@ class Cache:
         )
         self.pods: Shelf[Pod] = Shelf(
             Pod.read,
-            lambda old, new: (old.ready, old.terminating, old.problem) != (new.ready, new.terminating, new.problem),
+            lambda old, new: _condition(old) != _condition(new),
             lambda view: changed(view.namespace, view.jobqueue),
             lambda view: (view.namespace, view.jobqueue),
         )
@@ -157,5 +157,10 @@ class Cache:
         return [pod for pod in self.pods.found(queue.namespace, queue.name) if pod.terminating]
 
 
+def _condition(one: Pod) -> tuple[object, ...]:
+    return (one.ready, one.terminating, one.problem, one.unreachable)
+
+
 def _essence(one: Deployment) -> tuple[object, ...]:
-    return (one.generation, one.replicas, one.existing, one.ready, one.rolling, one.failure, one.owner)
+    shown = (one.generation, one.replicas, one.existing, one.ready, one.updated, one.failure, one.owner)
+    return (*shown, one.rolling, one.observed, one.blocked)

@@ -33,7 +33,8 @@ class Facts:
 
     `database` and `workers` are (reason, sentence) of what is wrong there, None while nothing is. `refusal` keeps the
     queue from being treated at all: its spec is invalid, or another JobQueue has its queue. `foreign_cost` names who
-    else writes the pods' deletion cost. `warnings` are sentences about the pod template.
+    else writes the pods' deletion cost. `lost` names the pods whose worker is lost; `ready` does not count them.
+    `warnings` are sentences about the pod template.
     """
 
     policy: QueuePolicy | None
@@ -42,6 +43,7 @@ class Facts:
     connected: bool = False
     listening: bool = False
     workers: tuple[str, str] | None = None
+    lost: str = ""
     existing: int = 0
     ready: int = 0
     draining: int = 0
@@ -133,6 +135,8 @@ def _workers(facts: Facts) -> Verdict:
     desired = facts.decision.desired if facts.decision is not None else 0
     if facts.refusal is not None or (desired == 0 and facts.existing == 0):
         return Verdict("True", "NoneNeeded", "No worker is needed.")
+    if facts.lost and desired > 0:
+        return Verdict("True" if facts.ready else "False", "WorkersLost", facts.lost)
     if facts.ready >= desired:
         return Verdict("True", "AllReady", f"{facts.ready} of {desired} workers are ready.")
     policy = facts.policy
@@ -175,8 +179,10 @@ def _latency(facts: Facts) -> Verdict:
 
 def _draining(facts: Facts) -> Verdict:
     if facts.drain_waits_for:
-        status = "True" if facts.draining else "False"
-        return Verdict(status, "Waiting", f"{facts.draining} workers are leaving, but {facts.drain_waits_for}.")
+        status, leaving = "True" if facts.draining else "False", ""
+        if facts.draining:
+            leaving = f"; {facts.draining} {'worker is' if facts.draining == 1 else 'workers are'} leaving"
+        return Verdict(status, "Waiting", f"The replicas are not lowered yet: {facts.drain_waits_for}{leaving}.")
     if facts.draining == 0 and facts.foreign_cost:
         who = f"The pods' deletion cost is also managed by {facts.foreign_cost}"
         return Verdict("False", "ForeignDeletionCost", f"{who}: which pods go in a scale-down is not ours alone.")

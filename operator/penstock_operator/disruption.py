@@ -18,8 +18,8 @@ from typing import Final
 
 from .cache import Cache
 from .cluster import Cluster
-from .drain import WorkerRow
 from .errors import ClusterError, Deposed, NotFound
+from .fleet import WorkerRow
 from .resource import JobQueue, Pod, Protection
 
 logger = logging.getLogger("penstock.operator.disruption")

@@ -26,12 +26,14 @@ from .conditions import Facts
 from .credentials import Credentials
 from .database.client import DatabaseClient
 from .disruption import Disruption
-from .drain import COST, Plan, plan, rows
 from .errors import ClusterError, Conflict, Forbidden, NotFound, Unreachable
+from .fleet import Member, Role, worker_rows
+from .fleet_view import FleetView, lost_text
 from .metrics import OperatorMetrics, Result
 from .registrations import Registrations
+from .replica_plan import ReplicaPlan, plan_replicas
 from .resource import Deployment, JobQueue, Pod, epoch
-from .starting import Starts
+from .scale_down import COST, ScaleDownPlan, plan_scale_down
 from .status import LastScale, stamp
 from .teller import Teller
 from .turns import Turn
@@ -84,8 +86,8 @@ class Queue:
         self.turn = Turn()
         self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring, turn=self.turn)
         self._disruption = Disruption(cluster=cluster, cache=cache)
-        self._starts = Starts()
         self._registrations = Registrations()
+        self._fleet = FleetView()
         self._teller = Teller(cluster=cluster, cache=cache, turn=self.turn)
         self._sampler = Sampler()
         self._history: History | None = None
@@ -100,7 +102,7 @@ class Queue:
     @property
     def startup_seconds(self) -> float | None:
         """How long a pod of this queue takes until it serves; None while none was seen to start."""
-        return self._starts.seconds
+        return self._fleet.startup_seconds
 
     async def treat(self, queue: JobQueue, look: Look, *, refusal: tuple[str, str] | None = None) -> Result:
         """Bring the cluster one step closer to what the queue needs, say what was found, and how it went."""
@@ -131,6 +133,7 @@ class Queue:
     async def _act(self, queue: JobQueue, look: Look, facts: Facts) -> Facts:
         assert queue.policy is not None
         now = time.monotonic()
+        await self._fleet.observe(self._cache.pods_of(queue), look.state, look.database, now)
         snapshot = self._snapshot(queue, look, now)
         workers: tuple[str, str] | None = None
         try:
@@ -140,7 +143,7 @@ class Queue:
             deployment = self._children.held(queue)  # a template that is refused does not stop what runs
         decision, settled = None, False
         if deployment is not None:
-            history = self._history or self._starting(queue, deployment, now)
+            history = self._history or self._starting(queue, deployment, look, now)
             decision = decide(snapshot, queue.policy, history, now)
             try:
                 deployment = await self._towards(queue, deployment, decision, look)
@@ -152,34 +155,38 @@ class Queue:
             except StoreError as error:
                 logger.warning("%s: %s", queue.where, error)
         pods = self._cache.pods_of(queue)
-        elsewhere = self._registrations.observe(pods, None if look.state is None else look.state.workers, now)
+        members = self._fleet.members(pods, look.state)
+        known = [one.pod for one in members if one.role is not Role.LOST]
+        elsewhere = self._registrations.observe(known, None if look.state is None else look.state.workers, now)
         self._blocked = workers is not None
-        protects = self._disruption.observe(queue, None if look.state is None else rows(look.state.workers), now)
+        protects = self._disruption.observe(queue, None if look.state is None else worker_rows(look.state.workers), now)
         at_rest = _at_rest(snapshot, decision, deployment, pods) and not (self._registrations.pending or protects)
         self.settled = settled and workers is None and at_rest
         return replace(
-            self._with_pods(facts, pods),
+            self._with_pods(facts, members),
             decision=decision,
             snapshot=snapshot,
             workers=workers or self._trouble(queue, deployment, pods, decision) or elsewhere,
-            draining=self._draining,
-            drain_waits_for=self._waiting_for,
             waited=look.waited,
         )
 
-    def _with_pods(self, facts: Facts, pods: Sequence[Pod]) -> Facts:
+    def _with_pods(self, facts: Facts, members: Sequence[Member]) -> Facts:
+        pods = [one.pod for one in members]
         return replace(
             facts,
             existing=len(pods),
-            ready=sum(pod.ready for pod in pods),
+            ready=sum(one.pod.ready and one.role is not Role.LOST for one in members),
             foreign_cost=", ".join(sorted({pod.foreign_cost for pod in pods if pod.foreign_cost})),
+            lost=lost_text(members),
+            draining=self._draining,
+            drain_waits_for=self._waiting_for,
             warnings=(*self._children.warnings, *restarts(pods, now=time.time())),
         )
 
     def _trouble(
         self, queue: JobQueue, deployment: Deployment | None, pods: Sequence[Pod], decision: Decision | None
     ) -> tuple[str, str] | None:
-        desired, waiting = 0 if decision is None else decision.desired, self._starts.waiting
+        desired, waiting = 0 if decision is None else decision.desired, self._fleet.waiting
         gone = self._cache.gone_pods_of(queue)
         return trouble(deployment, pods, gone, waiting=waiting, desired=desired, now=time.time())
 
@@ -187,45 +194,58 @@ class Queue:
         """What the look says, and how long a pod takes to start by what was seen of those before."""
         if look.state is None:
             return None
-        # A worker's registration is seen before the probe's next turn.
-        registered = {one.get("pod") for one in look.state.workers}
-        pods = self._cache.pods_of(queue)
-        self._starts.look([(pod.uid, pod.ready or pod.name in registered) for pod in pods], now)
         seen = self._sampler.look(look.state, now, stopping=self._cache.stopping_of(queue))
-        return replace(seen, startup_seconds=self._starts.seconds)
+        return replace(seen, startup_seconds=self._fleet.startup_seconds)
 
-    def _starting(self, queue: JobQueue, deployment: Deployment, now: float) -> History:
-        """What an operator that has just come may assume: the replicas found are right, and were added when it says."""
+    def _replicas(
+        self, queue: JobQueue, deployment: Deployment, desired: int, members: Sequence[Member]
+    ) -> ReplicaPlan:
+        assert queue.policy is not None
+        budget = queue.policy.scaling.connection_budget
+        stopping = len(self._cache.stopping_of(queue))
+        allow = None if budget is None else max(0, budget.max_connections // budget.per_worker - stopping)
+        return plan_replicas(desired, deployment, members, connections_allow=allow)
+
+    def _starting(self, queue: JobQueue, deployment: Deployment, look: Look, now: float) -> History:
+        """What an operator that has just come may assume: the replicas found are right, and were added when it says.
+
+        But for those that are there in place of pods that serve nothing.
+        """
+        members = self._fleet.members(self._cache.pods_of(queue), look.state)
+        found = deployment.replicas - self._replicas(queue, deployment, deployment.replicas // 2, members).extra
         last = queue.status.get("lastScale") or {}
         added_at = None
         if last.get("time") and last.get("to", 0) > last.get("from", 0):
             added_at = now - max(0.0, time.time() - epoch(last["time"]))
-        return History.starting(deployment.replicas, now=now, added_at=added_at)
+        return History.starting(found, now=now, added_at=added_at)
 
     async def _towards(self, queue: JobQueue, deployment: Deployment, decision: Decision, look: Look) -> Deployment:
         """Add at once; remove only what has drained."""
         before = deployment.replicas
-        if decision.desired > before:
-            deployment = await self._children.scale(deployment, decision.desired)
-        steps = self._plan(queue, deployment, decision, look)
+        members = self._fleet.members(self._cache.pods_of(queue), look.state)
+        replicas = self._replicas(queue, deployment, decision.desired, members)
+        if replicas.target > before:
+            deployment = await self._children.scale(deployment, replicas.target)
+        steps = self._plan(queue, deployment, replicas, look)
         if steps is not None and look.database is not None:
             if steps.cordon and look.state is not None:
                 # Their own reports lag; who is asked to leave is chosen by what each holds now.
                 held = await look.database.held_by(look.state.id)
-                steps = self._plan(queue, deployment, decision, look, held) or steps
+                steps = self._plan(queue, deployment, replicas, look, held) or steps
             deployment = await self._carry_out(steps, deployment, look.database)
         if deployment.replicas != before:
             self._scaled = LastScale(
                 time=stamp(time.time()), before=before, after=deployment.replicas, reason=decision.bound.value
             )
             self._metrics.scaled(queue, before, deployment.replicas)
-            await self._teller.scaled(queue, before, deployment.replicas, decision)
+            told = replace(decision, explanation=replicas.explained(decision.explanation))
+            await self._teller.scaled(queue, before, deployment.replicas, told)
         return deployment
 
     def _plan(
-        self, queue: JobQueue, deployment: Deployment, decision: Decision, look: Look,
+        self, queue: JobQueue, deployment: Deployment, replicas: ReplicaPlan, look: Look,
         held: Mapping[int, int] | None = None,
-    ) -> Plan | None:  # fmt: skip
+    ) -> ScaleDownPlan | None:  # fmt: skip
         """None without a look: who holds what cannot be known, so nobody is asked to leave."""
         now = time.monotonic()
         pods = self._cache.pods_of(queue)
@@ -233,30 +253,23 @@ class Queue:
         self._going = {uid: until for uid, until in self._going.items() if uid in here and until > now}
         if look.state is None:
             return None
-        made = plan(
-            desired=decision.desired,
-            replicas=deployment.replicas,
-            pods=pods,
-            workers=rows(look.state.workers, held),
-            going=self._going.keys(),
-            rolling=deployment.rolling,
-            waiting=self._starts.waiting,
-        )
+        members = self._fleet.members(pods, look.state, held)
+        made = plan_scale_down(replicas, deployment=deployment, members=members, going=self._going.keys())
         self._draining, self._waiting_for = made.leaving, made.waiting_for
         return made
 
-    async def _carry_out(self, steps: Plan, deployment: Deployment, database: DatabaseClient) -> Deployment:
-        await database.cordon(steps.call_back, cordon=False)
+    async def _carry_out(self, steps: ScaleDownPlan, deployment: Deployment, database: DatabaseClient) -> Deployment:
+        await database.cordon(steps.uncordon, cordon=False)
         await database.cordon(steps.cordon, cordon=True)
-        for pod in steps.uncost:
+        for pod in steps.clear_cost:
             await self._cost(pod, None)
         if steps.scale_to is None:
             return deployment
-        for pod in steps.go:
+        for pod in steps.removable:
             await self._cost(pod, COST)  # every answer is awaited: the replica set must see all of them
         scaled = await self._children.scale(deployment, steps.scale_to)
         until = time.monotonic() + GOING_SECONDS
-        self._going |= {pod.uid: until for pod in steps.go}
+        self._going |= {pod.uid: until for pod in steps.removable}
         return scaled
 
     async def _cost(self, pod: Pod, cost: int | None) -> None:

@@ -96,7 +96,11 @@ class JobQueue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """A Deployment as last seen. `replicas` is spec.replicas, `existing` what there is."""
+    """A Deployment as last seen. `replicas` is spec.replicas, `existing` what there is, `updated` of the new template.
+
+    `observed` is False while its controller has not seen the latest spec; `blocked` says why a rollout of it cannot go
+    on by itself (paused, past its progress deadline, pods that are refused); `max_surge` is None with Recreate.
+    """
 
     uid: str
     namespace: str
@@ -112,6 +116,10 @@ class Deployment:
     failure: str | None
     credentials: str = ""
     credentials_seen: str = ""
+    updated: int = 0
+    observed: bool = True
+    blocked: str = ""
+    max_surge: int | str | None = "25%"
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
@@ -135,6 +143,10 @@ class Deployment:
             existing=existing,
             ready=int(status.get("readyReplicas", 0)),
             rolling=updated < existing or int(status.get("observedGeneration", 0)) < generation,
+            updated=updated,
+            observed=int(status.get("observedGeneration", 0)) >= generation,
+            blocked=_blocked(spec, status),
+            max_surge=_max_surge(_part(spec, "strategy")),
             managers=frozenset(one.get("manager", "") for one in metadata.get("managedFields") or ()),
             failure=failures[0] if failures else None,
             credentials=str(_part(spec, "template", "metadata", "annotations").get(CREDENTIALS, "")),
@@ -157,7 +169,9 @@ class Pod:
     `pending` is the same of what it waits for without an error, and `ended` that of an end against its will (evicted,
     preempted, its node lost), with the time as seconds since the epoch. `last_end` is when and how the container
     named worker last ended, though it may run again.
-    `foreign_cost` is who else manages its deletion cost, empty where nobody does.
+    `foreign_cost` is who else manages its deletion cost, empty where nobody does. `replica_set` is its owner's uid.
+    `unreachable`: its node does not report any more. `probe_seconds` is a period of its readiness probes and their
+    timeout: a result from before is published by then.
     """
 
     uid: str
@@ -175,6 +189,10 @@ class Pod:
     ended: tuple[str, str, float] | None = None
     last_end: tuple[str, str] | None = None
     protection: Protection = Protection.NONE
+    replica_set: str = ""
+    node: str = ""
+    unreachable: bool = False
+    probe_seconds: float = 0.0
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
@@ -198,6 +216,10 @@ class Pod:
             ended=_ended(metadata, status),
             protection=_protection(metadata),
             last_end=pod_problems.last_end(status, "worker"),
+            replica_set=_owner(metadata),
+            node=str(_part(found, "spec").get("nodeName") or ""),
+            unreachable=_part(conditions, "Ready").get("status") == "Unknown" or status.get("reason") == "NodeLost",
+            probe_seconds=_probe_seconds(_part(found, "spec")),
         )
 
 
@@ -207,6 +229,31 @@ def _ended(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str,
         return None
     times = [epoch(one.get("lastTransitionTime")) for one in status.get("conditions") or ()]
     return *found, max([*times, epoch(metadata.get("deletionTimestamp")), epoch(status.get("startTime"))])
+
+
+def _blocked(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    """Why a rollout of this Deployment does not go on by itself; empty if it may."""
+    conditions = {one.get("type"): one for one in status.get("conditions") or ()}
+    if spec.get("paused"):
+        return "its Deployment is paused"
+    if _part(conditions, "Progressing").get("status") == "False":
+        return "it is past its progress deadline"
+    return "its pods are refused" if _part(conditions, "ReplicaFailure").get("status") == "True" else ""
+
+
+def _max_surge(strategy: Mapping[str, Any]) -> int | str | None:
+    if strategy.get("type", "RollingUpdate") != "RollingUpdate":
+        return None
+    found = _part(strategy, "rollingUpdate").get("maxSurge", "25%")
+    return found if isinstance(found, int | str) else "25%"
+
+
+def _probe_seconds(spec: Mapping[str, Any]) -> float:
+    """The longest of the containers; the API server has filled in what a probe does not say."""
+    probes = [_part(one, "readinessProbe") for one in spec.get("containers") or () if "readinessProbe" in one]
+    return max(
+        (float(one.get("periodSeconds", 10)) + float(one.get("timeoutSeconds", 1)) for one in probes), default=0.0
+    )
 
 
 def _owner(metadata: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Final
 from penstock.database_url import with_certificates
 from penstock.errors import MissingRights, StoreError
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema, end_all
-from penstock.store.closely import held_by, identity, recent_waits
+from penstock.store.closely import LostWorker, held_by, identity, lost_workers, recent_waits
 from penstock.store.declared import Declared, declarations
 from penstock.store.identity import check_same_database
 from penstock.store.maintenance import Upkeep
@@ -216,6 +216,14 @@ class Database:
             StoreError: the database cannot be asked.
         """
         return await held_by(self._opened(), queue)
+
+    async def lost_workers(self, queue: int) -> Mapping[str, LostWorker]:
+        """Lost workers of the queue by pod, for pods without a live worker.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        return await lost_workers(self._opened(), queue)
 
     async def vitals(self) -> tuple[Vitals, Mapping[str, int]]:
         """How the database bears up, and what was taken back since this was last asked, by reason.

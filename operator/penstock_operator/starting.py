@@ -24,7 +24,6 @@ class Starts:
         self.seconds: float | None = None
         self._waiting: dict[str, float] = {}
         self._known: set[str] = set()
-        self._now = 0.0
 
     def look(self, pods: Iterable[tuple[str, bool]], now: float) -> None:
         """Take note of the pods that there are.
@@ -33,7 +32,7 @@ class Starts:
             pods: uid, and whether it serves: it is ready, or its worker has registered.
             now: monotonic seconds.
         """
-        here, self._now = dict(pods), now
+        here = dict(pods)
         for uid, serves in here.items():
             if uid in self._known:
                 continue
@@ -45,11 +44,6 @@ class Starts:
                 self._waiting.setdefault(uid, now)
         self._known &= here.keys()
         self._waiting = {uid: since for uid, since in self._waiting.items() if uid in here}
-
-    @property
-    def waiting(self) -> dict[str, float]:
-        """Seconds, until the last look, for which each pod has been seen not to serve, by uid."""
-        return {uid: self._now - since for uid, since in self._waiting.items()}
 
     def _learn(self, took: float) -> None:
         if took > LONGEST_SECONDS:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.support.pod_container import Exit
 from tests.support.pod_env import Image
+from tests.support.pod_lag import Lag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Node:
         kubeconfig: token -> text of a kubeconfig that presents it.
         logs: folder of the containers' output, one file `POD.CONTAINER.log` each; pods see the folder that it is in.
         pace: factor on the delay and period of readiness and start-up probes.
+        lag: how late readiness is published.
         restart_seconds: first pause of the restart back-off.
         ended: called with every container's exit.
         ending: called in a thread with name and address of a pod that is about to get its SIGTERM, as a preStop hook.
@@ -30,6 +32,7 @@ class Node:
     kubeconfig: Callable[[str], str]
     logs: Path
     pace: float
+    lag: Lag
     restart_seconds: float
     ended: Callable[[Exit], None]
     ending: Callable[[str, str], None]

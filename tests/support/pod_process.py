@@ -28,7 +28,7 @@ _UNREACHABLE = (aiohttp.ClientError, TimeoutError)
 class Pod:
     """`run()` it as a task; `observe()` brings each newer version of the object, `vanish()` its disappearance."""
 
-    def __init__(self, seen: Mapping[str, Any], *, api: KubeApi, node: Node, address: str) -> None:
+    def __init__(self, seen: Mapping[str, Any], *, api: KubeApi, node: Node, address: str, place: int) -> None:
         self.name = str(seen["metadata"]["name"])
         self.uid = str(seen["metadata"]["uid"])
         self.address = address
@@ -37,12 +37,15 @@ class Pod:
         self._api = api
         self._node = node
         self._path = f"/api/v1/namespaces/{seen['metadata']['namespace']}/pods/{self.name}"
+        self.silent = False
+        """Whether its node has lost contact: nothing is published any more."""
         self._gone = False
         self._news = asyncio.Event()
         self._dirty = asyncio.Event()
         self._since: dict[str, tuple[str, str]] = {}
         self._access: dict[str, str] = {}
         self._began = _now()
+        self._readiness = node.lag.of(place, self._publish_after)
 
     def observe(self, seen: Mapping[str, Any]) -> None:
         """The watch saw this version; one that our own write has overtaken already tells nothing."""
@@ -166,6 +169,9 @@ class Pod:
             container.kill()
         await running
 
+    def _publish_after(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds + 0.001, self._dirty.set)
+
     async def _publish(self) -> None:
         while True:
             await self._dirty.wait()
@@ -175,6 +181,8 @@ class Pod:
                 self._dirty.set()
 
     async def _push(self) -> bool:
+        if self.silent:
+            return True
         status = self._status()
         known = self._seen.get("status", {})
         if all(known.get(key) == status[key] for key in ("phase", "podIP", "containerStatuses")) and all(
@@ -195,6 +203,7 @@ class Pod:
     def _status(self) -> dict[str, Any]:
         containers = [container.status() for container in self.containers]
         ready = all(container.ready for container in self.containers)
+        ready = self._readiness.published(ready, asyncio.get_running_loop().time())
         gates = [gate["conditionType"] for gate in self._seen["spec"].get("readinessGates", ())]
         open_gates = all(self._condition_seen(gate).get("status") == "True" for gate in gates)
         states = {"Initialized": True, "ContainersReady": ready, "Ready": ready and open_gates}

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import itertools
 import secrets
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address
@@ -24,12 +25,15 @@ from tests.support.controlplane import ControlPlane
 from tests.support.kube_api import KubeApi
 from tests.support.pod_container import Exit
 from tests.support.pod_env import Image
+from tests.support.pod_lag import Lag
 from tests.support.pod_node import Node
 from tests.support.pod_process import Pod
 from tests.support.pod_user import check
 
 START_SECONDS = 120.0
 STOP_SECONDS = 120.0
+NO_LAG = Lag()
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
 class ProcessPods:
@@ -43,6 +47,7 @@ class ProcessPods:
         selector: label selector of the pods it looks after; the others stay Pending. Default all.
         pace: factor on delay and period of readiness and start-up probes; 1.0 is the kubelet's, 0.1 makes 1 s one of
             100 ms. Start-up gets as much time as before; liveness keeps its own, else it would kill who starts slowly.
+        lag: how late a pod's readiness is published; none by default.
         restart_seconds: first pause of the restart back-off, doubling to 5 s; the first restart is at once.
     """
 
@@ -55,6 +60,7 @@ class ProcessPods:
         logs: Path,
         selector: str = "",
         pace: float = 1.0,
+        lag: Lag = NO_LAG,
         restart_seconds: float = 0.2,
     ) -> None:
         name = f"node-{secrets.token_hex(3)}"
@@ -65,6 +71,7 @@ class ProcessPods:
             kubeconfig=lambda token: control_plane.kubeconfig(token, namespace=namespace),
             logs=logs,
             pace=pace,
+            lag=lag,
             restart_seconds=restart_seconds,
             ended=self._record,
             ending=self._ending,
@@ -75,9 +82,10 @@ class ProcessPods:
         self._namespace = namespace
         self._selector = selector
         self._exits: list[Exit] = []
+        self._victims: dict[str, tuple[str, str | None]] = {}
         self._pods: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._addresses = _addresses()
+        self._addresses = enumerate(_addresses())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._listed = threading.Event()
@@ -129,13 +137,29 @@ class ProcessPods:
         Raises:
             KeyError: no such pod runs here.
         """
-        found = {each.name: each for each in list(self._pods.values())}[pod]
-        for container in found.containers:
+        for container in self._named(pod).containers:
             container.signal(number)
+
+    def _named(self, pod: str) -> Pod:
+        return {each.name: each for each in list(self._pods.values())}[pod]
+
+    def lose(self, pod: str) -> None:
+        """Take the pod's node away without a word: its processes stop, and its status stays what it was."""
+        self._named(pod).silent = True
+        self.signal(pod, signal.SIGSTOP)
+
+    def find(self, pod: str) -> None:
+        """The node comes back, and its processes go on."""
+        self._named(pod).silent = False
+        self.signal(pod, signal.SIGCONT)
 
     def exits(self) -> list[Exit]:
         """Every end of a container so far, in order."""
         return list(self._exits)
+
+    def victims(self) -> dict[str, str | None]:
+        """Every pod that was deleted so far, with the deletion cost that it had by then."""
+        return dict(self._victims.values())
 
     def log(self, pod: str) -> str:
         """What the pod's containers wrote, all runs together."""
@@ -194,10 +218,14 @@ class ProcessPods:
 
     def _observe(self, api: KubeApi, seen: Mapping[str, Any]) -> None:
         uid = seen["metadata"]["uid"]
+        if "deletionTimestamp" in seen["metadata"] and uid not in self._victims:
+            annotations = seen["metadata"].get("annotations") or {}
+            self._victims[uid] = seen["metadata"]["name"], annotations.get(DELETION_COST)
         if uid in self._pods:
             self._pods[uid].observe(seen)
             return
-        pod = Pod(seen, api=api, node=self.node, address=next(self._addresses))
+        place, address = next(self._addresses)
+        pod = Pod(seen, api=api, node=self.node, address=address, place=place)
         self._pods[uid] = pod
         task = asyncio.create_task(pod.run(), name=f"pod {pod.name}")
         self._tasks[uid] = task

@@ -15,6 +15,7 @@ import msgspec
 
 from penstock.errors import StoreError
 from penstock.store import QueueState
+from penstock.store.closely import LostWorker
 from penstock.store.declared import Declared
 from penstock.store.vitals import Vitals
 
@@ -137,6 +138,14 @@ class DatabaseClient:
         """
         found: Mapping[int, int] = await self._link.call("held_by", queue)
         return found
+
+    async def lost_workers(self, queue: int) -> Mapping[str, LostWorker]:
+        """Lost workers of the queue by pod, for pods without a live worker.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        return {pod: LostWorker(*row) for pod, row in (await self._link.call("lost_workers", queue)).items()}
 
     async def vitals(self) -> tuple[Vitals, Mapping[str, int]]:
         """The server's statistics, and what was taken back since this was last asked, by reason.

@@ -68,6 +68,7 @@ class Service:
             "declare": self._declare,
             "waits": self._waits,
             "held_by": self._held_by,
+            "lost_workers": self._lost_workers,
             "cordon": self._cordon,
         }
 
@@ -164,6 +165,9 @@ class Service:
 
     async def _held_by(self, queue: int) -> Mapping[int, int]:
         return await self._opened.held_by(queue)
+
+    async def _lost_workers(self, queue: int) -> Mapping[str, tuple[str | None, float]]:
+        return {pod: (one.node, one.silent) for pod, one in (await self._opened.lost_workers(queue)).items()}
 
     async def _cordon(self, workers: list[int], cordon: bool) -> None:
         await self._opened.cordon(workers, cordon=cordon)

@@ -30,6 +30,7 @@ _LENGTH: Final = struct.Struct(">I")
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Name = Annotated[str, Meta(max_length=253)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Scalar = Annotated[str, Meta(max_length=300)] | int | float | bool | None
 
@@ -49,7 +50,7 @@ class Worker(msgspec.Struct, frozen=True):
     concurrency: Annotated[int, Meta(ge=0, le=100_000)]
     in_flight: Count
     done: Count
-    pod: Annotated[str, Meta(max_length=253)] | None = None
+    pod: Name | None = None
 
 
 class QueueRow(msgspec.Struct, array_like=True, frozen=True):
@@ -108,6 +109,9 @@ ANSWERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
     "look": msgspec.msgpack.Decoder(Sample),
     "waits": msgspec.msgpack.Decoder(dict[Count, Seconds]),
     "held_by": msgspec.msgpack.Decoder(dict[Count, Count]),
+    "lost_workers": msgspec.msgpack.Decoder(
+        Annotated[dict[Name, tuple[Name | None, Seconds]], Meta(max_length=20_000)]
+    ),
     "vitals": msgspec.msgpack.Decoder(ServerStats),
     "pause": msgspec.msgpack.Decoder(float),
     "declarations": msgspec.msgpack.Decoder(dict[Annotated[str, Meta(max_length=200)], DeclaredRow]),

@@ -78,7 +78,7 @@ def test_nobody_goes_while_a_pod_is_starting(
     in_time(lambda: len(names(jobqueues)) == 3, "a third pod is starting")
     jobqueues.patch({"spec": {"replicas": 2}}, subresource="/scale")
     in_time(lambda: "drained" in states(database).values(), "the idle one has drained")
-    assert "1 pods are starting" in becomes(jobqueues, "Draining", "True", "Waiting")
+    assert "1 pod is starting" in becomes(jobqueues, "Draining", "True", "Waiting")
     (idle,) = [pod for pod, state in states(database).items() if state == "drained"]
     assert jobqueues.deployment()["spec"]["replicas"] == 3
     gate.open()

@@ -24,6 +24,7 @@ import psycopg
 import pytest
 
 from tests.kube.jobqueue.conftest import QUICK, WORKER, JobQueues, Start
+from tests.support.pod_lag import Lag
 from tests.support.pod_user import writable
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
@@ -35,6 +36,8 @@ QUEUES = 4 if SOAK else 2
 SECONDS = (6.0, 12.0) if SOAK else (3.2, 5.0)
 LEASE = {"PENSTOCK_LEASE_SECONDS": "3"} if SOAK else {}
 """Otherwise a long one: a machine that stalls for seconds would end a short one, and the test with it."""
+LAG = Lag(0.0, 10.0 if SOAK else 4.0, seed=SEED)
+"""The kubelet's: workers claim before their pod is Ready, and a Ready from before a drain comes after it."""
 MOST = 4
 REACHED_SECONDS = 120.0
 LONG: dict[str, Any] = QUICK | {
@@ -143,9 +146,10 @@ def test_scale_downs_at_random_interrupt_no_job(
     database: psycopg.Connection[Any],
     tmp_path: Path,
 ):
-    """Each job begins once and ends, at its first attempt, and every worker ends by itself with code 0."""
+    """Each job begins once and ends, at its first attempt; only pods that had drained are removed, and exit with 0."""
     log = writable(tmp_path / "jobs") / "long_jobs.log"
-    pods = process_pods({"shop:1": replace(WORKER, env={**WORKER.env, **LEASE, "LONG_JOBS": str(log)})}, pace=0.2)
+    image = replace(WORKER, env={**WORKER.env, **LEASE, "LONG_JOBS": str(log)})
+    pods = process_pods({"shop:1": image}, pace=0.2, lag=LAG)
     jobqueues.secret(pg_url)
     ledger = Ledger()
     process = operator()
@@ -162,7 +166,11 @@ def test_scale_downs_at_random_interrupt_no_job(
             one_driven.result()
     eventually(lambda: _live(database) == 0, "no job is left", seconds=REACHED_SECONDS)
     exits = pods.exits()
-    print(f"{downs()} scale-downs, {ledger.given} jobs, {len(exits)} workers ended, seed {SEED}")
+    victims = pods.victims()
+    uncosted = [pod for pod, cost in victims.items() if cost is None]
+    told = f"{len(victims)} pods removed, {len(uncosted)} of them without a deletion cost"
+    print(f"{downs()} scale-downs, {ledger.given} jobs, {len(exits)} workers ended, {told}, seed {SEED}")
+    assert uncosted == []
     lines = Counter(log.read_text().split("\n"))
     assert [n for n in range(ledger.given) if (lines[f"began {n}"], lines[f"ended {n}"]) != (1, 1)] == []
     assert _strange(database) == []

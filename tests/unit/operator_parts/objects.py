@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock_operator.resource import JOBQUEUE_LABEL, JobQueue, Pod
+from penstock_operator.resource import JOBQUEUE_LABEL, Deployment, JobQueue, Pod
 from tests.unit.scaling.examples import manifest
 
 
@@ -49,3 +49,11 @@ def deployment_object(**changes: Any) -> dict[str, Any]:
     for part, change in changes.items():
         found[part] = found[part] | change
     return found
+
+
+def deployment(replicas: int, *, sizes: tuple[int, ...] | None = None, **changes: Any) -> Deployment:
+    """Its view, with the pods of each replica set, the newest last; one complete set by default."""
+    sizes = (replicas,) if sizes is None else sizes
+    status = {"replicas": sum(sizes), "updatedReplicas": sizes[-1], "readyReplicas": 0}
+    change = {"spec": {"replicas": replicas} | changes.pop("spec", {}), "status": status | changes.pop("status", {})}
+    return Deployment.read(deployment_object(**change, **changes))

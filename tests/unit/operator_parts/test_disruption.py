@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock_operator.disruption import BUSY_SECONDS, IDLE_SECONDS, BusyPods
-from penstock_operator.drain import WorkerRow
+from penstock_operator.fleet import WorkerRow
 from penstock_operator.resource import PROTECTED, PROTECTION_MANAGER, Pod, Protection
 from tests.unit.operator_parts.objects import pod_object
 

@@ -45,6 +45,17 @@ def test_a_limit_on_pods_is_less_by_what_drains(field, limit, bound):
         assert ("draining worker" in made.explanation) == (draining > 0)
 
 
+def test_a_number_set_by_hand_keeps_to_the_connection_budget_too():
+    """Beside what drains; without a snapshot nothing is known of that."""
+    rules = policy(
+        scaling__mode="Fixed", scaling__maxReplicas=None, replicas=5, scaling__connectionBudget={"maxConnections": 20}
+    )
+    assert decided(rules, 5).desired == 5
+    made = decided(rules, 5, draining_workers=3)
+    assert (made.desired, made.bound) == (2, "ConnectionBudget")
+    assert decide(None, rules, History.starting(5, now=0.0), 0.0).desired == 5
+
+
 def test_the_minimum_stays_beside_draining_workers():
     """Somebody asked for so many at any time."""
     rules = policy(scaling__minReplicas=3, scaling__maxReplicas=6)

@@ -35,7 +35,7 @@ def decide(snapshot: QueueSnapshot | None, policy: QueuePolicy, history: History
     lost = _lost(snapshot, policy, now)
     by_hand = policy.scaling.mode is Mode.FIXED
     if by_hand and policy.stop_policy is StopPolicy.NONE:
-        return _fixed(policy, history, now)
+        return _fixed(policy, history, now, 0 if snapshot is None or lost else snapshot.draining_workers)
     if snapshot is None or lost is not None:
         return _held(history, now, lost or "")
     case = Case(snapshot=snapshot, policy=policy, history=history, now=now)
@@ -73,11 +73,12 @@ def _by_hand(policy: QueuePolicy) -> Proposal:
     return Proposal(replicas, Bound.FIXED, f"mode Fixed with spec.replicas {replicas}")
 
 
-def _fixed(policy: QueuePolicy, history: History, now: float) -> Decision:
+def _fixed(policy: QueuePolicy, history: History, now: float, draining: int) -> Decision:
     """What somebody wrote needs no look at the queue: the drain protects the jobs in flight."""
     blind = QueueSnapshot(
-        ready=0, deferred=0, due_soon=0, in_flight=0, dead=0, oldest_ready_seconds=None, sampled_at=now
-    )
+        ready=0, deferred=0, due_soon=0, in_flight=0, dead=0, oldest_ready_seconds=None, sampled_at=now,
+        draining_workers=draining,
+    )  # fmt: skip
     case = Case(snapshot=blind, policy=policy, history=history, now=now)
     return _decision(case, policy.replicas or 0, connection_budget(case, _by_hand(policy)))
 

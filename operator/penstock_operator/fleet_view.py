@@ -1,0 +1,99 @@
+"""The pods of one queue as its reconciliation sees them, with what is remembered of them between observations.
+
+Joins what the cluster shows with what the database says. The database is asked for lost workers only while a pod has no
+live one though it should, so a queue at rest, and one that starts, costs no further query.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from penstock.errors import StoreError
+from penstock.store import QueueState
+from penstock.store.closely import LostWorker
+
+from .database.client import DatabaseClient
+from .fleet import Member, Role, members, worker_rows
+from .pod_history import PodHistory
+from .process_message import harmless
+from .resource import Pod
+from .starting import Starts
+
+logger = logging.getLogger("penstock.operator.fleet")
+_NAMED = 3
+
+
+class FleetView:
+    """One queue's pods."""
+
+    def __init__(self) -> None:
+        self._starts = Starts()
+        self._history = PodHistory()
+        self._lost: Mapping[str, LostWorker] = {}
+
+    @property
+    def startup_seconds(self) -> float | None:
+        """How long a pod of this queue takes until it serves; None while none was seen to start."""
+        return self._starts.seconds
+
+    @property
+    def waiting(self) -> dict[str, float]:
+        """Seconds for which each pod that never served has been seen not to, by uid."""
+        return {uid: one.waiting for uid, one in self._history.seen.items() if one.waiting}
+
+    async def observe(
+        self, pods: Sequence[Pod], state: QueueState | None, database: DatabaseClient | None, now: float
+    ) -> None:
+        """Take note of the pods and of what the snapshot says of their workers.
+
+        Args:
+            pods: not terminating.
+            state: the queue's snapshot; None if it could not be sampled, and then nothing is learned.
+            database: where it comes from; None if it cannot be asked more.
+            now: monotonic seconds.
+        """
+        if state is None:
+            return
+        rows = worker_rows(state.workers)
+        drained = {name for name, row in rows.items() if row.state == "drained"}
+        # A worker's registration is seen before the probe's next turn.
+        self._starts.look([(pod.uid, pod.ready or pod.name in rows) for pod in pods], now)
+        self._history.observe(pods, registered=rows, drained=drained, now=now)
+        self._lost = {}
+        if database is not None and self._history.may_be_lost(rows, pods):
+            try:
+                self._lost = await database.lost_workers(state.id)
+            except StoreError as error:
+                logger.warning("lost workers of queue %s not read, trying again: %s", state.name, error)
+
+    def members(
+        self, pods: Sequence[Pod], state: QueueState | None, held: Mapping[int, int] | None = None
+    ) -> list[Member]:
+        """Every pod with its role; without a snapshot nobody is known to be lost.
+
+        `held` are the jobs that each worker holds exactly, by its id.
+        """
+        rows = {} if state is None else worker_rows(state.workers, held)
+        return members(pods, rows, {} if state is None else self._lost, self._history.seen)
+
+
+def lost_text(found: Sequence[Member]) -> str:
+    """A sentence that names the pods whose worker is lost; empty if there is none."""
+    lost = [one for one in found if one.role is Role.LOST]
+    parts = []
+    for one in lost[:_NAMED]:
+        node = one.pod.node or (one.lost.node if one.lost else None)
+        where = f" on node {harmless(node)}" if node else ""
+        silent = one.lost.silent if one.lost else one.seen.missing
+        since = (
+            f" has not renewed its lease for {silent:.0f} s"
+            if silent
+            else " has no worker, and its node is unreachable"
+        )
+        parts.append(f"pod {one.pod.name}{where}{since}")
+    if not parts:
+        return ""
+    more = f"; {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    text = "; ".join(parts) + more
+    return f"{text[:1].upper()}{text[1:]}. Jobs that were held there run elsewhere once their leases are over."

@@ -1,0 +1,60 @@
+"""From the replicas that a queue needs to those that its Deployment is asked for. Pure.
+
+`decide` says how many workers are to serve. Pods that are stuck, or whose worker is lost, take up replicas and serve
+nothing, and Kubernetes replaces neither for minutes or at all; so the Deployment is asked for as many more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .fleet import Member, Role
+from .resource import Deployment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaPlan:
+    """`target` replicas, `extra` of them in place of pods that serve nothing."""
+
+    target: int
+    extra: int = 0
+
+    def explained(self, explanation: str) -> str:
+        """The decision's sentence, with one about the replicas that are extra."""
+        if not self.extra:
+            return explanation
+        count = "1 more replica" if self.extra == 1 else f"{self.extra} more replicas"
+        return f"{explanation} {count} in place of pods that serve nothing."
+
+
+def plan_replicas(
+    desired: int, deployment: Deployment, members: Sequence[Member], *, connections_allow: int | None = None
+) -> ReplicaPlan:
+    """The replicas of a Deployment so that `desired` of its pods serve.
+
+    At most as many again as are desired are added: what is wrong with one pod may be wrong with all of them. Stuck pods
+    are replaced only while another pod serves, for else another would be stuck too. A lost worker may still hold its
+    connections, so beyond the budget it is replaced only while no worker serves.
+
+    Args:
+        desired: of the decision.
+        deployment: as last seen.
+        members: its pods that are not terminating.
+        connections_allow: replicas that the connection budget allows; None without a budget.
+    """
+    serves = any(one.role in {Role.SERVING, Role.UNREGISTERED} for one in members)
+    replaceable = [one for one in members if one.replaceable]
+    lost = sum(one.role is Role.LOST for one in replaceable)
+    stuck = len(replaceable) - lost if serves else 0
+    if connections_allow is not None:
+        lost = min(lost, max(connections_allow - desired, 0 if serves else 1))
+    if not desired or not lost + stuck:
+        return ReplicaPlan(target=desired)
+    if deployment.observed and deployment.existing >= deployment.replicas:
+        # Pods beyond the replicas, of a rollout, make up for some already.
+        extra = max(0, lost + stuck - (deployment.existing - deployment.replicas))
+    else:
+        extra = max(0, deployment.replicas - desired)  # they are on their way
+    extra = min(extra, desired)
+    return ReplicaPlan(target=desired + extra, extra=extra)

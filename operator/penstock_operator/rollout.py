@@ -1,0 +1,100 @@
+"""What a Deployment's controller does with its replica sets when spec.replicas changes during a rollout. Pure.
+
+While old and new pods exist side by side, a change of the replicas is shared out over the replica sets in proportion
+to their sizes (Kubernetes: `scale` in pkg/controller/deployment/sync.go, and `rolloutRolling` after it). Whoever lowers
+the replicas then must know how many pods each replica set gives up.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Final
+
+from .fleet import Member, Role
+from .resource import Deployment
+
+_PERCENT: Final = 100
+
+
+class Phase(enum.Enum):
+    """Where a Deployment stands between two templates."""
+
+    COMPLETE = "complete"
+    ADVANCING = "advancing"
+    """The controller replaces old pods as new ones become ready."""
+    STALLED = "stalled"
+    """New pods cannot become ready, or none can be made: it stays like this until somebody changes something."""
+
+
+def phase_of(deployment: Deployment, members: Iterable[Member]) -> Phase:
+    """Where this Deployment stands."""
+    if not deployment.rolling:
+        return Phase.COMPLETE
+    roles = {one.role for one in members}
+    stands = bool(deployment.blocked) or Role.STUCK in roles
+    return Phase.STALLED if deployment.observed and stands and Role.STARTING not in roles else Phase.ADVANCING
+
+
+def surge(deployment: Deployment, replicas: int) -> int:
+    """Pods that a rolling update may have beyond `replicas`; a percentage is rounded up."""
+    found = deployment.max_surge
+    if found is None or replicas == 0:
+        return 0
+    if isinstance(found, int):
+        return found
+    percent = found.removesuffix("%")
+    return math.ceil(Fraction(int(percent) * replicas, _PERCENT)) if percent.isdecimal() else 0
+
+
+def sizes_of(deployment: Deployment, members: Sequence[Member]) -> dict[str, int] | None:
+    """Pods of each replica set, oldest first; None while what is seen does not agree with the Deployment's account."""
+    counted = Counter(one.pod.replica_set for one in sorted(members, key=lambda one: one.pod.created))
+    settled = deployment.observed and sum(counted.values()) == deployment.existing
+    return dict(counted) if settled else None
+
+
+def removed(sizes: Mapping[str, int], deployment: Deployment, after: int) -> dict[str, int]:
+    """Pods that each replica set loses at most when the replicas become `after` during a rollout.
+
+    Of two replica sets of one size the older one gives up more, and which that is cannot be seen: both may have to.
+    """
+    ways = [_shared_out(order, deployment, after) for order in (list(sizes.items()), list(sizes.items())[::-1])]
+    return {name: max(way[name] for way in ways) for name in sizes}
+
+
+def _shared_out(sizes: Sequence[tuple[str, int]], deployment: Deployment, after: int) -> dict[str, int]:
+    before = deployment.replicas + surge(deployment, deployment.replicas)
+    allowed = after + surge(deployment, after)
+    change = allowed - sum(size for _, size in sizes)
+    if change >= 0 or before == 0 or deployment.max_surge is None:
+        return dict.fromkeys((name for name, _ in sizes), 0)
+    ordered, given = sorted(sizes, key=lambda one: -one[1]), {name: 0 for name, _ in sizes}
+    for name, size in ordered:
+        left = change - sum(given.values())
+        given[name] = max(_rounded(size * allowed, before) - size, left) if left else 0
+    largest, size = ordered[0]
+    given[largest] = max(given[largest] + change - sum(given.values()), -size)
+    return {name: -count for name, count in given.items()}
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    """Halves up, as the controller rounds what is not negative."""
+    return math.floor(Fraction(numerator, denominator) + Fraction(1, 2))
+
+
+def finishes_smaller(deployment: Deployment, members: Sequence[Member], target: int) -> int | None:
+    """The replicas to which a rollout that advances can be lowered so that it only ends sooner; None if it cannot.
+
+    As many pods as there are stay within its surge, so that none is removed for it: old pods go as new ones become
+    ready, as they would anyway, and fewer new ones are made. So a rollout does not end with more pods than are wanted.
+    """
+    if sizes_of(deployment, members) is None or deployment.blocked or deployment.max_surge is None:
+        return None
+    for after in range(max(target, deployment.updated, 1), deployment.replicas):
+        if after + surge(deployment, after) >= deployment.existing:
+            return after
+    return None
