@@ -13,7 +13,7 @@ import asyncio
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -78,6 +78,11 @@ class Cluster:
         self._instance = instance
         self.may_write: Callable[[], bool] = lambda: True
         self.bulk, self.telling = asyncio.Semaphore(BULK), asyncio.Semaphore(TELLING)
+
+    @property
+    def pools(self) -> Mapping[str, Executor]:
+        """The threads that calls are sent from, by their names."""
+        return {"API threads": self._threads, "election thread": self._election}
 
     def token(self) -> str:
         """The token that calls present, with its scheme; empty for other credentials. A secret."""

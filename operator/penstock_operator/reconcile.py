@@ -91,7 +91,7 @@ class DatabaseLoop:
     _sampled: dict[str, int] = field(default_factory=dict)
     _treated: dict[str, tuple[Member, Look]] = field(default_factory=dict)
     _declaring: Declaring = field(default_factory=Declaring)
-    _sampler: DatabaseSampler = field(init=False)
+    sampler: DatabaseSampler = field(init=False)
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _failures: int = 0
     memory_mib: int = MEMORY_MIB
@@ -101,7 +101,7 @@ class DatabaseLoop:
 
     def __post_init__(self) -> None:
         self._signs = VitalSigns(metrics=self.metrics)
-        self._sampler = DatabaseSampler(self._declaring, self.metrics, self._name)
+        self.sampler = DatabaseSampler(self._declaring, self.metrics, self._name)
 
     @property
     def failing(self) -> bool:
@@ -200,8 +200,8 @@ class DatabaseLoop:
             return {}, self.problem
         starts = [queue.startup_seconds or SOON_SECONDS for queue in self._queues.values()]
         soon = min(SOONEST_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)
-        found = await self._sampler.sample(database, self._ours, soon=soon, opened=self.opened)
-        self._look_seconds = self._sampler.seconds
+        found = await self.sampler.sample(database, self._ours, soon=soon, opened=self.opened)
+        self._look_seconds = self.sampler.seconds
         return found
 
     def _ours(self) -> list[JobQueue]:

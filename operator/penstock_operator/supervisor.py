@@ -25,6 +25,7 @@ from .cluster import Cluster
 from .credentials import CredentialVersions, worker_keys
 from .database.bounds import Key, bounded
 from .errors import ClusterError, Forbidden
+from .liveness import STUCK_SECONDS, Liveness
 from .metrics import OperatorMetrics
 from .queue import Queue
 from .reconcile import DatabaseLoop, Member
@@ -36,8 +37,6 @@ from .settings import OperatorSettings
 logger = logging.getLogger("penstock.operator.supervisor")
 
 DISCOVER_SECONDS: Final = 15.0
-STUCK_SECONDS: Final = 120.0
-MEASURE_SECONDS: Final = 1.0
 LISTS_MISSED: Final = 3
 """So many lists that did not succeed make this process unready."""
 
@@ -70,6 +69,7 @@ class Supervisor:
     _loops: dict[Key, _Running] = field(default_factory=dict)
     _groups: dict[Key, list[str]] = field(default_factory=dict)
     _secrets: Secrets = field(init=False)
+    _liveness: Liveness = field(init=False)
     _versions: CredentialVersions = field(default_factory=CredentialVersions)
     _placed: dict[str, int] = field(default_factory=dict)
     _keys: dict[str, Key] = field(default_factory=dict)
@@ -79,6 +79,7 @@ class Supervisor:
     def __post_init__(self) -> None:
         self.cache = Cache(self._changed)
         self._secrets = Secrets(self.cluster)
+        self._liveness = Liveness(self.cluster.pools, late=self.metrics.lag.observe)
         self.metrics.tick_age.set_function(self._slowest)
 
     def _changed(self, namespace: str, name: str) -> None:
@@ -97,11 +98,8 @@ class Supervisor:
             running.loop.woken.set()
 
     async def measure(self) -> None:
-        """Tell how late the event loop is; until cancelled."""
-        while True:
-            due = time.monotonic() + MEASURE_SECONDS
-            await asyncio.sleep(MEASURE_SECONDS)
-            self.metrics.lag.observe(max(0.0, time.monotonic() - due))
+        """Beat, and report how late the event loop is; until cancelled."""
+        await self._liveness.run()
 
     async def run(self) -> None:
         """List, place every JobQueue into its loop, and wait; until cancelled."""
@@ -259,12 +257,14 @@ class Supervisor:
     # -- health -------------------------------------------------------------------------------------------------
 
     def _slowest(self) -> float:
-        """Seconds since the loop that has waited longest came round, this one included."""
-        loops = list(self._loops.values())  # asked by another thread
-        return time.monotonic() - min([self.ticked_at, *(one.loop.ticked_at for one in loops)])
+        """Seconds since the loop that has waited longest made progress, this one included."""
+        loops = [running.loop for running in list(self._loops.values())]  # asked by another thread
+        return time.monotonic() - min([self.ticked_at, *(max(one.ticked_at, one.sampler.moved_at) for one in loops)])
 
     def live(self) -> str | None:
         """None, or what has not moved for too long."""
+        if (stuck := self._liveness.problem()) is not None:
+            return stuck
         now = time.monotonic()
         if now - self.ticked_at > STUCK_SECONDS:
             return f"the supervisor has not moved for {now - self.ticked_at:.0f} s"

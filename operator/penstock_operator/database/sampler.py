@@ -46,6 +46,8 @@ class DatabaseSampler:
         self._logged: tuple[str, float] = ("", float("-inf"))
         self.seconds = 0.0
         """How long the last snapshot took."""
+        self.moved_at = time.monotonic()
+        """When the database last answered something."""
 
     async def sample(
         self,
@@ -91,8 +93,12 @@ class DatabaseSampler:
         self, database: DatabaseClient, queues: Sequence[JobQueue], within: asyncio.Timeout, soon: float
     ) -> Mapping[str, QueueState]:
         """Each answer grants the next one its time."""
-        now = asyncio.get_running_loop().time
-        await self._declaring.mirror(database, queues, moved=lambda: within.reschedule(now() + SAMPLE_SECONDS))
+
+        def moved() -> None:
+            self.moved_at = time.monotonic()
+            within.reschedule(asyncio.get_running_loop().time() + SAMPLE_SECONDS)
+
+        await self._declaring.mirror(database, queues, moved=moved)
         names = [queue.policy.queue_name for queue in queues if queue.policy is not None]
         began = time.monotonic()
         with self._metrics.look_seconds.time():
