@@ -80,16 +80,20 @@ class Operator:
     name: str
     process: subprocess.Popen[bytes]
 
+    def pids(self) -> list[int]:
+        """The operator and the processes of its databases."""
+        pid = self.process.pid
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
     def cpu_seconds(self) -> float:
-        """User and system time so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """User and system time so far, of all of them."""
+        fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in self.pids()]
+        return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
 
     def resident_mib(self) -> float:
-        """Memory that is in use."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        return int(found[1]) / 1024 if found else 0.0
+        """Memory that is in use, of all of them; what they share is counted once."""
+        found = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids()]
+        return sum(int(one[1]) for text in found if (one := re.search(r"Pss:\s+(\d+) kB", text))) / 1024
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it and wait."""
