@@ -17,7 +17,7 @@ from penstock.certificates import use_system_certificates
 
 from .cluster import Cluster
 from .errors import OperatorError
-from .handlers import Watches
+from .handlers import KopfRun
 from .leader import Leader
 from .lease_owner import owner_reference
 from .logs import configure_logging
@@ -25,6 +25,8 @@ from .metrics import OperatorMetrics
 from .pages import Pages
 from .settings import OperatorSettings
 from .supervisor import Supervisor
+from .watch_health import RESOURCES, WatchHealth
+from .watches import Watches
 
 logger = logging.getLogger("penstock.operator")
 
@@ -33,6 +35,17 @@ def _candidate(cluster: Cluster, settings: OperatorSettings) -> Leader:
     owner = owner_reference(cluster.token(), settings.namespace)
     name, identity = settings.lease_name, settings.pod_name
     return Leader(cluster=cluster, namespace=settings.namespace, name=name, identity=identity, owner=owner)
+
+
+def _watches(
+    settings: OperatorSettings, cluster: Cluster, supervisor: Supervisor, metrics: OperatorMetrics
+) -> tuple[Watches, WatchHealth]:
+    """The watches, feeding the supervisor's cache, and what is known of them."""
+    there = asyncio.get_running_loop().call_soon_threadsafe
+    health = WatchHealth(namespaces=settings.watch_namespaces, reopened=lambda: there(supervisor.relist))
+    run = KopfRun(cache=supervisor.cache, there=there, settings=settings, access=cluster.access, health=health)
+    metrics.watches(RESOURCES, health.watching)
+    return Watches(run, health=health, lost=run.lost, restarted=metrics.watch_restarts.inc), health
 
 
 async def operate(settings: OperatorSettings) -> None:
@@ -49,10 +62,11 @@ async def operate(settings: OperatorSettings) -> None:
     metrics = OperatorMetrics(leading=leader.leading)
     supervisor = Supervisor(cluster=cluster, settings=settings, metrics=metrics, may_act=leader.leading)
     cluster.may_write, leader.turned = leader.leading, supervisor.wake
+    watches, health = _watches(settings, cluster, supervisor, metrics)
     pages = Pages(
-        host=settings.http_host, port=settings.http_port, metrics=metrics, live=supervisor.live, ready=supervisor.ready
-    )
-    watches = Watches(cache=supervisor.cache, settings=settings)
+        host=settings.http_host, port=settings.http_port, metrics=metrics,
+        live=lambda: supervisor.live() or health.live(), ready=lambda: supervisor.ready() or health.ready(),
+    )  # fmt: skip
     ended = watches.start()
     runs = (
         (stopped.wait(), "signal"), (supervisor.run(), "supervisor"), (supervisor.measure(), "measure"),
@@ -65,8 +79,8 @@ async def operate(settings: OperatorSettings) -> None:
         for task in tasks:
             if task.done():
                 task.result()
-        if ended.done() and (error := ended.result()) is not None:
-            raise error
+        if ended.done():
+            raise ended.result() or RuntimeError("the thread of the watches ended by itself")
     finally:
         # The supervisor before the leader: nothing may act once the lease is given up.
         for task in tasks:

@@ -23,6 +23,7 @@ import urllib3
 from kubernetes import client, config
 
 from . import errors
+from .api_access import ApiAccess, tls_of
 from .api_paths import POD_MONITOR_GROUP, ApiPath, collection, everywhere, item
 from .listing import Known, decode_page
 from .resource import (
@@ -68,8 +69,11 @@ class Cluster:
         self._config = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=self._config)  # type: ignore[no-untyped-call]
-        except config.ConfigException:
-            config.load_kube_config(config_file=kubeconfig, client_configuration=self._config)  # type: ignore[no-untyped-call]
+        except config.ConfigException as error:
+            try:
+                config.load_kube_config(config_file=kubeconfig, client_configuration=self._config)  # type: ignore[no-untyped-call]
+            except config.ConfigException as other:
+                raise errors.SettingsError(f"no way to an API server: {error} Nor by a kubeconfig: {other}") from other
         self._config.connection_pool_maxsize = THREADS + 1
         self._config.retries = False
         self._http = client.rest.RESTClientObject(self._config).pool_manager
@@ -88,6 +92,20 @@ class Cluster:
         """The token that calls present, with its scheme; empty for other credentials. A secret."""
         settings: Mapping[str, Any] = self._config.auth_settings()
         return str((settings.get("BearerToken") or {}).get("value") or "")
+
+    def access(self) -> ApiAccess:
+        """How another client reaches the same API server, with the credentials of this moment."""
+        found = self._config
+        tls = None
+        if found.host.startswith("https:"):
+            tls = tls_of(
+                ca_file=found.ssl_ca_cert, certificate=found.cert_file, key=found.key_file, verify=found.verify_ssl
+            )
+        return ApiAccess(server=found.host, headers=self._credentials(), tls=tls)
+
+    def _credentials(self) -> dict[str, str]:
+        settings: Mapping[str, Any] = self._config.auth_settings()
+        return {one["key"]: one["value"] for one in settings.values() if one["value"]}
 
     def close(self) -> None:
         """Wait for what is under way, and close the connections."""
@@ -126,8 +144,7 @@ class Cluster:
     ) -> Any:  # fmt: skip
         agent = f"penstock-operator/{self._instance}"
         headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": agent}
-        settings: Mapping[str, Any] = self._config.auth_settings()
-        headers |= {one["key"]: one["value"] for one in settings.values() if one["value"]}
+        headers |= self._credentials()
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
         what = f"{method} {target.removeprefix(self._config.host).split('?', 1)[0]}"
         if fenced and not self.may_write():

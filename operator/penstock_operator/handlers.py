@@ -1,89 +1,143 @@
-"""The watches: kopf sees that objects change and feeds the cache. The only kopf import.
+"""What watches: kopf, which sees that objects change and feeds the cache. The only kopf import.
 
 Must not decide or write anything: no create, update, timer or daemon handlers, hence no finalizers and no annotations
 of ours on users' objects. Events are hints; what a watch gap swallows is found by the supervisor's list.
 
-Surprising: kopf runs in a thread and an event loop of its own. At its end it cancels every task that was begun after
-it, whoever began it; and a long list decoded there must not delay a decision here.
+Surprising: requests that fail are repeated for ever, each watch by itself, so that a namespace without rights or an API
+server that is away ends no watch. kopf would give up after nine attempts and take all watches along.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, Final
 
+import aiohttp
 import kopf
 
+from .api_access import ApiAccess
 from .cache import Cache
 from .resource import JOBQUEUE_LABEL
 from .settings import OperatorSettings
+from .watch_health import SILENT_SECONDS, STREAM_SECONDS, WatchHealth
 
 OWN: Final = ("pods", "deployments")
 """Kinds of which only those with our label are watched, chosen by the API server."""
-STOP_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
+"""Pauses between attempts of a request; the last one for ever after."""
+LOGIN_SECONDS: Final = 5.0
+"""Between two logins: a token that is refused is not presented in a loop."""
 
 
-class Watches:
-    """kopf's thread.
+WATCHING: Final = ("multidimensional multitasker", "watcher for ")
+"""How kopf's tasks are called without which a resource is not watched."""
+QUIET: Final = {
+    "kopf.objects": logging.WARNING,
+    "kopf._core.reactor.running": logging.ERROR,  # that signals are not its business, which is right
+    "kopf._core.reactor.observation": logging.CRITICAL,  # each attempt that failed; we say once what is not watched
+    "kopf._cogs.clients.watching": logging.CRITICAL,
+}
+
+
+class Forever:
+    """Pauses between attempts that never end; kopf reads them once for each request."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from RETRY_SECONDS
+        while True:
+            yield RETRY_SECONDS[-1]
+
+
+class KopfRun:
+    """One run of all watches after another; call it with the event that stops it.
 
     Args:
-        cache: fed in the event loop that calls `start`.
+        cache: fed through `there`.
+        there: `there(call)` makes the call in the cache's event loop.
         settings: whose namespaces are watched.
+        access: how to reach the API server.
+        health: told of every request.
     """
 
-    def __init__(self, *, cache: Cache, settings: OperatorSettings) -> None:
-        self._cache, self._settings = cache, settings
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="penstock-watches", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ended: asyncio.Future[BaseException | None] | None = None
+    def __init__(
+        self,
+        *,
+        cache: Cache,
+        there: Callable[..., Any],
+        settings: OperatorSettings,
+        access: Callable[[], ApiAccess],
+        health: WatchHealth,
+    ) -> None:
+        self._cache, self._there, self._settings = cache, there, settings
+        self._access, self._health = access, health
+        self._logged_in_at = float("-inf")
+        self._tasks: set[str] = set()
 
-    def start(self) -> asyncio.Future[BaseException | None]:
-        """Begin to watch; the future is done when watching has ended, with the error that ended it."""
-        self._loop = asyncio.get_running_loop()
-        self._ended = self._loop.create_future()
-        self._thread.start()
-        return self._ended
+    def lost(self) -> str | None:
+        """None, or a task of kopf's that has ended while kopf goes on: it may never end, nor say so."""
+        names = {task.get_name() for task in asyncio.all_tasks()}
+        found = {name for name in names if name.startswith(WATCHING)}
+        ended = self._tasks - found
+        self._tasks |= found
+        return f"kopf's {min(ended)} has ended" if ended else None
 
-    async def stop(self) -> None:
-        """End the watches; waits ten seconds for kopf to put them down."""
-        self._stop.set()
-        await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+    async def __call__(self, stop: asyncio.Event) -> None:
+        """Watch until the event is set, or until an error that kopf does not survive."""
+        self._tasks.clear()
+        await kopf.operator(
+            registry=registry(self._cache, self._there, self._login),
+            settings=kopf_settings(),
+            standalone=True,
+            # Without a name kopf looks up its user, and a container's has no passwd entry.
+            identity=_identity(self._settings.pod_name),
+            clusterwide=self._settings.everywhere,
+            namespaces=() if self._settings.everywhere else self._settings.watch_namespaces,
+            # One of this loop: for a threading.Event kopf blocks a thread, and the loop's end waits for it.
+            stop_flag=stop,
+        )
 
-    def _run(self) -> None:
-        assert self._loop is not None
-        error: BaseException | None = None
-        try:
-            asyncio.run(
-                kopf.operator(
-                    registry=registry(self._cache, self._loop.call_soon_threadsafe),
-                    settings=kopf_settings(),
-                    standalone=True,
-                    identity=_identity(self._settings.pod_name),
-                    clusterwide=self._settings.everywhere,
-                    namespaces=() if self._settings.everywhere else self._settings.watch_namespaces,
-                    stop_flag=self._stop,
-                )
-            )
-        except BaseException as raised:  # noqa: BLE001 - told in the other thread, where somebody listens
-            error = raised
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, error)
+    async def _login(self, **_: Any) -> kopf.AiohttpSession:
+        """A session with the credentials as they are now; called again when they are refused."""
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(max(0.0, min(LOGIN_SECONDS, self._logged_in_at + LOGIN_SECONDS - now)))
+        self._logged_in_at = asyncio.get_running_loop().time()
+        access = self._access()
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=access.tls if access.tls is not None else True),
+            headers={**access.headers, "User-Agent": f"penstock-operator/{self._settings.pod_name}"},
+            trace_configs=[tracing(self._health)],
+        )
+        return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
 
-    def _tell(self, error: BaseException | None) -> None:
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(error)
+
+def tracing(health: WatchHealth) -> aiohttp.TraceConfig:
+    """Has the requests of a session reported to `health`."""
+    made = aiohttp.TraceConfig()
+
+    async def asked(_: aiohttp.ClientSession, __: SimpleNamespace, sent: aiohttp.TraceRequestStartParams) -> None:
+        health.asked(str(sent.url))
+
+    async def answered(_: aiohttp.ClientSession, __: SimpleNamespace, came: aiohttp.TraceRequestEndParams) -> None:
+        health.answered(str(came.url), came.response.status)
+
+    async def failed(_: aiohttp.ClientSession, __: SimpleNamespace, lost: aiohttp.TraceRequestExceptionParams) -> None:
+        if not isinstance(lost.exception, asyncio.CancelledError):
+            health.failed(str(lost.url), f"the API server did not answer ({type(lost.exception).__name__})")
+
+    made.on_request_start.append(asked)
+    made.on_request_end.append(answered)
+    made.on_request_exception.append(failed)
+    return made
 
 
 def _identity(pod_name: str) -> Any:
-    """Kopf's name for this process. Without one it looks up its user, and a container's user has no passwd entry."""
     return pod_name
 
 
-def registry(cache: Cache, there: Callable[..., Any]) -> kopf.OperatorRegistry:
+def registry(cache: Cache, there: Callable[..., Any], login: Callable[..., Any]) -> kopf.OperatorRegistry:
     """Kopf's handlers, feeding that cache; `there(call, …)` makes the call in the cache's event loop."""
     made = kopf.OperatorRegistry()
     shelves = {
@@ -98,12 +152,7 @@ def registry(cache: Cache, there: Callable[..., Any]) -> kopf.OperatorRegistry:
             there(lambda: shelf.observe(event["object"], gone=gone))
 
         kopf.on.event(*resource, registry=made, id=f"observe-{resource[2]}")(observe)
-
-    @kopf.on.login(registry=made)
-    def login(**kwargs: Any) -> Any:
-        """The pod's service account, else the kubeconfig; both read again when the token is refused."""
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-
+    kopf.on.login(registry=made, id="login")(login)
     return made
 
 
@@ -117,9 +166,12 @@ def kopf_settings() -> kopf.OperatorSettings:
     made.queueing.exit_timeout = 0.5
     made.networking.request_timeout = 15
     made.networking.connect_timeout = 5
-    made.watching.server_timeout = 300
-    made.watching.inactivity_timeout = 330
+    made.networking.error_backoffs = Forever()
+    made.process.ultimate_exiting_timeout = None  # it would kill the process ten minutes after a run has ended
+    made.watching.server_timeout = STREAM_SECONDS
+    made.watching.inactivity_timeout = SILENT_SECONDS
     for kind in OWN:
         made.watching.label_selectors[kind] = JOBQUEUE_LABEL
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
     return made

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -145,8 +145,20 @@ class OperatorMetrics:
             "penstock_operator_tick_age_seconds", "Seconds since the slowest of the loops last came round.",
             registry=self._own,
         )  # fmt: skip
+        self.watch_restarts = Counter(
+            "penstock_operator_watch_restarts", "Times that all watches were started again.", registry=self._own
+        )
+        self._watching = Gauge(
+            "penstock_operator_watching", "1 while the resource is watched in every namespace.", ("resource",),
+            registry=self._own,
+        )  # fmt: skip
         for result in Result:
             self._reconciles.labels(result.value)
+
+    def watches(self, resources: Iterable[str], watching: Callable[[str], bool]) -> None:
+        """Show of each resource, at every scrape, whether it is watched."""
+        for resource in resources:
+            self._watching.labels(resource).set_function(lambda resource=resource: float(watching(resource)))  # type: ignore[misc]
 
     def exposition(self) -> bytes:
         """What a scrape gets."""

@@ -65,6 +65,8 @@ class Supervisor:
     cache: Cache = field(init=False)
     ticked_at: float = field(default_factory=time.monotonic)
     listed_at: float | None = None
+    _list_problem: str = ""
+    _relist: bool = False
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _loops: dict[Key, _Running] = field(default_factory=dict)
     _groups: dict[Key, list[str]] = field(default_factory=dict)
@@ -97,6 +99,11 @@ class Supervisor:
         for running in self._loops.values():
             running.loop.woken.set()
 
+    def relist(self) -> None:
+        """List at once: a watch is open again, and tells nothing of what went meanwhile."""
+        self._relist = True
+        self._woken.set()
+
     async def measure(self) -> None:
         """Beat, and report how late the event loop is; until cancelled."""
         await self._liveness.run()
@@ -110,7 +117,8 @@ class Supervisor:
                 if self.settings.pod_monitors and time.monotonic() >= discover_at:
                     discover_at = time.monotonic() + min(DISCOVER_SECONDS, self.settings.relist_seconds)
                     await self._discover()
-                if time.monotonic() >= relist_at:
+                if self._relist or time.monotonic() >= relist_at:
+                    self._relist = False
                     relist_at = time.monotonic() + (
                         self.settings.relist_seconds if await self._list() else SECRET_RETRY_SECONDS
                     )
@@ -159,8 +167,10 @@ class Supervisor:
                     listed[kind] += await self.cluster.list_all(kind, [namespace], known=shelf.holds, label=label)
             except Forbidden as error:
                 refused.add(namespace)
+                self._list_problem = str(error)
                 logger.error("namespace %s cannot be listed: %s", namespace, error)
             except ClusterError as error:
+                self._list_problem = str(error)
                 logger.error("the cluster cannot be listed: %s", error)
                 return False
         if refused.issuperset(self.settings.watch_namespaces):
@@ -274,10 +284,8 @@ class Supervisor:
     def ready(self) -> str | None:
         """None, or why what is known of the cluster is not current."""
         if self.listed_at is None:
-            return "the cluster has not been listed yet"
+            return f"the cluster has not been listed yet: {self._list_problem or 'no answer so far'}"
         age = time.monotonic() - self.listed_at
-        return (
-            f"the cluster was last listed {age:.0f} s ago"
-            if age > LISTS_MISSED * self.settings.relist_seconds
-            else None
-        )
+        if age > LISTS_MISSED * self.settings.relist_seconds:
+            return f"the cluster was last listed {age:.0f} s ago: {self._list_problem or 'no answer since'}"
+        return None

@@ -162,6 +162,18 @@ CASES = (
     Case(alert="NoLeader", about={}, series={}, quiet=(1,), fires=(3,),
          says="No operator in penstock leads: workers run on, nothing is scaled."),
     Case(
+        alert="NotWatching",
+        about={"pod": "penstock-0", "resource": "jobqueues", "namespace": "penstock"},
+        series={
+            'penstock_operator_watching{namespace="penstock",pod="penstock-0",resource="jobqueues"}': "1x4 0x9 1x20",
+            'penstock_operator_watching{namespace="penstock",pod="penstock-0",resource="pods"}': "1x40",
+            'penstock_operator_watching{namespace="elsewhere",pod="penstock-0",resource="pods"}': "0x40",
+        },
+        quiet=(4, 8, 16),
+        fires=(11, 13),
+        says="penstock-0 does not watch jobqueues: it sees changes a minute late.",
+    ),
+    Case(
         alert="PausedTooLong",
         series={of_queue("paused"): "0x9 1x400 0x20"},
         quiet=(360, 415),

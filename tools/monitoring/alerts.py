@@ -146,6 +146,13 @@ ALERTS: Final = (
         wait="2m",
     ),
     Alert(
+        name="NotWatching",
+        expression=f'min by (namespace, pod, resource) (penstock_operator_watching{{namespace="{RELEASE}"}}) == 0',
+        says="{{ $labels.pod }} does not watch {{ $labels.resource }}: it sees changes a minute late.",
+        severity="warning",
+        wait="5m",
+    ),
+    Alert(
         name="PausedTooLong",
         expression=f"{_queue('paused')} == 1",
         says=f"{_WHO} has been paused for hours; was it forgotten?",
