@@ -8,7 +8,7 @@ from penstock import JobState, Unique
 from penstock.errors import UniqueConflict
 from penstock.store import SyncClient
 from tests.postgres import desk, jobs
-from tests.postgres.workers import WorkerProcess, lines
+from tests.postgres.workers import lines
 
 
 @pytest.mark.parametrize("listen", ["true", "false"])
@@ -92,25 +92,6 @@ def test_unique_jobs_are_one_job_until_they_end(start, newest):
     start()
     assert first.result(timeout=60) == 3
     assert by_args.enqueue(1, 2).id != first.id
-
-
-def test_a_worker_without_schema_says_so_in_one_line_and_starts_nothing(servers, trace):
-    """Exit 1 or 2, one sentence with the command that mends it, no traceback."""
-    with servers.newest.database(migrated=False) as blank:
-        code, said = WorkerProcess(blank.url, trace).ended()
-    assert code in {1, 2}
-    assert "penstock migrate" in said
-    assert "Traceback" not in said
-    assert len(said.strip().splitlines()) == 1
-
-
-def test_a_worker_whose_server_is_down_says_so_without_the_password(trace):
-    """One line, the address, not the credentials."""
-    code, said = WorkerProcess("postgresql://u:hunter2@127.0.0.1:1/x", trace).ended()
-    assert code in {1, 2}
-    assert "127.0.0.1" in said
-    assert "hunter2" not in said
-    assert "Traceback" not in said
 
 
 def test_a_pooled_url_needs_no_session_state(pg_newest, start):

@@ -22,13 +22,14 @@ READY_FOR_QUERY = b"Z"
 class Proxy:
     """Forwards to the server of `url`; `proxy.url` leads through it.
 
-    One thread serves all connections. `drop_reply` may be called at any time; each call loses one reply.
+    It listens on `port`, by default any free one. One thread serves all connections. `drop_reply` may be called at any
+    time; each call loses one reply.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, port: int = 0) -> None:
         parts = urlsplit(url)
         self._server = (parts.hostname or "127.0.0.1", parts.port or 5432)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         credentials = parts.netloc.rpartition("@")[0]
         host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.url = urlunsplit(parts._replace(netloc=f"{credentials}@{host}" if credentials else host))

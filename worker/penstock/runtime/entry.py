@@ -16,6 +16,7 @@ from . import logs
 from .declared import tell_differences
 from .loops import loop_factory
 from .pipeline import Worker
+from .startup import Startup
 
 logger = logging.getLogger("penstock.worker")
 
@@ -31,12 +32,19 @@ def mismatch(app: App, queue: str) -> str:
 def run_worker(app: App, settings: Settings) -> int:
     """Run one worker in this process until it is told to drain; returns the exit code.
 
+    While the database is away or its schema is not migrated yet, the start waits.
+
     Raises:
-        ConfigurationError, StoreError: it could not start; nothing was claimed.
+        ConfigurationError, StoreError: it cannot start; nothing was claimed.
     """
     logs.configure(settings.log_level, settings.log_format)
-    check_schema(settings.database_url)
-    shake_hands(settings.database_url, pooled=settings.pooled)
+
+    def check() -> None:
+        check_schema(settings.database_url)
+        shake_hands(settings.database_url, pooled=settings.pooled)
+
+    if not Startup(check, settings).wait():
+        return 0
     tell_differences(settings)
     if told := mismatch(app, settings.queue):
         logger.warning("%s", told)

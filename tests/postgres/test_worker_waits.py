@@ -1,0 +1,131 @@
+"""A worker that starts while its database is away: it lives, says why it is not ready, and goes on by itself."""
+
+from __future__ import annotations
+
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from penstock.store import migrate
+from tests.postgres import desk
+from tests.postgres.workers import WorkerProcess
+from tests.support.controlplane import free_ports
+from tests.support.postgres_proxy import Proxy
+
+
+class Starting:
+    """A worker with pages on a known port, as a pod has them."""
+
+    def __init__(self, url: str, trace: Path) -> None:
+        (self.port,) = free_ports(1)
+        self.process = WorkerProcess(url, trace, http_port=self.port)
+
+    def page(self, path: str) -> tuple[int, str]:
+        """0 while nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, refused.read().decode()
+        except OSError:
+            return 0, ""
+
+    def waits_for(self, *reasons: str) -> None:
+        """Alive, and not ready for these reasons."""
+        desk.until(lambda: self.page("/readyz")[0] == 503)
+        status, said = self.page("/readyz")
+        assert status == 503
+        assert all(reason in said for reason in ("waiting for the database", *reasons)), said
+        assert self.page("/healthz") == (200, "ok\n")
+
+    def works(self) -> None:
+        """Ready in the end."""
+        desk.until(lambda: self.page("/readyz") == (200, "ok\n"))
+
+
+@pytest.fixture
+def starting(trace: Path) -> Iterator[Any]:
+    """`starting(url)` starts a worker; it ends with the test."""
+    begun: list[Starting] = []
+
+    def begin(url: str) -> Starting:
+        begun.append(Starting(url, trace))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.process.kill()
+
+
+def with_(url: str, **parts: str) -> str:
+    """The URL with another netloc or path."""
+    return urlunsplit(urlsplit(url)._replace(**parts))
+
+
+def test_a_worker_whose_server_is_away_waits_for_it(pg_newest, starting):
+    """Nobody listens; then the server is there, at the same address."""
+    parts = urlsplit(pg_newest.url)
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        port = kept.getsockname()[1]
+        credentials = parts.netloc.rpartition("@")[0]
+        worker = starting(with_(pg_newest.url, netloc=f"{credentials}@127.0.0.1:{port}"))
+        worker.waits_for("127.0.0.1")
+        assert credentials.partition(":")[2] not in worker.page("/readyz")[1]
+    with Proxy(pg_newest.url, port=port):
+        worker.works()
+        code, said = worker.process.end()
+    assert code == 0
+    assert "the database answers after" in said
+    assert "Traceback" not in said
+
+
+def test_a_worker_waits_until_the_schema_is_there(servers, starting):
+    """The migration may run beside it; the reason has the command."""
+    with servers.newest.database(migrated=False) as blank:
+        worker = starting(blank.url)
+        worker.waits_for("penstock migrate")
+        migrate(blank.url)
+        worker.works()
+        assert worker.process.end()[0] == 0
+
+
+def test_a_worker_waits_while_a_limit_of_connections_is_reached(pg_newest, newest, starting):
+    """Other pods, which leave soon, have them all."""
+    newest.execute("CREATE ROLE crowded LOGIN PASSWORD 'c' CONNECTION LIMIT 0")
+    try:
+        host = urlsplit(pg_newest.url).netloc.rpartition("@")[2]
+        worker = starting(with_(pg_newest.url, netloc=f"crowded:c@{host}"))
+        worker.waits_for("limit of connections")
+        assert worker.process.end()[0] == 0
+    finally:
+        newest.execute("DROP ROLE crowded")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "nobody.invalid:5432", "192.0.2.1:5432"])
+def test_a_signal_ends_the_wait_at_once_whatever_it_waits_for(starting, host):
+    """A port that refuses, a name that nobody knows, a machine that is silent: 0, for nothing was claimed."""
+    worker = starting(f"postgresql://u:hunter2@{host}/x")
+    if host.startswith("192"):
+        desk.until(lambda: worker.process.process.poll() is None)
+    else:
+        worker.waits_for()
+    code, said = worker.process.end()
+    assert code in {0, -15} if host.startswith("192") else code == 0
+    assert "hunter2" not in said
+    assert "Traceback" not in said
+
+
+def test_a_url_that_does_not_parse_ends_the_start_at_once(trace):
+    """No wait would mend it: one line, without the URL."""
+    code, said = WorkerProcess("postgresql://u:hunter2@host:port/x", trace).ended()
+    assert code in {1, 2}
+    assert "hunter2" not in said
+    assert len(said.strip().splitlines()) == 1

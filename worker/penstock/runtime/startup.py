@@ -1,0 +1,156 @@
+"""The wait of a worker that starts while its database is away: it lives, is not ready and says why, and goes on.
+
+A worker that runs waits for its database; one that starts does too. What only a new process can mend ends it: a URL
+that does not parse and a missing right at once; a refused login and an unknown database after a minute, for the Secret
+behind the URL is read again only by a new container.
+
+Surprising: the database is asked in a thread, so that a signal ends the wait at once though a name server or a server
+is silent. The pages are served here only while there is something to wait for; then the worker itself serves them.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from penstock.errors import InvalidDatabaseURL, LoginRefused, NoSuchDatabase, StatementRefused, StoreError
+from penstock.http_server import HttpServer, verdict
+from penstock.settings import Settings
+
+from .again import pause
+
+logger = logging.getLogger("penstock.worker")
+
+REFUSED_SECONDS: Final = 60.0
+"""For so long a refused login or an unknown database is tried again: it may be about to be created."""
+REPEAT_SECONDS: Final = 60.0
+"""Between two lines of the log about the same reason."""
+_AT_ONCE: Final = (InvalidDatabaseURL, StatementRefused)
+_AFTER_A_WHILE: Final = (LoginRefused, NoSuchDatabase)
+
+
+class Startup:
+    """Waits until a check passes.
+
+    Args:
+        check: raises a StoreError while the worker could not work.
+        settings: where the pages are served meanwhile.
+        patience: seconds for which a refused login is tried again.
+        rng: spreads the attempts of many pods.
+    """
+
+    def __init__(
+        self,
+        check: Callable[[], None],
+        settings: Settings,
+        *,
+        patience: float = REFUSED_SECONDS,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._check, self._settings, self._patience = check, settings, patience
+        self._rng = rng or random.Random()  # noqa: S311 - jitter guards nothing
+        self._problem: str | None = None
+        self._error: BaseException | None = None
+        self._passed = False
+        self._over, self._left = threading.Event(), threading.Event()
+        self._failing = threading.Event()
+
+    def wait(self) -> bool:
+        """True once the check has passed, False if a signal told the process to leave.
+
+        Raises:
+            StoreError: that only a new process can mend.
+            ConfigurationError: the pages cannot be served.
+        """
+        thread = threading.Thread(target=self._try_again_and_again, name="penstock-startup", daemon=True)
+        with self._signals():
+            thread.start()
+            self._failing.wait()
+            try:
+                if not self._over.is_set():
+                    self._serve_until_over()
+            finally:
+                self._over.set()
+        if self._left.is_set():
+            return False
+        if self._error is not None:
+            raise self._error
+        return self._passed
+
+    def ready(self) -> str:
+        """Why the worker is not ready."""
+        return f"waiting for the database: {self._problem or 'no answer so far'}"
+
+    def _serve_until_over(self) -> None:
+        pages = {
+            "/healthz": lambda: verdict(None),
+            "/readyz": lambda: verdict(self.ready()),
+            "/metrics": lambda: (200, b"", "text/plain; version=0.0.4; charset=utf-8"),
+        }
+        settings = self._settings
+        server = HttpServer(host=settings.http_host, port=settings.http_port, pages=pages, name="penstock-health")
+        server.start()
+        try:
+            self._over.wait()
+        finally:
+            server.close()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the wait; only the main thread hears of them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def heard(_: int, __: FrameType | None) -> None:
+            logger.info("told to leave before the start is over")
+            self._left.set()
+            self._end()
+
+        before = {number: signal.signal(number, heard) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self) -> None:
+        self._over.set()
+        self._failing.set()
+
+    def _try_again_and_again(self) -> None:
+        try:
+            self._passed = self._passes()
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            self._error = error
+        self._end()
+
+    def _passes(self) -> bool:
+        began = time.monotonic()
+        failures, said_at = 0, float("-inf")
+        while not self._over.is_set():
+            try:
+                self._check()
+            except StoreError as error:
+                waited = time.monotonic() - began
+                if isinstance(error, _AT_ONCE) or (isinstance(error, _AFTER_A_WHILE) and waited > self._patience):
+                    raise
+                if str(error) != self._problem or time.monotonic() - said_at > REPEAT_SECONDS:
+                    said_at = time.monotonic()
+                    logger.warning("cannot start yet, trying again: %s", error)
+                self._problem = str(error)
+                self._failing.set()
+                failures += 1
+                self._over.wait(pause(failures, self._rng))
+            else:
+                if failures:
+                    logger.info("the database answers after %.1f s", time.monotonic() - began)
+                return True
+        return False
