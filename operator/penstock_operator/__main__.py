@@ -48,6 +48,17 @@ def _watches(
     return Watches(run, health=health, lost=run.lost, restarted=metrics.watch_restarts.inc), health
 
 
+def _pages(settings: OperatorSettings, supervisor: Supervisor, health: WatchHealth, metrics: OperatorMetrics) -> Pages:
+    """What this process says of itself."""
+    return Pages(
+        host=settings.http_host,
+        port=settings.http_port,
+        metrics=metrics,
+        live=lambda: supervisor.live() or health.live(),
+        ready=lambda: supervisor.ready() or health.ready(),
+    )
+
+
 async def operate(settings: OperatorSettings) -> None:
     """Run until a signal, or until a part fails; then put everything down in order.
 
@@ -63,10 +74,7 @@ async def operate(settings: OperatorSettings) -> None:
     supervisor = Supervisor(cluster=cluster, settings=settings, metrics=metrics, may_act=leader.leading)
     cluster.may_write, leader.turned = leader.leading, supervisor.wake
     watches, health = _watches(settings, cluster, supervisor, metrics)
-    pages = Pages(
-        host=settings.http_host, port=settings.http_port, metrics=metrics,
-        live=lambda: supervisor.live() or health.live(), ready=lambda: supervisor.ready() or health.ready(),
-    )  # fmt: skip
+    pages = _pages(settings, supervisor, health, metrics)
     ended = watches.start()
     runs = (
         (stopped.wait(), "signal"), (supervisor.run(), "supervisor"), (supervisor.measure(), "measure"),
