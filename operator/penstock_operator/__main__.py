@@ -15,6 +15,7 @@ from typing import Any
 
 from penstock.certificates import use_system_certificates
 
+from .arguments import with_arguments
 from .cluster import Cluster
 from .errors import OperatorError
 from .handlers import KopfRun
@@ -103,7 +104,7 @@ def main() -> int:
     """Exit code 0 after a signal, 2 for settings that break a rule."""
     use_system_certificates()
     try:
-        settings = OperatorSettings.from_env(os.environ)
+        settings = OperatorSettings.from_env(with_arguments(os.environ, sys.argv[1:]))
         configure_logging(settings)
         asyncio.run(operate(settings))
     except OperatorError as error:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import helm_python
 import pytest
 import yaml
 
@@ -129,6 +130,17 @@ def test_the_certificates_of_authorities_reach_every_pod(values: Any, volume: An
         (found,) = [each for each in pod["spec"]["volumes"] if each["name"] == "ca-bundle"]
         ((kind, source),) = volume.items()
         assert found[kind] == source | {"items": [{"key": "root.pem", "path": "root.pem"}]}
+
+
+def test_a_variable_that_the_chart_sets_is_refused_among_the_extra_ones():
+    """The later of two would win, and the value of the chart would do nothing, silently."""
+    values: dict[str, Any] = {"podMonitor": {"labels": {"a": "b"}}, "caBundle": BUNDLE}
+    for component, pod in pods(values).items():
+        (container,) = pod["spec"]["containers"]
+        assert container["env"], component
+        for variable in container["env"]:
+            with pytest.raises(helm_python.HelmError, match="extraEnv must not have"):
+                pods({**values, "extraEnv": [{"name": variable["name"], "value": "x"}]})
 
 
 def test_arguments_reach_the_program_that_they_are_for():
