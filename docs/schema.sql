@@ -406,10 +406,12 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.begin_copy(p_queues text[], p_jobs integer, OUT ids bigint[], OUT queues integer[], OUT max_attempts smallint[]) -> record, as its owner
 -- penstock.begin_drain(p_worker bigint) -> text, as its owner
 -- penstock.begin_marks(OUT last_ord bigint, OUT horizon bigint) -> record, as its owner
+-- penstock.bury_unreadable(p_queue integer, p_limit integer) -> bigint[], as its owner
 -- penstock.cancel_jobs(p_ids bigint[], p_reason text) -> TABLE(id bigint, verdict text), as its owner
 -- penstock.check_size(p_what text, p_bodies jsonb[]) -> integer
 -- penstock.checkup() -> jsonb, as its owner
 -- penstock.claim(p_worker bigint, p_queue integer, p_limit integer, p_token bigint) -> TABLE(id bigint, attempt smallint, max_attempts smallint, crashes smallint, priority smallint, ord bigint, task text, args text, headers text, wait double precision), as its owner
+-- penstock.close_copy(p_after bigint, p_jobs integer, p_queues integer[]) -> bigint[], as its owner
 -- penstock.complete(p_worker bigint, p_id bigint, p_token bigint, p_duration double precision) -> boolean, as its owner
 -- penstock.cordon(p_workers bigint[], p_cordon boolean) -> SETOF bigint, as its owner
 -- penstock.count_limits() -> integer, as its owner
@@ -442,6 +444,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
 -- penstock.make_queue(p_name text, p_slotless boolean) -> void
 -- penstock.may_rescue(p_holder text, p_lease double precision) -> boolean
+-- penstock.open_copy(p_queues text[], OUT queues integer[], OUT max_attempts smallint[], OUT after bigint) -> record, as its owner
 -- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner
 -- penstock.pick(p_queue integer, p_limit integer, p_first bigint[]) -> tid[]
 -- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record, as its owner

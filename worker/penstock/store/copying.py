@@ -30,8 +30,8 @@ _EXPONENT: Final = re.compile(r"[0-9][eE][-+]?[0-9]")
 _SPECIAL: Final = re.compile(r"[\\\t\n\r]")
 _ESCAPES: Final = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 
-Begun = tuple[list[int], list[int], list[int]]
-"""What begin_copy gives: ids of the jobs; ids and default attempts of the queues."""
+Begun = tuple[list[int], list[int], int]
+"""What open_copy gives: ids and default attempts of the queues; the id behind which the jobs' will lie."""
 
 
 def plain(jobs: Sequence[NewJob]) -> bool:
@@ -60,12 +60,12 @@ def copy_jobs(connection: psycopg.Connection[Any], jobs: Sequence[NewJob]) -> li
     """Write plain jobs, wake who waits; ids in order. All or nothing, by a transaction or savepoint of its own."""
     names = list(dict.fromkeys(job.queue for job in jobs))
     with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
-        begun: Any = cursor.execute(statement("begin_copy"), (names, len(jobs))).fetchone()
+        begun: Any = cursor.execute(statement("open_copy"), (names,)).fetchone()
         with cursor.copy(statement("copy_jobs")) as copy:
             for block in _blocks(jobs, names, begun):
                 copy.write(block)
-        cursor.execute(statement("wake"), (begun[1],))
-    ids: list[int] = begun[0]
+        row: Any = cursor.execute(statement("close_copy"), (begun[2], len(jobs), begun[0])).fetchone()
+    ids: list[int] = row[0]
     return ids
 
 
@@ -80,31 +80,29 @@ async def copy_jobs_async(connection: psycopg.AsyncConnection[Any], jobs: Sequen
     """As `copy_jobs`."""
     names = list(dict.fromkeys(job.queue for job in jobs))
     async with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
-        begun: Any = await (await cursor.execute(statement("begin_copy"), (names, len(jobs)))).fetchone()
+        begun: Any = await (await cursor.execute(statement("open_copy"), (names,))).fetchone()
         async with cursor.copy(statement("copy_jobs")) as copy:
             for block in _blocks(jobs, names, begun):
                 await copy.write(block)
-        await cursor.execute(statement("wake"), (begun[1],))
-    ids: list[int] = begun[0]
+        await cursor.execute(statement("close_copy"), (begun[2], len(jobs), begun[0]))
+        row: Any = await cursor.fetchone()
+    ids: list[int] = row[0]
     return ids
 
 
 def _blocks(jobs: Sequence[NewJob], names: Sequence[str], begun: Begun) -> Iterator[str]:
     """Lines of COPY's text form, some at a time."""
-    ids, queues, attempts = begun
+    queues, attempts, _ = begun
     of = dict(zip(names, zip(queues, attempts, strict=True), strict=True))
     for start in range(0, len(jobs), _BLOCK):
-        part = jobs[start : start + _BLOCK]
-        yield "".join(
-            [_line(id_, job, *of[job.queue]) for id_, job in zip(ids[start : start + _BLOCK], part, strict=True)]
-        )
+        yield "".join([_line(job, *of[job.queue]) for job in jobs[start : start + _BLOCK]])
 
 
-def _line(id_: int, job: NewJob, queue: int, attempts: int) -> str:
+def _line(job: NewJob, queue: int, attempts: int) -> str:
     task, args, headers, most = job.task, job.args, job.headers, job.max_attempts
     if _SPECIAL.search(task):
         task = task.translate(_ESCAPES)
     if _SPECIAL.search(args):
         args = args.translate(_ESCAPES)
     kept = "\\N" if headers is None else headers.translate(_ESCAPES)
-    return f"{id_}\t{queue}\t{job.priority}\t{attempts if most is None else most}\t{task}\t{kept}\t{args}\n"
+    return f"{queue}\t{job.priority}\t{attempts if most is None else most}\t{task}\t{kept}\t{args}\n"

@@ -16,18 +16,19 @@ GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.canc
 GRANT SELECT ON penstock.jobs TO penstock_client;
 
 -- role: bulk_enqueuer
--- COPY of ready jobs under ids that begin_copy hands out: ord and times are drawn by the table. Never a token, a worker,
--- an ord or a unique key.
+-- COPY of ready jobs between open_copy and close_copy: ids, ord and times are drawn by the table. Never an id, a token, a
+-- worker, an ord or a unique key.
 GRANT USAGE ON SCHEMA penstock TO penstock_bulk_enqueuer;
-GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.begin_copy, penstock.wake TO penstock_bulk_enqueuer;
-GRANT INSERT (id, queue, priority, max_attempts, task, headers, args) ON penstock.job TO penstock_bulk_enqueuer;
+GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.begin_copy, penstock.open_copy,
+  penstock.close_copy, penstock.wake TO penstock_bulk_enqueuer;
+GRANT INSERT (queue, priority, max_attempts, task, headers, args) ON penstock.job TO penstock_bulk_enqueuer;
 GRANT USAGE ON SEQUENCE penstock.job_id_seq, penstock.job_ord_seq TO penstock_bulk_enqueuer;
 GRANT SELECT (id, name, workers_waiting_until, operator_waiting_until) ON penstock.queue TO penstock_bulk_enqueuer;
 
 -- role: worker
 -- The whole life of a job, and the upkeep; its tasks enqueue.
 GRANT USAGE ON SCHEMA penstock TO penstock_worker;
-GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drain, penstock.deregister, penstock.claim, penstock.ack,
+GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drain, penstock.deregister, penstock.claim, penstock.bury_unreadable, penstock.ack,
   penstock.complete, penstock.release, penstock.release_claim, penstock.wait_mark, penstock.lead, penstock.lead_ends,
   penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks, penstock.publish_marks,
   penstock.count_limits,

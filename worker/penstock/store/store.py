@@ -13,9 +13,10 @@ from typing import Any, Self
 
 import psycopg_pool
 
+from penstock.errors import StoreError
 from penstock.job import ClaimedJob, Finished, OutcomeState
 
-from . import arrays
+from . import arrays, unreadable
 from ._sql import statement
 from .connect import arguments, configure
 from .errors import check_url, mapped
@@ -88,18 +89,40 @@ class Store:
     async def claim(self, worker: int, queue: int, queue_name: str, limit: int, token: int) -> list[ClaimedJob]:
         """Take up to `limit` ready jobs, in order of priority and entry. `token` must be new for each call.
 
+        Jobs that cannot be read become dead letters and are left out.
+
         Raises:
             ClaimRefused: the worker is not running with a live lease.
         """
-        rows = await self._rows("claim", worker, queue, limit, token)
-        rows.sort(key=_ORDER)
-        return [
-            ClaimedJob(
-                id=id_, token=token, worker=worker, attempt=attempt, max_attempts=most, crashes=crashes,
-                queue=queue_name, priority=priority, task=task, args=args, headers=headers, wait=wait or 0.0,
-            )
-            for id_, attempt, most, crashes, priority, _, task, args, headers, wait in rows
-        ]  # fmt: skip
+        while True:
+            rows = await self._claim_rows(worker, queue, queue_name, limit, token)
+            rows.sort(key=_ORDER)
+            jobs = [
+                ClaimedJob(
+                    id=id_, token=token, worker=worker, attempt=attempt, max_attempts=most, crashes=crashes,
+                    queue=queue_name, priority=priority, task=task, args=args, headers=headers, wait=wait or 0.0,
+                )
+                for id_, attempt, most, crashes, priority, _, task, args, headers, wait in rows
+            ]  # fmt: skip
+            if not (refused := unreadable.refused(jobs)):
+                return jobs
+            await self.ack(worker, refused)
+            if readable := unreadable.others(jobs, refused):
+                return readable
+
+    async def _claim_rows(
+        self, worker: int, queue: int, queue_name: str, limit: int, token: int
+    ) -> list[tuple[Any, ...]]:
+        try:
+            return await self._rows("claim", worker, queue, limit, token)
+        except StoreError as error:
+            if not unreadable.may_be_unreadable(error):
+                raise
+            ids = await self._value("bury_unreadable", queue, 2 * limit)
+            if not ids:
+                raise
+            unreadable.tell(queue_name, ids, str(error))
+        return await self._rows("claim", worker, queue, limit, token)
 
     async def ack(self, worker: int, outcomes: Sequence[Finished]) -> list[Difference]:
         """Hand one registration's outcomes in; repeating a call whose reply was lost is safe.

@@ -1,4 +1,4 @@
--- Purpose: what a COPY into job needs first, in the same transaction: an id for each of p_jobs, in order, so that they can be
+-- Purpose: as open_copy, for the owner's logins of releases whose COPY brings its own ids: an id for each of p_jobs, in order, so that they can be
 -- told without reading the table; and for each queue, made if nobody declared it, its id and its default of attempts.
 -- Index: queue(name). Locks: as have_queues.
 CREATE OR REPLACE FUNCTION penstock.begin_copy(

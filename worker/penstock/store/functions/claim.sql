@@ -54,6 +54,7 @@ BEGIN
     SET token = p_token, worker = p_worker, attempt = j.attempt + 1, claimed_at = v_now, deadline = v_deadline,
         unique_key = CASE WHEN j.unique_kept IS NULL THEN j.unique_key END  -- until start: given up now, kept beside
     WHERE j.ctid = ANY (v_picked)
-    RETURNING j.id, j.attempt, j.max_attempts, j.crashes, j.priority, j.ord, j.task, j.args::text, j.headers::text,
+    RETURNING j.id, j.attempt, j.max_attempts, j.crashes, j.priority, j.ord, j.task, j.args::text::varchar(393217)::text,
+              j.headers::text::varchar(393217)::text,  -- longer than enqueue allows: cut, and buried by the worker
               date_part('epoch', v_now - j.ready_at);  -- extract would go through numeric
 END $$;

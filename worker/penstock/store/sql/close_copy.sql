@@ -1,0 +1,2 @@
+-- Used by copying. See functions/close_copy.sql.
+SELECT penstock.close_copy(%s::bigint, %s::integer, %s::integer[])

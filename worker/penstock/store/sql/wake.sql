@@ -1,2 +1,0 @@
--- Used by copying, after the rows. See functions/wake.sql.
-SELECT penstock.wake(%s::integer[])

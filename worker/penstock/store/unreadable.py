@@ -1,0 +1,57 @@
+"""Jobs that no worker can read: longer than any enqueue accepts, or without a text at all.
+
+They come in by COPY or by hand, past the checks of enqueue. One of them must not stop the claims of its queue: a claim
+cuts what is too long, and the worker that gets it gives it up as a dead letter; a claim that the database cannot answer
+is followed by a search among the jobs that it may have picked. The neighbors of such a job run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import psycopg
+
+from penstock.errors import StoreError
+from penstock.job import ClaimedJob, Finished, OutcomeState
+
+logger = logging.getLogger("penstock.store")
+
+LONGEST: Final = 393_216
+"""Characters of arguments or headers: 256 KiB of JSON with the spaces of Postgres. A claim cuts behind one more."""
+REASON: Final = "unreadable"
+_CLASSES: Final = ("22", "53", "54", "XX")
+"""SQLSTATE classes of values, resources and limits: what a body can make a claim fail with."""
+
+
+def may_be_unreadable(error: StoreError) -> bool:
+    """Whether a claim that failed so may have met such a job."""
+    cause = error.__cause__
+    return isinstance(cause, psycopg.Error) and (cause.sqlstate or "")[:2] in _CLASSES
+
+
+def refused(jobs: Sequence[ClaimedJob]) -> list[Finished]:
+    """The ends of those that were cut; empty for any claim of jobs that came in by enqueue."""
+    return [_refused(job) for job in jobs if len(job.args) > LONGEST or len(job.headers or "") > LONGEST]
+
+
+def others(jobs: Sequence[ClaimedJob], refused: Sequence[Finished]) -> list[ClaimedJob]:
+    """The jobs that were not refused."""
+    given_up = {outcome.job.id for outcome in refused}
+    return [job for job in jobs if job.id not in given_up]
+
+
+def _refused(job: ClaimedJob) -> Finished:
+    what = "arguments" if len(job.args) > LONGEST else "headers"
+    message = f"its {what} are longer than {LONGEST:,} characters of JSON"
+    tell(job.queue, [job.id], message)
+    error = json.dumps({"type": "UnreadableJob", "message": message, "attempt": job.attempt})
+    return Finished(job=job, state=OutcomeState.FAILED, reason=REASON, error=error)
+
+
+def tell(queue: str, ids: Sequence[int], why: str) -> None:
+    """Say in the log what became of them."""
+    for job in ids:
+        logger.error("job %d of queue %s cannot be read and is a dead letter now: %s", job, queue, why)
