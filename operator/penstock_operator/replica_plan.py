@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .fleet import Member, Role
 from .resource import Deployment
+from .rollout import Phase, added, phase_of, sizes_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +52,32 @@ def plan_replicas(
         lost = min(lost, max(connections_allow - desired, 0 if serves else 1))
     if not desired or not lost + stuck:
         return ReplicaPlan(target=desired)
-    if deployment.observed and deployment.existing >= deployment.replicas:
-        # Pods beyond the replicas, of a rollout, make up for some already.
-        extra = max(0, lost + stuck - (deployment.existing - deployment.replicas))
-    else:
+    if not deployment.observed or deployment.existing < deployment.replicas:
         extra = max(0, deployment.replicas - desired)  # they are on their way
+    elif stuck and phase_of(deployment, members) is Phase.STALLED:
+        extra = _beside_rollout(desired, deployment, members)
+    else:
+        extra = max(0, lost + stuck - (deployment.existing - deployment.replicas))
     extra = min(extra, desired)
     return ReplicaPlan(target=desired + extra, extra=extra)
+
+
+def _beside_rollout(desired: int, deployment: Deployment, members: Sequence[Member]) -> int:
+    """Replicas beyond `desired` with which enough pods of the replica sets that work are there.
+
+    The controller shares an increase out to those that do not work too, and gives single pods to the larger one; so
+    the number that brings enough is asked for at once.
+    """
+    sizes = sizes_of(deployment, members)
+    if sizes is None:
+        return max(0, deployment.replicas - desired)
+    broken = {one.pod.replica_set for one in members if one.role is Role.STUCK}
+    serve = sum(not one.removable for one in members)
+    if serve >= desired:
+        stuck = len(members) - serve
+        return max(0, stuck - (deployment.existing - deployment.replicas))
+    for after in range(max(desired, deployment.replicas + 1), 2 * desired):
+        more = added(sizes, deployment, after)
+        if serve + sum(count for name, count in more.items() if name not in broken) >= desired:
+            return after - desired
+    return desired

@@ -62,23 +62,34 @@ def removed(sizes: Mapping[str, int], deployment: Deployment, after: int) -> dic
 
     Of two replica sets of one size the older one gives up more, and which that is cannot be seen: both may have to.
     """
-    ways = [_shared_out(order, deployment, after) for order in (list(sizes.items()), list(sizes.items())[::-1])]
-    return {name: max(way[name] for way in ways) for name in sizes}
+    ways = _changes(sizes, deployment, after)
+    return {name: max(max(0, -way[name]) for way in ways) for name in sizes}
 
 
-def _shared_out(sizes: Sequence[tuple[str, int]], deployment: Deployment, after: int) -> dict[str, int]:
+def added(sizes: Mapping[str, int], deployment: Deployment, after: int) -> dict[str, int]:
+    """Pods that each replica set gets at least when the replicas become `after` during a rollout."""
+    ways = _changes(sizes, deployment, after)
+    return {name: min(max(0, way[name]) for way in ways) for name in sizes}
+
+
+def _changes(sizes: Mapping[str, int], deployment: Deployment, after: int) -> list[dict[str, int]]:
+    """Both ways in which the controller may share a change out, by which of two equal replica sets comes first."""
+    orders = (list(sizes.items()), list(sizes.items())[::-1])
+    return [_shared_out(sorted(order, key=lambda one: -one[1]), deployment, after) for order in orders]
+
+
+def _shared_out(ordered: Sequence[tuple[str, int]], deployment: Deployment, after: int) -> dict[str, int]:
     before = deployment.replicas + surge(deployment, deployment.replicas)
     allowed = after + surge(deployment, after)
-    change = allowed - sum(size for _, size in sizes)
-    if change >= 0 or before == 0 or deployment.max_surge is None:
-        return dict.fromkeys((name for name, _ in sizes), 0)
-    ordered, given = sorted(sizes, key=lambda one: -one[1]), {name: 0 for name, _ in sizes}
+    change, given = allowed - sum(size for _, size in ordered), {name: 0 for name, _ in ordered}
+    if change == 0 or before == 0 or deployment.max_surge is None or (change > 0) != (after > deployment.replicas):
+        return given
     for name, size in ordered:
-        left = change - sum(given.values())
-        given[name] = max(_rounded(size * allowed, before) - size, left) if left else 0
+        left, share = change - sum(given.values()), _rounded(size * allowed, before) - size
+        given[name] = (min(share, left) if change > 0 else max(share, left)) if left else 0
     largest, size = ordered[0]
     given[largest] = max(given[largest] + change - sum(given.values()), -size)
-    return {name: -count for name, count in given.items()}
+    return given
 
 
 def _rounded(numerator: int, denominator: int) -> int:
