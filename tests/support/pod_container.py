@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.support.pod_env import ALL_ADDRESSES, LISTENS, ContainerConfigError, Fetch, Image, command_line, environment
 from tests.support.pod_leftovers import MARKER, marked
+from tests.support.pod_messages import last_output
 from tests.support.pod_probes import verdicts
 from tests.support.pod_user import as_user, read_only_root, user_of
 
@@ -84,6 +85,7 @@ class Container:
         self._env: dict[str, str] = {}
         self._state: dict[str, Any] = {"waiting": {"reason": "ContainerCreating"}}
         self._last_state: dict[str, Any] = {}
+        self._begins = 0
 
     def status(self) -> dict[str, Any]:
         """The containerStatus of the Kubernetes API."""
@@ -180,6 +182,7 @@ class Container:
         line = command_line(self._spec, image=around.image, env=self._env)
         command = self._as_user(line)
         with around.log.open("ab") as log:
+            self._begins = log.tell()
             if shutil.which(line[0], path=self._env["PATH"]) is None:
                 log.write(f"exec: {line[0]}: executable file not found in $PATH\n".encode())
                 return None
@@ -257,6 +260,7 @@ class Container:
         now = datetime.now(UTC)
         self.pid = None
         ended = {"exitCode": code, "startedAt": _stamp(began), "finishedAt": _stamp(now)}
+        ended |= last_output(self._spec, self._around.log, self._begins, code)
         reason = "StartError" if pid == 0 else "Completed" if code == 0 else "Error"
         pod = self._around.pod()["metadata"]["name"]
         self._around.ended(Exit(pod, self.name, pid, code, (now - began).total_seconds()))
