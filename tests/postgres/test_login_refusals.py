@@ -150,6 +150,9 @@ async def test_a_refusal_to_connect_has_its_kind(owned: Owned):
             used = urlunsplit(urlsplit(url)._replace(path="/penstock_nowhere")) if spoil is _no_database else url
             error = await refused(used)
             assert (type(error), reason_of(error)) == (kind, reason), error
+            if spoil is _no_connect:
+                database, login = urlsplit(url).path[1:], urlsplit(url).username
+                assert f'GRANT CONNECT ON DATABASE "{database}" TO "{login}";' in str(error)
             assert str(urlsplit(url).password) not in str(error)
 
 

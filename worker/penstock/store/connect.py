@@ -7,13 +7,18 @@ autocommit: one function call is one transaction.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import psycopg
 from psycopg.types.json import set_json_loads
 
+from penstock.errors import MissingRights
+
 from .errors import check_url, mapped
+from .quoting import quoted
 
 KEEPALIVES: dict[str, Any] = {
     "connect_timeout": 5,
@@ -30,6 +35,22 @@ def arguments(name: str, *, pooled: bool) -> dict[str, Any]:
     return {"autocommit": True, "application_name": name, "prepare_threshold": None if pooled else 2, **KEEPALIVES}
 
 
+@contextmanager
+def _named(url: str) -> Iterator[None]:
+    """Complete the SQL of a login that may not connect: the server names neither login nor statement."""
+    try:
+        yield
+    except MissingRights as error:
+        parts = psycopg.conninfo.conninfo_to_dict(url)
+        login, database = str(parts.get("user") or ""), str(parts.get("dbname") or parts.get("user") or "")
+        if not login:
+            raise
+        statement = f"GRANT CONNECT ON DATABASE {quoted(database)} TO {quoted(login)};"
+        raise MissingRights(
+            f"connect: the login may not connect to this database; let its owner run: {statement}"
+        ) from error
+
+
 def connect(url: str, *, name: str, pooled: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
     """A new connection.
 
@@ -38,7 +59,7 @@ def connect(url: str, *, name: str, pooled: bool = False) -> psycopg.Connection[
         DatabaseUnavailable: the server cannot be reached or refuses the login.
     """
     check_url(url)
-    with mapped("connect"):
+    with _named(url), mapped("connect"):
         connection = psycopg.connect(url, **arguments(name, pooled=pooled))
         try:
             configure_sync(connection)
@@ -74,7 +95,7 @@ async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
 async def connect_async(url: str, *, name: str, pooled: bool = False) -> psycopg.AsyncConnection[tuple[Any, ...]]:
     """As `connect`, for asyncio."""
     check_url(url)
-    with mapped("connect"):
+    with _named(url), mapped("connect"):
         connection = await psycopg.AsyncConnection.connect(url, **arguments(name, pooled=pooled))
         try:
             await configure(connection)

@@ -19,7 +19,8 @@ from penstock.errors import MigrationFailed, MissingRights, SchemaMismatch, Sche
 from ._sql import SqlFile, files, statement
 from .connect import connect
 from .errors import mapped
-from .roles import create_and_grant, grant_again, quoted, roles_sql, seal_sql
+from .quoting import quoted
+from .roles import create_and_grant, grant_again, roles_sql, seal_sql
 
 LOCK_KEY = 0x70656E73746F636B
 """The advisory lock of migrations: the bytes of 'penstock'."""

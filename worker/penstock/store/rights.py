@@ -13,7 +13,8 @@ from penstock.errors import MissingRights
 from ._sql import statement
 from .connect import connect
 from .errors import mapped
-from .roles import PREFIX, executable, quoted
+from .quoting import quoted
+from .roles import PREFIX, executable
 
 _SHOWN: Final = 3
 """Functions that a message names."""

@@ -16,6 +16,8 @@ import psycopg
 
 from penstock.errors import ConfigurationError, StoreError
 
+from .quoting import quoted
+
 PREFIX: Final = "penstock_"
 _AS_CALLER: Final = ("wake",)
 """Granted, but without a right of its own: it runs inside almost every function, and twice the cost of a call is paid
@@ -88,11 +90,6 @@ def grants_sql(role: str, to: str | None = None) -> str:
     if not to or "\0" in to:
         raise ConfigurationError(f"a login's name must be text without NUL, got {to!r}")
     return re.sub(rf" TO {PREFIX}{role};", lambda _: f" TO {quoted(to)};", _sections()[role])
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier, whatever it contains."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def roles_sql() -> str:
