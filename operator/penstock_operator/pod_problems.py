@@ -119,7 +119,9 @@ def _container_problem(called: str, one: Mapping[str, Any]) -> tuple[str, str] |
     if reason in {"ImagePull", "ContainerConfig"}:
         return reason, f"{called}: {_line(waiting.get('message')) or waiting.get('reason')}"
     times = int(one.get("restartCount") or 0)
-    starts_again = times > 0 and not one.get("started") and not one.get("ready")
+    # A worker that waits for its database has started; what ended it before is why it is not ready.
+    refused = database_reason(str(last.get("message") or "")) if called == "container worker" else None
+    starts_again = times > 0 and not one.get("ready") and (refused is not None or not one.get("started"))
     over = "terminated" in _part(one, "state") and not (called.startswith("init") and last.get("exitCode") == 0)
     if not last or not (reason or over or starts_again):
         return None if reason is None else (reason, f"{called}: {_line(waiting.get('message'))}")
@@ -129,8 +131,7 @@ def _container_problem(called: str, one: Mapping[str, Any]) -> tuple[str, str] |
     kind = (
         "OOMKilled" if last.get("reason") == "OOMKilled" else "Completed" if last.get("exitCode") == 0 else "CrashLoop"
     )
-    if kind == "CrashLoop" and called == "container worker":
-        kind = database_reason(str(last.get("message") or "")) or kind
+    kind = refused or kind if kind == "CrashLoop" else kind
     advice = {
         "OOMKilled": "; it needs a higher memory limit or fewer jobs at once",
         "Completed": "; a worker must run until it is stopped, so its command is wrong",

@@ -73,21 +73,3 @@ def test_pods_on_another_database_than_the_one_that_is_sampled_are_told(
         assert next(iter(names(jobqueues))) in sentence
         becomes(jobqueues, "Ready", "False", "WorkersUnavailable")
         process.stop()  # before the copy goes
-
-
-def test_workers_whose_login_is_refused_say_so_and_start_with_what_the_secret_holds_then(
-    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str
-):
-    """The operator's own login works; the reason is the workers' last message, not that they are starting."""
-    parts = urlsplit(pg_url)
-    wrong = urlunsplit(parts._replace(netloc=f"{parts.username}:swordfish@{parts.hostname}:{parts.port}"))
-    jobqueues.secret(pg_url, "operators")
-    reference = {
-        "secretRef": {"name": "shop-postgres"}, "operatorSecretRef": {"name": "operators"}, "onSecretChange": "Ignore",
-    }  # fmt: skip
-    started(jobqueues, operator, wrong, databaseRef=reference, **FIXED)
-    sentence = becomes(jobqueues, "WorkersAvailable", "False", "AuthFailed")
-    assert "the server refused the login" in sentence
-    assert "swordfish" not in sentence
-    jobqueues.secret(pg_url)
-    becomes(jobqueues, "Ready", "True", "Ready")

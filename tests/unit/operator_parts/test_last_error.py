@@ -71,3 +71,14 @@ def test_a_pod_in_a_crash_loop_for_its_password_is_auth_failed_with_the_last_mes
     other = pod("a", ready=False, status=crashed("proxy", said)).problem
     assert other is not None
     assert other[0] == "CrashLoop"
+
+
+def test_a_worker_that_waits_for_its_database_after_it_ended_has_the_reason_too():
+    """It has started and lives, so nothing but its last end says why it is not ready; once ready it is history."""
+    status = crashed("worker", f"penstock: {ERRORS[0]}")
+    status["containerStatuses"][0] |= {"state": {"running": {}}, "started": True, "restartCount": 1}
+    problem = pod("a", ready=False, status=status).problem
+    assert problem is not None
+    assert problem[0] == "AuthFailed"
+    status["containerStatuses"][0]["ready"] = True
+    assert pod("a", status=status).problem is None

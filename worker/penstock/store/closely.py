@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ._sql import statement
 from .store import Store
 
 WAITS_SECONDS = 60.0
@@ -17,9 +16,6 @@ WAITS_BLOCKS = 128
 """A mebibyte of outcomes, two to ten thousand of them: the newest, where a minute brings more."""
 HELD_ROWS = 10_000
 """Running rows come first in a queue's order, but for those of later priorities."""
-
-
-IDENTITY = statement("identity")
 
 
 async def held_by(store: Store, queue: int) -> dict[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.errors import StoreError, WrongDatabase
 
-from .closely import IDENTITY
+from ._sql import statement
 from .connect import connect
 from .errors import mapped
 
@@ -25,7 +25,6 @@ def check_same_database(url: str, direct_url: str) -> None:
         raise WrongDatabase("the direct URL leads to another database than the URL beside it; compare host and name")
 
 
-def _identity(url: str) -> str:
+def _identity(url: str) -> tuple[object, ...] | None:
     with connect(url, name="penstock check", pooled=True) as connection, mapped("identity"):
-        row = connection.execute(IDENTITY, ()).fetchone()  # its %% are for parameters
-    return "" if row is None else str(row[0])
+        return connection.execute(statement("same_database")).fetchone()
