@@ -428,6 +428,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.enqueue_unique(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb, p_key text, p_until_start boolean, p_seconds double precision, p_refuse boolean) -> bigint
 -- penstock.expire_keys(p_queues text[], p_keys text[]) -> void
 -- penstock.find_dead(p_ids bigint[], p_queue text, p_task text, p_reason text, p_contains text, p_since timestamp with time zone, p_before timestamp with time zone, p_after bigint, p_newest boolean, p_limit integer) -> TABLE(id bigint, queue text, task text, reason text, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, died_at timestamp with time zone, error text, message text), as its owner
+-- penstock.grace_left(p_worker bigint) -> double precision, as its owner
 -- penstock.have_queues(p_names text[]) -> void
 -- penstock.held_by(p_queue integer, p_cap integer) -> TABLE(worker bigint, jobs bigint), as its owner
 -- penstock.idle_queues(p_slots integer[]) -> integer[]
@@ -444,6 +445,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
 -- penstock.make_queue(p_name text, p_slotless boolean) -> void
 -- penstock.may_rescue(p_holder text, p_lease double precision) -> boolean
+-- penstock.note_end(p_queue integer, p_pod text, p_at timestamp with time zone, p_how text) -> void, as its owner
 -- penstock.open_copy(p_queues text[], OUT queues integer[], OUT max_attempts smallint[], OUT after bigint) -> record, as its owner
 -- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner
 -- penstock.pick(p_queue integer, p_limit integer, p_first bigint[]) -> tid[]
@@ -465,6 +467,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.retry_now(p_ids bigint[]) -> integer, as its owner
 -- penstock.sample(p_names text[], p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
 -- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void, as its owner
+-- penstock.shorten_grace(p_queue integer, p_pod text, p_seconds double precision) -> void, as its owner
 -- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
 -- penstock.take_back(p_lost bigint[], OUT rescued integer, OUT poisoned integer) -> record
 -- penstock.take_xid() -> trigger
@@ -473,3 +476,4 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.wait_mark(p_queues integer[], p_seconds double precision, p_operator boolean) -> double precision, as its owner
 -- penstock.wake(p_queues integer[]) -> void
 -- penstock.why_job(p_id bigint) -> jsonb, as its owner
+-- penstock.with_loss(p_errors jsonb, p_worker bigint, p_attempt smallint) -> jsonb

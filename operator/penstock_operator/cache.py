@@ -158,7 +158,7 @@ class Cache:
 
 
 def _condition(one: Pod) -> tuple[object, ...]:
-    return (one.ready, one.terminating, one.problem, one.unreachable)
+    return (one.ready, one.terminating, one.problem, one.unreachable, one.last_end, one.killed_at)
 
 
 def _essence(one: Deployment) -> tuple[object, ...]:

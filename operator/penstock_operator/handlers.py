@@ -175,3 +175,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)
     return made
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what kopf says at every start of a thread like ours: the process handles the signals itself."""
+    return not str(record.msg).startswith("OS signals are ignored")

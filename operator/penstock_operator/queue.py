@@ -30,6 +30,7 @@ from .errors import ClusterError, Conflict, Forbidden, NotFound, Unreachable
 from .fleet import Member, Role, worker_rows
 from .fleet_view import FleetView, lost_text
 from .metrics import OperatorMetrics, Result
+from .pod_ends import PodNews
 from .registrations import Registrations
 from .replica_plan import ReplicaPlan, plan_replicas
 from .resource import Deployment, JobQueue, Pod, epoch
@@ -86,6 +87,7 @@ class Queue:
         self.turn = Turn()
         self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring, turn=self.turn)
         self._disruption = Disruption(cluster=cluster, cache=cache)
+        self._pod_news = PodNews()
         self._registrations = Registrations()
         self._fleet = FleetView()
         self._teller = Teller(cluster=cluster, cache=cache, turn=self.turn)
@@ -116,6 +118,8 @@ class Queue:
         self.settled = False
         if refusal is None and queue.policy is not None and not queue.deleting:
             facts = await self._act(queue, look, facts)
+            if look.database is not None and look.state is not None:
+                await self._pod_news.tell(look.database, look.state.id, queue, self._cache)
         busy = 0 if look.state is None else sum(1 for one in look.state.workers if one["in_flight"])
         if not queue.deleting and not await self._teller.tell(queue, facts, busy=busy, scaled=self._scaled):
             self.settled = False
@@ -186,9 +190,8 @@ class Queue:
     def _trouble(
         self, queue: JobQueue, deployment: Deployment | None, pods: Sequence[Pod], decision: Decision | None
     ) -> tuple[str, str] | None:
-        desired, waiting = 0 if decision is None else decision.desired, self._fleet.waiting
-        gone = self._cache.gone_pods_of(queue)
-        return trouble(deployment, pods, gone, waiting=waiting, desired=desired, now=time.time())
+        gone, desired = self._cache.gone_pods_of(queue), 0 if decision is None else decision.desired
+        return trouble(deployment, pods, gone, waiting=self._fleet.waiting, desired=desired, now=time.time())
 
     def _snapshot(self, queue: JobQueue, look: Look, now: float) -> QueueSnapshot | None:
         """What the look says, and how long a pod takes to start by what was seen of those before."""

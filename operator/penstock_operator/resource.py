@@ -168,7 +168,8 @@ class Pod:
 
     `pending` is the same of what it waits for without an error, and `ended` that of an end against its will (evicted,
     preempted, its node lost), with the time as seconds since the epoch. `last_end` is when and how the container
-    named worker last ended, though it may run again.
+    named worker last ended, though it may run again. `killed_at` is when a pod that is being deleted is killed, in
+    seconds since the epoch, if that is sooner than its own grace period has it.
     `foreign_cost` is who else manages its deletion cost, empty where nobody does. `replica_set` is its owner's uid.
     `unreachable`: its node does not report any more. `probe_seconds` is a period of its readiness probes and their
     timeout: a result from before is published by then.
@@ -193,6 +194,7 @@ class Pod:
     node: str = ""
     unreachable: bool = False
     probe_seconds: float = 0.0
+    killed_at: float | None = None
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
@@ -215,6 +217,7 @@ class Pod:
             pending=pod_problems.pending(status),
             ended=_ended(metadata, status),
             protection=_protection(metadata),
+            killed_at=_killed_at(metadata, _part(found, "spec")),
             last_end=pod_problems.last_end(status, "worker"),
             replica_set=_owner(metadata),
             node=str(_part(found, "spec").get("nodeName") or ""),
@@ -254,6 +257,13 @@ def _probe_seconds(spec: Mapping[str, Any]) -> float:
     return max(
         (float(one.get("periodSeconds", 10)) + float(one.get("timeoutSeconds", 1)) for one in probes), default=0.0
     )
+
+
+def _killed_at(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> float | None:
+    given, own = metadata.get("deletionGracePeriodSeconds"), spec.get("terminationGracePeriodSeconds")
+    if "deletionTimestamp" not in metadata or not isinstance(given, int) or not isinstance(own, int) or given >= own:
+        return None
+    return epoch(metadata["deletionTimestamp"])
 
 
 def _owner(metadata: Mapping[str, Any]) -> str:

@@ -225,6 +225,11 @@ class Database:
         """
         return await lost_workers(self._opened(), queue)
 
+    @property
+    def store(self) -> Store:
+        """The open store, for statements that need nothing of this class."""
+        return self._opened()
+
     async def vitals(self) -> tuple[Vitals, Mapping[str, int]]:
         """How the database bears up, and what was taken back since this was last asked, by reason.
 

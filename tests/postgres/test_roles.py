@@ -24,6 +24,7 @@ INTERNAL = {
     "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "enqueue_unique",
     "expire_keys", "have_queues", "idle_queues", "keep_queue", "limit_give_back", "limit_room", "limit_undeclared",
     "make_queue", "may_rescue", "pick", "retake_key", "retry_delay", "take_back", "take_xid", "undeclared", "wake",
+    "with_loss",
 }  # fmt: skip
 """Functions that only other functions call, or the owner (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())
@@ -72,6 +73,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.sample('{q}', 9, 9)": COUNTERS,
     "SELECT penstock.held_by(1, 9)": frozenset({"operator"}),
     "SELECT * FROM penstock.lost_workers(1)": frozenset({"operator"}),
+    "SELECT penstock.shorten_grace(1, 'p', 9)": frozenset({"operator"}),
+    "SELECT penstock.grace_left(1)": frozenset({"worker"}),
+    "SELECT penstock.note_end(1, 'p', now(), 'x')": frozenset({"operator"}),
     "SELECT penstock.recent_waits(60, 9)": frozenset({"operator"}),
     "SELECT * FROM penstock.list_queues(9)": COUNTERS,
     "SELECT * FROM penstock.queue_stats(NULL, 60)": COUNTERS,

@@ -9,7 +9,7 @@ import pytest
 
 from penstock.job import Finished, OutcomeState
 from penstock.store import Store, migrate
-from penstock.store.closely import held_by, identity, lost_workers, recent_waits
+from penstock.store.closely import held_by, identity, lost_workers, note_end, recent_waits, shorten_grace
 from tests.postgres import desk
 
 
@@ -25,6 +25,34 @@ async def test_who_holds_how_many_is_exact_before_any_worker_reports(store, clie
     await store.ack(other.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
     assert await held_by(store, queue) == {one.id: 3}
     assert await held_by(store, queue + 1000) == {}
+
+
+async def test_a_dead_letter_by_lost_workers_names_pod_node_and_how_each_ended(store, client, db):
+    """Of each loss, in the job's errors; a note of an end before the worker's start is another worker's."""
+    (job,) = client.enqueue([desk.new()])
+    desk.lead_for_long(db)
+    for crash, how in enumerate(["OOMKilled, exit code 137 (SIGKILL)", "Evicted (low memory)", None], start=1):
+        worker = desk.register(db)
+        db.execute("UPDATE penstock.worker SET pod = %s, node = 'n1' WHERE id = %s", [f"pod-{crash}", worker.id])
+        assert len(await desk.claim_some(store, worker, 1)) == 1
+        at = db.execute("SELECT clock_timestamp()::text").fetchone()
+        if how is not None and at is not None:
+            await note_end(store, worker.queue, pod=f"pod-{crash}", at=at[0], how=how)
+        await note_end(store, worker.queue, pod=f"pod-{crash}", at="2020-01-01T00:00:00Z", how="of another")
+        desk.lapse(db, worker)
+        await store.rescue("leader", desk.QUIET_LEASE)
+        db.execute("UPDATE penstock.job SET due_at = clock_timestamp() WHERE due_at IS NOT NULL")
+        await store.promote()
+    found = db.execute("SELECT error ->> 'message', errors FROM penstock.dead WHERE id = %s", [job]).fetchone()
+    assert found is not None
+    assert [(one["attempt"], one["type"]) for one in found[1]] == [(n, "WorkerLost") for n in (1, 2, 3)]
+    said = [one["message"] for one in found[1]]
+    for crash, words in enumerate(
+        ["ended with OOMKilled, exit code 137", "Evicted (low memory)", "is not known"], start=1
+    ):
+        assert f"pod pod-{crash} on node n1 last renewed its lease at" in said[crash - 1]
+        assert words in said[crash - 1]
+    assert found[0] == f"the worker was lost three times while it held this job: {said[2]}"
 
 
 async def test_a_lost_worker_is_named_with_its_node_until_its_pod_has_a_living_one(store, db):
@@ -92,3 +120,21 @@ async def test_what_any_login_of_the_server_can_read_does_not_make_an_identity(s
     before = await identity(store)
     db.execute("UPDATE penstock.schema_version SET applied_at = applied_at + interval '1 microsecond'")
     assert await identity(store) != before
+
+
+async def test_a_worker_whose_pod_is_killed_early_learns_how_long_it_has(store, db):
+    """The latest word counts; another pod's workers, other queues and lost workers are not told."""
+    worker, other = desk.register(db), desk.register(db)
+    db.execute("UPDATE penstock.worker SET pod = CASE id WHEN %s THEN 'spot' ELSE 'other' END", [worker.id])
+    left = "SELECT penstock.grace_left(%s)"
+    assert db.execute(left, [worker.id]).fetchone() == (None,)
+    await shorten_grace(store, worker.queue, pod="spot", seconds=100)
+    await shorten_grace(store, worker.queue, pod="spot", seconds=50)
+    await shorten_grace(store, worker.queue + 1000, pod="other", seconds=50)
+    found = db.execute(left, [worker.id]).fetchone()
+    assert found is not None
+    assert 0 < found[0] <= 50
+    assert db.execute(left, [other.id]).fetchone() == (None,)
+    db.execute("UPDATE penstock.worker SET state = 'lost'")
+    await shorten_grace(store, worker.queue, pod="other", seconds=50)
+    assert db.execute(left, [other.id]).fetchone() == (None,)

@@ -200,6 +200,26 @@ class DatabaseClient:
             self._leads()
             await self._link.call("cordon", workers, cordon)
 
+    async def note_end(self, queue: int, *, pod: str, at: str, how: str) -> None:
+        """Note how the workers of a pod ended, for the history of the jobs that they held.
+
+        Raises:
+            StoreError: it could not be written.
+            Deposed: another replica leads.
+        """
+        self._leads()
+        await self._link.call("note_end", queue, pod, at, how)
+
+    async def shorten_grace(self, queue: int, *, pod: str, seconds: float) -> None:
+        """Tell the workers of a pod that it is killed in so many seconds.
+
+        Raises:
+            StoreError: it could not be written.
+            Deposed: another replica leads.
+        """
+        self._leads()
+        await self._link.call("shorten_grace", queue, pod, seconds)
+
     def _leads(self) -> None:
         if not self._may_act():
             raise Deposed("nothing is asked of the database, for this replica does not lead")

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from penstock.errors import PenstockError
+from penstock.store.closely import note_end, shorten_grace
 
 from ..sampling import Address, Database
 from ..sanitize import sanitized
@@ -70,6 +71,8 @@ class Service:
             "held_by": self._held_by,
             "lost_workers": self._lost_workers,
             "cordon": self._cordon,
+            "note_end": self._note_end,
+            "shorten_grace": self._shorten_grace,
         }
 
     async def run(self) -> None:
@@ -171,6 +174,12 @@ class Service:
 
     async def _cordon(self, workers: list[int], cordon: bool) -> None:
         await self._opened.cordon(workers, cordon=cordon)
+
+    async def _note_end(self, queue: int, pod: str, at: str, how: str) -> None:
+        await note_end(self._opened.store, queue, pod=pod, at=at, how=how)
+
+    async def _shorten_grace(self, queue: int, pod: str, seconds: float) -> None:
+        await shorten_grace(self._opened.store, queue, pod=pod, seconds=seconds)
 
     async def _declarations(self, names: list[str]) -> dict[str, Any]:
         found = await self._opened.declarations()

@@ -117,6 +117,8 @@ ANSWERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
     "declarations": msgspec.msgpack.Decoder(dict[Annotated[str, Meta(max_length=200)], DeclaredRow]),
     "declare": msgspec.msgpack.Decoder(None),
     "cordon": msgspec.msgpack.Decoder(None),
+    "note_end": msgspec.msgpack.Decoder(None),
+    "shorten_grace": msgspec.msgpack.Decoder(None),
 }
 """The type of each request's answer."""
 FAILURES: Final = msgspec.msgpack.Decoder(Failure)

@@ -34,3 +34,26 @@ def protected(jobqueues: JobQueues) -> list[str]:
         for pod in jobqueues.pods()
         if PROTECTED.items() <= pod["metadata"].get("annotations", {}).items()
     ]
+
+
+def test_a_pod_that_is_deleted_with_a_short_grace_releases_its_job_within_it(
+    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any], gate: Gate
+):
+    """As a spot handler does: the job is not lost with the process, and runs elsewhere, no crash counted."""
+    started(jobqueues, operator, pg_url, scaling__minReplicas=1, worker__drainTimeoutSeconds=3600)
+    gate.enqueue(database, 1)
+    eventually(lambda: running(database), "the job runs")
+    (pod,) = jobqueues.pods()
+    path = f"/api/v1/namespaces/{jobqueues.namespace}/pods/{pod['metadata']['name']}"
+    jobqueues.api.request("DELETE", path, {"gracePeriodSeconds": 40})
+    lost = "SELECT crashes FROM penstock.job"
+    eventually(lambda: running(database) not in {None, pod["metadata"]["name"]}, "it runs elsewhere", seconds=180)
+    assert database.execute(lost).fetchone() == (0,)
+    gate.open()
+
+
+def running(database: psycopg.Connection[Any]) -> str | None:
+    """The pod that the job runs in."""
+    query = "SELECT w.pod FROM penstock.job AS j JOIN penstock.worker AS w ON w.id = j.worker WHERE j.token IS NOT NULL"
+    found = database.execute(query).fetchone()
+    return None if found is None else str(found[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -54,3 +55,38 @@ async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_handed
     assert await drain.run()
     assert (shelf.released, metrics.released) == ([exclusive], 1)
     assert not [each for each in caplog.messages if "did not end" in each]
+
+
+async def test_a_drain_whose_pod_is_killed_sooner_releases_what_runs_within_that_time():
+    """A spot notice: the operator tells a worker with an hour to finish that a second is left; it does not wait."""
+    shelf, held, running = Shelf(), Held(), job()
+    held.add([running])
+    metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
+    begun = asyncio.Event()
+
+    async def idle() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def cancel_running() -> list[ClaimedJob]:
+        consumers.running = 0
+        return [running]
+
+    consumers = SimpleNamespace(
+        asking=True, running=1, call=nothing, take_waiting=list[ClaimedJob], idle=idle, flush=lambda: None,
+        cancel_running=cancel_running,
+    )  # fmt: skip
+    drain = Drain(
+        claimer=cast("Any", SimpleNamespace(close=nothing, hand_back=nothing, unanswered=())),
+        consumers=cast("Any", consumers), store=cast("Any", shelf), held=held, metrics=metrics, grace=3600.0,
+        not_ready=lambda: None,
+    )  # fmt: skip
+    ending = asyncio.create_task(drain.run())
+    await begun.wait()
+    await asyncio.to_thread(drain.shorten, 7200.0)
+    assert drain.grace == 3600.0
+    await asyncio.to_thread(drain.shorten, 0.5)
+    async with asyncio.timeout(60):
+        assert await ending
+    assert shelf.released == [running]
+    assert drain.grace < 60

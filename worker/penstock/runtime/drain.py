@@ -50,19 +50,40 @@ class Drain:
     grace: float
     not_ready: Callable[[], None]
     clock: Callable[[], float] = time.monotonic
+    _loop: asyncio.AbstractEventLoop | None = None
+    _began: float = 0.0
+    _share: float = 1.0
+    _timeout: asyncio.Timeout | None = None
+
+    def shorten(self, seconds: float) -> None:
+        """The process is killed in so many seconds, sooner than it was told; for any thread, repeatedly."""
+        if self._loop is None:
+            self.grace = min(self.grace, max(0.0, seconds))
+        else:
+            self._loop.call_soon_threadsafe(self._cut, self.clock() - self._began + seconds)
+
+    def _cut(self, grace: float) -> None:
+        if grace > self.grace - 1.0:  # the same end, told again
+            return
+        left = grace - (self.clock() - self._began)
+        logger.warning("the pod is killed in %.1f s: jobs that still run by then are released before", left)
+        self.grace = grace
+        if self._timeout is not None and self._loop is not None:
+            self._timeout.reschedule(self._loop.time() + self._left(self._began, self._share))
 
     async def run(self) -> bool:
         """All steps but the last; True if nothing is or may be held at the end."""
-        began = self.clock()
+        began = self._began = self.clock()
+        self._loop = asyncio.get_running_loop()
         self.not_ready()
-        await self._step("stop claiming", self.claimer.close(), self._left(began, 1.0))
-        await self._step("release", self.release_waiting(), self._left(began, 1.0))
-        await self._step("finish", self.consumers.idle(), self._left(began, FINISH_SHARE))
+        await self._step("stop claiming", self.claimer.close())
+        await self._step("release", self.release_waiting())
+        await self._step("finish", self.consumers.idle(), FINISH_SHARE)
         if self.consumers.running:
-            await self._step("give up", self._give_up(), self._left(began, 1.0))
-        await self._step("hand back", self.claimer.hand_back(), self._left(began, 1.0))  # attempts that lost the lease
+            await self._step("give up", self._give_up())
+        await self._step("hand back", self.claimer.hand_back())  # attempts that lost the lease
         self.consumers.flush()
-        await self._step("flush", self.held.empty(), self._left(began, 1.0))
+        await self._step("flush", self.held.empty())
         logger.info("drained in %.2f s, %d claims still held", self.clock() - began, len(self.held))
         return not len(self.held) and not self.claimer.unanswered
 
@@ -83,11 +104,15 @@ class Drain:
         """Seconds left of that share of the grace period, at least a tenth of a second."""
         return max(0.1, self.grace * share - (self.clock() - began))
 
-    async def _step(self, name: str, step: Awaitable[None], seconds: float) -> None:
+    async def _step(self, name: str, step: Awaitable[None], share: float = 1.0) -> None:
+        self._share = share
+        began = self.clock()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._left(self._began, share)) as self._timeout:
                 await step
         except TimeoutError:
-            logger.warning("drain: %s did not end within %.1f s", name, seconds)
+            logger.warning("drain: %s did not end within %.1f s", name, self.clock() - began)
         except StoreError as error:
             logger.warning("drain: %s failed, the lease covers it: %s", name, error)
+        finally:
+            self._timeout = None

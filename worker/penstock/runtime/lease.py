@@ -60,6 +60,7 @@ class Lease:
         self.refused_since: float | None = None
         """Since when, on the monotonic clock, the server refuses the login; None while it does not."""
         self._draining = False
+        self._shorten: Callable[[float], None] = lambda _: None
         self._poke = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-lease", daemon=True)
@@ -97,9 +98,14 @@ class Lease:
         """Something may have changed: renew now."""
         self._poke.set()
 
-    def begin_drain(self) -> None:
-        """Have the registry say, at once and for good, that this worker is stopping."""
-        self._draining = True
+    def begin_drain(self, shorten: Callable[[float], None] = lambda _: None) -> None:
+        """Have the registry say, at once and for good, that this worker is stopping.
+
+        Args:
+            shorten: called in the thread with the seconds that are left, if an operator has said that the pod is
+                killed before its grace period ends.
+        """
+        self._draining, self._shorten = True, shorten
         self._poke.set()
 
     def close(self, *, empty: bool) -> None:
@@ -159,6 +165,8 @@ class Lease:
                 self.state, self.confirmed_at = str(renewal.state), sent
             if self._draining and self.state != "draining":  # a new registration too: it would count as one to keep
                 self.state = self._registry.begin_drain(self.worker) or self.state
+            if self._draining and (left := self._registry.grace_left(self.worker)) is not None:
+                self._shorten(left)
             self.trouble = self.refused_since = None
         except Exception as error:  # without this thread the worker must be restarted
             self.trouble = str(error)

@@ -184,7 +184,7 @@ class Worker:
                     depths=self.forensics.tell_depth(), login=login_refused(self.lease),
                 ):  # fmt: skip
                     await self.draining.wait()
-                    self.lease.begin_drain()
+                    self.lease.begin_drain(self.drain.shorten)
                     empty = await self.drain.run()
                 await self._stop_stages()
             finally:

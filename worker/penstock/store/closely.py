@@ -44,6 +44,31 @@ async def lost_workers(store: Store, queue: int) -> dict[str, LostWorker]:
     return {str(pod): LostWorker(node, max(0.0, float(silent))) for pod, node, silent in rows}
 
 
+async def note_end(store: Store, queue: int, *, pod: str, at: str, how: str) -> None:
+    """Note how the workers of a pod ended, for the history of the jobs that they held; idempotent.
+
+    Args:
+        store: of the database.
+        queue: the queue's id.
+        pod: its name.
+        at: when it ended, as RFC 3339 text; workers that started later are not meant.
+        how: one clause for people.
+
+    Raises:
+        StoreError: the database cannot be asked.
+    """
+    await store._rows("note_end", queue, pod, at, how)  # noqa: SLF001
+
+
+async def shorten_grace(store: Store, queue: int, *, pod: str, seconds: float) -> None:
+    """Tell the workers of a pod that it is killed in so many seconds; idempotent.
+
+    Raises:
+        StoreError: the database cannot be asked.
+    """
+    await store._rows("shorten_grace", queue, pod, seconds)  # noqa: SLF001
+
+
 async def recent_waits(store: Store) -> dict[int, float]:
     """Seconds from ready to claimed that 95 of 100 attempts of the last minute waited at most, by the queue's id.
 

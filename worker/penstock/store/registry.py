@@ -90,6 +90,11 @@ class Registry:
         state: str | None = self._row("begin_drain", worker)[0]
         return state
 
+    def grace_left(self, worker: int) -> float | None:
+        """Seconds until this worker is killed, where an operator has said that it is sooner than its drain ends."""
+        seconds: float | None = self._row("grace_left", worker)[0]
+        return seconds
+
     def deregister(self, worker: int, *, empty: bool) -> None:
         """Leave. `empty`: this worker holds no claim and no acknowledgement of its is open."""
         self._row("deregister", worker, empty)

@@ -28,7 +28,7 @@ GRANT SELECT (id, name, workers_waiting_until, operator_waiting_until) ON pensto
 -- role: worker
 -- The whole life of a job, and the upkeep; its tasks enqueue.
 GRANT USAGE ON SCHEMA penstock TO penstock_worker;
-GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drain, penstock.deregister, penstock.claim, penstock.bury_unreadable, penstock.ack,
+GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drain, penstock.grace_left, penstock.deregister, penstock.claim, penstock.bury_unreadable, penstock.ack,
   penstock.complete, penstock.release, penstock.release_claim, penstock.wait_mark, penstock.lead, penstock.lead_ends,
   penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks, penstock.publish_marks,
   penstock.count_limits,
@@ -39,7 +39,8 @@ GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker
 -- role: operator
 -- Watches, scales, keeps up where no worker lives, and does by id what people ask for. Sees no arguments.
 GRANT USAGE ON SCHEMA penstock TO penstock_operator;
-GRANT EXECUTE ON FUNCTION penstock.sample, penstock.snapshot, penstock.held_by, penstock.lost_workers,
+GRANT EXECUTE ON FUNCTION penstock.sample, penstock.snapshot, penstock.held_by, penstock.lost_workers, penstock.note_end,
+  penstock.shorten_grace,
   penstock.recent_waits, penstock.wait_mark,
   penstock.declarations, penstock.declare_queue, penstock.set_limit,
   penstock.cordon, penstock.pause, penstock.cancel_jobs, penstock.retry_now, penstock.find_dead, penstock.redrive,

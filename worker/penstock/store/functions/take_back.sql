@@ -24,14 +24,15 @@ BEGIN
                              task, unique_key, unique_kept, unique_until, headers, args, error, errors)
   SELECT g.id, g.queue, g.priority, g.attempt, g.max_attempts, g.crashes + 1, g.created_at, v_now, g.worker, 'poison',
          g.task, coalesce(g.unique_key, g.unique_kept), g.unique_kept, g.unique_until, g.headers, g.args,
-         jsonb_build_object('type', 'WorkerLost', 'message', 'the worker was lost three times while it held this job'),
-         g.errors
+         jsonb_build_object('type', 'WorkerLost', 'message', 'the worker was lost three times while it held this job: '
+           || (penstock.with_loss(NULL, g.worker, g.attempt) -> 0 ->> 'message')),
+         penstock.with_loss(g.errors, g.worker, g.attempt)
   FROM gone AS g;
   GET DIAGNOSTICS poisoned = ROW_COUNT;
   PERFORM penstock.end_flagged(v_ids, 'worker_lost');
   UPDATE penstock.job AS j
   SET ord = NULL, token = NULL, worker = NULL, claimed_at = NULL, deadline = NULL, ready_at = NULL, unique_kept = NULL,
-      crashes = j.crashes + 1, reason = 'worker_lost',
+      crashes = j.crashes + 1, reason = 'worker_lost', errors = penstock.with_loss(j.errors, j.worker, j.attempt),
       due_at = v_now + (0.5 + random()) * interval '1 second' * 2 ^ j.crashes
   WHERE j.id = ANY (v_ids);
   GET DIAGNOSTICS rescued = ROW_COUNT;

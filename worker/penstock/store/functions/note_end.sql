@@ -1,0 +1,13 @@
+-- Purpose: note how the process of a pod's workers ended, for the history of the jobs that they held. Of the queue's
+-- workers in that pod, those that had started by then and whose jobs were not taken back yet; a later end wins, and the
+-- same note may come again.
+-- Index: none, the table is small. Locks: the workers' rows, in id order; waits for a claim in flight, which is short.
+CREATE OR REPLACE FUNCTION penstock.note_end(p_queue integer, p_pod text, p_at timestamptz, p_how text) RETURNS void
+LANGUAGE plpgsql STRICT AS $$
+BEGIN
+  PERFORM FROM penstock.worker AS w WHERE w.pod = p_pod AND p_queue = ANY (w.queues) AND NOT w.swept
+    ORDER BY w.id FOR UPDATE;
+  -- The kubelet's times are whole seconds.
+  UPDATE penstock.worker AS w SET info = w.info || jsonb_build_object('ended', left(p_how, 400))
+    WHERE w.pod = p_pod AND p_queue = ANY (w.queues) AND NOT w.swept AND w.started_at <= p_at + interval '1 second';
+END $$;

@@ -1,0 +1,15 @@
+-- Purpose: tell the workers of a pod that is being deleted in how many seconds it is killed, where that is less than its
+-- drain was given: a spot node goes, or somebody drains it in haste. Seconds may come again; the latest counts.
+-- Index: none, the table is small. Locks: the workers' rows, in id order; waits for a claim in flight, which is short.
+CREATE OR REPLACE FUNCTION penstock.shorten_grace(p_queue integer, p_pod text, p_seconds double precision) RETURNS void
+LANGUAGE plpgsql STRICT AS $$
+DECLARE
+  v_until CONSTANT double precision := extract(epoch FROM clock_timestamp()) + greatest(0, p_seconds);
+BEGIN
+  PERFORM FROM penstock.worker AS w WHERE w.pod = p_pod AND p_queue = ANY (w.queues) AND w.state <> 'lost'
+    ORDER BY w.id FOR UPDATE;
+  PERFORM pg_notify('penstock_control', w.id::text) FROM penstock.worker AS w
+    WHERE w.pod = p_pod AND p_queue = ANY (w.queues) AND w.state <> 'lost';
+  UPDATE penstock.worker AS w SET info = w.info || jsonb_build_object('killed_at', v_until)
+    WHERE w.pod = p_pod AND p_queue = ANY (w.queues) AND w.state <> 'lost';
+END $$;

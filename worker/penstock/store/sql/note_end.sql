@@ -1,0 +1,2 @@
+-- Used by closely.py. See functions/note_end.sql.
+SELECT penstock.note_end(%s::integer, %s::text, %s::timestamptz, %s::text)
