@@ -25,9 +25,11 @@ BEGIN
     SELECT q.id, coalesce(p_max_attempts, q.max_attempts), greatest(q.workers_waiting_until, q.operator_waiting_until) > v_now,
            q.idle_since IS NOT NULL OR v_blind AND q.declared_by IS NULL
     INTO v_queue, v_most, v_waiting, v_unsure FROM penstock.queue AS q WHERE q.name = p_queue;
-    EXIT WHEN FOUND AND (NOT v_unsure OR penstock.keep_queue(v_queue));
+    EXIT WHEN v_unsure IS FALSE;  -- apart from the call below: an expression with one takes a snapshot
     IF v_queue IS NULL THEN
       PERFORM penstock.make_queue(p_queue);
+    ELSIF penstock.keep_queue(v_queue) THEN
+      EXIT;
     END IF;
   END LOOP;
   IF v_due > v_now THEN
