@@ -15,6 +15,7 @@ from typing import Any
 
 from penstock.certificates import use_system_certificates
 
+from . import nesting
 from .arguments import with_arguments
 from .cluster import Cluster
 from .errors import OperatorError
@@ -103,6 +104,7 @@ async def operate(settings: OperatorSettings) -> None:
 def main() -> int:
     """Exit code 0 after a signal, 2 for settings that break a rule."""
     use_system_certificates()
+    nesting.allow()
     try:
         settings = OperatorSettings.from_env(with_arguments(os.environ, sys.argv[1:]))
         configure_logging(settings)

@@ -59,6 +59,16 @@ def item(kind: str, namespace: str, name: str, subresource: str = "") -> ApiPath
     return ApiPath(f"{path}/{subresource}" if subresource else path)
 
 
+def field_selector(kind: str, name: str) -> str:
+    """Selects the one object of that name in a list.
+
+    Raises:
+        InvalidName: no object can have that name.
+    """
+    _segment(f"{kind} name", name)
+    return "metadata.name=" + name.replace(",", "\\,").replace("=", "\\=")
+
+
 def _segment(what: str, value: object) -> str:
     """One segment, quoted; the same rule as the API server's for a path segment, and ASCII."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_SEGMENT:

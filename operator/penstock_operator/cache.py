@@ -13,9 +13,10 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from .resource import Deployment, JobQueue, Pod
+from .child import Child
+from .resource import CHILD_SUFFIX, Deployment, JobQueue, Pod
 
-View = TypeVar("View", JobQueue, Deployment, Pod)
+View = TypeVar("View", JobQueue, Deployment, Pod, Child)
 
 
 @dataclass(slots=True)
@@ -112,7 +113,7 @@ def newer(version: str, held: str) -> bool:
 
 
 class Cache:
-    """The three kinds that the operator looks at.
+    """The kinds that the operator reads; `others` are those that are listed and not watched.
 
     Args:
         changed: told the namespace and name of a JobQueue whenever something about it or its children changes.
@@ -129,7 +130,7 @@ class Cache:
         self.deployments: Shelf[Deployment] = Shelf(
             Deployment.read,
             lambda old, new: _essence(old) != _essence(new),
-            lambda view: changed(view.namespace, view.name.removesuffix("-worker")),
+            lambda view: changed(view.namespace, view.name.removesuffix(CHILD_SUFFIX)),
             lambda view: (view.namespace, view.name),
         )
         self.pods: Shelf[Pod] = Shelf(
@@ -138,6 +139,15 @@ class Cache:
             lambda view: changed(view.namespace, view.jobqueue),
             lambda view: (view.namespace, view.jobqueue),
         )
+        self.others: dict[str, Shelf[Child]] = {
+            kind: Shelf(
+                Child.read,
+                lambda old, new: _identity(old) != _identity(new),
+                lambda view: changed(view.namespace, view.jobqueue),
+                lambda view: (view.namespace, view.jobqueue),
+            )
+            for kind in ("PodDisruptionBudget", "PodMonitor")
+        }
 
     def deployment_of(self, queue: JobQueue) -> Deployment | None:
         """The Deployment with the JobQueue's child's name, whoever owns it."""
@@ -162,5 +172,10 @@ def _condition(one: Pod) -> tuple[object, ...]:
 
 
 def _essence(one: Deployment) -> tuple[object, ...]:
-    shown = (one.generation, one.replicas, one.existing, one.ready, one.updated, one.failure, one.owner)
-    return (*shown, one.rolling, one.observed, one.blocked)
+    shown = (one.replicas, one.existing, one.ready, one.updated, one.failure, one.rolling, one.observed, one.blocked)
+    return (*shown, *_identity(one))
+
+
+def _identity(one: Deployment | Child) -> tuple[object, ...]:
+    """Its spec, and what says whose it is."""
+    return (one.meta.generation, one.meta.labels, one.meta.annotations, one.meta.owners)

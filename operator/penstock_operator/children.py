@@ -1,8 +1,8 @@
 """The objects that the operator keeps for one JobQueue: made without a surplus pod, repaired when they drift.
 
-Owns the order of server-side applies and the two field managers: `penstock-template` for the whole but the replicas,
-`penstock-scale` for the replicas alone, which change only through /scale from then on. An interrupted creation is
-seen by its field managers and repeated. What was refused is tried again after a while, not at every look.
+Owns when an object is written: when what is wanted has changed, when its spec has moved since, when its labels or its
+owner are not as wanted, and when it has gone. How it is written is `owned_objects`' to say, whose it is `adoption`'s.
+What failed is tried again after a pause that grows, not at every reconciliation.
 """
 
 from __future__ import annotations
@@ -10,37 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from . import manifests
+from .adoption import Claim, Meta
 from .cache import Cache
 from .cluster import Cluster
-from .credentials import Credentials, marked, noted, rolls_out
-from .errors import ClusterError, Conflict, NotFound, Refused
+from .credentials import Credentials, marked, rolls_out
+from .errors import ClusterError, Conflict, NotFound
+from .owned_objects import OwnedObject
 from .resource import Deployment, JobQueue
+from .rest import Rest
 from .template_warnings import template_warnings
 from .turns import Turn
 
 logger = logging.getLogger("penstock.operator.children")
 
-TEMPLATE: Final = "penstock-template"
-SCALE: Final = "penstock-scale"
-RETRY_SECONDS: Final = 10.0
 SCALE_ATTEMPTS: Final = 3
-
-
-class NameTaken(Refused):
-    """A Deployment of the child's name belongs to somebody else."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    digest: str
-    error: ClusterError
-    until: float
 
 
 @dataclass(slots=True)
@@ -50,25 +38,37 @@ class Monitoring:
     labels: Mapping[str, str] | None = None
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What is known of one child: the digest and the generation of our last write of it, and its pause."""
+
+    applied: tuple[str, int] | None = None
+    rest: Rest = field(default_factory=Rest)
+
+    def stands(self, digest: str, held: Meta | None, wanted: Mapping[str, Any]) -> bool:
+        """Whether there is nothing to write."""
+        return held is not None and self.applied == (digest, held.generation) and held.intact(wanted["metadata"])
+
+
 @dataclass(slots=True, kw_only=True)
 class Children:
     """The children of one JobQueue.
 
-    `applied` is the digest and the generation of our last apply, `warnings` what is wrong with the template.
+    `problem` is what keeps one other than the Deployment from being as it should, None while nothing does; `warnings`
+    are what is wrong with the template.
     """
 
     cluster: Cluster
     cache: Cache
     monitoring: Monitoring
     turn: Turn = field(default_factory=Turn)
+    problem: ClusterError | None = None
     warnings: tuple[str, ...] = ()
     _warned: str = ""
-    _monitored: str = ""
-    applied: tuple[str, int] | None = None
-    _refusal: _Refusal | None = None
+    _kept: dict[str, _Kept] = field(default_factory=dict)
 
     async def ensure(self, queue: JobQueue, credentials: Credentials | None = None) -> Deployment:
-        """The Deployment as it should be, except for its replicas.
+        """The Deployment as it should be, except for its replicas; the others as well as they can be had.
 
         Args:
             queue: whose it is.
@@ -78,79 +78,70 @@ class Children:
             NameTaken: one of that name is not ours.
             ClusterError: the API server refused, or did not answer; `held` may still know an older Deployment.
         """
-        held = self.held(queue)
-        manifest = marked(manifests.deployment(queue), held, credentials, rollout=rolls_out(queue))
-        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-        if digest != self._warned:
+        view, manifest = self.cache.deployment_of(queue), manifests.deployment(queue)
+        ours = view is not None and view.meta.claim(manifest["metadata"]) is not Claim.TAKEN
+        wanted = marked(manifest, view if ours else None, credentials, rollout=rolls_out(queue))
+        self._warn(queue, wanted)
+        writes = OwnedObject(self.cluster, self.cache.deployments.observe)
+        found = await self._keep(queue, wanted, None if view is None else view.meta, writes)
+        await self._keep_others(queue)
+        if found is not None:
+            return Deployment.read(found)
+        assert view is not None
+        return view
+
+    def _warn(self, queue: JobQueue, wanted: Mapping[str, Any]) -> None:
+        if (digest := _digest(wanted)) != self._warned:
             self._warned = digest
-            self.warnings = template_warnings(queue.template, manifest["spec"]["template"])
-        await self._monitor(queue, digest)
-        if held is not None and self.applied == (digest, held.generation) and noted(manifest, held):
-            return held
-        if self._refusal is not None and self._refusal.digest == digest and time.monotonic() < self._refusal.until:
-            raise self._refusal.error
+            self.warnings = template_warnings(queue.template, wanted["spec"]["template"])
+
+    async def _keep_others(self, queue: JobQueue) -> None:
+        """A missing disruption budget or monitor is no reason to leave a queue without workers."""
+        wanted = [manifests.disruption_budget(queue)]
+        if self.monitoring.labels is not None:
+            wanted.append(manifests.pod_monitor(queue, more=self.monitoring.labels))
+        problem = None
+        for one in wanted:
+            shelf = self.cache.others[one["kind"]]
+            view = next(iter(shelf.found(queue.namespace, queue.name)), None)
+            try:
+                await self._keep(
+                    queue, one, None if view is None else view.meta, OwnedObject(self.cluster, shelf.observe)
+                )
+            except ClusterError as error:
+                if not (isinstance(error, NotFound) and one["kind"] == "PodMonitor"):  # the kind has just gone
+                    problem = problem or error
+        self.problem = problem
+
+    async def _keep(
+        self, queue: JobQueue, wanted: Mapping[str, Any], held: Meta | None, writes: OwnedObject
+    ) -> dict[str, Any] | None:
+        """The object if it was written; None if it stands as wanted."""
+        kept = self._kept.setdefault(wanted["kind"], _Kept())
+        digest = _digest(wanted)
+        if kept.stands(digest, held, wanted):
+            return None
+        kept.rest.check((queue.generation, digest))
         try:
             async with self.turn.at(self.cluster.bulk):
-                held = await self._bring(queue, manifest)
-                self.applied, self._refusal = (digest, held.generation), None
-                await self._protect(queue)
+                found = await writes.put(wanted, held)
         except ClusterError as error:
-            self._refusal = _Refusal(digest, error, time.monotonic() + RETRY_SECONDS)
+            if kept.rest.failed((queue.generation, digest), error):
+                logger.warning("%s: %s not written: %s", queue.where, wanted["kind"], error)
             raise
-        return held
+        kept.applied = (digest, int(found["metadata"].get("generation", 0)))
+        kept.rest.succeeded()
+        return found
+
+    @property
+    def resting_until(self) -> float | None:
+        """When the first child that failed may be tried again, by the monotonic clock; None while none has failed."""
+        return min((kept.rest.until for kept in self._kept.values() if kept.rest.until is not None), default=None)
 
     def held(self, queue: JobQueue) -> Deployment | None:
         """Our Deployment as last seen, if there is one."""
         found = self.cache.deployment_of(queue)
         return found if found is not None and found.owner == queue.uid else None
-
-    async def _bring(self, queue: JobQueue, manifest: Mapping[str, Any]) -> Deployment:
-        held = self.cache.deployment_of(queue) or await self._unseen(queue)
-        if held is not None and held.owner != queue.uid:
-            raise NameTaken(f"Deployment {queue.child} exists and does not belong to JobQueue {queue.name}", status=409)
-        if held is not None and TEMPLATE in held.managers:
-            return await self._apply(manifest, TEMPLATE)
-        # Applying without replicas first would start one pod too many; so would scaling to zero afterwards.
-        replicas = 0 if held is None else held.replicas
-        await self._apply({**manifest, "spec": {**manifest["spec"], "replicas": replicas}}, SCALE)
-        await self._apply(manifest, TEMPLATE)
-        metadata = {"name": queue.child, "namespace": queue.namespace}
-        only = {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": metadata}
-        return await self._apply({**only, "spec": {"replicas": replicas}}, SCALE)
-
-    async def _monitor(self, queue: JobQueue, digest: str) -> None:
-        """A PodMonitor where the cluster knows what that is; a missing one keeps no worker from its work."""
-        if self.monitoring.labels is None:
-            self._monitored = ""
-        elif self._monitored != digest:
-            self._monitored = digest
-            try:
-                found = manifests.pod_monitor(queue, more=self.monitoring.labels)
-                async with self.turn.at(self.cluster.bulk):
-                    await self.cluster.apply(found, manager=TEMPLATE)
-            except ClusterError as error:
-                logger.warning("%s: no PodMonitor: %s", queue.where, error)
-
-    async def _unseen(self, queue: JobQueue) -> Deployment | None:
-        """One that the watch did not show: somebody else's without our label, or ours from a moment ago."""
-        try:
-            found = await self.cluster.get("Deployment", queue.namespace, queue.child)
-        except NotFound:
-            return None
-        self.cache.deployments.observe(found)
-        return Deployment.read(found)
-
-    async def _apply(self, manifest: Mapping[str, Any], manager: str) -> Deployment:
-        found = await self.cluster.apply(manifest, manager=manager)
-        self.cache.deployments.observe(found)
-        return Deployment.read(found)
-
-    async def _protect(self, queue: JobQueue) -> None:
-        """A missing disruption budget is no reason to leave a queue without workers."""
-        try:
-            await self.cluster.apply(manifests.disruption_budget(queue), manager=TEMPLATE)
-        except ClusterError as error:
-            logger.warning("%s: no PodDisruptionBudget: %s", queue.where, error)
 
     async def scale(self, deployment: Deployment, replicas: int) -> Deployment:
         """Change the replicas of a Deployment whose spec is still as it was read; the view afterwards.
@@ -177,11 +168,16 @@ class Children:
             break
         # The answer was a Scale, without the generation that tells our write from a stranger's.
         view = await self._read(deployment)
-        if self.applied is not None and view.generation == deployment.generation + 1:
-            self.applied = (self.applied[0], view.generation)
+        kept = self._kept.get("Deployment")
+        if kept is not None and kept.applied is not None and view.generation == deployment.generation + 1:
+            kept.applied = (kept.applied[0], view.generation)
         return view
 
     async def _read(self, deployment: Deployment) -> Deployment:
         found = await self.cluster.get("Deployment", deployment.namespace, deployment.name)
         self.cache.deployments.observe(found)
         return Deployment.read(found)
+
+
+def _digest(wanted: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()

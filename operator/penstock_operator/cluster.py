@@ -10,7 +10,6 @@ the decision and that moment a call may have waited for a thread, and the proces
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -24,7 +23,9 @@ from kubernetes import client, config
 
 from . import errors
 from .api_access import ApiAccess, tls_of
-from .api_paths import POD_MONITOR_GROUP, ApiPath, collection, everywhere, item
+from .api_errors import error_of
+from .api_paths import POD_MONITOR_GROUP, ApiPath, collection, everywhere, field_selector, item
+from .events import event_of
 from .listing import Known, decode_page
 from .resource import (
     COST_MANAGER,
@@ -35,7 +36,6 @@ from .resource import (
     JobQueue,
     Pod,
 )
-from .sanitize import sanitized
 from .secret_content import SecretContent
 from .settings import ALL_NAMESPACES
 
@@ -49,8 +49,6 @@ BULK: Final = 8
 TELLING: Final = 4
 """Threads that statuses may take; the others stay free for scaling."""
 PAGE: Final = 500
-NOTE_LENGTH: Final = 1024
-CONTROLLER: Final = "penstock.dev/operator"
 
 
 class Cluster:
@@ -160,7 +158,7 @@ class Cluster:
         except ValueError as error:
             raise errors.Unreachable(f"{what}: the answer is not JSON") from error
         if refused:
-            raise _error(answer.status, f"{what}: {found.get('message') or answer.reason}")
+            raise error_of(answer.status, f"{what}: {found.get('message') or answer.reason}")
         return found
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -186,6 +184,13 @@ class Cluster:
         answer: dict[str, Any] = await self.request("GET", item(kind, namespace, name))
         return answer
 
+    async def find(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """One object by a list, the verb that the operator has for every kind of child; None if there is none."""
+        query = {"fieldSelector": field_selector(kind, name), "limit": "1"}
+        path = collection(kind, namespace)
+        page, _ = await self.request("GET", path, query=query, decode=lambda data: decode_page(data, _nothing))
+        return page[0] if page else None
+
     async def serves_pod_monitors(self) -> bool:
         """Whether the API server knows PodMonitors, by its discovery.
 
@@ -208,6 +213,31 @@ class Cluster:
         return SecretContent.read(await self.get("Secret", namespace, name))
 
     # -- writing ------------------------------------------------------------------------------------------------
+
+    async def create(self, manifest: Mapping[str, Any], *, manager: str) -> dict[str, Any]:
+        """Make an object that is not there.
+
+        Raises:
+            Conflict: there is one of that name.
+        """
+        path = collection(manifest["kind"], manifest["metadata"]["namespace"])
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
+        answer: dict[str, Any] = await self.request("POST", path, manifest, query=query)
+        return answer
+
+    async def patch_metadata(self, manifest: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+        """Change an object's metadata; `change` holds the uid and version that are meant.
+
+        Raises:
+            Conflict: it has changed since.
+        """
+        metadata = manifest["metadata"]
+        path = item(manifest["kind"], metadata["namespace"], metadata["name"])
+        query = {"fieldManager": "penstock-adoption"}
+        answer: dict[str, Any] = await self.request(
+            "PATCH", path, {"metadata": change}, content_type=MERGE, query=query
+        )
+        return answer
 
     async def apply(self, manifest: Mapping[str, Any], *, manager: str) -> dict[str, Any]:
         """Server-side apply of one object as that field manager, over the heads of others."""
@@ -261,22 +291,9 @@ class Cluster:
 
     async def post_event(self, queue: JobQueue, *, reason: str, note: str, warning: bool, action: str) -> None:
         """An events.k8s.io/v1 event about a JobQueue."""
-        now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        regarding = {
-            "apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "name": queue.name,
-            "namespace": queue.namespace, "uid": queue.uid,
-        }  # fmt: skip
-        event = {
-            "metadata": {"generateName": f"{queue.name}-", "namespace": queue.namespace},
-            "regarding": regarding, "reason": reason, "note": sanitized(note, NOTE_LENGTH), "action": action,
-            "type": "Warning" if warning else "Normal", "eventTime": now,
-            "reportingController": CONTROLLER, "reportingInstance": self._instance[:128],
-        }  # fmt: skip
+        event = event_of(queue, reason=reason, note=note, warning=warning, action=action, instance=self._instance)
         await self.request("POST", collection("Event", queue.namespace), event)
 
 
-def _error(status: int, message: str) -> errors.ClusterError:
-    kinds = {401: errors.Forbidden, 403: errors.Forbidden, 404: errors.NotFound, 409: errors.Conflict}
-    if status >= 500 or status == 429:
-        return errors.Unreachable(message, status=status)
-    return kinds.get(status, errors.Refused)(message, status=status)
+def _nothing(_uid: str, _version: str) -> bool:
+    return False

@@ -34,11 +34,12 @@ class Facts:
     `database` and `workers` are (reason, sentence) of what is wrong there, None while nothing is. `refusal` keeps the
     queue from being treated at all: its spec is invalid, or another JobQueue has its queue. `foreign_cost` names who
     else writes the pods' deletion cost. `lost` names the pods whose worker is lost; `ready` does not count them.
-    `warnings` are sentences about the pod template.
+    `warnings` are sentences about the pod template. `failure` is an exception that nobody expected.
     """
 
     policy: QueuePolicy | None
     refusal: tuple[str, str] | None = None
+    failure: tuple[str, str] | None = None
     database: tuple[str, str] | None = None
     connected: bool = False
     listening: bool = False
@@ -101,6 +102,8 @@ def conditions(facts: Facts, *, generation: int, now: str, before: Sequence[Mapp
 def _ready(facts: Facts, found: Mapping[str, Verdict]) -> Verdict:
     if facts.refusal is not None:
         return Verdict("False", *facts.refusal)
+    if facts.failure is not None:
+        return Verdict("False", *facts.failure)
     if found["DatabaseReachable"].status != "True":
         status = found["DatabaseReachable"].status
         return Verdict(status, "DatabaseUnreachable", found["DatabaseReachable"].message)
@@ -132,6 +135,8 @@ def _warned(verdict: Verdict, warnings: Sequence[str]) -> Verdict:
 def _workers(facts: Facts) -> Verdict:
     if facts.workers is not None:
         return Verdict("False", *facts.workers)
+    if facts.failure is not None:
+        return Verdict("Unknown", *facts.failure)
     desired = facts.decision.desired if facts.decision is not None else 0
     if facts.refusal is not None or (desired == 0 and facts.existing == 0):
         return Verdict("True", "NoneNeeded", "No worker is needed.")
@@ -149,6 +154,8 @@ def _workers(facts: Facts) -> Verdict:
 def _active(facts: Facts) -> Verdict:
     if facts.refusal is not None or facts.policy is None:
         return Verdict("False", facts.refusal[0] if facts.refusal else "InvalidSpec", "The queue is not scaled.")
+    if facts.failure is not None:
+        return Verdict("False", facts.failure[0], "The replicas stay as they are: see the condition Ready.")
     if facts.policy.stop_policy is not StopPolicy.NONE:
         return Verdict("False", "Stopped", f"stopPolicy is {facts.policy.stop_policy.value}.")
     if facts.policy.scaling.mode is Mode.FIXED:

@@ -9,7 +9,8 @@
         ├── NotFound         404
         ├── Conflict         409: the object has changed since it was read
         └── Refused          400, 422 and the rest: what was sent is not acceptable
-            └── InvalidName  not sent at all: no object can have that name
+            ├── InvalidName  not sent at all: no object can have that name
+            └── NameTaken    an object of a child's name is somebody else's
 
     StoreError               of penstock.errors; those stay as they are
     └── DatabaseMisbehaves   a server exceeded what one database may cost, or gave answers that Penstock does not give
@@ -68,3 +69,7 @@ class InvalidName(Refused):
 
 class DatabaseMisbehaves(StoreError):  # noqa: N818
     """A server exceeded what one database may cost the operator, or answered what Penstock's schema does not."""
+
+
+class NameTaken(Refused):
+    """An object of a child's name belongs to somebody else; it was not written."""

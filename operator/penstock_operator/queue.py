@@ -10,56 +10,48 @@ Surprising: while the database cannot be looked at, `decide` gets no snapshot at
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from penstock.errors import StoreError
-from penstock.scaling import Bound, Decision, History, QueueSnapshot, decide
+from penstock.scaling import Decision, History, QueueSnapshot, decide
 from penstock.scaling.sampler import Sampler
-from penstock.store import QueueState
 
 from .cache import Cache
-from .children import Children, Monitoring, NameTaken
+from .children import Children, Monitoring
 from .cluster import Cluster
 from .conditions import Facts
 from .credentials import Credentials
 from .database.client import DatabaseClient
+from .database_reasons import reason_of
 from .disruption import Disruption
-from .errors import ClusterError, Conflict, Forbidden, NotFound, Unreachable
+from .errors import ClusterError, Conflict, Deposed, NotFound
+from .failure import described, reason_of_call
+from .first_history import first_history, wanted_replicas
 from .fleet import Member, Role, worker_rows
 from .fleet_view import FleetView, lost_text
+from .look import Look
 from .metrics import OperatorMetrics, Result
 from .pod_ends import PodNews
+from .quiet import at_rest
 from .registrations import Registrations
-from .replica_plan import ReplicaPlan, plan_replicas
-from .resource import Deployment, JobQueue, Pod, epoch
+from .replica_plan import ReplicaPlan
+from .resource import Deployment, JobQueue, Pod
+from .rest import Rest
 from .scale_down import COST, ScaleDownPlan, plan_scale_down
 from .status import LastScale, stamp
 from .teller import Teller
 from .turns import Turn
 from .worker_health import restarts, trouble
 
+__all__ = ["Look", "Queue"]
+
 logger = logging.getLogger("penstock.operator.queue")
 
-_TIMED = frozenset({Bound.STABILIZATION, Bound.COOLDOWN, Bound.STEP_PERIOD, Bound.SCALE_UP_RATE, Bound.SIGNAL_LOST})
 GOING_SECONDS = 10.0
 """For so long a pod that was let go is waited for; a survivor is then called back, or tried again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What is known of a queue's database at one moment; `state` is None where the queue could not be seen.
-
-    `waited` are the seconds that 95 of 100 attempts of the last minute waited at most; None where none ended.
-    """
-
-    database: DatabaseClient | None = None
-    connected: bool = False
-    listening: bool = False
-    state: QueueState | None = None
-    waited: float | None = None
-    problem: tuple[str, str] | None = None
 
 
 class Queue:
@@ -98,8 +90,10 @@ class Queue:
         self._waiting_for = ""
         self._draining = 0
         self._blocked = False
+        self._failing, self._acting = Rest(), Rest()
         self.settled = False
-        """Whether nothing is to be done before something changes."""
+        self.due_at = math.inf
+        """Whether nothing is to be done before something changes, or before `due_at` of the monotonic clock."""
 
     @property
     def startup_seconds(self) -> float | None:
@@ -115,17 +109,17 @@ class Queue:
             connected=look.connected,
             listening=look.listening,
         )
-        self.settled = False
+        self.settled, self.due_at = refusal is not None or queue.deleting, math.inf
         if refusal is None and queue.policy is not None and not queue.deleting:
-            facts = await self._act(queue, look, facts)
-            if look.database is not None and look.state is not None:
-                await self._pod_news.tell(look.database, look.state.id, queue, self._cache)
+            facts = await self._attempt(queue, look, facts)
         busy = 0 if look.state is None else sum(1 for one in look.state.workers if one["in_flight"])
         if not queue.deleting and not await self._teller.tell(queue, facts, busy=busy, scaled=self._scaled):
             self.settled = False
         self._metrics.observe(queue, facts, paused=None if look.state is None else look.state.paused)
         if refusal is not None:
             return Result.REFUSED
+        if facts.failure is not None:
+            return Result.FAILED
         return Result.BLIND if look.state is None else Result.BLOCKED if self._blocked else Result.DONE
 
     def forget(self, queue: JobQueue) -> None:
@@ -134,45 +128,75 @@ class Queue:
         if queue.uid not in self._cache.jobqueues.views:
             self._metrics.forget(queue)
 
+    async def _attempt(self, queue: JobQueue, look: Look, facts: Facts) -> Facts:
+        """Act; an exception that nobody expected is a condition, one traceback, and a pause that grows."""
+        try:
+            self._failing.check(queue.generation)
+            facts = await self._act(queue, look, facts)
+            if look.database is not None and look.state is not None:
+                await self._pod_news.tell(look.database, look.state.id, queue, self._cache)
+        except Deposed:
+            raise
+        except Exception as error:
+            if error is not self._failing.error:
+                self._metrics.failures.inc()
+            if self._failing.failed(queue.generation, error):
+                logger.exception("%s: the reconciliation failed", queue.where)
+            self.settled, self.due_at = True, self._failing.until or math.inf
+            members = self._fleet.members(self._cache.pods_of(queue), look.state)
+            return replace(self._with_pods(facts, members), failure=described(error))
+        self._failing.succeeded()
+        return facts
+
     async def _act(self, queue: JobQueue, look: Look, facts: Facts) -> Facts:
         assert queue.policy is not None
         now = time.monotonic()
         await self._fleet.observe(self._cache.pods_of(queue), look.state, look.database, now)
         snapshot = self._snapshot(queue, look, now)
-        workers: tuple[str, str] | None = None
-        try:
-            deployment: Deployment | None = await self._children.ensure(queue, self._credentials(queue))
-        except ClusterError as error:
-            workers = _reason(error), str(error)
-            deployment = self._children.held(queue)  # a template that is refused does not stop what runs
-        decision, settled = None, False
+        deployment, workers = await self._ensure(queue)
+        decision, settled, stuck, database = None, False, deployment is None, facts.database
         if deployment is not None:
-            history = self._history or self._starting(queue, deployment, look, now)
+            members = self._fleet.members(self._cache.pods_of(queue), look.state)
+            history = self._history or first_history(self._cache, queue, deployment, members, now)
             decision = decide(snapshot, queue.policy, history, now)
             try:
+                self._acting.check(queue.generation)
                 deployment = await self._towards(queue, deployment, decision, look)
                 self._history, settled = decision.history, decision.desired == history.desired
+                self._acting.succeeded()
             except Conflict as error:
                 logger.info("%s: %s; decided again at the next look", queue.where, error)
-            except ClusterError as error:
-                workers = workers or (_reason(error), str(error))
-            except StoreError as error:
-                logger.warning("%s: %s", queue.where, error)
+            except (ClusterError, StoreError) as error:
+                stuck, (workers, database) = True, self._not_scaled(queue, error, workers, database)
         pods = self._cache.pods_of(queue)
         members = self._fleet.members(pods, look.state)
         known = [one.pod for one in members if one.role is not Role.LOST]
         elsewhere = self._registrations.observe(known, None if look.state is None else look.state.workers, now)
         self._blocked = workers is not None
         protects = self._disruption.observe(queue, None if look.state is None else worker_rows(look.state.workers), now)
-        at_rest = _at_rest(snapshot, decision, deployment, pods) and not (self._registrations.pending or protects)
-        self.settled = settled and workers is None and at_rest
+        quiet = at_rest(snapshot, decision, deployment, pods) and not (self._registrations.pending or protects)
+        self.settled = stuck or (settled and quiet)
         return replace(
             self._with_pods(facts, members),
+            database=database,
             decision=decision,
             snapshot=snapshot,
             workers=workers or self._trouble(queue, deployment, pods, decision) or elsewhere,
             waited=look.waited,
         )
+
+    async def _ensure(self, queue: JobQueue) -> tuple[Deployment | None, tuple[str, str] | None]:
+        """The Deployment, and what keeps the children from being as they should."""
+        try:
+            deployment: Deployment | None = await self._children.ensure(queue, self._credentials(queue))
+            problem = self._children.problem
+        except ClusterError as error:
+            problem = error
+            deployment = self._children.held(queue)  # a template that is refused does not stop what runs
+        if problem is None:
+            return deployment, None
+        self.due_at = self._children.resting_until or math.inf  # what the template alone decides heals with it alone
+        return deployment, (reason_of_call(problem), str(problem))
 
     def _with_pods(self, facts: Facts, members: Sequence[Member]) -> Facts:
         pods = [one.pod for one in members]
@@ -200,33 +224,22 @@ class Queue:
         seen = self._sampler.look(look.state, now, stopping=self._cache.stopping_of(queue))
         return replace(seen, startup_seconds=self._fleet.startup_seconds)
 
-    def _replicas(
-        self, queue: JobQueue, deployment: Deployment, desired: int, members: Sequence[Member]
-    ) -> ReplicaPlan:
-        assert queue.policy is not None
-        budget = queue.policy.scaling.connection_budget
-        stopping = len(self._cache.stopping_of(queue))
-        allow = None if budget is None else max(0, budget.max_connections // budget.per_worker - stopping)
-        return plan_replicas(desired, deployment, members, connections_allow=allow)
-
-    def _starting(self, queue: JobQueue, deployment: Deployment, look: Look, now: float) -> History:
-        """What an operator that has just come may assume: the replicas found are right, and were added when it says.
-
-        But for those that are there in place of pods that serve nothing.
-        """
-        members = self._fleet.members(self._cache.pods_of(queue), look.state)
-        found = deployment.replicas - self._replicas(queue, deployment, deployment.replicas // 2, members).extra
-        last = queue.status.get("lastScale") or {}
-        added_at = None
-        if last.get("time") and last.get("to", 0) > last.get("from", 0):
-            added_at = now - max(0.0, time.time() - epoch(last["time"]))
-        return History.starting(found, now=now, added_at=added_at)
+    def _not_scaled(
+        self, queue: JobQueue, error: ClusterError | StoreError,
+        workers: tuple[str, str] | None, database: tuple[str, str] | None,
+    ) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:  # fmt: skip
+        if self._acting.failed(queue.generation, error):
+            logger.warning("%s: not scaled: %s", queue.where, error)
+        self.due_at = min(self.due_at, self._acting.until or math.inf)
+        if isinstance(error, ClusterError):
+            return workers or (reason_of_call(error), str(error)), database
+        return workers, database or (reason_of(error), str(error))
 
     async def _towards(self, queue: JobQueue, deployment: Deployment, decision: Decision, look: Look) -> Deployment:
         """Add at once; remove only what has drained."""
         before = deployment.replicas
         members = self._fleet.members(self._cache.pods_of(queue), look.state)
-        replicas = self._replicas(queue, deployment, decision.desired, members)
+        replicas = wanted_replicas(self._cache, queue, deployment, decision.desired, members)
         if replicas.target > before:
             deployment = await self._children.scale(deployment, replicas.target)
         steps = self._plan(queue, deployment, replicas, look)
@@ -280,21 +293,3 @@ class Queue:
             self._cache.pods.observe(await self._cluster.set_deletion_cost(pod, cost))
         except NotFound:
             logger.info("%s/%s: gone before its deletion cost was written", pod.namespace, pod.name)
-
-
-def _at_rest(
-    snapshot: QueueSnapshot | None, decision: Decision | None, deployment: Deployment | None, pods: Sequence[Pod]
-) -> bool:
-    """Nothing to do, nothing under way, and no window that time alone would open."""
-    if snapshot is None or decision is None or deployment is None or decision.bound in _TIMED:
-        return False
-    quiet = snapshot.ready == 0 and snapshot.in_flight == 0 and snapshot.due_soon == 0
-    return quiet and decision.desired == deployment.replicas == len(pods) and all(pod.ready for pod in pods)
-
-
-def _reason(error: ClusterError) -> str:
-    if isinstance(error, NameTaken):
-        return "NameTaken"
-    if isinstance(error, Forbidden):
-        return "Forbidden"
-    return "ApiServerUnreachable" if isinstance(error, Unreachable) else "TemplateRejected"

@@ -157,12 +157,8 @@ class DatabaseLoop:
             self.opened(None)
         members, waits = self.members(), await self._waits(database, states)
         connected = database is not None and problem is None
-        look = Look(
-            database=database,
-            connected=connected,
-            listening=connected and database is not None and database.listening,
-            problem=problem,
-        )
+        listening = connected and database is not None and database.listening
+        look = Look(database=database, connected=connected, listening=listening, problem=problem)
         began, elsewhere = time.monotonic(), 0.0
         # Who waits comes first: a new leader looks after everybody's children, and that takes its time.
         for member in sorted(members, key=lambda one: not getattr(_state(states, one), "ready", 0)):
@@ -228,7 +224,8 @@ class DatabaseLoop:
     def _is_due(self, member: Member, look: Look) -> bool:
         """False for a queue at rest about which nothing has changed; most queues, most of the time."""
         queue, uid = self._queues.get(member.queue.uid), member.queue.uid
-        return queue is None or not queue.settled or uid in self.dirty or self._treated.get(uid) != (member, look)
+        at_rest = queue is not None and queue.settled and time.monotonic() < queue.due_at
+        return not at_rest or uid in self.dirty or self._treated.get(uid) != (member, look)
 
     def _begin(self, member: Member, look: Look) -> None:
         """Treat a queue in a task of its own; one that is still being treated is due again afterwards."""
@@ -282,6 +279,8 @@ class DatabaseLoop:
             queue = self._queues.get(member.queue.uid)
             if queue is None or not queue.settled:
                 longest = min(longest, BUSY_SECONDS if state is not None and state.ready else MOVING_SECONDS)
+            else:
+                longest = min(longest, max(0.0, queue.due_at - time.monotonic()))
             if state is not None and state.deferred:
                 longest = min(longest, DEFERRED_SECONDS)
         return await database.pause(longest)

@@ -16,11 +16,14 @@ from penstock.errors import ManifestError
 from penstock.scaling import QueuePolicy, parse_policy
 
 from . import pod_problems
+from .adoption import Meta
+from .failure import summary
 
 JOBQUEUE_LABEL: Final = "penstock.dev/jobqueue"
 MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "penstock")
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 COST_MANAGER: Final = "penstock-deletion-cost"
+CHILD_SUFFIX: Final = "-worker"
 PROTECTED: Final = {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 """Annotations of a pod that a node autoscaler leaves where it is."""
 PROTECTION_MANAGER: Final = "penstock-disruption"
@@ -69,6 +72,8 @@ class JobQueue:
             policy = parse_policy(found)
         except ManifestError as error:
             invalid = str(error)
+        except Exception as error:  # noqa: BLE001 - one JobQueue must not end the list of all
+            invalid = f"The spec cannot be read: {summary(error)}"
         return cls(
             uid=metadata["uid"],
             namespace=metadata["namespace"],
@@ -85,8 +90,8 @@ class JobQueue:
 
     @property
     def child(self) -> str:
-        """Name of the Deployment and of the PodDisruptionBudget."""
-        return f"{self.name}-worker"
+        """Name of its children: Deployment, PodDisruptionBudget, PodMonitor."""
+        return f"{self.name}{CHILD_SUFFIX}"
 
     @property
     def where(self) -> str:
@@ -112,8 +117,8 @@ class Deployment:
     existing: int
     ready: int
     rolling: bool
-    managers: frozenset[str]
     failure: str | None
+    meta: Meta = field(repr=False)
     credentials: str = ""
     credentials_seen: str = ""
     updated: int = 0
@@ -147,10 +152,10 @@ class Deployment:
             observed=int(status.get("observedGeneration", 0)) >= generation,
             blocked=_blocked(spec, status),
             max_surge=_max_surge(_part(spec, "strategy")),
-            managers=frozenset(one.get("manager", "") for one in metadata.get("managedFields") or ()),
             failure=failures[0] if failures else None,
             credentials=str(_part(spec, "template", "metadata", "annotations").get(CREDENTIALS, "")),
             credentials_seen=str(_part(metadata, "annotations").get(CREDENTIALS_SEEN, "")),
+            meta=Meta.read(metadata),
         )
 
 

@@ -27,6 +27,7 @@ from .database.bounds import Key, bounded
 from .errors import ClusterError, Forbidden
 from .liveness import STUCK_SECONDS, Liveness
 from .metrics import OperatorMetrics
+from .others import Others
 from .queue import Queue
 from .reconcile import DatabaseLoop, Member
 from .resource import JOBQUEUE_LABEL, JobQueue
@@ -73,6 +74,7 @@ class Supervisor:
     _secrets: Secrets = field(init=False)
     _liveness: Liveness = field(init=False)
     _versions: CredentialVersions = field(default_factory=CredentialVersions)
+    _others: Others = field(init=False)
     _placed: dict[str, int] = field(default_factory=dict)
     _keys: dict[str, Key] = field(default_factory=dict)
     _belonging: Belonging = field(default_factory=Belonging)
@@ -82,6 +84,7 @@ class Supervisor:
         self.cache = Cache(self._changed)
         self._secrets = Secrets(self.cluster)
         self._liveness = Liveness(self.cluster.pools, late=self.metrics.lag.observe)
+        self._others = Others(self.cluster, self.cache)
         self.metrics.tick_age.set_function(self._slowest)
 
     def _changed(self, namespace: str, name: str) -> None:
@@ -139,6 +142,8 @@ class Supervisor:
             return
         labels = self.settings.pod_monitor_labels if served else None
         if labels != self._monitoring.labels:
+            if labels is None:
+                self._others.forget("PodMonitor")
             self._monitoring.labels = labels
             for key, running in self._loops.items():
                 running.loop.dirty |= set(self._groups.get(key, ()))
@@ -177,6 +182,8 @@ class Supervisor:
             return False
         for kind, shelf in shelves.items():
             shelf.replace(listed[kind], spare=refused)
+        kinds = [kind for kind in cache.others if kind != "PodMonitor" or self._monitoring.labels is not None]
+        await self._others.list(kinds, self.settings.watch_namespaces)
         self.listed_at = time.monotonic()
         return True
 

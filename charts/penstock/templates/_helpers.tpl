@@ -195,11 +195,11 @@ topologySpreadConstraints:
   verbs: [create]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [create, patch]
+  verbs: [list, create, patch]
 {{- if ne .Values.podMonitor.render "never" }}
 # Only where the cluster knows what they are.
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
-  verbs: [create, patch]
+  verbs: [list, create, patch]
 {{- end }}
 {{- end }}

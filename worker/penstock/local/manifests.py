@@ -161,14 +161,17 @@ def _rule(error: jsonschema.ValidationError) -> str:
 def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     """A copy of `value` with the schema's defaults, at every depth where their parent is given.
 
-    A null where the schema has a default is replaced by it, as by the API server.
+    A null is replaced by the schema's default, or dropped where there is none, as by the API server; where the schema
+    knows no field, it stays.
     """
     if isinstance(value, list):
         return [with_defaults(one, schema.get("items", {})) for one in value]
     if not isinstance(value, Mapping):
         return value
     properties: Mapping[str, Any] = schema.get("properties", {})
-    completed = dict(value)
+    each = schema.get("additionalProperties")
+    known: Mapping[str, Any] = dict.fromkeys(value, each) if isinstance(each, Mapping) else properties
+    completed = {name: one for name, one in value.items() if one is not None or name not in known}
     for name, field in properties.items():
         if completed.get(name) is None and "default" in field:
             completed[name] = copy.deepcopy(field["default"])
@@ -210,6 +213,8 @@ def _json_schema(openapi: Mapping[str, Any]) -> dict[str, Any]:
     if made.get("format") in _INT_BITS:
         bits = _INT_BITS[made["format"]]
         made = {"minimum": -(2**bits), "maximum": 2**bits - 1, **made}
+    if made.pop("x-kubernetes-int-or-string", False):
+        made["type"] = ["integer", "string"]
     if "pattern" in made:
         made["pattern"] = made["pattern"].removesuffix("$") + r"\Z"  # Python's $ lets a trailing newline pass
     return made

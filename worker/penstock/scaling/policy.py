@@ -17,6 +17,7 @@ import msgspec
 
 from penstock.errors import ManifestError
 
+from .checking import template_problem
 from .database_ref import DatabaseRef
 from .part import Part as _Part
 from .rules import violations
@@ -252,6 +253,8 @@ def parse_policy(manifest: Mapping[str, Any]) -> QueuePolicy:
         check_template(policy.worker.template)
     except msgspec.ValidationError as error:
         raise ManifestError(f"JobQueue {name}: {str(error).replace('`$.', '`spec.')}") from error
+    if (problem := template_problem(policy.worker.template)) is not None:
+        raise ManifestError(f"JobQueue {name}: {problem}")
     # Rules are about the manifest with its defaults in place, which is what the structs give back.
     for broken in violations({"metadata": {"name": name}, "spec": msgspec.to_builtins(policy)}):
         raise ManifestError(f"JobQueue {name}: {broken}")

@@ -1,0 +1,149 @@
+"""Whose an object is: the one rule for every child of a JobQueue. Pure.
+
+A child is ours if the JobQueue is its controller. It is adopted if it carries our labels and nobody else controls it:
+so a JobQueue that was deleted with `--cascade=orphan`, or restored from a backup with a new uid, finds its children
+again. Everything else is somebody's, and is neither changed nor given an owner: with one it would be deleted with the
+JobQueue.
+
+A controller of the same kind and name with another uid is the JobQueue's own past. Two objects of one name cannot be
+there at once, so it is gone, and its reference is only waiting for the garbage collector.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+GROUP: Final = "penstock.dev/"
+KIND: Final = "JobQueue"
+TEMPLATE: Final = "penstock-template"
+SCALE: Final = "penstock-scale"
+OURS: Final = frozenset({TEMPLATE, SCALE})
+
+
+class Claim(enum.Enum):
+    """What a JobQueue may do with an object of its child's name."""
+
+    OURS = enum.auto()
+    ADOPTABLE = enum.auto()
+    TAKEN = enum.auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta:
+    """What decides whose an object is, and whether it is as we left it.
+
+    `applied` are the field managers that have applied it. `created` says that an entry of ours is still that of a
+    creation, which a later apply would not look at: fields that we drop would stay.
+    """
+
+    uid: str
+    resource_version: str
+    generation: int
+    deleting: bool
+    labels: Mapping[str, str] = field(repr=False)
+    annotations: Mapping[str, str] = field(repr=False)
+    owners: tuple[Mapping[str, Any], ...] = field(repr=False)
+    applied: frozenset[str]
+    created: bool
+
+    @classmethod
+    def read(cls, metadata: Mapping[str, Any]) -> Self:
+        """The view of an object's metadata."""
+        managed = [one for one in metadata.get("managedFields") or () if not one.get("subresource")]
+        return cls(
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+            generation=int(metadata.get("generation", 0)),
+            deleting="deletionTimestamp" in metadata,
+            labels=metadata.get("labels") or {},
+            annotations=metadata.get("annotations") or {},
+            owners=tuple(metadata.get("ownerReferences") or ()),
+            applied=frozenset(one.get("manager", "") for one in managed if one.get("operation") == "Apply"),
+            created=any(_is_creation(one) for one in managed),
+        )
+
+    @property
+    def controller(self) -> Mapping[str, Any]:
+        """Who controls it; empty if nobody does."""
+        return next((one for one in self.owners if one.get("controller")), {})
+
+    def claim(self, wanted: Mapping[str, Any]) -> Claim:
+        """What the JobQueue that wants `wanted`, the metadata of its child, may do with this one."""
+        (owner,) = wanted["ownerReferences"]
+        controller = self.controller
+        if controller.get("uid") == owner["uid"]:
+            return Claim.OURS
+        past = (
+            str(controller.get("apiVersion", "")).startswith(GROUP)
+            and (controller.get("kind"), controller.get("name")) == (KIND, owner["name"])
+        )  # fmt: skip
+        carries = all(self.labels.get(key) == value for key, value in identity(wanted).items())
+        return Claim.ADOPTABLE if carries and (past or not controller) else Claim.TAKEN
+
+    def intact(self, wanted: Mapping[str, Any]) -> bool:
+        """Whether labels, annotations and controller are as wanted; changes of these move no generation."""
+        return (
+            self.claim(wanted) is Claim.OURS
+            and wanted.get("labels", {}).items() <= self.labels.items()
+            and wanted.get("annotations", {}).items() <= self.annotations.items()
+        )
+
+    def owners_with(self, owner: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The references once `owner` controls it: those of others stay, the past goes."""
+        return [*(one for one in self.owners if not one.get("controller") and one.get("uid") != owner["uid"]), owner]
+
+    def somebody(self) -> str:
+        """Who has it, for a sentence."""
+        found = self.controller
+        if found:
+            return f"is controlled by {found.get('kind')} {found.get('name')}"
+        return "does not carry the labels of this JobQueue's children"
+
+
+def identity(wanted: Mapping[str, Any]) -> dict[str, str]:
+    """The labels by which a child is known: the manager's, and the JobQueue's name."""
+    keys = ("app.kubernetes.io/managed-by", "penstock.dev/jobqueue")
+    return {key: wanted["labels"][key] for key in keys}
+
+
+def _is_creation(entry: Mapping[str, Any]) -> bool:
+    return entry.get("manager") in OURS and entry.get("operation") == "Update" and not entry.get("subresource")
+
+
+def settled(managed: Sequence[Mapping[str, Any]], *, replicas: bool) -> list[dict[str, Any]]:
+    """`managedFields` in which our creation reads as the applies that it stands for.
+
+    An object is created by a POST, because an apply would take over one that somebody has just made. The API server
+    notes that as an update, whose fields no later apply removes.
+
+    Args:
+        managed: as the object has them.
+        replicas: the creation set `spec.replicas`, which has a manager of its own.
+    """
+    made: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for entry in managed:
+        if not _is_creation(entry):
+            _add(made, entry)
+            continue
+        fields: dict[str, Any] = {**entry.get("fieldsV1", {})}
+        applied = {**entry, "operation": "Apply"}
+        if replicas and "f:replicas" in fields.get("f:spec", {}):
+            fields["f:spec"] = {key: value for key, value in fields["f:spec"].items() if key != "f:replicas"}
+            _add(made, {**applied, "manager": SCALE, "fieldsV1": {"f:spec": {"f:replicas": {}}}})
+        _add(made, {**applied, "manager": TEMPLATE, "fieldsV1": fields})
+    return list(made.values())
+
+
+def _add(made: dict[tuple[Any, ...], dict[str, Any]], entry: Mapping[str, Any]) -> None:
+    """There may be one entry of a manager and operation; a second one's fields join it."""
+    key = tuple(entry.get(part) for part in ("manager", "operation", "apiVersion", "subresource"))
+    held = made.setdefault(key, dict(entry))
+    if held.get("fieldsV1") != entry.get("fieldsV1"):
+        held["fieldsV1"] = _union(held.get("fieldsV1", {}), entry.get("fieldsV1", {}))
+
+
+def _union(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    return {**one, **{key: _union(one.get(key, {}), value) for key, value in other.items()}}
