@@ -93,7 +93,7 @@ class Operator:
     def resident_mib(self) -> float:
         """Memory that is in use, of all of them; what they share is counted once."""
         found = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids()]
-        return sum(int(one[1]) for text in found if (one := re.search(r"Pss:\s+(\d+) kB", text))) / 1024
+        return sum(int(one[1]) for text in found if (one := re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE))) / 1024
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it and wait."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.errors import StoreError
+from penstock.errors import DatabaseUnavailable, StoreError
 from penstock.store import QueueState
 from penstock.store.closely import LostWorker
 from penstock.store.declared import Declared
@@ -23,8 +23,10 @@ from ..errors import DatabaseMisbehaves, Deposed
 from ..sampling import SOON_SECONDS, Address
 from .limits import MEMORY_MIB
 from .link import ProcessLink
-from .protocol import declared, unpacked
+from .protocol import declared, now, unpacked
 
+ATTEMPTS: Final = 5
+"""So often a write is sent that reached the process of the database too late."""
 CLOSE_SECONDS: Final = 5.0
 """A process that has not closed its connections within this is ended."""
 
@@ -186,8 +188,7 @@ class DatabaseClient:
             StoreError: the database refuses it, or cannot be asked.
             Deposed: another replica leads.
         """
-        self._leads()
-        await self._link.call("declare", name, declaration)
+        await self._act("declare", name, declaration)
 
     async def cordon(self, workers: Sequence[int], *, cordon: bool) -> None:
         """Cordon workers or call them back.
@@ -197,8 +198,7 @@ class DatabaseClient:
             Deposed: another replica leads.
         """
         if workers:
-            self._leads()
-            await self._link.call("cordon", workers, cordon)
+            await self._act("cordon", workers, cordon)
 
     async def note_end(self, queue: int, *, pod: str, at: str, how: str) -> None:
         """Note how the workers of a pod ended, for the history of the jobs that they held.
@@ -207,8 +207,7 @@ class DatabaseClient:
             StoreError: it could not be written.
             Deposed: another replica leads.
         """
-        self._leads()
-        await self._link.call("note_end", queue, pod, at, how)
+        await self._act("note_end", queue, pod, at, how)
 
     async def shorten_grace(self, queue: int, *, pod: str, seconds: float) -> None:
         """Tell the workers of a pod that it is killed in so many seconds.
@@ -217,9 +216,13 @@ class DatabaseClient:
             StoreError: it could not be written.
             Deposed: another replica leads.
         """
-        self._leads()
-        await self._link.call("shorten_grace", queue, pod, seconds)
+        await self._act("shorten_grace", queue, pod, seconds)
 
-    def _leads(self) -> None:
-        if not self._may_act():
-            raise Deposed("nothing is asked of the database, for this replica does not lead")
+    async def _act(self, method: str, *values: object) -> None:
+        """A write. The process refuses one that reaches it late, for another replica may lead by then."""
+        for _ in range(ATTEMPTS):
+            if not self._may_act():
+                raise Deposed("nothing is asked of the database, for this replica does not lead")
+            if await self._link.call(method, now(), *values):
+                return
+        raise DatabaseUnavailable(f"{method}: the process of the database is too slow for a write")

@@ -29,6 +29,7 @@ from .protocol import (
     ANSWER,
     ERROR,
     EVENT,
+    FRESH_SECONDS,
     MAX_TEXT,
     REQUESTS,
     Failure,
@@ -36,6 +37,7 @@ from .protocol import (
     ServerStats,
     declared_row,
     frame,
+    now,
     packed,
     read_frame,
 )
@@ -43,6 +45,8 @@ from .protocol import (
 logger = logging.getLogger("penstock.operator.database")
 
 MISBEHAVES = "DatabaseMisbehaves"
+WRITES = frozenset({"declare", "cordon", "note_end", "shorten_grace"})
+"""Requests whose first value says when they were sent: by then this replica led."""
 WATCH_SECONDS = 0.25
 """Between two looks at the memory while something is asked."""
 _LIBPQ_MEMORY = ("out of memory for query result", "cannot allocate memory for input buffer")
@@ -91,7 +95,7 @@ class Service:
 
     async def _answer(self, number: int, method: str, values: list[Any]) -> None:
         try:
-            self._send(number, ANSWER, await self._calls[method](*values))
+            self._send(number, ANSWER, await self._perform(method, values))
         except asyncio.CancelledError:
             self._send(number, ERROR, Failure("StoreError", f"{method}: cancelled"))
             raise
@@ -106,6 +110,16 @@ class Service:
             self._send(number, ERROR, Failure(MISBEHAVES, sanitized(text, MAX_TEXT)))
         finally:
             self._running.pop(number, None)
+
+    async def _perform(self, method: str, values: list[Any]) -> object:
+        """The answer; of a write whether it was done, which it is not if it arrives late."""
+        if method not in WRITES:
+            return await self._calls[method](*values)
+        sent_at, *values = values
+        fresh = now() - sent_at <= FRESH_SECONDS
+        if fresh:
+            await self._calls[method](*values)
+        return fresh
 
     def _watch(self) -> None:
         """End the process once it was full: libpq gives the memory back and goes on to read what does not end."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
@@ -115,15 +116,24 @@ ANSWERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
     "vitals": msgspec.msgpack.Decoder(ServerStats),
     "pause": msgspec.msgpack.Decoder(float),
     "declarations": msgspec.msgpack.Decoder(dict[Annotated[str, Meta(max_length=200)], DeclaredRow]),
-    "declare": msgspec.msgpack.Decoder(None),
-    "cordon": msgspec.msgpack.Decoder(None),
-    "note_end": msgspec.msgpack.Decoder(None),
-    "shorten_grace": msgspec.msgpack.Decoder(None),
+    "declare": msgspec.msgpack.Decoder(bool),
+    "cordon": msgspec.msgpack.Decoder(bool),
+    "note_end": msgspec.msgpack.Decoder(bool),
+    "shorten_grace": msgspec.msgpack.Decoder(bool),
 }
 """The type of each request's answer."""
 FAILURES: Final = msgspec.msgpack.Decoder(Failure)
 HEADS: Final = msgspec.msgpack.Decoder(tuple[int, int, msgspec.Raw])
 REQUESTS: Final = msgspec.msgpack.Decoder(tuple[int, str, list[Any]])
+
+
+FRESH_SECONDS: Final = 1.0
+"""A write that is older when it arrives is not done: a leader that could send it had its Lease for at least so long."""
+
+
+def now() -> float:
+    """Seconds of a clock that the operator shares with its processes, and that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class BrokenFrame(Exception):  # noqa: N818 - reads as the sentence it is

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL, StoreError
 from penstock_operator.database.child import environment
 from penstock_operator.database.client import DatabaseClient
 from penstock_operator.database.limits import EXIT_MEMORY
+from penstock_operator.database.protocol import FRESH_SECONDS
 from penstock_operator.errors import DatabaseMisbehaves, Deposed
 from penstock_operator.sampling import Address
 from tests.support.hostile_postgres import DEAF, GREEDY, NETWORK, Servers, escapes, hostile_servers
@@ -148,6 +150,30 @@ async def test_nothing_is_asked_of_the_database_by_a_replica_that_does_not_lead(
             await database.cordon([1], cordon=True)
         with pytest.raises(Deposed):
             await database.declare("bad", declared_by="u")
+
+
+async def test_a_write_that_reaches_its_process_late_is_not_done(servers: Servers):
+    """The process was frozen between the question whether this replica leads and the statement; by then it does not."""
+    sent: list[str] = []
+    leads = True
+
+    def answer(sql: str) -> object:
+        sent.append(sql)
+        return penstock(sql)
+
+    async with client(servers.url("late", answers(answer)), may_act=lambda: leads) as database:  # type: ignore[arg-type]
+        await sampled(database, 30.0)
+        assert database.pid is not None
+        os.kill(database.pid, signal.SIGSTOP)
+        asked = asyncio.create_task(database.cordon([1], cordon=True))
+        until = time.monotonic() + FRESH_SECONDS + 0.1
+        while time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        leads = False
+        os.kill(database.pid, signal.SIGCONT)
+        with pytest.raises(Deposed):
+            await asked
+    assert not any("cordon" in one for one in sent)
 
 
 async def test_a_url_that_reads_the_machine_is_refused_before_anything_is_connected(servers: Servers):

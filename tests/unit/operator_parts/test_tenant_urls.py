@@ -60,6 +60,13 @@ def test_a_value_that_would_use_the_machine_is_refused(text: str):
         restricted(text)
 
 
+def test_a_user_is_named():
+    """Otherwise libpq takes the account that the operator runs as, or fails for want of one."""
+    for text in ("postgresql://db.example/shop", "host=db.example dbname=shop", "postgresql://:pw@db.example/shop"):
+        with pytest.raises(InvalidDatabaseURL, match="user"):
+            restricted(text)
+
+
 def test_what_hosted_databases_write_is_accepted():
     """TLS, SCRAM channel binding, several hosts, IPv6, time limits."""
     for query in (

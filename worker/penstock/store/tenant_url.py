@@ -61,6 +61,8 @@ def restricted(url: str, *, certificates: bool = False) -> str:
     if parts.get("gssencmode") == "require" or parts.get("sslcertmode") == "require":
         raise _refused("gssencmode or sslcertmode", "may not be `require`, for the operator has no such credentials")
     _check_hosts(parts.get("host", ""))
+    if not parts.get("user"):  # libpq would take the name of the operator's own account
+        raise InvalidDatabaseURL("database URL: must name a user, as in postgresql://USER@HOST:PORT/DATABASE")
     made = {key: value for key, value in parts.items() if key in PASSED} | FIXED
     if "require_auth" not in made:
         made["require_auth"] = NO_TICKETS
