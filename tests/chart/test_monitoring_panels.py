@@ -163,9 +163,12 @@ def test_every_panel_of_every_dashboard_has_data_from_a_real_run(scraped: Promet
         assert name in known
         assert labels.keys() <= known[name] | {"service"}, name
         assert labels.keys() >= registry.TARGET, name
-    assert {one["metric"]["jobqueue"] for one in scraped.now("penstock_stage_demand or penstock_queue_ready")} >= {
-        "emails", "analytics", "reports",
-    }  # fmt: skip
+
+    def named() -> set[str]:
+        return {one["metric"]["jobqueue"] for one in scraped.now("penstock_stage_demand or penstock_queue_ready")}
+
+    # An operator that misses a renewal of its lease on a busy machine tells nothing of queues for a scrape.
+    eventually(lambda: named() >= {"emails", "analytics", "reports"}, "every JobQueue has its series")
     drawn = picture_of(scraped, restricted, start=began, end=time.time())
     assert drawn.count("<g ") == len(OVERVIEW.panels)
     assert "no data" not in drawn
