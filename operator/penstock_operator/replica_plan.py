@@ -74,8 +74,7 @@ def _beside_rollout(desired: int, deployment: Deployment, members: Sequence[Memb
     broken = {one.pod.replica_set for one in members if one.role is Role.STUCK}
     serve = sum(not one.removable for one in members)
     if serve >= desired:
-        stuck = len(members) - serve
-        return max(0, stuck - (deployment.existing - deployment.replicas))
+        return 0  # the scale-down keeps those that serve
     for after in range(max(desired, deployment.replicas + 1), 2 * desired):
         more = added(sizes, deployment, after)
         if serve + sum(count for name, count in more.items() if name not in broken) >= desired:

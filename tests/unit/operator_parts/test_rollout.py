@@ -116,6 +116,12 @@ def test_a_rollout_that_cannot_finish_keeps_nobody_from_leaving():
     assert {each.name for each in then.removable} == {"old-0", "old-1", "old-2", "old-3", "new-0"}
 
 
+def test_stuck_pods_that_are_not_needed_go_while_those_that_serve_stay():
+    """One more than the controller's arithmetic needs to keep the old one."""
+    shown = deployment(2, sizes=(1, 2))
+    assert plan(1, shown, [old(0), bad(0), bad(1)]).scale_to == 1
+
+
 def test_two_of_each_template_do_not_keep_a_stalled_rollout_from_getting_smaller():
     """Which of them gives a pod up cannot be seen, so one that serves drains first."""
     shown = deployment(3, sizes=(2, 2))
@@ -152,9 +158,9 @@ def test_a_rollout_that_advances_is_made_smaller_but_loses_no_pod_for_it():
     ("desired", "replicas", "sizes", "target"),
     [
         (4, 4, (2, 3), 7),
-        (4, 7, (4, 5), 7),
+        (4, 7, (4, 5), 4),
         (10, 10, (6, 7), 17),
-        (4, 8, (4, 6), 8),
+        (4, 8, (4, 6), 4),
         (4, 5, (5, 2), 4),
         (1, 1, (1, 1), 1),
         (4, 8, (3, 7), 8),
