@@ -35,8 +35,9 @@ class Claim(enum.Enum):
 class Meta:
     """What decides whose an object is, and whether it is as we left it.
 
-    `applied` are the field managers that have applied it. `created` says that an entry of ours is still that of a
-    creation, which a later apply would not look at: fields that we drop would stay.
+    `applied` are the field managers that have applied it, `scaler` those of spec.replicas if we are not among them.
+    `created` says that an entry of ours is still that of a creation, which a later apply would not look at: fields that
+    we drop would stay.
     """
 
     uid: str
@@ -48,6 +49,7 @@ class Meta:
     owners: tuple[Mapping[str, Any], ...] = field(repr=False)
     applied: frozenset[str]
     created: bool
+    scaler: str = ""
 
     @classmethod
     def read(cls, metadata: Mapping[str, Any]) -> Self:
@@ -63,6 +65,7 @@ class Meta:
             owners=tuple(metadata.get("ownerReferences") or ()),
             applied=frozenset(one.get("manager", "") for one in managed if one.get("operation") == "Apply"),
             created=any(_is_creation(one) for one in managed),
+            scaler=_scaler(metadata.get("managedFields") or ()),
         )
 
     @property
@@ -111,6 +114,13 @@ def identity(wanted: Mapping[str, Any]) -> dict[str, str]:
 
 def _is_creation(entry: Mapping[str, Any]) -> bool:
     return entry.get("manager") in OURS and entry.get("operation") == "Update" and not entry.get("subresource")
+
+
+def _scaler(managed: Sequence[Mapping[str, Any]]) -> str:
+    names = {
+        str(one.get("manager")) for one in managed if "f:replicas" in (one.get("fieldsV1") or {}).get("f:spec", {})
+    }
+    return "" if names & OURS else ", ".join(sorted(names))
 
 
 def settled(managed: Sequence[Mapping[str, Any]], *, replicas: bool) -> list[dict[str, Any]]:

@@ -173,7 +173,7 @@ def _condition(one: Pod) -> tuple[object, ...]:
 
 def _essence(one: Deployment) -> tuple[object, ...]:
     shown = (one.replicas, one.existing, one.ready, one.updated, one.failure, one.rolling, one.observed, one.blocked)
-    return (*shown, *_identity(one))
+    return (*shown, one.meta.scaler, *_identity(one))
 
 
 def _identity(one: Deployment | Child) -> tuple[object, ...]:

@@ -33,8 +33,9 @@ class Facts:
 
     `database` and `workers` are (reason, sentence) of what is wrong there, None while nothing is. `refusal` keeps the
     queue from being treated at all: its spec is invalid, or another JobQueue has its queue. `foreign_cost` names who
-    else writes the pods' deletion cost. `lost` names the pods whose worker is lost; `ready` does not count them.
-    `warnings` are sentences about the pod template. `failure` is an exception that nobody expected.
+    else writes the pods' deletion cost, `second_scaler` who else sets the replicas. `lost` names the pods whose worker
+    is lost; `ready` does not count them. `warnings` are sentences about the pod template. `failure` is an exception
+    that nobody expected.
     """
 
     policy: QueuePolicy | None
@@ -49,6 +50,7 @@ class Facts:
     ready: int = 0
     draining: int = 0
     drain_waits_for: str = ""
+    second_scaler: str = ""
     foreign_cost: str = ""
     warnings: tuple[str, ...] = ()
     decision: Decision | None = None
@@ -156,6 +158,9 @@ def _active(facts: Facts) -> Verdict:
         return Verdict("False", facts.refusal[0] if facts.refusal else "InvalidSpec", "The queue is not scaled.")
     if facts.failure is not None:
         return Verdict("False", facts.failure[0], "The replicas stay as they are: see the condition Ready.")
+    if facts.second_scaler:
+        who = f"The replicas of the Deployment are also set by {facts.second_scaler}"
+        return Verdict("False", "ForeignScaler", f"{who}; theirs are left for now. Remove it: the JobQueue scales.")
     if facts.policy.stop_policy is not StopPolicy.NONE:
         return Verdict("False", "Stopped", f"stopPolicy is {facts.policy.stop_policy.value}.")
     if facts.policy.scaling.mode is Mode.FIXED:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .pod_template import labels, pod_template, worker_container
+from penstock.scaling import deployment as settings
+
+from .pod_template import common_labels, labels, pod_template, worker_container
 from .resource import JobQueue
 from .worker_container import probed_port
 
@@ -24,18 +26,32 @@ def selector(queue: JobQueue) -> str:
 
 def deployment(queue: JobQueue) -> dict[str, Any]:
     """The Deployment of a valid JobQueue, without `spec.replicas`."""
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": _metadata(queue),
-        "spec": {
-            "selector": {"matchLabels": labels(queue)},
-            "revisionHistoryLimit": 3,
-            # A rollout adds before it takes away, so that a queue is never without the workers that it needs.
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
-            "template": pod_template(queue),
-        },
+    assert queue.policy is not None
+    given = queue.policy.worker.deployment or settings.Deployment()
+    metadata = _metadata(queue, own=given.labels)
+    if given.annotations:
+        metadata["annotations"] = dict(given.annotations)
+    spec: dict[str, Any] = {
+        "selector": {"matchLabels": labels(queue)},
+        "revisionHistoryLimit": 3,
+        "strategy": _strategy(given.strategy or settings.Strategy()),
+        "template": pod_template(queue),
     }
+    if given.min_ready_seconds is not None:
+        spec["minReadySeconds"] = given.min_ready_seconds
+    if given.progress_deadline_seconds is not None:
+        spec["progressDeadlineSeconds"] = given.progress_deadline_seconds
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def _strategy(given: settings.Strategy) -> dict[str, Any]:
+    """By default a rollout adds before it takes away, so that a queue is never without the workers that it needs."""
+    if given.type is settings.StrategyType.RECREATE:
+        return {"type": "Recreate"}
+    rolling = given.rolling_update or settings.RollingUpdate()
+    surge = "25%" if rolling.max_surge is None else rolling.max_surge
+    missing = 0 if rolling.max_unavailable is None else rolling.max_unavailable
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": missing}}
 
 
 def disruption_budget(queue: JobQueue) -> dict[str, Any]:
@@ -75,7 +91,8 @@ def pod_monitor(queue: JobQueue, *, more: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _metadata(queue: JobQueue) -> dict[str, Any]:
+def _metadata(queue: JobQueue, *, own: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Name, labels and owner of a child; `own` are labels of its kind alone. The operator's win."""
     owner = {
         "apiVersion": "penstock.dev/v1alpha1",
         "kind": "JobQueue",
@@ -85,4 +102,5 @@ def _metadata(queue: JobQueue) -> dict[str, Any]:
         # Deletion in the foreground waits for the children, and needs nobody's help for that.
         "blockOwnerDeletion": False,
     }
-    return {"name": queue.child, "namespace": queue.namespace, "labels": labels(queue), "ownerReferences": [owner]}
+    made = {**common_labels(queue), **(own or {}), **labels(queue)}
+    return {"name": queue.child, "namespace": queue.namespace, "labels": made, "ownerReferences": [owner]}

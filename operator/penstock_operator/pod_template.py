@@ -54,6 +54,11 @@ ADDED: Final = (
 """Containers are all regular and init containers; on Windows no security defaults are added."""
 
 
+def common_labels(queue: JobQueue) -> dict[str, str]:
+    """Labels that the JobQueue gives to everything made for it."""
+    return dict((queue.policy.worker.labels if queue.policy is not None else None) or {})
+
+
 def labels(queue: JobQueue) -> dict[str, str]:
     """Labels of the children, and the selector of the worker pods."""
     return {MANAGED_BY[0]: MANAGED_BY[1], JOBQUEUE_LABEL: queue.name}
@@ -71,7 +76,8 @@ def pod_template(queue: JobQueue) -> dict[str, Any]:
     for unused in ("creationTimestamp", "name", "namespace"):
         metadata.pop(unused, None)
     metadata["labels"] = {
-        "app.kubernetes.io/name": "penstock-worker", **metadata.get("labels", {}), **labels(queue),
+        "app.kubernetes.io/name": "penstock-worker", **common_labels(queue), **metadata.get("labels", {}),
+        **labels(queue),
     }  # fmt: skip
     pod: dict[str, Any] = template["spec"]
     worker = _worker_of(pod)

@@ -41,10 +41,11 @@ from .replica_plan import ReplicaPlan
 from .resource import Deployment, JobQueue, Pod
 from .rest import Rest
 from .scale_down import COST, ScaleDownPlan, plan_scale_down
+from .second_scaler import ForeignScaler, SecondScaler
 from .status import LastScale, stamp
 from .teller import Teller
 from .turns import Turn
-from .worker_health import restarts, trouble
+from .worker_health import paused, restarts, trouble
 
 __all__ = ["Look", "Queue"]
 
@@ -90,9 +91,8 @@ class Queue:
         self._waiting_for = ""
         self._draining = 0
         self._blocked = False
-        self._failing, self._acting = Rest(), Rest()
-        self.settled = False
-        self.due_at = math.inf
+        self._failing, self._acting, self._others = Rest(), Rest(), SecondScaler()
+        self.settled, self.due_at = False, math.inf
         """Whether nothing is to be done before something changes, or before `due_at` of the monotonic clock."""
 
     @property
@@ -115,11 +115,10 @@ class Queue:
         busy = 0 if look.state is None else sum(1 for one in look.state.workers if one["in_flight"])
         if not queue.deleting and not await self._teller.tell(queue, facts, busy=busy, scaled=self._scaled):
             self.settled = False
+        self.due_at = min(self.due_at, time.monotonic() + self._teller.observe_at - time.time())
         self._metrics.observe(queue, facts, paused=None if look.state is None else look.state.paused)
-        if refusal is not None:
-            return Result.REFUSED
-        if facts.failure is not None:
-            return Result.FAILED
+        if refusal is not None or facts.failure is not None:
+            return Result.REFUSED if refusal is not None else Result.FAILED
         return Result.BLIND if look.state is None else Result.BLOCKED if self._blocked else Result.DONE
 
     def forget(self, queue: JobQueue) -> None:
@@ -132,6 +131,7 @@ class Queue:
         """Act; an exception that nobody expected is a condition, one traceback, and a pause that grows."""
         try:
             self._failing.check(queue.generation)
+            await self._fleet.observe(self._cache.pods_of(queue), look.state, look.database, time.monotonic())
             facts = await self._act(queue, look, facts)
             if look.database is not None and look.state is not None:
                 await self._pod_news.tell(look.database, look.state.id, queue, self._cache)
@@ -151,21 +151,24 @@ class Queue:
     async def _act(self, queue: JobQueue, look: Look, facts: Facts) -> Facts:
         assert queue.policy is not None
         now = time.monotonic()
-        await self._fleet.observe(self._cache.pods_of(queue), look.state, look.database, now)
         snapshot = self._snapshot(queue, look, now)
         deployment, workers = await self._ensure(queue)
-        decision, settled, stuck, database = None, False, deployment is None, facts.database
+        decision, settled, stuck, database, second = None, False, deployment is None, facts.database, ""
         if deployment is not None:
             members = self._fleet.members(self._cache.pods_of(queue), look.state)
             history = self._history or first_history(self._cache, queue, deployment, members, now)
             decision = decide(snapshot, queue.policy, history, now)
+            second = self._others.observe(deployment, decision.desired)
             try:
+                self._others.check()
                 self._acting.check(queue.generation)
                 deployment = await self._towards(queue, deployment, decision, look)
                 self._history, settled = decision.history, decision.desired == history.desired
                 self._acting.succeeded()
             except Conflict as error:
                 logger.info("%s: %s; decided again at the next look", queue.where, error)
+            except ForeignScaler:
+                stuck, self.due_at = True, min(self.due_at, self._others.until)
             except (ClusterError, StoreError) as error:
                 stuck, (workers, database) = True, self._not_scaled(queue, error, workers, database)
         pods = self._cache.pods_of(queue)
@@ -181,7 +184,8 @@ class Queue:
             database=database,
             decision=decision,
             snapshot=snapshot,
-            workers=workers or self._trouble(queue, deployment, pods, decision) or elsewhere,
+            second_scaler=second,
+            workers=workers or paused(deployment) or self._trouble(queue, deployment, pods, decision) or elsewhere,
             waited=look.waited,
         )
 

@@ -119,6 +119,7 @@ class Deployment:
     rolling: bool
     failure: str | None
     meta: Meta = field(repr=False)
+    paused: bool = False
     credentials: str = ""
     credentials_seen: str = ""
     updated: int = 0
@@ -153,6 +154,7 @@ class Deployment:
             blocked=_blocked(spec, status),
             max_surge=_max_surge(_part(spec, "strategy")),
             failure=failures[0] if failures else None,
+            paused=spec.get("paused") is True,
             credentials=str(_part(spec, "template", "metadata", "annotations").get(CREDENTIALS, "")),
             credentials_seen=str(_part(metadata, "annotations").get(CREDENTIALS_SEEN, "")),
             meta=Meta.read(metadata),

@@ -1,12 +1,14 @@
 """A JobQueue's status: what is written, and when it is worth a write. Pure.
 
 Conditions, the decision and the pods are told at once; counts and sentences under load at most every ten seconds; at
-rest nothing is written. `sampledAt` and `computedAt` are no reason of their own: they move only with something else.
+rest nothing is written but a new `observedAt`, each ten minutes, so that a status that is older tells that no operator
+runs. `sampledAt` and `computedAt` are no reason of their own: they move only with something else.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,11 +17,15 @@ from penstock.scaling import Decision, QueueSnapshot
 
 from .conditions import Facts, conditions
 from .manifests import selector
-from .resource import JobQueue
+from .resource import JobQueue, epoch
 
 QUIET_SECONDS: Final = 10.0
 """Between two writes that only move counts."""
-_TIMES: Final = frozenset({"sampledAt", "computedAt", "lastTransitionTime"})
+OBSERVE_SECONDS: Final = 600.0
+"""A status is written again after so long though nothing has changed."""
+SPREAD_SECONDS: Final = 120.0
+"""As much sooner at most, by the JobQueue's uid: five hundred are not to be written at once."""
+_TIMES: Final = frozenset({"observedAt", "sampledAt", "computedAt", "lastTransitionTime"})
 _COUNTS: Final = ("queue", "throughput", "busyReplicas")
 
 
@@ -52,6 +58,7 @@ def status_of(queue: JobQueue, facts: Facts, *, now: float, busy: int, scaled: L
     before: Sequence[Mapping[str, Any]] = queue.status.get("conditions") or ()
     made: dict[str, Any] = {
         "observedGeneration": queue.generation,
+        "observedAt": at,
         "replicas": facts.existing,
         "readyReplicas": facts.ready,
         "busyReplicas": busy,
@@ -109,6 +116,12 @@ def _throughput(snapshot: QueueSnapshot, waited: float | None) -> dict[str, int]
         # Nothing moves, and rates that are not measured yet look the same.
         rates = {"p95WaitMilliseconds": rates["p95WaitMilliseconds"]}
     return {name: round(rate * factor) for name, (rate, factor) in rates.items() if rate is not None}
+
+
+def observe_at(uid: str, status: Mapping[str, Any]) -> float:
+    """When this status of that JobQueue has to be written again at the latest, in seconds since the epoch."""
+    spread = zlib.crc32(uid.encode()) % 1000 / 1000 * SPREAD_SECONDS
+    return epoch(status.get("observedAt")) + OBSERVE_SECONDS - spread
 
 
 def worth_writing(made: Mapping[str, Any], held: Mapping[str, Any], *, since: float) -> bool:

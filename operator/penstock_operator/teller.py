@@ -18,7 +18,7 @@ from .cluster import Cluster
 from .conditions import Facts
 from .errors import ClusterError, Conflict, NotFound
 from .resource import JobQueue
-from .status import LastScale, status_of, worth_writing
+from .status import QUIET_SECONDS, LastScale, observe_at, status_of, worth_writing
 from .turns import Turn
 
 logger = logging.getLogger("penstock.operator.teller")
@@ -38,6 +38,8 @@ _REASONS: Final = {
     ("Ready", "InvalidSpec"): "SpecRejected",
     ("Ready", "DuplicateQueue"): "DuplicateQueue",
     ("Draining", "ForeignDeletionCost"): "ForeignDeletionCost",
+    ("ScalingActive", "ForeignScaler"): "ForeignScaler",
+    ("WorkersAvailable", "RolloutPaused"): "RolloutPaused",
 }
 """Condition and new reason -> a warning's reason, whatever the status was."""
 
@@ -48,11 +50,15 @@ class Teller:
     def __init__(self, *, cluster: Cluster, cache: Cache, turn: Turn) -> None:
         self._cluster, self._cache, self._turn = cluster, cache, turn
         self._written_at = float("-inf")
+        self.observe_at = float("inf")
+        """When the status has to be written again though nothing changes, in seconds since the epoch."""
 
     async def tell(self, queue: JobQueue, facts: Facts, *, busy: int, scaled: LastScale | None) -> bool:
         """Write the status if it is worth a write, and post what has turned; whether nothing is left to write."""
         made = status_of(queue, facts, now=time.time(), busy=busy, scaled=scaled)
-        if not worth_writing(made, queue.status, since=time.monotonic() - self._written_at):
+        since, self.observe_at = time.monotonic() - self._written_at, observe_at(queue.uid, queue.status)
+        stale = time.time() >= self.observe_at
+        if not worth_writing(made, queue.status, since=since) and not (stale and since > QUIET_SECONDS):
             return not worth_writing(made, queue.status, since=float("inf"))
         try:
             async with self._turn.at(self._cluster.telling):
@@ -62,7 +68,7 @@ class Teller:
         except ClusterError as error:
             logger.warning("%s: status not written: %s", queue.where, error)
             return False
-        self._written_at = time.monotonic()
+        self._written_at, self.observe_at = time.monotonic(), observe_at(queue.uid, made)
         for reason, note, warning in turns(queue.status.get("conditions") or (), made["conditions"]):
             await self._post(queue, reason=reason, note=note, warning=warning, action="Reconcile")
         return True
@@ -95,6 +101,8 @@ def turns(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]
         if warning is not None and held.get("reason") != one["reason"]:
             found.append((warning, str(one["message"]), True))
         news = _TURNS.get((one["type"], one["status"]))
+        if "Starting" in {one["reason"], held.get("reason")} and one["type"] == "WorkersAvailable":
+            news = None  # the first workers of a queue on their way are no trouble, nor is it news that they have come
         known = held.get("status") in {"True", "False"}
         if news is None or held.get("status") == one["status"] or (not known and not news[1]):
             continue

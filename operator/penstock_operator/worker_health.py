@@ -61,3 +61,11 @@ def restarts(pods: Sequence[Pod], *, now: float) -> tuple[str, ...]:
     crashed = [(pod.last_end, pod) for pod in pods if pod.last_end is not None and pod.problem is None]
     recent = sorted((end[0], end[1], pod.name) for end, pod in crashed if now - epoch(end[0]) < RECENT_SECONDS)
     return tuple(f"Pod {name}: its worker was restarted; at {at} it ended with {how}." for at, how, name in recent[-1:])
+
+
+def paused(deployment: Deployment | None) -> tuple[str, str] | None:
+    """A rollout that somebody has paused while a change waits for it."""
+    if deployment is None or not (deployment.paused and deployment.rolling):
+        return None
+    what = f"Deployment {deployment.name} is paused, and a change of the pods waits"
+    return "RolloutPaused", f"{what}. Resume it: kubectl rollout resume deployment/{deployment.name}"

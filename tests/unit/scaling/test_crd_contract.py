@@ -45,6 +45,9 @@ def test_every_field_is_described_and_every_number_text_list_and_map_is_bounded(
         assert field.get("description", "").strip(), path
         if path.startswith("status"):
             continue
+        if "x-kubernetes-int-or-string" in field:
+            assert {"minimum", "maximum", "pattern", "maxLength"} <= field.keys(), path
+            continue
         if field["type"] == "integer":
             assert {"minimum", "maximum", "format"} <= field.keys(), path
         if field["type"] == "string":
@@ -57,7 +60,7 @@ def test_every_field_is_described_and_every_number_text_list_and_map_is_bounded(
 
 def test_no_number_is_a_float_and_every_duration_is_in_whole_seconds():
     """Conventions of the Kubernetes API."""
-    numbers = {field["type"] for _, field in fields_of(SCHEMA, "")}
+    numbers = {field.get("type") for _, field in fields_of(SCHEMA, "")}
     assert "number" not in numbers
 
 
@@ -144,16 +147,21 @@ def compare(schema: Mapping[str, Any], struct: Any, at: str) -> Iterator[str]:
             assert "default" not in field, here  # metadata.name, filled in by the parser
         elif name in schema.get("required", ()):
             assert default is msgspec.NODEFAULT, here
-        elif field["type"] == "object":
+        elif field.get("type") == "object":
             assert (default is None) == ("default" not in field), here
         else:
             assert default == field.get("default"), here
             yield f"{here}.default"
-        yield from compare_type(field, kind, meta, here)
+        whole = mirror.type if "x-kubernetes-int-or-string" in field else kind
+        yield from compare_type(field, whole, meta, here)
 
 
 def compare_type(field: Mapping[str, Any], kind: Any, meta: msgspec.Meta | None, at: str) -> Iterator[str]:
-    if field["type"] == "object":
+    if "x-kubernetes-int-or-string" in field:
+        yield from compare_int_or_string(field, kind, at)
+    elif "additionalProperties" in field:
+        yield from compare_map(field, kind, meta, at)
+    elif field["type"] == "object":
         yield from compare(field, kind, at)
     elif field["type"] == "array":
         assert meta is not None
@@ -171,6 +179,30 @@ def compare_type(field: Mapping[str, Any], kind: Any, meta: msgspec.Meta | None,
         assert meta.max_length == field.get("maxLength"), at
         assert (meta.pattern or "") == field.get("pattern", "").replace("$", r"\Z"), at
         yield f"{at}.pattern"
+
+
+def compare_int_or_string(field: Mapping[str, Any], kind: Any, at: str) -> Iterator[str]:
+    """A union of a number and a text, each with its bounds."""
+    found = {one: meta for one, meta in (unwrapped(each) for each in typing.get_args(kind)) if one is not type(None)}
+    number, text = found[int], found[str]
+    assert number is not None
+    assert text is not None
+    assert (number.ge, number.le) == (field["minimum"], field["maximum"]), at
+    assert text.max_length == field["maxLength"], at
+    assert text.pattern == field["pattern"].replace("$", r"\Z"), at
+    yield f"{at}.pattern"
+
+
+def compare_map(field: Mapping[str, Any], kind: Any, meta: msgspec.Meta | None, at: str) -> Iterator[str]:
+    """A map of texts: how many, and the bounds of each."""
+    value, bounds = unwrapped(typing.get_args(kind)[1])
+    each = field["additionalProperties"]
+    assert meta is not None
+    assert bounds is not None
+    assert (typing.get_origin(kind), value, meta.max_length) == (dict, str, field["maxProperties"]), at
+    assert bounds.max_length == each["maxLength"], at
+    assert (bounds.pattern or "") == each.get("pattern", "").replace("$", r"\Z"), at
+    yield f"{at}.pattern"
 
 
 def unwrapped(annotation: Any) -> tuple[Any, msgspec.Meta | None]:

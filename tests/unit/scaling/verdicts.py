@@ -149,6 +149,20 @@ ACCEPTED = (
     Accepted("minDemand one below", {"worker__concurrency": 5, "worker__minDemand": 4}),
     Accepted("a longer grace period", {"worker__template": pod(WORKER, terminationGracePeriodSeconds=3600)}),
     Accepted(
+        "a Deployment of its own kind",
+        {
+            "worker__deployment": {
+                "labels": {"team": "a"},
+                "annotations": {"note": "x y"},
+                "minReadySeconds": 5,
+                "progressDeadlineSeconds": 60,
+                "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": "10%"}},
+            },
+            "worker__labels": {"cost-center": "7", "example.com/empty": ""},
+        },
+    ),
+    Accepted("one pod at a time", {"worker__deployment": {"strategy": {"type": "Recreate"}}}),
+    Accepted(
         "another container's URL",
         {"worker__template": pod(WORKER, {"name": "s", "image": "s:1", "env": [{"name": "PENSTOCK_DATABASE_URL"}]})},
     ),

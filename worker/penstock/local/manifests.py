@@ -171,7 +171,8 @@ def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     properties: Mapping[str, Any] = schema.get("properties", {})
     each = schema.get("additionalProperties")
     known: Mapping[str, Any] = dict.fromkeys(value, each) if isinstance(each, Mapping) else properties
-    completed = {name: one for name, one in value.items() if one is not None or name not in known}
+    needed = schema.get("required", ())  # a null there is refused with its place
+    completed = {name: one for name, one in value.items() if one is not None or name in needed or name not in known}
     for name, field in properties.items():
         if completed.get(name) is None and "default" in field:
             completed[name] = copy.deepcopy(field["default"])

@@ -105,31 +105,3 @@ def _at(value: Any, path: str) -> Any:
     for name in filter(None, path.split(".")):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
-
-
-def template_problem(template: Mapping[str, Any]) -> str | None:
-    """What keeps the rules from reading a pod template, with its field; None if they can.
-
-    The definition says as much, but an older one that is installed may not.
-    """
-    pod = template.get("spec")
-    if not isinstance(pod, Mapping):
-        return "spec.worker.template.spec: must be an object"
-    containers = pod.get("containers")
-    if not isinstance(containers, list) or not containers:
-        return "spec.worker.template.spec.containers: must be a list of one container or more"
-    for index, container in enumerate(containers):
-        path = f"spec.worker.template.spec.containers[{index}]"
-        if not isinstance(container, Mapping) or not isinstance(container.get("name"), str):
-            return f"{path}: must be an object with a name"
-        env = container.get("env")
-        if env is not None and not (isinstance(env, list) and all(_is_variable(one) for one in env)):
-            return f"{path}.env: must be a list of objects with a name"
-    seconds = pod.get("terminationGracePeriodSeconds")
-    if seconds is not None and (not isinstance(seconds, int | float) or isinstance(seconds, bool)):
-        return "spec.worker.template.spec.terminationGracePeriodSeconds: must be a whole number of seconds"
-    return None
-
-
-def _is_variable(value: object) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("name"), str)

@@ -19,6 +19,16 @@ DATA_KEY: Final = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*\Z"
 
 ResourceName = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=RESOURCE_NAME)]
 DataKey = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=DATA_KEY)]
+LABEL_VALUE: Final = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?\Z"
+
+Labels = Annotated[
+    dict[str, Annotated[str, msgspec.Meta(max_length=63, pattern=LABEL_VALUE)]], msgspec.Meta(max_length=64)
+]
+Annotations = Annotated[dict[str, Annotated[str, msgspec.Meta(max_length=65_536)]], msgspec.Meta(max_length=64)]
+IntOrPercent = (
+    Annotated[int, msgspec.Meta(ge=0, le=1000)] | Annotated[str, msgspec.Meta(max_length=5, pattern=r"^[0-9]{1,4}%\Z")]
+)
+"""Pods, as a number or as a percentage of the replicas."""
 
 
 def is_resource_name(value: object) -> bool:

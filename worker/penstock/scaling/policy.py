@@ -17,8 +17,9 @@ import msgspec
 
 from penstock.errors import ManifestError
 
-from .checking import template_problem
 from .database_ref import DatabaseRef
+from .deployment import Deployment
+from .names import Labels
 from .part import Part as _Part
 from .rules import violations
 from .template import check_template
@@ -99,6 +100,8 @@ class Worker(_Part, frozen=True):
     executor: Executor = Executor.ASYNC
     drain_timeout_seconds: _Week = 3600
     disruption_policy: DisruptionPolicy = DisruptionPolicy.PROTECT_BUSY
+    labels: Labels | None = None
+    deployment: Deployment | None = None
 
     @property
     def protects_busy_pods(self) -> bool:
@@ -253,8 +256,6 @@ def parse_policy(manifest: Mapping[str, Any]) -> QueuePolicy:
         check_template(policy.worker.template)
     except msgspec.ValidationError as error:
         raise ManifestError(f"JobQueue {name}: {str(error).replace('`$.', '`spec.')}") from error
-    if (problem := template_problem(policy.worker.template)) is not None:
-        raise ManifestError(f"JobQueue {name}: {problem}")
     # Rules are about the manifest with its defaults in place, which is what the structs give back.
     for broken in violations({"metadata": {"name": name}, "spec": msgspec.to_builtins(policy)}):
         raise ManifestError(f"JobQueue {name}: {broken}")

@@ -1,0 +1,138 @@
+"""Somebody else who sets the replicas is told once and not fought with; a person's single change is put back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from penstock_operator.conditions import Facts, verdicts
+from penstock_operator.manifests import deployment, disruption_budget, pod_monitor
+from penstock_operator.resource import Deployment
+from penstock_operator.second_scaler import REPAIRS, ForeignScaler, SecondScaler
+from penstock_operator.status import OBSERVE_SECONDS, SPREAD_SECONDS, observe_at
+from penstock_operator.teller import turns
+from penstock_operator.worker_health import paused
+from tests.unit.operator_parts.objects import deployment_object, jobqueue
+
+
+def scaled(generation: int, replicas: int, *managers: str) -> Deployment:
+    """The Deployment as that manager has left it."""
+    managed = [
+        {"manager": one, "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+        for one in managers
+    ]
+    metadata = {"generation": generation, "managedFields": managed}
+    return Deployment.read(deployment_object(metadata=metadata, spec={"replicas": replicas}))
+
+
+class Watched:
+    """A Deployment that is wanted at 1, and a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.scaler = SecondScaler(clock=lambda: self.now)
+
+    def after(self, seconds: float, view: Deployment) -> tuple[str, bool]:
+        """Who else scales, and whether the operator may."""
+        self.now += seconds
+        name = self.scaler.observe(view, 1)
+        try:
+            self.scaler.check()
+        except ForeignScaler:
+            return name, False
+        return name, True
+
+
+def test_an_autoscaler_is_known_at_its_first_change_and_left_for_longer_each_time():
+    """Ten seconds, then twice as long; told all the while, until it has been quiet for a minute after our own."""
+    watched = Watched()
+    name, may = watched.after(0, scaled(2, 5, "kube-controller-manager"))
+    assert "HorizontalPodAutoscaler" in name
+    assert not may
+    assert watched.after(9, scaled(2, 5, "kube-controller-manager")) == (name, False)
+    assert watched.after(2, scaled(2, 5, "kube-controller-manager")) == (name, True)
+    assert watched.after(1, scaled(3, 1, "penstock-scale")) == (name, True)
+    assert watched.after(14, scaled(4, 5, "kube-controller-manager")) == (name, False)
+    assert watched.after(19, scaled(4, 5, "kube-controller-manager")) == (name, False)
+    assert watched.after(2, scaled(4, 5, "kube-controller-manager")) == (name, True)
+    assert watched.after(1, scaled(5, 1, "penstock-scale")) == (name, True)
+    assert watched.after(61, scaled(5, 1, "penstock-scale")) == ("", True)
+
+
+def test_a_persons_change_is_put_back_and_the_third_is_left():
+    """Each counts once, however often it is seen."""
+    watched = Watched()
+    for count in range(1, REPAIRS):
+        for _ in range(3):
+            assert watched.after(1, scaled(2 * count, 5, "kubectl")) == ("", True)
+        assert watched.after(1, scaled(2 * count + 1, 1, "penstock-scale")) == ("", True)
+    assert watched.after(1, scaled(99, 5, "kubectl")) == ("kubectl", False)
+
+
+def test_changes_that_agree_with_the_decision_or_are_far_apart_are_no_fight():
+    """Nothing is put back then."""
+    watched = Watched()
+    assert watched.after(0, scaled(2, 1, "kube-controller-manager")) == ("", True)
+    for generation in range(3, 12):
+        assert watched.after(200, scaled(generation, 5, "kubectl")) == ("", True)
+
+
+def test_a_second_scaler_is_a_condition_and_one_event():
+    """Also while the mode is Fixed."""
+    facts = Facts(policy=jobqueue(scaling__mode="Fixed", replicas=1).policy, second_scaler="kubectl")
+    found = verdicts(facts)["ScalingActive"]
+    assert (found.status, found.reason) == ("False", "ForeignScaler")
+    assert "kubectl" in found.message
+    after = [{"type": "ScalingActive", "status": "False", "reason": "ForeignScaler", "message": "m"}]
+    assert turns([], after) == [("ForeignScaler", "m", True)]
+    assert turns(after, after) == []
+
+
+@pytest.mark.parametrize("before", [[], [{"type": "WorkersAvailable", "status": "True", "reason": "NoneNeeded"}]])
+def test_the_first_workers_on_their_way_are_no_warning(before: list[Any]):
+    """And that they have come is no restoration."""
+    starting = [{"type": "WorkersAvailable", "status": "False", "reason": "Starting", "message": "m"}]
+    ready = [{"type": "WorkersAvailable", "status": "True", "reason": "AllReady", "message": "m"}]
+    assert turns(before, starting) == []
+    assert turns(starting, ready) == []
+
+
+def test_a_paused_rollout_is_told_while_a_change_waits_for_it():
+    """With the command that resumes it."""
+    waiting = deployment_object(spec={"paused": True}, status={"updatedReplicas": 0})
+    found = paused(Deployment.read(waiting))
+    assert found is not None
+    assert found[0] == "RolloutPaused"
+    assert "kubectl rollout resume deployment/emails-worker" in found[1]
+    assert paused(Deployment.read(deployment_object(spec={"paused": True}))) is None
+    assert paused(Deployment.read(deployment_object(status={"updatedReplicas": 0}))) is None
+
+
+def test_the_deployment_is_as_the_jobqueue_says_and_every_child_has_its_labels():
+    """The operator's own labels win, and what is not said is Kubernetes' or ours."""
+    given = {
+        "labels": {"team": "a", "penstock.dev/jobqueue": "other"}, "annotations": {"note": "x"}, "minReadySeconds": 5,
+        "progressDeadlineSeconds": 60, "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": "10%"}},
+    }  # fmt: skip
+    queue = jobqueue(worker__deployment=given, worker__labels={"cost": "7"})
+    made = deployment(queue)
+    assert made["metadata"]["labels"]["team"] == "a"
+    assert made["metadata"]["labels"]["penstock.dev/jobqueue"] == "emails"
+    assert made["metadata"]["annotations"] == {"note": "x"}
+    assert (made["spec"]["minReadySeconds"], made["spec"]["progressDeadlineSeconds"]) == (5, 60)
+    rolling = {"maxSurge": 1, "maxUnavailable": "10%"}
+    assert made["spec"]["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
+    for child in (made, disruption_budget(queue), pod_monitor(queue, more={}), made["spec"]["template"]):
+        assert child["metadata"]["labels"]["cost"] == "7"
+    plain = deployment(jobqueue(worker__deployment={"strategy": {"type": "Recreate"}}))
+    assert plain["spec"]["strategy"] == {"type": "Recreate"}
+    assert "minReadySeconds" not in plain["spec"]
+
+
+def test_a_status_at_rest_is_written_every_ten_minutes_not_for_all_at_once():
+    """An older one tells that no operator runs."""
+    status = {"observedAt": "2026-01-01T00:00:00Z"}
+    dues = {observe_at(f"uid-{number}", status) - 1_767_225_600 for number in range(200)}
+    assert all(OBSERVE_SECONDS - SPREAD_SECONDS <= due <= OBSERVE_SECONDS for due in dues)
+    assert len(dues) > 100
