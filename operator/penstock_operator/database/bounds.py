@@ -1,7 +1,8 @@
 """How many databases the operator connects to, in all and for each namespace. Pure.
 
-Each address costs a process, so a tenant could take the operator's memory by writing many of them. The eldest JobQueues
-keep theirs; who comes too late gets a condition and no process.
+Each address costs a process, so a tenant could take the operator's memory by writing many of them. Within a namespace
+the oldest JobQueues keep their address. Between namespaces places are shared fairly: every namespace's first address
+comes before anybody's second, so that two greedy namespaces cannot keep a third from its only database.
 """
 
 from __future__ import annotations
@@ -25,27 +26,36 @@ def bounded(queues: Sequence[JobQueue], keys: Sequence[Key], *, per_namespace: i
         per_namespace: addresses that the JobQueues of one namespace may have.
         total: addresses that all of them may have.
     """
-    in_namespace: dict[str, set[Address]] = {}
-    everywhere: set[Address] = set()
+    ranks = _ranks(queues, keys)
+    served: set[Address] = set()
     made = list(keys)
-    for index in sorted(range(len(queues)), key=lambda one: (queues[one].created, queues[one].uid)):
-        key, queue = keys[index], queues[index]
-        if not isinstance(key, Address):
-            continue
-        ours = in_namespace.setdefault(queue.namespace, set())
-        if key not in ours and len(ours) >= per_namespace:
+    for index in sorted(ranks, key=lambda one: (ranks[one], queues[one].created, queues[one].uid)):
+        key = keys[index]
+        assert isinstance(key, Address)
+        if ranks[index] >= per_namespace:
             made[index] = _refusal(
                 f"The JobQueues of this namespace have {per_namespace} database addresses, the most that this operator"
                 " serves for one namespace (databases.perNamespace of the chart)"
             )
-        elif key not in everywhere and len(everywhere) >= total:
+        elif key not in served and len(served) >= total:
             made[index] = _refusal(
                 f"This operator serves {total} database addresses, its maximum (databases.max of the chart)"
             )
         else:
-            ours.add(key)
-            everywhere.add(key)
+            served.add(key)
     return made
+
+
+def _ranks(queues: Sequence[JobQueue], keys: Sequence[Key]) -> dict[int, int]:
+    """How many addresses of its namespace are older than a JobQueue's own, for each that has one."""
+    seen: dict[str, dict[Address, int]] = {}
+    ranks: dict[int, int] = {}
+    for index in sorted(range(len(queues)), key=lambda one: (queues[one].created, queues[one].uid)):
+        key = keys[index]
+        if isinstance(key, Address):
+            known = seen.setdefault(queues[index].namespace, {})
+            ranks[index] = known.setdefault(key, len(known))
+    return ranks
 
 
 def _refusal(sentence: str) -> tuple[str, str]:

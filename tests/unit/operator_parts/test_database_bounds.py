@@ -53,3 +53,11 @@ def test_a_jobqueue_without_an_address_takes_no_place():
     """Its Secret is missing, or its spec is invalid."""
     queues = [made("shop", number, number) for number in range(3)]
     assert refused(queues, [("SecretUnreadable", "x"), address("one"), address("two")]) == []
+
+
+def test_the_first_address_of_a_namespace_comes_before_the_second_of_any_other():
+    """Two greedy namespaces that were there first cannot keep a third from its only database."""
+    greedy = [made(name, number, number) for name in ("a", "b") for number in range(3)]
+    queues = [*greedy, made("late", 9, 50)]
+    keys: list[Key] = [address(f"host{number}") for number in range(len(queues))]
+    assert refused(queues, keys, per_namespace=3, total=4) == ["a-2", "b-1", "b-2"]
