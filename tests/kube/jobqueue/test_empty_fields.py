@@ -38,10 +38,10 @@ EMPTY: dict[str, tuple[Any, ...]] = {"object": ({},), "array": ([], [None], [{}]
 def cases(schema: Mapping[str, Any] = SPEC, path: tuple[Any, ...] = ("spec",)) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Each field with null, and with what is empty for its type."""
     for name, field in schema.get("properties", {}).items():
-        for value in (None, *EMPTY.get(field["type"], ())):
+        for value in (None, *EMPTY.get(field.get("type", ""), ())):
             yield (*path, name), value
         yield from cases(field, (*path, name))
-        if field["type"] == "array":
+        if field.get("type") == "array":
             yield from cases(field["items"], (*path, name, 0))
         if "additionalProperties" in field:
             yield (*path, name, "a"), None
