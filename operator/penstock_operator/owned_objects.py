@@ -65,7 +65,9 @@ class OwnedObject:
         body = {**wanted, "spec": {**wanted["spec"], "replicas": 0}} if scaled else wanted
         made = await self.cluster.create(body, manager=SCALE if scaled else TEMPLATE)
         self.observe(made)
-        return await self._settle(wanted, made)
+        held = Meta.read((await self._settle(wanted, made))["metadata"])
+        # A creation owns the API server's defaults, too; an apply owns what it says, and repeats without a write.
+        return await self._apply(wanted, TEMPLATE, held, whichever=True)
 
     async def _update(self, wanted: Mapping[str, Any], held: Meta) -> Object:
         metadata = wanted["metadata"]
