@@ -13,7 +13,8 @@ from tests.support.controlplane import ControlPlane
 
 USUAL = ["Name", "READY", "DEPTH", "INFLIGHT", "OLDEST", "DESIRED", "REPLICAS", "WHY", "AGE"]
 WIDE = [
-    "MODE", "MIN", "MAX", "BUSY", "DRAINING", "P95WAIT", "LATENCY", "DB", "STOP", "LASTSCALE", "EXPLANATION",
+    "MODE", "MIN", "MAX", "BUSY", "DRAINING", "P95WAIT", "LATENCY", "DB", "STOP", "LASTSCALE", "OBSERVED",
+    "EXPLANATION",
 ]  # fmt: skip
 
 
