@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -64,6 +65,8 @@ class Children:
     turn: Turn = field(default_factory=Turn)
     problem: ClusterError | None = None
     warnings: tuple[str, ...] = ()
+    resting_until: float = math.inf
+    """When the first child that failed in the last `ensure` may be tried again, by the monotonic clock."""
     _warned: str = ""
     _kept: dict[str, _Kept] = field(default_factory=dict)
 
@@ -78,6 +81,7 @@ class Children:
             NameTaken: one of that name is not ours.
             ClusterError: the API server refused, or did not answer; `held` may still know an older Deployment.
         """
+        self.resting_until = math.inf
         view, manifest = self.cache.deployment_of(queue), manifests.deployment(queue)
         ours = view is not None and view.meta.claim(manifest["metadata"]) is not Claim.TAKEN
         wanted = marked(manifest, view if ours else None, credentials, rollout=rolls_out(queue))
@@ -100,6 +104,8 @@ class Children:
         wanted = [manifests.disruption_budget(queue)]
         if self.monitoring.labels is not None:
             wanted.append(manifests.pod_monitor(queue, more=self.monitoring.labels))
+        else:
+            self._kept.pop("PodMonitor", None)
         problem = None
         for one in wanted:
             shelf = self.cache.others[one["kind"]]
@@ -120,23 +126,20 @@ class Children:
         kept = self._kept.setdefault(wanted["kind"], _Kept())
         digest = _digest(wanted)
         if kept.stands(digest, held, wanted):
+            kept.rest.succeeded()  # what was refused is not wanted any more
             return None
-        kept.rest.check((queue.generation, digest))
         try:
+            kept.rest.check((queue.generation, digest))
             async with self.turn.at(self.cluster.bulk):
                 found = await writes.put(wanted, held)
         except ClusterError as error:
             if kept.rest.failed((queue.generation, digest), error):
                 logger.warning("%s: %s not written: %s", queue.where, wanted["kind"], error)
+            self.resting_until = min(self.resting_until, kept.rest.until or math.inf)
             raise
         kept.applied = (digest, int(found["metadata"].get("generation", 0)))
         kept.rest.succeeded()
         return found
-
-    @property
-    def resting_until(self) -> float | None:
-        """When the first child that failed may be tried again, by the monotonic clock; None while none has failed."""
-        return min((kept.rest.until for kept in self._kept.values() if kept.rest.until is not None), default=None)
 
     def held(self, queue: JobQueue) -> Deployment | None:
         """Our Deployment as last seen, if there is one."""

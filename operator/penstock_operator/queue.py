@@ -199,7 +199,7 @@ class Queue:
             deployment = self._children.held(queue)  # a template that is refused does not stop what runs
         if problem is None:
             return deployment, None
-        self.due_at = self._children.resting_until or math.inf  # what the template alone decides heals with it alone
+        self.due_at = self._children.resting_until  # what the template alone decides heals with it alone
         return deployment, (reason_of_call(problem), str(problem))
 
     def _with_pods(self, facts: Facts, members: Sequence[Member]) -> Facts:

@@ -280,7 +280,7 @@ class DatabaseLoop:
             if queue is None or not queue.settled:
                 longest = min(longest, BUSY_SECONDS if state is not None and state.ready else MOVING_SECONDS)
             else:
-                longest = min(longest, max(0.0, queue.due_at - time.monotonic()))
+                longest = min(longest, max(MOVING_SECONDS, queue.due_at - time.monotonic()))
             if state is not None and state.deferred:
                 longest = min(longest, DEFERRED_SECONDS)
         return await database.pause(longest)
