@@ -8,10 +8,8 @@ the replicas then must know how many pods each replica set gives up.
 from __future__ import annotations
 
 import enum
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 from typing import Final
 
 from .fleet import Member, Role
@@ -47,7 +45,7 @@ def surge(deployment: Deployment, replicas: int) -> int:
     if isinstance(found, int):
         return found
     percent = found.removesuffix("%")
-    return math.ceil(Fraction(int(percent) * replicas, _PERCENT)) if percent.isdecimal() else 0
+    return -(-int(percent) * replicas // _PERCENT) if percent.isdecimal() else 0
 
 
 def sizes_of(deployment: Deployment, members: Sequence[Member]) -> dict[str, int] | None:
@@ -73,9 +71,37 @@ def added(sizes: Mapping[str, int], deployment: Deployment, after: int) -> dict[
 
 
 def _changes(sizes: Mapping[str, int], deployment: Deployment, after: int) -> list[dict[str, int]]:
-    """Both ways in which the controller may share a change out, by which of two equal replica sets comes first."""
-    orders = (list(sizes.items()), list(sizes.items())[::-1])
-    return [_shared_out(sorted(order, key=lambda one: -one[1]), deployment, after) for order in orders]
+    """Every way in which the controller may share a change out, as far as its replica sets can be told.
+
+    It shares out over the replicas that are asked of each set, not over their pods. Of two equal sets either may come
+    first; where pods are refused, a set is asked for more than it has; one set alone is set to exactly `after`.
+    """
+    whole = {name: after - size for name, size in sizes.items()} if len(sizes) == 1 and deployment.blocked else None
+    if whole and deployment.paused and deployment.failure is None and deployment.existing == deployment.replicas:
+        return [whole]  # nothing of the new template is asked for before somebody resumes it
+    ways = [whole] if whole else []
+    for name, unseen in [("", 0), *_unseen(sizes, deployment)]:
+        asked = {**sizes, name: sizes.get(name, 0) + unseen} if unseen else dict(sizes)
+        for order in (list(asked.items()), list(asked.items())[::-1]):
+            way = _shared_out(sorted(order, key=lambda one: -one[1]), deployment, after)
+            ways.append({one: way[one] + (unseen if one == name else 0) for one in sizes})
+    return ways
+
+
+def _unseen(sizes: Mapping[str, int], deployment: Deployment) -> list[tuple[str, int]]:
+    """Whose pods may be missing, and how many; "" is a replica set without any. None are while nothing is blocked.
+
+    More missing pods take more from the other sets until theirs is the largest, so the numbers around that suffice.
+    """
+    most = deployment.replicas + surge(deployment, deployment.replicas) - sum(sizes.values())
+    if not deployment.blocked:
+        return []
+    found = []
+    for name in ("", *sizes):
+        equal = {size - sizes.get(name, 0) for size in sizes.values()}
+        counts = {1, most} | {size + step for size in equal for step in (-1, 0, 1)}
+        found += [(name, count) for count in sorted(counts) if 1 <= count <= most]
+    return found
 
 
 def _shared_out(ordered: Sequence[tuple[str, int]], deployment: Deployment, after: int) -> dict[str, int]:
@@ -94,7 +120,7 @@ def _shared_out(ordered: Sequence[tuple[str, int]], deployment: Deployment, afte
 
 def _rounded(numerator: int, denominator: int) -> int:
     """Halves up, as the controller rounds what is not negative."""
-    return math.floor(Fraction(numerator, denominator) + Fraction(1, 2))
+    return (2 * numerator + denominator) // (2 * denominator)
 
 
 def finishes_smaller(deployment: Deployment, members: Sequence[Member], target: int) -> int | None:

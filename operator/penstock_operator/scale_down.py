@@ -128,7 +128,7 @@ def _stalled(here: list[Member], replicas: ReplicaPlan, deployment: Deployment) 
     groups = {name: [one for one in here if one.pod.replica_set == name] for name in sizes}
     wanted = replicas.target - replicas.extra
     options = {after: removed(sizes, deployment, after) for after in range(replicas.target, deployment.replicas)}
-    safe = {after: shares for after, shares in options.items() if _leaves(groups, shares, wanted, after)}
+    safe = {after: shares for after, shares in options.items() if _leaves(groups, shares, wanted, after, deployment)}
     if not safe:
         waits = "a rollout that cannot finish would take the decrease from workers that are needed"
         return _steps([_Group(here, 0)], here, waiting_for=waits)
@@ -141,13 +141,24 @@ def _stalled(here: list[Member], replicas: ReplicaPlan, deployment: Deployment) 
     return _steps(list(leaving.values()), here, scale_to=scale_to, waiting_for=obstacle)
 
 
-def _leaves(groups: dict[str, list[Member]], shares: dict[str, int], wanted: int, after: int) -> bool:
-    """Whether as many workers as are wanted are left, and no more than the rollout's next step lets be."""
-    left = sum(
-        len(found) - sum(one.removable for one in found) - max(0, shares[name] - sum(one.removable for one in found))
-        for name, found in groups.items()
-    )
-    return wanted <= left <= after
+def _leaves(
+    groups: dict[str, list[Member]], shares: dict[str, int], wanted: int, after: int, deployment: Deployment
+) -> bool:
+    """Whether as many workers as are wanted are left, and no more than the rollout's next step lets be.
+
+    The controller does not count new pods that are not ready as available, so for their sake it removes no old one.
+    """
+    drains = {name: max(0, shares[name] - sum(one.removable for one in found)) for name, found in groups.items()}
+    left = sum(sum(not one.removable for one in found) - drains[name] for name, found in groups.items())
+    newest = [(name, found) for name, found in groups.items() if len(found) == deployment.updated][-1:]
+    unready = sum(_stays_unready(found, drains[name]) for name, found in newest)
+    return wanted <= left <= after + unready
+
+
+def _stays_unready(found: Sequence[Member], drains: int) -> int:
+    """How many workers stay that serve though their pods do not become ready: a sidecar, a gate, their own probe."""
+    unready = sum(one.role is Role.SERVING and one.seen.unready > UNREADY_SECONDS for one in found)
+    return max(0, unready - max(0, drains - len(_leaving(found))))
 
 
 def _steps(
@@ -189,8 +200,7 @@ def _idlest(members: Sequence[Member]) -> list[Member]:
 
 def _obstacle(groups: Sequence[_Group]) -> str:
     """Why the replica set could pick others than those that may go; empty if it could not, or if that harms nobody."""
-    harmless = {one.pod.uid for group in groups for one in (*group.gone, *(one for one in group.kept if one.drained))}
-    stays = [one for group in groups for one in group.members if one.pod.uid not in harmless and not one.removable]
+    stays = [one for group in groups for one in _staying(group)]
     if starting := sum(one.role is Role.STARTING for one in stays):
         return _counted(starting, "starting")
     unready = sorted(one.pod.name for one in stays if not one.pod.ready)
@@ -198,6 +208,23 @@ def _obstacle(groups: Sequence[_Group]) -> str:
         return ""
     named = ", ".join(unready[:_NAMED]) + (" and others" if len(unready) > _NAMED else "")
     return f"pods {named} are not ready" if len(unready) > 1 else f"pod {named} is not ready"
+
+
+def _staying(group: _Group) -> list[Member]:
+    """Who must not be taken. A running pod that has long been unready is not among them: the deletion cost protects it.
+
+    It does so only from victims that are not ready either, and where nobody else sets its cost.
+    """
+    gone = group.gone
+    harmless = {one.pod.uid for one in (*gone, *(one for one in group.kept if one.drained))}
+    by_cost = not any(one.pod.ready for one in gone)
+
+    def protected(one: Member) -> bool:
+        unready = one.seen.unready > UNREADY_SECONDS
+        return by_cost and one.worker is not None and unready and not one.pod.foreign_cost
+
+    found = [one for one in group.members if one.pod.uid not in harmless and not one.removable]
+    return [one for one in found if not protected(one)]
 
 
 def _counted(pods: int, what: str) -> str:

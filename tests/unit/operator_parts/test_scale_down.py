@@ -201,6 +201,33 @@ def test_of_two_rows_of_one_pod_the_younger_counts():
     assert found == {"a": row("a", 9)}
 
 
+def unready(name: str, number: int, *, state: str = "running", **changes: Any) -> Member:
+    """A worker whose pod has not been ready for ten minutes."""
+    return member(name, row(name, number, state=state), ready=False, seen=Seen(drained=60.0, unready=600.0), **changes)
+
+
+def test_a_fleet_of_which_no_pod_is_ready_gets_smaller():
+    """A pod that stays is not taken before one that leaves: both run and are unready, and then the cost decides."""
+    leaving = [unready(f"p{number}", number, state="drained") for number in range(2, 6)]
+    made = planned(1, unready("p1", 1), *leaving)
+    assert (made.scale_to, len(made.removable)) == (1, 4)
+    assert planned(2, unready("p0", 10), unready("p1", 11), unready("p2", 2, state="drained")).scale_to == 2
+
+
+def test_an_unready_pod_that_stays_is_in_the_way_of_one_that_looks_ready():
+    """A lost pod is Ready for almost a minute, and the replica set takes it last."""
+    lost = dataclasses.replace(member("lost"), role=Role.LOST)
+    made = planned(1, unready("p1", 1), lost)
+    assert (made.scale_to, made.waiting_for) == (None, "pod p1 is not ready")
+
+
+def test_an_unready_pod_whose_deletion_cost_is_a_strangers_is_in_the_way():
+    """It may be lower than that of the pods that leave."""
+    theirs = {"annotations": {DELETION_COST: "-5000"}}
+    made = planned(1, unready("p1", 1, metadata=theirs), unready("p2", 2, state="drained"))
+    assert (made.scale_to, made.waiting_for) == (None, "pod p1 is not ready")
+
+
 STATES = ["running", "cordoned", "drained", "draining", None]
 SEEN = st.builds(Seen, waiting=st.sampled_from([0.0, 3600.0]), drained=st.sampled_from([0.0, 9.0]),
                  unready=st.sampled_from([0.0, 90.0]), was_ready=st.booleans())  # fmt: skip
