@@ -150,8 +150,7 @@ class Queue:
 
     async def _act(self, queue: JobQueue, look: Look, facts: Facts) -> Facts:
         assert queue.policy is not None
-        now = time.monotonic()
-        snapshot = self._snapshot(queue, look, now)
+        snapshot = self._snapshot(queue, look, now := time.monotonic())
         deployment, workers = await self._ensure(queue)
         decision, settled, stuck, database, second = None, False, deployment is None, facts.database, ""
         if deployment is not None:
@@ -159,6 +158,7 @@ class Queue:
             history = self._history or first_history(self._cache, queue, deployment, members, now)
             decision = decide(snapshot, queue.policy, history, now)
             second = self._others.observe(deployment, decision.desired)
+            self.due_at = min(self.due_at, self._others.due_at)
             try:
                 self._others.check()
                 self._acting.check(queue.generation)
@@ -168,7 +168,7 @@ class Queue:
             except Conflict as error:
                 logger.info("%s: %s; decided again at the next look", queue.where, error)
             except ForeignScaler:
-                stuck, self.due_at = True, min(self.due_at, self._others.until)
+                stuck = True
             except (ClusterError, StoreError) as error:
                 stuck, (workers, database) = True, self._not_scaled(queue, error, workers, database)
         pods = self._cache.pods_of(queue)

@@ -8,6 +8,7 @@ the object's managed fields.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -39,24 +40,34 @@ class SecondScaler:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changes: list[float] = []
-        self._generation = -1
+        self._generation: int | None = None
         self._name = ""
         self._seen_at = self.until = float("-inf")
         self._rests = 0
+        self.due_at = math.inf
+        """When what `observe` says may change though the Deployment does not, by the clock."""
 
     def observe(self, deployment: Deployment, desired: int) -> str:
-        """Who else scales it, in words for a sentence; empty while nobody does."""
-        now, differs = self._clock(), bool(deployment.meta.scaler) and deployment.replicas != desired
+        """Who else scales it, in words for a sentence; empty while nobody does.
+
+        What the first call sees was there before, however long: only what changes afterwards is somebody's doing.
+        """
+        now, scaler = self._clock(), deployment.meta.scaler
+        changed = bool(scaler) and self._generation not in {None, deployment.generation}
+        self._generation = deployment.generation
         self._changes = [at for at in self._changes if now - at < WINDOW_SECONDS]
-        if differs:
-            if deployment.generation != self._generation:
-                self._generation, self._seen_at = deployment.generation, now
+        if changed:
+            self._seen_at = now
+        if scaler and deployment.replicas != desired:
+            if changed:
                 self._changes.append(now)
-                if self._name or deployment.meta.scaler == _AUTOSCALER or len(self._changes) >= REPAIRS:
-                    self._contested(deployment.meta.scaler, now)
-        elif self._name and not deployment.meta.scaler and now - self._seen_at > QUIET_SECONDS:
+                if self._name or scaler == _AUTOSCALER or len(self._changes) >= REPAIRS:
+                    self._contested(scaler, now)
+        elif self._name and now - self._seen_at >= QUIET_SECONDS:
             self._name, self._rests, self.until = "", 0, float("-inf")
             self._changes.clear()
+        times = (self.until, self._seen_at + QUIET_SECONDS) if self._name else ()
+        self.due_at = min((at for at in times if at > now), default=math.inf)
         return self._name
 
     def _contested(self, scaler: str, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from penstock_operator.conditions import Facts, verdicts
 from penstock_operator.manifests import deployment, disruption_budget, pod_monitor
 from penstock_operator.resource import Deployment
-from penstock_operator.second_scaler import REPAIRS, ForeignScaler, SecondScaler
+from penstock_operator.second_scaler import QUIET_SECONDS, REPAIRS, ForeignScaler, SecondScaler
 from penstock_operator.status import OBSERVE_SECONDS, SPREAD_SECONDS, observe_at
 from penstock_operator.teller import turns
 from penstock_operator.worker_health import paused
@@ -33,10 +34,10 @@ class Watched:
         self.now = 0.0
         self.scaler = SecondScaler(clock=lambda: self.now)
 
-    def after(self, seconds: float, view: Deployment) -> tuple[str, bool]:
+    def after(self, seconds: float, view: Deployment, *, desired: int = 1) -> tuple[str, bool]:
         """Who else scales, and whether the operator may."""
         self.now += seconds
-        name = self.scaler.observe(view, 1)
+        name = self.scaler.observe(view, desired)
         try:
             self.scaler.check()
         except ForeignScaler:
@@ -47,6 +48,7 @@ class Watched:
 def test_an_autoscaler_is_known_at_its_first_change_and_left_for_longer_each_time():
     """Ten seconds, then twice as long; told all the while, until it has been quiet for a minute after our own."""
     watched = Watched()
+    assert watched.after(0, scaled(1, 1, "penstock-scale")) == ("", True)
     name, may = watched.after(0, scaled(2, 5, "kube-controller-manager"))
     assert "HorizontalPodAutoscaler" in name
     assert not may
@@ -63,6 +65,7 @@ def test_an_autoscaler_is_known_at_its_first_change_and_left_for_longer_each_tim
 def test_a_persons_change_is_put_back_and_the_third_is_left():
     """Each counts once, however often it is seen."""
     watched = Watched()
+    assert watched.after(1, scaled(1, 1, "penstock-scale")) == ("", True)
     for count in range(1, REPAIRS):
         for _ in range(3):
             assert watched.after(1, scaled(2 * count, 5, "kubectl")) == ("", True)
@@ -76,6 +79,52 @@ def test_changes_that_agree_with_the_decision_or_are_far_apart_are_no_fight():
     assert watched.after(0, scaled(2, 1, "kube-controller-manager")) == ("", True)
     for generation in range(3, 12):
         assert watched.after(200, scaled(generation, 5, "kubectl")) == ("", True)
+
+
+def test_an_autoscaler_that_was_deleted_is_forgotten_though_its_write_was_the_last():
+    """It stays in the managed fields for as long as nobody has to write another number."""
+    watched = Watched()
+    watched.after(0, scaled(1, 1, "penstock-scale"))
+    assert watched.after(1, scaled(2, 5, "kube-controller-manager"))[0]
+    watched.after(11, scaled(3, 1, "penstock-scale"))
+    assert watched.after(5, scaled(4, 1, "kube-controller-manager"))[0]
+    assert watched.scaler.due_at == watched.now + QUIET_SECONDS
+    assert watched.after(59, scaled(4, 1, "kube-controller-manager"))[0]
+    assert watched.after(1, scaled(4, 1, "kube-controller-manager")) == ("", True)
+    assert watched.scaler.due_at == math.inf
+    assert watched.after(0, scaled(4, 1, "kube-controller-manager"), desired=3) == ("", True)
+
+
+def test_an_autoscaler_that_still_agrees_is_not_forgotten():
+    """Each of its writes begins the minute again."""
+    watched = Watched()
+    watched.after(0, scaled(1, 1, "penstock-scale"))
+    watched.after(1, scaled(2, 5, "kube-controller-manager"))
+    for generation in range(3, 8):
+        assert watched.after(30, scaled(generation, 1, "kube-controller-manager"))[0]
+
+
+def test_a_new_operator_blames_nobody_for_what_it_finds():
+    """An autoscaler that was deleted long ago cost the first jobs ten seconds; one that is there writes again."""
+    watched = Watched()
+    assert watched.after(0, scaled(9, 1, "kube-controller-manager"), desired=3) == ("", True)
+    assert watched.after(1, scaled(10, 3, "penstock-scale"), desired=3) == ("", True)
+    name, may = watched.after(15, scaled(11, 1, "kube-controller-manager"), desired=3)
+    assert "HorizontalPodAutoscaler" in name
+    assert not may
+
+
+def test_the_end_of_a_rest_and_of_the_quiet_minute_are_due_times():
+    """A queue at rest is not looked at before."""
+    watched = Watched()
+    assert watched.after(0, scaled(1, 1, "penstock-scale")) == ("", True)
+    assert watched.scaler.due_at == math.inf
+    watched.after(1, scaled(2, 5, "kube-controller-manager"))
+    assert watched.scaler.due_at == watched.scaler.until == watched.now + 10
+    watched.after(10, scaled(3, 1, "penstock-scale"))
+    assert watched.scaler.due_at == watched.now + 50
+    watched.after(50, scaled(3, 1, "penstock-scale"))
+    assert watched.scaler.due_at == math.inf
 
 
 def test_a_second_scaler_is_a_condition_and_one_event():
