@@ -155,20 +155,36 @@ class Cache:
 
     def pods_of(self, queue: JobQueue) -> list[Pod]:
         """The worker pods that are not on their way out, oldest first."""
-        found = [pod for pod in self.pods.found(queue.namespace, queue.name) if not pod.terminating]
+        found = [pod for pod in self._own_pods(queue) if not pod.terminating]
         return sorted(found, key=lambda pod: (pod.created, pod.name))
 
     def stopping_of(self, queue: JobQueue) -> set[str]:
         """Names of its pods that are being deleted, or that have ended."""
-        return {pod.name for pod in self.pods.found(queue.namespace, queue.name) if pod.terminating}
+        return {pod.name for pod in self._own_pods(queue) if pod.terminating}
 
     def gone_pods_of(self, queue: JobQueue) -> list[Pod]:
         """The worker pods that have ended or are on their way out, while the cluster still lists them."""
-        return [pod for pod in self.pods.found(queue.namespace, queue.name) if pod.terminating]
+        return [pod for pod in self._own_pods(queue) if pod.terminating]
+
+    def foreign_pods_of(self, queue: JobQueue) -> list[str]:
+        """Names of the pods that carry the JobQueue's label and are not its Deployment's, in order."""
+        found = self.pods.found(queue.namespace, queue.name)
+        return sorted(pod.name for pod in found if not pod.terminating and not _of_deployment(pod, queue.child))
+
+    def _own_pods(self, queue: JobQueue) -> list[Pod]:
+        """Anybody can copy a label; a replica set that scales down counts only what it controls."""
+        found = self.pods.found(queue.namespace, queue.name)
+        return [pod for pod in found if _of_deployment(pod, queue.child)]
+
+
+def _of_deployment(pod: Pod, deployment: str) -> bool:
+    """Whether a replica set of that Deployment controls the pod: such are named after it and a hash without a dash."""
+    name, _, template_hash = pod.replica_set_name.rpartition("-")
+    return name == deployment and bool(template_hash)
 
 
 def _condition(one: Pod) -> tuple[object, ...]:
-    return (one.ready, one.terminating, one.problem, one.unreachable, one.last_end, one.killed_at)
+    return (one.ready, one.terminating, one.problem, one.unreachable, one.last_end, one.killed_at, one.replica_set_name)
 
 
 def _essence(one: Deployment) -> tuple[object, ...]:

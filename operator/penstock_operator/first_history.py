@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from penstock.scaling import History
 
+from .api_object import epoch
 from .cache import Cache
 from .fleet import Member
 from .replica_plan import ReplicaPlan, plan_replicas
-from .resource import Deployment, JobQueue, epoch
+from .resource import Deployment, JobQueue
 
 
 def wanted_replicas(

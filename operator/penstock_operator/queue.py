@@ -45,7 +45,7 @@ from .second_scaler import ForeignScaler, SecondScaler
 from .status import LastScale, stamp
 from .teller import Teller
 from .turns import Turn
-from .worker_health import paused, restarts, trouble
+from .worker_health import foreign, paused, restarts, trouble
 
 __all__ = ["Look", "Queue"]
 
@@ -144,7 +144,7 @@ class Queue:
                 logger.exception("%s: the reconciliation failed", queue.where)
             self.settled, self.due_at = True, self._failing.until or math.inf
             members = self._fleet.members(self._cache.pods_of(queue), look.state)
-            return replace(self._with_pods(facts, members), failure=described(error))
+            return replace(self._with_pods(queue, facts, members), failure=described(error))
         self._failing.succeeded()
         return facts
 
@@ -180,7 +180,7 @@ class Queue:
         quiet = at_rest(snapshot, decision, deployment, pods) and not (self._registrations.pending or protects)
         self.settled = stuck or (settled and quiet)
         return replace(
-            self._with_pods(facts, members),
+            self._with_pods(queue, facts, members),
             database=database,
             decision=decision,
             snapshot=snapshot,
@@ -202,8 +202,8 @@ class Queue:
         self.due_at = self._children.resting_until  # what the template alone decides heals with it alone
         return deployment, (reason_of_call(problem), str(problem))
 
-    def _with_pods(self, facts: Facts, members: Sequence[Member]) -> Facts:
-        pods = [one.pod for one in members]
+    def _with_pods(self, queue: JobQueue, facts: Facts, members: Sequence[Member]) -> Facts:
+        pods, strangers = [one.pod for one in members], self._cache.foreign_pods_of(queue)
         return replace(
             facts,
             existing=len(pods),
@@ -212,7 +212,7 @@ class Queue:
             lost=lost_text(members),
             draining=self._draining,
             drain_waits_for=self._waiting_for,
-            warnings=(*self._children.warnings, *restarts(pods, now=time.time())),
+            warnings=(*self._children.warnings, *restarts(pods, now=time.time()), *foreign(strangers)),
         )
 
     def _trouble(

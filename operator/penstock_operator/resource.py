@@ -6,7 +6,6 @@ What a JobQueue's spec means is `penstock.scaling`'s to say; a spec that it refu
 
 from __future__ import annotations
 
-import datetime as dt
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from penstock.scaling import QueuePolicy, parse_policy
 
 from . import pod_problems
 from .adoption import Meta
+from .api_object import epoch, part
 from .failure import summary
 
 JOBQUEUE_LABEL: Final = "penstock.dev/jobqueue"
@@ -31,21 +31,6 @@ CREDENTIALS: Final = "penstock.dev/credentials"
 """Annotation of the pod template: which change of the credentials the pods have seen."""
 CREDENTIALS_SEEN: Final = "penstock.dev/credentials-seen"
 """Annotation of the Deployment: the version of the Secrets that its pods' credentials are known to equal."""
-
-
-def epoch(text: str | None) -> float:
-    """Seconds since the epoch of an RFC 3339 time; 0.0 for none or nonsense."""
-    try:
-        return dt.datetime.fromisoformat(text or "").timestamp()
-    except ValueError:
-        return 0.0
-
-
-def _part(value: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    found: Any = value
-    for name in path:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +69,8 @@ class JobQueue:
             deleting="deletionTimestamp" in metadata,
             policy=policy,
             invalid=invalid,
-            template=_part(found, "spec", "worker", "template"),
-            status=_part(found, "status"),
+            template=part(found, "spec", "worker", "template"),
+            status=part(found, "status"),
         )
 
     @property
@@ -130,7 +115,7 @@ class Deployment:
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
         """The view of an API object."""
-        metadata, spec, status = found["metadata"], _part(found, "spec"), _part(found, "status")
+        metadata, spec, status = found["metadata"], part(found, "spec"), part(found, "status")
         existing, updated = int(status.get("replicas", 0)), int(status.get("updatedReplicas", 0))
         generation = int(metadata.get("generation", 0))
         failures = [
@@ -152,11 +137,11 @@ class Deployment:
             updated=updated,
             observed=int(status.get("observedGeneration", 0)) >= generation,
             blocked=_blocked(spec, status),
-            max_surge=_max_surge(_part(spec, "strategy")),
+            max_surge=_max_surge(part(spec, "strategy")),
             failure=failures[0] if failures else None,
             paused=spec.get("paused") is True,
-            credentials=str(_part(spec, "template", "metadata", "annotations").get(CREDENTIALS, "")),
-            credentials_seen=str(_part(metadata, "annotations").get(CREDENTIALS_SEEN, "")),
+            credentials=str(part(spec, "template", "metadata", "annotations").get(CREDENTIALS, "")),
+            credentials_seen=str(part(metadata, "annotations").get(CREDENTIALS_SEEN, "")),
             meta=Meta.read(metadata),
         )
 
@@ -177,9 +162,9 @@ class Pod:
     preempted, its node lost), with the time as seconds since the epoch. `last_end` is when and how the container
     named worker last ended, though it may run again. `killed_at` is when a pod that is being deleted is killed, in
     seconds since the epoch, if that is sooner than its own grace period has it.
-    `foreign_cost` is who else manages its deletion cost, empty where nobody does. `replica_set` is its owner's uid.
-    `unreachable`: its node does not report any more. `probe_seconds` is a period of its readiness probes and their
-    timeout: a result from before is published by then.
+    `foreign_cost` is who else manages its deletion cost, empty where nobody does. `replica_set` is its owner's uid,
+    `replica_set_name` its name if it is a ReplicaSet, else empty. `unreachable`: its node does not report any more.
+    `probe_seconds` is a period of its readiness probes and their timeout: a result from before is published by then.
     """
 
     uid: str
@@ -198,6 +183,7 @@ class Pod:
     last_end: tuple[str, str] | None = None
     protection: Protection = Protection.NONE
     replica_set: str = ""
+    replica_set_name: str = ""
     node: str = ""
     unreachable: bool = False
     probe_seconds: float = 0.0
@@ -206,17 +192,17 @@ class Pod:
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
         """The view of an API object."""
-        metadata, status = found["metadata"], _part(found, "status")
+        metadata, status = found["metadata"], part(found, "status")
         conditions = {one.get("type"): one for one in status.get("conditions") or ()}
-        cost = _part(metadata, "annotations").get(DELETION_COST)
+        cost = part(metadata, "annotations").get(DELETION_COST)
         return cls(
             uid=metadata["uid"],
             namespace=metadata["namespace"],
             name=metadata["name"],
             resource_version=metadata["resourceVersion"],
-            jobqueue=_part(metadata, "labels").get(JOBQUEUE_LABEL, ""),
+            jobqueue=part(metadata, "labels").get(JOBQUEUE_LABEL, ""),
             created=epoch(metadata.get("creationTimestamp")),
-            ready=_part(conditions, "Ready").get("status") == "True",
+            ready=part(conditions, "Ready").get("status") == "True",
             terminating="deletionTimestamp" in metadata or status.get("phase") in {"Failed", "Succeeded"},
             cost=cost,
             foreign_cost="" if cost is None else _foreign(_managers(metadata, DELETION_COST)),
@@ -224,12 +210,13 @@ class Pod:
             pending=pod_problems.pending(status),
             ended=_ended(metadata, status),
             protection=_protection(metadata),
-            killed_at=_killed_at(metadata, _part(found, "spec")),
+            killed_at=_killed_at(metadata, part(found, "spec")),
             last_end=pod_problems.last_end(status, "worker"),
             replica_set=_owner(metadata),
-            node=str(_part(found, "spec").get("nodeName") or ""),
-            unreachable=_part(conditions, "Ready").get("status") == "Unknown" or status.get("reason") == "NodeLost",
-            probe_seconds=_probe_seconds(_part(found, "spec")),
+            replica_set_name=_replica_set_name(metadata),
+            node=str(part(found, "spec").get("nodeName") or ""),
+            unreachable=part(conditions, "Ready").get("status") == "Unknown" or status.get("reason") == "NodeLost",
+            probe_seconds=_probe_seconds(part(found, "spec")),
         )
 
 
@@ -246,21 +233,21 @@ def _blocked(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     conditions = {one.get("type"): one for one in status.get("conditions") or ()}
     if spec.get("paused"):
         return "its Deployment is paused"
-    if _part(conditions, "Progressing").get("status") == "False":
+    if part(conditions, "Progressing").get("status") == "False":
         return "it is past its progress deadline"
-    return "its pods are refused" if _part(conditions, "ReplicaFailure").get("status") == "True" else ""
+    return "its pods are refused" if part(conditions, "ReplicaFailure").get("status") == "True" else ""
 
 
 def _max_surge(strategy: Mapping[str, Any]) -> int | str | None:
     if strategy.get("type", "RollingUpdate") != "RollingUpdate":
         return None
-    found = _part(strategy, "rollingUpdate").get("maxSurge", "25%")
+    found = part(strategy, "rollingUpdate").get("maxSurge", "25%")
     return found if isinstance(found, int | str) else "25%"
 
 
 def _probe_seconds(spec: Mapping[str, Any]) -> float:
     """The longest of the containers; the API server has filled in what a probe does not say."""
-    probes = [_part(one, "readinessProbe") for one in spec.get("containers") or () if "readinessProbe" in one]
+    probes = [part(one, "readinessProbe") for one in spec.get("containers") or () if "readinessProbe" in one]
     return max(
         (float(one.get("periodSeconds", 10)) + float(one.get("timeoutSeconds", 1)) for one in probes), default=0.0
     )
@@ -277,13 +264,20 @@ def _owner(metadata: Mapping[str, Any]) -> str:
     return next((one["uid"] for one in metadata.get("ownerReferences") or () if one.get("controller")), "")
 
 
+def _replica_set_name(metadata: Mapping[str, Any]) -> str:
+    owners: list[Mapping[str, Any]] = metadata.get("ownerReferences") or []
+    controller = next((one for one in owners if one.get("controller")), {})
+    kind = (str(controller.get("apiVersion")).partition("/")[0], controller.get("kind"))
+    return str(controller.get("name", "")) if kind == ("apps", "ReplicaSet") else ""
+
+
 def _foreign(managers: set[str]) -> str:
     """Names of the managers if we are not among them."""
     return "" if COST_MANAGER in managers else ", ".join(sorted(managers)) or "somebody"
 
 
 def _protection(metadata: Mapping[str, Any]) -> Protection:
-    there = _part(metadata, "annotations").keys() & PROTECTED.keys()
+    there = part(metadata, "annotations").keys() & PROTECTED.keys()
     if not there:
         return Protection.NONE
     ours = all(PROTECTION_MANAGER in _managers(metadata, name) for name in there)
@@ -295,5 +289,5 @@ def _managers(metadata: Mapping[str, Any], annotation: str) -> set[str]:
     return {
         str(one.get("manager"))
         for one in metadata.get("managedFields") or ()
-        if key in _part(one, "fieldsV1", "f:metadata", "f:annotations")
+        if key in part(one, "fieldsV1", "f:metadata", "f:annotations")
     }

@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from penstock.scaling import Decision, QueueSnapshot
 
+from .api_object import epoch
 from .conditions import Facts, conditions
 from .manifests import selector
-from .resource import JobQueue, epoch
+from .resource import JobQueue
 
 QUIET_SECONDS: Final = 10.0
 """Between two writes that only move counts."""

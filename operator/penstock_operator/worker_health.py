@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from .resource import Deployment, Pod, epoch
+from .api_object import epoch
+from .resource import JOBQUEUE_LABEL, Deployment, Pod
 
 PENDING_SECONDS: Final = 60.0
 """A pod that does not serve for so long, without an error, is told with what it waits for."""
@@ -61,6 +62,15 @@ def restarts(pods: Sequence[Pod], *, now: float) -> tuple[str, ...]:
     crashed = [(pod.last_end, pod) for pod in pods if pod.last_end is not None and pod.problem is None]
     recent = sorted((end[0], end[1], pod.name) for end, pod in crashed if now - epoch(end[0]) < RECENT_SECONDS)
     return tuple(f"Pod {name}: its worker was restarted; at {at} it ended with {how}." for at, how, name in recent[-1:])
+
+
+def foreign(names: Sequence[str]) -> tuple[str, ...]:
+    """A sentence about pods that carry the JobQueue's label and are not its Deployment's."""
+    if not names:
+        return ()
+    more = "" if len(names) == 1 else f" (and {len(names) - 1} more)"
+    what = f"Pod {names[0]}{more} carries the label {JOBQUEUE_LABEL} of this JobQueue and is not of its Deployment"
+    return (f"{what}: it is neither counted nor removed. Remove the label from it.",)
 
 
 def paused(deployment: Deployment | None) -> tuple[str, str] | None:

@@ -20,11 +20,17 @@ def jobqueue(*, status: Any = None, metadata: Any = None, **changes: Any) -> Job
     return JobQueue.read(found)
 
 
+def replica_set(name: str) -> dict[str, Any]:
+    """The reference to the replica set that controls a pod."""
+    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": f"uid-{name}", "controller": True}
+
+
 def pod_object(name: str, *, version: str = "1", ready: bool = True, **changes: Any) -> dict[str, Any]:
     """A worker pod of `emails`."""
     metadata: dict[str, Any] = {
         "name": name, "namespace": "shop", "uid": f"uid-{name}", "resourceVersion": version,
         "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {JOBQUEUE_LABEL: "emails"},
+        "ownerReferences": [replica_set("emails-worker-5d8f7c")],
     }  # fmt: skip
     status = {"phase": "Running", "conditions": [{"type": "Ready", "status": str(ready)}]}
     metadata |= changes.pop("metadata", {})

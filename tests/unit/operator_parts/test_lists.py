@@ -8,7 +8,7 @@ import pytest
 
 from penstock_operator.cache import Cache
 from penstock_operator.listing import decode_page
-from tests.unit.operator_parts.objects import jobqueue, pod_object
+from tests.unit.operator_parts.objects import jobqueue, pod_object, replica_set
 
 
 def cached() -> tuple[Cache, list[str]]:
@@ -58,9 +58,8 @@ def test_pods_and_deployments_are_found_by_their_jobqueue_also_when_a_label_is_e
     queue, other = jobqueue(), jobqueue(metadata={"name": "letters"})
     cache.pods.observe(pod_object("a", version="1"))
     assert [pod.name for pod in cache.pods_of(queue)] == ["a"]
-    moved = pod_object(
-        "a", version="2", metadata={"labels": {"penstock.dev/jobqueue": "letters"}, "resourceVersion": "2"}
-    )
+    labels, owners = {"penstock.dev/jobqueue": "letters"}, [replica_set("letters-worker-1")]
+    moved = pod_object("a", version="2", metadata={"labels": labels, "ownerReferences": owners})
     cache.pods.observe(moved)
     assert not cache.pods_of(queue)
     assert [pod.name for pod in cache.pods_of(other)] == ["a"]
