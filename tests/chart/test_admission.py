@@ -20,6 +20,7 @@ from tests.support.waiting import eventually
 STRATEGIC = "application/strategic-merge-patch+json"
 MANAGED, JOBQUEUE = "app.kubernetes.io/managed-by", "penstock.dev/jobqueue"
 LABELS = {MANAGED: "penstock", JOBQUEUE: "emails"}
+PAST = "0f0e0d0c-0b0a-4908-8706-050403020100"
 COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -46,6 +47,10 @@ class Stolen:
     def owner(self, **changes: Any) -> dict[str, Any]:
         owner = {"apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "name": "emails", "uid": self.uid}
         return {**owner, "controller": True, **changes}
+
+    @property
+    def taking(self) -> dict[str, Any]:
+        return {"metadata": {"labels": LABELS, "ownerReferences": [self.owner()]}}
 
     def child(self, name: str, **metadata: Any) -> dict[str, Any]:
         """A Deployment as the operator makes it, but for what is given."""
@@ -151,16 +156,45 @@ def test_what_the_operator_does_is_allowed(stolen: Stolen):
 
 
 @pytest.mark.parametrize(
+    "labels",
+    [{MANAGED: None, JOBQUEUE: None}, {JOBQUEUE: None}, {MANAGED: "Helm"}, {JOBQUEUE: "other"}],
+    ids=["both", "the JobQueue's name", "another's manager", "another's name"],
+)
+def test_a_child_that_lost_its_labels_gets_them_back(stolen: Stolen, labels: dict[str, str | None]):
+    """Its controller says whose it is; refused, no watch by labels would show it again and nothing would scale it."""
+    path = f"{stolen.deployments}/{(name := f'bare-{secrets.token_hex(3)}')}"
+    stolen.apply(stolen.child(name))
+    stolen.admin.request("PATCH", path, {"metadata": {"labels": labels}}, content_type=MERGE)
+    refused(lambda: stolen.merge(path, {"metadata": {"annotations": {"x": "y"}}}))
+    assert LABELS.items() <= stolen.apply(stolen.child(name))["metadata"]["labels"].items()
+
+
+def test_a_child_without_labels_stays_with_the_job_queue_that_controls_it(stolen: Stolen):
+    """Neither another JobQueue nor a later one of the same name takes it over: without labels only the uid counts."""
+    stolen.apply(stolen.child("bare"))
+    path = f"{stolen.deployments}/bare"
+    for owner in ({"name": "other"}, {"uid": PAST}):
+        planted = {"labels": {MANAGED: None, JOBQUEUE: None}, "ownerReferences": [stolen.owner(**owner)]}
+        stolen.admin.request("PATCH", path, {"metadata": planted}, content_type=MERGE)
+        refused(partial(stolen.merge, path, stolen.taking))
+
+
+def test_an_orphan_with_our_labels_is_adopted_by_its_metadata_alone(stolen: Stolen):
+    """A JobQueue that was deleted with --cascade=orphan, or restored with a new uid, finds its children again."""
+    for name, owners in (("left", []), ("past", [stolen.owner(uid=PAST)])):
+        path = stolen.theirs(name, labels=LABELS, ownerReferences=owners)
+        adopted = stolen.merge(path, {"metadata": {"ownerReferences": [stolen.owner()]}})
+        assert [one["uid"] for one in adopted["metadata"]["ownerReferences"]] == [stolen.uid]
+
+
+@pytest.mark.parametrize(
     "metadata",
     [
-        {"labels": {}},
-        {"labels": {MANAGED: "penstock"}},
-        {"labels": {**LABELS, MANAGED: "Helm"}},
-        {"labels": {**LABELS, JOBQUEUE: "other"}},
-        {"ownerReferences": []},
+        {"labels": {}}, {"labels": {MANAGED: "penstock"}}, {"labels": {**LABELS, MANAGED: "Helm"}},
+        {"labels": {**LABELS, JOBQUEUE: "other"}}, {"ownerReferences": []},
     ],
     ids=["no label", "no JobQueue", "another's manager", "another JobQueue", "no owner"],
-)
+)  # fmt: skip
 def test_no_deployment_is_made_that_is_not_a_job_queues(stolen: Stolen, metadata: dict[str, Any]):
     """A thief can start no pods under another name."""
     refused(lambda: stolen.apply(stolen.child("planted", **metadata)))
@@ -190,9 +224,8 @@ def test_what_belongs_to_others_is_neither_changed_nor_taken_over_nor_scaled(sto
     }
     for name, metadata in others.items():
         path = stolen.theirs(name, **metadata)
-        taken = {"labels": LABELS, "ownerReferences": [stolen.owner()]}
-        for change in (taken, {"annotations": {"x": "y"}}):
-            refused(partial(stolen.merge, path, {"metadata": change}))
+        for change in (stolen.taking, {"metadata": {"annotations": {"x": "y"}}}):
+            refused(partial(stolen.merge, path, change))
         if MANAGED not in metadata.get("labels", {}):
             refused(partial(stolen.merge, f"{path}/scale", {"spec": {"replicas": 9}}))
 
