@@ -115,7 +115,7 @@ class Queue:
         busy = 0 if look.state is None else sum(1 for one in look.state.workers if one["in_flight"])
         if not queue.deleting and not await self._teller.tell(queue, facts, busy=busy, scaled=self._scaled):
             self.settled = False
-        self.due_at = min(self.due_at, time.monotonic() + self._teller.observe_at - time.time())
+        self.due_at = min(self.due_at, self._teller.due_at)
         self._metrics.observe(queue, facts, paused=None if look.state is None else look.state.paused)
         if refusal is not None or facts.failure is not None:
             return Result.REFUSED if refusal is not None else Result.FAILED

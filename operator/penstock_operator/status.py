@@ -119,10 +119,14 @@ def _throughput(snapshot: QueueSnapshot, waited: float | None) -> dict[str, int]
     return {name: round(rate * factor) for name, (rate, factor) in rates.items() if rate is not None}
 
 
+def spread_of(uid: str) -> float:
+    """By how many seconds sooner than the others' the status of that JobQueue is written again."""
+    return zlib.crc32(uid.encode()) % 1000 / 1000 * SPREAD_SECONDS
+
+
 def observe_at(uid: str, status: Mapping[str, Any]) -> float:
     """When this status of that JobQueue has to be written again at the latest, in seconds since the epoch."""
-    spread = zlib.crc32(uid.encode()) % 1000 / 1000 * SPREAD_SECONDS
-    return epoch(status.get("observedAt")) + OBSERVE_SECONDS - spread
+    return epoch(status.get("observedAt")) + OBSERVE_SECONDS - spread_of(uid)
 
 
 def worth_writing(made: Mapping[str, Any], held: Mapping[str, Any], *, since: float) -> bool:

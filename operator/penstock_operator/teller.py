@@ -7,6 +7,7 @@ is news, not state. A status that was changed by another meanwhile is written at
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -16,13 +17,18 @@ from penstock.scaling import Decision
 from .cache import Cache
 from .cluster import Cluster
 from .conditions import Facts
-from .errors import ClusterError, Conflict, NotFound
+from .errors import ClusterError, Conflict, NotFound, Refused
+from .failure import summary
 from .resource import JobQueue
-from .status import QUIET_SECONDS, LastScale, observe_at, status_of, worth_writing
+from .rest import Rest
+from .status import OBSERVE_SECONDS, LastScale, observe_at, spread_of, status_of, worth_writing
 from .turns import Turn
+from .undeclared import undeclared, without
 
 logger = logging.getLogger("penstock.operator.teller")
 
+TOGETHER_SECONDS: Final = 15.0
+"""Statuses that fall due within the same so many seconds are written at one look: each look is at all the queues."""
 _TURNS: Final = {
     ("DatabaseReachable", "False"): ("SignalLost", True),
     ("DatabaseReachable", "True"): ("SignalRestored", False),
@@ -50,28 +56,67 @@ class Teller:
     def __init__(self, *, cluster: Cluster, cache: Cache, turn: Turn) -> None:
         self._cluster, self._cache, self._turn = cluster, cache, turn
         self._written_at = float("-inf")
-        self.observe_at = float("inf")
-        """When the status has to be written again though nothing changes, in seconds since the epoch."""
+        self._rest, self._told = Rest(), ""
+        self._unknown: frozenset[str] = frozenset()
+        self._named: frozenset[str] = frozenset()
+        self.due_at = math.inf
+        """When the status has to be written though nothing changes, by the monotonic clock."""
 
     async def tell(self, queue: JobQueue, facts: Facts, *, busy: int, scaled: LastScale | None) -> bool:
-        """Write the status if it is worth a write, and post what has turned; whether nothing is left to write."""
+        """Write the status if it is worth a write, and post what has turned; whether nothing is left to write now."""
         made = status_of(queue, facts, now=time.time(), busy=busy, scaled=scaled)
-        since, self.observe_at = time.monotonic() - self._written_at, observe_at(queue.uid, queue.status)
-        stale = time.time() >= self.observe_at
-        if not worth_writing(made, queue.status, since=since) and not (stale and since > QUIET_SECONDS):
-            return not worth_writing(made, queue.status, since=float("inf"))
+        now = time.monotonic()
+        since = now - self._written_at
+        self.due_at = self._observe_at(queue)
+        stale = now >= self.due_at
+        if stale:
+            self._unknown = frozenset()  # the definition may be a newer one by now
+        made = without(made, self._unknown)
+        if not stale and not worth_writing(made, queue.status, since=since):
+            return not worth_writing(made, queue.status, since=math.inf)
         try:
-            async with self._turn.at(self._cluster.telling):
-                self._cache.jobqueues.observe(await self._cluster.apply_status(queue, made))
+            self._rest.check(queue.resource_version)
+            made = await self._write(queue, made)
         except (Conflict, NotFound):
             return False  # the queue has changed or is gone; the next look knows
         except ClusterError as error:
-            logger.warning("%s: status not written: %s", queue.where, error)
-            return False
-        self._written_at, self.observe_at = time.monotonic(), observe_at(queue.uid, made)
-        for reason, note, warning in turns(queue.status.get("conditions") or (), made["conditions"]):
+            if self._rest.failed(queue.resource_version, error) and summary(error) != self._told:
+                self._told = summary(error)
+                logger.warning("%s: status not written: %s", queue.where, error)
+            self.due_at = self._rest.until or math.inf
+            return True
+        self._rest.succeeded()
+        self._told, self._written_at = "", time.monotonic()
+        self.due_at = self._observe_at(queue)
+        for reason, note, warning in turns(queue.status.get("conditions") or (), made.get("conditions", ())):
             await self._post(queue, reason=reason, note=note, warning=warning, action="Reconcile")
         return True
+
+    def _observe_at(self, queue: JobQueue) -> float:
+        """A time that the cluster does not keep, or shows late, is no reason to write again and again."""
+        shown = time.monotonic() + observe_at(queue.uid, queue.status) - time.time()
+        due = max(shown, self._written_at + OBSERVE_SECONDS - spread_of(queue.uid))
+        return due // TOGETHER_SECONDS * TOGETHER_SECONDS
+
+    async def _write(self, queue: JobQueue, made: dict[str, Any]) -> dict[str, Any]:
+        """Write it, without what the installed definition does not know; what was written."""
+        while True:
+            try:
+                async with self._turn.at(self._cluster.telling):
+                    self._cache.jobqueues.observe(await self._cluster.apply_status(queue, made))
+            except Refused as error:
+                smaller = without(made, found := undeclared(str(error)))
+                if smaller == made:
+                    raise
+                if not found <= self._named:
+                    names = ", ".join(f"status.{name}" for name in sorted(found))
+                    logger.warning(
+                        "%s: the installed JobQueue definition does not have %s: the rest of the status is written. "
+                        "Install the definition of this release.", queue.where, names,
+                    )  # fmt: skip
+                made, self._unknown, self._named = smaller, self._unknown | found, self._named | found
+            else:
+                return made
 
     async def scaled(self, queue: JobQueue, before: int, after: int, decision: Decision) -> None:
         """Post a change of the replica count with its arithmetic."""
