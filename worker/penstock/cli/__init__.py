@@ -18,12 +18,14 @@ import typer
 
 from penstock.certificates import use_system_certificates
 from penstock.errors import ConfigurationError, PayloadTooLarge, PenstockError, TaskError
+from penstock.leaving import interrupt_on_sigterm
 
 from . import bench, dead, dev, doctor, enqueue, grants, jobs, migrate, queues, top, worker, workers
 
 BAD_INPUT: Final = 2
 FAILURE: Final = 1
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 
 cli = typer.Typer(
     name="penstock",
@@ -72,6 +74,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: without the program's name; default those of the process.
     """
+    terminated = interrupt_on_sigterm() if arguments is None else bool  # given some, the process is somebody else's
     if not sys.flags.safe_path and os.getcwd() not in sys.path:  # noqa: PTH109 - an entry of sys.path is text
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where `python -m` would find the application
     use_system_certificates()
@@ -82,7 +85,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         bad_input = isinstance(error, ConfigurationError | TaskError | PayloadTooLarge)
         _end(str(error), BAD_INPUT if bad_input else FAILURE)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILURE)
@@ -90,6 +93,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if (usage := getattr(error, "format_message", None)) is None:  # typer's errors have no public common class
             raise
         _end(usage(), BAD_INPUT)
+    if code == INTERRUPTED and terminated():  # typer makes that code of a KeyboardInterrupt
+        code = TERMINATED
     sys.exit(code if isinstance(code, int) else 0)
 
 

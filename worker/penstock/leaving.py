@@ -1,0 +1,82 @@
+"""SIGTERM and SIGINT before a command has handlers of its own.
+
+As PID 1 of a container, a process gets no signal that has no handler: the kernel drops it. A pod deleted in that window
+would go on for its whole grace period and then be killed. Must not import anything of the rest: it comes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+logger = logging.getLogger("penstock.worker")
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+def interrupt_on_sigterm() -> Callable[[], bool]:
+    """From now on SIGTERM raises KeyboardInterrupt, on which the database driver cancels its statement.
+
+    A second one ends the process at once, with 143. Returns whether there was one, asked later.
+    """
+    came: list[int] = []
+
+    def heard(number: int, _: FrameType | None) -> None:
+        if came:
+            os._exit(128 + number)
+        came.append(number)
+        raise KeyboardInterrupt
+
+    _install({signal.SIGTERM: _in_this_process(heard)})
+    return lambda: bool(came)
+
+
+@contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """Within the block SIGTERM and SIGINT end the process with 0, whatever it does: for while nothing is held.
+
+    An exception would not do: the import of an application may catch it.
+    """
+
+    def heard(_: int, __: FrameType | None) -> None:
+        logger.info("told to leave before the start is over")
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # the signal may have come within a write
+                stream.flush()
+        os._exit(0)
+
+    before = _install(dict.fromkeys((signal.SIGTERM, signal.SIGINT), _in_this_process(heard)))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _install(handlers: Mapping[signal.Signals, Handler]) -> dict[signal.Signals, signal._HANDLER]:
+    """What was there before; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.signal(number, handler) for number, handler in handlers.items()}
+
+
+def _in_this_process(handler: Handler) -> Handler:
+    """What an application forks inherits the handler, and ends as if it had none."""
+    owner = os.getpid()
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == owner:
+            handler(number, frame)
+            return
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    return heard
