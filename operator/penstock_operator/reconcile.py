@@ -21,8 +21,8 @@ from penstock.store import QueueState, end_all
 
 from .database.client import DatabaseClient
 from .database.limits import MEMORY_MIB
+from .database.pauses import Pauses
 from .database.sampler import DatabaseSampler
-from .database_reasons import MISBEHAVES
 from .declaring import Declaring
 from .errors import Deposed
 from .metrics import OperatorMetrics, Result
@@ -43,10 +43,6 @@ BREATH = 3.0
 LONGEST_BREATH_SECONDS = 5.0  # what waits is to be seen, even by a database whose looks take seconds
 TOGETHER_SECONDS = 0.25
 """Queues that take longer to treat, while the API server is slow, go on beside the next look."""
-RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
-"""Pauses while the database cannot be looked at."""
-REST_SECONDS = (10.0, 20.0, 40.0, 60.0, 120.0)
-"""The same for one that exceeded its limits: what it costs until it is stopped is spent at most so often."""
 SOONEST_SECONDS = 60.0
 """What is due later than that is never counted as due soon, however slow the slowest queue's pods start."""
 WORKED_SECONDS = 60.0
@@ -72,6 +68,7 @@ class DatabaseLoop:
         make: makes the reconciliation of one queue.
         metrics: of the operator.
         may_act: False while another replica leads.
+        pauses: after failures of the database.
         opened: told the database's own identity before anything is done with it, None after a look that failed.
     """
 
@@ -93,7 +90,7 @@ class DatabaseLoop:
     _declaring: Declaring = field(default_factory=Declaring)
     sampler: DatabaseSampler = field(init=False)
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _failures: int = 0
+    pauses: Pauses = field(default_factory=Pauses)
     memory_mib: int = MEMORY_MIB
     _look_seconds: float = 0.0
     _worked_at: float = float("-inf")
@@ -106,7 +103,7 @@ class DatabaseLoop:
     @property
     def failing(self) -> bool:
         """Whether the last look did not succeed."""
-        return self._failures > 0
+        return self.pauses.failing
 
     async def run(self) -> None:
         """Look, treat and wait until cancelled."""
@@ -134,6 +131,7 @@ class DatabaseLoop:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, pause - breath)):
                         await self.woken.wait()
+                self.ticked_at = time.monotonic()  # a pause is no lack of progress
         finally:
             await end_all(self._working.values())
             self._forget(set())
@@ -148,6 +146,7 @@ class DatabaseLoop:
         for known in (self._queues, self._seen, self._treated):
             known.clear()
         self._declaring.forget()
+        self.pauses.succeeded()
 
     async def tick(self, database: DatabaseClient | None) -> float:
         """One look at all queues and what follows; seconds until the next, unless woken."""
@@ -180,24 +179,22 @@ class DatabaseLoop:
             await asyncio.wait(self._working.values(), timeout=TOGETHER_SECONDS)
         self._forget({member.queue.uid for member in members})
         if database is None or problem is not None:
-            return self._failed(problem)
-        self._failures = 0
+            return self.pauses.left
         await self._signs.look(database, [member.queue for member in members])
         return await self._pause(database, states, members)
 
-    def _failed(self, problem: tuple[str, str] | None) -> float:
-        """Seconds until the next try."""
-        self._failures += 1
-        pauses = REST_SECONDS if problem is not None and problem[0] == MISBEHAVES else RETRY_SECONDS
-        return pauses[min(self._failures, len(pauses)) - 1]
-
     async def _look(self, database: DatabaseClient | None) -> tuple[Mapping[str, QueueState], tuple[str, str] | None]:
+        wanted = {member.queue.uid: member.queue.generation for member in self.members()}
         if database is None:
+            self.pauses.failed(wanted, self.problem or ("", ""))
             return {}, self.problem
+        if (held := self.pauses.held(wanted)) is not None:
+            return {}, held
         starts = [queue.startup_seconds or SOON_SECONDS for queue in self._queues.values()]
         soon = min(SOONEST_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)
         found = await self.sampler.sample(database, self._ours, soon=soon, opened=self.opened)
         self._look_seconds = self.sampler.seconds
+        self.pauses.ended(wanted, found[1])
         return found
 
     def _ours(self) -> list[JobQueue]:

@@ -37,7 +37,7 @@ class DatabaseClient:
     Args:
         address: where it is.
         holder: names this operator in the leader row.
-        woken: called in the event loop when a wake-up arrives, or when the process has ended.
+        woken: called in the event loop when a wake-up arrives, or the process has ended while it was asked nothing.
         may_act: False while another replica leads; workers and queues are then left alone.
         named: what log lines call the database.
         memory_mib: bound on the private memory of the process, in MiB.
@@ -69,7 +69,7 @@ class DatabaseClient:
         """Start the process; harmless while it runs.
 
         Raises:
-            StoreError: it did not start.
+            StoreError: it did not start, or the last one ended by itself, which is said once.
         """
         await self._link.start()
 
@@ -96,11 +96,12 @@ class DatabaseClient:
         """Close the connections; a process that does not do that in time is ended. Harmless when closed."""
         self._forget()
         if self.pid is None:
+            await self._link.stop()
             return
         try:
             await self._link.call("close", seconds=CLOSE_SECONDS)
         except StoreError:
-            self._link.kill()
+            await self._link.stop()
 
     def failed_task(self) -> str | None:
         """The name of a task of the process that has ended though it should not, None while all run."""

@@ -33,7 +33,7 @@ class ProcessLink:
     Args:
         named: what log lines call the database.
         memory_mib: bound on the private memory of the process, in MiB.
-        woken: called in the event loop when a wake-up arrives.
+        woken: called in the event loop when a wake-up arrives, or the process has ended while it was asked nothing.
         ended: called when the process has ended.
     """
 
@@ -51,6 +51,7 @@ class ProcessLink:
         self._ready = asyncio.Event()
         self._pending: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._number = self._unasked = 0
+        self._unwanted_end: StoreError | None = None
 
     @property
     def pid(self) -> int | None:
@@ -61,12 +62,14 @@ class ProcessLink:
         """Start the process; harmless while it runs.
 
         Raises:
-            StoreError: it did not start.
+            StoreError: it did not start, or the last one ended by itself, which is said once.
         """
         if self._child is not None and self._child.running:
             return
         if self._reading is not None:
             await asyncio.wait({self._reading})  # the end of the last one is not to be taken for that of the next
+        if (why := self._forgive()) is not None:
+            raise why
         try:
             async with asyncio.timeout(START_SECONDS), _starting():
                 self._ready.clear()
@@ -86,6 +89,12 @@ class ProcessLink:
             await child.ended()
         if self._reading is not None:
             await asyncio.wait({self._reading})
+        self._forgive()
+
+    def _forgive(self) -> StoreError | None:
+        """Why the last process ended by itself, unless that was said or forgiven before."""
+        why, self._unwanted_end = self._unwanted_end, None
+        return why
 
     async def _read(self, child: Child) -> None:
         problem: StoreError | None = None
@@ -101,8 +110,11 @@ class ProcessLink:
             self._ready.set()
             self._ended()
         why = await child.ended()
-        self._fail(problem or why)
-        self._woken()
+        noticed = bool(self._pending)
+        self._unwanted_end = problem or why
+        self._fail(self._unwanted_end)
+        if not noticed:  # whoever waits for an answer learns of it by that
+            self._woken()
 
     def _take(self, body: bytes) -> None:
         number, kind, value = HEADS.decode(body)
@@ -110,8 +122,9 @@ class ProcessLink:
         if self._unasked > MAX_UNASKED:
             raise BrokenFrame(f"more than {MAX_UNASKED} frames without a request")
         if kind == EVENT:
+            if self._ready.is_set():
+                self._woken()
             self._ready.set()
-            self._woken()
             return
         method, waiting = self._pending.pop(number, ("", None))
         if waiting is None or waiting.done():

@@ -138,8 +138,29 @@ async def test_the_end_of_a_process_is_an_error_of_what_was_asked(servers: Serve
         with pytest.raises(error):
             async with asyncio.timeout(30):
                 await asked
+        await database.close()
         await database.start()
         assert database.pid not in {None, first}
+
+
+async def test_a_process_that_ends_while_it_is_asked_nothing_is_a_failure_of_the_next_start(servers: Servers):
+    """Said once. Else a server that ends its process with what it sends of its own accord had another one at once."""
+    woken = asyncio.Event()
+    url = servers.url("idle", DEAF["mute"])
+    database = DatabaseClient(address=Address(url=url, direct_url=url), holder="test", woken=woken.set)
+    try:
+        await database.start()
+        first = database.pid
+        assert first is not None
+        assert not woken.is_set()
+        os.kill(first, signal.SIGXCPU)
+        await asyncio.wait_for(woken.wait(), 60)
+        with pytest.raises(DatabaseMisbehaves):
+            await database.start()
+        await database.start()
+        assert database.pid not in {None, first}
+    finally:
+        await database.stop()
 
 
 async def test_nothing_is_asked_of_the_database_by_a_replica_that_does_not_lead(servers: Servers):
