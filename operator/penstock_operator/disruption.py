@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from .cache import Cache
 from .cluster import Cluster
-from .errors import ClusterError, Deposed, NotFound
+from .errors import ClusterError, Deposed, NotFound, Refused
 from .fleet import WorkerRow
 from .resource import JobQueue, Pod, Protection
+from .rest import Rest
 
 logger = logging.getLogger("penstock.operator.disruption")
 
@@ -28,6 +30,8 @@ BUSY_SECONDS: Final = 1.0
 """A pod that holds jobs for so long is protected."""
 IDLE_SECONDS: Final = 45.0
 """A pod that holds none for so long is not any more."""
+_ALL: Final = ""
+"""In place of a pod's uid: what every write of the queue would meet, such as a right that is missing."""
 _NO_ROW: Final = WorkerRow(id=0, pod="", state="lost", in_flight=0)
 
 
@@ -73,6 +77,7 @@ class Disruption:
     cluster: Cluster
     cache: Cache
     _busy: BusyPods = field(default_factory=BusyPods)
+    _rests: dict[str, Rest] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
     def observe(self, queue: JobQueue, workers: Mapping[str, WorkerRow] | None, now: float) -> bool:
@@ -91,8 +96,11 @@ class Disruption:
             changes = self._busy.changes(pods, workers, now)
         else:
             changes = [(pod, False) for pod in ours]
-        if changes and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._write(queue, changes), name=f"protect {queue.where}")
+        for uid in self._rests.keys() - {pod.uid for pod in pods} - {_ALL}:
+            del self._rests[uid]
+        due = [] if self._rests_now(_ALL) else [one for one in changes if not self._rests_now(one[0].uid)]
+        if due and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._write(queue, due), name=f"protect {queue.where}")
         return bool(ours or changes)
 
     def cancel(self) -> None:
@@ -107,6 +115,21 @@ class Disruption:
                     self.cache.pods.observe(await self.cluster.protect(pod, protect=protect))
             except NotFound:
                 continue
-            except (ClusterError, Deposed) as error:
-                logger.info("%s: pod %s: disruption annotations not written: %s", queue.where, pod.name, error)
+            except Deposed:
                 return
+            except Refused as error:  # of this pod, by an admission policy say
+                self._failed(pod.uid, queue, pod, error)
+            except ClusterError as error:
+                self._failed(_ALL, queue, pod, error)
+                return
+            else:
+                self._rests.pop(pod.uid, None)
+                self._rests.pop(_ALL, None)
+
+    def _failed(self, what: str, queue: JobQueue, pod: Pod, error: ClusterError) -> None:
+        if self._rests.setdefault(what, Rest()).failed(what, error):
+            logger.info("%s: pod %s: disruption annotations not written: %s", queue.where, pod.name, error)
+
+    def _rests_now(self, what: str) -> bool:
+        rest = self._rests.get(what)
+        return rest is not None and rest.until is not None and time.monotonic() < rest.until

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import logging
+from typing import Any, cast
 
 import pytest
 
-from penstock_operator.disruption import BUSY_SECONDS, IDLE_SECONDS, BusyPods
+from penstock_operator.cache import Cache
+from penstock_operator.cluster import Cluster
+from penstock_operator.disruption import BUSY_SECONDS, IDLE_SECONDS, BusyPods, Disruption
+from penstock_operator.errors import Forbidden, Refused
 from penstock_operator.fleet import WorkerRow
 from penstock_operator.resource import PROTECTED, PROTECTION_MANAGER, Pod, Protection
-from tests.unit.operator_parts.objects import pod_object
+from tests.unit.operator_parts.objects import jobqueue, pod_object
 
 
 def pod(manager: str = "", names: Any = PROTECTED) -> Pod:
@@ -83,3 +88,46 @@ def test_pods_that_are_gone_are_forgotten():
     busy.changes([BARE], worker(1), 1.0)
     busy.changes([], {}, 2.0)
     assert busy == BusyPods()
+
+
+class Answering:
+    """An API server that answers each annotation of a pod with the error that is set for it."""
+
+    def __init__(self, **errors: Exception) -> None:
+        self.bulk, self.errors = asyncio.Semaphore(8), errors
+        self.tries: list[str] = []
+
+    async def protect(self, pod: Pod, *, protect: bool) -> Any:
+        self.tries.append(pod.name)
+        if pod.name in self.errors:
+            raise self.errors[pod.name]
+        return pod_object(pod.name)
+
+
+async def looks(server: Answering, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Ten looks at two busy pods; the lines of the log."""
+    cache = Cache(lambda *_: None)
+    for name in ("a", "b"):
+        cache.pods.observe(pod_object(name))
+    disruption = Disruption(cluster=cast("Cluster", server), cache=cache)
+    workers = {name: WorkerRow(id=1, pod=name, state="running", in_flight=1) for name in ("a", "b")}
+    with caplog.at_level(logging.INFO):
+        for second in range(10):
+            assert disruption.observe(jobqueue(), workers, float(second)) == (second > 0)
+            await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+    return [line for line in caplog.messages if "not written" in line]
+
+
+async def test_a_right_that_is_missing_is_met_once_a_pause(caplog: pytest.LogCaptureFixture):
+    """Not at every look, nor for every pod."""
+    server = Answering(a=Forbidden("no", status=403), b=Forbidden("no", status=403))
+    assert len(await looks(server, caplog)) == 1
+    assert server.tries == ["a"]
+
+
+async def test_a_pod_that_is_refused_rests_alone(caplog: pytest.LogCaptureFixture):
+    """Those behind it get theirs."""
+    server = Answering(a=Refused("denied by a policy", status=422))
+    assert len(await looks(server, caplog)) == 1
+    assert server.tries.count("a") == 1
+    assert "b" in server.tries
