@@ -109,6 +109,22 @@ def test_a_worker_waits_while_a_limit_of_connections_is_reached(pg_newest, newes
         newest.execute("DROP ROLE crowded")
 
 
+def test_a_worker_that_gets_fewer_connections_than_it_needs_tries_again(pg_newest, newest, starting):
+    """The check at its start needs one, the worker more: what goes away in between is waited for as well."""
+    host = urlsplit(pg_newest.url).netloc.rpartition("@")[2]
+    newest.execute("CREATE ROLE narrow LOGIN PASSWORD 'c' CONNECTION LIMIT 1")
+    try:
+        newest.execute(f"GRANT {newest.info.user} TO narrow".encode())
+        worker = starting(with_(pg_newest.url, netloc=f"narrow:c@{host}"))
+        desk.until(lambda: "trying again" in worker.process.said())
+        newest.execute("ALTER ROLE narrow CONNECTION LIMIT -1")
+        worker.works()
+        assert worker.process.end()[0] == 0
+    finally:
+        newest.execute("DROP OWNED BY narrow CASCADE")
+        newest.execute("DROP ROLE narrow")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "nobody.invalid:5432", "192.0.2.1:5432"])
 def test_a_signal_ends_the_wait_at_once_whatever_it_waits_for(starting, host):
     """A port that refuses, a name that nobody knows, a machine that is silent: 0, for nothing was claimed."""

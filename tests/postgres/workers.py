@@ -65,6 +65,10 @@ class WorkerProcess:
         samples = [s for family in families for s in family.samples if s.name == name]
         return sum(s.value for s in samples if labels.items() <= s.labels.items())
 
+    def said(self) -> str:
+        """What it has said so far."""
+        return "".join(self._said)
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal and wait; exit code and what it said."""
         self.process.send_signal(number)

@@ -9,6 +9,7 @@ import os
 from functools import partial
 
 from penstock.app import App
+from penstock.errors import StoreError
 from penstock.settings import Settings
 from penstock.store import check_schema, shake_hands
 
@@ -19,6 +20,9 @@ from .pipeline import Worker
 from .startup import Startup
 
 logger = logging.getLogger("penstock.worker")
+
+AGAIN_SECONDS = 1.0
+"""Until the database is asked again that had passed the check and then refused the worker's connections."""
 
 
 def mismatch(app: App, queue: str) -> str:
@@ -43,24 +47,35 @@ def run_worker(app: App, settings: Settings) -> int:
         check_schema(settings.database_url)
         shake_hands(settings.database_url, pooled=settings.pooled)
 
-    if not Startup(check, settings).wait():
-        return 0
-    tell_differences(settings)
-    if told := mismatch(app, settings.queue):
-        logger.warning("%s", told)
-
-    async def main() -> tuple[int, bool]:
-        worker = Worker(app, settings)
-        os.register_at_fork(after_in_child=partial(worker.attempts.copied, asyncio.get_running_loop()))
-        gc.collect()
-        gc.freeze()  # modules and tasks live as long as the process: no collection need look at them
-        code = await worker.run()
-        worker.threads.shutdown(wait=False, cancel_futures=True)
-        return code, bool(worker.attempts.in_threads) or worker.announcer.stuck
-
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        code, stuck = runner.run(main())
+    ended = None
+    while ended is None:
+        if not Startup(check, settings).wait():
+            return 0
+        tell_differences(settings)
+        if told := mismatch(app, settings.queue):
+            logger.warning("%s", told)
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            ended = runner.run(_run(app, settings))
+    code, stuck = ended
     if stuck:  # a thread cannot be interrupted; its claim was handed back
         logging.shutdown()
         os._exit(code)
     return code
+
+
+async def _run(app: App, settings: Settings) -> tuple[int, bool] | None:
+    """Exit code, and whether a thread is stuck; None if the database went away after the check: nothing has begun."""
+    worker = Worker(app, settings)
+    try:
+        await worker.store.open()
+    except StoreError as error:
+        worker.health.close()
+        logger.warning("cannot start yet, trying again: %s", error)
+        await asyncio.sleep(AGAIN_SECONDS)
+        return None
+    os.register_at_fork(after_in_child=partial(worker.attempts.copied, asyncio.get_running_loop()))
+    gc.collect()
+    gc.freeze()  # modules and tasks live as long as the process: no collection need look at them
+    code = await worker.run()
+    worker.threads.shutdown(wait=False, cancel_futures=True)
+    return code, bool(worker.attempts.in_threads) or worker.announcer.stuck
