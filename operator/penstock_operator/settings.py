@@ -61,7 +61,7 @@ class OperatorSettings:
     relist_seconds: int = 60
     pod_monitor_labels: Mapping[str, str] = field(default_factory=dict)
     max_databases: int = 20
-    databases_per_namespace: int = 10
+    databases_per_namespace: int = 5
     database_memory_mib: int = 96
 
     @classmethod
@@ -84,7 +84,7 @@ class OperatorSettings:
             log_format=_one_of(environ, "PENSTOCK_LOG_FORMAT", "text", LOG_FORMATS),
             relist_seconds=_number(environ, "PENSTOCK_RELIST_SECONDS", 60, 1, 300),
             max_databases=_number(environ, "PENSTOCK_MAX_DATABASES", 20, 1, 1000),
-            databases_per_namespace=_number(environ, "PENSTOCK_DATABASES_PER_NAMESPACE", 10, 1, 1000),
+            databases_per_namespace=_number(environ, "PENSTOCK_DATABASES_PER_NAMESPACE", 5, 1, 1000),
             database_memory_mib=_number(environ, "PENSTOCK_DATABASE_MEMORY_MIB", 96, 48, 1024),
             pod_monitors=_one_of(environ, "PENSTOCK_POD_MONITORS", "auto", ("auto", "never")) == "auto",
             pod_monitor_labels=_labels(environ.get("PENSTOCK_POD_MONITOR_LABELS") or ""),

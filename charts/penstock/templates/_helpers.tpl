@@ -66,6 +66,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{- /* All databases of one namespace at their bound fit into the memory limit, where that is written in Mi or Gi: the kernel
+       may end every process of a container that exceeds it. */ -}}
+{{- define "penstock.checkDatabases" -}}
+{{- $limit := toString (default "" (default dict (default dict .Values.resources).limits).memory) }}
+{{- if regexMatch "^[0-9]+[MG]i$" $limit }}
+{{- $mib := mul (int (regexFind "^[0-9]+" $limit)) (ternary 1024 1 (hasSuffix "Gi" $limit)) }}
+{{- $needed := add 200 (mul (int .Values.databases.perNamespace) (int .Values.databases.memoryMiB)) }}
+{{- if gt $needed $mib }}
+{{- fail (printf "resources.limits.memory is %s, but the databases of one namespace may need %dMi (200 + databases.perNamespace x databases.memoryMiB): raise it or lower those" $limit $needed) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* Annotations of an object: (dict "root" . "own" .Values.….annotations "fixed" (dict …)). What the chart itself needs
        wins over the object's own, that over the common ones. */ -}}
 {{- define "penstock.annotations" -}}

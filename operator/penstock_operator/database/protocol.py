@@ -26,6 +26,12 @@ MAX_TEXT: Final = 1024
 """Characters of an error message or of a short text."""
 MAX_JSON: Final = 16_384
 """Bytes of the settings or the retry rule of one queue; longer ones count as not declared."""
+MAX_WORKERS: Final = 2_000
+"""Live workers of one queue: twice the largest `maxReplicas`. Of more the newest count."""
+MAX_ALL_WORKERS: Final = 10_000
+"""The same of all queues in a sample: what they cost the event loop stays below a quarter of a second."""
+MAX_ROWS: Final = 20_000
+"""Entries of any other answer; what answers them reads at most half of that."""
 EVENT, ANSWER, ERROR = 0, 1, 2
 _LENGTH: Final = struct.Struct(">I")
 
@@ -34,6 +40,9 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Name = Annotated[str, Meta(max_length=253)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Scalar = Annotated[str, Meta(max_length=300)] | int | float | bool | None
+
+Facts = Annotated[dict[Annotated[str, Meta(max_length=60)], Scalar], Meta(max_length=40)]
+"""A worker as the server describes it."""
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):
@@ -68,7 +77,7 @@ class QueueRow(msgspec.Struct, array_like=True, frozen=True):
     in_flight: Count
     dead: Count
     oldest: Seconds | None
-    workers: list[dict[Annotated[str, Meta(max_length=60)], Scalar]]
+    workers: Annotated[list[Facts], Meta(max_length=MAX_WORKERS)]
 
 
 class Sample(msgspec.Struct, array_like=True, frozen=True):
@@ -76,7 +85,7 @@ class Sample(msgspec.Struct, array_like=True, frozen=True):
 
     listening: bool
     failed: Text | None
-    queues: Annotated[list[QueueRow], Meta(max_length=20_000)]
+    queues: Annotated[list[QueueRow], Meta(max_length=MAX_ROWS)]
 
 
 class DeclaredRow(msgspec.Struct, array_like=True, frozen=True):
@@ -108,14 +117,16 @@ ANSWERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
     "open": msgspec.msgpack.Decoder(Annotated[str, Meta(max_length=300)]),
     "close": msgspec.msgpack.Decoder(None),
     "look": msgspec.msgpack.Decoder(Sample),
-    "waits": msgspec.msgpack.Decoder(dict[Count, Seconds]),
-    "held_by": msgspec.msgpack.Decoder(dict[Count, Count]),
+    "waits": msgspec.msgpack.Decoder(Annotated[dict[Count, Seconds], Meta(max_length=MAX_ROWS)]),
+    "held_by": msgspec.msgpack.Decoder(Annotated[dict[Count, Count], Meta(max_length=MAX_ROWS)]),
     "lost_workers": msgspec.msgpack.Decoder(
-        Annotated[dict[Name, tuple[Name | None, Seconds]], Meta(max_length=20_000)]
+        Annotated[dict[Name, tuple[Name | None, Seconds]], Meta(max_length=MAX_ROWS)]
     ),
     "vitals": msgspec.msgpack.Decoder(ServerStats),
     "pause": msgspec.msgpack.Decoder(float),
-    "declarations": msgspec.msgpack.Decoder(dict[Annotated[str, Meta(max_length=200)], DeclaredRow]),
+    "declarations": msgspec.msgpack.Decoder(
+        Annotated[dict[Annotated[str, Meta(max_length=200)], DeclaredRow], Meta(max_length=MAX_ROWS)]
+    ),
     "declare": msgspec.msgpack.Decoder(bool),
     "cordon": msgspec.msgpack.Decoder(bool),
     "note_end": msgspec.msgpack.Decoder(bool),
@@ -179,8 +190,17 @@ def _row(state: QueueState) -> QueueRow:
     oldest = values[10]
     if isinstance(oldest, float):  # of a clock that was set, or of nobody's
         values[10] = max(0.0, oldest) if math.isfinite(oldest) else None
-    values[11] = [_facts(worker) for worker in values[11]]
+    values[11] = [_facts(worker) for worker in _newest(values[11])]
     return msgspec.convert(values, QueueRow)
+
+
+def _newest(workers: Any) -> Any:
+    """At most so many as are agreed; whatever is no list of workers is refused later."""
+    if not isinstance(workers, list) or len(workers) <= MAX_WORKERS:
+        return workers
+    for worker in workers:
+        msgspec.convert(worker, Worker)
+    return sorted(workers, key=lambda worker: worker["id"], reverse=True)[:MAX_WORKERS]
 
 
 def _facts(worker: Any) -> dict[str, Any]:
@@ -192,8 +212,10 @@ def unpacked(rows: Sequence[QueueRow]) -> dict[str, QueueState]:
     """The queues by name, as the operator knows them.
 
     Raises:
-        msgspec.ValidationError: a worker lacks what is calculated with.
+        msgspec.ValidationError: a worker lacks what is calculated with, or there are too many.
     """
+    if (found := sum(len(row.workers) for row in rows)) > MAX_ALL_WORKERS:
+        raise msgspec.ValidationError(f"{found} workers, at most {MAX_ALL_WORKERS} are served in one database")
     for row in rows:
         for worker in row.workers:
             msgspec.convert(worker, Worker)
