@@ -66,6 +66,8 @@ rules; unknown fields are refused. A complete example is [the shop's](../example
 Null fields of the template are dropped, as the API server drops them. Then each line is added where the template does
 not have the field; a container is each regular and each init container, and a Windows pod gets no security defaults. A
 template of the wrong types is `WorkersAvailable False TemplateRejected`, and what runs stays as it is.
+A spec of more than 128 KiB of JSON, or of more than 10,000 values, is `Ready False InvalidSpec`: put what is large into
+a ConfigMap.
 
 %s
 A variable of the template that follows from the JobQueue, such as `PENSTOCK_CONCURRENCY`, is not used, and

@@ -26,7 +26,8 @@ from .api_access import ApiAccess, tls_of
 from .api_errors import error_of
 from .api_paths import POD_MONITOR_GROUP, ApiPath, collection, everywhere, field_selector, item
 from .events import event_of
-from .listing import Known, decode_page
+from .large_objects import decode_jobqueue
+from .listing import Decode, Known, decode_page, decoder, nothing, page_size
 from .resource import (
     COST_MANAGER,
     DELETION_COST,
@@ -48,7 +49,6 @@ BULK: Final = 8
 """Threads that creation and repair of children may take."""
 TELLING: Final = 4
 """Threads that statuses may take; the others stay free for scaling."""
-PAGE: Final = 500
 
 
 class Cluster:
@@ -168,11 +168,12 @@ class Cluster:
     ) -> list[dict[str, Any]]:
         """Every object of a kind in the namespaces, page by page; of a known one uid and version alone."""
         found: list[dict[str, Any]] = []
+        decode = partial(decode_page, known=known, decode=decoder(kind))
         for namespace in namespaces:
-            query = {"limit": str(PAGE)} | ({"labelSelector": label} if label else {})
+            query = {"limit": str(page_size(kind))} | ({"labelSelector": label} if label else {})
             while True:
                 path = everywhere(kind) if namespace == ALL_NAMESPACES else collection(kind, namespace)
-                page, more = await self.request("GET", path, query=query, decode=lambda data: decode_page(data, known))
+                page, more = await self.request("GET", path, query=query, decode=decode)
                 found += page
                 if not more:
                     break
@@ -188,7 +189,7 @@ class Cluster:
         """One object by a list, the verb that the operator has for every kind of child; None if there is none."""
         query = {"fieldSelector": field_selector(kind, name), "limit": "1"}
         path = collection(kind, namespace)
-        page, _ = await self.request("GET", path, query=query, decode=lambda data: decode_page(data, _nothing))
+        page, _ = await self.request("GET", path, query=query, decode=lambda data: decode_page(data, nothing))
         return page[0] if page else None
 
     async def serves_pod_monitors(self) -> bool:
@@ -254,11 +255,13 @@ class Cluster:
         metadata = {"name": queue.name, "namespace": queue.namespace, "resourceVersion": queue.resource_version}
         body = {"apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "metadata": metadata, "status": status}
         path = item("JobQueue", queue.namespace, queue.name, "status")
-        return await self._apply(path, body, "penstock-status")
+        return await self._apply(path, body, "penstock-status", decode_jobqueue)
 
-    async def _apply(self, path: ApiPath, body: Mapping[str, Any], manager: str) -> dict[str, Any]:
+    async def _apply(
+        self, path: ApiPath, body: Mapping[str, Any], manager: str, decode: Decode = msgspec.json.decode
+    ) -> dict[str, Any]:
         query = {"fieldManager": manager, "force": "true"}
-        answer: dict[str, Any] = await self.request("PATCH", path, body, content_type=APPLY, query=query)
+        answer: dict[str, Any] = await self.request("PATCH", path, body, content_type=APPLY, query=query, decode=decode)
         return answer
 
     async def scale(self, deployment: Deployment, replicas: int) -> dict[str, Any]:
@@ -293,7 +296,3 @@ class Cluster:
         """An events.k8s.io/v1 event about a JobQueue."""
         event = event_of(queue, reason=reason, note=note, warning=warning, action=action, instance=self._instance)
         await self.request("POST", collection("Event", queue.namespace), event)
-
-
-def _nothing(_uid: str, _version: str) -> bool:
-    return False

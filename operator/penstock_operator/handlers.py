@@ -20,6 +20,8 @@ import kopf
 
 from .api_access import ApiAccess
 from .cache import Cache
+from .large_objects import decode_list
+from .listing import JOBQUEUE_PAGE
 from .resource import JOBQUEUE_LABEL
 from .settings import OperatorSettings
 from .watch_health import SILENT_SECONDS, STREAM_SECONDS, WatchHealth
@@ -109,8 +111,19 @@ class KopfRun:
             connector=aiohttp.TCPConnector(limit=0, ssl=access.tls if access.tls is not None else True),
             headers={**access.headers, "User-Agent": f"penstock-operator/{self._settings.pod_name}"},
             trace_configs=[tracing(self._health)],
+            response_class=SparingResponse,
         )
         return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
+
+
+class SparingResponse(aiohttp.ClientResponse):
+    """One whose lists of JobQueues are decoded without what is too large; kopf would decode all of it at once."""
+
+    async def json(self, **options: Any) -> Any:
+        """The body."""
+        if self.ok and self.url.path.endswith("/jobqueues"):
+            return decode_list(await self.read())
+        return await super().json(**options)
 
 
 def tracing(health: WatchHealth) -> aiohttp.TraceConfig:
@@ -169,6 +182,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     made.networking.error_backoffs = Forever()
     made.process.ultimate_exiting_timeout = None  # it would kill the process ten minutes after a run has ended
     made.watching.server_timeout = STREAM_SECONDS
+    made.watching.chunk_size = JOBQUEUE_PAGE
     made.watching.inactivity_timeout = SILENT_SECONDS
     for kind in OWN:
         made.watching.label_selectors[kind] = JOBQUEUE_LABEL

@@ -8,10 +8,17 @@ and their Deployments is six megabytes; decoded whole, once a minute, it was hal
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from .large_objects import decode_jobqueue
+
+Decode = Callable[[bytes | msgspec.Raw], dict[str, Any]]
+"""One object as the API server sends it -> what is read of it."""
+PAGE: Final = 500
+JOBQUEUE_PAGE: Final = 50
+"""A page is held whole, and a JobQueue may have more than a megabyte."""
 Known = Callable[[str, str], bool]
 """uid and resource version -> whether just that is held already."""
 
@@ -37,8 +44,28 @@ class _Page(msgspec.Struct):
 _page, _named = msgspec.json.Decoder(_Page), msgspec.json.Decoder(_Named)
 
 
-def decode_page(data: bytes, known: Known) -> tuple[list[dict[str, Any]], str]:
+def nothing(_uid: str, _version: str) -> bool:
+    """Nothing is held already."""
+    return False
+
+
+def page_size(kind: str) -> int:
+    """How many objects of a kind are asked for at once."""
+    return JOBQUEUE_PAGE if kind == "JobQueue" else PAGE
+
+
+def decoder(kind: str) -> Decode:
+    """How an object of a kind is read."""
+    return decode_jobqueue if kind == "JobQueue" else msgspec.json.decode
+
+
+def decode_page(data: bytes, known: Known, *, decode: Decode = msgspec.json.decode) -> tuple[list[dict[str, Any]], str]:
     """The objects, and where the next page begins, empty after the last; of a known object uid and version alone.
+
+    Args:
+        data: as the API server sends it.
+        known: of which uid and version are enough.
+        decode: reads the others.
 
     Raises:
         ValueError: that is no page of a list.
@@ -50,5 +77,5 @@ def decode_page(data: bytes, known: Known) -> tuple[list[dict[str, Any]], str]:
         if known(it.uid, it.resource_version):
             found.append({"metadata": {"uid": it.uid, "resourceVersion": it.resource_version}})
         else:
-            found.append(msgspec.json.decode(item))
+            found.append(decode(item))
     return found, page.metadata.more

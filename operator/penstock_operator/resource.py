@@ -18,6 +18,7 @@ from . import pod_problems
 from .adoption import Meta
 from .api_object import epoch, part
 from .failure import summary
+from .large_objects import too_large
 
 JOBQUEUE_LABEL: Final = "penstock.dev/jobqueue"
 MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "penstock")
@@ -54,7 +55,8 @@ class JobQueue:
         """The view of an API object."""
         metadata, policy, invalid = found["metadata"], None, None
         try:
-            policy = parse_policy(found)
+            invalid = too_large(found)
+            policy = parse_policy(found) if invalid is None else None
         except ManifestError as error:
             invalid = str(error)
         except Exception as error:  # noqa: BLE001 - one JobQueue must not end the list of all
@@ -69,7 +71,7 @@ class JobQueue:
             deleting="deletionTimestamp" in metadata,
             policy=policy,
             invalid=invalid,
-            template=part(found, "spec", "worker", "template"),
+            template={} if policy is None else policy.worker.template,
             status=part(found, "status"),
         )
 
