@@ -49,6 +49,23 @@ def older_definition(definition: Any, jobqueues: JobQueues) -> Iterator[None]:
         _install(jobqueues, given, accepts=False)
 
 
+@pytest.fixture
+def older_status(definition: Any, jobqueues: JobQueues) -> Iterator[list[str]]:
+    """A definition without some fields of the status; their names."""
+    given = yaml.safe_load(CRD.read_text())
+    older = copy.deepcopy(given)
+    properties = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    _strip(properties["spec"]["properties"]["databaseRef"])  # what shows that it is in force
+    names = ["observedAt", "drainingReplicas"]
+    for name in names:
+        del properties["status"]["properties"][name]
+    _install(jobqueues, older, accepts=True)
+    try:
+        yield names
+    finally:
+        _install(jobqueues, given, accepts=False)
+
+
 def _strip(schema: Any) -> None:
     schema.pop("pattern", None)
     for field in schema.get("properties", {}).values():
@@ -106,3 +123,14 @@ def test_the_operator_never_reads_a_secret_outside_the_jobqueues_namespace(
     account = f"system:serviceaccount:{jobqueues.namespace}:penstock"
     asked = eventually(lambda: read_secrets(control_plane, account), "the log has its reads")
     assert asked == {(jobqueues.namespace, "shop-postgres")}
+
+
+def test_a_definition_that_lacks_fields_of_the_status_costs_these_alone(
+    older_status: list[str], jobqueues: JobQueues, operator: Start, pg_url: str
+):
+    """The API server refuses a status with an undeclared field as a whole; the rest is written without it."""
+    process = started(jobqueues, operator, pg_url)
+    status = jobqueues.get()["status"]
+    assert status["observedGeneration"] == 1
+    assert status.keys().isdisjoint(older_status)
+    assert all(f"status.{name}" in process.text for name in older_status)
