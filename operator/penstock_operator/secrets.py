@@ -24,6 +24,10 @@ from .secret_content import SecretContent
 SECRET_SECONDS: Final = 60.0
 SECRET_RETRY_SECONDS: Final = 5.0
 """For a Secret that could not be read, and for one whose URL does not work."""
+SOON_TRIES: Final = 3
+"""So often in a row that is short; each further time it doubles, up to SECRET_SECONDS."""
+AT_ONCE: Final = 4
+"""Secrets that are read at a time: the threads for the API server are for everybody."""
 
 SecretName = tuple[str, str]
 """Namespace and name of a Secret."""
@@ -41,6 +45,7 @@ class _Read:
     error: ClusterError | None
     at: float
     until: float
+    tries: int = 0
 
 
 @dataclass(slots=True)
@@ -83,21 +88,33 @@ class Secrets:
         now = self.clock()
         self._reads = {place: read for place, read in self._reads.items() if place in wanted}
         due = [place for place in wanted if place not in self._reads or now >= self._until(place, suspect)]
-        self._reads |= zip(due, await asyncio.gather(*(self._read(place) for place in due)), strict=True)
+        turns = asyncio.Semaphore(AT_ONCE)
+        self._reads |= zip(due, await asyncio.gather(*(self._read(place, turns) for place in due)), strict=True)
 
     def _until(self, place: SecretName, suspect: AbstractSet[SecretName]) -> float:
         read = self._reads[place]
-        return min(read.until, read.at + SECRET_RETRY_SECONDS) if place in suspect else read.until
+        if read.error is not None or place not in suspect:
+            return read.until
+        return min(read.until, read.at + SECRET_RETRY_SECONDS)
 
-    async def _read(self, place: SecretName) -> _Read:
-        before, now = self._reads.get(place), self.clock()
+    async def _read(self, place: SecretName, turns: asyncio.Semaphore) -> _Read:
+        before = self._reads.get(place)
         try:
-            return _Read(await self.cluster.secret(*place), None, now, now + SECRET_SECONDS)
+            async with turns:
+                now = self.clock()
+                content = await self.cluster.secret(*place)
+            return _Read(content, None, now, now + SECRET_SECONDS)
         except ClusterError as error:
             away = not isinstance(error, NotFound | Forbidden)
             if before is not None and before.content is not None and away:
                 return _Read(before.content, None, now, now + SECRET_RETRY_SECONDS)  # it has not changed by that
-            return _Read(None, error, now, now + SECRET_RETRY_SECONDS)
+            tries = 1 if before is None or before.error is None else before.tries + 1
+            return _Read(None, error, now, now + _pause(tries), tries)
+
+
+def _pause(tries: int) -> float:
+    """Seconds until a Secret that could not be read so often in a row is read again."""
+    return min(SECRET_SECONDS, SECRET_RETRY_SECONDS * 2.0 ** min(10, max(0, tries - SOON_TRIES)))
 
 
 def secrets_of(queue: JobQueue) -> set[SecretName]:

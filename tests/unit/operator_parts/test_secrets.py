@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import pytest
 from penstock_operator.cluster import Cluster
 from penstock_operator.errors import ClusterError, Forbidden, NotFound, Unreachable
 from penstock_operator.secret_content import SecretContent
-from penstock_operator.secrets import SECRET_RETRY_SECONDS, SECRET_SECONDS, Secrets, places, secrets_of
+from penstock_operator.secrets import AT_ONCE, SECRET_RETRY_SECONDS, SECRET_SECONDS, Secrets, places, secrets_of
 from tests.unit.operator_parts.objects import jobqueue
 
 PLACE = ("shop", "shop-postgres")
@@ -88,6 +89,38 @@ async def test_a_secret_that_cannot_be_read_is_a_reason_and_a_sentence_until_it_
     assert found == (reason, f"Secret shop-postgres, key 'url': {error}")
     reading.values.found = "a"
     assert await reading.after(SECRET_RETRY_SECONDS) == "a"
+
+
+async def test_a_secret_that_stays_away_is_asked_for_ever_less_often():
+    """Also while its JobQueue fails; thousands of them kept the threads of everybody busy every five seconds."""
+    reading = Reading(NotFound("no such Secret"))
+    await reading.after(0, suspect=True)
+    for pause in (5, 5, 5, 10, 20, 40, SECRET_SECONDS, SECRET_SECONDS):
+        asked = reading.values.asked
+        await reading.after(pause - 1, suspect=True)
+        assert reading.values.asked == asked
+        await reading.after(1, suspect=True)
+        assert reading.values.asked == asked + 1
+    reading.values.found = "a"
+    assert await reading.after(SECRET_SECONDS) == "a"
+
+
+async def test_few_secrets_are_read_at_a_time():
+    """However many JobQueues name one of their own."""
+    most = asking = 0
+
+    class Slow:
+        async def secret(self, _namespace: str, _name: str) -> SecretContent:
+            nonlocal most, asking
+            asking += 1
+            most = max(most, asking)
+            await asyncio.sleep(0)
+            asking -= 1
+            return content("a")
+
+    wanted = {("shop", f"s{number}") for number in range(50)}
+    await Secrets(cast("Cluster", Slow())).read(wanted, suspect=NOBODY)
+    assert most == AT_ONCE
 
 
 async def test_a_key_that_is_not_there_and_a_value_that_is_no_text_are_named_and_one_request_serves_all_keys():
