@@ -4,12 +4,15 @@ Owns what each address was found to lead to. Decides nothing else about a queue.
 
 Surprising: while it is not known where an elder's URL leads, it may be here. Whoever was refused for its sake stays
 refused then, and whoever was served stays served: a new operator that reaches one of two URLs first changes nothing
-that was right. Only who has no status yet waits until the elder's database has been tried once.
+that was right. Only who has no status yet waits until the elder was tried once, whatever its URL was, and not for long:
+whoever edits an elder again and again must not keep others from starting.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from .database.bounds import Key
 from .reconcile import Member
@@ -17,6 +20,8 @@ from .resource import JobQueue
 from .sampling import Address
 
 Groups = Mapping[Key, Sequence[JobQueue]]
+WAIT_SECONDS: Final = 20.0
+"""A JobQueue without a status waits for its elders at most so long after it was first seen."""
 _REFUSED = ("Ready", "DuplicateQueue")
 
 
@@ -25,6 +30,8 @@ class Belonging:
 
     def __init__(self) -> None:
         self._identities: dict[Key, str | None] = {}
+        self._tried: set[str] = set()
+        self._seen: dict[str, float] = {}
 
     def learn(self, key: Key, identity: str | None) -> bool:
         """Where a key leads, None if it was tried in vain; whether that is news for anybody."""
@@ -37,8 +44,16 @@ class Belonging:
         """Nobody has this key any more."""
         self._identities.pop(key, None)
 
-    def members(self, key: Key, groups: Groups) -> list[Member]:
-        """The JobQueues of a key, the refused with the reason; without those of which it is not known yet."""
+    def members(self, key: Key, groups: Groups, now: float | None = None) -> list[Member]:
+        """The JobQueues of a key, the refused with the reason; without those of which it is not known yet.
+
+        Args:
+            key: whose.
+            groups: the JobQueues of every key.
+            now: monotonic seconds; the clock's by default.
+        """
+        now = time.monotonic() if now is None else now
+        self._note(groups, now)
         ours = groups.get(key, ())
         if not isinstance(key, Address):
             refusal = key if key[0] == "InvalidSpec" else None
@@ -54,9 +69,19 @@ class Belonging:
                 told = queue.status.get("conditions") or ()
                 if elders and any((one.get("type"), one.get("reason")) == _REFUSED for one in told):
                     made.append(Member(queue, _refusal(queue, elders[0][1])))
-                elif told or all(one in self._identities or not isinstance(one, Address) for one, _ in elders):
+                elif told or now - self._seen[queue.uid] >= WAIT_SECONDS or self._all_tried(elders):
                     made.append(Member(queue, refusal))
         return made
+
+    def _all_tried(self, elders: Sequence[tuple[Key, JobQueue]]) -> bool:
+        return all(elder.uid in self._tried or not isinstance(one, Address) for one, elder in elders)
+
+    def _note(self, groups: Groups, now: float) -> None:
+        """Which JobQueues are there, and which of them were tried, by whatever key they had then."""
+        here = {queue.uid for queues in groups.values() for queue in queues}
+        self._seen = {uid: self._seen.get(uid, now) for uid in here}
+        self._tried &= here
+        self._tried |= {queue.uid for one in self._identities for queue in groups.get(one, ())}
 
     def _elsewhere(self, key: Key, groups: Groups) -> dict[str, list[tuple[Key, JobQueue]]]:
         """By queue: whoever has another key of which it is not known where it leads."""

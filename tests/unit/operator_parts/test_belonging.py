@@ -119,3 +119,25 @@ def test_what_is_known_already_is_no_news():
     assert belonging.learn(DIRECT, "two")
     belonging.forget(DIRECT)
     assert belonging.learn(DIRECT, None)
+
+
+def test_a_new_queue_waits_for_an_elder_whose_url_changes_for_twenty_seconds_at_most():
+    """Each new URL would else begin the wait again, for as long as somebody edits the elder."""
+    belonging = Belonging()
+    belonging.learn(DIRECT, "one")
+    for now in range(0, 20, 4):
+        mute = Address(url=f"postgresql://mute-{now}/shop", direct_url=f"postgresql://mute-{now}/shop")
+        assert belonging.members(DIRECT, {mute: [elder()], DIRECT: [younger()]}, now=float(now)) == []
+    (member,) = belonging.members(DIRECT, {POOLED: [elder()], DIRECT: [younger()]}, now=20.0)
+    assert (member.queue.name, member.refusal) == ("younger", None)
+
+
+def test_an_elder_that_was_tried_once_is_waited_for_no_more_at_another_url():
+    """It counts by itself, not by its URL."""
+    belonging = Belonging()
+    belonging.learn(DIRECT, "one")
+    belonging.learn(POOLED, None)
+    assert told(belonging, POOLED, {POOLED: [elder()]}) == {"elder": None}
+    belonging.forget(POOLED)
+    mute = Address(url="postgresql://mute/shop", direct_url="postgresql://mute/shop")
+    assert told(belonging, DIRECT, {mute: [elder()], DIRECT: [younger()]}) == {"younger": None}
