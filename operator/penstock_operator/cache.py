@@ -184,7 +184,8 @@ def _of_deployment(pod: Pod, deployment: str) -> bool:
 
 
 def _condition(one: Pod) -> tuple[object, ...]:
-    return (one.ready, one.terminating, one.problem, one.unreachable, one.last_end, one.killed_at, one.replica_set_name)
+    state = (one.ready, one.terminating, one.finished, one.problem, one.unreachable, one.last_end, one.killed_at)
+    return (*state, one.replica_set_name)
 
 
 def _essence(one: Deployment) -> tuple[object, ...]:

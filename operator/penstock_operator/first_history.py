@@ -15,14 +15,30 @@ from .resource import Deployment, JobQueue
 
 
 def wanted_replicas(
-    cache: Cache, queue: JobQueue, deployment: Deployment, desired: int, members: Sequence[Member]
+    cache: Cache,
+    queue: JobQueue,
+    deployment: Deployment,
+    desired: int,
+    members: Sequence[Member],
+    *,
+    starts: float | None = None,
 ) -> ReplicaPlan:
-    """With replacements for pods that serve nothing, as far as the connection budget allows."""
+    """With replacements for pods that serve nothing, as far as the connection budget and `maxReplicas` allow.
+
+    `starts` is how many seconds a pod takes until it serves; None while that is not known.
+    """
     assert queue.policy is not None
     budget = queue.policy.scaling.connection_budget
-    stopping = len(cache.stopping_of(queue))
+    stopping = sum(not pod.finished for pod in cache.gone_pods_of(queue))  # what has ended holds no connection
     allow = None if budget is None else max(0, budget.max_connections // budget.per_worker - stopping)
-    return plan_replicas(desired, deployment, members, connections_allow=allow)
+    return plan_replicas(
+        desired,
+        deployment,
+        members,
+        connections_allow=allow,
+        max_replicas=queue.policy.scaling.max_replicas,
+        startup_seconds=starts,
+    )
 
 
 def first_history(

@@ -20,11 +20,12 @@ from .resource import Pod
 STARTING_SECONDS: Final = 30.0
 """A pod that is neither ready nor registered for so long is stuck, not starting; it holds nothing and may go."""
 REPLACE_SECONDS: Final = 120.0
-"""A stuck pod without a known problem is replaced only after so long: it may be pulling a large image."""
+"""A stuck pod without a known problem is replaced only after so long: its process may take long to start."""
 LOST_SECONDS: Final = 10.0
-"""A container that ended, with claims or without, gets so long to start again."""
+"""A container that ended, with claims or without, or whose worker drains in place, gets so long to start again."""
 UNREADY_SECONDS: Final = 60.0
 """A worker whose pod was not ready for so long leaves before idle ones: it would keep all of them from leaving."""
+_BEING_MADE: Final = frozenset({"ContainerCreating", "PodInitializing"})
 _NO_ROOM: Final = frozenset({"Unschedulable", "SchedulingGated"})
 
 
@@ -93,11 +94,22 @@ class Member:
         settled = self.seen.was_ready or self.seen.drained >= self.pod.probe_seconds
         return self.drained and not self.pod.ready and settled
 
-    @property
-    def replaceable(self) -> bool:
-        """Whether another pod can do what this one does not. Where no node has room, one more helps nobody."""
+    def replaceable(self, *, startup_seconds: float | None, deadline: float) -> bool:
+        """Whether another pod can do what this one does not. Where no node has room, one more helps nobody.
+
+        A worker that drains in place takes no jobs until its container has been started again.
+
+        Args:
+            startup_seconds: how long a pod of this queue takes until it serves; None while that is not known.
+            deadline: seconds for which a pod may pull its image, mount its volumes and run its init containers.
+        """
+        if self.role is Role.DRAINING:
+            return self.seen.unready >= LOST_SECONDS
         if self.role is Role.STUCK and self.pod.problem is None:
-            return self.seen.waiting > REPLACE_SECONDS
+            patience = max(REPLACE_SECONDS, 2 * (startup_seconds or 0.0))
+            if self.pod.pending is not None and self.pod.pending[0] in _BEING_MADE:
+                patience = max(patience, deadline)
+            return self.seen.waiting > patience
         if self.role is Role.STUCK and self.pod.problem is not None:
             return self.pod.problem[0] not in _NO_ROOM and self.seen.unready >= LOST_SECONDS
         return self.role is Role.LOST

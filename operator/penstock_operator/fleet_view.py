@@ -59,10 +59,11 @@ class FleetView:
         drained = {name for name, row in rows.items() if row.state == "drained"}
         # A worker's registration is seen before the probe's next turn.
         self._starts.look([(pod.uid, pod.ready or pod.name in rows) for pod in pods], now)
-        self._history.observe(pods, registered=rows, drained=drained, now=now)
-        self._lost = {}
-        if database is not None and self._history.may_be_lost(rows, pods):
-            try:
+        self._history.observe(pods, registered={name: row.id for name, row in rows.items()}, drained=drained, now=now)
+        if database is None or not self._history.may_be_lost(rows, pods):
+            self._lost = {}
+        else:
+            try:  # what was known stays until it is known better: else a lost pod would seem to serve for a moment
                 self._lost = await database.lost_workers(state.id)
             except StoreError as error:
                 logger.warning("lost workers of queue %s not read, trying again: %s", state.name, error)

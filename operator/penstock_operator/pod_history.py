@@ -5,7 +5,7 @@ Kept in memory only. A new operator has seen nothing yet, so it waits a little l
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +24,7 @@ class Seen:
         missing: without a live worker, after it had one.
         drained: with a worker that reported itself as drained.
         unready: not ready.
-        was_ready: whether it has been seen ready.
+        was_ready: whether it has been seen ready, since its worker registered and was last called back.
     """
 
     waiting: float = 0.0
@@ -45,6 +45,7 @@ class _Memory:
     unready: float | None = None
     was_ready: bool = False
     registered: bool = False
+    worker: int | None = None
 
 
 class PodHistory:
@@ -54,19 +55,24 @@ class PodHistory:
         self._pods: dict[str, _Memory] = {}
         self._now = 0.0
 
-    def observe(self, pods: Sequence[Pod], *, registered: Container[str], drained: Container[str], now: float) -> None:
+    def observe(
+        self, pods: Sequence[Pod], *, registered: Mapping[str, int], drained: Container[str], now: float
+    ) -> None:
         """Take note of the pods that there are.
 
         Args:
             pods: not terminating.
-            registered: names of those with a live worker.
+            registered: ids of the live workers by the names of their pods.
             drained: names of those whose worker is drained.
             now: monotonic seconds.
         """
         kept = {}
         for pod in pods:
             one = kept[pod.uid] = self._pods.get(pod.uid) or _Memory(now)
-            one.was_ready |= pod.ready
+            worker = registered.get(pod.name, one.worker)
+            called_back = one.drained is not None and pod.name in registered and pod.name not in drained
+            one.was_ready = pod.ready or (one.was_ready and worker == one.worker and not called_back)
+            one.worker = worker
             one.registered |= pod.name in registered
             one.waiting = None if one.was_ready or one.registered else one.waiting
             one.missing = _since(one.missing, now, holds=one.registered and pod.name not in registered)

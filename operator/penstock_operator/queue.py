@@ -88,8 +88,7 @@ class Queue:
         self._history: History | None = None
         self._going: dict[str, float] = {}
         self._scaled: LastScale | None = None
-        self._waiting_for = ""
-        self._draining = 0
+        self._waiting_for, self._draining = "", 0
         self._blocked = False
         self._failing, self._acting, self._others = Rest(), Rest(), SecondScaler()
         self.settled, self.due_at = False, math.inf
@@ -162,7 +161,7 @@ class Queue:
             try:
                 self._others.check()
                 self._acting.check(queue.generation)
-                deployment = await self._towards(queue, deployment, decision, look)
+                deployment, decision = await self._towards(queue, deployment, decision, look)
                 self._history, settled = decision.history, decision.desired == history.desired
                 self._acting.succeeded()
             except Conflict as error:
@@ -239,11 +238,14 @@ class Queue:
             return workers or (reason_of_call(error), str(error)), database
         return workers, database or (reason_of(error), str(error))
 
-    async def _towards(self, queue: JobQueue, deployment: Deployment, decision: Decision, look: Look) -> Deployment:
-        """Add at once; remove only what has drained."""
-        before = deployment.replicas
+    async def _towards(
+        self, queue: JobQueue, deployment: Deployment, decision: Decision, look: Look
+    ) -> tuple[Deployment, Decision]:
+        """Add at once; remove only what has drained. The decision comes back with what is asked for beside it."""
+        before, starts = deployment.replicas, self.startup_seconds
         members = self._fleet.members(self._cache.pods_of(queue), look.state)
-        replicas = wanted_replicas(self._cache, queue, deployment, decision.desired, members)
+        replicas = wanted_replicas(self._cache, queue, deployment, decision.desired, members, starts=starts)
+        decision = replace(decision, explanation=replicas.explained(decision.explanation))
         if replicas.target > before:
             deployment = await self._children.scale(deployment, replicas.target)
         steps = self._plan(queue, deployment, replicas, look)
@@ -258,17 +260,15 @@ class Queue:
                 time=stamp(time.time()), before=before, after=deployment.replicas, reason=decision.bound.value
             )
             self._metrics.scaled(queue, before, deployment.replicas)
-            told = replace(decision, explanation=replicas.explained(decision.explanation))
-            await self._teller.scaled(queue, before, deployment.replicas, told)
-        return deployment
+            await self._teller.scaled(queue, before, deployment.replicas, decision)
+        return deployment, decision
 
     def _plan(
         self, queue: JobQueue, deployment: Deployment, replicas: ReplicaPlan, look: Look,
         held: Mapping[int, int] | None = None,
     ) -> ScaleDownPlan | None:  # fmt: skip
         """None without a look: who holds what cannot be known, so nobody is asked to leave."""
-        now = time.monotonic()
-        pods = self._cache.pods_of(queue)
+        pods, now = self._cache.pods_of(queue), time.monotonic()
         here = {pod.uid for pod in pods}
         self._going = {uid: until for uid, until in self._going.items() if uid in here and until > now}
         if look.state is None:

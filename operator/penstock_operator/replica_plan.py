@@ -30,24 +30,30 @@ class ReplicaPlan:
 
 
 def plan_replicas(
-    desired: int, deployment: Deployment, members: Sequence[Member], *, connections_allow: int | None = None
+    desired: int,
+    deployment: Deployment,
+    members: Sequence[Member],
+    *,
+    connections_allow: int | None = None,
+    max_replicas: int | None = None,
+    startup_seconds: float | None = None,
 ) -> ReplicaPlan:
     """The replicas of a Deployment so that `desired` of its pods serve.
 
     At most as many again as are desired are added: what is wrong with one pod may be wrong with all of them. Stuck pods
-    are replaced only while another pod serves, for else another would be stuck too. A lost worker may still hold its
-    connections, so beyond the budget it is replaced only while no worker serves.
+    are replaced only while another pod serves, for else another would be stuck too. A worker that is lost or drains in
+    place may hold connections, so beyond the budget it is replaced only while none serves. Stuck pods may serve later,
+    so they are replaced within `maxReplicas` and the budget, but for those of a rollout that cannot finish.
 
     Args:
         desired: of the decision.
         deployment: as last seen.
         members: its pods that are not terminating.
         connections_allow: replicas that the connection budget allows; None without a budget.
+        max_replicas: the policy's; None without a limit.
+        startup_seconds: how long a pod of this queue takes until it serves; None while that is not known.
     """
-    serves = any(one.role in {Role.SERVING, Role.UNREGISTERED} for one in members)
-    replaceable = [one for one in members if one.replaceable]
-    lost = sum(one.role is Role.LOST for one in replaceable)
-    stuck = len(replaceable) - lost if serves else 0
+    serves, lost, stuck = _counted(deployment, members, startup_seconds)
     if connections_allow is not None:
         lost = min(lost, max(connections_allow - desired, 0 if serves else 1))
     if not desired or not lost + stuck:
@@ -57,9 +63,20 @@ def plan_replicas(
     elif stuck and phase_of(deployment, members) is Phase.STALLED:
         extra = _beside_rollout(desired, deployment, members)
     else:
+        for limit in (connections_allow, max_replicas):
+            stuck = stuck if limit is None else min(stuck, max(0, limit - desired - lost))
         extra = max(0, lost + stuck - (deployment.existing - deployment.replicas))
     extra = min(extra, desired)
     return ReplicaPlan(target=desired + extra, extra=extra)
+
+
+def _counted(deployment: Deployment, members: Sequence[Member], startup_seconds: float | None) -> tuple[bool, int, int]:
+    """Whether a pod serves, and how many are to be replaced: lost or draining in place, and stuck."""
+    serves = any(one.role in {Role.SERVING, Role.UNREGISTERED} for one in members)
+    deadline = deployment.progress_deadline
+    found = [one.role for one in members if one.replaceable(startup_seconds=startup_seconds, deadline=deadline)]
+    stuck = found.count(Role.STUCK)
+    return serves, len(found) - stuck, stuck if serves else 0
 
 
 def _beside_rollout(desired: int, deployment: Deployment, members: Sequence[Member]) -> int:

@@ -113,6 +113,7 @@ class Deployment:
     observed: bool = True
     blocked: str = ""
     max_surge: int | str | None = "25%"
+    progress_deadline: float = 600.0
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
@@ -139,6 +140,7 @@ class Deployment:
             updated=updated,
             observed=int(status.get("observedGeneration", 0)) >= generation,
             blocked=_blocked(spec, status),
+            progress_deadline=float(spec.get("progressDeadlineSeconds", 600)),
             max_surge=_max_surge(part(spec, "strategy")),
             failure=failures[0] if failures else None,
             paused=spec.get("paused") is True,
@@ -164,6 +166,7 @@ class Pod:
     preempted, its node lost), with the time as seconds since the epoch. `last_end` is when and how the container
     named worker last ended, though it may run again. `killed_at` is when a pod that is being deleted is killed, in
     seconds since the epoch, if that is sooner than its own grace period has it.
+    `finished`: all its containers have ended for good; it is listed until somebody deletes it.
     `foreign_cost` is who else manages its deletion cost, empty where nobody does. `replica_set` is its owner's uid,
     `replica_set_name` its name if it is a ReplicaSet, else empty. `unreachable`: its node does not report any more.
     `probe_seconds` is a period of its readiness probes and their timeout: a result from before is published by then.
@@ -190,6 +193,7 @@ class Pod:
     unreachable: bool = False
     probe_seconds: float = 0.0
     killed_at: float | None = None
+    finished: bool = False
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
@@ -212,6 +216,7 @@ class Pod:
             pending=pod_problems.pending(status),
             ended=_ended(metadata, status),
             protection=_protection(metadata),
+            finished=status.get("phase") in {"Failed", "Succeeded"},
             killed_at=_killed_at(metadata, part(found, "spec")),
             last_end=pod_problems.last_end(status, "worker"),
             replica_set=_owner(metadata),

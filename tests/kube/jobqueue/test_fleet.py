@@ -64,6 +64,13 @@ def test_a_job_whose_node_is_lost_runs_elsewhere_as_soon_as_its_lease_is_over(
     print(f"node lost -> job running elsewhere: {time.monotonic() - began:.1f} s")
     assert names(jobqueues) == {lost, replacement}
     becomes(jobqueues, "WorkersAvailable", "True", "WorkersLost")
+    in_time(
+        lambda: (
+            "1 more replica in place of pods that serve nothing."
+            in jobqueues.get()["status"]["decision"]["explanation"]
+        ),
+        "the status says why there are two",
+    )
     pods.find(lost)
     in_time(lambda: states(database) == {lost: "cordoned", replacement: "running"}, "it is not needed any more")
     assert busy(database) == {replacement}

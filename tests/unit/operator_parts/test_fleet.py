@@ -129,8 +129,8 @@ def test_a_history_knows_since_when_a_pod_is_what_it_is():
     history, found = PodHistory(), pod("p", ready=False)
 
     def seen(now: float, view: Pod, *, registered: bool = False, drained: bool = False) -> Seen:
-        names = {view.name}
-        history.observe([view], registered=names if registered else (), drained=names if drained else (), now=now)
+        names = {view.name: 1}
+        history.observe([view], registered=names if registered else {}, drained=names if drained else (), now=now)
         return history.seen[view.uid]
 
     assert seen(100.0, found) == Seen()
