@@ -56,8 +56,7 @@ class Belonging:
         self._note(groups, now)
         ours = groups.get(key, ())
         if not isinstance(key, Address):
-            refusal = key if key[0] == "InvalidSpec" else None
-            return [Member(queue, refusal) for queue in ours]
+            return without_database(key, ours)
         uids = {queue.uid for queue in ours}
         found = without_duplicates([queue for one in self._same(key) for queue in groups.get(one, ())])
         elsewhere = self._elsewhere(key, groups)
@@ -98,6 +97,11 @@ class Belonging:
         identity = self._identities.get(key)
         others = [] if identity is None else [one for one, held in self._identities.items() if held == identity]
         return [key, *(one for one in others if one != key)]
+
+
+def without_database(problem: tuple[str, str], queues: Sequence[JobQueue]) -> list[Member]:
+    """The JobQueues without an address, by the reason and sentence why; refused only where their spec is the reason."""
+    return [Member(queue, problem if problem[0] == "InvalidSpec" else None) for queue in queues]
 
 
 def _age(queue: JobQueue) -> tuple[str, str]:

@@ -55,10 +55,13 @@ class Secrets:
     Args:
         cluster: where they are read.
         clock: monotonic seconds.
+
+    `moved_at` is when a Secret was last read: with thousands of them, a round takes longer than one answer may.
     """
 
     cluster: Cluster
     clock: Callable[[], float] = time.monotonic
+    moved_at: float = float("-inf")
     _reads: dict[SecretName, _Read] = field(default_factory=dict)
 
     def found(self, place: Place) -> str | Problem:
@@ -110,6 +113,8 @@ class Secrets:
                 return _Read(before.content, None, now, now + SECRET_RETRY_SECONDS)  # it has not changed by that
             tries = 1 if before is None or before.error is None else before.tries + 1
             return _Read(None, error, now, now + _pause(tries), tries)
+        finally:
+            self.moved_at = self.clock()
 
 
 def _pause(tries: int) -> float:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from penstock.store import end_all
 
 from .addresses import address_of
-from .belonging import Belonging
+from .belonging import Belonging, without_database
 from .cache import Cache, Shelf
 from .children import Monitoring
 from .cluster import Cluster
@@ -269,22 +269,23 @@ class Supervisor:
         return [views[uid] for uid in self._groups.get(key, ()) if uid in views]
 
     def _members(self, key: Key) -> Sequence[Member]:
+        if not isinstance(key, Address):  # there may be thousands of these, so none looks at all the others
+            return without_database(key, self._queues_of(key))
         return self._belonging.members(key, {one: self._queues_of(one) for one in self._groups})
-
-    # -- health -------------------------------------------------------------------------------------------------
 
     def _slowest(self) -> float:
         """Seconds since the loop that has waited longest made progress, this one included."""
         loops = [running.loop for running in list(self._loops.values())]  # asked by another thread
-        return time.monotonic() - min([self.ticked_at, *(max(one.ticked_at, one.sampler.moved_at) for one in loops)])
+        own = max(self.ticked_at, self._secrets.moved_at)
+        return time.monotonic() - min([own, *(max(one.ticked_at, one.sampler.moved_at) for one in loops)])
 
     def live(self) -> str | None:
         """None, or what has not moved for too long."""
         if (stuck := self._liveness.problem()) is not None:
             return stuck
-        now = time.monotonic()
-        if now - self.ticked_at > STUCK_SECONDS:
-            return f"the supervisor has not moved for {now - self.ticked_at:.0f} s"
+        still = time.monotonic() - max(self.ticked_at, self._secrets.moved_at)
+        if still > STUCK_SECONDS:
+            return f"the supervisor has not moved for {still:.0f} s"
         slowest = self._slowest()
         return f"a database's loop has not moved for {slowest:.0f} s" if slowest > STUCK_SECONDS else None
 

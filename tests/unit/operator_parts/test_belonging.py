@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from penstock_operator.belonging import Belonging
+from penstock_operator.belonging import Belonging, without_database
 from penstock_operator.database.bounds import Key
+from penstock_operator.reconcile import Member
 from penstock_operator.resource import JobQueue
 from penstock_operator.sampling import Address
 from tests.unit.operator_parts.objects import jobqueue
@@ -141,3 +142,11 @@ def test_an_elder_that_was_tried_once_is_waited_for_no_more_at_another_url():
     belonging.forget(POOLED)
     mute = Address(url="postgresql://mute/shop", direct_url="postgresql://mute/shop")
     assert told(belonging, DIRECT, {mute: [elder()], DIRECT: [younger()]}) == {"younger": None}
+
+
+def test_jobqueues_without_a_database_are_refused_only_for_their_spec():
+    """They are found without a look at anybody else's: a namespace may hold thousands of them."""
+    queue = jobqueue()
+    assert without_database(("SecretUnreadable", "no such Secret"), [queue]) == [Member(queue)]
+    invalid = ("InvalidSpec", "spec.worker is required")
+    assert without_database(invalid, [queue]) == [Member(queue, invalid)]
