@@ -130,6 +130,8 @@ def test_a_running_job_and_one_whose_worker_is_gone(scene: Scene):
 def test_a_deferred_attempt_says_what_for(scene: Scene, state: str, reason: str, why: Why):
     """In the words that a worker acknowledges with."""
     [job] = desk.enqueue(scene.admin)
+    retry = '{"strategy": "constant", "base_seconds": 60}'  # with jitter a retry may be due at once
+    scene.do("UPDATE penstock.queue SET retry = %s", retry)
     _, token = scene.claim()
     scene.end(job, token, state, reason, error=state == "retry")
     found, said, also = scene.why(job)

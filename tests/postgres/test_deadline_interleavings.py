@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 
@@ -202,7 +202,10 @@ def test_a_rescue_that_meets_the_deadline_of_the_same_attempt_takes_it_back_once
     scene.upkeep.rollback()
     assert step.finish() == [(1, 1, 0)]
     assert scene.overdue() == (0, 0)
-    assert scene.job_row == (1, 1, "worker_lost", None, True, None)
+    row = scene.job_row
+    assert row is not None
+    assert (*row[:3], *row[4:]) == (1, 1, "worker_lost", True, None)
+    assert [error["type"] for error in cast("list[dict[str, object]]", row[3])] == ["WorkerLost"]
 
 
 def test_a_rescue_that_waits_for_the_deadline_finds_nothing_left(play, db):
