@@ -21,7 +21,7 @@ BEGIN
   FROM penstock.tended_queue AS q, LATERAL (SELECT j.due_at FROM penstock.job AS j
     WHERE j.queue = q.id AND j.due_at IS NOT NULL ORDER BY j.queue, j.due_at LIMIT 1) AS d;
   IF v_queues IS NOT NULL THEN
-    v_share := greatest(ceil(p_limit::double precision / cardinality(v_queues)), 1);
+    v_share := ceil(p_limit::double precision / cardinality(v_queues));
     PERFORM pg_current_xact_id();  -- before any ord is drawn
     WITH due AS (
       SELECT d.id FROM unnest(v_queues) AS q (id), LATERAL (
