@@ -403,6 +403,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.ack_completed(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_durations double precision[], p_results jsonb[]) -> integer
 -- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], OUT snoozed bigint[], OUT tokens bigint[]) -> record
 -- penstock.ack_ended(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> integer
+-- penstock.ack_unlocked(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> TABLE(id bigint, token bigint, state text), as its owner
 -- penstock.begin_copy(p_queues text[], p_jobs integer, OUT ids bigint[], OUT queues integer[], OUT max_attempts smallint[]) -> record, as its owner
 -- penstock.begin_drain(p_worker bigint) -> text, as its owner
 -- penstock.begin_marks(OUT last_ord bigint, OUT horizon bigint) -> record, as its owner
@@ -459,6 +460,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.register(p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision, p_info jsonb, OUT worker bigint, OUT queue integer) -> record, as its owner
 -- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer, as its owner
 -- penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) -> integer, as its owner
+-- penstock.release_unlocked(p_worker bigint, p_ids bigint[], p_tokens bigint[], OUT released integer, OUT locked bigint[]) -> record, as its owner
 -- penstock.renew(p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb, p_drained boolean, p_report jsonb, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]) -> record, as its owner
 -- penstock.rescue(p_holder text, p_lease double precision, p_strays boolean, OUT lost integer, OUT rescued integer, OUT poisoned integer) -> record, as its owner
 -- penstock.rescue_overdue(p_holder text, p_lease double precision, OUT retried integer, OUT buried integer) -> record, as its owner

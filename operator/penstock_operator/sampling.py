@@ -34,6 +34,8 @@ logger = logging.getLogger("penstock.operator.sampling")
 
 MARK_SECONDS: Final = 60.0
 """How long a mark stands; it is renewed at half of that."""
+UNMARKED_SECONDS: Final = 1.0
+"""Until a queue is marked again whose row another transaction held."""
 SETTLE_SECONDS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 """Pauses between looks while transactions older than a mark are open: together about a poll period."""
 LISTEN_SECONDS: Final = 1.0
@@ -191,7 +193,8 @@ class Database:
         if due:
             stands = await store.wait_mark(sorted(self._resting), MARK_SECONDS, operator=True)
             new = any(queue not in self._marked for queue in due)
-            self._marked = dict.fromkeys(self._resting, now + stands / 2)
+            # A row that another transaction holds is not marked; it is tried again, but not at every look.
+            self._marked = dict.fromkeys(self._resting, now + max(stands / 2, UNMARKED_SECONDS))
             if new:
                 self._unsettled, self._settles = await store.take_xid(), 0
         if self._unsettled is not None and await store.oldest_xid() > self._unsettled:

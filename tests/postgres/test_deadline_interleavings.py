@@ -197,10 +197,9 @@ def test_a_rescue_that_meets_the_deadline_of_the_same_attempt_takes_it_back_once
     desk.lapse(db, scene.worker)
     scene.upkeep.begin()
     assert scene.overdue() == (1, 0)
-    step = scene.hung.start(desk.RESCUE, ASKS)
-    step.blocks_on(scene.upkeep)
+    assert scene.hung.run(desk.RESCUE, ASKS) == [(1, 0, 0)]
     scene.upkeep.rollback()
-    assert step.finish() == [(1, 1, 0)]
+    assert scene.hung.run(desk.RESCUE, ASKS) == [(0, 1, 0)]
     assert scene.overdue() == (0, 0)
     row = scene.job_row
     assert row is not None
@@ -208,16 +207,15 @@ def test_a_rescue_that_meets_the_deadline_of_the_same_attempt_takes_it_back_once
     assert [error["type"] for error in cast("list[dict[str, object]]", row[3])] == ["WorkerLost"]
 
 
-def test_a_rescue_that_waits_for_the_deadline_finds_nothing_left(play, db):
+def test_a_rescue_behind_the_deadline_of_the_same_attempt_finds_nothing_left(play, db):
     """The order of the test above, with a commit."""
     scene = Scene(play, db)
     desk.lapse(db, scene.worker)
     scene.upkeep.begin()
     assert scene.overdue() == (1, 0)
-    step = scene.hung.start(desk.RESCUE, ASKS)
-    step.blocks_on(scene.upkeep)
+    assert scene.hung.run(desk.RESCUE, ASKS) == [(1, 0, 0)]
     scene.upkeep.commit()
-    assert step.finish() == [(1, 0, 0)]
+    assert scene.hung.run(desk.RESCUE, ASKS) == [(0, 0, 0)]
     assert scene.job_row == (1, 0, "deadline", [ERROR], True, None)
 
 

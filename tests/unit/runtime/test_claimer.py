@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from penstock.errors import DatabaseUnavailable, SchemaMissing, StatementRefused
+from penstock.errors import DatabaseUnavailable, RowLocked, SchemaMissing, StatementRefused
 from penstock.job import ClaimedJob
 from penstock.runtime.claimer import DISCONNECTED_AFTER, Claimer
 from penstock.runtime.held import Held
@@ -117,3 +117,60 @@ async def test_a_database_that_does_not_answer_is_no_defect_and_after_a_few_clai
     await pair.recover()
     await until(lambda: not pair.claimer.disconnected)
     assert len(set(pair.shelf.given_back)) >= DISCONNECTED_AFTER
+
+
+class Locked(Shelf):
+    """A store of which somebody else holds rows: of some jobs, of the worker, or of the queue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: set[int] = set()
+        self.released: list[int] = []
+
+    async def release(self, worker: int, jobs: list[ClaimedJob]) -> int:
+        if self.held.intersection(one.id for one in jobs):
+            raise RowLocked("a job's row")
+        self.released += [one.id for one in jobs]
+        return len(jobs)
+
+    async def _rows(self, name: str, worker: int, ids: str, tokens: str) -> list[tuple[int, list[int]]]:
+        assert name == "release_unlocked"
+        numbers = [int(number) for number in ids.strip("{}").split(",")]
+        free = [number for number in numbers if number not in self.held]
+        self.released += free
+        return [(len(free), sorted(self.held.intersection(numbers)))]
+
+    async def release_claim(self, worker: int, queue: int, token: int) -> int:
+        raise RowLocked("the worker's row")
+
+    async def wait_mark(self, queues: list[int], seconds: float) -> float:
+        raise RowLocked("the queue's row")
+
+
+async def test_rows_that_others_hold_stop_no_claim_and_what_is_locked_is_released_later(caplog):
+    """A job to be released, the worker's row after a lost reply, and the queue's: each is tried again by itself."""
+    pair = Pair()
+    shelf = pair.shelf = Locked()
+    pair.claimer = Claimer(
+        store=cast("Any", shelf), rights=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True), held=Held(),
+        metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"), queue="q", poll_seconds=0.01,
+        listening=lambda: True, chance=random.Random(1),
+    )  # fmt: skip
+    back = [job(), job()]
+    pair.claimer._held.add(back)
+    shelf.held = {back[0].id}
+    shelf.error = DatabaseUnavailable("the reply was lost")
+    try:
+        await pair.start()
+        await until(lambda: shelf.asked)
+        pair.claimer.give_back(back)
+        await pair.recover()
+        await until(lambda: shelf.released == [back[1].id])
+        assert pair.claimer.unanswered
+        assert not pair.claimer.disconnected
+        shelf.held = set()
+        await until(lambda: shelf.released == [back[1].id, back[0].id])
+    finally:
+        for stage in (pair.claimer, pair.taker):
+            await stage.stop(timeout=60)
+    assert {"claims are released later", "no wake-ups for now"} & {line.split(",")[0] for line in caplog.messages}

@@ -1,8 +1,9 @@
 """The end of the pipeline: hands outcomes to the store and sees them answered.
 
 An acknowledgement is repeated until the database answers, because repeating it is safe; a batch that the database
-refuses is halved until the one outcome that cannot be stored is found, and that job fails for it. Outcomes of claims
-that were taken back are counted and dropped, never repeated.
+refuses is halved until the one outcome that cannot be stored is found, and that job fails for it. Where another
+transaction holds a job's row, the others of the batch are stored and that outcome is postponed. Outcomes of claims that
+were taken back are counted and dropped, never repeated.
 """
 
 from __future__ import annotations
@@ -11,26 +12,27 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
-from operator import attrgetter
 
 import msgspec
 
-from penstock.errors import RejectedByDatabase, StoreError
+from penstock.errors import RejectedByDatabase, RowLocked, StoreError
 from penstock.job import Finished, OutcomeState
 from penstock.stages import Consumer, Subscription
-from penstock.store import Difference, Store
+from penstock.store import Difference, Store, end_all
+from penstock.store.unlocked import LOCKED, ack_unlocked
 
 from .again import pause
 from .failure import describe
 from .forensics import Forensics
 from .held import Held
 from .metrics import WorkerMetrics
+from .postponed import Postponed, worker_of
 
 logger = logging.getLogger("penstock.acknowledger")
 
-_worker = attrgetter("job.worker")
+_Send = Callable[[int, list[Finished]], Awaitable[list[Finished]]]
 
 
 class Acknowledger(Consumer[Finished]):
@@ -50,39 +52,77 @@ class Acknowledger(Consumer[Finished]):
         super().__init__(name=name)
         self._store, self._held, self._metrics, self._accepted, self._chance = store, held, metrics, accepted, chance
         self._forensics = forensics
+        self._postponed = Postponed(send=self._send_unlocked, stored=self._stored_late, rng=chance)
+        self._repeating: asyncio.Task[None] | None = None
         self.trouble: str | None = None
+
+    async def on_start(self) -> None:
+        """Begin to repeat what is postponed."""
+        self._repeating = asyncio.get_running_loop().create_task(self._postponed.run(), name=f"{self.name} postponed")
+
+    async def on_stop(self, reason: object) -> None:
+        """What is still postponed is left to the lease: the job runs again."""
+        del reason
+        if self._repeating is not None:
+            await end_all([self._repeating])
+        if len(self._postponed):
+            logger.error("%d outcomes were not stored: other transactions hold their jobs' rows", len(self._postponed))
 
     async def handle_events(self, events: Sequence[Finished], subscription: Subscription) -> None:
         """Acknowledge one batch; returns when the database has answered."""
         del subscription
         self._metrics.events["consumers"] += len(events)
+        locked = list[Finished]()
         try:
-            for worker, batch in groupby(events, key=_worker):
-                await self._answered(worker, await self._forensics.attach(list(batch)))
+            for worker, batch in groupby(events, key=worker_of):
+                locked += await self._answered(worker, await self._forensics.attach(list(batch)))
         finally:
-            self._accepted(len(events))
+            self._metrics.postponed += len(locked)
+            self._metrics.unstored += len(locked)
+            self._postponed.add(locked)
+            self._accepted(len(events) - len(locked))
 
-    async def _answered(self, worker: int, batch: list[Finished]) -> None:
+    async def _answered(self, worker: int, batch: list[Finished]) -> list[Finished]:
+        """Have the database answer for a batch; returns the outcomes that are not stored, for their rows are locked."""
         failures = 0
         while True:
             started = time.perf_counter()
             try:
-                differences = await self._store.ack(worker, batch)
+                try:
+                    differences = await self._store.ack(worker, batch)
+                except RowLocked:  # all but the locked ones now, those later
+                    differences = await ack_unlocked(self._store, worker, batch)
             except RejectedByDatabase as error:
-                await self._halve(worker, batch, error)
-                return
+                return await self._halve(worker, batch, error, self._answered)
             except StoreError as error:
                 failures += 1
                 self.trouble = str(error)
                 logger.warning("acknowledgement of %d outcomes will be repeated: %s", len(batch), error)
                 await asyncio.sleep(pause(failures, self._chance))
                 continue
-            self._settle(batch, differences, time.perf_counter() - started)
-            return
+            return self._settle(batch, differences, time.perf_counter() - started)
 
-    def _settle(self, batch: list[Finished], differences: Sequence[Difference], seconds: float) -> None:
+    async def _send_unlocked(self, worker: int, batch: list[Finished]) -> list[Finished]:
+        """Send postponed outcomes again; returns those whose rows are still locked."""
+        started = time.perf_counter()
+        try:
+            differences = await ack_unlocked(self._store, worker, batch)
+        except RejectedByDatabase as error:
+            return await self._halve(worker, batch, error, self._send_unlocked)
+        return self._settle(batch, differences, time.perf_counter() - started)
+
+    def _stored_late(self, count: int) -> None:
+        self._metrics.unstored -= count
+        self._accepted(count)
+
+    def _settle(self, batch: list[Finished], differences: Sequence[Difference], seconds: float) -> list[Finished]:
+        """Count what the database answered; returns what it did not store because the row is locked."""
         self.trouble = None
-        held = self._held
+        held, locked = self._held, list[Finished]()
+        if any(difference.state == LOCKED for difference in differences):
+            names = {(d.id, d.token) for d in differences if d.state == LOCKED}
+            locked = [o for o in batch if (o.job.id, o.job.token) in names]
+            batch = [o for o in batch if (o.job.id, o.job.token) not in names]
         held.remove(outcome.job for outcome in batch)
         if differences:
             stored = {(d.id, d.token): d.state for d in differences}
@@ -94,23 +134,24 @@ class Acknowledger(Consumer[Finished]):
         held.accepted(batch)
         self._metrics.acknowledged(batch, seconds)
         self._forensics.settled(batch)
+        return locked
 
-    async def _halve(self, worker: int, batch: list[Finished], error: RejectedByDatabase) -> None:
+    async def _halve(
+        self, worker: int, batch: list[Finished], error: RejectedByDatabase, send: _Send
+    ) -> list[Finished]:
         if len(batch) > 1:
             middle = len(batch) // 2
-            await self._answered(worker, batch[:middle])
-            await self._answered(worker, batch[middle:])
-            return
+            return await send(worker, batch[:middle]) + await send(worker, batch[middle:])
         outcome = batch[0]
         if outcome.reason == "outcome_rejected":  # even the plain failure was refused: leave the claim to the lease
             logger.error("outcome of job %d cannot be stored: %s", outcome.job.id, error)
-            return
+            return []
         logger.error("outcome of job %d was refused by the database and becomes a failure: %s", outcome.job.id, error)
         plain = msgspec.structs.replace(
             outcome, state=OutcomeState.FAILED, reason="outcome_rejected", result=None, forensics="{}",
             error=describe(error, outcome.job.attempt),
         )  # fmt: skip
-        await self._answered(worker, [plain])
+        return await send(worker, [plain])
 
 
 def _as_stored(outcome: Finished, stored: Mapping[tuple[int, int], str | None]) -> Finished:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from penstock.errors import ClaimRefused, SchemaMismatch, SchemaMissing, StatementRefused, StoreError
+from penstock.errors import ClaimRefused, RowLocked, SchemaMismatch, SchemaMissing, StatementRefused, StoreError
 from penstock.job import ClaimedJob
 from penstock.stages import DemandDispatcher, Dropped, Producer
 from penstock.store import Store
@@ -92,6 +92,7 @@ class Claimer(Producer[ClaimedJob]):
         self._settled_until = 0.0
         self._unanswered: list[int] = []
         self._given_back: list[ClaimedJob] = []
+        self._hand_back_at, self._locked = 0.0, 0
         self._loop_task: asyncio.Task[None] | None = None
 
     # -- what others call -----------------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ class Claimer(Producer[ClaimedJob]):
         while not self._closed:
             self._wake.clear()
             try:
-                await self.hand_back()
+                await self._try_hand_back()
                 if not self._may_look():
                     await self._sleep(min(self._poll, 1.0))
                 elif await self._look():
@@ -184,15 +185,33 @@ class Claimer(Producer[ClaimedJob]):
     def _may_look(self) -> bool:
         return self.claiming and self.pending > 0 and self._rights.may_claim()
 
+    async def _try_hand_back(self) -> None:
+        """As `hand_back`, but a row that another transaction holds stops no claim: it is tried again later."""
+        if time.monotonic() < self._hand_back_at or not (self._unanswered or self._given_back):
+            return
+        try:
+            await self.hand_back()
+        except RowLocked as error:
+            logger.warning("claims are released later, another transaction holds a row: %s", error)
+        locked = bool(self._unanswered or self._given_back)
+        self._locked = self._locked + 1 if locked else 0
+        self._hand_back_at = time.monotonic() + pause(self._locked, self._chance) if locked else 0.0
+
     async def hand_back(self) -> None:
-        """Release what was given back, and what a claim took whose reply was lost. Raises StoreError."""
-        while self._unanswered:
-            await self._store.release_claim(self._rights.worker, self._rights.queue, self._unanswered[0])
-            self._unanswered.pop(0)
+        """Release what was given back, and what a claim took whose reply was lost; what is locked stays for later.
+
+        Raises:
+            RowLocked: the worker's row, or one of a claim whose reply was lost, is held by another transaction.
+            StoreError: as `Store.release`.
+        """
         if self._given_back:
             jobs = list(self._given_back)
             self._metrics.released += await release(self._store, self._held, jobs)
-            del self._given_back[: len(jobs)]  # only now: what was not answered is tried again, which is safe
+            # Only now: what was not answered is tried again, which is safe.
+            self._given_back[: len(jobs)] = self._held.still(jobs)
+        while self._unanswered:
+            await self._store.release_claim(self._rights.worker, self._rights.queue, self._unanswered[0])
+            self._unanswered.pop(0)
 
     async def _look(self) -> bool:
         """One claim for the open demand; True if it brought anything."""
@@ -232,7 +251,11 @@ class Claimer(Producer[ClaimedJob]):
         if self._settled_until - now > MARK_SECONDS / 2:
             return False
         gap = self._settled_until <= now
-        marked_until = now + await self._store.wait_mark([self._rights.queue], MARK_SECONDS)
+        try:
+            marked_until = now + await self._store.wait_mark([self._rights.queue], MARK_SECONDS)
+        except RowLocked as error:  # no wake-ups then: the poll covers it
+            logger.warning("no wake-ups for now, another transaction holds the queue's row: %s", error)
+            return False
         if gap and await self._settle():
             return True
         self._settled_until = marked_until

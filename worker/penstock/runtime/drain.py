@@ -16,10 +16,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from penstock.errors import StoreError
+from penstock.job import ClaimedJob
 from penstock.store import Store
 
 from .claimer import Claimer
@@ -92,13 +93,20 @@ class Drain:
         self.consumers.asking = False
         await self.consumers.call("settle")  # deliveries under way have arrived then
         jobs = self.consumers.take_waiting()
+        await self._release(jobs)
+
+    async def _release(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Hand back; claims whose rows other transactions hold are tried once more at the end."""
         if jobs:
             self.metrics.released += await release(self.store, self.held, jobs)
+        if locked := self.held.still(jobs):
+            logger.warning("drain: other transactions hold the rows of %d claims, released later", len(locked))
+            self.claimer.give_back(locked)
 
     async def _give_up(self) -> None:
         unfinished = await self.consumers.cancel_running()
         logger.warning("grace period is running out: %d jobs are handed back unfinished", len(unfinished))
-        self.metrics.released += await release(self.store, self.held, unfinished)
+        await self._release(unfinished)
 
     def _left(self, began: float, share: float) -> float:
         """Seconds left of that share of the grace period, at least a tenth of a second."""

@@ -14,8 +14,10 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
+from penstock.errors import RowLocked
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.store import Store
+from penstock.store.unlocked import release_unlocked
 
 _CLAIMS_KNOWN = 256
 """Claims whose arrival is remembered before those that are over are forgotten."""
@@ -69,6 +71,11 @@ class Held:
         if outcomes:
             self.last = (outcomes[-1], self._clock())
 
+    def still(self, jobs: Iterable[ClaimedJob]) -> list[ClaimedJob]:
+        """Those of these claims that are held."""
+        held = self._jobs
+        return [job for job in jobs if (known := held.get(job.id)) is not None and known.token == job.token]
+
     def snapshot(self) -> list[ClaimedJob]:
         """A copy; safe from any thread."""
         return list(self._jobs.values())
@@ -90,12 +97,19 @@ class Held:
 async def release(store: Store, held: Held, jobs: Sequence[ClaimedJob]) -> int:
     """Hand unstarted claims back and forget them; returns how many the store still knew as ours.
 
+    Claims whose rows other transactions hold stay held, see `Held.still`: they must be released later.
+
     Raises:
         StoreError: some are still held; calling again is safe.
     """
     count = 0
     for worker, batch in groupby(jobs, key=attrgetter("worker")):
         some = list(batch)
-        count += await store.release(worker, some)
+        try:
+            count += await store.release(worker, some)
+        except RowLocked:
+            released = await release_unlocked(store, worker, some)
+            count += released.number
+            some = [job for job in some if job.id not in released.locked]
         held.remove(some)
     return count

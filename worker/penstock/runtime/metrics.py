@@ -107,6 +107,10 @@ class WorkerMetrics(Collector):
         """What each stage handed on, counted by the batch."""
         self.fenced = 0
         self.released = 0
+        self.postponed = 0
+        """Outcomes that were not stored at once because another transaction held the job's row."""
+        self.unstored = 0
+        """Those of them that are not stored yet."""
         self.renewal_failures = 0
         self.loop_lag = 0.0
         self.last_job_at = 0.0
@@ -164,6 +168,9 @@ class WorkerMetrics(Collector):
         yield self._histogram("penstock_ack_seconds", "Duration of acknowledgements.", self._acks)
         yield self._counter("penstock_fenced", "Outcomes refused because the claim had been taken back.", self.fenced)
         yield self._counter("penstock_released", "Claims handed back unstarted.", self.released)
+        postponed = "Outcomes not stored at once because another transaction held the job's row."
+        yield self._counter("penstock_outcomes_postponed", postponed, self.postponed)
+        yield self._gauge("penstock_outcomes_unstored", "Postponed outcomes that are not stored yet.", self.unstored)
         yield self._counter("penstock_lease_renewal_failures", "Renewals that failed.", self.renewal_failures)
         yield self._gauge(
             "penstock_event_loop_lag_seconds", "Lateness of the last tick of the event loop.", self.loop_lag

@@ -3,17 +3,19 @@ old things dropped.
 
 Every call is idempotent, so that two leaders at once (one of them frozen and thawed) do no harm. Workers run it where
 workers live; the operator or the local mode where none does. At rest it costs about one query a second; what must look
-at many rows is done the less often the longer it takes.
+at many rows is done the less often the longer it takes. No chore waits for a row that others hold, and one that fails
+is repeated by itself: neither the other chores nor the leadership, which has a task of its own, depend on it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from penstock.errors import StoreError
+from penstock.errors import RowLocked, StoreError
 
 from .store import Store
 
@@ -27,9 +29,13 @@ SPREAD = 60.0
 MARKS_SECONDS = 1.0
 RESTING_MARKS_SECONDS = 5.0
 """Between publications of marks, while they move and while they do not."""
+AGAIN_SECONDS = 1.0
+MAX_AGAIN_SECONDS = 15.0
+"""Until a chore that failed is repeated: doubled from the one to the other."""
 LIMITS_SECONDS = 2.0
 """Between looks for limits that were turned on and not counted."""
 BATCH = 5000
+"""Jobs that one call promotes or rescues."""
 PROMOTE_REST = 4.0
 SCAN_REST = 20.0
 """Pause after a call as a multiple of the time that it took: looking for due jobs takes at most a fifth of a lane,
@@ -74,31 +80,69 @@ class Maintenance:
     chance: Callable[[], float] = random.random
     """In [0, 1): when, behind the end of another's leadership, this process tries."""
     _marking: tuple[int, int] | None = None
+    _leads: asyncio.Event = field(default_factory=asyncio.Event)
+    _errors: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """By chore that failed when it was last tried: how often in a row, and the last error."""
 
     async def run(self) -> None:
         """Work until cancelled. An unreachable database is waited for."""
-        chores = (self._promote, self._rescue, self._overdue, self._marks, self._limits, self._housekeeping)
-        due = dict.fromkeys((self._lead, *chores), float("-inf"))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_leading(), name="maintenance leadership")
+            group.create_task(self._do_chores(), name="maintenance chores")
+
+    async def _keep_leading(self) -> None:
         while True:
-            try:
-                for chore in due:
-                    if self.clock() >= due[chore] and (self.upkeep.leading or chore == self._lead):
-                        due[chore] = self.clock() + await chore()
-                self.upkeep.last_error = None
-                if self.upkeep.leading:
-                    self.upkeep.succeeded_at = self.clock()
-                upcoming = due.values() if self.upkeep.leading else (due[self._lead],)
-                pause = min(upcoming) - self.clock()
-            except StoreError as error:
-                self.upkeep.leading, self.upkeep.last_error = False, str(error)
-                due[self._lead], pause = float("-inf"), 1.0
-            await asyncio.sleep(max(0.0, pause))
+            pause = await self._tried("lead", self._lead)
+            if "lead" in self._errors:  # soon, however often it failed: a lease is short
+                pause = AGAIN_SECONDS
+            if self.upkeep.leading:
+                self._leads.set()
+            else:
+                self._leads.clear()
+            await asyncio.sleep(pause)
+
+    async def _do_chores(self) -> None:
+        chores = {
+            "promote": self._promote, "rescue": self._rescue, "rescue overdue": self._overdue, "marks": self._marks,
+            "limits": self._limits, "housekeeping": self._housekeeping,
+        }  # fmt: skip
+        due = dict.fromkeys(chores, float("-inf"))
+        while True:
+            await self._leads.wait()
+            for name, chore in chores.items():
+                if self.upkeep.leading and self.clock() >= due[name]:
+                    due[name] = self.clock() + await self._tried(name, chore)
+            if self.upkeep.leading and not self._errors:
+                self.upkeep.succeeded_at = self.clock()
+            await asyncio.sleep(max(0.0, min(due.values()) - self.clock()))
+
+    async def _tried(self, name: str, chore: Callable[[], Awaitable[float]]) -> float:
+        """Seconds until it is due again; an error is kept for whoever looks, and only this chore is repeated for it."""
+        try:
+            pause = await chore()
+        except StoreError as error:
+            failures = self._errors.get(name, (0, ""))[0] + 1
+            self._errors[name] = (failures, f"{name}: {error}")
+            pause = min(MAX_AGAIN_SECONDS, AGAIN_SECONDS * 2.0 ** min(failures - 1, 10))
+        else:
+            self._errors.pop(name, None)
+        self.upkeep.last_error = next((said for _, said in self._errors.values()), None)
+        return pause
 
     # Each chore returns seconds until it is due again.
 
     async def _lead(self) -> float:
-        """Another's leadership is tried for when it ends: whatever its holder had waits until somebody leads."""
-        held, left = await self.store.lead(NAME, self.holder, self.lease)
+        """Another's leadership is tried for when it ends: whatever its holder had waits until somebody leads.
+
+        While another transaction holds the leader's row nobody can take the leadership, so whoever has it goes on.
+        """
+        try:
+            held, left = await self.store.lead(NAME, self.holder, self.lease)
+        except RowLocked:
+            raise
+        except StoreError:
+            self.upkeep.leading = False
+            raise
         self.upkeep.leading = held is not None
         if self.upkeep.leading:
             return self.lease / 3
@@ -111,6 +155,8 @@ class Maintenance:
         if promotion.promoted >= BATCH:
             return 0.0
         rest = PROMOTE_REST * (self.clock() - began)
+        if not promotion.promoted and promotion.next_due == 0:  # others hold the rows that are due
+            return max(rest, LONGEST_PAUSE)
         if promotion.next_due == 0:  # the queues share a batch, and one has more than its part
             return max(rest, SHORTEST_PAUSE)
         return max(rest, min(LONGEST_PAUSE, max(SHORTEST_PAUSE, promotion.next_due or LONGEST_PAUSE)))
@@ -122,7 +168,7 @@ class Maintenance:
         self.upkeep.poisoned += rescue.poisoned
         if rescue.poisoned or strays:
             await self._tell()
-        return self.lease / 5
+        return 0.0 if rescue.rescued + rescue.poisoned >= BATCH else self.lease / 5
 
     async def _overdue(self) -> float:
         began = self.clock()
@@ -152,9 +198,15 @@ class Maintenance:
 
     async def _housekeeping(self) -> float:
         began = self.clock()
-        await self._rescue(strays=True)
-        await self.store.make_partitions()
-        await self.store.drop_partitions()
-        await self.store.prune_workers()
-        await self.store.prune_queues()
+        errors = list[StoreError]()
+        for step in (
+            functools.partial(self._rescue, strays=True), self.store.make_partitions, self.store.drop_partitions,
+            self.store.prune_workers, self.store.prune_queues,
+        ):  # fmt: skip
+            try:
+                await step()
+            except StoreError as error:  # the others are done all the same
+                errors.append(error)
+        if errors:
+            raise errors[0]
         return max(HOUSEKEEPING_SECONDS, SCAN_REST * (self.clock() - began))

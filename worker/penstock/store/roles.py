@@ -22,6 +22,10 @@ PREFIX: Final = "penstock_"
 _AS_CALLER: Final = ("wake",)
 """Granted, but without a right of its own: it runs inside almost every function, and twice the cost of a call is paid
 there for nothing."""
+_CALLERS_TRANSACTION: Final = ("enqueue", "enqueue_many", "begin_copy", "open_copy", "close_copy")
+"""They run in transactions of applications, whose own lock_timeout counts."""
+LOCK_TIMEOUT: Final = "2s"
+"""How long every other function waits for a row or a table that somebody else holds, unless its file says less."""
 _HEADING: Final = re.compile(r"^-- role: (\w+)$", re.MULTILINE)
 _EXECUTE: Final = re.compile(r"GRANT EXECUTE ON FUNCTION ([^;]*) TO ")
 _CREATE: Final = """\
@@ -36,10 +40,15 @@ _SEAL: Final = """\
 DO $$
 DECLARE
   v_function regprocedure;
+  v_bounded boolean;
 BEGIN
-  FOR v_function IN SELECT p.oid FROM pg_proc AS p
-    WHERE p.pronamespace = 'penstock'::regnamespace AND p.proname = ANY ('{{{names}}}') LOOP
+  FOR v_function, v_bounded IN
+    SELECT p.oid, p.proname = ANY ('{{{unbounded}}}') OR array_to_string(p.proconfig, ' ') ~ 'lock_timeout='
+    FROM pg_proc AS p WHERE p.pronamespace = 'penstock'::regnamespace AND p.proname = ANY ('{{{names}}}') LOOP
     EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', v_function);
+    IF v_bounded IS NOT TRUE THEN
+      EXECUTE format('ALTER FUNCTION %s SET lock_timeout = ''{timeout}''', v_function);
+    END IF;
   END LOOP;
 END $$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA penstock FROM PUBLIC"""
@@ -98,9 +107,14 @@ def roles_sql() -> str:
 
 
 def seal_sql() -> str:
-    """What follows the functions at every installation: nobody executes one, and those that are granted are sealed."""
+    """What follows the functions at every installation: nobody executes one, and those that are granted are sealed
+    and wait for no lock without a bound.
+    """
     names = {name for role in roles() for name in executable(role)}
-    return _SEAL.format(names=",".join(sorted(names.difference(_AS_CALLER))))
+    return _SEAL.format(
+        names=",".join(sorted(names.difference(_AS_CALLER))), unbounded=",".join(_CALLERS_TRANSACTION),
+        timeout=LOCK_TIMEOUT,
+    )  # fmt: skip
 
 
 def create_and_grant(connection: psycopg.Connection[Any]) -> None:

@@ -131,12 +131,13 @@ class Store:
 
         Raises:
             RejectedByDatabase: a value in the batch is not acceptable; nothing of the batch was written.
+            RowLocked: another transaction holds a row for longer than a second; nothing was written. See unlocked.py.
         """
-        rows = await self._rows("ack", worker, *_columns(outcomes))
+        rows = await self._rows("ack", worker, *columns(outcomes))
         return [Difference(*row) for row in rows]
 
     async def release(self, worker: int, jobs: Sequence[ClaimedJob]) -> int:
-        """Hand unstarted claims back, attempts refunded; returns how many were still ours."""
+        """Hand unstarted claims back, attempts refunded; returns how many were ours. Raises RowLocked as `ack`."""
         ids, tokens = arrays.numbers(j.id for j in jobs), arrays.numbers(j.token for j in jobs)
         return int(await self._value("release", worker, ids, tokens) or 0)
 
@@ -273,7 +274,7 @@ class Store:
         return int(await self._value("prune_queues"))
 
 
-def _columns(outcomes: Sequence[Finished]) -> tuple[object, ...]:
+def columns(outcomes: Sequence[Finished]) -> tuple[object, ...]:
     """The batch by columns, in the order of the statement; a column without content travels as NULL."""
     return (
         arrays.numbers(o.job.id for o in outcomes),

@@ -1,8 +1,8 @@
 -- Purpose: accept the outcomes of attempts, a mixed batch in one call. Only rows that still carry the attempt's token and
 -- worker are touched. Returns what differs from what was sent: state NULL means fenced, another state is the stored one
 -- (accepted earlier, or ended as cancelled). Snoozes write no outcome, so a repeated snooze reads as fenced: harmless.
--- Index: job's key, outcome_job. Locks: the jobs' rows in id order; a batch with both endings and deferrals locks first,
--- because its two writes would not be in one order. An array that is NULL means the default for all.
+-- Index: job's key, outcome_job. Locks: the jobs' rows in id order, each waited for a second at most (55P03: nothing is
+-- written; ack_unlocked then accepts the others); a batch with deferrals locks first. A NULL array means the default for all.
 CREATE OR REPLACE FUNCTION penstock.ack(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[] DEFAULT NULL,
   p_durations double precision[] DEFAULT NULL, p_delays double precision[] DEFAULT NULL, p_reasons text[] DEFAULT NULL,
@@ -16,6 +16,7 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
+SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -28,9 +29,7 @@ BEGIN
     RAISE EXCEPTION 'ack: every array must be as long as ids (%)', cardinality(p_ids) USING ERRCODE = '22023';
   END IF;
   IF p_states && ARRAY['retry', 'snooze'] THEN
-    IF p_states && ARRAY['completed', 'cancelled', 'failed'] THEN
-      PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
-    END IF;
+    PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
     SELECT * INTO v_snoozed, v_snoozed_tokens
     FROM penstock.ack_deferred(p_worker, p_ids, p_tokens, p_states, p_durations, p_delays, p_reasons, p_errors);
   END IF;

@@ -2,12 +2,13 @@
 -- committed or neither. False means not accepted: the claim was taken back, or the job is to be cancelled; the caller
 -- rolls back. A limited queue's room is returned by a row of its own, so that the caller's transaction never holds the limit;
 -- above READ COMMITTED always, because a limit that was turned on meanwhile is not seen (prune_workers drops needless ones).
--- Index: job's key. Locks: the job's row, until the caller's commit.
+-- Index: job's key. Locks: the job's row, waited for five seconds at most (55P03), held until the caller's commit.
 CREATE OR REPLACE FUNCTION penstock.complete(p_worker bigint, p_id bigint, p_token bigint, p_duration double precision)
 RETURNS boolean
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
+SET lock_timeout = '5s'
 AS $$
 DECLARE
   v_queue integer;

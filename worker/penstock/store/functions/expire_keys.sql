@@ -1,10 +1,15 @@
 -- Purpose: the part of enqueue_many that takes expired keys from their holders, all of them before the first insert: in
 -- order of id, as an acknowledgement locks, not of key, as the inserts come; else the two could wait for each other.
--- Index: queue(name), job_unique. Locks: the holders' rows, in id order.
+-- Index: queue(name), job_unique. Locks: the holders' rows, in id order, found before and by id alone: a row that is waited
+-- for and then does not match is locked all the same, until the caller's commit.
 CREATE OR REPLACE FUNCTION penstock.expire_keys(p_queues text[], p_keys text[]) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-  UPDATE penstock.job AS j SET unique_key = NULL, unique_kept = NULL WHERE j.id = ANY (ARRAY(
+DECLARE
+  v_ids bigint[] := ARRAY(
     SELECT h.id FROM unnest(p_queues, p_keys) AS k (queue, key) JOIN penstock.queue AS q ON q.name = k.queue
     JOIN penstock.job AS h ON h.unique_key = q.id || ':' || k.key
-    WHERE h.unique_until <= clock_timestamp() ORDER BY h.id FOR UPDATE OF h));
+    WHERE h.unique_until <= clock_timestamp());
+BEGIN
+  PERFORM FROM penstock.job AS j WHERE j.id = ANY (v_ids) ORDER BY j.id FOR UPDATE;
+  UPDATE penstock.job AS j SET unique_key = NULL, unique_kept = NULL
+  WHERE j.id = ANY (v_ids) AND j.unique_until <= clock_timestamp();
 END $$;

@@ -1,8 +1,9 @@
 -- Purpose: take or keep the leadership of p_name for p_lease seconds. Returns seconds since it has been held without a
 -- gap, or NULL while somebody else holds it. A lapsed lease starts anew even for the same holder: whoever could not reach
--- the server for that long must not judge others by it. Index: leader's key. Locks: the leader's row, for this statement.
+-- the server for that long must not judge others by it. Index: leader's key. Locks: the leader's row, waited for a second at most
+-- (55P03).
 CREATE OR REPLACE FUNCTION penstock.lead(p_name text, p_holder text, p_lease double precision)
-RETURNS double precision LANGUAGE sql AS $$
+RETURNS double precision LANGUAGE sql SET lock_timeout = '1s' AS $$
   INSERT INTO penstock.leader AS l (name, holder, held_since, lease_until)
   VALUES (p_name, p_holder, clock_timestamp(), clock_timestamp() + make_interval(secs => p_lease))
   ON CONFLICT (name) DO UPDATE

@@ -25,8 +25,9 @@ BEGIN
   IF pg_current_xact_id_if_assigned() IS NULL THEN  -- the id must be younger than what it is the horizon of
     SELECT array_agg(q.id), array_agg(q.idle_since) INTO v_marked, v_since FROM penstock.queue AS q
     WHERE q.idle_since IS NOT NULL AND q.idle_horizon IS NULL;
-    UPDATE penstock.queue AS q SET idle_horizon = pg_current_xact_id()::text::bigint
-    FROM unnest(v_marked, v_since) AS m (id, since) WHERE q.id = m.id AND q.idle_since = m.since AND q.idle_horizon IS NULL;
+    UPDATE penstock.queue AS q SET idle_horizon = pg_current_xact_id()::text::bigint WHERE q.id IN (
+      SELECT x.id FROM penstock.queue AS x, unnest(v_marked, v_since) AS m (id, since)
+      WHERE x.id = m.id AND x.idle_since = m.since AND x.idle_horizon IS NULL FOR NO KEY UPDATE OF x SKIP LOCKED);
   END IF;
   v_old := ARRAY(
     SELECT q.id FROM penstock.queue_slot AS s JOIN penstock.queue AS q ON q.id = s.queue
@@ -39,7 +40,8 @@ BEGIN
   UPDATE penstock.queue_slot AS s SET queue = NULL, used_at = NULL WHERE s.slot IN (
     SELECT f.slot FROM penstock.queue_slot AS f LEFT JOIN penstock.queue AS q ON q.id = f.queue
     WHERE f.slot = ANY (v_slots) AND (q.id IS NULL OR q.declared_by IS NOT NULL) ORDER BY f.slot FOR UPDATE OF f SKIP LOCKED);
-  DELETE FROM penstock.queue_slot AS s WHERE s.queue IS NULL AND s.slot < 0;
+  DELETE FROM penstock.queue_slot AS s WHERE s.slot IN (
+    SELECT f.slot FROM penstock.queue_slot AS f WHERE f.queue IS NULL AND f.slot < 0 FOR UPDATE SKIP LOCKED);
   UPDATE penstock.queue AS q
   SET idle_since = CASE WHEN q.id = ANY (v_idle) THEN v_now END, idle_horizon = NULL
   WHERE q.id IN (

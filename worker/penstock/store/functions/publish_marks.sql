@@ -2,7 +2,7 @@
 -- of any row (heads), at most p_last_ord each. It does nothing, and returns NULL, while a transaction up to p_horizon is
 -- open; else how many queues' marks moved. A plain read, not SKIP LOCKED: a claim in flight may roll back. Lower ones than
 -- possible are only slower, so two publishers at once do no harm.
--- Of queues that nobody declared or serves, the 1,000 oldest have some. Index: job_pick, two probes for each queue and priority. Locks: the rows of the queues whose marks move.
+-- Of queues that nobody declared or serves, the 1,000 oldest have some. Index: job_pick, two probes for each queue and priority. Locks: the rows of the queues whose marks move, skip.
 CREATE OR REPLACE FUNCTION penstock.publish_marks(p_last_ord bigint, p_horizon bigint) RETURNS integer
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -16,8 +16,7 @@ BEGIN
   IF pg_snapshot_xmin(pg_current_snapshot())::text::bigint <= p_horizon THEN
     RETURN NULL;
   END IF;
-  UPDATE penstock.queue AS q SET marks = m.marks, heads = m.heads, marks_at = clock_timestamp()
-  FROM (
+  WITH m AS MATERIALIZED (
     SELECT x.id, array_agg(least(f.ord, p_last_ord) ORDER BY p.priority) AS marks,
            array_agg(least(h.ord, p_last_ord) ORDER BY p.priority) AS heads
     FROM penstock.tended_queue AS v CROSS JOIN LATERAL (
@@ -31,8 +30,13 @@ BEGIN
       SELECT j.ord FROM penstock.job AS j
       WHERE j.queue = x.id AND j.priority = p.priority::smallint AND j.ord >= coalesce(x.heads[p.priority + 1], 0)
       ORDER BY j.queue, j.priority, j.ord LIMIT 1) AS h ON true
-    GROUP BY x.id) AS m
-  WHERE q.id = m.id AND (q.marks, q.heads) IS DISTINCT FROM (m.marks, m.heads);
+    GROUP BY x.id
+  ), free AS (
+    SELECT q.id FROM m JOIN penstock.queue AS q ON q.id = m.id
+    WHERE (q.marks, q.heads) IS DISTINCT FROM (m.marks, m.heads) ORDER BY q.id FOR NO KEY UPDATE OF q SKIP LOCKED
+  )
+  UPDATE penstock.queue AS q SET marks = m.marks, heads = m.heads, marks_at = clock_timestamp()
+  FROM m, free WHERE q.id = m.id AND q.id = free.id;
   GET DIAGNOSTICS v_moved = ROW_COUNT;
   RETURN v_moved;
 END $$;

@@ -22,7 +22,7 @@ BEGIN
   v_ids := ARRAY(
     SELECT j.id FROM penstock.queue AS q JOIN penstock.job AS j ON j.queue = q.id
     WHERE q.job_deadline IS NOT NULL AND j.ord IS NOT NULL AND j.token IS NOT NULL AND j.deadline < v_now
-    ORDER BY j.id FOR UPDATE OF j SKIP LOCKED);
+    ORDER BY j.id LIMIT 5000 FOR UPDATE OF j SKIP LOCKED);
   PERFORM penstock.limit_give_back(ARRAY(SELECT j.queue FROM penstock.job AS j WHERE j.id = ANY (v_ids)));
   WITH gone AS (
     DELETE FROM penstock.job AS j WHERE j.id = ANY (v_ids) AND j.attempt >= j.max_attempts AND NOT j.cancel

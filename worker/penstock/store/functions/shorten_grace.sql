@@ -5,11 +5,11 @@ CREATE OR REPLACE FUNCTION penstock.shorten_grace(p_queue integer, p_pod text, p
 LANGUAGE plpgsql STRICT AS $$
 DECLARE
   v_until CONSTANT double precision := extract(epoch FROM clock_timestamp()) + greatest(0, p_seconds);
+  v_ids bigint[] := ARRAY(SELECT w.id FROM penstock.worker AS w WHERE w.pod = p_pod AND p_queue = ANY (w.queues));
 BEGIN
-  PERFORM FROM penstock.worker AS w WHERE w.pod = p_pod AND p_queue = ANY (w.queues) AND w.state <> 'lost'
-    ORDER BY w.id FOR UPDATE;
+  PERFORM FROM penstock.worker AS w WHERE w.id = ANY (v_ids) ORDER BY w.id FOR UPDATE;
   PERFORM pg_notify('penstock_control', w.id::text) FROM penstock.worker AS w
-    WHERE w.pod = p_pod AND p_queue = ANY (w.queues) AND w.state <> 'lost';
+    WHERE w.id = ANY (v_ids) AND w.state <> 'lost';
   UPDATE penstock.worker AS w SET info = w.info || jsonb_build_object('killed_at', v_until)
-    WHERE w.pod = p_pod AND p_queue = ANY (w.queues) AND w.state <> 'lost';
+    WHERE w.id = ANY (v_ids) AND w.state <> 'lost';
 END $$;

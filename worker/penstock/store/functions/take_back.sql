@@ -1,6 +1,8 @@
--- Purpose: the sweep of rescue: every running row whose worker is among p_lost or has no row at all. A key that was held
--- until the start stays given up: whether the attempt had started cannot be told.
--- Index: job_pick, whole; job's key. Locks: the jobs' rows, in id order; waits for acknowledgements in flight.
+-- Purpose: the sweep of rescue: running rows whose worker is among p_lost or has no row at all, 5,000 at a time. A row that
+-- another transaction holds is stepped over, an acknowledgement in flight too. Of the workers in p_lost, whose rows the
+-- caller has locked, those that are left with none are marked swept; the next rescue comes back to the others. A key that
+-- was held until the start stays given up: whether the attempt had started cannot be told.
+-- Index: job_pick, whole; job's key. Locks: the jobs' rows, in id order, skip.
 CREATE OR REPLACE FUNCTION penstock.take_back(p_lost bigint[], OUT rescued integer, OUT poisoned integer)
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -8,12 +10,15 @@ SET jit = off
 AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
+  v_found bigint[] := ARRAY(
+    SELECT j.id FROM penstock.job AS j WHERE j.ord IS NOT NULL AND j.token IS NOT NULL
+      AND (j.worker = ANY (p_lost) OR NOT EXISTS (SELECT FROM penstock.worker AS w WHERE w.id = j.worker)));
   v_ids bigint[];
 BEGIN
   v_ids := ARRAY(
-    SELECT j.id FROM penstock.job AS j WHERE j.ord IS NOT NULL AND j.token IS NOT NULL
+    SELECT j.id FROM penstock.job AS j WHERE j.id = ANY (v_found) AND j.token IS NOT NULL
       AND (j.worker = ANY (p_lost) OR NOT EXISTS (SELECT FROM penstock.worker AS w WHERE w.id = j.worker))
-    ORDER BY j.id FOR UPDATE);
+    ORDER BY j.id LIMIT 5000 FOR UPDATE SKIP LOCKED);
   PERFORM penstock.limit_give_back(ARRAY(SELECT j.queue FROM penstock.job AS j WHERE j.id = ANY (v_ids)));
   WITH gone AS (
     DELETE FROM penstock.job AS j WHERE j.id = ANY (v_ids) AND j.crashes >= 2 AND NOT j.cancel
@@ -36,4 +41,6 @@ BEGIN
       due_at = v_now + (0.5 + random()) * interval '1 second' * 2 ^ j.crashes
   WHERE j.id = ANY (v_ids);
   GET DIAGNOSTICS rescued = ROW_COUNT;
+  UPDATE penstock.worker AS w SET swept = true WHERE w.id = ANY (p_lost) AND NOT w.id = ANY (ARRAY(
+    SELECT j.worker FROM penstock.job AS j WHERE j.id = ANY (v_found) AND j.token IS NOT NULL));
 END $$;
