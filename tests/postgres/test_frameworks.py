@@ -199,7 +199,7 @@ async def test_what_the_database_refuses_is_one_error_in_asyncio_too(async_engin
 def test_a_session_of_another_database_is_refused_by_its_driver(db):
     """The name of the driver is told; nothing was sent."""
     engine = sqlalchemy.create_engine("sqlite://")
-    with Session(engine) as opened, pytest.raises(ConfigurationError, match="must be psycopg, got pysqlite"):
+    with Session(engine) as opened, pytest.raises(ConfigurationError, match="psycopg2 or asyncpg, got pysqlite"):
         send.options(connection=opened).enqueue(7)
     engine.dispose()
     with pytest.raises(ConfigurationError, match="got str"):

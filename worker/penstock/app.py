@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from .backoff import Backoff, Never
@@ -23,7 +23,9 @@ from .definition import Definition, default_name
 from .errors import ConfigurationError, InvalidTask, TaskError
 from .events import Hooks
 from .job import NewJob
+from .lifespans import as_manager
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE
+from .pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, PoolSettings
 from .settings import Settings, shown
 from .tasks import Registry, Task
 
@@ -62,6 +64,12 @@ class App:
     Args:
         url: the database URL; default PENSTOCK_DATABASE_URL, read at the first use.
         pooled: the URL leads to a pooler in transaction mode; default: a PENSTOCK_DIRECT_URL is set beside it.
+        pool_size: connections at most, 1 to 1000, default 4; for sync callers of a process, and for each event loop.
+        pool_wait: seconds or a timedelta that a call waits for a free one, 0 to an hour; default 10.
+        pool_idle: seconds or a timedelta after which an unused one is closed, 0 (at once) to a day; default 600.
+
+    Raises:
+        ConfigurationError: one of these is out of its bounds.
 
     Attributes:
         tasks: the closed registry; a job that names another task is never imported.
@@ -69,11 +77,15 @@ class App:
         client: what jobs go through: the store, or in `test_mode` what is collected.
     """
 
-    def __init__(self, url: str | None = None, *, pooled: bool | None = None) -> None:
+    def __init__(
+        self, url: str | None = None, *, pooled: bool | None = None, pool_size: int = DEFAULT_SIZE,
+        pool_wait: float | timedelta = DEFAULT_WAIT, pool_idle: float | timedelta = DEFAULT_IDLE,
+    ) -> None:  # fmt: skip
         self._url = url
         self._pooled = pooled
         self.tasks = Registry()
-        self.client: Client = StoreClient(database=self._database)
+        pool = PoolSettings.of(size=pool_size, wait=pool_wait, idle=pool_idle)
+        self.client: Client = StoreClient(database=self._database, pool=pool)
         self.hooks = Hooks()
         self._lifespans: list[Callable[[], AbstractAsyncContextManager[None]]] = []
 
@@ -171,12 +183,7 @@ class App:
         Raises:
             InvalidTask: it is something else.
         """
-        if inspect.isasyncgenfunction(function):
-            self._lifespans.append(asynccontextmanager(function))
-        elif inspect.isgeneratorfunction(function):
-            self._lifespans.append(_in_async(contextmanager(function)))
-        else:
-            raise InvalidTask(f"@app.lifespan takes a function that yields once, got {shown(function)}")
+        self._lifespans.append(as_manager(function))
         return function
 
     @property
@@ -289,12 +296,3 @@ def _checked(jobs: Iterable[NewJob]) -> list[NewJob]:
         if not isinstance(job, NewJob):
             raise TaskError(f"enqueue_many takes what task.job(...) makes, got {shown(job)}")
     return new
-
-
-def _in_async(manager: Callable[[], Any]) -> Callable[[], AbstractAsyncContextManager[None]]:
-    @asynccontextmanager
-    async def entered() -> AsyncIterator[None]:
-        with manager():
-            yield
-
-    return entered

@@ -1,8 +1,8 @@
 """Enqueueing and looking up, on behalf of an `App`: the way to the store, and the handle of a job.
 
-Owns when a pool is opened (at the first use) and by whom: one per process, since a forked child cannot use its
-parent's sockets, and for async callers one per event loop. Must not know SQL; `penstock.store` does, and is imported
-at the first use, so that declaring tasks costs no database driver.
+Owns when the store is opened (at the first use) and by whom: once per process, since a forked child cannot use its
+parent's sockets. Must not know SQL; `penstock.store` does, and is imported at the first use, so that declaring tasks
+costs no database driver.
 
 Surprising: what a parent opened is neither used nor closed by its child. It stays referenced there, because closing it
 would end the parent's sessions.
@@ -13,16 +13,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from .errors import JobCancelled, JobFailed, JobNotFound, ResultTimeout, TaskError
 from .job import ENDED, JobInfo, JobState, NewJob
+from .pool_settings import PoolSettings
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterator, Sequence
 
     from .store import AsyncClient, SyncClient
@@ -56,21 +55,21 @@ class Client(Protocol):
         """The same for async callers."""
 
     def close(self) -> None:
-        """Close what this process opened for sync callers; the next use opens it again."""
+        """Close what this process opened; the next use opens it again."""
 
     async def close_async(self) -> None:
-        """Close what this process opened, for sync callers and for this event loop."""
+        """`close`, for async callers."""
 
 
 class _Opened:
     """What one process has opened. `lock` guards creation only."""
 
-    __slots__ = ("by_loop", "lock", "sync")
+    __slots__ = ("asynchronous", "lock", "sync")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.sync: SyncClient | None = None
-        self.by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = weakref.WeakKeyDictionary()
+        self.asynchronous: AsyncClient | None = None
 
 
 class StoreClient:
@@ -79,37 +78,38 @@ class StoreClient:
     Args:
         database: gives the URL and whether it leads to a pooler; called at the first use, raises ConfigurationError
             when there is no URL.
+        pool: bounds of the pool of this process, and of each event loop's.
     """
 
-    def __init__(self, *, database: Callable[[], tuple[str, bool]]) -> None:
+    def __init__(self, *, database: Callable[[], tuple[str, bool]], pool: PoolSettings | None = None) -> None:
         self._database = database
+        self._pool = pool or PoolSettings()
         self._by_process: dict[int, _Opened] = {}
 
     def _opened(self) -> _Opened:
         return self._by_process.setdefault(os.getpid(), _Opened())
 
     def _sync(self) -> SyncClient:
-        from .store import SyncClient  # noqa: PLC0415 - the driver is loaded at the first use
-
         opened = self._opened()
-        with opened.lock:
-            if opened.sync is None:
-                url, pooled = self._database()
-                opened.sync = SyncClient(url, pooled=pooled)
-            return opened.sync
+        if opened.sync is None:
+            from .store import SyncClient  # noqa: PLC0415 - the driver is loaded at the first use
+
+            with opened.lock:
+                if opened.sync is None:
+                    url, pooled = self._database()
+                    opened.sync = SyncClient(url, pooled=pooled, pool=self._pool)
+        return opened.sync
 
     def _async(self) -> AsyncClient:
-        import asyncio  # noqa: PLC0415 - as above
+        opened = self._opened()
+        if opened.asynchronous is None:
+            from .store import AsyncClient  # noqa: PLC0415 - as above
 
-        from .store import AsyncClient  # noqa: PLC0415
-
-        opened, loop = self._opened(), asyncio.get_running_loop()
-        with opened.lock:
-            client = opened.by_loop.get(loop)
-            if client is None:
-                url, pooled = self._database()
-                client = opened.by_loop[loop] = AsyncClient(url, pooled=pooled)
-            return client
+            with opened.lock:
+                if opened.asynchronous is None:
+                    url, pooled = self._database()
+                    opened.asynchronous = AsyncClient(url, pooled=pooled, pool=self._pool)
+        return opened.asynchronous
 
     def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
         """Through the pool, or on the caller's connection. Raises StoreError."""
@@ -144,23 +144,19 @@ class StoreClient:
         return (await self._async().cancel_jobs([job_id], reason)).get(job_id)
 
     def close(self) -> None:
-        """Close this process's sync pool; async ones close in their own loop."""
+        """Close what this process opened, for every thread and event loop; what is in use when its call is over."""
         opened = self._opened()
         with opened.lock:
-            client, opened.sync = opened.sync, None
-        if client is not None:
-            client.close()
+            sync, opened.sync = opened.sync, None
+            asynchronous, opened.asynchronous = opened.asynchronous, None
+        if sync is not None:
+            sync.close()
+        if asynchronous is not None:
+            asynchronous.finish()
 
     async def close_async(self) -> None:
-        """Close this process's sync pool and this loop's async one."""
-        import asyncio  # noqa: PLC0415
-
+        """`close`, for async callers; waits for nothing."""
         self.close()
-        opened = self._opened()
-        with opened.lock:
-            client = opened.by_loop.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.close()
 
 
 class JobHandle(Generic[R]):

@@ -21,7 +21,8 @@
         ├── DatabaseUnavailable   cannot connect, connection lost, shutting down
         │   ├── LoginRefused      wrong password, no such role, NOLOGIN, expired, or no line for it in pg_hba.conf
         │   ├── NoSuchDatabase    the server is there, the database is not
-        │   └── TooManyConnections  a limit of the server, of the database or of the login is reached
+        │   ├── TooManyConnections  a limit of the server, of the database or of the login is reached
+        │   └── PoolExhausted     every connection of the App's own pool was in use for as long as a call waits
         ├── InvalidDatabaseURL    not a usable URL (the URL itself is never printed)
         ├── WrongDatabase         two URLs that belong together lead to different databases
         ├── SchemaMissing         `penstock migrate` has not been run
@@ -127,6 +128,10 @@ class NoSuchDatabase(DatabaseUnavailable):
 
 class TooManyConnections(DatabaseUnavailable):
     """The connection limit of the server, of the database or of the login is reached."""
+
+
+class PoolExhausted(DatabaseUnavailable):
+    """Every connection of the App's own pool was in use for `pool_wait` seconds; nothing was sent."""
 
 
 class InvalidDatabaseURL(StoreError, ConfigurationError):  # noqa: N818

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TypeVar
+
+from penstock.errors import RejectedByDatabase
 
 T = TypeVar("T")
 
@@ -18,6 +22,42 @@ def optional(values: Sequence[T]) -> list[T] | None:
     return list(values) if any(value is not None for value in values) else None
 
 
+def sparse(values: Sequence[object]) -> str | None:
+    """As `optional`, of what `column` takes."""
+    return column(values) if any(value is not None for value in values) else None
+
+
+def column(values: Iterable[object]) -> str:
+    """`{1,NULL,true}` of numbers, truth values, times and texts.
+
+    Raises:
+        RejectedByDatabase: a value is none of these.
+    """
+    return "{" + ",".join(["NULL" if one is None else _element(one) for one in values]) + "}"
+
+
+def _element(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return int.__repr__(value)  # of an IntEnum its number
+        case float():
+            return float.__repr__(value)
+        case str():
+            return _quoted(value)
+        case datetime():
+            return _quoted(_instant(value))
+    raise RejectedByDatabase(f"enqueue: a {type(value).__name__} is no number, truth value, time or text")
+
+
+def _instant(value: datetime) -> str:
+    """A time as ISO 8601, which the server reads whatever its DateStyle; its zone is always given."""
+    with suppress(OverflowError):  # at the ends of the calendar
+        value = value.astimezone(UTC)
+    return datetime.isoformat(value)
+
+
 def texts(values: Iterable[str | None]) -> str:
     """`{"a","b",NULL}`, for arrays of text and of JSON."""
     return "{" + ",".join(["NULL" if one is None else _quoted(one) for one in values]) + "}"
@@ -25,8 +65,3 @@ def texts(values: Iterable[str | None]) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def whole(values: Sequence[int]) -> object:
-    """Integers as a literal; what is none of them as it is, for the driver to refuse."""
-    return numbers(values) if all(type(one) is int for one in values) else list(values)

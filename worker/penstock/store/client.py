@@ -1,54 +1,57 @@
 """Enqueue and look up: what an application's process needs of the store.
 
-`SyncClient` and `AsyncClient` own a small pool that opens at first use; `enqueue_on` and `enqueue_on_async` write
+`SyncClient` and `AsyncClient` own small pools that open at first use; `enqueue_on` and `enqueue_on_async` write
 through the caller's connection, inside the caller's transaction, whichever of psycopg, SQLAlchemy or Django it is.
 """
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import os
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import psycopg
-import psycopg_pool
 
 from penstock.errors import RejectedByDatabase, StatementRefused
 from penstock.job import JobInfo, JobState, NewJob
+from penstock.pool_settings import PoolSettings
 
 from ._sql import statement
-from .arrays import optional, texts, whole
-from .connect import arguments, configure, configure_sync
-from .copying import copy_jobs, copy_jobs_async, may_copy, may_copy_async, plain
+from .arrays import column, sparse, texts
+from .connect import connect, connect_async
+from .copying import copy_jobs, copy_jobs_async, may_copy, may_copy_async, plain, takes_copy
 from .errors import check_url, mapped
 from .foreign import scalar_on, scalar_on_async
+from .loops import LoopPools
+from .pool import Pool
+from .pool_async import LoopPool
 
+T = TypeVar("T")
 _NAME = "penstock client"
 
 
-def _columns(jobs: Sequence[NewJob]) -> tuple[object, ...]:
+def _columns(jobs: Sequence[NewJob]) -> tuple[str | None, ...]:
     return (
         texts([j.queue for j in jobs]),
         texts([j.task for j in jobs]),
         texts([j.args for j in jobs]),
-        None if all(j.priority == 1 for j in jobs) else whole([j.priority for j in jobs]),
-        optional([j.max_attempts for j in jobs]),
-        optional([None if j.delay is None else float(j.delay) for j in jobs]),
-        optional([j.at for j in jobs]),
+        None if all(j.priority == 1 for j in jobs) else column(j.priority for j in jobs),
+        sparse([j.max_attempts for j in jobs]),
+        sparse([None if j.delay is None else float(j.delay) for j in jobs]),
+        sparse([j.at for j in jobs]),
         texts([j.headers for j in jobs]) if any(j.headers is not None for j in jobs) else None,
         *(_unique_columns(jobs) if any(j.unique for j in jobs) else (None, None, None, None)),
     )
 
 
-def _unique_columns(jobs: Sequence[NewJob]) -> tuple[object, ...]:
+def _unique_columns(jobs: Sequence[NewJob]) -> tuple[str | None, ...]:
     return (
-        [j.unique and j.unique.key for j in jobs],
-        [j.unique is not None and j.unique.until == "start" for j in jobs],
-        optional([None if j.unique is None or j.unique.expires is None else float(j.unique.expires) for j in jobs]),
-        [j.unique is not None and j.unique.on_conflict == "raise" for j in jobs],
+        texts([None if j.unique is None else j.unique.key for j in jobs]),
+        column(j.unique is not None and j.unique.until == "start" for j in jobs),
+        sparse([None if j.unique is None or j.unique.expires is None else float(j.unique.expires) for j in jobs]),
+        column(j.unique is not None and j.unique.on_conflict == "raise" for j in jobs),
     )
 
 
@@ -60,62 +63,49 @@ def _info(row: tuple[Any, ...] | None) -> JobInfo | None:
 
 
 class SyncClient:
-    """Enqueues and looks up over a pool of up to four connections, opened at first use, one pool per process.
+    """Enqueues and looks up over a pool that opens its connections when they are needed, one pool per process.
 
     Args:
         url: a libpq URL; never printed.
         pooled: the URL leads to a pooler in transaction mode.
+        pool: how many connections, and for how long.
     """
 
-    def __init__(self, url: str, *, pooled: bool = False) -> None:
+    def __init__(self, url: str, *, pooled: bool = False, pool: PoolSettings | None = None) -> None:
         check_url(url)
-        self._url, self._pooled = url, pooled
-        self._lock = threading.Lock()
-        self._pool: psycopg_pool.ConnectionPool | None = None
-        self._pid = 0
+        self._url, self._pooled, self._settings = url, pooled, pool or PoolSettings()
+        self._pool, self._pid = self._made(), os.getpid()
         self._copies: bool | None = None
+        self._inherited: list[Pool] = []
 
-    def _connections(self) -> psycopg_pool.ConnectionPool:
-        with self._lock:
-            if self._pool is None or self._pid != os.getpid():  # a forked child must not share a socket
-                pool = psycopg_pool.ConnectionPool(
-                    self._url, kwargs=arguments(_NAME, pooled=self._pooled), configure=configure_sync, min_size=1,
-                    max_size=4, timeout=10, num_workers=1, name=_NAME, open=False,
-                )  # fmt: skip
-                try:
-                    pool.open(wait=True, timeout=10)
-                except psycopg_pool.PoolTimeout:
-                    pool.close()
-                    raise
-                self._pool, self._pid = pool, os.getpid()
-            return self._pool
+    def _made(self) -> Pool:
+        return Pool(functools.partial(connect, self._url, name=_NAME, pooled=self._pooled), self._settings)
 
-    @contextmanager
-    def _lent(self, doing: str) -> Iterator[psycopg.Connection[Any]]:
+    def _run(self, doing: str, use: Callable[[psycopg.Connection[Any]], T], *, reads: bool = False) -> T:
+        if self._pid != os.getpid():  # a forked child must not share a socket; the parent's pool stays as it is
+            self._inherited.append(self._pool)
+            self._pool, self._pid = self._made(), os.getpid()
         with mapped(doing):
-            if self._pool is None:
-                self._probe()
-            with self._connections().connection() as connection:
-                yield connection
+            return self._pool.run(use, reads=reads)
 
-    def _row(self, name: str, doing: str, values: Sequence[object]) -> tuple[Any, ...] | None:
-        with self._lent(doing) as connection:
+    def _row(self, name: str, doing: str, values: Sequence[object], *, reads: bool = False) -> tuple[Any, ...] | None:
+        def use(connection: psycopg.Connection[Any]) -> tuple[Any, ...] | None:
             row: tuple[Any, ...] | None = connection.execute(statement(name), values).fetchone()
             return row
 
+        return self._run(doing, use, reads=reads)
+
     def _copied(self, jobs: Sequence[NewJob]) -> list[int] | None:
         """Ids if COPY took the jobs; None where the function is to say what it thinks of them."""
-        try:
-            with self._lent("enqueue") as connection:
-                if self._copies is None:
-                    self._copies = may_copy(connection)
-                return copy_jobs(connection, jobs) if self._copies else None
-        except (RejectedByDatabase, StatementRefused):
-            return None
 
-    def _probe(self) -> None:
-        """One plain connection first: its error says why, where a pool only says that time ran out."""
-        psycopg.connect(self._url, **arguments(_NAME, pooled=self._pooled)).close()
+        def use(connection: psycopg.Connection[Any]) -> list[int] | None:
+            if self._copies is None:
+                self._copies = may_copy(connection)
+            return copy_jobs(connection, jobs) if self._copies else None
+
+        with suppress(RejectedByDatabase, StatementRefused):
+            return self._run("enqueue", use)
+        return None
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[int]:
         """Put jobs into their queues in one transaction; ids in order.
@@ -132,7 +122,7 @@ class SyncClient:
 
     def info(self, job_id: int) -> JobInfo | None:
         """The job of that id, ended or not; None if there is none."""
-        return _info(self._row("info", "look up a job", (job_id,)))
+        return _info(self._row("info", "look up a job", (job_id,), reads=True))
 
     def cancel_jobs(self, ids: Sequence[int], reason: str | None = None) -> dict[int, str]:
         """Cancel: by id `cancelled` (it waited) or `cancelling` (it runs); those that are over are left out."""
@@ -140,54 +130,40 @@ class SyncClient:
         return dict(zip(row[0] or (), row[1] or (), strict=True)) if row else {}
 
     def close(self) -> None:
-        """Close the pool; a later call opens another."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None and self._pid == os.getpid():
-            pool.close()
+        """Close the connections; a later call opens others."""
+        if self._pid == os.getpid():
+            self._pool.close()
 
 
 class AsyncClient:
-    """As `SyncClient`, for asyncio; the pool belongs to the event loop that used it first."""
+    """As `SyncClient`, for asyncio: each event loop that uses it has a pool of its own, which ends with the loop."""
 
-    def __init__(self, url: str, *, pooled: bool = False) -> None:
+    def __init__(self, url: str, *, pooled: bool = False, pool: PoolSettings | None = None) -> None:
         check_url(url)
-        self._url, self._pooled = url, pooled
-        self._opening = asyncio.Lock()
-        self._pool: psycopg_pool.AsyncConnectionPool | None = None
-        self._pid = 0
+        opens = functools.partial(connect_async, url, name=_NAME, pooled=pooled)
+        self._pools = LoopPools(functools.partial(LoopPool, opens, pool or PoolSettings()))
         self._copies: bool | None = None
 
-    async def _connections(self) -> psycopg_pool.AsyncConnectionPool:
-        async with self._opening:  # first uses at once must not open a pool each
-            if self._pool is None or self._pid != os.getpid():
-                await (
-                    await psycopg.AsyncConnection.connect(self._url, **arguments(_NAME, pooled=self._pooled))
-                ).close()
-                pool = psycopg_pool.AsyncConnectionPool(
-                    self._url, kwargs=arguments(_NAME, pooled=self._pooled), configure=configure, min_size=1,
-                    max_size=4, timeout=10, num_workers=1, name=_NAME, open=False,
-                )  # fmt: skip
-                await pool.open()
-                self._pool, self._pid = pool, os.getpid()
-            return self._pool
+    async def _row(
+        self, name: str, doing: str, values: Sequence[object], *, reads: bool = False
+    ) -> tuple[Any, ...] | None:
+        async def use(connection: psycopg.AsyncConnection[Any]) -> tuple[Any, ...] | None:
+            cursor = await connection.execute(statement(name), values)
+            row: tuple[Any, ...] | None = await cursor.fetchone()
+            return row
 
-    async def _row(self, name: str, doing: str, values: Sequence[object]) -> tuple[Any, ...] | None:
         with mapped(doing):
-            async with (await self._connections()).connection() as connection:
-                cursor = await connection.execute(statement(name), values)
-                row: tuple[Any, ...] | None = await cursor.fetchone()
-                return row
+            return await self._pools.here().run(use, reads=reads)
 
     async def _copied(self, jobs: Sequence[NewJob]) -> list[int] | None:
-        try:
-            with mapped("enqueue"):
-                async with (await self._connections()).connection() as connection:
-                    if self._copies is None:
-                        self._copies = await may_copy_async(connection)
-                    return await copy_jobs_async(connection, jobs) if self._copies else None
-        except (RejectedByDatabase, StatementRefused):
-            return None
+        async def use(connection: psycopg.AsyncConnection[Any]) -> list[int] | None:
+            if self._copies is None:
+                self._copies = await may_copy_async(connection)
+            return await copy_jobs_async(connection, jobs) if self._copies else None
+
+        with suppress(RejectedByDatabase, StatementRefused), mapped("enqueue"):
+            return await self._pools.here().run(use)
+        return None
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[int]:
         """As `SyncClient.enqueue`."""
@@ -200,24 +176,26 @@ class AsyncClient:
 
     async def info(self, job_id: int) -> JobInfo | None:
         """As `SyncClient.info`."""
-        return _info(await self._row("info", "look up a job", (job_id,)))
+        return _info(await self._row("info", "look up a job", (job_id,), reads=True))
 
     async def cancel_jobs(self, ids: Sequence[int], reason: str | None = None) -> dict[int, str]:
         """As `SyncClient.cancel_jobs`."""
         row = await self._row("cancel_jobs", "cancel", (list(ids), reason))
         return dict(zip(row[0] or (), row[1] or (), strict=True)) if row else {}
 
+    def finish(self) -> None:
+        """Close what is open, for every event loop; from any thread. A later call opens other connections."""
+        self._pools.finish()
+
     async def close(self) -> None:
-        """Close the pool; a later call opens another."""
-        pool, self._pool = self._pool, None
-        if pool is not None and self._pid == os.getpid():
-            await pool.close()
+        """`finish`, for async callers."""
+        self.finish()
 
 
 def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
     """Enqueue through the caller's connection, inside its transaction; commits nothing. Ids in the order of `jobs`.
 
-    Raises as `foreign.scalar_on`, which says what connections there are.
+    Raises as `foreign.scalar_on`; `callers` says what connections there are.
     """
     if not jobs:
         return []
@@ -225,7 +203,7 @@ def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
         with suppress(RejectedByDatabase, StatementRefused), mapped("enqueue"):
             if may_copy(connection):  # a statement before the savepoint, so that it is none but a savepoint
                 return copy_jobs(connection, jobs)
-    return list(scalar_on(connection, statement("enqueue_many"), _columns(jobs), doing="enqueue"))
+    return _ids(scalar_on(connection, statement("enqueue_many"), _columns(jobs), doing="enqueue"))
 
 
 async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
@@ -236,9 +214,15 @@ async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob]) -> list[int]
         with suppress(RejectedByDatabase, StatementRefused), mapped("enqueue"):
             if await may_copy_async(connection):
                 return await copy_jobs_async(connection, jobs)
-    return list(await scalar_on_async(connection, statement("enqueue_many"), _columns(jobs), doing="enqueue"))
+    return _ids(await scalar_on_async(connection, statement("enqueue_many"), _columns(jobs), doing="enqueue"))
+
+
+def _ids(array: str | None) -> list[int]:
+    """Ids of an array's text form."""
+    return [int(one) for one in (array or "{}")[1:-1].split(",") if one]
 
 
 def _copyable(connection: psycopg.BaseConnection[Any], jobs: Sequence[NewJob]) -> bool:
-    """Not inside a pipeline: no COPY is possible there."""
-    return connection.pgconn.pipeline_status == psycopg.pq.PipelineStatus.OFF and plain(jobs)
+    """Not inside a pipeline: no COPY is possible there; and not where the application has types of its own."""
+    off = connection.pgconn.pipeline_status == psycopg.pq.PipelineStatus.OFF
+    return off and plain(jobs) and takes_copy(connection)

@@ -30,6 +30,9 @@ _EXPONENT: Final = re.compile(r"[0-9][eE][-+]?[0-9]")
 _SPECIAL: Final = re.compile(r"[\\\t\n\r]")
 _ESCAPES: Final = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 
+_LOADED: Final = (16, 20, 21, 23, 1005, 1007, 1016)
+"""OIDs of what the statements around a COPY give: boolean, the integers, and their arrays."""
+
 Begun = tuple[list[int], list[int], int]
 """What open_copy gives: ids and default attempts of the queues; the id behind which the jobs' will lie."""
 
@@ -49,9 +52,20 @@ def _small(body: str) -> bool:
     return len(body) <= _LONGEST and _EXPONENT.search(body) is None
 
 
+def takes_copy(connection: psycopg.BaseConnection[Any]) -> bool:
+    """Whether a caller's connection is psycopg's as it comes: its cursors, and the types that are read here."""
+    factory: object = getattr(connection, "cursor_factory", None)
+    known = connection.adapters
+    return factory in {psycopg.Cursor, psycopg.AsyncCursor} and all(
+        (loader := known.get_loader(oid, psycopg.pq.Format.TEXT)) is not None
+        and loader.__module__.partition(".")[0].startswith("psycopg")
+        for oid in _LOADED
+    )
+
+
 def may_copy(connection: psycopg.Connection[Any]) -> bool:
     """Whether this login has the rights; makes one query."""
-    with connection.cursor(row_factory=tuple_row) as cursor:
+    with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         row = cursor.execute(statement("may_copy")).fetchone()
     return row is not None and bool(row[0])
 
@@ -59,7 +73,7 @@ def may_copy(connection: psycopg.Connection[Any]) -> bool:
 def copy_jobs(connection: psycopg.Connection[Any], jobs: Sequence[NewJob]) -> list[int]:
     """Write plain jobs, wake who waits; ids in order. All or nothing, by a transaction or savepoint of its own."""
     names = list(dict.fromkeys(job.queue for job in jobs))
-    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+    with connection.transaction(), psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         begun: Any = cursor.execute(statement("open_copy"), (names,)).fetchone()
         with cursor.copy(statement("copy_jobs")) as copy:
             for block in _blocks(jobs, names, begun):
@@ -71,7 +85,7 @@ def copy_jobs(connection: psycopg.Connection[Any], jobs: Sequence[NewJob]) -> li
 
 async def may_copy_async(connection: psycopg.AsyncConnection[Any]) -> bool:
     """As `may_copy`."""
-    async with connection.cursor(row_factory=tuple_row) as cursor:
+    async with psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
         row = await (await cursor.execute(statement("may_copy"))).fetchone()
     return row is not None and bool(row[0])
 
@@ -79,7 +93,7 @@ async def may_copy_async(connection: psycopg.AsyncConnection[Any]) -> bool:
 async def copy_jobs_async(connection: psycopg.AsyncConnection[Any], jobs: Sequence[NewJob]) -> list[int]:
     """As `copy_jobs`."""
     names = list(dict.fromkeys(job.queue for job in jobs))
-    async with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+    async with connection.transaction(), psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
         begun: Any = await (await cursor.execute(statement("open_copy"), (names,))).fetchone()
         async with cursor.copy(statement("copy_jobs")) as copy:
             for block in _blocks(jobs, names, begun):

@@ -1,89 +1,188 @@
-"""A statement of ours on somebody else's connection, inside their transaction: psycopg, SQLAlchemy or Django.
+"""A statement of ours on somebody else's connection, inside their transaction. Commits nothing.
 
-Nothing is imported of the frameworks; what a connection can do tells what it is. Commits nothing. Errors of the driver
-are found inside the frameworks' own.
+What a connection can be is `callers`'. Every value travels as text and the result comes back as text, whatever the
+driver, so that no row factory, type codec or adapter of the connection sees anything else. Surprising: on psycopg and
+psycopg2 the cursor is made here and not by the connection, whose own may take other placeholders or give other rows.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Sequence
+import asyncio
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import psycopg
+from psycopg.adapt import PyFormat
+from psycopg.rows import tuple_row
+from psycopg.types.string import StrDumper, TextLoader
 
-from penstock.errors import ConfigurationError, PenstockError
+from penstock.errors import ConfigurationError, PenstockError, StoreError
 
+from .alike import alike
+from .callers import check_dialect, check_vendor, kind_of
 from .errors import mapped, translate
 
+Values = Sequence[str | None]
+_PLACEHOLDER: Final = re.compile(r"%s")
+_TEXT_OID: Final = 25
+_OTHER_SESSION: Final = ("26000", "42P05")
+"""SQLSTATEs of a prepared statement that is missing or there already: a pooler gave another session."""
 
-def scalar_on(connection: Any, text: bytes, values: Sequence[object], *, doing: str) -> Any:
-    """The one value that the statement gives.
+
+def scalar_on(connection: Any, text: bytes, values: Values, *, doing: str) -> str | None:
+    """The one value that the statement gives, as text.
 
     Args:
-        connection: a psycopg Connection, an SQLAlchemy Connection or Session, or a Django connection.
-        text: the statement.
-        values: its values.
+        connection: what `callers` accepts for sync calls.
+        text: the statement, with %s for each value, cast to its type.
+        values: its values as text.
         doing: what is being done, for errors.
 
     Raises:
-        ConfigurationError: the connection is none of these.
+        ConfigurationError: the connection is of another kind; nothing was sent.
         StoreError: the database refused.
     """
-    if inspect.iscoroutinefunction(getattr(connection, "commit", None)):
-        kind = type(connection).__name__
-        raise ConfigurationError(f"{doing}: connection is asynchronous, await {doing}_async instead, got {kind}")
-    with _through_frameworks(doing):
-        if _is_session(connection):
-            connection = connection.connection()
-        if hasattr(connection, "exec_driver_sql"):
-            _dialect_fits(connection, doing)
-            return connection.exec_driver_sql(text.decode(), tuple(values)).scalar_one()
-        if not hasattr(connection, "cursor"):
-            kind = type(connection).__name__
-            raise ConfigurationError(f"{doing}: connection must be of psycopg, SQLAlchemy or Django, got {kind}")
-        with connection.cursor() as cursor:
-            cursor.execute(text.decode(), tuple(values))
-            return cursor.fetchone()[0]
+    kind = kind_of(connection, doing, asynchronous=False)
+    with through_drivers(doing):
+        _check_text(values)
+        match kind:
+            case "psycopg":
+                found = _psycopg(connection, text, values)
+            case "psycopg2":
+                found = _psycopg2(connection, text, values, doing)
+            case "django":
+                check_vendor(connection, doing)
+                with connection.cursor() as cursor:
+                    cursor.execute(f"{text.decode()}::text", tuple(values))
+                    found = _first(cursor.fetchone())
+            case _:
+                opened = connection.connection() if hasattr(connection, "get_bind") else connection
+                driver = check_dialect(opened, doing)
+                found = opened.exec_driver_sql(*_driver_sql(driver, text, values)).scalar_one()
+    return _as_text(found)
 
 
-async def scalar_on_async(connection: Any, text: bytes, values: Sequence[object], *, doing: str) -> Any:
-    """As `scalar_on`, for a psycopg AsyncConnection or an SQLAlchemy AsyncConnection or AsyncSession."""
-    with _through_frameworks(doing):
-        if _is_session(connection):
-            connection = await connection.connection()
-        if hasattr(connection, "exec_driver_sql"):
-            _dialect_fits(connection, doing)
-            return (await connection.exec_driver_sql(text.decode(), tuple(values))).scalar_one()
-        if not isinstance(connection, psycopg.AsyncConnection):
-            kind = type(connection).__name__
-            raise ConfigurationError(f"{doing}: connection must be asynchronous, of psycopg or SQLAlchemy, got {kind}")
-        row = await (await connection.execute(text, tuple(values))).fetchone()
-        return None if row is None else row[0]
+async def scalar_on_async(connection: Any, text: bytes, values: Values, *, doing: str) -> str | None:
+    """As `scalar_on`, for what `callers` accepts for async calls."""
+    kind = kind_of(connection, doing, asynchronous=True)
+    with through_drivers(doing):
+        _check_text(values)
+        match kind:
+            case "psycopg":
+                found = await _psycopg_async(connection, text, values)
+            case "asyncpg":
+                found = await connection.fetchval(_numbered(text), *values)
+            case _:
+                opened = connection
+                if hasattr(connection, "get_bind"):
+                    opened = await connection.connection()
+                driver = check_dialect(opened, doing)
+                found = (await opened.exec_driver_sql(*_driver_sql(driver, text, values))).scalar_one()
+    return _as_text(found)
 
 
-def _is_session(connection: Any) -> bool:
-    return hasattr(connection, "get_bind") and callable(getattr(connection, "connection", None))
+def _check_text(values: Values) -> None:
+    """Refuse with psycopg's words what each driver refuses in its own way, if not the server."""
+    if any(value is not None and "\0" in value for value in values):
+        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
 
 
-def _dialect_fits(connection: Any, doing: str) -> None:
-    driver = getattr(getattr(connection, "dialect", None), "driver", "psycopg")
-    if driver not in {"psycopg", "psycopg_async", "psycopg2"}:
-        raise ConfigurationError(f"{doing}: the connection's driver must be psycopg, got {driver}")
+def _psycopg(connection: psycopg.Connection[Any], text: bytes, values: Values) -> object:
+    cursor = psycopg.Cursor(connection, row_factory=tuple_row)
+    _plain(cursor)
+    row = cursor.execute(text + b"::text", values, prepare=_prepare(connection)).fetchone()
+    return _first(row)
+
+
+async def _psycopg_async(connection: psycopg.AsyncConnection[Any], text: bytes, values: Values) -> object:
+    cursor = psycopg.AsyncCursor(connection, row_factory=tuple_row)
+    _plain(cursor)
+    await cursor.execute(text + b"::text", values, prepare=_prepare(connection))
+    return _first(await cursor.fetchone())
+
+
+def _plain(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> None:
+    """Text goes and comes as text, whatever the application has registered for it on its connection."""
+    adapters = cursor.adapters
+    if adapters.get_dumper(str, PyFormat.AUTO).__name__ != StrDumper.__name__:
+        adapters.register_dumper(str, StrDumper)
+    loader = adapters.get_loader(_TEXT_OID, psycopg.pq.Format.TEXT)
+    if loader is None or loader.__name__ != TextLoader.__name__:
+        adapters.register_loader("text", TextLoader)
+
+
+def _prepare(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool | None:
+    """No prepared statement where the connection's own cursors make none: a pooler may not bear one."""
+    factory: object = connection.cursor_factory
+    clients = (psycopg.ClientCursor, psycopg.AsyncClientCursor)
+    return False if isinstance(factory, type) and issubclass(factory, clients) else None
+
+
+def _psycopg2(connection: Any, text: bytes, values: Values, doing: str) -> object:
+    if connection.async_:
+        raise ConfigurationError(
+            f"{doing}: an asynchronous connection of psycopg2 has no transactions; give one of psycopg or asyncpg"
+        )
+    with sys.modules["psycopg2.extensions"].cursor(connection) as cursor:
+        cursor.execute(f"{text.decode()}::text", tuple(values))
+        return _first(cursor.fetchone())
+
+
+def _driver_sql(driver: str, text: bytes, values: Values) -> tuple[str, tuple[str | None, ...], dict[str, bool]]:
+    """Arguments of `exec_driver_sql`: one result at once, even where the connection streams."""
+    statement = _numbered(text) if driver == "asyncpg" else f"{text.decode()}::text"
+    return statement, tuple(values), {"stream_results": False}
+
+
+def _numbered(text: bytes) -> str:
+    """The statement with $1, $2 for its values, each declared as text: asyncpg would else want Python's own types."""
+    numbers = iter(range(1, 1000))
+    return _PLACEHOLDER.sub(lambda _: f"${next(numbers)}::text", text.decode()) + "::text"
+
+
+def _first(row: Any) -> object:
+    """The only column of a row, as a tuple or as any kind of mapping."""
+    return next(iter(row.values())) if isinstance(row, Mapping) else row[0]
+
+
+def _as_text(found: object) -> str | None:
+    return found.decode() if isinstance(found, bytes) else None if found is None else str(found)
 
 
 @contextmanager
-def _through_frameworks(doing: str) -> Iterator[None]:
-    """As `mapped`, for the driver's error inside SQLAlchemy's or Django's as well."""
+def through_drivers(doing: str) -> Iterator[None]:
+    """As `errors.mapped`, for the error of any driver, inside SQLAlchemy's or Django's own as well."""
     try:
         with mapped(doing):
             yield
-    except PenstockError:
+    except (PenstockError, asyncio.CancelledError):
         raise
     except Exception as error:
-        driver = getattr(error, "orig", None) or error.__cause__
-        cause = error if isinstance(error, psycopg.Error) else driver
-        if not isinstance(cause, psycopg.Error):
+        if type(error).__name__ == "UnboundExecutionError":
+            raise ConfigurationError(
+                f"{doing}: the session has no single engine; give session.connection(bind_arguments=...), that of the "
+                "database that Penstock's schema is in; nothing was sent"
+            ) from error
+        found = alike(error)
+        if found is None:
             raise
-        raise translate(cause, doing) from error
+        if found.sqlstate in _OTHER_SESSION and "asyncpg" in _modules(error):
+            raise StoreError(
+                f"{doing}: behind a pooler in transaction mode an asyncpg connection must be made with "
+                "statement_cache_size=0, an engine of SQLAlchemy with prepared_statement_cache_size=0 and a "
+                f"prepared_statement_name_func as well ({found})"
+            ) from error
+        raise translate(found, doing) from error
+
+
+def _modules(error: BaseException) -> set[str]:
+    """Which packages the errors of a chain are of."""
+    found: set[str] = set()
+    one: BaseException | None = error
+    while one is not None:
+        found.add(type(one).__module__.partition(".")[0])
+        one = one.__cause__
+    return found

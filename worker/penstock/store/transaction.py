@@ -24,12 +24,12 @@ from .foreign import scalar_on, scalar_on_async
 _NAME = "penstock task"
 
 
-def _values(job: ClaimedJob, began: float) -> tuple[object, ...]:
-    return (job.worker, job.id, job.token, time.perf_counter() - began)
+def _values(job: ClaimedJob, began: float) -> tuple[str, ...]:
+    return (str(job.worker), str(job.id), str(job.token), repr(time.perf_counter() - began))
 
 
-def _accepted(job: ClaimedJob, accepted: object) -> None:
-    if not accepted:
+def _accepted(job: ClaimedJob, accepted: str | None) -> None:
+    if accepted != "true":
         raise Fenced(
             f"job {job.id}, attempt {job.attempt}: its claim was taken back or cancelled, so nothing is committed"
         )
