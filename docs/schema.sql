@@ -62,6 +62,7 @@ CREATE TABLE penstock.job (
     headers jsonb,
     errors jsonb,
     args jsonb NOT NULL,
+    incompatible_since timestamp with time zone,
     CONSTRAINT job_check CHECK (((ord IS NULL) <> (due_at IS NULL))),
     CONSTRAINT job_check1 CHECK ((((token IS NULL) = (worker IS NULL)) AND ((token IS NULL) OR (ord IS NOT NULL)))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -424,6 +425,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.discard(p_ids bigint[]) -> integer, as its owner
 -- penstock.drop_partitions() -> integer, as its owner
 -- penstock.end_flagged(p_ids bigint[], p_reason text) -> void
+-- penstock.end_incompatible(p_worker bigint, p_ids bigint[], p_tokens bigint[], INOUT p_states text[], INOUT p_reasons text[], p_errors jsonb[]) -> record
 -- penstock.enqueue(p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb) -> bigint, as its owner
 -- penstock.enqueue_many(p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_delays double precision[], p_ats timestamp with time zone[], p_headers jsonb[], p_unique_keys text[], p_until_start boolean[], p_unique_seconds double precision[], p_refuse boolean[]) -> bigint[], as its owner
 -- penstock.enqueue_unique(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb, p_key text, p_until_start boolean, p_seconds double precision, p_refuse boolean) -> bigint

@@ -15,8 +15,7 @@ from tools.monitoring.alerts import ALERTS, filled
 
 from tests.support.chart import only, render
 
-WHO = {"namespace": "shop", "jobqueue": "emails"}
-DATABASE = {"namespace": "shop", "secret": "shop-postgres"}
+WHO, DATABASE = {"namespace": "shop", "jobqueue": "emails"}, {"namespace": "shop", "secret": "shop-postgres"}
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
 
 
@@ -182,10 +181,13 @@ CASES = (
     ),
     Case(
         alert="TaskUnknown",
-        series={of_worker("jobs_total", ',task="unknown",outcome="snooze"'): "0x5 0+1x30 30x40"},
+        series={
+            of_worker("jobs_total", ',task="unknown",outcome="snooze"'): "0x5 0+1x12 12x58",
+            of_worker("jobs_incompatible_total", ',task="send"'): "0x17 0+1x18 18x40",
+        },
         quiet=(5, 18, 50),
         fires=(25, 36),
-        says="Jobs of shop/emails name a task that its workers do not have.",
+        says="Jobs of shop/emails name a task, or have arguments, that its workers do not know.",
     ),
     Case(
         alert="DeadTuples",

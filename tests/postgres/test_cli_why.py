@@ -125,6 +125,7 @@ def test_a_running_job_and_one_whose_worker_is_gone(scene: Scene):
         ("retry", "error", Why.RETRY), ("retry", "timeout", Why.RETRY), ("retry", "crash", Why.CRASH),
         ("snooze", "no_child", Why.CRASH), ("snooze", "asked", Why.ASKED), ("retry", "too early", Why.ASKED),
         ("snooze", "task_unknown", Why.TASK_UNKNOWN), ("snooze", "breaker", Why.BREAKER_OPEN),
+        ("snooze", "incompatible_arguments", Why.INCOMPATIBLE_ARGUMENTS),
     ],
 )  # fmt: skip
 def test_a_deferred_attempt_says_what_for(scene: Scene, state: str, reason: str, why: Why):

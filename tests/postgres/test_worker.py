@@ -59,9 +59,9 @@ def test_a_job_of_an_unknown_task_waits_for_a_version_that_knows_it(start, newes
     assert newest.execute("SELECT attempt, ord FROM penstock.job").fetchone() == (0, None)
 
 
-def test_arguments_that_do_not_fit_the_task_any_more_make_a_dead_letter(start, newest):
-    """The signature changed since the enqueue: running again would not help."""
-    start()
+def test_arguments_that_do_not_fit_make_a_dead_letter_where_no_other_release_is_waited_for(start, newest):
+    """`INCOMPATIBLE_SECONDS` of 0: at once."""
+    start(incompatible_seconds=0)
     newest.execute("""SELECT penstock.enqueue('q', 'add', '{"a": "one"}')""")
     desk.until(lambda: newest.execute("SELECT reason FROM penstock.dead").fetchone() == ("invalid_arguments",))
 

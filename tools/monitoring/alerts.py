@@ -161,8 +161,9 @@ ALERTS: Final = (
     ),
     Alert(
         name="TaskUnknown",
-        expression=f'sum {BY} (rate(penstock_jobs_total{{task="unknown"}}[10m])) > 0',
-        says=f"Jobs of {_WHO} name a task that its workers do not have.",
+        expression=f'sum {BY} (rate(penstock_jobs_total{{task="unknown"}}[10m])) > 0'
+        f" or sum {BY} (rate(penstock_jobs_incompatible_total[10m])) > 0",
+        says=f"Jobs of {_WHO} name a task, or have arguments, that its workers do not know.",
         severity="warning",
         wait="15m",
     ),

@@ -12,25 +12,25 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import re
 import typing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .errors import InvalidArguments, InvalidTask, PayloadTooLarge, UnencodableArgument, UnencodableResult
+from .argument_key import key_of
+from .errors import InvalidArguments, InvalidTask, UnencodableArgument, UnencodableResult
+from .json_values import MAX_PAYLOAD_BYTES, bounded, encode, lower, refusal, same, split
 from .settings import shown
+from .shapes import unknown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-MAX_PAYLOAD_BYTES: Final = 256 * 1024
-"""Most bytes that the JSON of a job's arguments, headers or result may have."""
-
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
-_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_WHERE: Final = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
+__all__ = [
+    "MAX_PAYLOAD_BYTES", "ArgumentCodec", "annotations_of", "encode_headers", "encode_object", "encode_result",
+    "result_reader",
+]  # fmt: skip
 
 
 class ArgumentCodec:
@@ -45,7 +45,7 @@ class ArgumentCodec:
         InvalidTask: a parameter is positional-only, *args or **kwargs, or its type has no JSON form.
     """
 
-    __slots__ = ("_any", "_decoder", "_has_optional", "_signature", "_struct", "_task")
+    __slots__ = ("_any", "_decoder", "_defaults", "_has_optional", "_signature", "_struct", "_task", "_unknown")
 
     def __init__(self, *, task: str, function: Callable[..., Any], skip: int) -> None:
         self._task = task
@@ -57,13 +57,14 @@ class ArgumentCodec:
             self._check_parameter(parameter, types[parameter.name])
         self._signature = inspect.Signature(parameters)
         self._any = frozenset(name for name, hint in types.items() if _holds(hint, msgspec.inspect.AnyType))
-        optional = {parameter.name for parameter in parameters if parameter.default is not parameter.empty}
+        self._defaults = optional = {one.name: one.default for one in parameters if one.default is not one.empty}
         self._has_optional = bool(optional)
         fields = [(name, hint, msgspec.UNSET) if name in optional else (name, hint) for name, hint in types.items()]
         self._struct: type[msgspec.Struct] = msgspec.defstruct(
             "Arguments", fields, kw_only=True, forbid_unknown_fields=True
         )
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._struct)
+        self._unknown = unknown_keys(msgspec.inspect.type_info(self._struct))
 
     def _check_parameter(self, parameter: inspect.Parameter, hint: Any) -> None:
         where = f"task {self._task!r}, parameter {parameter.name!r}"
@@ -92,13 +93,12 @@ class ArgumentCodec:
             UnencodableArgument: a value has no JSON form, or JSON would change it.
             PayloadTooLarge: more than 256 KiB.
         """
-        try:
-            given = self._signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise InvalidArguments(f"task {self._task!r}: {error}") from None
+        given = self._bind(args, kwargs)
         try:
             typed = msgspec.convert(given, self._struct)
-            encoded = _encode(typed)
+            encoded = encode(typed)
+            if self._unknown is not None:
+                self._check_keys(msgspec.to_builtins(given, str_keys=True))
             if b"null" in encoded or b"\\u0000" in encoded:
                 self._check_kept(typed)
             decoded = self._decoder.decode(encoded)
@@ -108,7 +108,19 @@ class ArgumentCodec:
             raise self._unencodable(given) from None
         if self._any:
             self._check_unchanged(typed, decoded)
-        return _bounded(encoded, of=f"task {self._task!r}, arguments")
+        return bounded(encoded, of=f"task {self._task!r}, arguments")
+
+    def key(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
+        """What `Unique(by_args=True)` keys a call by; the same for equal arguments. The call fits the signature."""
+        typed = msgspec.convert(self._bind(args, kwargs), self._struct)
+        values = {name: value for name, value in msgspec.structs.asdict(typed).items() if value is not msgspec.UNSET}
+        return key_of(values, self._defaults, plain=msgspec.to_builtins)
+
+    def _bind(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, Any]:
+        try:
+            return self._signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise InvalidArguments(f"task {self._task!r}: {error}") from None
 
     def decode(self, text: str) -> dict[str, object]:
         """The arguments of a job, by parameter name; those not given are absent.
@@ -118,6 +130,8 @@ class ArgumentCodec:
         """
         try:
             arguments = msgspec.structs.asdict(self._decoder.decode(text))
+            if self._unknown is not None:
+                self._check_keys(msgspec.json.decode(text))
         except (msgspec.DecodeError, UnicodeError) as error:
             raise self._invalid(error, {}) from error
         except RecursionError as error:
@@ -126,33 +140,41 @@ class ArgumentCodec:
             return {name: value for name, value in arguments.items() if value is not msgspec.UNSET}
         return arguments
 
+    def _check_keys(self, plain: Any) -> None:
+        """Refuse keys that no annotation names: they would be dropped in silence. Raises InvalidArguments."""
+        for path in self._unknown(plain) if self._unknown is not None else ():
+            _, name, deeper = re.split(r"\.(\w+)", path, maxsplit=1)
+            raise InvalidArguments(
+                f"task {self._task!r}, parameter {name!r}: its type names no key at {deeper}, which would be lost"
+            )
+
     def _invalid(self, error: Exception, given: Mapping[str, object]) -> InvalidArguments:
         """What msgspec says of a path, said of a parameter; the value is repeated only where the caller gave it."""
-        what, path = _split(error)
+        what, path = split(error)
         name = re.split(r"[.\[]", path.removeprefix("."), maxsplit=1)[0]
         if not name:
-            return InvalidArguments(f"task {self._task!r}: {_lower(what)}")
+            return InvalidArguments(f"task {self._task!r}: {lower(what)}")
         deeper = path.removeprefix(f".{name}")
         inside = f" at {deeper}" if deeper else ""
         got = f" ({shown(given[name])})" if name in given else ""
-        return InvalidArguments(f"task {self._task!r}, parameter {name!r}{inside}: {_lower(what)}{got}")
+        return InvalidArguments(f"task {self._task!r}, parameter {name!r}{inside}: {lower(what)}{got}")
 
     def _unencodable(self, given: Mapping[str, object]) -> UnencodableArgument:
         for name, value in given.items():
-            if reason := _refusal(value):
+            if reason := refusal(value):
                 return UnencodableArgument(f"task {self._task!r}, parameter {name!r}: {reason}")
         return UnencodableArgument(f"task {self._task!r}: the arguments have no JSON form")
 
     def _check_kept(self, typed: msgspec.Struct) -> None:
         for name in self._struct.__struct_fields__:
             value = getattr(typed, name)
-            if value is not msgspec.UNSET and (reason := _refusal(value)):
+            if value is not msgspec.UNSET and (reason := refusal(value)):
                 raise UnencodableArgument(f"task {self._task!r}, parameter {name!r}: {reason}")
 
     def _check_unchanged(self, typed: msgspec.Struct, decoded: msgspec.Struct) -> None:
         for name in self._any:
             value = getattr(typed, name)
-            if value is not msgspec.UNSET and not _same(value, getattr(decoded, name)):
+            if value is not msgspec.UNSET and not same(value, getattr(decoded, name)):
                 raise UnencodableArgument(
                     f"task {self._task!r}, parameter {name!r}: {shown(value)} would not come back from JSON as it is; "
                     "annotate it with its type"
@@ -168,9 +190,9 @@ def encode_result(value: object, *, task: str) -> str | None:
     """
     if value is None:
         return None
-    if reason := _refusal(value):
+    if reason := refusal(value):
         raise UnencodableResult(f"task {task!r}, returned value: {reason}")
-    return _bounded(_encode(value), of=f"task {task!r}, returned value")
+    return bounded(encode(value), of=f"task {task!r}, returned value")
 
 
 def encode_object(value: Mapping[str, object], *, of: str) -> str:
@@ -180,9 +202,9 @@ def encode_object(value: Mapping[str, object], *, of: str) -> str:
         UnencodableArgument: JSON or Postgres cannot hold it.
         PayloadTooLarge: more than 256 KiB.
     """
-    if reason := _refusal(value):
+    if reason := refusal(value):
         raise UnencodableArgument(f"{of}: {reason}")
-    return _bounded(_encode(value), of=of)
+    return bounded(encode(value), of=of)
 
 
 def encode_headers(headers: Mapping[str, str], *, task: str) -> str | None:
@@ -221,63 +243,6 @@ def annotations_of(function: Callable[..., Any], *, task: str) -> dict[str, Any]
 
 def _as_it_is(value: Any) -> Any:
     return value
-
-
-def _encode(value: object) -> bytes:
-    return _ENCODER.encode(value)
-
-
-def _bounded(encoded: bytes, *, of: str) -> str:
-    if len(encoded) > MAX_PAYLOAD_BYTES:
-        raise PayloadTooLarge(f"{of}: {len(encoded)} bytes as JSON, the limit is {MAX_PAYLOAD_BYTES}")
-    return encoded.decode()
-
-
-def _split(error: Exception) -> tuple[str, str]:
-    found = _WHERE.match(str(error))
-    return (found["what"], found["path"] or "") if found else (str(error), "")
-
-
-def _lower(what: str) -> str:
-    return what if what[1:2].isupper() else what[:1].lower() + what[1:]  # "Expected …", but "JSON is …"
-
-
-def _refusal(value: object) -> str | None:
-    """Why a value cannot be kept as JSON in Postgres, or None."""
-    try:
-        encoded = _encode(value)
-        if b"null" in encoded and _has_non_finite(msgspec.to_builtins(value)):
-            return "NaN and infinity have no JSON form"
-    except UnicodeEncodeError:
-        return "text with a lone surrogate has no UTF-8 form"
-    except RecursionError:
-        return "it contains itself, or is nested too deeply"
-    except (TypeError, ValueError, OverflowError) as error:
-        return f"{_lower(str(error))}, got {shown(value)}"
-    if b"\\u0000" in encoded and _NUL.search(encoded):
-        return "text with a NUL character cannot be kept in Postgres"
-    return None
-
-
-def _has_non_finite(value: object) -> bool:
-    match value:
-        case float():
-            return not math.isfinite(value)
-        case dict():
-            return any(map(_has_non_finite, value.values()))
-        case list() | tuple():
-            return any(map(_has_non_finite, value))
-        case _:
-            return False
-
-
-def _same(given: object, decoded: object) -> bool:
-    """Equal, and of one kind all the way down; a tuple may come back as a list."""
-    if isinstance(given, (list, tuple)) and isinstance(decoded, (list, tuple)):
-        return len(given) == len(decoded) and all(map(_same, given, decoded))
-    if isinstance(given, dict) and isinstance(decoded, dict):
-        return given.keys() == decoded.keys() and all(_same(value, decoded[name]) for name, value in given.items())
-    return given == decoded
 
 
 def _holds(hint: Any, kind: type[msgspec.inspect.Type]) -> bool:

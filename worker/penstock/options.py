@@ -137,5 +137,5 @@ class Enqueuer(Generic[P, R]):
             delay=options.seconds,
             at=options.at,
             headers=None if headers is None else encode_headers(headers, task=task.name),
-            unique=None if options.unique is None else options.unique.of(task.name, encoded),
+            unique=None if options.unique is None else options.unique.of(task.name, lambda: task.key(args, kwargs)),
         )

@@ -30,6 +30,7 @@ LogFormat = Literal["text", "json"]
 DERIVED: Final = -1
 """Given to a number whose default is worked out from the others; never a value of its own."""
 
+DEFAULT_INCOMPATIBLE_SECONDS: Final = 3600.0
 DEFAULT_MAX_ATTEMPTS: Final = 5
 """Attempts of a job when task, options and queue say nothing."""
 _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -130,11 +131,7 @@ class Settings:
         low=0.001, high=MAX_DELAY,
     )  # fmt: skip
     circuit_failure_percent: int = _setting(
-        "CIRCUIT_FAILURE_PERCENT",
-        0,
-        "Per cent of failures that open a task's circuit; 0: no breaker.",
-        low=0,
-        high=100,
+        "CIRCUIT_FAILURE_PERCENT", 0, "Per cent of failures that open a task's circuit; 0: no breaker.", low=0, high=100
     )
     circuit_minimum_calls: int = _setting("CIRCUIT_MINIMUM_CALLS", 20, "Attempts that it takes.", low=1, high=10_000)
     circuit_window_seconds: float = _setting("CIRCUIT_WINDOW_SECONDS", 60.0, "In so long.", low=1, high=86_400)
@@ -145,6 +142,10 @@ class Settings:
     retention_seconds: float = _setting(
         "RETENTION_SECONDS", 86_400.0, "Of the queue: outcomes are kept at least as long.", low=0, high=MAX_DELAY
     )
+    incompatible_seconds: float = _setting(
+        "INCOMPATIBLE_SECONDS", DEFAULT_INCOMPATIBLE_SECONDS,
+        "A job whose arguments do not fit waits so long for another release; 0: not at all.", low=0, high=MAX_DELAY,
+    )  # fmt: skip
     http_host: str = _setting("HTTP_HOST", "127.0.0.1", "Address of /healthz, /readyz, /metrics; `::` is all of them.")
     http_port: int = _setting("HTTP_PORT", 9464, "Port of the same; 0: any free one.", low=0, high=65_535)
     pod_name: str = _setting("POD_NAME", "", "Name in the registry and in logs. Default: the host's.")
@@ -295,6 +296,4 @@ def _parse(given: dataclasses.Field[Any], text: str) -> Any:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)

@@ -5,7 +5,7 @@ Pure. The scope of a key is its queue and its task, so that two tasks may use th
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
@@ -24,7 +24,7 @@ class Unique:
 
     Attributes:
         key: 1 to 200 characters without NUL; exactly one of `key` and `by_args` is given.
-        by_args: the arguments as they are encoded are the key.
+        by_args: the arguments are the key: equal ones have one key however the call is written (`argument_key`).
         until: "start": the key is free again when the job is claimed; "finish" (default): when it has ended, dead
             letters included.
         on_conflict: "ignore" (default): the enqueue returns the job that has the key; "raise": UniqueConflict.
@@ -57,8 +57,8 @@ class Unique:
             except (TypeError, ValueError) as error:
                 raise ConfigurationError(str(error)) from error
 
-    def of(self, task: str, args: str) -> UniqueKey:
-        """The key of a job of `task` with these encoded arguments."""
-        text = self.key if self.key is not None else hashlib.sha256(args.encode()).hexdigest()
+    def of(self, task: str, by_args: Callable[[], str]) -> UniqueKey:
+        """The key of a job of `task`; `by_args` makes the key of its arguments, where that is wanted."""
+        text = self.key if self.key is not None else by_args()
         expires = None if self.expires is None else float(self.expires)  # type: ignore[arg-type]
         return UniqueKey(key=f"{task}:{text}", until=self.until, expires=expires, on_conflict=self.on_conflict)

@@ -9,6 +9,7 @@ import pytest
 
 from penstock.backoff import Backoff
 from penstock.cli.why import Why, explain
+from penstock.errors import InvalidArguments
 from penstock.job import ClaimedJob
 from penstock.runtime.failure import Endings
 
@@ -68,6 +69,11 @@ TABLE: list[tuple[Why, dict[str, Any], str]] = [
     (Why.RETRY, facts(job={**DEFERRED, "reason": "timeout", "attempt": 2}), "took too long"),
     (Why.ASKED, facts(job={**DEFERRED, "reason": "rate {id} limit"}), "asked for it (rate {id} limit)"),
     (Why.TASK_UNKNOWN, facts(job={**DEFERRED, "reason": "task_unknown"}), "knows the task work"),
+    (
+        Why.INCOMPATIBLE_ARGUMENTS,
+        facts(job={**DEFERRED, "reason": "incompatible_arguments", "incompatible": 90.0}),
+        "accepts its arguments for task work, since ",
+    ),
     (Why.BREAKER_OPEN, facts(job={**DEFERRED, "reason": "breaker"}), "breaker of task work is open"),
     (Why.CRASH, facts(job={**DEFERRED, "reason": "worker_lost", "crashes": 2}), "(2 times"),
     (Why.CRASH, facts(job={**DEFERRED, "reason": "crash", "attempt": 1}), "crashed its child"),
@@ -121,6 +127,7 @@ def test_the_words_of_a_worker_are_known():
     for finished, why in (
         (endings.of_unknown_task(job), Why.TASK_UNKNOWN),
         (endings.of_blocked(job), Why.BREAKER_OPEN),
+        (endings.of_invalid_arguments(job, InvalidArguments("no")), Why.INCOMPATIBLE_ARGUMENTS),
     ):
         assert explain(42, facts(job={**DEFERRED, "reason": finished.reason}))[0].why is why
 

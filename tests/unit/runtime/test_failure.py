@@ -8,6 +8,7 @@ import random
 import pytest
 
 from penstock import NEVER, App, Backoff, Cancel, Retry, Snooze
+from penstock.errors import InvalidArguments
 from penstock.job import OutcomeState
 from penstock.runtime.failure import LONGEST_TRACEBACK, Endings, describe, fit
 from tests.unit.runtime.support import job
@@ -86,6 +87,23 @@ def test_an_unknown_task_is_put_off_and_costs_no_attempt(endings):
     finished = endings.of_unknown_task(job())
     assert (finished.state, finished.reason) == (OutcomeState.SNOOZE, "task_unknown")
     assert 22 < finished.delay < 38
+
+
+def test_arguments_of_another_release_are_put_off_and_cost_no_attempt():
+    """Half a minute or so; the error says how long the database lets it wait."""
+    endings = Endings(backoff=CONSTANT, chance=random.Random(1), incompatible_seconds=90)
+    finished = endings.of_invalid_arguments(job(), InvalidArguments("no"))
+    assert (finished.state, finished.reason) == (OutcomeState.SNOOZE, "incompatible_arguments")
+    assert 22 < finished.delay < 38
+    assert finished.error is not None
+    assert json.loads(finished.error)["wait_seconds"] == 90
+
+
+@pytest.mark.parametrize("args", ["[1]", '"text"', "7", "null"])
+def test_what_is_no_object_fits_no_release_and_is_a_dead_letter_at_once(endings, args):
+    """Arguments are an object whatever the task."""
+    finished = endings.of_invalid_arguments(job(args=args), InvalidArguments("no"))
+    assert (finished.state, finished.reason) == (OutcomeState.FAILED, "invalid_arguments")
 
 
 def test_text_of_an_error_is_made_fit_for_the_database():

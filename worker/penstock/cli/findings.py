@@ -271,7 +271,15 @@ def _of_workers(state: Mapping[str, Any]) -> Iterator[Finding]:
         yield ok("workers", told)
     if unknown := state["unknown"]:
         do = "deploy workers that know them, or cancel: `penstock jobs cancel --task NAME --dry-run`"
-        told = ", ".join(safe(task) for task in unknown[:5]) + (", …" if len(unknown) > 5 else "")
-        yield warning("tasks known", f"jobs wait for workers that know {told}", do)
+        yield warning("tasks known", f"jobs wait for workers that know {_tasks(unknown)}", do)
     else:
         yield ok("tasks known", "no job waits for a worker that knows its task")
+    if incompatible := state.get("incompatible"):
+        do = "deploy workers of the release that enqueued them; `penstock jobs why ID` says since when one waits"
+        yield warning("arguments fit", f"jobs wait for workers that accept their arguments: {_tasks(incompatible)}", do)
+    else:
+        yield ok("arguments fit", "no job waits for a worker that accepts its arguments")
+
+
+def _tasks(tasks: list[str]) -> str:
+    return ", ".join(safe(task) for task in tasks[:5]) + (", …" if len(tasks) > 5 else "")

@@ -37,6 +37,7 @@ class Why(enum.StrEnum):
     RETRY = "retry"
     ASKED = "asked"
     TASK_UNKNOWN = "task_unknown"
+    INCOMPATIBLE_ARGUMENTS = "incompatible_arguments"
     BREAKER_OPEN = "breaker_open"
     CRASH = "crash"
     DEADLINE = "deadline"
@@ -80,6 +81,11 @@ _DEFERRED: Final[Mapping[str, tuple[Why, str, str]]] = {
     "task_unknown": (
         Why.TASK_UNKNOWN, "no worker that took it knows the task {task}; the attempt was given back",
         "deploy workers whose App has the task, or give the task that name as an alias",
+    ),
+    "incompatible_arguments": (
+        Why.INCOMPATIBLE_ARGUMENTS,
+        "no worker that took it accepts its arguments for task {task}, since {refused}; the attempt was given back",
+        "deploy workers of the release that enqueued it (`penstock jobs show {id}` names the parameter), or cancel it",
     ),
     "breaker": (
         Why.BREAKER_OPEN, "the circuit breaker of task {task} is open; the attempt was given back",
@@ -152,6 +158,7 @@ def _deferred(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Reas
         "id": job["id"], "attempt": job["attempt"], "most": job["max_attempts"], "crashes": job["crashes"],
         "task": _text(job["task"]), "reason": _text(job["reason"]),
         "error": f" with {_text(job['error'])}" if job["error"] else "",
+        "refused": seconds(job.get("incompatible") or 0.0),
     }  # fmt: skip
     own = (Why.ASKED, "the task asked for it ({reason})", "`penstock jobs retry {id}` makes it ready now")
     why, said, do = _DEFERRED.get(job["reason"] or "", own)

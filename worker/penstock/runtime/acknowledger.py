@@ -24,7 +24,7 @@ from penstock.store import Difference, Store, end_all
 from penstock.store.unlocked import LOCKED, ack_unlocked
 
 from .again import pause
-from .failure import describe
+from .failure import INCOMPATIBLE, INVALID, describe
 from .forensics import Forensics
 from .held import Held
 from .metrics import WorkerMetrics
@@ -155,6 +155,14 @@ class Acknowledger(Consumer[Finished]):
 
 
 def _as_stored(outcome: Finished, stored: Mapping[tuple[int, int], str | None]) -> Finished:
-    """The outcome as the database has it: a job flagged cancel ends as cancelled, whatever its attempt said."""
+    """The outcome as the database has it: a job flagged cancel ends as cancelled, whatever its attempt said.
+
+    One that has waited too long for a release that accepts its arguments ends as failed.
+    """
     state = stored.get((outcome.job.id, outcome.job.token))
-    return outcome if state is None else msgspec.structs.replace(outcome, state=OutcomeState(state))
+    if state is None:
+        return outcome
+    waited = state == OutcomeState.FAILED and outcome.reason == INCOMPATIBLE
+    return msgspec.structs.replace(
+        outcome, state=OutcomeState(state), reason=INVALID if waited else outcome.reason, delay=0.0
+    )

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from penstock.backoff import NEVER, Backoff
-from penstock.errors import ChildCrashed
+from penstock.errors import ChildCrashed, InvalidArguments
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import Cancel, Retry, Snooze, TaskOutcome, seconds
+from penstock.settings import DEFAULT_INCOMPATIBLE_SECONDS, Settings
 from penstock.tasks import Task
 
 AnyTask = Task[..., Any, ..., Any]
@@ -27,6 +28,10 @@ POISON_CRASHES = 3
 """Processes that a job may end until it is a dead letter, as many as the database allows for lost workers."""
 PUT_OFF_SECONDS = 30.0
 """Until a job is looked at again whose task this App does not know or leaves alone; jittered by a quarter each way."""
+INCOMPATIBLE = "incompatible_arguments"
+"""Reason of a snooze: the arguments do not fit this release of the task."""
+INVALID = "invalid_arguments"
+"""Reason of a dead letter: no release accepted them in time, or none ever can."""
 
 
 def fit(text: str, length: int) -> str:
@@ -43,8 +48,8 @@ def as_text(value: object) -> str:
         return f"<{type(value).__name__} without a text: {type(broken).__name__}>"
 
 
-def describe(error: BaseException, attempt: int) -> str:
-    """JSON of an error for the attempt history: type, message, traceback as text, attempt."""
+def describe(error: BaseException, attempt: int, **more: object) -> str:
+    """JSON of an error for the attempt history: type, message, traceback as text, attempt, and what else is given."""
     kind = type(error)
     message = as_text(error)
     try:
@@ -56,6 +61,7 @@ def describe(error: BaseException, attempt: int) -> str:
         "type": f"{kind.__module__}.{kind.__qualname__}",
         "message": fit(message, LONGEST_MESSAGE),
         "traceback": fit(lines, LONGEST_TRACEBACK),
+        **more,
     }
     if isinstance(error, ChildCrashed):
         record["crash"] = True  # the database counts it beside the losses of a worker
@@ -68,10 +74,13 @@ class Endings:
     Args:
         backoff: of tasks that say nothing.
         chance: draws the jitter.
+        incompatible_seconds: how long a job whose arguments do not fit waits for another release; 0: not at all.
     """
 
-    def __init__(self, *, backoff: Backoff, chance: random.Random) -> None:
-        self._backoff, self._chance = backoff, chance
+    def __init__(
+        self, *, backoff: Backoff, chance: random.Random, incompatible_seconds: float = DEFAULT_INCOMPATIBLE_SECONDS
+    ) -> None:
+        self._backoff, self._chance, self._incompatible_seconds = backoff, chance, incompatible_seconds
         self._exceptions: dict[int, BaseException] | None = None
 
     def keep_exceptions(self) -> dict[int, BaseException]:
@@ -143,9 +152,16 @@ class Endings:
         return msgspec.structs.replace(finished, reason="crash") if finished.reason == "error" else finished
 
     def of_invalid_arguments(self, job: ClaimedJob, error: Exception) -> Finished:
-        """The stored arguments do not fit the task any more; running again would not help."""
-        text = describe(error, job.attempt)
-        return Finished(job=job, state=OutcomeState.FAILED, reason="invalid_arguments", error=text)
+        """The stored arguments do not fit the task here: those of another release may, so the job waits for one.
+
+        The database makes it a dead letter once that has lasted for `incompatible_seconds`. What is no JSON object fits
+        no release of any task, and what else a type of the application's raises is an error of that type.
+        """
+        if not job.args.startswith("{") or not isinstance(error, InvalidArguments):
+            return Finished(job=job, state=OutcomeState.FAILED, reason=INVALID, error=describe(error, job.attempt))
+        seconds = self._incompatible_seconds
+        text = describe(error, job.attempt, wait_seconds=seconds)
+        return msgspec.structs.replace(self._put_off(job, INCOMPATIBLE), error=text)
 
     def of_unstorable_result(self, job: ClaimedJob, error: Exception, duration: float) -> Finished:
         """The task ran and its effects are there, but what it returned cannot be kept: visible, and not run again."""
@@ -163,6 +179,11 @@ class Endings:
     def _put_off(self, job: ClaimedJob, reason: str) -> Finished:
         delay = PUT_OFF_SECONDS * self._chance.uniform(0.75, 1.25)
         return Finished(job=job, state=OutcomeState.SNOOZE, delay=delay, reason=reason)
+
+
+def endings_of(settings: Settings, chance: random.Random) -> Endings:
+    """Endings as a worker's settings want them."""
+    return Endings(backoff=settings.backoff, chance=chance, incompatible_seconds=settings.incompatible_seconds)
 
 
 def of_defect(job: ClaimedJob, error: BaseException, *, reason: str) -> Finished:

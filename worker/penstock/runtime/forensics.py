@@ -27,6 +27,7 @@ from penstock.job import Finished, OutcomeState
 from penstock.store import Depth, Witness
 
 from .announce import Announcer
+from .failure import INCOMPATIBLE
 from .logs import fields
 from .metrics import WorkerMetrics
 
@@ -73,17 +74,27 @@ class Forensics:
 
     async def attach(self, batch: list[Finished]) -> list[Finished]:
         """The batch, its dead letters with forensics."""
-        if all(outcome.state is not OutcomeState.FAILED for outcome in batch):
+        if not any(map(_may_die, batch)):
             return batch
         depth = await self._depth_now()
         common = {"made_by": "worker", **self._facts(), **machine(), "queue": depth and depth._asdict()}
-        return [self._with(outcome, common) if outcome.state is OutcomeState.FAILED else outcome for outcome in batch]
+        return [self._with(outcome, common) if _may_die(outcome) else outcome for outcome in batch]
 
     def settled(self, batch: Sequence[Finished]) -> None:
         """These were accepted: remember errors, say what failed, tell the hooks."""
         for outcome in batch:
             if outcome.error is not None:
                 self._failed(outcome, msgspec.json.decode(outcome.error))
+
+    def _incompatible(self, outcome: Finished, message: str, extra: Mapping[str, Any]) -> None:
+        """Its arguments are another release's: not an error of the task, but somebody should know."""
+        job = outcome.job
+        if (more := self._lines.admit(f"{INCOMPATIBLE} {job.task}", self._clock())) is not None:
+            logger.warning(
+                "job %d waits %.1f s for a worker of another release, its arguments do not fit this one: %s%s",
+                job.id, outcome.delay, message[:_LONGEST],
+                f"; {more} more of this task were not logged" if more else "", extra=extra,
+            )  # fmt: skip
 
     async def rescued(self) -> None:
         """A rescue may have made dead letters: say so once, here or wherever the next rescue is. Raises StoreError."""
@@ -127,12 +138,15 @@ class Forensics:
     def _failed(self, outcome: Finished, error: Mapping[str, Any]) -> None:
         job, dead = outcome.job, outcome.state is OutcomeState.FAILED
         kind, message = str(error.get("type")), str(error.get("message"))
-        if job.task in self._recent:
+        if job.task in self._recent and outcome.state is not OutcomeState.SNOOZE:
             self._recent[job.task].append({
                 "at": round(self._wall(), 3), "job": job.id, "attempt": job.attempt, "type": kind,
                 "message": message[:_LONGEST],
             })  # fmt: skip
         extra = {**fields(job), "outcome": outcome.state.value, "reason": outcome.reason}
+        if outcome.state is OutcomeState.SNOOZE:
+            self._incompatible(outcome, message, extra)
+            return
         what = "is a dead letter" if dead else f"runs again in {outcome.delay:.1f} s"
         more = self._lines.admit(job.task if job.task in self._recent else None, self._clock())
         if more is not None:
@@ -146,6 +160,11 @@ class Forensics:
                 id=job.id, queue=job.queue, task=job.task, reason=outcome.reason or "failed", attempt=job.attempt,
                 error=kind, message=message, by_rescue=False,
             ))  # fmt: skip
+
+
+def _may_die(outcome: Finished) -> bool:
+    """Whether it may make a dead letter; the database alone knows for how long arguments have been refused."""
+    return outcome.state is OutcomeState.FAILED or outcome.reason == INCOMPATIBLE
 
 
 class Lines:

@@ -20,6 +20,7 @@ from penstock.events import EVENTS
 from penstock.job import Finished, OutcomeState
 
 from .children.tally import ENDS, Tally
+from .failure import INCOMPATIBLE
 
 JOB_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """Seconds, of waits and durations: 5 ms to an hour."""
@@ -103,6 +104,7 @@ class WorkerMetrics(Collector):
             Distribution(CALL_BOUNDS), Distribution(SIZE_BOUNDS), Distribution(CALL_BOUNDS),
         )  # fmt: skip
         self._blocked: Counter[str] = Counter(dict.fromkeys(names, 0))
+        self._incompatible: Counter[str] = Counter(dict.fromkeys(names, 0))
         self.events: Counter[str] = Counter(dict.fromkeys(STAGES, 0))
         """What each stage handed on, counted by the batch."""
         self.fenced = 0
@@ -141,6 +143,10 @@ class WorkerMetrics(Collector):
             self._outcomes[task, state] += count
             if state is OutcomeState.FAILED:
                 self._dead[self._queue, task] += count
+            elif state is OutcomeState.SNOOZE:
+                self._incompatible[task] += sum(
+                    outcome.job.task == name and outcome.reason == INCOMPATIBLE for outcome in outcomes
+                )
         for outcome in outcomes:
             durations[outcome.job.task].append(outcome.duration)
         for name, values in durations.items():
@@ -213,12 +219,18 @@ class WorkerMetrics(Collector):
             "penstock_circuit_blocked", "Jobs deferred because the circuit of their task was open.",
             labels=["queue", "task"],
         )  # fmt: skip
+        incompatible = CounterMetricFamily(
+            "penstock_jobs_incompatible", "Jobs deferred because their arguments do not fit this release of the task.",
+            labels=["queue", "task"],
+        )  # fmt: skip
+        for task, count in list(self._incompatible.items()):
+            incompatible.add_metric([self._queue, task], count)
         circuits = self.circuits()
         for task, count in list(self._blocked.items()):
             blocked.add_metric([self._queue, task], count)
             if task in self._tasks:
                 states.add_metric([self._queue, task], circuits.get(task, 0))
-        yield from (jobs, dead, durations, states, blocked)
+        yield from (jobs, dead, durations, states, blocked, incompatible)
 
     def _of_children(self) -> Iterator[Metric]:
         tally = self.children

@@ -40,7 +40,7 @@ from .claimer import Claimer
 from .consumers import BATCH, Consumers
 from .drain import Drain
 from .exclusive import Exclusive
-from .failure import Endings
+from .failure import endings_of
 from .forensics import Forensics
 from .health import HealthServer
 from .held import Held
@@ -117,7 +117,7 @@ class Worker:
             poll_seconds=settings.poll_seconds, listening=lambda: self.listener.listening, chance=self.chance,
         )  # fmt: skip
         self.run_attempt: Callable[[ClaimedJob], Awaitable[Finished]]
-        endings = self.endings = Endings(backoff=settings.backoff, chance=self.chance)
+        endings = self.endings = endings_of(settings, self.chance)
         self.children = child_executor(settings, endings=endings, tenure=self.lease, report=self._report)
         self.metrics.children = self.children.tally
         self.attempts = Attempts(

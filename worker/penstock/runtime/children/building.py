@@ -32,7 +32,7 @@ def child_executor(
     hello = Hello(
         app=settings.app, parent=os.getpid(), database_url=settings.database_url, pooled=settings.pooled,
         log_level=settings.log_level, strategy=backoff.strategy, base_seconds=settings.backoff_base_seconds,
-        max_seconds=settings.backoff_max_seconds,
+        max_seconds=settings.backoff_max_seconds, incompatible_seconds=settings.incompatible_seconds,
     )  # fmt: skip
     max_bytes = settings.child_max_resident_mib * 2**20
     children = Children(hello=hello, max_jobs=settings.child_max_jobs, max_bytes=max_bytes)

@@ -16,6 +16,7 @@ import msgspec
 from penstock.backoff import Strategy
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import MAX_DELAY
+from penstock.settings import DEFAULT_INCOMPATIBLE_SECONDS
 
 LARGEST_FRAME: Final = 16 * 1024 * 1024
 """Bytes; arguments, headers, results and errors are each bounded far below."""
@@ -40,6 +41,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     strategy: Strategy
     base_seconds: float
     max_seconds: float
+    incompatible_seconds: float = DEFAULT_INCOMPATIBLE_SECONDS
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):

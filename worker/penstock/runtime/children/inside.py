@@ -109,7 +109,10 @@ class Inside:
     def __init__(self, pipe: socket.socket, hello: Hello, app: App) -> None:
         self._pipe, self._hello, self._app = pipe, hello, app
         self._backoff = Backoff(strategy=hello.strategy, base_seconds=hello.base_seconds, max_seconds=hello.max_seconds)
-        self._endings = Endings(backoff=self._backoff, chance=random.Random())  # noqa: S311 - jitter
+        self._endings = Endings(
+            backoff=self._backoff, chance=random.Random(),  # noqa: S311 - jitter
+            incompatible_seconds=hello.incompatible_seconds,
+        )  # fmt: skip
         self._alarm = Alarm()
         self._process = os.getpid()
         self._jobs: asyncio.Queue[ClaimedJob | None] = asyncio.Queue()

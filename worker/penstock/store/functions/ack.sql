@@ -1,6 +1,6 @@
 -- Purpose: accept the outcomes of attempts, a mixed batch in one call. Only rows that still carry the attempt's token and
 -- worker are touched. Returns what differs from what was sent: state NULL means fenced, another state is the stored one
--- (accepted earlier, or ended as cancelled). Snoozes write no outcome, so a repeated snooze reads as fenced: harmless.
+-- (accepted earlier, ended as cancelled, or by end_incompatible.sql as failed). A repeated snooze reads as fenced: harmless.
 -- Index: job's key, outcome_job. Locks: the jobs' rows in id order, each waited for a second at most (55P03: nothing is
 -- written; ack_unlocked then accepts the others); a batch with deferrals locks first. A NULL array means the default for all.
 CREATE OR REPLACE FUNCTION penstock.ack(
@@ -21,12 +21,17 @@ AS $$
 #variable_conflict use_column
 DECLARE
   v_accepted integer;
+  v_sent text[] := p_states;
   v_snoozed bigint[] := '{}'; v_snoozed_tokens bigint[] := '{}';
 BEGIN
   IF cardinality(p_ids) <> ANY (ARRAY[cardinality(p_tokens), cardinality(p_states), cardinality(p_durations),
       cardinality(p_delays), cardinality(p_reasons), cardinality(p_errors), cardinality(p_results), cardinality(p_forensics)])
   THEN  -- a state that is missing would read as completed
     RAISE EXCEPTION 'ack: every array must be as long as ids (%)', cardinality(p_ids) USING ERRCODE = '22023';
+  END IF;
+  IF 'incompatible_arguments' = ANY (p_reasons) THEN
+    SELECT * INTO p_states, p_reasons
+    FROM penstock.end_incompatible(p_worker, p_ids, p_tokens, p_states, p_reasons, p_errors);
   END IF;
   IF p_states && ARRAY['retry', 'snooze'] THEN
     PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
@@ -39,13 +44,13 @@ BEGIN
     v_accepted := penstock.ack_ended(p_worker, p_ids, p_tokens, p_states, p_durations, p_reasons, p_errors, p_results,
                                      p_forensics);
   END IF;
-  IF v_accepted = cardinality(p_ids) THEN
+  IF v_accepted = cardinality(p_ids) AND p_states IS NOT DISTINCT FROM v_sent THEN
     RETURN;
   END IF;
   -- A snapshot of its own: the one above cannot see an acknowledgement that was being committed meanwhile.
   RETURN QUERY
     SELECT a.id, a.token, o.state
-    FROM unnest(p_ids, p_tokens, p_states) AS a (id, token, state)
+    FROM unnest(p_ids, p_tokens, v_sent) AS a (id, token, state)
     LEFT JOIN penstock.outcome AS o ON o.job_id = a.id AND o.token = a.token
     WHERE o.state IS DISTINCT FROM coalesce(a.state, 'completed')
       AND NOT (coalesce(a.state, 'completed') = 'snooze' AND (a.id, a.token) IN (

@@ -1,6 +1,7 @@
 -- Purpose: the part of ack that defers jobs: retries keep their error in the row (the last five) and write an outcome;
 -- snoozes give the attempt back and write none. An error with the key "crash" says that the attempt's process ended. Rows
--- flagged cancel are left for ack_ended. Returns the snoozed jobs' ids and tokens.
+-- flagged cancel are left for ack_ended. A job whose arguments a worker refused keeps when that began until an attempt runs,
+-- and the first refusal's error. Returns the snoozed jobs' ids and tokens.
 -- Index: job's key. Locks: the rows, in id order. A delay is in seconds.
 CREATE OR REPLACE FUNCTION penstock.ack_deferred(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[],
@@ -31,7 +32,9 @@ BEGIN
         due_at = v_now + make_interval(secs => coalesce(h.delay, 0)), reason = coalesce(h.reason, h.state),
         attempt = j.attempt - CASE WHEN h.state = 'snooze' THEN 1 ELSE 0 END, unique_kept = NULL,
         crashes = j.crashes + CASE WHEN h.error ? 'crash' THEN 1 ELSE 0 END,
-        errors = CASE WHEN h.error IS NULL THEN j.errors ELSE
+        incompatible_since = CASE WHEN h.state = 'snooze' AND h.reason = 'incompatible_arguments'
+          THEN coalesce(j.incompatible_since, v_now) WHEN h.state = 'snooze' AND coalesce(h.duration, 0) = 0 THEN j.incompatible_since END,
+        errors = CASE WHEN h.error IS NULL OR h.state = 'snooze' AND j.incompatible_since IS NOT NULL THEN j.errors ELSE
           jsonb_path_query_array(coalesce(j.errors, '[]') || h.error, '$[last-4 to last]') END
     FROM held AS h WHERE j.id = h.id AND j.token = h.token AND j.worker = p_worker
     RETURNING j.id, h.token, h.claimed_at, h.ready_at, h.state, h.duration, h.reason, h.error, j.created_at, j.queue,

@@ -1,5 +1,6 @@
 -- Purpose: what the state of a database tells about its health, for `penstock doctor`: who leads the upkeep, workers by
--- state, jobs whose time came and that were not promoted, jobs that wait because no worker knows their task, the checksum
+-- state, jobs whose time came and that were not promoted, jobs that wait because no worker knows their task or
+-- accepts their arguments, the checksum
 -- of the installed functions, and undeclared. Counts stop at 1,000; durations are seconds.
 -- Index: job_due, of each queue that is declared or served the first 1,000 rows, of others 10. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.checkup() RETURNS jsonb
@@ -19,10 +20,12 @@ AS $$
                count(*) AS number
         FROM penstock.worker AS w WHERE NOT (w.state = 'lost' AND w.swept) GROUP BY 1) AS s),
     'overdue', d.overdue, 'overdue_seconds', extract(epoch FROM clock_timestamp() - d.oldest), 'unknown', d.unknown,
+    'incompatible', d.incompatible,
     'undeclared', penstock.undeclared())
   FROM (
     SELECT count(*) FILTER (WHERE s.due_at < clock_timestamp()) AS overdue, min(s.due_at) AS oldest,
-           coalesce(jsonb_agg(DISTINCT s.task) FILTER (WHERE s.reason = 'task_unknown'), '[]') AS unknown
+           coalesce(jsonb_agg(DISTINCT s.task) FILTER (WHERE s.reason = 'task_unknown'), '[]') AS unknown,
+           coalesce(jsonb_agg(DISTINCT s.task) FILTER (WHERE s.reason = 'incompatible_arguments'), '[]') AS incompatible
     FROM (SELECT t.id, CASE WHEN t.id IN (SELECT v.id FROM penstock.served_queue AS v) THEN 1000 ELSE 10 END AS most
           FROM penstock.tended_queue AS t) AS q CROSS JOIN LATERAL (
       SELECT j.due_at, j.reason, j.task FROM penstock.job AS j WHERE j.queue = q.id AND j.due_at IS NOT NULL

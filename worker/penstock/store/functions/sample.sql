@@ -52,7 +52,7 @@ AS $$
     WHERE c.entries >= m.most) AS f
   CROSS JOIN LATERAL (SELECT count(*) AS deferred FROM (SELECT FROM penstock.job AS j
       WHERE j.queue = q.id AND j.due_at IS NOT NULL ORDER BY j.queue, j.due_at LIMIT p_cap) AS s) AS d
-  CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE coalesce(s.reason, '') <> ALL ('{breaker,task_unknown}')) AS due_soon
+  CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE coalesce(s.reason, '') <> ALL ('{breaker,task_unknown,incompatible_arguments}')) AS due_soon
     FROM (SELECT j.reason FROM penstock.job AS j
           WHERE j.queue = q.id AND j.due_at <= statement_timestamp() + make_interval(secs => p_soon)
           ORDER BY j.queue, j.due_at LIMIT p_cap) AS s) AS n

@@ -28,6 +28,7 @@ AS $$
         'waits', extract(epoch FROM clock_timestamp() - it.ready_at), 'runs', extract(epoch FROM clock_timestamp() - it.claimed_at),
         'due_in', extract(epoch FROM it.due_at - clock_timestamp()),
         'ended', extract(epoch FROM clock_timestamp() - it.finished_at),
+        'incompatible', (SELECT extract(epoch FROM clock_timestamp() - live.incompatible_since) FROM live),
         'cancel', coalesce((SELECT live.cancel FROM live), false),
         'deadline_in', (SELECT extract(epoch FROM live.deadline - clock_timestamp()) FROM live),
         'error', coalesce((SELECT live.last_error ->> 'type' FROM live), (SELECT dead.error ->> 'type' FROM dead))) FROM it),
