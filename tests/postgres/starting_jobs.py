@@ -1,4 +1,5 @@
-"""An App that does not come up: its lifespan hangs in the worker or in its child, as PENSTOCK_TEST_HANGS says."""
+"""An App that does not come up: its lifespan hangs in the worker, in its child, or until the file exists that
+PENSTOCK_TEST_HANGS names."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from penstock import App
 from tests.postgres.jobs import trace
@@ -20,8 +22,11 @@ async def hangs() -> AsyncIterator[None]:
     """For longer than any test waits."""
     where = "child" if sys.argv[0] == "penstock child" else "worker"
     trace(f"{where} {os.getpid()}")
-    if os.environ["PENSTOCK_TEST_HANGS"] == where:
+    hangs = os.environ["PENSTOCK_TEST_HANGS"]
+    if hangs == where:
         await asyncio.sleep(600)
+    while hangs.startswith("/") and not Path(hangs).exists():  # noqa: ASYNC110, ASYNC240 - the test makes it
+        await asyncio.sleep(0.02)
     yield
 
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from penstock.store import migrate
-from tests.postgres import desk
-from tests.postgres.workers import WorkerProcess
+from tests.postgres import desk, starting_jobs
+from tests.postgres.workers import WorkerProcess, lines
 from tests.support.controlplane import free_ports
 from tests.support.postgres_proxy import Proxy
 
@@ -22,9 +22,10 @@ from tests.support.postgres_proxy import Proxy
 class Starting:
     """A worker with pages on a known port, as a pod has them."""
 
-    def __init__(self, url: str, trace: Path) -> None:
+    def __init__(self, url: str, trace: Path, **more: Any) -> None:
         (self.port,) = free_ports(1)
-        self.process = WorkerProcess(url, trace, http_port=self.port)
+        self.trace = trace
+        self.process = WorkerProcess(url, trace, http_port=self.port, **more)
 
     def page(self, path: str) -> tuple[int, str]:
         """0 while nobody answers."""
@@ -55,8 +56,8 @@ def starting(trace: Path) -> Iterator[Any]:
     """`starting(url)` starts a worker; it ends with the test."""
     begun: list[Starting] = []
 
-    def begin(url: str) -> Starting:
-        begun.append(Starting(url, trace))
+    def begin(url: str, **more: Any) -> Starting:
+        begun.append(Starting(url, trace, **more))
         return begun[-1]
 
     yield begin
@@ -123,6 +124,48 @@ def test_a_worker_that_gets_fewer_connections_than_it_needs_tries_again(pg_newes
     finally:
         newest.execute("DROP OWNED BY narrow CASCADE")
         newest.execute("DROP ROLE narrow")
+
+
+@pytest.fixture
+def between(pg_newest, newest, starting, tmp_path):
+    """A worker that passed the check and is in its lifespan while its login loses its connections; role and worker."""
+    gate, role = tmp_path / "gate", "between"
+    host = urlsplit(pg_newest.url).netloc.rpartition("@")[2]
+    newest.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'c'".encode())
+    try:
+        newest.execute(f"GRANT {newest.info.user} TO {role}".encode())
+        url = with_(pg_newest.url, netloc=f"{role}:c@{host}")
+        worker = starting(url, app=starting_jobs.APP, test_hangs=gate)
+        desk.until(lambda: [one for one in lines(worker.trace) if one.startswith("worker")], 30)
+        newest.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0".encode())
+        gate.touch()
+        yield role, worker
+        worker.process.kill()
+    finally:
+        newest.execute(f"DROP OWNED BY {role} CASCADE".encode())
+        newest.execute(f"DROP ROLE {role}".encode())
+
+
+def test_a_worker_that_cannot_register_waits_with_its_lifespan_entered(newest, between):
+    """The database went away after the check; it is neither an end nor a second start."""
+    role, worker = between
+    worker.waits_for("limit of connections")
+    newest.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1".encode())
+    worker.works()
+    code, said = worker.process.end()
+    assert code == 0, said
+    assert "cannot register yet, trying again" in said
+    assert "Traceback" not in said
+    assert sum(one.startswith("worker") for one in lines(worker.trace)) == 1
+
+
+def test_a_signal_ends_the_wait_for_the_registration(newest, between):
+    """Nothing was claimed, and no row is left."""
+    _, worker = between
+    worker.waits_for("limit of connections")
+    code, said = worker.process.end()
+    assert code == 0, said
+    assert newest.execute("SELECT count(*) FROM penstock.worker").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "nobody.invalid:5432"])

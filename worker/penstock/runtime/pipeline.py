@@ -48,6 +48,7 @@ from .lease import Identity, Lease
 from .login import login_refused
 from .metrics import WorkerMetrics, exposition
 from .probes import Probes
+from .registering import registered
 from .signals import Signals
 
 logger = logging.getLogger("penstock.worker")
@@ -169,14 +170,13 @@ class Worker:
         async with contextlib.AsyncExitStack() as stack:
             async with self.signals.starting():
                 await self._start_neighbours(stack)
-            if self.draining.is_set():  # nothing was claimed, nobody knows of this worker yet
-                return 0
-            self.lease.open()
             stack.callback(self.exclusive.close)
-            self.exclusive.watch()
             empty = False
             try:
                 self.health.start()
+                if not await registered(self.lease, self.draining, rng=self.chance):
+                    return 0  # told to leave: nothing was claimed
+                self.exclusive.watch()
                 await self._start_stages()
                 logger.info("worker %d serves queue %s", self.lease.worker, self.settings.queue)
                 async with beside(

@@ -67,6 +67,8 @@ class Probes:
             return self.lease.state
         if (defect := self.claimer.defect) is not None:
             return f"claims are refused: {defect}"
+        if not self.lease.worker:
+            return f"waiting for the database: {self.lease.trouble or 'no answer so far'}"
         if not self.lease.renewed_lately:
             return f"disconnected: the lease was last renewed {self.lease.age:.0f} s ago{_because(self.lease.trouble)}"
         if self.claimer.disconnected:

@@ -36,6 +36,17 @@ _AT_ONCE: Final = (InvalidDatabaseURL, StatementRefused)
 _AFTER_A_WHILE: Final = (LoginRefused, NoSuchDatabase)
 
 
+def is_final(error: StoreError, *, waited: float, patience: float = REFUSED_SECONDS) -> bool:
+    """Whether only a new process can mend an error of the start.
+
+    Args:
+        error: of the last try.
+        waited: seconds since the first try.
+        patience: seconds for which a refused login and an unknown database are retried.
+    """
+    return isinstance(error, _AT_ONCE) or (isinstance(error, _AFTER_A_WHILE) and waited > patience)
+
+
 class Startup:
     """Waits until a check passes.
 
@@ -139,8 +150,7 @@ class Startup:
             try:
                 self._check()
             except StoreError as error:
-                waited = time.monotonic() - began
-                if isinstance(error, _AT_ONCE) or (isinstance(error, _AFTER_A_WHILE) and waited > self._patience):
+                if is_final(error, waited=time.monotonic() - began, patience=self._patience):
                     raise
                 if str(error) != self._problem or time.monotonic() - said_at > REPEAT_SECONDS:
                     said_at = time.monotonic()
