@@ -27,7 +27,7 @@ from .api_errors import error_of
 from .api_paths import POD_MONITOR_GROUP, ApiPath, collection, everywhere, field_selector, item
 from .events import event_of
 from .large_objects import decode_jobqueue
-from .listing import Decode, Known, decode_page, decoder, nothing, page_size
+from .listing import PAGE, Decode, Known, decode_page, decoder, nothing
 from .resource import (
     COST_MANAGER,
     DELETION_COST,
@@ -170,7 +170,7 @@ class Cluster:
         found: list[dict[str, Any]] = []
         decode = partial(decode_page, known=known, decode=decoder(kind))
         for namespace in namespaces:
-            query = {"limit": str(page_size(kind))} | ({"labelSelector": label} if label else {})
+            query = {"limit": str(PAGE)} | ({"labelSelector": label} if label else {})
             while True:
                 path = everywhere(kind) if namespace == ALL_NAMESPACES else collection(kind, namespace)
                 page, more = await self.request("GET", path, query=query, decode=decode)

@@ -21,9 +21,10 @@ import kopf
 from .api_access import ApiAccess
 from .cache import Cache
 from .large_objects import decode_list
-from .listing import JOBQUEUE_PAGE
+from .listing import PAGE
 from .resource import JOBQUEUE_LABEL
 from .settings import OperatorSettings
+from .sparing_views import decode_list as decode_workloads
 from .watch_health import SILENT_SECONDS, STREAM_SECONDS, WatchHealth
 
 OWN: Final = ("pods", "deployments")
@@ -117,12 +118,16 @@ class KopfRun:
 
 
 class SparingResponse(aiohttp.ClientResponse):
-    """One whose lists of JobQueues are decoded without what is too large; kopf would decode all of it at once."""
+    """One whose lists are decoded without what is too large or not read; kopf would decode all of it at once."""
 
     async def json(self, **options: Any) -> Any:
         """The body."""
         if self.ok and self.url.path.endswith("/jobqueues"):
             return decode_list(await self.read())
+        if self.ok and self.url.path.endswith(("/pods", "/deployments")):
+            found = decode_workloads(await self.read())
+            if found is not None:
+                return found
         return await super().json(**options)
 
 
@@ -182,7 +187,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     made.networking.error_backoffs = Forever()
     made.process.ultimate_exiting_timeout = None  # it would kill the process ten minutes after a run has ended
     made.watching.server_timeout = STREAM_SECONDS
-    made.watching.chunk_size = JOBQUEUE_PAGE
+    made.watching.chunk_size = PAGE
     made.watching.inactivity_timeout = SILENT_SECONDS
     for kind in OWN:
         made.watching.label_selectors[kind] = JOBQUEUE_LABEL

@@ -13,12 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from .large_objects import decode_jobqueue
+from .sparing_views import decode_child, decode_workload
 
 Decode = Callable[[bytes | msgspec.Raw], dict[str, Any]]
 """One object as the API server sends it -> what is read of it."""
-PAGE: Final = 500
-JOBQUEUE_PAGE: Final = 50
-"""A page is held whole, and a JobQueue may have more than a megabyte."""
+PAGE: Final = 50
+"""Objects of one page, which is held whole; an object may have more than a megabyte."""
 Known = Callable[[str, str], bool]
 """uid and resource version -> whether just that is held already."""
 
@@ -49,14 +49,11 @@ def nothing(_uid: str, _version: str) -> bool:
     return False
 
 
-def page_size(kind: str) -> int:
-    """How many objects of a kind are asked for at once."""
-    return JOBQUEUE_PAGE if kind == "JobQueue" else PAGE
-
-
 def decoder(kind: str) -> Decode:
     """How an object of a kind is read."""
-    return decode_jobqueue if kind == "JobQueue" else msgspec.json.decode
+    if kind == "JobQueue":
+        return decode_jobqueue
+    return decode_workload if kind in {"Deployment", "Pod"} else decode_child
 
 
 def decode_page(data: bytes, known: Known, *, decode: Decode = msgspec.json.decode) -> tuple[list[dict[str, Any]], str]:

@@ -13,7 +13,7 @@ from aiohttp import web
 from penstock_operator.cache import Cache
 from penstock_operator.handlers import SparingResponse
 from penstock_operator.large_objects import LARGEST_BYTES, MOST_VALUES, decode_jobqueue
-from penstock_operator.listing import decode_page, decoder, page_size
+from penstock_operator.listing import decode_page, decoder
 from penstock_operator.resource import JobQueue
 from tests.unit.scaling.examples import manifest
 
@@ -99,12 +99,6 @@ def test_a_list_of_the_largest_jobqueues_takes_little_memory():
         tracemalloc.stop()
     assert len(cache.jobqueues.views) == 4
     assert peak < 3 * len(page)
-
-
-def test_lists_of_jobqueues_come_in_small_pages():
-    """A page is held whole."""
-    assert page_size("JobQueue") == 50
-    assert page_size("Pod") == 500
 
 
 def test_a_status_that_is_not_ours_is_none():
