@@ -44,6 +44,8 @@ In place of a URL its parts may be given unencoded: `PENSTOCK_DATABASE_HOST`, `P
 `PENSTOCK_DATABASE_USER`, `PENSTOCK_DATABASE_PASSWORD`, `PENSTOCK_DATABASE_NAME`; a URL wins.
 `PENSTOCK_DATABASE_CA_FILE` is a file of authorities by which the server's certificate is verified. `SSL_CERT_FILE`, if
 neither it nor `SSL_CERT_DIR` is set, becomes the machine's own file of authorities, for `sslrootcert=system`.
+`PENSTOCK_DATABASE_CERTIFICATE_FILE` and `PENSTOCK_DATABASE_KEY_FILE`, in PEM, are a client certificate and its key; a
+key that others may read, as a mounted Secret's, is used from a copy in memory.
 
 ## Operator
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from penstock.database_url import compose, with_verification
 from penstock.errors import ConfigurationError
-from penstock.scaling.database_ref import DatabaseRef, SecretRef
+from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY, DatabaseRef, SecretRef
 
 from .resource import JobQueue
 from .sampling import Address
@@ -36,12 +37,28 @@ def address_of(queue: JobQueue, secrets: Secrets) -> Address | Problem:
         if not isinstance(found, str):
             return found
         direct = found
-    if reference.ca_secret_ref is None:
-        return Address(url=url, direct_url=direct)
-    certificates = secrets.found((queue.namespace, reference.ca_secret_ref.name, reference.ca_secret_ref.key))
-    if not isinstance(certificates, str):
-        return certificates
-    return Address(url=with_verification(url), direct_url=with_verification(direct), ca=certificates)
+    return _with_certificates(queue, reference, Address(url=url, direct_url=direct), secrets)
+
+
+def _with_certificates(
+    queue: JobQueue, reference: DatabaseRef, address: Address, secrets: Secrets
+) -> Address | Problem:
+    """The address with what the server is verified by, and with what is shown to it."""
+    if (authorities := reference.ca_secret_ref) is not None:
+        found = secrets.found((queue.namespace, authorities.name, authorities.key))
+        if not isinstance(found, str):
+            return found
+        url, direct = with_verification(address.url), with_verification(address.direct_url)
+        address = replace(address, url=url, direct_url=direct, ca=found)
+    if (client := reference.operators_client_certificate) is None:
+        return address
+    certificate = secrets.found((queue.namespace, client.name, TLS_CERTIFICATE))
+    key = secrets.found((queue.namespace, client.name, TLS_KEY))
+    if not isinstance(certificate, str):
+        return certificate
+    if not isinstance(key, str):
+        return key
+    return replace(address, certificate=certificate, key=key)
 
 
 def _url(queue: JobQueue, reference: DatabaseRef, secret: SecretRef, secrets: Secrets) -> str | Problem:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from penstock.scaling.database_ref import SecretChange
+from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY, SecretChange
 
 from .resource import CREDENTIALS, CREDENTIALS_SEEN, Deployment, JobQueue
 from .secrets import SecretName, Secrets
@@ -97,7 +97,9 @@ def worker_keys(queue: JobQueue) -> Keys:
     keys = [secret.key] if secret.parts is None else list(secret.parts.keys().values())
     if reference.direct_key is not None:
         keys.append(reference.direct_key)
-    return (((queue.namespace, secret.name), tuple(keys)),)
+    client = reference.client_certificate_secret_ref
+    more = () if client is None else (((queue.namespace, client.name), (TLS_CERTIFICATE, TLS_KEY)),)
+    return (((queue.namespace, secret.name), tuple(keys)), *more)
 
 
 def rolls_out(queue: JobQueue) -> bool:

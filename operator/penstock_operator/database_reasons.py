@@ -27,6 +27,7 @@ _REASONS: Final = {
     "SchemaMissing": "SchemaMissing",
     "SchemaMismatch": "SchemaTooOld",
     "InvalidDatabaseURL": "InvalidURL",
+    "InvalidClientCertificate": "InvalidClientCertificate",
     "ReadOnlyServer": "ReadOnly",
     "StatementRefused": "StatementRefused",
     MISBEHAVES: MISBEHAVES,

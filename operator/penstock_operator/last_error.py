@@ -21,6 +21,7 @@ _REASONS: Final = {
     "schema penstock: version": "SchemaTooOld",
     "the server accepts no writes": "ReadOnly",
     "database URL: ": "InvalidURL",
+    "client certificate of the database: ": "InvalidClientCertificate",
     "the database cannot be reached": "DatabaseUnreachable",
 }
 """Words of our errors, and the reason that the operator has for the same error of its own."""

@@ -12,14 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from penstock.database_url import with_certificates
 from penstock.errors import MissingRights, StoreError
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema, end_all
 from penstock.store.closely import LostWorker, held_by, identity, lost_workers, recent_waits
@@ -28,6 +25,7 @@ from penstock.store.identity import check_same_database
 from penstock.store.maintenance import Upkeep
 from penstock.store.vitals import Vitals, vitals
 
+from .certificate_files import with_files
 from .errors import Deposed
 
 logger = logging.getLogger("penstock.operator.sampling")
@@ -54,31 +52,18 @@ class Address:
         url: of the database or of a pooler before it.
         direct_url: for LISTEN; the same without a pooler.
         ca: PEM text of the authorities that may sign the server's certificate; None: those that the URL names.
+        certificate: PEM text of the certificate that is shown to the server; None: none is.
+        key: PEM text of its private key.
     """
 
     url: str
     direct_url: str
     ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
 
     def __repr__(self) -> str:
         return "Address(…)"
-
-
-def with_file(address: Address, owner: object) -> Address:
-    """The address with its certificates in a file: of memory, because no folder here can be written to.
-
-    Args:
-        address: as it was given.
-        owner: the file is there as long as this object is.
-    """
-    if address.ca is None:
-        return address
-    descriptor = os.memfd_create("penstock-ca", os.MFD_CLOEXEC)
-    weakref.finalize(owner, os.close, descriptor)
-    os.write(descriptor, address.ca.encode())
-    file = f"/proc/self/fd/{descriptor}"
-    url, direct = (with_certificates(one, file) for one in (address.url, address.direct_url))
-    return Address(url=url, direct_url=direct)
 
 
 class Database:
@@ -96,7 +81,7 @@ class Database:
     def __init__(
         self, *, address: Address, holder: str, woken: Callable[[], None], may_act: Callable[[], bool] = lambda: True
     ) -> None:
-        self._address, self._may_act = with_file(address, self), may_act
+        self._address, self._may_act = with_files(address, self), may_act
         self.identity: str | None = None
         self._waits: dict[int, float] = {}
         self._waits_at = float("-inf")

@@ -16,6 +16,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
+from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY
+
 from .cluster import Cluster
 from .errors import ClusterError, Forbidden, NotFound
 from .resource import JobQueue
@@ -126,7 +128,10 @@ def secrets_of(queue: JobQueue) -> set[SecretName]:
     """The Secrets that a JobQueue names: the operator's and its workers'."""
     found = {(namespace, name) for namespace, name, _ in places(queue)}
     if queue.policy is not None:
-        found.add((queue.namespace, queue.policy.database_ref.secret_ref.name))
+        reference = queue.policy.database_ref
+        found.add((queue.namespace, reference.secret_ref.name))
+        if reference.client_certificate_secret_ref is not None:
+            found.add((queue.namespace, reference.client_certificate_secret_ref.name))
     return found
 
 
@@ -142,4 +147,6 @@ def places(queue: JobQueue) -> list[Place]:
     found = [(queue.namespace, secret.name, key) for key in keys]
     if reference.ca_secret_ref is not None:
         found.append((queue.namespace, reference.ca_secret_ref.name, reference.ca_secret_ref.key))
+    if (client := reference.operators_client_certificate) is not None:
+        found += [(queue.namespace, client.name, key) for key in (TLS_CERTIFICATE, TLS_KEY)]
     return found

@@ -1,5 +1,6 @@
 """An App that does not come up: its lifespan hangs in the worker, in its child, or until the file exists that
-PENSTOCK_TEST_HANGS names."""
+PENSTOCK_TEST_HANGS names.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ async def hangs() -> AsyncIterator[None]:
     hangs = os.environ["PENSTOCK_TEST_HANGS"]
     if hangs == where:
         await asyncio.sleep(600)
-    while hangs.startswith("/") and not Path(hangs).exists():  # noqa: ASYNC110, ASYNC240 - the test makes it
+    while hangs.startswith("/") and not Path(hangs).exists():  # noqa: ASYNC240 - the test makes it
         await asyncio.sleep(0.02)
     yield
 

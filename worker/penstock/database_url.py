@@ -83,6 +83,11 @@ def with_verification(url: str) -> str:
     return _with(url, {"sslmode": "verify-full"})
 
 
+def with_client_files(url: str, certificate: str, key: str) -> str:
+    """The URL with the files of a client certificate and of its key; it asks for TLS, unless it names a mode."""
+    return _with(url, {"sslcert": certificate, "sslkey": key, "sslmode": "require"})
+
+
 def _with(url: str, added: Mapping[str, str]) -> str:
     if url.startswith(_SCHEMES):
         query = url.partition("?")[2].partition("#")[0]

@@ -1,4 +1,4 @@
-"""The environment variables that say where the database is: a URL, or its parts; in both cases a certificate file.
+"""The environment variables that say where the database is: a URL, or its parts; in both cases certificate files.
 
 A Secret may hold a URL or the parts of one. A pod gets each part as a variable of its own, because no expansion of
 variables can percent-encode a password. A URL that is given wins.
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from .client_certificate import check, private, with_client_certificate
 from .database_url import compose, with_certificates
+from .errors import ConfigurationError
 
 URL: Final = "PENSTOCK_DATABASE_URL"
 DIRECT_URL: Final = "PENSTOCK_DIRECT_URL"
@@ -30,14 +32,17 @@ SECRET_PARTS: Final[Mapping[str, str]] = {
 }
 """The same by the names that a JobQueue has for them, which are those of most Secrets."""
 CA_FILE: Final = "PENSTOCK_DATABASE_CA_FILE"
-DATABASE_VARIABLES: Final = (URL, DIRECT_URL, *PARTS.values(), CA_FILE)
+CERTIFICATE_FILE: Final = "PENSTOCK_DATABASE_CERTIFICATE_FILE"
+KEY_FILE: Final = "PENSTOCK_DATABASE_KEY_FILE"
+DATABASE_VARIABLES: Final = (URL, DIRECT_URL, *PARTS.values(), CA_FILE, CERTIFICATE_FILE, KEY_FILE)
+_CLIENT: Final = "client certificate of the database"
 
 
 def database_urls(environ: Mapping[str, str]) -> dict[str, str]:
     """Both URLs as the variables say, empty where they say nothing.
 
     Raises:
-        ConfigurationError: there are parts, and they make no URL.
+        ConfigurationError: there are parts, and they make no URL; or a client certificate that cannot be used.
     """
     url, direct = environ.get(URL, ""), environ.get(DIRECT_URL, "")
     if not url and any(environ.get(name) for name in PARTS.values()):
@@ -45,4 +50,19 @@ def database_urls(environ: Mapping[str, str]) -> dict[str, str]:
     if file := environ.get(CA_FILE, ""):
         url = url and with_certificates(url, file)
         direct = direct and with_certificates(direct, file)
+    if files := _client_files(environ):
+        url = url and with_client_certificate(url, *files, where=_CLIENT)
+        direct = direct and with_client_certificate(direct, *files, where=_CLIENT)
     return {URL: url, DIRECT_URL: direct}
+
+
+def _client_files(environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """The files of the client certificate and of its key, checked; None if there are none."""
+    certificate, key = environ.get(CERTIFICATE_FILE, ""), environ.get(KEY_FILE, "")
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        missing = KEY_FILE if certificate else CERTIFICATE_FILE
+        raise ConfigurationError(f"{_CLIENT}: {missing} must be set too: a certificate and its key belong together")
+    check(certificate, key, where=_CLIENT, names=(CERTIFICATE_FILE, KEY_FILE))
+    return certificate, private(key)

@@ -24,6 +24,7 @@
         │   ├── TooManyConnections  a limit of the server, of the database or of the login is reached
         │   └── PoolExhausted     every connection of the App's own pool was in use for as long as a call waits
         ├── InvalidDatabaseURL    not a usable URL (the URL itself is never printed)
+        ├── InvalidClientCertificate  key and certificate cannot be used together, or not now
         ├── WrongDatabase         two URLs that belong together lead to different databases
         ├── SchemaMissing         `penstock migrate` has not been run
         ├── SchemaMismatch        the schema is older or newer than this version knows
@@ -136,6 +137,10 @@ class PoolExhausted(DatabaseUnavailable):
 
 class InvalidDatabaseURL(StoreError, ConfigurationError):  # noqa: N818
     """The database URL is not usable. Its text is never part of the message."""
+
+
+class InvalidClientCertificate(StoreError, ConfigurationError):  # noqa: N818
+    """The client certificate for the database cannot be used: malformed, encrypted, not valid now, or of two pairs."""
 
 
 class WrongDatabase(StoreError):  # noqa: N818

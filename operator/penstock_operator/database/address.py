@@ -15,7 +15,7 @@ def usable(address: Address) -> Address:
     Raises:
         InvalidDatabaseURL: a URL does not parse, has no host, or has a key that is not allowed.
     """
-    given = address.ca is not None
-    url = restricted(address.url, certificates=given)
+    given = {"certificates": address.ca is not None, "client_certificate": address.certificate is not None}
+    url = restricted(address.url, **given)
     same = address.url == address.direct_url
-    return replace(address, url=url, direct_url=url if same else restricted(address.direct_url, certificates=given))
+    return replace(address, url=url, direct_url=url if same else restricted(address.direct_url, **given))

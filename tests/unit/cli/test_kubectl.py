@@ -104,6 +104,18 @@ def test_a_secret_with_parts_and_certificates_are_followed(cluster: Cluster):
     assert Path(file).read_text() == "PEM\n"
 
 
+@pytest.mark.parametrize("field", ["clientCertificateSecretRef", "operatorClientCertificateSecretRef"])
+def test_a_client_certificate_is_a_pair_of_private_files(cluster: Cluster, field: str):
+    """Of this process, readable by its user alone; the operator's own comes first."""
+    reference = {"secretRef": {"name": "db"}, "clientCertificateSecretRef": {"name": "other"}, field: {"name": "tls"}}
+    pair = encoded(**{"tls.crt": "C", "tls.key": "K"})
+    cluster.has(jobqueues__emails=jobqueue(**reference), secret__db=encoded(url=URL), secret__tls=pair)
+    found = database_variables("emails", None)
+    files = [Path(found[name]) for name in ("PENSTOCK_DATABASE_CERTIFICATE_FILE", "PENSTOCK_DATABASE_KEY_FILE")]
+    assert [one.read_text() for one in files] == ["C\n", "K\n"]
+    assert files[1].stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize(
     ("answers", "named"),
     [

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from penstock.database_variables import database_urls
+from penstock.database_variables import CERTIFICATE_FILE, KEY_FILE, database_urls
 from penstock_operator import manifests
 from penstock_operator.addresses import address_of
 from penstock_operator.cluster import Cluster
-from penstock_operator.database_variables import CA_FOLDER, CA_VOLUME
+from penstock_operator.database_variables import CA_FOLDER, CA_VOLUME, CLIENT_FOLDER, CLIENT_VOLUME
 from penstock_operator.sampling import Address
 from penstock_operator.secret_content import SecretContent
 from penstock_operator.secrets import Secrets, secrets_of
@@ -122,6 +122,55 @@ async def test_certificates_reach_the_operator_as_text_and_the_worker_as_a_file(
     }  # fmt: skip
     mounts = spec["containers"][0]["volumeMounts"]
     assert mounts[1] == {"name": CA_VOLUME, "mountPath": CA_FOLDER, "readOnly": True}
+
+
+CLIENT = {"tls.crt": "-----BEGIN CERTIFICATE-----\n", "tls.key": "-----BEGIN PRIVATE KEY-----\n"}
+
+
+async def test_a_client_certificate_reaches_the_operator_as_text_and_the_worker_as_files():
+    """Nothing of it is in the manifest or in a repr."""
+    reference = {"secretRef": {"name": "db"}, "clientCertificateSecretRef": {"name": "tls"}}
+    found = await address(reference, db={"url": "postgresql://u@h/d"}, tls=CLIENT)
+    assert isinstance(found, Address)
+    assert (found.certificate, found.key) == ("-----BEGIN CERTIFICATE-----", "-----BEGIN PRIVATE KEY-----")
+    assert "BEGIN" not in repr(found)
+    spec = manifests.deployment(jobqueue(databaseRef=reference))["spec"]["template"]["spec"]
+    (worker,) = spec["containers"]
+    values = {one["name"]: one.get("value") for one in worker["env"]}
+    assert values[CERTIFICATE_FILE] == f"{CLIENT_FOLDER}/tls.crt"
+    assert values[KEY_FILE] == f"{CLIENT_FOLDER}/tls.key"
+    (volume,) = spec["volumes"]
+    assert volume["secret"]["secretName"] == "tls"
+    assert {one["path"] for one in volume["secret"]["items"]} == {"tls.crt", "tls.key"}
+    assert worker["volumeMounts"] == [{"name": CLIENT_VOLUME, "mountPath": CLIENT_FOLDER, "readOnly": True}]
+
+
+async def test_the_operator_may_have_a_client_certificate_of_its_own():
+    """Its login is another, and with verify-full the common name is the login's; workers keep theirs."""
+    reference = {
+        "secretRef": {"name": "db"}, "operatorSecretRef": {"name": "db"}, "caSecretRef": {"name": "ca"},
+        "clientCertificateSecretRef": {"name": "tls"}, "operatorClientCertificateSecretRef": {"name": "own"},
+    }  # fmt: skip
+    secrets = {
+        "db": {"url": "postgresql://u@h/d"},
+        "tls": CLIENT,
+        "own": CLIENT | {"tls.key": "own"},
+        "ca": {"ca.crt": "C"},
+    }
+    found = await address(reference, **secrets)
+    assert isinstance(found, Address)
+    assert (found.key, found.ca) == ("own", "C")
+    spec = manifests.deployment(jobqueue(databaseRef=reference))["spec"]["template"]["spec"]
+    assert [one["secret"]["secretName"] for one in spec["volumes"]] == ["ca", "tls"]
+
+
+@pytest.mark.parametrize("lacking", ["tls.crt", "tls.key"])
+async def test_a_client_certificate_without_one_of_its_keys_is_named(lacking: str):
+    """As a missing URL is."""
+    reference = {"secretRef": {"name": "db"}, "clientCertificateSecretRef": {"name": "tls"}}
+    secret = {key: value for key, value in CLIENT.items() if key != lacking}
+    found = await address(reference, db={"url": "postgresql://u@h/d"}, tls=secret)
+    assert found == ("SecretUnreadable", f"Secret tls, key {lacking!r}: Secret tls has no key {lacking!r}")
 
 
 async def test_a_missing_certificate_is_named():

@@ -176,3 +176,22 @@ def test_a_template_keeps_its_own_annotations_beside_the_mark():
     held = Deployment.read(deployment_object(metadata=seen, spec=rolled))
     made = marked(manifests.deployment(jobqueue(worker__template=template)), held, None, rollout=True)
     assert made["spec"]["template"]["metadata"]["annotations"] == {"team": "a", CREDENTIALS: "m"}
+
+
+async def test_a_renewed_client_certificate_is_a_rollout_and_the_operators_own_is_none(server: ApiServer):
+    """Workers show theirs when they connect; the operator's pods are not touched."""
+    reference = {
+        "secretRef": {"name": "shop-postgres"}, "clientCertificateSecretRef": {"name": "tls"},
+        "operatorClientCertificateSecretRef": {"name": "own"},
+    }  # fmt: skip
+    queue, operator = jobqueue(databaseRef=reference), Operator(server)
+    for name in ("tls", "own"):
+        server.put(name, **{"tls.crt": "1", "tls.key": "1"})
+    first = await operator.reconcile(queue, None)
+    server.put("own", **{"tls.crt": "2", "tls.key": "2"})
+    assert await operator.reconcile(queue, first) == first
+    server.put("tls", **{"tls.crt": "1", "tls.key": "1"})
+    same = await operator.reconcile(queue, first)
+    assert same.credentials == first.credentials
+    server.put("tls", **{"tls.crt": "2", "tls.key": "2"})
+    assert (await operator.reconcile(queue, same)).credentials != first.credentials

@@ -140,6 +140,16 @@ ACCEPTED = (
         "certificates and no rollouts",
         {"databaseRef": {"secretRef": {"name": "s"}, "caSecretRef": {"name": "ca"}, "onSecretChange": "Ignore"}},
     ),
+    Accepted(
+        "client certificates",
+        {
+            "databaseRef": {
+                "secretRef": {"name": "s"},
+                "clientCertificateSecretRef": {"name": "tls"},
+                "operatorClientCertificateSecretRef": {"name": "operator.tls"},
+            }
+        },
+    ),
     Accepted("the least", {}),
     Accepted("mode Fixed at zero", {"scaling__mode": "Fixed", "replicas": 0}),
     Accepted("a deadline at the drain", {"jobDeadlineSeconds": 60, "worker__drainTimeoutSeconds": 60}),

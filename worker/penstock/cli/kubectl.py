@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.database_variables import CA_FILE, DIRECT_URL, SECRET_PARTS, URL
+from penstock.database_variables import CA_FILE, CERTIFICATE_FILE, DIRECT_URL, KEY_FILE, SECRET_PARTS, URL
 from penstock.errors import ConfigurationError, PenstockError
+from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY
 from penstock.scaling.names import is_resource_name
 
 from .output import safe
@@ -53,12 +54,23 @@ def database_variables(jobqueue: str, namespace: str | None) -> dict[str, str]:
     else:
         found[URL] = _decoded(data, name, key)
     if ca := reference.get("caSecretRef"):
-        if not is_resource_name(ca.get("name")):
-            rule = "must be the name of a Secret in its namespace"
-            raise ConfigurationError(f"JobQueue {jobqueue}: spec.databaseRef.caSecretRef.name {rule}")
-        certificates = _get("secret", ca["name"], namespace).get("data") or {}
-        found[CA_FILE] = _kept(_decoded(certificates, ca["name"], ca.get("key", "ca.crt")))
+        found |= _files(jobqueue, "caSecretRef", ca, namespace, {CA_FILE: ca.get("key", "ca.crt")})
+    for client in ("operatorClientCertificateSecretRef", "clientCertificateSecretRef"):
+        if reference.get(client):
+            keys = {CERTIFICATE_FILE: TLS_CERTIFICATE, KEY_FILE: TLS_KEY}
+            return found | _files(jobqueue, client, reference[client], namespace, keys)
     return found
+
+
+def _files(
+    jobqueue: str, field: str, secret: dict[str, Any], namespace: str | None, keys: dict[str, str]
+) -> dict[str, str]:
+    """Variables that name files with the values of a Secret; `keys` are its keys by variable."""
+    if not is_resource_name(name := secret.get("name")):
+        rule = "must be the name of a Secret in its namespace"
+        raise ConfigurationError(f"JobQueue {jobqueue}: spec.databaseRef.{field}.name {rule}")
+    data = _get("secret", str(name), namespace).get("data") or {}
+    return {variable: _kept(_decoded(data, str(name), key)) for variable, key in keys.items()}
 
 
 def _parts(data: dict[str, str], name: str, keys: dict[str, str], reference: dict[str, Any]) -> dict[str, str]:
@@ -73,10 +85,10 @@ def _parts(data: dict[str, str], name: str, keys: dict[str, str], reference: dic
     return found
 
 
-def _kept(certificates: str) -> str:
-    """A file with the certificates that is there until this process ends."""
-    with tempfile.NamedTemporaryFile("w", prefix="penstock-ca-", suffix=".crt", delete=False) as file:
-        file.write(certificates + "\n")
+def _kept(text: str) -> str:
+    """A file that only this user may read, and that is there until this process ends."""
+    with tempfile.NamedTemporaryFile("w", prefix="penstock-tls-", suffix=".pem", delete=False) as file:
+        file.write(text + "\n")
     atexit.register(Path(file.name).unlink, missing_ok=True)
     return file.name
 

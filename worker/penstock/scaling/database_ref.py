@@ -10,6 +10,9 @@ import msgspec
 from .names import DataKey, ResourceName
 from .part import Part as _Part
 
+TLS_CERTIFICATE: Final = "tls.crt"
+TLS_KEY: Final = "tls.key"
+"""Keys of a Secret of type kubernetes.io/tls."""
 _HOSTS: Final = r"^[A-Za-z0-9\[:.,_%\]-]+\Z"
 
 
@@ -41,6 +44,12 @@ class CaSecretRef(_Part, frozen=True):
     key: DataKey = "ca.crt"
 
 
+class ClientCertificateSecretRef(_Part, frozen=True):
+    """A Secret of type kubernetes.io/tls in the JobQueue's namespace."""
+
+    name: ResourceName
+
+
 class SecretRef(_Part, frozen=True):
     """A key of a Secret in the JobQueue's namespace, or with `parts` several."""
 
@@ -59,7 +68,14 @@ class DatabaseRef(_Part, frozen=True):
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] | None = None
     dbname: Annotated[str, msgspec.Meta(min_length=1, max_length=63)] | None = None
     ca_secret_ref: CaSecretRef | None = None
+    client_certificate_secret_ref: ClientCertificateSecretRef | None = None
+    operator_client_certificate_secret_ref: ClientCertificateSecretRef | None = None
     on_secret_change: SecretChange = SecretChange.ROLLOUT
+
+    @property
+    def operators_client_certificate(self) -> ClientCertificateSecretRef | None:
+        """What the operator shows: its own, else the workers'."""
+        return self.operator_client_certificate_secret_ref or self.client_certificate_secret_ref
 
     def literals(self) -> dict[str, str]:
         """Parts that the JobQueue says itself; they win over those of a Secret."""

@@ -38,12 +38,13 @@ NO_TICKETS: Final = "!gss,!sspi"
 """Methods of authentication that would use the machine's identity rather than the tenant's password."""
 
 
-def restricted(url: str, *, certificates: bool = False) -> str:
+def restricted(url: str, *, certificates: bool = False, client_certificate: bool = False) -> str:
     """A connection string that uses nothing of this machine.
 
     Args:
         url: of a tenant.
         certificates: the tenant gave some beside the URL; they take the place of a file that the URL names.
+        client_certificate: the tenant gave one beside the URL, which may be shown to the server.
 
     Raises:
         InvalidDatabaseURL: it does not parse, has no host, or has a key that is not allowed. No value is quoted.
@@ -56,14 +57,18 @@ def restricted(url: str, *, certificates: bool = False) -> str:
     if root not in {None, "system"} and not certificates:
         raise _refused("sslrootcert", "may only be `system`; give other certificates by databaseRef.caSecretRef")
     for key in parts:
+        if key in {"sslcert", "sslkey"}:
+            raise _refused(key, "is not allowed; give a client certificate by databaseRef.clientCertificateSecretRef")
         if key not in PASSED | IGNORED:
             raise _refused(key, "is not allowed, for it would be read on the operator's machine")
-    if parts.get("gssencmode") == "require" or parts.get("sslcertmode") == "require":
+    if parts.get("gssencmode") == "require" or (parts.get("sslcertmode") == "require" and not client_certificate):
         raise _refused("gssencmode or sslcertmode", "may not be `require`, for the operator has no such credentials")
     _check_hosts(parts.get("host", ""))
     if not parts.get("user"):  # libpq would take the name of the operator's own account
         raise InvalidDatabaseURL("database URL: must name a user, as in postgresql://USER@HOST:PORT/DATABASE")
     made = {key: value for key, value in parts.items() if key in PASSED} | FIXED
+    if client_certificate:
+        made["sslcertmode"] = "require" if parts.get("sslcertmode") == "require" else "allow"
     if "require_auth" not in made:
         made["require_auth"] = NO_TICKETS
     elif any(one.strip() in {"gss", "sspi"} for one in made["require_auth"].split(",")):

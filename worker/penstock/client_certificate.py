@@ -1,0 +1,171 @@
+"""A client certificate for Postgres: checked before it is used, and its key kept where libpq accepts it.
+
+libpq reads a certificate and its key from files, and refuses a key that anybody but its owner may read. The files of a
+mounted Secret belong to root, so a process of another user can read only one that everybody may read. Such a key is
+copied into memory: a file without a name that ends with this process.
+
+Surprising: libpq says of an expired certificate only what the server says, which is an alert without a reason. So the
+dates are read here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import re
+import ssl
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NoReturn
+
+from .database_url import with_client_files
+from .errors import InvalidClientCertificate
+
+_CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
+_UTC_TIME: Final = 0x17
+_VERSION: Final = 0xA0
+_copies: dict[bytes, str] = {}
+
+
+def check(certificate: str, key: str, *, where: str, names: tuple[str, str], now: dt.datetime | None = None) -> None:
+    """Return if the certificate can be shown to a server now.
+
+    Args:
+        certificate: path of a file with the certificate in PEM, intermediate ones behind it.
+        key: path of a file with its private key in PEM.
+        where: what the message calls the source of both.
+        names: what it calls certificate and key.
+        now: default the clock's.
+
+    Raises:
+        InvalidClientCertificate: one sentence; no content is quoted.
+    """
+    told = [f"{where}: {name}" for name in names]
+    texts = [_read(path, one) for path, one in zip((certificate, key), told, strict=True)]
+    if _CERTIFICATE not in texts[0]:
+        raise InvalidClientCertificate(f"{told[0]} must be a certificate in PEM")
+    if re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", texts[1]) is None:
+        raise InvalidClientCertificate(f"{told[1]} must be a private key in PEM")
+    _check_pair(certificate, key, told, names)
+    _check_dates(texts[0], told[0], now or dt.datetime.now(dt.UTC))
+
+
+def _read(path: str, told: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise InvalidClientCertificate(f"{told} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidClientCertificate(f"{told} must be text in PEM") from None
+    if not text:
+        raise InvalidClientCertificate(f"{told} must be given, got nothing")
+    return text
+
+
+def _check_pair(certificate: str, key: str, told: list[str], names: tuple[str, str]) -> None:
+    def encrypted() -> NoReturn:
+        raise InvalidClientCertificate(f"{told[1]} is encrypted, and there is no password for it: give a plain key")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # which keys are long enough is the server's to say
+    try:
+        context.load_cert_chain(certificate, key, password=encrypted)
+    except ssl.SSLError as error:
+        if error.reason in {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}:
+            raise InvalidClientCertificate(
+                f"{told[1]} does not belong to {names[0]}: take both from one pair"
+            ) from None
+        raise InvalidClientCertificate(f"{told[0]} and {names[1]} cannot be used: {_reason(error)}") from None
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return (error.reason or "they are malformed").replace("_", " ").lower()
+
+
+def _check_dates(text: str, told: str, now: dt.datetime) -> None:
+    first = text[text.index(_CERTIFICATE) :]
+    end = "-----END CERTIFICATE-----"
+    begins, ends = _validity(ssl.PEM_cert_to_DER_cert(first[: first.index(end) + len(end)]))
+    if now > ends:
+        raise InvalidClientCertificate(f"{told} expired at {ends:%Y-%m-%dT%H:%M:%SZ}: renew it")
+    if now < begins:
+        raise InvalidClientCertificate(f"{told} is not valid before {begins:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _validity(der: bytes) -> tuple[dt.datetime, dt.datetime]:
+    """From when to when a certificate is valid: OpenSSL has parsed it before, so it is well-formed."""
+    (_, certificate), *_ = _elements(der)
+    (_, signed), *_ = _elements(certificate)
+    fields = [(tag, value) for tag, value in _elements(signed) if tag != _VERSION]
+    # serial number, algorithm, issuer, validity
+    begins, ends = (_time(tag, value) for tag, value in _elements(fields[3][1]))
+    return begins, ends
+
+
+def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tag and content of each element of DER; all tags here have one byte."""
+    at = 0
+    while at < len(data):
+        tag, length, at = data[at], data[at + 1], at + 2
+        if length & 0x80:
+            octets = length & 0x7F
+            length, at = int.from_bytes(data[at : at + octets], "big"), at + octets
+        yield tag, data[at : at + length]
+        at += length
+
+
+def _time(tag: int, value: bytes) -> dt.datetime:
+    form = "%y%m%d%H%M%SZ" if tag == _UTC_TIME else "%Y%m%d%H%M%SZ"
+    found = dt.datetime.strptime(value.decode("ascii"), form).replace(tzinfo=dt.UTC)
+    if tag == _UTC_TIME and found.year >= 2050:  # Python's pivot is 2069
+        found = found.replace(year=found.year - 100)
+    return found
+
+
+def with_client_certificate(url: str, certificate: str, key: str, *, where: str) -> str:
+    """The URL with the files of a client certificate; it asks for TLS unless it names a mode.
+
+    What the URL says itself about `sslcert` stays.
+
+    Raises:
+        InvalidClientCertificate: the URL's sslmode would connect without TLS, and show no certificate.
+    """
+    bare = re.sub(r"'(?:[^'\\]|\\.)*'", "''", url)
+    found = re.search(r"(?:^|[?&\s])sslmode\s*=\s*'?(disable|allow)(?:'|[&#\s]|$)", bare)
+    if found is not None:
+        rule = "so it would not be shown: leave it out, or write verify-full"
+        raise InvalidClientCertificate(f"{where}: the URL says sslmode={found[1]}, {rule}")
+    return with_client_files(url, certificate, key)
+
+
+def memory_file(name: str, content: bytes) -> int:
+    """A descriptor of a file in memory that only this user may read; its path is `/proc/PID/fd/DESCRIPTOR`."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    os.fchmod(descriptor, stat.S_IRUSR | stat.S_IWUSR)
+    os.write(descriptor, content)
+    return descriptor
+
+
+def private(key: str) -> str:
+    """The path of a key that libpq accepts: the file itself, or a copy in memory that lasts as long as this process.
+
+    Child processes of the same user can read the copy by the same path.
+    """
+    found = Path(key).stat()
+    if _accepted(found):
+        return key
+    content = Path(key).read_bytes()
+    digest = hashlib.sha256(content).digest()
+    if digest not in _copies:
+        _copies[digest] = f"/proc/{os.getpid()}/fd/{memory_file('penstock-key', content)}"
+    return _copies[digest]
+
+
+def _accepted(found: os.stat_result) -> bool:
+    """The rule of libpq: 0600 or less of one's own, 0640 or less of root."""
+    others = stat.S_IRWXG | stat.S_IRWXO
+    if found.st_uid == os.geteuid() and not found.st_mode & others:
+        return True
+    return found.st_uid == 0 and not found.st_mode & (stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO)
