@@ -18,12 +18,13 @@ OPTIONAL: Final = frozenset({"port"})
 """Parts that a Secret may lack."""
 
 
-def address_of(queue: JobQueue, secrets: Secrets) -> Address | Problem:
+def address_of(queue: JobQueue, secrets: Secrets, *, loopback: bool = True) -> Address | Problem:
     """The address, or reason and sentence of the first thing that is wrong with the Secrets.
 
     Args:
         queue: a valid one.
         secrets: that have read those of the queue.
+        loopback: whether the database may be on the operator's machine.
     """
     assert queue.policy is not None
     reference = queue.policy.database_ref
@@ -37,7 +38,7 @@ def address_of(queue: JobQueue, secrets: Secrets) -> Address | Problem:
         if not isinstance(found, str):
             return found
         direct = found
-    return _with_certificates(queue, reference, Address(url=url, direct_url=direct), secrets)
+    return _with_certificates(queue, reference, Address(url=url, direct_url=direct, loopback=loopback), secrets)
 
 
 def _with_certificates(

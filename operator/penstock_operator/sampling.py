@@ -54,6 +54,7 @@ class Address:
         ca: PEM text of the authorities that may sign the server's certificate; None: those that the URL names.
         certificate: PEM text of the certificate that is shown to the server; None: none is.
         key: PEM text of its private key.
+        loopback: whether the database may be on this machine.
     """
 
     url: str
@@ -61,6 +62,7 @@ class Address:
     ca: str | None = None
     certificate: str | None = None
     key: str | None = None
+    loopback: bool = True
 
     def __repr__(self) -> str:
         return "Address(…)"

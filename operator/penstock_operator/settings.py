@@ -3,7 +3,7 @@
 PENSTOCK_WATCH_NAMESPACES (comma-separated, `*` for all, default the operator's own), PENSTOCK_NAMESPACE,
 PENSTOCK_POD_NAME, PENSTOCK_LEASE_NAME, PENSTOCK_HTTP_HOST, PENSTOCK_HTTP_PORT, PENSTOCK_LOG_LEVEL, PENSTOCK_LOG_FORMAT,
 PENSTOCK_POD_MONITORS, PENSTOCK_POD_MONITOR_LABELS, PENSTOCK_RELIST_SECONDS, PENSTOCK_MAX_DATABASES,
-PENSTOCK_DATABASES_PER_NAMESPACE, PENSTOCK_DATABASE_MEMORY_MIB.
+PENSTOCK_DATABASES_PER_NAMESPACE, PENSTOCK_DATABASE_MEMORY_MIB, PENSTOCK_LOOPBACK_DATABASES.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class OperatorSettings:
         max_databases: database addresses that are served at once, each by a process of its own, 1 to 1000.
         databases_per_namespace: the same for the JobQueues of one namespace, 1 to 1000.
         database_memory_mib: private memory that the process of one database may take, 48 to 1024 MiB.
+        loopback_databases: whether a database may be on the operator's own machine: `allow`, `refuse`, or `auto`, which
+            refuses it in a pod, where loopback is the operator and its sidecars, and allows it elsewhere.
     """
 
     watch_namespaces: tuple[str, ...] = ("default",)
@@ -63,6 +65,7 @@ class OperatorSettings:
     max_databases: int = 20
     databases_per_namespace: int = 5
     database_memory_mib: int = 96
+    loopback_databases: bool = True
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -86,6 +89,7 @@ class OperatorSettings:
             max_databases=_number(environ, "PENSTOCK_MAX_DATABASES", 20, 1, 1000),
             databases_per_namespace=_number(environ, "PENSTOCK_DATABASES_PER_NAMESPACE", 5, 1, 1000),
             database_memory_mib=_number(environ, "PENSTOCK_DATABASE_MEMORY_MIB", 96, 48, 1024),
+            loopback_databases=_loopback(environ),
             pod_monitors=_one_of(environ, "PENSTOCK_POD_MONITORS", "auto", ("auto", "never")) == "auto",
             pod_monitor_labels=_labels(environ.get("PENSTOCK_POD_MONITOR_LABELS") or ""),
         )
@@ -113,6 +117,12 @@ def _namespaces(text: str) -> tuple[str, ...]:
     if not names:
         raise SettingsError(f"PENSTOCK_WATCH_NAMESPACES must name a namespace, got {text!r}")
     return names
+
+
+def _loopback(environ: Mapping[str, str]) -> bool:
+    asked = _one_of(environ, "PENSTOCK_LOOPBACK_DATABASES", "auto", ("auto", "allow", "refuse"))
+    in_a_pod = bool(environ.get("KUBERNETES_SERVICE_HOST"))
+    return asked == "allow" or (asked == "auto" and not in_a_pod)
 
 
 def _labels(text: str) -> dict[str, str]:

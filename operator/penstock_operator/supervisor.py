@@ -223,7 +223,7 @@ class Supervisor:
         """The queue's address, or the first thing that is wrong with its Secret."""
         if queue.policy is None:
             return ("InvalidSpec", queue.invalid or "")
-        return address_of(queue, self._secrets)
+        return address_of(queue, self._secrets, loopback=self.settings.loopback_databases)
 
     def _suspect(self) -> set[SecretName]:
         """Secrets by which their database cannot be looked at."""

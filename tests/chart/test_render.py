@@ -28,6 +28,7 @@ MATRIX: dict[str, dict[str, Any]] = {
     "without security contexts": {"podSecurityContext": None, "securityContext": None},
     "a mirror": {"global": {"imageRegistry": "mirror.example.com:5000/hub", "imagePullSecrets": ["mirror"]}},
     "many databases": {"databases": {"perNamespace": 8}, "resources": {"limits": {"memory": "1Gi"}}},
+    "databases behind a sidecar": {"databases": {"allowLoopback": True}},
     "without a memory limit": {"databases": {"perNamespace": 100}, "resources": None},
     "guarded": {"admissionPolicy": {"enabled": True}},
     "examined": {"doctor": {"secretRef": {"name": "observer"}, "role": "observer"}, "workerImage": {"tag": "1.2"}},
@@ -93,6 +94,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "more databases than the memory holds": ({"databases": {"perNamespace": 6}}, "limits.memory is 768Mi.*need 776Mi"),
     "more memory for each than there is": ({"databases": {"memoryMiB": 1024}}, "may need 5320Mi"),
     "a limit that holds fewer databases": ({"resources": {"limits": {"memory": "512Mi"}}}, "limits.memory is 512Mi"),
+    "loopback that is no boolean": ({"databases": {"allowLoopback": "auto"}}, "allowLoopback"),
     "no port of a database": ({"networkPolicy": {"databasePorts": []}}, "databasePorts"),
 }
 

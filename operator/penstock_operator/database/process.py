@@ -23,7 +23,7 @@ from penstock.store.closely import note_end, shorten_grace
 
 from ..sampling import Address, Database
 from ..sanitize import sanitized
-from .address import usable
+from .address import resolved, usable
 from .limits import EXIT_MEMORY, CpuBudget, confine, peak_mib
 from .protocol import (
     ANSWER,
@@ -149,7 +149,8 @@ class Service:
 
     async def _open(self, address: dict[str, Any], holder: str) -> str:
         if self._database is None:
-            self._database = Database(address=usable(Address(**address)), holder=holder, woken=self._hear)
+            place = await resolved(usable(Address(**address)))
+            self._database = Database(address=place, holder=holder, woken=self._hear)
         await self._database.open()
         return str(self._database.identity)
 
