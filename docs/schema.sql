@@ -444,6 +444,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.list_jobs(p_states text[], p_queue text, p_task text, p_error text, p_since timestamp with time zone, p_before bigint, p_limit integer) -> TABLE(id bigint, state text, queue text, task text, priority smallint, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, ready_at timestamp with time zone, due_at timestamp with time zone, claimed_at timestamp with time zone, finished_at timestamp with time zone, worker bigint, reason text, error text, message text), as its owner
 -- penstock.list_queues(p_cap integer) -> TABLE(name text, declared_by text, paused double precision, paused_by text, ready bigint, capped boolean, deferred bigint, in_flight bigint, dead bigint, oldest double precision, workers integer, slots bigint, max_in_flight integer, limit_in_flight integer, max_attempts smallint, retention double precision, job_deadline double precision), as its owner
 -- penstock.list_workers(p_queue text, p_cap integer) -> TABLE(id bigint, identity text, pod text, node text, version text, queues text[], state text, concurrency integer, in_flight bigint, done bigint, up double precision, renewed double precision, lease_left double precision, oldest_job bigint, oldest_task text, oldest_claimed double precision, http text, report jsonb), as its owner
+-- penstock.lock_holders() -> jsonb
 -- penstock.lost_workers(p_queue integer) -> TABLE(pod text, node text, silent double precision), as its owner
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
 -- penstock.make_queue(p_name text, p_slotless boolean) -> void
@@ -469,6 +470,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.retake_key(p_id bigint) -> boolean
 -- penstock.retry_delay(p_retry jsonb, p_attempt smallint) -> double precision
 -- penstock.retry_now(p_ids bigint[]) -> integer, as its owner
+-- penstock.row_holder(p_xmax xid) -> jsonb
 -- penstock.sample(p_names text[], p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
 -- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void, as its owner
 -- penstock.shorten_grace(p_queue integer, p_pod text, p_seconds double precision) -> void, as its owner

@@ -144,6 +144,31 @@ def test_an_old_transaction_is_named(pg_newest, doctor):
         assert found["oldest transaction"]["said"].startswith("since ")
 
 
+def test_whoever_holds_rows_or_a_table_is_named(pg_newest, newest, doctor):
+    """By pid, with what is held and who waits for it; afterwards all is well."""
+    worker = desk.register(newest)
+    desk.enqueue(newest, 3)
+    with psycopg.connect(pg_newest.url, application_name="lunch") as person:
+        person.execute("UPDATE penstock.job SET cancel = cancel")
+        _, found = doctor(pg_newest.url)
+        assert found["row locks"]["level"] == "warning"
+        pid = person.info.backend_pid
+        assert found["row locks"]["said"].startswith(f"pid {pid} (lunch, idle in transaction) for ")
+        assert "holds 3 rows, as job 1" in found["row locks"]["said"]
+        assert f"pg_terminate_backend({pid})" in found["row locks"]["do"]
+        person.rollback()
+        person.execute("SELECT FROM penstock.worker WHERE id = %s FOR UPDATE", [worker.id])
+        assert "holds 1 row, as worker 1" in doctor(pg_newest.url)[1]["row locks"]["said"]
+        person.execute("LOCK TABLE penstock.job, penstock.queue")
+        found = doctor(pg_newest.url)[1]
+        assert "holds the table job and the table queue" in found["table locks"]["said"]
+        assert f"pid {pid} " in found["table locks"]["said"]
+        assert found["state"]["level"] == "failure"
+        person.rollback()
+        found = doctor(pg_newest.url)[1]
+        assert (found["row locks"]["level"], found["table locks"]["level"]) == ("ok", "ok")
+
+
 @pytest.mark.parametrize(
     "url", ["", "nonsense", "postgresql://shop:hunter2@127.0.0.1:1/shop", "postgresql://x:p/w@h/d"]
 )

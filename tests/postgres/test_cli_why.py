@@ -237,6 +237,17 @@ def test_a_job_behind_others_one_behind_busy_slots_and_one_that_is_next(scene: S
     assert scene.why(early)[0] is Why.BUSY
 
 
+def test_whoever_holds_its_row_is_named(scene: Scene, pg_newest: Database):
+    """A person in psql, by the pid; the job waits for them whatever else is free."""
+    [job] = desk.enqueue(scene.admin)
+    with psycopg.connect(pg_newest.url, application_name="lunch") as person:
+        person.execute("UPDATE penstock.job SET cancel = cancel")
+        found, said, _ = scene.why(job)
+        assert (found, f"pid {person.info.backend_pid} " in said) == (Why.LOCKED, True)
+        person.rollback()
+    assert scene.why(job)[0] is Why.NEXT
+
+
 def test_every_reason_was_brought_about():
     """By a test above, which names it."""
     text = Path(__file__).read_text(encoding="utf-8")

@@ -34,6 +34,8 @@ FACTS: dict[str, Any] = {
 }  # fmt: skip
 DEFERRED = {"state": "scheduled", "due_in": 30.0, "due_at": "T"}
 RUNNING = {"state": "running", "worker": 7, "runs": 3.0, "attempt": 1}
+HOLDER = {"pid": 4711, "name": "psql", "state": "idle in transaction", "prepared": None, "seconds": 60.0}
+PREPARED = {"pid": None, "name": None, "state": None, "prepared": "lunch", "seconds": 60.0}
 PAUSED = {"paused_at": "T", "paused_by": "bob"}
 LIMITED = {"limited": True, "max_in_flight": 3, "in_flight": 3}
 
@@ -101,6 +103,13 @@ TABLE: list[tuple[Why, dict[str, Any], str]] = [
     (Why.BUSY, facts(running=5, earlier=2), "all 5 slots of 1 workers are taken (5 jobs run), and 0 of higher"),
     (Why.BEHIND, facts(higher=10_000, earlier=3), "10,000+ of higher priority and 3 earlier ones go first"),
     (Why.NEXT, facts(running=2), "3 slots are free"),
+    (Why.LOCKED, facts(locks={"job": HOLDER}), "pid 4711 (psql, idle in transaction) for 1m holds its row"),
+    (Why.LOCKED, facts(locks={"limit": PREPARED}), "prepared transaction lunch for 1m holds the limit of its queue"),
+    (
+        Why.LOCKED,
+        facts(job={**DEFERRED, "due_in": -60.0}, locks={"leader": {**HOLDER, "name": None, "state": None}}),
+        "pid 4711 for 1m holds the row of the leader",
+    ),
 ]
 
 
@@ -160,3 +169,12 @@ def test_a_hostile_task_rewrites_no_terminal():
         assert "x\\x1b[2J\\n" in reason.said
     reason, _ = explain(42, facts(job=RUNNING, worker={"identity": evil}))
     assert "\x1b" not in reason.said
+
+
+def test_a_running_job_whose_row_or_worker_is_held_says_by_whom_as_well():
+    """It runs; what it ends in waits for them. A queued job has nothing to do with the leader's row."""
+    reason, also = explain(42, facts(job=RUNNING, locks={"job": HOLDER, "worker": PREPARED}))
+    assert (reason.why, [one.why for one in also]) == (Why.RUNNING, [Why.LOCKED, Why.LOCKED])
+    assert also[0].do == "end its transaction, or SELECT pg_terminate_backend(4711)"
+    assert "pg_prepared_xacts" in also[1].do
+    assert explain(42, facts(locks={"leader": HOLDER}))[0].why is Why.NEXT

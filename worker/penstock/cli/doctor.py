@@ -16,7 +16,7 @@ from penstock.certificates import use_system_certificates
 from penstock.errors import ConfigurationError, PenstockError, SchemaMismatch, SchemaMissing, StoreError
 from penstock.settings import Settings
 
-from . import findings
+from . import blockers, findings
 from .database import Address, JobQueue, Namespace, Output, address
 from .findings import Finding, Level, failure, ok, skipped, warning
 from .output import safe, write
@@ -39,7 +39,7 @@ def doctor(
     """Check the database and everything around it; exit code 1 if a check fails, 0 if there are only warnings.
 
     Looks at the URL, the server and its version, the schema, the login's rights, changes by hand (as the schema's
-    owner), LISTEN on the direct URL, clocks, connections, old transactions, dead tuples, partitions, the upkeep,
+    owner), LISTEN on the direct URL, clocks, connections, old transactions, locks, dead tuples, partitions, the upkeep,
     workers, paused and unserved queues. Changes nothing. What it says never holds a password.
 
     Example: penstock doctor --for worker
@@ -97,6 +97,7 @@ def _examine(role: str | None, jobqueue: str | None, namespace: str | None) -> I
         yield from findings.of_clock(server.skew, server.round_trip)
         yield from findings.of_connections(facts)
         yield from findings.of_transactions(facts)
+        yield from blockers.of_table_locks(facts)
         if facts["schema"]:
             yield from findings.of_tables(facts)
             yield from findings.of_partitions(facts)
@@ -170,6 +171,7 @@ def _state(where: Address, checkup: Checkup) -> Iterator[Finding]:
         seen = checkup.state()
         yield from findings.of_functions(same=seen["functions"] == current_checksum())
         yield from findings.of_undeclared(seen)
+        yield from blockers.of_locks(seen)
         yield from findings.of_state(seen)
 
     yield from _guarded("state", lambda: iter(list(state())))

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from . import blockers
 from .output import safe, seconds
 
 SUSPECT_CRASHES: Final = 2
@@ -42,6 +43,7 @@ class Why(enum.StrEnum):
     CRASH = "crash"
     DEADLINE = "deadline"
     NOT_PROMOTED = "not_promoted"
+    LOCKED = "locked"
     PAUSED = "paused"
     LIMIT_COUNTED = "limit_counted"
     AT_LIMIT = "at_limit"
@@ -107,9 +109,29 @@ def explain(job_id: int, facts: Mapping[str, Any]) -> tuple[Reason, list[Reason]
         case "dead":
             return _dead(job, facts), []
         case "running":
-            return _running(job, facts), []
-    found = [*_deferred(job, facts), *_obstacles(job, facts)]
+            return _running(job, facts), list(_locked(facts))
+    deferred, locked = list(_deferred(job, facts)), list(_locked(facts))
+    if locked and deferred and deferred[0].why is Why.NOT_PROMOTED:  # that is why it is late
+        deferred, locked = locked, deferred
+    found = [*deferred, *locked, *_obstacles(job, facts)]
     return found[0], [reason for reason in found[1:] if reason.why is not Why.NEXT]
+
+
+_LOCKS: Final[Mapping[str, str]] = {
+    "job": "its row, which claims, rescues and acknowledgements step over",
+    "limit": "the limit of its queue, which every claim needs",
+    "worker": "the row of its worker, which cannot renew its lease",
+    "leader": "the row of the leader of the upkeep",
+}
+
+
+def _locked(facts: Mapping[str, Any]) -> Iterator[Reason]:
+    for name, what in _LOCKS.items():
+        if name == "leader" and facts["job"]["state"] == "queued":
+            continue
+        if (holder := (facts.get("locks") or {}).get(name)) is not None:
+            said = f"{blockers.who(holder)} holds {what}, in an open transaction"
+            yield Reason(Why.LOCKED, said, blockers.remedy(holder))
 
 
 def _ended(job: Mapping[str, Any]) -> Reason:

@@ -1,7 +1,8 @@
 -- Purpose: the facts about one job from which `penstock jobs why` says why it is not running; no arguments, results,
 -- headers, messages or tracebacks. `job` is null if there is none. Seconds are counted from now, the past positive; what
 -- lies ahead is counted up to 10,000 rows. One statement, so that all facts are of one moment.
--- Index: job's key, dead's key, outcome_job; job_pick for what lies ahead; job_unique. Locks: none.
+-- `locks` names whose open transactions hold
+-- the rows that its way leads over. Index: job's key, dead's key, outcome_job; job_pick for what lies ahead; job_unique. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.why_job(p_id bigint) RETURNS jsonb
 LANGUAGE sql STABLE
 SET enable_seqscan = off
@@ -43,6 +44,11 @@ AS $$
     'earlier', (SELECT count(*) FROM live AS m, LATERAL (SELECT FROM penstock.job AS j WHERE j.queue = m.queue
         AND j.priority = m.priority AND j.ord < m.ord AND j.token IS NULL LIMIT 10000) AS s),
     'key_holder', (SELECT j.id FROM dead JOIN penstock.job AS j ON j.unique_key = dead.unique_key),
+    'locks', jsonb_build_object(
+      'job', (SELECT penstock.row_holder(j.xmax) FROM penstock.job AS j WHERE j.id = p_id),
+      'limit', (SELECT penstock.row_holder(l.xmax) FROM live AS m JOIN penstock.queue_limit AS l ON l.queue = m.queue LIMIT 1),
+      'worker', (SELECT penstock.row_holder(w.xmax) FROM live AS m JOIN penstock.worker AS w ON w.id = m.worker),
+      'leader', (SELECT penstock.row_holder(l.xmax) FROM penstock.leader AS l WHERE l.name = 'maintenance')),
     'leader', (SELECT jsonb_build_object('holder', l.holder, 'lease_left', extract(epoch FROM l.lease_until - clock_timestamp()))
       FROM penstock.leader AS l WHERE l.name = 'maintenance'))
 $$;

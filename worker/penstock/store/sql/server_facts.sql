@@ -30,6 +30,16 @@ SELECT jsonb_build_object(
   'prepared', (SELECT jsonb_build_object('name', min(x.gid), 'number', count(*),
         'seconds', extract(epoch FROM clock_timestamp() - min(x.prepared)))
       FROM pg_prepared_xacts AS x WHERE x.database = current_database() HAVING count(*) > 0),
+  'table_locks', (SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]') FROM (
+      SELECT l.pid, p.gid AS prepared, nullif(a.application_name, '') AS name, a.state, 0 AS rows, NULL AS example,
+             extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) AS seconds, array_agg(DISTINCT c.relname) AS tables,
+             (SELECT count(DISTINCT b.pid) FROM pg_locks AS b WHERE NOT b.granted AND l.pid = ANY (pg_blocking_pids(b.pid))) AS blocked
+      FROM pg_locks AS l JOIN n ON true JOIN pg_class AS c ON c.oid = l.relation AND c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
+      LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+      LEFT JOIN pg_prepared_xacts AS p ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction::text
+      WHERE l.granted AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+        AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') AND l.pid IS DISTINCT FROM pg_backend_pid()
+      GROUP BY l.pid, p.gid, p.prepared, a.application_name, a.state, a.xact_start) AS s),
   'tables', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', t.relname, 'live', t.n_live_tup, 'dead', t.n_dead_tup,
         'vacuumed', extract(epoch FROM clock_timestamp() - greatest(t.last_vacuum, t.last_autovacuum))) ORDER BY t.relname), '[]')
       FROM pg_stat_user_tables AS t WHERE t.schemaname = 'penstock' AND t.relname IN ('job', 'queue', 'worker', 'leader', 'queue_limit')))
