@@ -123,3 +123,38 @@ assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+AFTER = """
+import atexit, logging, sys, threading, time
+from penstock.leaving import leave_within
+
+logging.basicConfig(format="%(message)s")
+what = sys.argv[1]
+print("said before")
+leave_within(0.2, 5)
+if what == "thread":
+    threading.Thread(target=time.sleep, args=(600,), name="of the application").start()
+elif what == "exit handler":
+    atexit.register(time.sleep, 600)
+elif what == "lifespan":
+    time.sleep(600)
+elif what == "closed output":
+    sys.stdout.close()
+    sys.stderr.close()
+    time.sleep(600)
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "code"), [("thread", 5), ("exit handler", 5), ("lifespan", 5), ("closed output", 5), ("nothing", 3)]
+)
+def test_nothing_of_an_application_keeps_the_process_of_a_worker_that_has_ended(what, code):
+    """Threads that are no daemons, exit handlers and lifespans that hang: the process says so and ends."""
+    ended = subprocess.run(
+        [sys.executable, "-c", AFTER, what], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (code, "said before\n")
+    assert ("the process did not end" in ended.stderr) == (what not in {"nothing", "closed output"})
+    assert ("of the application" in ended.stderr) == (what == "thread")

@@ -12,9 +12,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 logger = logging.getLogger("penstock.worker")
 
@@ -47,11 +49,7 @@ def leaving_at_once() -> Iterator[None]:
 
     def heard(_: int, __: FrameType | None) -> None:
         logger.info("told to leave before the start is over")
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):  # the signal may have come within a write
-                stream.flush()
-        os._exit(0)
+        leave_now(0)
 
     before = _install(dict.fromkeys((signal.SIGTERM, signal.SIGINT), _in_this_process(heard)))
     try:
@@ -59,6 +57,36 @@ def leaving_at_once() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave_now(code: int) -> NoReturn:
+    """End the process with this code, whatever its threads do; what was printed and logged is written before."""
+    with contextlib.suppress(Exception):  # a handler of the application's
+        logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a signal may have come within a write; there may be no stream
+            stream.flush()
+    os._exit(code)
+
+
+def leave_within(seconds: float, code: int) -> None:
+    """From now on the process has so many seconds to end by itself; then it ends with this code, and says why.
+
+    Threads of an application that are no daemons, exit handlers that hang and lifespans that do not end would keep a
+    process that has nothing more to do, until a supervisor kills it.
+    """
+
+    def leave() -> None:
+        time.sleep(seconds)
+        others = [thread.name for thread in threading.enumerate() if not thread.daemon]
+        with contextlib.suppress(Exception):  # the application may have closed what the log is written to
+            logger.warning(
+                "the process did not end within %.1f s after its worker (threads that are left: %s); it leaves now",
+                seconds, ", ".join(sorted(others)[:5]),
+            )  # fmt: skip
+        leave_now(code)
+
+    threading.Thread(target=leave, name="penstock-leaving", daemon=True).start()
 
 
 def _install(handlers: Mapping[signal.Signals, Handler]) -> dict[signal.Signals, signal._HANDLER]:

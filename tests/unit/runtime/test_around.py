@@ -133,7 +133,14 @@ async def test_a_hook_that_raises_is_said_once_and_the_others_are_called(app, ca
     assert len([record for record in caplog.records if record.name == "penstock.hooks"]) == 2
 
 
-@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()], ids=repr)
+@pytest.mark.parametrize(
+    "raised",
+    [
+        SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit(), StopIteration(1),
+        StopAsyncIteration(), BaseException(), BaseExceptionGroup("two", [GeneratorExit()]),
+    ],
+    ids=repr,
+)  # fmt: skip
 async def test_a_hook_that_exits_ends_neither_the_attempt_nor_the_worker(app, raised):
     """What is no Exception would leave the attempt's task, or end the event loop."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from penstock.runtime.consumers import BATCH, LONGEST_HOLD
+from penstock.runtime.consumers import LONGEST_HOLD
+from penstock.runtime.outcome_batcher import BATCH
 from tests.unit.runtime.support import completed, job, until
 
 

@@ -20,14 +20,13 @@ from typing import Any
 
 from penstock.events import EVENTS, Hooks
 
+from .awaitables import is_awaitable, is_closing, settled
+
 logger = logging.getLogger("penstock.hooks")
 
 MOST_CALLS = 1000
 THREADS = 4
 ON_THE_LOOP = frozenset({"job.start", "job.stop", "job.exception"})
-
-RAISED = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError)
-"""Whatever an application's function raises: the last three would end the attempt, or the event loop."""
 
 Function = Callable[[Any], Any]
 
@@ -90,32 +89,52 @@ class Announcer:
 
     def _call(self, event: str, function: Function, value: object) -> None:
         try:
-            function(value)
-        except RAISED as error:
+            answer = function(value)
+        except BaseException as error:  # noqa: BLE001 - whatever it raises, the attempt around it goes on
             self._failed(event, function, error)
+            return
+        if answer is not None and is_awaitable(answer):  # an async function behind a plain decorator
+            self._begin(event, function, self._settled(event, function, answer))
 
     async def _awaited(self, event: str, function: Function, value: object) -> None:
         try:
             await function(value)
-        except RAISED as error:
+        except BaseException as error:  # noqa: BLE001 - what leaves a task as SystemExit would reach the event loop
+            self._failed(event, function, error)
+
+    async def _settled(self, event: str, function: Function, answer: object) -> None:
+        try:
+            await settled(answer)
+        except BaseException as error:  # noqa: BLE001 - as above
             self._failed(event, function, error)
 
     async def _in_thread(self, event: str, function: Function, value: object) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._called, function, value)
-        except RAISED as error:
+            run = asyncio.get_running_loop().run_in_executor(self._threads, self._called, function, value)
+            answer, error = await run
+        except BaseException as raised:  # noqa: BLE001 - no thread can be started, or it is cancelled
+            self._failed(event, function, raised)
+            return
+        if error is not None:
             self._failed(event, function, error)
+        elif answer is not None and is_awaitable(answer):
+            await self._settled(event, function, answer)
 
-    def _called(self, function: Function, value: object) -> None:
+    def _called(self, function: Function, value: object) -> tuple[object, BaseException | None]:
+        """As a value, whatever it raises: a future cannot hold a StopIteration."""
         with self._counting:
             self._in_threads += 1
         try:
-            function(value)
+            return function(value), None
+        except BaseException as error:  # noqa: BLE001 - as above
+            return None, error
         finally:
             with self._counting:
                 self._in_threads -= 1
 
     def _failed(self, event: str, function: Function, error: BaseException) -> None:
+        if is_closing(error):
+            raise error
         current = asyncio.current_task()
         if current in self._calls and current.cancelling():
             raise error  # `close` has cancelled it

@@ -7,6 +7,7 @@ being handed back. Whatever else a task raises, SystemExit and a cancellation of
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import inspect
@@ -25,7 +26,8 @@ from penstock.outcomes import TaskOutcome
 from penstock.settings import ExecutorName
 from penstock.tasks import Registry
 
-from .failure import AnyTask, Endings, of_defect
+from .awaitables import discard, finished_call, is_awaitable, is_closing, settled, settled_in
+from .failure import AnyTask, Endings, is_a, of_defect
 from .limits import overdue, within
 from .logs import fields, running
 
@@ -98,24 +100,22 @@ class Attempts:
         started = time.perf_counter()
         try:
             values = task.decode(job.args)
-        except Exception as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
+        except BaseException as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
             return self._endings.of_invalid_arguments(job, error)
         try:
             value = await (task.function(**values) if plain else self._call(task, job, values))
-        except asyncio.CancelledError as error:
-            if is_being_cancelled():
+            if value is not None and is_awaitable(value):
+                value = await settled(value)
+        except BaseException as error:  # a task may raise anything; sys.exit ends the job alone
+            if is_from_outside(error):
                 raise
-            return self._other(job, task, None, error, started)  # the task's own doing: nobody hands this claim back
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a task may raise anything; sys.exit ends the job alone
             return self._other(job, task, None, error, started)
-        if self._copied or isinstance(value, TaskOutcome):
+        if self._copied or is_a(value, TaskOutcome):
             return self._other(job, task, value, None, started)
         duration = time.perf_counter() - started
         try:
             result = None if value is None else task.encode_result(value)
-        except Exception as error:  # noqa: BLE001 - encoding asks the value for its fields
+        except BaseException as error:  # noqa: BLE001 - encoding asks the value for its fields
             return self._endings.of_unstorable_result(job, error, duration)
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 
@@ -156,22 +156,35 @@ class Attempts:
     async def _place(self, task: AnyTask, job: ClaimedJob, call: Callable[[], Any]) -> object:
         """Run the call where its task belongs."""
         if task.executor_for(self._executor) == "async":
-            return await within(task, call)
-        self._in_threads.add(id(job))
-        run = functools.partial(self._in_thread, contextvars.copy_context(), call, id(job))
-        loop = asyncio.get_running_loop()
+            return await within(task, lambda: finished_call(call))
+        loop, context, began = asyncio.get_running_loop(), contextvars.copy_context(), time.monotonic()
         late: list[bool] = []
         timer = None if task.timeout is None else loop.call_later(task.timeout, self._is_overdue, task, job, late)
         try:
-            value, failure = await loop.run_in_executor(self._threads, run)
+            value, failure = await self._threaded(job, context, call)
         finally:
             if timer is not None:
                 timer.cancel()
-        if failure is None and late and not isinstance(value, TaskOutcome):
+        if failure is None and late and not is_a(value, TaskOutcome):
+            discard(value)
             failure = overdue(task)
         if failure is not None:
             raise failure
-        return value
+        if value is None or not is_awaitable(value):
+            return value
+        left = None if task.timeout is None else task.timeout - (time.monotonic() - began)
+        return await within(task, lambda: settled_in(context, value), left=left)
+
+    async def _threaded(self, job: ClaimedJob, context: contextvars.Context, call: Callable[[], object]) -> Returned:
+        self._in_threads.add(id(job))
+        future = None
+        try:
+            future = self._threads.submit(self._in_thread, context, call, id(job))
+            return await asyncio.wrap_future(future)
+        except BaseException:
+            if future is None or future.cancel():  # no thread could be started, or none was free yet: it never ran
+                self._in_threads.discard(id(job))
+            raise
 
     def _is_overdue(self, task: AnyTask, job: ClaimedJob, late: list[bool]) -> None:
         """A function in a thread is past its timeout: it may look at `ctx.cancelled`, no more can be done."""
@@ -206,10 +219,11 @@ def asked(job: ClaimedJob) -> Finished:
 
 
 def broken(job: ClaimedJob, error: BaseException) -> Finished:
-    """The last net: code of ours around the task raised, or the task cancelled itself. Told, and a failed attempt."""
-    itself = isinstance(error, asyncio.CancelledError) and is_being_cancelled()
+    """The last net: code of ours around the task raised, or the task cancelled itself. Logged, and a failed attempt."""
+    itself = is_a(error, asyncio.CancelledError) and is_being_cancelled()
     what = "it was cancelled by its own task" if itself else "a defect of the worker ended it"
-    logger.error("job %d, attempt %d: %s", job.id, job.attempt, what, exc_info=error, extra=fields(job))
+    with contextlib.suppress(BaseException):  # a handler of the application may raise, an exception may have no text
+        logger.error("job %d, attempt %d: %s", job.id, job.attempt, what, exc_info=error, extra=fields(job))
     return of_defect(job, error, reason="error" if itself else "defect")
 
 
@@ -217,3 +231,10 @@ def is_being_cancelled() -> bool:
     """Whether somebody cancels this attempt; a task may also raise CancelledError by itself."""
     current = asyncio.current_task()
     return current is None or current.cancelling() > 0
+
+
+def is_from_outside(error: BaseException) -> bool:
+    """Whether an error is none of the task's: its attempt is being cancelled, or its coroutine closed with the loop."""
+    if is_a(error, asyncio.CancelledError):
+        return is_being_cancelled()
+    return is_closing(error)

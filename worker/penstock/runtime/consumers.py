@@ -3,10 +3,8 @@
 A producer-consumer in manual mode, so that demand follows free slots and not deliveries. Two ways of asking: while
 jobs are short (mean below 50 ms) up to `max_demand` are held, asked for again at `min_demand`, so that claims are
 large; while they are long, or nothing is known yet, no more than the slots, each asked for as it comes free, so that no
-job waits in a busy pod while another pod idles. Nothing is started while acknowledgements pile up.
-
-A job that was there at two crashes is run alone: what is held beside it is handed back first and nothing is asked for
-meanwhile, so that a job which kills its process takes no neighbour with it a third time.
+job waits in a busy pod while another pod idles. Nothing is started while acknowledgements pile up. A job that was there
+at two crashes is run alone, with nothing else held, so that it takes no neighbour with it a third time.
 """
 
 from __future__ import annotations
@@ -20,14 +18,13 @@ from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.stages import ProducerConsumer, Subscription
 
 from .attempt import asked, broken
+from .awaitables import is_closing
 from .chain import Chain
+from .failure import is_a
+from .last_net import without_outcome
+from .outcome_batcher import BATCH, OutcomeBatcher
 from .pace import Pace
 
-LINGER_SECONDS = 0.001
-"""How long an outcome waits for others while few run."""
-LINGER_BUSY_SECONDS = 0.01
-BATCH = 250
-"""Outcomes that leave at once; acknowledging costs least per job from 100 to 500."""
 SUSPECT_CRASHES = 2
 """Losses of its worker after which a job is run alone; the third makes a dead letter."""
 LONGEST_HOLD = 5.0
@@ -38,7 +35,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     """`concurrency` slots over one queue of claimed jobs.
 
     Args:
-        run: runs an attempt; raises nothing but cancellation. Whatever else it raises is a failed attempt of the job.
+        run: runs an attempt. Whatever it raises, its own cancellation aside, is a failed attempt of the job.
         interrupt: tells a running attempt that it is unwanted; True if its asyncio task may be cancelled.
         alone: whether this process holds one job, and no claim is on its way.
         apart: whether a job runs where it can take nobody with it, so that a suspect need not be alone.
@@ -67,8 +64,10 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._cancelling: set[int] = set()
         self._losing: set[int] = set()
         self._giving_up = False
-        self._finished: list[Finished] = []
-        self._timer: asyncio.TimerHandle | None = None
+        busy = lambda: self.prefetching and (bool(self._waiting_jobs) or len(self._running) > 1)  # noqa: E731
+        self._outcomes = OutcomeBatcher(emit=self.push, busy=busy)
+        self.flush = self._outcomes.flush
+        """Emit the outcomes gathered so far."""
         self._chain = Chain(take=self._take, waiting=lambda: self._waiting_jobs, attempt=self._attempt)
         self.unacknowledged = 0
         """Outcomes emitted and not yet accepted; the acknowledger lowers it."""
@@ -152,14 +151,14 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         if self.suspects:
             if not running and self._suspects and self._alone():
                 job, self._solo = self._suspects.popleft(), True
-                running[id(job)] = (job, loop.create_task(self._attempt(job)))
+                running[id(job)] = (job, asyncio.Task(self._attempt(job), loop=loop))
             return
         if self._pace.instant:
             self._chain.start()
             return
         while waiting and len(running) < self.concurrency and self.unacknowledged <= 2 * BATCH:
             job = waiting.popleft()
-            running[id(job)] = (job, loop.create_task(self._attempt(job)))
+            running[id(job)] = (job, asyncio.Task(self._attempt(job), loop=loop))
 
     def _take(self, task: asyncio.Task[None]) -> ClaimedJob | None:
         full = len(self._running) >= self.concurrency or self.unacknowledged > 2 * BATCH
@@ -172,25 +171,42 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     async def _attempt(self, job: ClaimedJob) -> None:
         try:
             finished = await self._run_attempt(job)
-        except GeneratorExit:
-            raise
         except BaseException as error:  # also of our own: without an outcome the slot is lost
-            asked_for, lost = id(job) in self._cancelling, id(job) in self._losing
-            stopped = isinstance(error, asyncio.CancelledError) and (asked_for or lost or self._giving_up)
-            finished = asked(job) if stopped else broken(job, error)
-            self._ended(job)
-            if lost:
-                self._give_back([job])
-                self.start_waiting()
-                return
-            if stopped and not asked_for:
+            if is_closing(error):
                 raise
+            lost, asked_for, stopped = self._why_stopped(job, error)
+            if stopped and not (lost or asked_for):
+                self._ended(job)
+                raise  # its claim is being released
+            self._settle(job, lost, asked(job) if stopped else broken(job, error))
+            return
         self._ended(job)
         if finished.state is not OutcomeState.SNOOZE:
             self._pace.ran(finished.duration)
         self._emit_later(finished)
         self.start_waiting()
         self.ask()
+
+    def _why_stopped(self, job: ClaimedJob, error: BaseException) -> tuple[bool, bool, bool]:
+        """Is its lease lost, was its end requested, is the error a cancellation of ours?"""
+        lost, asked_for = id(job) in self._losing, id(job) in self._cancelling
+        return lost, asked_for, is_a(error, asyncio.CancelledError) and (asked_for or lost or self._giving_up)
+
+    def _settle(self, job: ClaimedJob, lost: bool, finished: Finished) -> None:
+        """Free the slot of an attempt that has no outcome of its own."""
+        self._ended(job)
+        if lost:
+            self._give_back([job])
+        else:
+            self._emit_later(finished)
+        self.start_waiting()
+        self.ask()
+
+    def sweep(self) -> None:
+        """For the ticker: free the slots of attempts that ended without an outcome, whatever did that."""
+        for job, error in [] if self._giving_up else without_outcome(self._running):
+            lost, asked_for, _ = self._why_stopped(job, error)
+            self._settle(job, lost, asked(job) if asked_for else broken(job, error))
 
     def _ended(self, job: ClaimedJob) -> None:
         self._running.pop(id(job), None)
@@ -199,23 +215,8 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._solo = False
 
     def _emit_later(self, finished: Finished) -> None:
-        self._finished.append(finished)
         self.unacknowledged += 1
-        if len(self._finished) >= BATCH:
-            self.flush()
-        elif self._timer is None:
-            busy = self.prefetching and (self._waiting_jobs or len(self._running) > 1)
-            seconds = LINGER_BUSY_SECONDS if busy else LINGER_SECONDS
-            self._timer = asyncio.get_running_loop().call_later(seconds, self.flush)
-
-    def flush(self) -> None:
-        """Emit the outcomes gathered so far."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._finished:
-            batch, self._finished = self._finished, []
-            self.push(batch)
+        self._outcomes.add(finished)
 
     def acknowledged(self, count: int) -> None:
         """So many outcomes were accepted: room for more."""
@@ -255,9 +256,9 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         return dropped
 
     def cancel_jobs(self, ids: Collection[int]) -> None:
-        """Somebody asked for the end of these jobs: what waits ends now, what runs on the event loop is interrupted.
+        """These jobs are to end: those that wait end now, those on the event loop are interrupted.
 
-        A function in a thread cannot be: it sees `ctx.cancelled`, and its job ends as cancelled when it returns.
+        A function in a thread sees `ctx.cancelled`, and its job ends as cancelled when it returns.
         """
         for unstarted in (self._waiting_jobs, self._suspects):
             for job in [job for job in unstarted if job.id in ids]:
@@ -295,6 +296,5 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     async def on_stop(self, reason: object) -> None:
         """End with nothing running: what was not acknowledged is the lease's matter."""
         del reason
-        if self._timer is not None:
-            self._timer.cancel()
+        self._outcomes.close()
         await self.cancel_running()

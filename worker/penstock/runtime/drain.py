@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from penstock.errors import StoreError
 from penstock.job import ClaimedJob
+from penstock.stages import StageError
 from penstock.store import Store
 
 from .claimer import Claimer
@@ -120,7 +121,7 @@ class Drain:
                 await step
         except TimeoutError:
             logger.warning("drain: %s did not end within %.1f s", name, self.clock() - began)
-        except StoreError as error:
+        except (StoreError, StageError) as error:
             logger.warning("drain: %s failed, the lease covers it: %s", name, error)
         finally:
             self._timeout = None

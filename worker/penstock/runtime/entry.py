@@ -10,12 +10,13 @@ from functools import partial
 
 from penstock.app import App
 from penstock.errors import StoreError
+from penstock.leaving import leave_now, leave_within
 from penstock.settings import Settings
 from penstock.store import check_schema, shake_hands
 
 from . import logs
 from .declared import tell_differences
-from .loops import loop_factory
+from .loops import Runner, loop_factory
 from .pipeline import Worker
 from .startup import Startup
 
@@ -23,6 +24,9 @@ logger = logging.getLogger("penstock.worker")
 
 AGAIN_SECONDS = 1.0
 """Until the database is asked again that had passed the check and then refused the worker's connections."""
+
+EXIT_SECONDS = 10.0
+"""After the worker, for lifespans, exit handlers and threads of the application; then the process ends anyway."""
 
 
 def mismatch(app: App, queue: str) -> str:
@@ -54,12 +58,11 @@ def run_worker(app: App, settings: Settings) -> int:
         tell_differences(settings)
         if told := mismatch(app, settings.queue):
             logger.warning("%s", told)
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        with Runner(loop_factory()) as runner:
             ended = runner.run(_run(app, settings))
     code, stuck = ended
-    if stuck:  # a thread cannot be interrupted; its claim was handed back
-        logging.shutdown()
-        os._exit(code)
+    if stuck:  # a thread cannot be interrupted; its claim was released
+        leave_now(code)
     return code
 
 
@@ -76,6 +79,7 @@ async def _run(app: App, settings: Settings) -> tuple[int, bool] | None:
     os.register_at_fork(after_in_child=partial(worker.attempts.copied, asyncio.get_running_loop()))
     gc.collect()
     gc.freeze()  # modules and tasks live as long as the process: no collection need look at them
+    worker.left = partial(leave_within, EXIT_SECONDS)
     code = await worker.run()
     worker.threads.shutdown(wait=False, cancel_futures=True)
     return code, bool(worker.attempts.in_threads) or worker.announcer.stuck

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import traceback
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 
@@ -19,6 +19,8 @@ from penstock.settings import DEFAULT_INCOMPATIBLE_SECONDS, Settings
 from penstock.tasks import Task
 
 AnyTask = Task[..., Any, ..., Any]
+
+T = TypeVar("T")
 
 LONGEST_MESSAGE = 2_000
 LONGEST_TRACEBACK = 16_000
@@ -48,22 +50,30 @@ def as_text(value: object) -> str:
         return f"<{type(value).__name__} without a text: {type(broken).__name__}>"
 
 
+def is_a(value: object, kind: type[T]) -> TypeGuard[T]:
+    """`isinstance`, which asks an object of the application for its class; a proxy may raise when it is asked."""
+    return issubclass(type(value), kind)
+
+
 def describe(error: BaseException, attempt: int, **more: object) -> str:
     """JSON of an error for the attempt history: type, message, traceback as text, attempt, and what else is given."""
-    kind = type(error)
+    try:
+        name = f"{type(error).__module__}.{type(error).__qualname__}"
+    except BaseException:  # noqa: BLE001 - its class may have none
+        name = "builtins.BaseException"
     message = as_text(error)
     try:
         lines = "".join(traceback.format_exception(error))
     except BaseException as broken:  # noqa: BLE001 - it asks the exception for its text and its notes
-        lines = f"{kind.__name__}: {message}\n<its traceback cannot be told: {type(broken).__name__}>\n"
+        lines = f"{name}: {message}\n<its traceback cannot be shown: {type(broken).__name__}>\n"
     record: dict[str, object] = {
         "attempt": attempt,
-        "type": f"{kind.__module__}.{kind.__qualname__}",
+        "type": fit(name, LONGEST_REASON),
         "message": fit(message, LONGEST_MESSAGE),
         "traceback": fit(lines, LONGEST_TRACEBACK),
         **more,
     }
-    if isinstance(error, ChildCrashed):
+    if is_a(error, ChildCrashed):
         record["crash"] = True  # the database counts it beside the losses of a worker
     return msgspec.json.encode(record).decode()
 
@@ -114,16 +124,16 @@ class Endings:
     ) -> Finished:
         """What the task returned, or, if that is not None, what it raised."""
         said = value if error is None else error
-        if isinstance(said, TaskOutcome):
+        if is_a(said, TaskOutcome):
             try:
                 return self.of_outcome(job, said, duration)
-            except Exception as unfit:  # noqa: BLE001 - a subclass of the application's, or one that it changed
+            except BaseException as unfit:  # noqa: BLE001 - a subclass of the application's, or one that it changed
                 return self.of_error(job, task, unfit, duration)
         if error is not None:
             return self.of_error(job, task, error, duration)
         try:
             result = None if value is None else task.encode_result(value)
-        except Exception as unfit:  # noqa: BLE001 - encoding asks the value for its fields
+        except BaseException as unfit:  # noqa: BLE001 - encoding asks the value for its fields
             return self.of_unstorable_result(job, unfit, duration)
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 
@@ -138,7 +148,7 @@ class Endings:
                 job=job, state=OutcomeState.FAILED, duration=duration, reason="non_retryable", error=text, fault=True
             )
         delay = policy.delay(job.attempt, random=self._chance.random)
-        reason = "timeout" if isinstance(error, TimeoutError) else "error"
+        reason = "timeout" if is_a(error, TimeoutError) else "error"
         return msgspec.structs.replace(_again(job, error, duration, delay=delay, reason=reason), fault=True)
 
     def of_crash(self, job: ClaimedJob, task: AnyTask, error: ChildCrashed, duration: float) -> Finished:
@@ -151,19 +161,19 @@ class Endings:
         finished = self.of_error(job, task, error, duration)
         return msgspec.structs.replace(finished, reason="crash") if finished.reason == "error" else finished
 
-    def of_invalid_arguments(self, job: ClaimedJob, error: Exception) -> Finished:
+    def of_invalid_arguments(self, job: ClaimedJob, error: BaseException) -> Finished:
         """The stored arguments do not fit the task here: those of another release may, so the job waits for one.
 
         The database makes it a dead letter once that has lasted for `incompatible_seconds`. What is no JSON object fits
         no release of any task, and what else a type of the application's raises is an error of that type.
         """
-        if not job.args.startswith("{") or not isinstance(error, InvalidArguments):
+        if not job.args.startswith("{") or not is_a(error, InvalidArguments):
             return Finished(job=job, state=OutcomeState.FAILED, reason=INVALID, error=describe(error, job.attempt))
         seconds = self._incompatible_seconds
         text = describe(error, job.attempt, wait_seconds=seconds)
         return msgspec.structs.replace(self._put_off(job, INCOMPATIBLE), error=text)
 
-    def of_unstorable_result(self, job: ClaimedJob, error: Exception, duration: float) -> Finished:
+    def of_unstorable_result(self, job: ClaimedJob, error: BaseException, duration: float) -> Finished:
         """The task ran and its effects are there, but what it returned cannot be kept: visible, and not run again."""
         text = describe(error, job.attempt)
         return Finished(job=job, state=OutcomeState.FAILED, duration=duration, reason="unstorable_result", error=text)

@@ -25,8 +25,13 @@ def overdue(task: AnyTask, *, kind: str = "timeout", seconds: float | None = Non
     return TaskTimeout(f"task {task.name!r}: ran longer than its {kind} of {limit or 0:g} s")
 
 
-async def within(task: AnyTask, call: Callable[[], Awaitable[R]]) -> R:
+async def within(task: AnyTask, call: Callable[[], Awaitable[R]], *, left: float | None = None) -> R:
     """Await the call, for as long as the task may take.
+
+    Args:
+        task: its `timeout` counts; without one there is no limit.
+        call: what to await.
+        left: seconds that are left of the timeout; default: all of it.
 
     Raises:
         TaskTimeout: it took longer; it was cancelled and has ended.
@@ -34,7 +39,7 @@ async def within(task: AnyTask, call: Callable[[], Awaitable[R]]) -> R:
     if task.timeout is None:
         return await call()
     try:
-        async with asyncio.timeout(task.timeout) as scope:
+        async with asyncio.timeout(task.timeout if left is None else left) as scope:
             return await call()
     except TimeoutError as error:
         if scope.expired():
@@ -47,6 +52,11 @@ class Alarm:
 
     def __init__(self) -> None:
         self._task: AnyTask | None = None
+        self.install()
+
+    def install(self) -> None:
+        """Take the signal and its timer, at the start and behind each job: a task may have used them all the same."""
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, self._ring)
 
     def within(self, task: AnyTask, call: Callable[[], R]) -> R:

@@ -27,7 +27,7 @@ from penstock.context import Context
 from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
-from penstock.stages import Cancel, Stage
+from penstock.stages import Stage
 from penstock.store import CONTROL, WORK, Listener, Maintenance, Registry, Renewal, Witness
 
 from .acknowledger import Acknowledger
@@ -37,7 +37,7 @@ from .attempt import Attempts
 from .beside import beside
 from .children.building import child_executor, in_children, killed_as_one
 from .claimer import Claimer
-from .consumers import BATCH, Consumers
+from .consumers import Consumers
 from .drain import Drain
 from .exclusive import Exclusive
 from .failure import endings_of
@@ -46,16 +46,19 @@ from .health import HealthServer
 from .held import Held
 from .lease import Identity, Lease
 from .login import login_refused
+from .loops import in_own_thread
 from .metrics import WorkerMetrics, exposition
 from .probes import Probes
+from .process_state import note_stack
 from .registering import registered
 from .signals import Signals
+from .ticker import Ticker
+from .wiring import start_stages
 
 logger = logging.getLogger("penstock.worker")
 
 ACKNOWLEDGERS = 2
 """Lanes for outcomes; two overlap the client's work with the server's, more gain nothing (measured)."""
-TICK_SECONDS = 0.5
 HOOKS_SECONDS = 2.0
 """At the end of the worker, for calls of hooks that are under way."""
 CHILDREN_LEAVE_SECONDS = 1.0
@@ -82,6 +85,8 @@ class Worker:
         self.draining = asyncio.Event()
         self.signals = Signals(self.draining)
         self.failure: str | None = None
+        self.left: Callable[[int], None] = lambda _: None
+        """Called with the exit code once nothing is held and the registry was left: the rest is the application's."""
         self._build_neighbours()
         self._build_stages()
         self._build_probes()
@@ -152,6 +157,10 @@ class Worker:
             longest_timeout=max((task.timeout or 0.0 for task in self.app.tasks.values()), default=0.0),
         )  # fmt: skip
         self.metrics.gauges = self.probes.gauges
+        self.ticker = Ticker(
+            probes=self.probes, metrics=self.metrics, consumers=self.consumers, claimer=self.claimer,
+            lease=self.lease, held=self.held, signals=self.signals,
+        )  # fmt: skip
 
     def _context(self, job: ClaimedJob) -> Context:
         database = (self.settings.database_url, self.pooled)
@@ -166,6 +175,7 @@ class Worker:
     async def run(self) -> int:
         """Work until SIGTERM or SIGINT, or until a stage fails; returns the exit code."""
         self._loop = asyncio.get_running_loop()
+        note_stack()
         self.signals.listen()
         async with contextlib.AsyncExitStack() as stack:
             async with self.signals.starting():
@@ -177,20 +187,36 @@ class Worker:
                 if not await registered(self.lease, self.draining, rng=self.chance):
                     return 0  # told to leave: nothing was claimed
                 self.exclusive.watch()
-                await self._start_stages()
+                await start_stages(self.claimer, self.consumers, self.acknowledgers, self._ended)
                 logger.info("worker %d serves queue %s", self.lease.worker, self.settings.queue)
                 async with beside(
-                    self._broke, ticker=self._tick(), listener=self._listen(), upkeep=self.maintenance.run(),
+                    self._broke, ticker=self.ticker.run(), listener=self._listen(), upkeep=self.maintenance.run(),
                     depths=self.forensics.tell_depth(), login=login_refused(self.lease),
                 ):  # fmt: skip
-                    await self.draining.wait()
+                    await self._until_draining()
                     self.lease.begin_drain(self.drain.shorten)
                     empty = await self.drain.run()
-                await self._stop_stages()
+                for stage in (self.claimer, self.consumers, *self.acknowledgers):
+                    await stage.stop(timeout=1.0)
+            except BaseException as error:
+                self.failure = self.failure or repr(error)
+                raise
             finally:
-                await asyncio.to_thread(self.lease.close, empty=empty)
+                await in_own_thread(functools.partial(self.lease.close, empty=empty), name="penstock-leave")
                 self.health.close()
+                self.left(self.code)
+        return self.code
+
+    @property
+    def code(self) -> int:
+        """The exit code, once the drain has begun."""
         return 0 if self.failure is None else 1
+
+    async def _until_draining(self) -> None:
+        try:
+            await self.draining.wait()
+        except asyncio.CancelledError:  # nobody of ours does that
+            self._broke("code of the application cancelled all tasks of the event loop, the worker's own included")
 
     async def _start_neighbours(self, stack: contextlib.AsyncExitStack) -> None:
         """The database, the application's lifespans and the first child; `stack` ends them."""
@@ -206,21 +232,6 @@ class Worker:
         stack.push_async_callback(self.children.close, CHILDREN_LEAVE_SECONDS)
         if self.in_children:
             await self.children.open()
-
-    async def _start_stages(self) -> None:
-        stages: list[Stage] = [self.claimer, self.consumers, *self.acknowledgers]
-        for stage in stages:
-            await stage.start()
-            stage.watch(self._ended)
-        for acknowledger in self.acknowledgers:
-            await acknowledger.subscribe(
-                self.consumers, max_demand=8 * BATCH, min_demand=4 * BATCH, cancel=Cancel.TEMPORARY
-            )
-        self.consumers.attach(await self.consumers.subscribe(self.claimer, mode="manual", cancel=Cancel.TEMPORARY))
-
-    async def _stop_stages(self) -> None:
-        for stage in (self.claimer, self.consumers, *self.acknowledgers):
-            await stage.stop(timeout=1.0)
 
     def _ended(self, stage: Stage, reason: object) -> None:
         self._broke(f"{stage.name} ended: {reason!r}")
@@ -277,22 +288,6 @@ class Worker:
             self.consumers.start_waiting()
             self.consumers.ask()
             self.claimer.wake()
-
-    async def _tick(self) -> None:
-        """Twice a second: loop lag, jobs held for too long, and a cordoned worker's way to drained."""
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(TICK_SECONDS)
-            ticked = self.probes.ticked = time.monotonic()
-            self.metrics.loop_lag = max(0.0, ticked - before - TICK_SECONDS)
-            stale = self.consumers.take_waiting() if not self.consumers.asking else self.consumers.take_stale()
-            if stale:
-                self.claimer.give_back(stale)
-            self.claimer.claiming = self.consumers.asking and not self.consumers.suspects
-            self.consumers.start_waiting()
-            self.consumers.top_up()
-            if self.lease.state == "cordoned" and not len(self.held):
-                self.lease.renew_soon()
 
     def _alone(self) -> bool:
         """Nothing is held but one suspect, nothing is on its way, and nothing will be asked for."""

@@ -12,8 +12,11 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Final
 
 logger = logging.getLogger("penstock.worker")
+
+NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
@@ -26,12 +29,29 @@ class Signals:
     def __init__(self, draining: asyncio.Event) -> None:
         self._draining = draining
         self._starting: asyncio.Timeout | None = None
+        self._installed: dict[signal.Signals, object] = {}
+        self._said = False
 
     def listen(self) -> None:
         """From now on, in the loop that runs."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in NUMBERS:
             loop.add_signal_handler(number, self.heard)
+            self._installed[number] = signal.getsignal(number)
+
+    def keep(self) -> None:
+        """Take the signals back, should code of the application have installed handlers of its own.
+
+        A worker that no longer hears of SIGTERM would be killed with what it runs. Logged once.
+        """
+        replaced = [number for number in NUMBERS if signal.getsignal(number) != self._installed.get(number)]
+        self.listen()
+        if replaced and not self._said:
+            self._said = True
+            logger.warning(
+                "the application replaced the worker's handler of %s; the worker took it back (clean up in a lifespan)",
+                " and ".join(number.name for number in replaced),
+            )  # fmt: skip
 
     @contextlib.asynccontextmanager
     async def starting(self) -> AsyncIterator[None]:

@@ -22,9 +22,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, NoReturn
 
 from penstock.app import App
@@ -33,9 +32,11 @@ from penstock.context import Context
 from penstock.errors import PenstockError
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.loading import load_app
-from penstock.runtime.failure import AnyTask, Endings
+from penstock.runtime.awaitables import finished_call, is_awaitable, settled
+from penstock.runtime.failure import AnyTask, Endings, is_a, of_defect
 from penstock.runtime.limits import Alarm, within
-from penstock.runtime.loops import loop_factory
+from penstock.runtime.loops import Runner, loop_factory
+from penstock.runtime.process_state import keep_stack, note_stack, resident
 
 from .frames import (
     Claim,
@@ -69,8 +70,7 @@ def main(fd: int) -> None:
     if not isinstance(hello, Hello):
         return
     _end_with(hello.parent)
-    for number in (signal.SIGTERM, signal.SIGINT):  # the worker decides; a handler, for what is ignored is inherited
-        signal.signal(number, lambda *_: None)
+    ignore_signals()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr] # they are pipes
     faulthandler.enable()
@@ -82,6 +82,12 @@ def main(fd: int) -> None:
         pipe.sendall(encode(Failed(str(error) if known else f"{type(error).__name__}: {error}")))
         if not known:
             raise
+
+
+def ignore_signals() -> None:
+    """The worker decides. By a handler, for what is ignored would be inherited by programs that tasks start."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
 
 
 def _end_with(parent: int) -> None:
@@ -127,16 +133,21 @@ class Inside:
 
     def serve(self) -> None:
         """Enter the lifespans, run jobs until told to stop, leave the lifespans."""
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        note_stack()
+        with Runner(loop_factory()) as runner:
             self._loop = runner.get_loop()
             living = runner.run(self._enter())
             threading.Thread(target=self._listen, name="penstock-pipe", daemon=True).start()
             self._say(Ready())
             while (job := runner.run(self._jobs.get())) is not None:
-                outcome = self._run(runner, job)
+                try:
+                    outcome = self._run(runner, job)
+                except BaseException as error:  # noqa: BLE001 - the last net: the child and its worker go on
+                    outcome = of_defect(job, error, reason="defect")
                 if os.getpid() != self._process:  # a copy that the task forked and that came back
                     os._exit(0)
                 self._say(ended(outcome, resident()))
+                self._put_right()
             runner.run(self._leave(living))
 
     async def _enter(self) -> asyncio.Task[None]:
@@ -163,13 +174,13 @@ class Inside:
 
     # -- one job --------------------------------------------------------------------------------------------------
 
-    def _run(self, runner: asyncio.Runner, job: ClaimedJob) -> Finished:
+    def _run(self, runner: Runner, job: ClaimedJob) -> Finished:
         task = self._app.tasks.get(job.task)
         if task is None:
             return self._endings.of_unknown_task(job)
         try:
             values = task.decode(job.args)
-        except Exception as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
+        except BaseException as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
             return self._endings.of_invalid_arguments(job, error)
         context = Context(
             job=job,
@@ -188,27 +199,46 @@ class Inside:
         self._claim, self._context, self._running = None, None, None
         with self._lock:
             self._until = None
-        if isinstance(failure, asyncio.CancelledError) and self._unwanted == claim_of(job):
+        if is_a(failure, asyncio.CancelledError) and self._unwanted == claim_of(job):
             return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason="asked")
         return self._endings.of_end(job, task, value, failure, duration)
 
-    def _call(self, runner: asyncio.Runner, task: AnyTask, call: Callable[[], Any]) -> Result:
-        around = self._around.copy()
-        if task.is_async:
-            return runner.run(self._awaited(task, call), context=around)
+    def _call(self, runner: Runner, task: AnyTask, call: Callable[[], Any]) -> Result:
+        around, began = self._around.copy(), time.monotonic()
+        ended: list[Result] = []
         try:
-            return around.run(self._alarm.within, task, call), None
+            if task.is_async:
+                runner.run(self._awaited(task, lambda: finished_call(call), ended), context=around)
+                return ended[0]
+            value = around.run(self._alarm.within, task, call)
+            if value is None or not is_awaitable(value):
+                return value, None
+            left = None if task.timeout is None else task.timeout - (time.monotonic() - began)
+            runner.run(self._awaited(task, lambda: settled(value), ended, left), context=around)
         except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job, not the child
-            return None, error
+            return ended[0] if ended else (None, error)
+        return ended[0]
 
-    async def _awaited(self, task: AnyTask, call: Callable[[], Any]) -> Result:
-        """As a value, whatever it raises: what leaves a task of the loop as SystemExit would end the loop."""
+    async def _awaited(
+        self,
+        task: AnyTask,
+        call: Callable[[], Coroutine[Any, Any, object]],
+        ended: list[Result],
+        left: float | None = None,
+    ) -> None:
+        """Into `ended`, whatever it raises: SystemExit would reach the loop, a task may have cancelled itself."""
         self._running = asyncio.current_task()
         self._interrupt()
         try:
-            return await within(task, call), None
+            ended.append((await within(task, call, left=left), None))
         except BaseException as error:  # noqa: BLE001 - as above; a cancellation is the worker's, and told apart
-            return None, error
+            ended.append((None, error))
+
+    def _put_right(self) -> None:
+        """Behind a job: settings of the process that the next one relies on and that this one may have changed."""
+        keep_stack()
+        self._alarm.install()
+        ignore_signals()
 
     def _database(self) -> tuple[str, bool]:
         return self._hello.database_url, self._hello.pooled
@@ -264,11 +294,3 @@ class Inside:
     def _interrupt(self) -> None:
         if self._unwanted == self._claim and self._running is not None:
             self._running.cancel()
-
-
-def resident() -> int:
-    """Bytes of memory that this process has resident; 0 where /proc does not say."""
-    try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

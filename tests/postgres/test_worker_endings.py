@@ -1,0 +1,46 @@
+"""The contract of endings on a real worker: however a task ends, in whatever executor, its attempt ends and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from penstock import JobHandle
+from tests import ending_jobs as jobs
+from tests.endings import ENDINGS
+from tests.postgres import desk
+from tests.postgres.workers import WorkerProcess
+
+
+@pytest.fixture
+def begin(start, newest) -> Iterator[Callable[..., WorkerProcess]]:
+    """Starts a worker over the tasks of `ending_jobs`."""
+    yield lambda **settings: start(app=jobs.PATH, **settings)
+    jobs.app.close()
+
+
+def seen(handle: JobHandle) -> tuple[str, str | None, str | None, object]:
+    """State, reason, class of the last error and result of a job."""
+    info = handle.info()
+    return info.state.value, info.reason, info.errors[-1]["type"] if info.errors else None, info.result
+
+
+def test_every_ending_in_every_executor_ends_its_attempt_and_nothing_else(begin, newest):
+    """One worker for all: it holds nothing at the end, is the one that began, and drains when told to."""
+    worker = begin(concurrency=4)
+    handles = {
+        (how, where): jobs.TASKS[where].enqueue(how) for how, ending in ENDINGS.items() for where in ending.where
+    }
+    unfinished = "SELECT count(*) FROM penstock.job WHERE ord IS NOT NULL"
+    desk.until(lambda: newest.execute(unfinished).fetchone() == (0,), 120)
+    for (how, where), handle in handles.items():
+        ending, (state, reason, error, result) = ENDINGS[how], seen(handle)
+        error = error if ending.error else None  # which class it is may depend on the executor
+        assert (how, where, state, reason, error, result) == (
+            how, where, ending.state, ending.reason, ending.error, ending.result,
+        )  # fmt: skip
+    query = "SELECT count(*), (SELECT count(*) FROM penstock.job WHERE token IS NOT NULL) FROM penstock.worker"
+    assert newest.execute(query).fetchone() == (1, 0)
+    code, said = worker.end()
+    assert (code, "was declared lost" in said) == (0, False), said

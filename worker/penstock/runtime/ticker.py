@@ -1,0 +1,60 @@
+"""What a worker does twice a second on its event loop: measure the loop's lag, and mend what nothing else would.
+
+It releases jobs that were held unstarted for too long, fills slots that demand leaves free, frees slots whose attempt
+left no outcome, and restores settings of the process that code of the application has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from .claimer import Claimer
+from .consumers import Consumers
+from .held import Held
+from .lease import Lease
+from .metrics import WorkerMetrics
+from .probes import Probes
+from .process_state import keep_stack
+from .signals import Signals
+
+TICK_SECONDS: Final = 0.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Ticker:
+    """The parts of one worker that need a tick."""
+
+    probes: Probes
+    metrics: WorkerMetrics
+    consumers: Consumers
+    claimer: Claimer
+    lease: Lease
+    held: Held
+    signals: Signals
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(TICK_SECONDS)
+            keep_stack()
+            ticked = self.probes.ticked = time.monotonic()
+            self.metrics.loop_lag = max(0.0, ticked - before - TICK_SECONDS)
+            self.signals.keep()
+            self.tick()
+
+    def tick(self) -> None:
+        """Look once at what is held."""
+        consumers = self.consumers
+        consumers.sweep()
+        stale = consumers.take_waiting() if not consumers.asking else consumers.take_stale()
+        if stale:
+            self.claimer.give_back(stale)
+        self.claimer.claiming = consumers.asking and not consumers.suspects
+        consumers.start_waiting()
+        consumers.top_up()
+        if self.lease.state == "cordoned" and not len(self.held):
+            self.lease.renew_soon()

@@ -1,0 +1,35 @@
+"""How the stages of a worker are started and subscribed to one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from penstock.stages import Cancel, Stage
+
+from .acknowledger import Acknowledger
+from .claimer import Claimer
+from .consumers import Consumers
+from .outcome_batcher import BATCH
+
+
+async def start_stages(
+    claimer: Claimer,
+    consumers: Consumers,
+    acknowledgers: Sequence[Acknowledger],
+    ended: Callable[[Stage, object], object],
+) -> None:
+    """Start all, then subscribe from the end, so that demand goes out last.
+
+    Args:
+        claimer: the producer.
+        consumers: run the attempts.
+        acknowledgers: share the outcomes.
+        ended: called with a stage and the reason when it ends.
+    """
+    stages: list[Stage] = [claimer, consumers, *acknowledgers]
+    for stage in stages:
+        await stage.start()
+        stage.watch(ended)
+    for acknowledger in acknowledgers:
+        await acknowledger.subscribe(consumers, max_demand=8 * BATCH, min_demand=4 * BATCH, cancel=Cancel.TEMPORARY)
+    consumers.attach(await consumers.subscribe(claimer, mode="manual", cancel=Cancel.TEMPORARY))
