@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .database.bounds import Key
-from .reconcile import Member
+from .members import Member
 from .resource import JobQueue
 from .sampling import Address
 

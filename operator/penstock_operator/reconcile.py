@@ -16,45 +16,33 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from penstock.errors import StoreError
 from penstock.store import QueueState, end_all
 
 from .database.client import DatabaseClient
 from .database.limits import MEMORY_MIB
 from .database.pauses import Pauses
 from .database.sampler import DatabaseSampler
+from .database.scope import SampleScope
 from .declaring import Declaring
 from .errors import Deposed
+from .members import POLL_SECONDS, Member, pause_of, ready, soon_of
 from .metrics import OperatorMetrics, Result
 from .queue import Look, Queue
+from .recent_waits import RecentWaits
 from .resource import JobQueue
-from .sampling import SOON_SECONDS, Address
+from .sampling import Address
 from .vital import VitalSigns, place_of
 
 logger = logging.getLogger("penstock.operator.reconcile")
 
 SHORTEST_SECONDS = 0.02
 """Wake-ups closer together than this share one look."""
-MOVING_SECONDS, BUSY_SECONDS = 0.5, 1.0
-DEFERRED_SECONDS = 2.0  # the replicas for a job that falls due between two polls are to start before that
 FOLLOWING_SECONDS = 0.2
 BREATH = 3.0
 """Pause after a look, in lengths of that look: however many wake-ups come, a loop keeps a core busy for a quarter."""
 LONGEST_BREATH_SECONDS = 5.0  # what waits is to be seen, even by a database whose looks take seconds
 TOGETHER_SECONDS = 0.25
 """Queues that take longer to treat, while the API server is slow, go on beside the next look."""
-SOONEST_SECONDS = 60.0
-"""What is due later than that is never counted as due soon, however slow the slowest queue's pods start."""
-WORKED_SECONDS = 60.0
-"""For so long after the last worker what jobs waited is still asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A JobQueue of a loop, with what makes it refused, if anything does."""
-
-    queue: JobQueue
-    refusal: tuple[str, str] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +81,9 @@ class DatabaseLoop:
     pauses: Pauses = field(default_factory=Pauses)
     memory_mib: int = MEMORY_MIB
     _look_seconds: float = 0.0
-    _worked_at: float = float("-inf")
+    _waits: RecentWaits = field(default_factory=RecentWaits)
+    _states: dict[str, QueueState] = field(default_factory=dict)
+    scope: SampleScope = field(default_factory=SampleScope)
     _signs: VitalSigns = field(init=False)
 
     def __post_init__(self) -> None:
@@ -124,13 +114,9 @@ class DatabaseLoop:
                     pause = await self.tick(database)
                 else:
                     pause = FOLLOWING_SECONDS
-                    self._follow()
+                    await self._follow(database)
                 self.ticked_at = time.monotonic()
-                breath = max(SHORTEST_SECONDS, min(LONGEST_BREATH_SECONDS, BREATH * self._look_seconds))
-                await asyncio.sleep(breath)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, pause - breath)):
-                        await self.woken.wait()
+                await self._rest(pause, min(LONGEST_BREATH_SECONDS, BREATH * self._look_seconds))
                 self.ticked_at = time.monotonic()  # a pause is no lack of progress
         finally:
             await end_all(self._working.values())
@@ -139,36 +125,92 @@ class DatabaseLoop:
             if database is not None:
                 await database.stop()
 
-    def _follow(self) -> None:
+    def wake(self) -> None:
+        """Sample all queues at once."""
+        self.scope.want_all()
+        self.woken.set()
+
+    async def _rest(self, pause: float, breath: float) -> None:
+        """Wait until something happens or so many seconds are over; a sample of all queues waits for the breath."""
+        began = time.monotonic()
+        await asyncio.sleep(SHORTEST_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, pause - SHORTEST_SECONDS)):
+                await self.woken.wait()
+        left = began + breath - time.monotonic()
+        if left > 0 and not self._some_suffice():
+            await asyncio.sleep(left)
+
+    async def _follow(self, database: DatabaseClient | None) -> None:
         """Another replica decides by now: what was remembered of our own decisions would be wrong afterwards."""
         for uid in self._queues:
             self.metrics.forget(self._seen[uid])
         for known in (self._queues, self._seen, self._treated):
             known.clear()
         self._declaring.forget()
+        self._waits.forget()
+        self.scope.want_all()
         self.pauses.succeeded()
+        await (database.stand_by() if database is not None else asyncio.sleep(0))
 
     async def tick(self, database: DatabaseClient | None) -> float:
-        """One look at all queues and what follows; seconds until the next, unless woken."""
+        """One sample of all queues, or of those that something happened to; seconds until the next, unless woken."""
         self._look_seconds = 0.0
+        if database is not None and self._some_suffice():
+            return await self._tick_some(database)
         states, problem = await self._look(database)
         if problem is not None:
             self.opened(None)
-        members, waits = self.members(), await self._waits(database, states)
+        self._states, members = dict(states), self.members()
         connected = database is not None and problem is None
         listening = connected and database is not None and database.listening
         look = Look(database=database, connected=connected, listening=listening, problem=problem)
+        await self._begin_all(members, look)
+        self._forget({member.queue.uid for member in members})
+        if database is None or problem is not None:
+            self.scope.want_all()
+            return self.pauses.left
+        await self._waits.read(database, states)
+        await self._signs.look(database, [member.queue for member in members])
+        pause = await self._pause(database, states, members)
+        self.scope.sampled_all(self._sampled, pause)
+        return pause
+
+    def _some_suffice(self) -> bool:
+        here = {one.queue.uid: one.queue.generation for one in self.members() if one.refusal is None}
+        return not self.failing and self.scope.suffices(here)
+
+    async def _tick_some(self, database: DatabaseClient) -> float:
+        """The same for the queues that were notified, and for those whose JobQueue or children changed."""
+        changed = [one for one in self.members() if one.queue.uid in self.dirty]
+        names = [one.queue_name for one in changed if one.refusal is None and one.queue_name is not None]
+        states = await self.sampler.sample_some(database, names, soon=soon_of(self._queues.values()))
+        if states is None:
+            self.scope.want_all()
+            return 0.0
+        self._look_seconds = self.sampler.seconds
+        self._states.update(states)
+        look = Look(database=database, connected=True, listening=database.listening)
+        touched = [one for one in self.members() if one.queue.uid in self.dirty or one.queue_name in states]
+        await self._begin_all(touched, look)
+        for one in touched:
+            self.scope.within(pause_of(one, self._queues.get(one.queue.uid), one.state(states)))
+        return self.scope.left
+
+    async def _begin_all(self, members: Sequence[Member], look: Look) -> None:
+        """Begin what is due, and wait for it for a moment."""
         began, elsewhere = time.monotonic(), 0.0
         # Who waits comes first: a new leader looks after everybody's children, and that takes its time.
-        for member in sorted(members, key=lambda one: not getattr(_state(states, one), "ready", 0)):
-            if connected and member.refusal is None and self._sampled.get(member.queue.uid) != member.queue.generation:
-                self.woken.set()  # it has changed since: what its status says is to stand in the database before
+        for member in sorted(members, key=lambda one: not getattr(one.state(self._states), "ready", 0)):
+            queue, state = member.queue, member.state(self._states)
+            if look.connected and member.refusal is None and self._sampled.get(queue.uid) != queue.generation:
+                self.wake()  # it has changed since: what its status says is to stand in the database before
                 continue
-            state = _state(states, member)
-            wrong = look.problem or self._declaring.refused.get(member.queue.uid)
-            seen = replace(look, state=state, waited=None if state is None else waits.get(state.id), problem=wrong)
-            if seen.state is not None and member.refusal is None:
-                self.metrics.seen(member.queue)
+            wrong = look.problem or self._declaring.refused.get(queue.uid)
+            waited = None if state is None else self._waits.of(state.id)
+            seen = replace(look, state=state, waited=waited, problem=wrong)
+            if state is not None and member.refusal is None:
+                self.metrics.seen(queue)
             if self._is_due(member, seen):
                 self._begin(member, seen)
                 yielded = time.monotonic()
@@ -177,11 +219,6 @@ class DatabaseLoop:
         self._look_seconds += time.monotonic() - began - elsewhere
         if self._working:
             await asyncio.wait(self._working.values(), timeout=TOGETHER_SECONDS)
-        self._forget({member.queue.uid for member in members})
-        if database is None or problem is not None:
-            return self.pauses.left
-        await self._signs.look(database, [member.queue for member in members])
-        return await self._pause(database, states, members)
 
     async def _look(self, database: DatabaseClient | None) -> tuple[Mapping[str, QueueState], tuple[str, str] | None]:
         wanted = {member.queue.uid: member.queue.generation for member in self.members()}
@@ -190,9 +227,7 @@ class DatabaseLoop:
             return {}, self.problem
         if (held := self.pauses.held(wanted)) is not None:
             return {}, held
-        starts = [queue.startup_seconds or SOON_SECONDS for queue in self._queues.values()]
-        soon = min(SOONEST_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)
-        found = await self.sampler.sample(database, self._ours, soon=soon, opened=self.opened)
+        found = await self.sampler.sample(database, self._ours, soon=soon_of(self._queues.values()), opened=self.opened)
         self._look_seconds = self.sampler.seconds
         self.pauses.ended(wanted, found[1])
         return found
@@ -207,17 +242,6 @@ class DatabaseLoop:
         place = place_of(member.queue for member in self.members())
         return "database" if place is None else f"database of Secret {'/'.join(place)}"
 
-    async def _waits(self, database: DatabaseClient | None, states: Mapping[str, QueueState]) -> Mapping[int, float]:
-        """What jobs waited lately, while any may have ended; it is for people: an error of it is no trouble."""
-        if any(state.workers for state in states.values()):
-            self._worked_at = time.monotonic()
-        if database is None or time.monotonic() - self._worked_at > WORKED_SECONDS:
-            return {}
-        try:
-            return await database.waits()
-        except StoreError:
-            return {}
-
     def _is_due(self, member: Member, look: Look) -> bool:
         """False for a queue at rest about which nothing has changed; most queues, most of the time."""
         queue, uid = self._queues.get(member.queue.uid), member.queue.uid
@@ -228,7 +252,7 @@ class DatabaseLoop:
         """Treat a queue in a task of its own; one that is still being treated is due again afterwards."""
         uid = member.queue.uid
         queue = self._queues.get(uid) or self._queues.setdefault(uid, self.make())
-        hurries = _ready(look) > 0 and (uid not in self._treated or _ready(self._treated[uid][1]) == 0)
+        hurries = ready(look) > 0 and (uid not in self._treated or ready(self._treated[uid][1]) == 0)
         if uid in self._working:
             self.dirty.add(uid)
             if hurries and queue.turn.waits:  # behind the repairs of others, while its own jobs have come
@@ -269,28 +293,8 @@ class DatabaseLoop:
         self, database: DatabaseClient, states: Mapping[str, QueueState], members: Sequence[Member]
     ) -> float:
         """Short while something moves, a second while there is work, else until somebody wants to look again."""
-        here = [(member, _state(states, member)) for member in members if member.refusal is None]
+        here = [(member, member.state(states)) for member in members if member.refusal is None]
         database.rest(state.id for _, state in here if state is not None and state.ready == 0)
-        longest = min([15.0, *(_poll(member) for member, _ in here)])
-        for member, state in here:
-            queue = self._queues.get(member.queue.uid)
-            if queue is None or not queue.settled:
-                longest = min(longest, BUSY_SECONDS if state is not None and state.ready else MOVING_SECONDS)
-            else:
-                longest = min(longest, max(MOVING_SECONDS, queue.due_at - time.monotonic()))
-            if state is not None and state.deferred:
-                longest = min(longest, DEFERRED_SECONDS)
-        return await database.pause(longest)
-
-
-def _state(states: Mapping[str, QueueState], member: Member) -> QueueState | None:
-    return None if member.queue.policy is None else states.get(member.queue.policy.queue_name)
-
-
-def _ready(look: Look) -> int:
-    return 0 if look.state is None else look.state.ready
-
-
-def _poll(member: Member) -> float:
-    policy = member.queue.policy
-    return 15.0 if policy is None else float(policy.scaling.activation.poll_period_seconds)
+        queues = self._queues
+        pauses = (pause_of(member, queues.get(member.queue.uid), state) for member, state in here)
+        return await database.pause(min([POLL_SECONDS, *pauses]))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -74,14 +75,19 @@ class Database:
     Args:
         address: where it is.
         holder: names this operator in the leader row.
-        woken: called in the event loop when a wake-up arrives.
+        woken: called in the event loop when a wake-up arrives, with the queue's id; with None it may be any queue.
         may_act: False while another replica leads; workers and queues are then left alone.
 
     `identity` is the database's own, None until it was connected once: the same however its URL is written.
     """
 
     def __init__(
-        self, *, address: Address, holder: str, woken: Callable[[], None], may_act: Callable[[], bool] = lambda: True
+        self,
+        *,
+        address: Address,
+        holder: str,
+        woken: Callable[[int | None], None],
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self._address, self._may_act = with_files(address, self), may_act
         self.identity: str | None = None
@@ -104,9 +110,9 @@ class Database:
         """Whether wake-ups arrive."""
         return self._listener.listening
 
-    def _hear(self, _channel: str | None, _payload: str) -> None:
+    def _hear(self, _channel: str | None, payload: str) -> None:
         self._heard.set()
-        self._woken()
+        self._woken(int(payload) if re.fullmatch(r"[0-9]{1,10}", payload) else None)
 
     async def open(self) -> None:
         """Connect and check the schema; harmless when open.

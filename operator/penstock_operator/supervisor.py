@@ -26,10 +26,11 @@ from .credentials import CredentialVersions, worker_keys
 from .database.bounds import Key, bounded
 from .errors import ClusterError, Forbidden
 from .liveness import STUCK_SECONDS, Liveness
+from .members import Member
 from .metrics import OperatorMetrics
 from .others import Others
 from .queue import Queue
-from .reconcile import DatabaseLoop, Member
+from .reconcile import DatabaseLoop
 from .resource import JOBQUEUE_LABEL, JobQueue
 from .sampling import Address
 from .secrets import SECRET_RETRY_SECONDS, SecretName, Secrets, secrets_of
@@ -100,7 +101,7 @@ class Supervisor:
     def wake(self) -> None:
         """Every loop looks at once: who leads has changed."""
         for running in self._loops.values():
-            running.loop.woken.set()
+            running.loop.wake()
 
     def relist(self) -> None:
         """List at once: a watch is open again, and tells nothing of what went meanwhile."""
@@ -147,7 +148,7 @@ class Supervisor:
             self._monitoring.labels = labels
             for key, running in self._loops.items():
                 running.loop.dirty |= set(self._groups.get(key, ()))
-                running.loop.woken.set()
+                running.loop.wake()
 
     async def _list(self) -> bool:
         """Take the cluster's word for what there is; False if it gave none.
@@ -211,7 +212,7 @@ class Supervisor:
             if key not in self._loops:
                 self._start(key)
             elif regrouped:  # one that has gone may have held a queue of this database, by another URL
-                self._loops[key].loop.woken.set()
+                self._loops[key].loop.wake()
             elif (task := self._loops[key].task).done():
                 logger.error("the loop of a database ended: %s", task.exception())
                 self._start(key)

@@ -41,7 +41,7 @@ def owned(pg_blank: Postgres) -> Iterator[Owned]:
 
 async def refused(url: str) -> PenstockError:
     """What an operator meets that opens this database."""
-    database = Database(address=Address(url=url, direct_url=url), holder="a", woken=lambda: None)
+    database = Database(address=Address(url=url, direct_url=url), holder="a", woken=lambda _: None)
     try:
         with pytest.raises(PenstockError) as raised:
             await database.open()
@@ -178,7 +178,7 @@ async def test_a_direct_url_to_another_database_is_told(pg: Postgres, servers: S
     """Its wake-ups would never arrive; one that does not connect is no more than polling."""
     with servers.newest.database(migrated=False) as other:
         address = Address(url=pg.url, direct_url=other.url)
-        database = Database(address=address, holder="a", woken=lambda: None)
+        database = Database(address=address, holder="a", woken=lambda _: None)
         with pytest.raises(WrongDatabase) as raised:
             await database.open()
         await database.close()

@@ -47,7 +47,7 @@ async def test_the_operator_verifies_by_the_certificates_that_it_is_given(secure
     for name, good in (("ca", True), ("other", False)):
         url = f"{secured}?sslmode=verify-full"
         address = Address(url=url, direct_url=url, ca=(authority / f"{name}.crt").read_text())
-        database = Database(address=address, holder="a", woken=lambda: None)
+        database = Database(address=address, holder="a", woken=lambda _: None)
         if good:
             await database.open()
             assert database.listening

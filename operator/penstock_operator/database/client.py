@@ -6,7 +6,9 @@ resolved in it.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -27,6 +29,8 @@ from .protocol import declared, now, unpacked
 
 ATTEMPTS: Final = 5
 """So often a write is sent that reached the process of the database too late."""
+STAND_BY_SECONDS: Final = 10.0
+"""A follower starts the process of a database at most once in this time, however often it ends."""
 CLOSE_SECONDS: Final = 5.0
 """A process that has not closed its connections within this is ended."""
 
@@ -59,6 +63,7 @@ class DatabaseClient:
         self.listening = False
         self._failed: str | None = None
         self._resting: list[int] = []
+        self._stand_by_at = float("-inf")
 
     @property
     def pid(self) -> int | None:
@@ -72,6 +77,13 @@ class DatabaseClient:
             StoreError: it did not start, or the last one ended by itself, which is said once.
         """
         await self._link.start()
+
+    async def stand_by(self) -> None:
+        """Keep a process without connections, so that a takeover need not wait for its start; never raises."""
+        if self.pid is None and time.monotonic() >= self._stand_by_at:
+            self._stand_by_at = time.monotonic() + STAND_BY_SECONDS
+            with contextlib.suppress(StoreError):
+                await self.start()
 
     async def stop(self) -> None:
         """Close the connections if the process still answers, and end it; harmless when repeated."""
@@ -107,17 +119,20 @@ class DatabaseClient:
         """The name of a task of the process that has ended though it should not, None while all run."""
         return self._failed
 
-    async def look(self, names: Sequence[str], *, soon: float = SOON_SECONDS) -> Mapping[str, QueueState]:
+    async def look(
+        self, names: Sequence[str], *, soon: float = SOON_SECONDS, some: bool = False
+    ) -> Mapping[str, QueueState]:
         """The queues of these names that are there, after marking those that rest.
 
         Args:
             names: of queues.
             soon: what is due within so many seconds is counted as due soon.
+            some: add those of the last sample of all queues that were notified since.
 
         Raises:
             StoreError: the database cannot be sampled.
         """
-        sample = await self._link.call("look", names, soon)
+        sample = await self._link.call("look", names, soon, some)
         self.listening, self._failed = sample.listening, sample.failed
         try:
             return unpacked(sample.queues)

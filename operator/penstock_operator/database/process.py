@@ -47,6 +47,8 @@ logger = logging.getLogger("penstock.operator.database")
 MISBEHAVES = "DatabaseMisbehaves"
 WRITES = frozenset({"declare", "cordon", "note_end", "shorten_grace"})
 """Requests whose first value says when they were sent: by then this replica led."""
+MAX_NOTIFIED = 100
+"""Queues that are remembered between two samples as notified; with more of them all are sampled."""
 WATCH_SECONDS = 0.25
 """Between two looks at the memory while something is asked."""
 _LIBPQ_MEMORY = ("out of memory for query result", "cannot allocate memory for input buffer")
@@ -62,6 +64,8 @@ class Service:
         self._database: Database | None = None
         self._running: dict[int, asyncio.Task[None]] = {}
         self._woken = False
+        self._notified: set[int] | None = set()
+        self._names: dict[int, str] = {}
         self._budget = CpuBudget()
         self._calls: dict[str, Callable[..., Awaitable[object]]] = {
             "open": self._open,
@@ -133,8 +137,14 @@ class Service:
     def _send(self, number: int, kind: int, value: object) -> None:
         self._writer.write(frame((number, kind, value)))
 
-    def _hear(self) -> None:
-        """Pass a wake-up on, once until the next look: a server may send any number of notifications."""
+    def _hear(self, queue: int | None) -> None:
+        """Pass a wake-up on, once until the next sample: a server may send any number of notifications."""
+        if queue is None or self._notified is None or len(self._notified) >= MAX_NOTIFIED:
+            self._notified = None
+        elif queue in self._names:  # others are of queues without a JobQueue
+            self._notified.add(queue)
+        else:
+            return
         if not self._woken:
             self._woken = True
             self._send(0, EVENT, "woken")
@@ -160,14 +170,19 @@ class Service:
             task.cancel()
         if others:
             await asyncio.wait(others)
-        database, self._database = self._database, None
+        database, self._database, self._names = self._database, None, {}
         if database is not None:
             await database.close()
 
-    async def _look(self, names: list[str], soon: float) -> Sample:
-        self._woken = False
+    async def _look(self, names: list[str], soon: float, some: bool) -> Sample:
+        notified, self._notified, self._woken = self._notified, set(), False
         database = self._opened
+        if some:
+            woken = self._names if notified is None else notified
+            names = list(dict.fromkeys([*names, *(self._names[queue] for queue in woken)]))
         states = await database.look(names, soon=soon)
+        if not some:
+            self._names = {state.id: name for name, state in states.items()}
         return Sample(database.listening, database.failed_task(), packed(states, names))
 
     async def _pause(self, queues: list[int], longest: float) -> float:

@@ -89,6 +89,27 @@ class DatabaseSampler:
             logger.exception("%s: the sample failed", self._named())
             return {}, ("Unreachable", f"Sampling failed: {type(error).__name__}.")
 
+    async def sample_some(
+        self, database: DatabaseClient, names: Sequence[str], *, soon: float
+    ) -> Mapping[str, QueueState] | None:
+        """Some queues of a database; None: that failed, and a sample of all says why.
+
+        Args:
+            database: connected.
+            names: of queues; those that were notified are added.
+            soon: what is due within so many seconds is counted as due soon.
+        """
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(SAMPLE_SECONDS):
+                with self._metrics.look_seconds.time():
+                    states = await database.look(names, soon=soon, some=True)
+        except (PenstockError, TimeoutError):
+            return None
+        self.moved_at = time.monotonic()
+        self.seconds = self.moved_at - began
+        return states
+
     async def _read(
         self, database: DatabaseClient, queues: Sequence[JobQueue], within: asyncio.Timeout, soon: float
     ) -> Mapping[str, QueueState]:

@@ -6,7 +6,7 @@ import pytest
 
 from penstock_operator.belonging import Belonging, without_database
 from penstock_operator.database.bounds import Key
-from penstock_operator.reconcile import Member
+from penstock_operator.members import Member
 from penstock_operator.resource import JobQueue
 from penstock_operator.sampling import Address
 from tests.unit.operator_parts.objects import jobqueue

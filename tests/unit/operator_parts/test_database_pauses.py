@@ -13,8 +13,9 @@ from penstock.store import end_all
 from penstock_operator.database.pauses import FORGET_SECONDS, REST_SECONDS, RETRY_SECONDS, Pauses
 from penstock_operator.database_reasons import MISBEHAVES
 from penstock_operator.liveness import STUCK_SECONDS
+from penstock_operator.members import Member
 from penstock_operator.metrics import OperatorMetrics, Result
-from penstock_operator.reconcile import DatabaseLoop, Member
+from penstock_operator.reconcile import DatabaseLoop
 from penstock_operator.sampling import Address
 from penstock_operator.turns import Turn
 from tests.support.hostile_postgres import GREEDY, NETWORK, Servers, hostile_servers

@@ -236,3 +236,25 @@ def peak_kib() -> int:
     """The most memory that this process ever had."""
     text = Path("/proc/self/status").read_text(encoding="ascii")
     return int(text.split("VmHWM:", 1)[1].split()[0])
+
+
+async def test_a_follower_has_a_process_that_is_connected_to_nothing(servers: Servers):
+    """A takeover need not wait for its start. One that ends is not replaced at once, nor does anything fail by it."""
+    asked: list[str] = []
+
+    def noting(sql: str) -> bytes:
+        asked.append(sql)
+        return penstock(sql)
+
+    async with client(servers.url("follower", answers(noting)), may_act=lambda: False) as database:
+        await database.stand_by()
+        first = database.pid
+        assert first is not None
+        await database.stand_by()
+        assert (database.pid, asked) == (first, [])
+        os.kill(first, signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while database.pid is not None:
+                await asyncio.sleep(0.01)
+        await database.stand_by()
+        assert (database.pid, asked) == (None, [])

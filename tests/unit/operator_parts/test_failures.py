@@ -16,9 +16,10 @@ from penstock_operator.children import Monitoring
 from penstock_operator.cluster import Cluster
 from penstock_operator.errors import ClusterError, Conflict, Forbidden, NotFound, Refused, Unreachable
 from penstock_operator.failure import described, summary
+from penstock_operator.members import Member
 from penstock_operator.metrics import OperatorMetrics, Result
 from penstock_operator.queue import Look, Queue
-from penstock_operator.reconcile import DatabaseLoop, Member
+from penstock_operator.reconcile import DatabaseLoop
 from penstock_operator.resource import JobQueue
 from penstock_operator.rest import MAX_REST_SECONDS, REST_SECONDS
 from tests.unit.operator_parts.objects import deployment_object, jobqueue

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from penstock.store import QueueState, end_all
+from penstock_operator.members import Member
 from penstock_operator.metrics import OperatorMetrics, Result
 from penstock_operator.queue import Look
-from penstock_operator.reconcile import DatabaseLoop, Member
+from penstock_operator.reconcile import DatabaseLoop
 from penstock_operator.turns import Turn
 from tests.unit.operator_parts.objects import jobqueue
 

@@ -16,7 +16,7 @@ from penstock_operator.sampling import Address, Database
 )
 async def test_an_odd_url_is_an_invalid_one(url: str):
     """And its value is not quoted."""
-    database = Database(address=Address(url=url, direct_url=url), holder="a", woken=lambda: None)
+    database = Database(address=Address(url=url, direct_url=url), holder="a", woken=lambda _: None)
     with pytest.raises(InvalidDatabaseURL) as raised:
         await database.open()
     assert reason_of(raised.value) == "InvalidURL"

@@ -14,9 +14,10 @@ from penstock_operator.cache import Cache
 from penstock_operator.children import Children, Monitoring
 from penstock_operator.cluster import Cluster
 from penstock_operator.errors import ClusterError, Forbidden, NotFound, Refused, Unreachable
+from penstock_operator.members import MOVING_SECONDS, Member
 from penstock_operator.metrics import OperatorMetrics
 from penstock_operator.queue import Look
-from penstock_operator.reconcile import MOVING_SECONDS, DatabaseLoop, Member
+from penstock_operator.reconcile import DatabaseLoop
 from penstock_operator.rest import REST_SECONDS, SHORT_REST_SECONDS
 from tests.unit.operator_parts.objects import jobqueue
 

@@ -92,7 +92,7 @@ def test_whatever_the_url_says_the_machine_lends_nothing():
 def test_given_certificates_take_the_place_of_a_file():
     """They are read from memory, and need no folder that can be written."""
     url = f"{URL}?sslmode=verify-full&sslrootcert=/mnt/ca.pem"
-    database = Database(address=usable(Address(url=url, direct_url=url, ca="PEM")), holder="a", woken=lambda: None)
+    database = Database(address=usable(Address(url=url, direct_url=url, ca="PEM")), holder="a", woken=lambda _: None)
     path = Path(str(conninfo_to_dict(database._address.url)["sslrootcert"]))
     assert path.parent == Path("/proc/self/fd")
     assert path.read_text(encoding="ascii") == "PEM"
