@@ -22,7 +22,7 @@ from penstock_operator.database.protocol import FRESH_SECONDS
 from penstock_operator.errors import DatabaseMisbehaves, Deposed
 from penstock_operator.sampling import Address
 from tests.support.hostile_postgres import DEAF, GREEDY, NETWORK, Servers, escapes, hostile_servers
-from tests.support.postgres_messages import Behavior, answers, penstock, queue_row, snapshot, worker_row
+from tests.support.postgres_messages import Answer, Behavior, answers, penstock, queue_row, snapshot, worker_row
 
 LIARS: dict[str, Behavior] = {
     "a negative count": snapshot(queue_row(ready="-5")),
@@ -242,7 +242,7 @@ async def test_a_follower_has_a_process_that_is_connected_to_nothing(servers: Se
     """A takeover need not wait for its start. One that ends is not replaced at once, nor does anything fail by it."""
     asked: list[str] = []
 
-    def noting(sql: str) -> bytes:
+    def noting(sql: str) -> Answer | bytes:
         asked.append(sql)
         return penstock(sql)
 

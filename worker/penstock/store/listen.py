@@ -26,6 +26,8 @@ CONTROL = "penstock_control"
 """A worker was cordoned or called back; payload: the worker's id."""
 
 PING_SECONDS = 10.0
+READ_SECONDS = 1.0
+"""A notification whose first byte is there is read within this, or waited for again."""
 
 
 class Listener:
@@ -70,9 +72,13 @@ class Listener:
                 self.listening, self.last_error = True, None
                 self._woken(None, "")
                 while True:
-                    async for note in connection.notifies(timeout=PING_SECONDS):
+                    if await readable(connection.fileno(), PING_SECONDS):
+                        waiting = connection.notifies(timeout=READ_SECONDS, stop_after=1)
+                    else:
+                        await connection.execute(b"SELECT")  # a half-open connection shows here
+                        waiting = connection.notifies(timeout=0)  # what came with the answer
+                    async for note in waiting:
                         self._woken(note.channel, note.payload)
-                    await connection.execute(b"SELECT")  # a half-open connection shows here
         except StoreError as error:
             self.last_error = str(error)
             raise
@@ -83,3 +89,21 @@ class Listener:
 def longest_pause(failures: int) -> float:
     """Seconds, at most five; the doublings are capped as well, for an outage of an hour has more than a float bears."""
     return min(5.0, 0.2 * 2.0 ** min(failures, 10))
+
+
+async def readable(descriptor: int, seconds: float) -> bool:
+    """Whether a socket can be read within so many seconds.
+
+    The driver's own wait looks ten times a second, in each idle process: more than everything else that it does.
+    """
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        async with asyncio.timeout(seconds):
+            await ready.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+    return True
