@@ -21,6 +21,8 @@ KIND: Final = "JobQueue"
 TEMPLATE: Final = "penstock-template"
 SCALE: Final = "penstock-scale"
 OURS: Final = frozenset({TEMPLATE, SCALE})
+_CONTROLLERS: Final = frozenset({"kube-controller-manager", "penstock-adoption"})
+"""They write what belongs to them: a revision, a reference to an owner."""
 
 
 class Claim(enum.Enum):
@@ -36,6 +38,7 @@ class Meta:
     """What decides whose an object is, and whether it is as we left it.
 
     `applied` are the field managers that have applied it, `scaler` those of spec.replicas if we are not among them.
+    `last_writer` is the field manager that wrote last, we and Kubernetes' own controllers apart.
     `created` says that an entry of ours is still that of a creation, which a later apply would not look at: fields that
     we drop would stay.
     """
@@ -50,6 +53,7 @@ class Meta:
     applied: frozenset[str]
     created: bool
     scaler: str = ""
+    last_writer: str = ""
 
     @classmethod
     def read(cls, metadata: Mapping[str, Any]) -> Self:
@@ -66,6 +70,7 @@ class Meta:
             applied=frozenset(one.get("manager", "") for one in managed if one.get("operation") == "Apply"),
             created=any(_is_creation(one) for one in managed),
             scaler=_scaler(metadata.get("managedFields") or ()),
+            last_writer=_last_writer(managed),
         )
 
     @property
@@ -121,6 +126,11 @@ def _scaler(managed: Sequence[Mapping[str, Any]]) -> str:
         str(one.get("manager")) for one in managed if "f:replicas" in (one.get("fieldsV1") or {}).get("f:spec", {})
     }
     return "" if names & OURS else ", ".join(sorted(names))
+
+
+def _last_writer(managed: Sequence[Mapping[str, Any]]) -> str:
+    others = [one for one in managed if one.get("manager") not in OURS | _CONTROLLERS]
+    return str(max(others, key=lambda one: str(one.get("time", "")), default={}).get("manager", ""))
 
 
 def settled(managed: Sequence[Mapping[str, Any]], *, replicas: bool) -> list[dict[str, Any]]:

@@ -20,12 +20,13 @@ from .adoption import Claim, Meta
 from .cache import Cache
 from .cluster import Cluster
 from .credentials import Credentials, marked, rolls_out
-from .errors import ClusterError, Conflict, NotFound
+from .errors import ChangesUndone, ClusterError, Conflict, NotFound
 from .owned_objects import OwnedObject
 from .resource import Deployment, JobQueue
 from .rest import Rest
 from .template_warnings import template_warnings
 from .turns import Turn
+from .undone_writes import UndoneWrites
 
 logger = logging.getLogger("penstock.operator.children")
 
@@ -45,10 +46,17 @@ class _Kept:
 
     applied: tuple[str, int] | None = None
     rest: Rest = field(default_factory=Rest)
+    undone: UndoneWrites = field(default_factory=UndoneWrites)
 
     def stands(self, digest: str, held: Meta | None, wanted: Mapping[str, Any]) -> bool:
         """Whether there is nothing to write."""
         return held is not None and self.applied == (digest, held.generation) and held.intact(wanted["metadata"])
+
+    def repeats(self, digest: str, held: Meta | None, wanted: Mapping[str, Any], generation: int) -> bool:
+        """Whether a write that left the object in `generation` was one of ours again, and changed something."""
+        if self.applied is None or self.applied[0] != digest:
+            return False
+        return held is None or held.generation != generation or not held.intact(wanted["metadata"])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,19 +133,27 @@ class Children:
         """The object if it was written; None if it stands as wanted."""
         kept = self._kept.setdefault(wanted["kind"], _Kept())
         digest = _digest(wanted)
-        if kept.stands(digest, held, wanted):
-            kept.rest.succeeded()  # what was refused is not wanted any more
-            return None
+        stands = kept.stands(digest, held, wanted)
         try:
+            kept.undone.check(digest, stands=stands)
+            if stands:
+                kept.rest.succeeded()  # what was refused is not wanted any more
+                return None
             kept.rest.check((queue.generation, digest))
             async with self.turn.at(self.cluster.bulk):
                 found = await writes.put(wanted, held)
+        except ChangesUndone:
+            self.resting_until = min(self.resting_until, kept.undone.due_at)
+            raise
         except ClusterError as error:
             if kept.rest.failed((queue.generation, digest), error):
                 logger.warning("%s: %s not written: %s", queue.where, wanted["kind"], error)
             self.resting_until = min(self.resting_until, kept.rest.until or math.inf)
             raise
-        kept.applied = (digest, int(found["metadata"].get("generation", 0)))
+        generation = int(found["metadata"].get("generation", 0))
+        if kept.repeats(digest, held, wanted, generation) and kept.undone.repaired(wanted, held):
+            logger.warning("%s: each repair of %s is undone", queue.where, wanted["kind"])
+        kept.applied = (digest, generation)
         kept.rest.succeeded()
         return found
 

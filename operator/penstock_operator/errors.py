@@ -10,7 +10,8 @@
         ├── Conflict         409: the object has changed since it was read
         └── Refused          400, 422 and the rest: what was sent is not acceptable
             ├── InvalidName  not sent at all: no object can have that name
-            └── NameTaken    an object of a child's name is somebody else's
+            ├── NameTaken    an object of a child's name is somebody else's
+            └── ChangesUndone  somebody undoes each write of a child
 
     StoreError               of penstock.errors; those stay as they are
     └── DatabaseMisbehaves   a server exceeded what one database may cost, or gave answers that Penstock does not give
@@ -73,3 +74,7 @@ class DatabaseMisbehaves(StoreError):  # noqa: N818
 
 class NameTaken(Refused):
     """An object of a child's name belongs to somebody else; it was not written."""
+
+
+class ChangesUndone(Refused):
+    """Somebody undoes each write of a child; it is not written for a while."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .errors import ClusterError, Conflict, Forbidden, InvalidName, NameTaken, NotFound, Unreachable
+from .errors import ChangesUndone, ClusterError, Conflict, Forbidden, InvalidName, NameTaken, NotFound, Unreachable
 
 REASON: Final = "ReconcileFailed"
 MAX_TEXT: Final = 200
 _REASONS: Final = (
     (NameTaken, "NameTaken"),
+    (ChangesUndone, "ChangesUndone"),
     (InvalidName, "InvalidName"),
     (Forbidden, "Forbidden"),
     (NotFound, "NotFound"),

@@ -40,6 +40,7 @@ class _Managed(Struct, rename="camel", omit_defaults=True):
     manager: str = ""
     operation: str = ""
     subresource: str = ""
+    time: str = ""
     fields: _Fields | UnsetType = field(default=UNSET, name="fieldsV1")
 
 
@@ -187,6 +188,8 @@ def _entry(one: _Managed) -> Mapping[str, Any]:
     made: dict[str, Any] = {"manager": one.manager, "operation": one.operation}
     if one.subresource:
         made["subresource"] = one.subresource
+    if one.time:
+        made["time"] = one.time
     fields: dict[str, Any] = {}
     if one.fields is not UNSET:
         if one.fields.spec is not UNSET and one.fields.spec.replicas is not UNSET:
