@@ -73,12 +73,23 @@ def pending(status: Mapping[str, Any]) -> tuple[str, str] | None:
     for called, one in _containers(status):
         waiting = str(_part(one, "state", "waiting").get("reason", ""))
         if waiting == "ContainerCreating":
-            return waiting, f"{called} is being created: the image, a volume or the network takes long"
+            return waiting, f"{called} {_being_created(status)}; its events say why (kubectl describe pod)"
         if called.startswith("init") and "running" in _part(one, "state") and not one.get("started"):
             return "PodInitializing", f"{called} is still running"
         if "running" in _part(one, "state") and not one.get("ready") and not called.startswith("init"):
             return "NotReady", f"{called} runs but is not ready: its own log says why"
     return None
+
+
+def _being_created(status: Mapping[str, Any]) -> str:
+    """What a container that is being created waits for, as far as the kubelet says; of volumes it has events alone."""
+    return {
+        "False": "waits for a volume (a Secret or ConfigMap that does not exist, a disk) or for the pod's network",
+        "True": "is being created: its image takes long",
+    }.get(
+        str(_condition(status, "PodReadyToStartContainers").get("status")),
+        "is being created: the image, a volume or the network takes long",
+    )
 
 
 def ended(status: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -79,6 +79,7 @@ class Container:
         self.ready = False
         self.started = False
         self.restarts = 0
+        self.out_of_memory = False
         self._spec = spec
         self._around = surroundings
         self._stopping = asyncio.Event()
@@ -114,6 +115,11 @@ class Container:
     def kill(self) -> None:
         """SIGKILL to everything of this container, and no restart after it."""
         self._stopping.set()
+        self._kill_everything()
+
+    def kill_for_memory(self) -> None:
+        """SIGKILL by the kernel, which the kubelet reports as OOMKilled; a container that may restart does."""
+        self.out_of_memory = True
         self._kill_everything()
 
     def signal(self, number: int) -> None:
@@ -262,6 +268,7 @@ class Container:
         ended = {"exitCode": code, "startedAt": _stamp(began), "finishedAt": _stamp(now)}
         ended |= last_output(self._spec, self._around.log, self._begins, code)
         reason = "StartError" if pid == 0 else "Completed" if code == 0 else "Error"
+        reason, self.out_of_memory = ("OOMKilled" if self.out_of_memory else reason), False
         pod = self._around.pod()["metadata"]["name"]
         self._around.ended(Exit(pod, self.name, pid, code, (now - began).total_seconds()))
         self._change(state={"terminated": {**ended, "reason": reason}}, ready=False, started=False)

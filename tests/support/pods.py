@@ -140,6 +140,15 @@ class ProcessPods:
         for container in self._named(pod).containers:
             container.signal(number)
 
+    def kill_for_memory(self, pod: str) -> None:
+        """Have the kernel kill every container of the pod for want of memory.
+
+        Raises:
+            KeyError: no such pod runs here.
+        """
+        for container in self._named(pod).containers:
+            container.kill_for_memory()
+
     def _named(self, pod: str) -> Pod:
         return {each.name: each for each in list(self._pods.values())}[pod]
 

@@ -223,3 +223,18 @@ def test_no_status_is_too_odd_to_be_read(containers, conditions):
     pod_problems.pending(status)
     pod_problems.ended(status)
     pod_problems.last_end(status, "worker")
+
+
+@pytest.mark.parametrize(
+    ("to_start", "said"), [("False", "waits for a volume"), ("True", "its image takes long"), (None, "a volume or the")]
+)
+def test_a_pod_that_hangs_before_its_start_says_which_part_as_far_as_the_kubelet_does(to_start: str | None, said: str):
+    """FailedMount is in an event alone; the sentence says where that is."""
+    conditions = [{"type": "PodScheduled", "status": "True"}]
+    conditions += [] if to_start is None else [{"type": "PodReadyToStartContainers", "status": to_start}]
+    creating = container(waits("ContainerCreating"))
+    found = pod_problems.pending({"conditions": conditions, "containerStatuses": [creating]})
+    assert found is not None
+    assert found[0] == "ContainerCreating"
+    assert said in found[1]
+    assert "kubectl describe pod" in found[1]
