@@ -64,6 +64,7 @@ class Queue:
         metrics: of the operator.
         monitoring: whether PodMonitors are made.
         credentials: what a JobQueue's workers take from their Secret now, None while that is not known.
+        problem: reason and sentence why a JobQueue has no address, None where it has one.
     """
 
     def __init__(
@@ -74,9 +75,10 @@ class Queue:
         metrics: OperatorMetrics,
         monitoring: Monitoring,
         credentials: Callable[[JobQueue], Credentials | None] = lambda _: None,
+        problem: Callable[[JobQueue], tuple[str, str] | None] = lambda _: None,
     ) -> None:
         self._cluster, self._cache, self._metrics = cluster, cache, metrics
-        self._credentials = credentials
+        self._credentials, self._problem = credentials, problem
         self.turn = Turn()
         self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring, turn=self.turn)
         self._disruption = Disruption(cluster=cluster, cache=cache)
@@ -102,12 +104,9 @@ class Queue:
     async def treat(self, queue: JobQueue, look: Look, *, refusal: tuple[str, str] | None = None) -> Result:
         """Bring the cluster one step closer to what the queue needs, say what was found, and how it went."""
         facts = Facts(
-            policy=queue.policy,
-            refusal=refusal,
-            database=look.problem,
-            connected=look.connected,
-            listening=look.listening,
-        )
+            policy=queue.policy, refusal=refusal, database=self._problem(queue) or look.problem,
+            connected=look.connected, listening=look.listening,
+        )  # fmt: skip
         self.settled, self.due_at = refusal is not None or queue.deleting, math.inf
         if refusal is None and queue.policy is not None and not queue.deleting:
             facts = await self._attempt(queue, look, facts)

@@ -2,7 +2,7 @@
 
 Owns the list that is the truth behind the watches, what the cluster knows of PodMonitors, and the loops' tasks.
 
-Surprising: a loop is kept for an address, not for a database; two addresses may lead to one (see `belonging`).
+Surprising: a loop is kept for an address. Two may lead to one database (`belonging`), and many share the lack of one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final
 from penstock.store import end_all
 
 from .addresses import address_of
-from .belonging import Belonging, without_database
+from .belonging import Belonging
 from .cache import Cache, Shelf
 from .children import Monitoring
 from .cluster import Cluster
@@ -35,6 +35,7 @@ from .resource import JOBQUEUE_LABEL, JobQueue
 from .sampling import Address
 from .secrets import SECRET_RETRY_SECONDS, SecretName, Secrets, secrets_of
 from .settings import OperatorSettings
+from .unaddressed import Unaddressed
 
 logger = logging.getLogger("penstock.operator.supervisor")
 
@@ -78,6 +79,7 @@ class Supervisor:
     _others: Others = field(init=False)
     _placed: dict[str, int] = field(default_factory=dict)
     _keys: dict[str, Key] = field(default_factory=dict)
+    _unaddressed: Unaddressed = field(default_factory=Unaddressed)
     _belonging: Belonging = field(default_factory=Belonging)
     _monitoring: Monitoring = field(default_factory=Monitoring)
 
@@ -194,12 +196,9 @@ class Supervisor:
         queues = list(self.cache.jobqueues.views.values())
         await self._secrets.read(set().union(*(secrets_of(queue) for queue in queues)), suspect=self._suspect())
         moved = self._versions.observe([worker_keys(queue) for queue in queues if queue.policy], self._secrets)
-        keys = bounded(
-            queues,
-            [self._key(queue) for queue in queues],
-            per_namespace=self.settings.databases_per_namespace,
-            total=self.settings.max_databases,
-        )
+        per_namespace, total = self.settings.databases_per_namespace, self.settings.max_databases
+        found = bounded(queues, [self._key(queue) for queue in queues], per_namespace=per_namespace, total=total)
+        keys, news = self._unaddressed.keys(queues, found)
         groups: dict[Key, list[str]] = {}
         for queue, key in zip(queues, keys, strict=True):
             groups.setdefault(key, []).append(queue.uid)
@@ -217,13 +216,13 @@ class Supervisor:
                 logger.error("the loop of a database ended: %s", task.exception())
                 self._start(key)
         for queue in queues:
-            if worker_keys(queue) in moved:
+            if worker_keys(queue) in moved or queue.uid in news:
                 self._changed(queue.namespace, queue.name)
 
     def _key(self, queue: JobQueue) -> Key:
         """The queue's address, or the first thing that is wrong with its Secret."""
         if queue.policy is None:
-            return ("InvalidSpec", queue.invalid or "")
+            return "InvalidSpec", queue.invalid or ""
         return address_of(queue, self._secrets, loopback=self.settings.loopback_databases)
 
     def _suspect(self) -> set[SecretName]:
@@ -245,6 +244,7 @@ class Supervisor:
                 metrics=self.metrics,
                 monitoring=self._monitoring,
                 credentials=self._versions.of,
+                problem=self._unaddressed.problem,
             ),
             metrics=self.metrics,
             may_act=self.may_act,
@@ -271,7 +271,7 @@ class Supervisor:
 
     def _members(self, key: Key) -> Sequence[Member]:
         if not isinstance(key, Address):  # there may be thousands of these, so none looks at all the others
-            return without_database(key, self._queues_of(key))
+            return self._unaddressed.members(self._queues_of(key))
         return self._belonging.members(key, {one: self._queues_of(one) for one in self._groups})
 
     def _slowest(self) -> float:
