@@ -44,7 +44,7 @@ def reason_of(error: PenstockError) -> str:
 def describe(error: PenstockError) -> tuple[str, str]:
     """The condition's reason and sentence for an error of the store."""
     reason, text = reason_of(error), _CONNECTION.sub("", str(error))
-    if type(error).__name__ == "DatabaseUnavailable":
+    if type(error).__name__ in {"DatabaseUnavailable", "ServerShutdown", "SessionTimedOut"}:
         text = UNREACHABLE
     elif reason == "AuthFailed":
         text = "The server refused the login; check user and password in the Secret. Details: the operator's log."

@@ -23,6 +23,7 @@ _REASONS: Final = {
     "database URL: ": "InvalidURL",
     "client certificate of the database: ": "InvalidClientCertificate",
     "the database cannot be reached": "DatabaseUnreachable",
+    "the server is starting up or shutting down": "DatabaseUnreachable",
 }
 """Words of our errors, and the reason that the operator has for the same error of its own."""
 _SCANNED: Final = 4096

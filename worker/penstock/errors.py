@@ -22,7 +22,9 @@
         │   ├── LoginRefused      wrong password, no such role, NOLOGIN, expired, or no line for it in pg_hba.conf
         │   ├── NoSuchDatabase    the server is there, the database is not
         │   ├── TooManyConnections  a limit of the server, of the database or of the login is reached
-        │   └── PoolExhausted     every connection of the App's own pool was in use for as long as a call waits
+        │   ├── PoolExhausted     every connection of the App's own pool was in use for as long as a call waits
+        │   ├── ServerShutdown    starting up, shutting down, or an administrator ended the connection
+        │   └── SessionTimedOut   the server ended a session that was idle, or in one transaction, for too long
         ├── InvalidDatabaseURL    not a usable URL (the URL itself is never printed)
         ├── InvalidClientCertificate  key and certificate cannot be used together, or not now
         ├── WrongDatabase         two URLs that belong together lead to different databases
@@ -34,6 +36,14 @@
         ├── RejectedByDatabase    a value that the database does not accept
         ├── TooManyQueues         a new queue that nobody declared, and as many exist as may
         ├── RowLocked             another transaction holds a row that is needed, and does not end
+        ├── TransactionRolledBack  the server undid the transaction; repeated as a whole it may succeed
+        │   ├── DeadlockDetected  it waited for another that waited for it
+        │   └── SerializationFailure  another one committed a change that it needed, above READ COMMITTED
+        ├── TransactionAborted    an earlier statement of the caller's transaction failed
+        ├── StatementTimeout      statement_timeout, or somebody canceled the statement
+        ├── OutOfResources        the server lacks memory or room for temporary files
+        │   └── DiskFull          its disk is full
+        ├── ServerFault           an internal error of the server, a damaged file or index
         ├── UniqueConflict        another live job holds the unique key
         ├── ClaimRefused          the worker is not running with a live lease
         └── MigrationFailed       a migration file does not match, or did not apply
@@ -135,6 +145,14 @@ class PoolExhausted(DatabaseUnavailable):
     """Every connection of the App's own pool was in use for `pool_wait` seconds; nothing was sent."""
 
 
+class ServerShutdown(DatabaseUnavailable):
+    """The server is starting up, in recovery or shutting down, or an administrator ended the connection."""
+
+
+class SessionTimedOut(DatabaseUnavailable):
+    """The server ended the session by one of its timeouts: idle, idle in a transaction, or one transaction too long."""
+
+
 class InvalidDatabaseURL(StoreError, ConfigurationError):  # noqa: N818
     """The database URL is not usable. Its text is never part of the message."""
 
@@ -177,6 +195,38 @@ class TooManyQueues(StoreError):  # noqa: N818
 
 class RowLocked(StoreError):  # noqa: N818
     """Another transaction holds a row that the statement needs and did not end in time; nothing was written."""
+
+
+class TransactionRolledBack(StoreError):  # noqa: N818
+    """The server undid the whole transaction (SQLSTATE class 40); nothing of it was written, and it may be repeated."""
+
+
+class DeadlockDetected(TransactionRolledBack):
+    """The transaction waited for another one that waited for it."""
+
+
+class SerializationFailure(TransactionRolledBack):
+    """Above READ COMMITTED: another transaction has committed a change that this one needed."""
+
+
+class TransactionAborted(StoreError):  # noqa: N818
+    """An earlier statement of the caller's transaction failed, so it accepts nothing but ROLLBACK."""
+
+
+class StatementTimeout(StoreError):  # noqa: N818
+    """The server canceled the statement: statement_timeout, or somebody's pg_cancel_backend; nothing was written."""
+
+
+class OutOfResources(StoreError):  # noqa: N818
+    """The server lacks memory, room for temporary files or another resource; nothing was written."""
+
+
+class DiskFull(OutOfResources):
+    """The server's disk is full; nothing was written."""
+
+
+class ServerFault(StoreError):  # noqa: N818
+    """The server failed inside: an error of its operating system, a damaged table or index, a defect."""
 
 
 class UniqueConflict(StoreError):  # noqa: N818
