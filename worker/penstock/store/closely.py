@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from penstock.errors import MissingRights
+
 from .store import Store
 
 WAITS_SECONDS = 60.0
@@ -87,5 +89,11 @@ async def identity(store: Store) -> str:
     Raises:
         StoreError: the database cannot be asked.
     """
-    ((found,),) = await store._rows("identity")  # noqa: SLF001
+    try:
+        ((found,),) = await store._rows("identity")  # noqa: SLF001
+    except MissingRights as error:
+        if "pg_control_system" not in str(error):
+            raise
+        run = "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO penstock_operator;"
+        raise MissingRights(f"identity: the login lacks a right; let an administrator run: {run}") from error
     return str(found)

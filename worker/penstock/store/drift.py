@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import psycopg
 
-from penstock.errors import SchemaMismatch, SchemaMissing
+from penstock.errors import MissingRights, SchemaMismatch, SchemaMissing
 
 from ._sql import files, statement
 from .connect import connect
 from .errors import mapped
 from .migrate import LOCK_KEY, LOCK_TIMEOUT_SECONDS, applied, compare
+from .quoting import quoted
 from .roles import seal_sql
 
 _TWIN: Final = "penstock_twin"
@@ -39,23 +40,34 @@ def differences(url: str) -> list[str]:
 
     Raises:
         SchemaMissing, SchemaMismatch, MigrationFailed: there is nothing to compare: run `penstock migrate`.
-        StoreError: the login lacks a right.
+        MissingRights: the login lacks a right; the message has the statement that gives it.
     """
     with (
         connect(url, name="penstock check") as connection,
         mapped("check the schema"),
         connection.transaction(force_rollback=True),
     ):
-        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
-        connection.execute(b"SET LOCAL search_path = pg_catalog")  # definitions then name every schema but this
-        have = applied(connection)
-        if not have:
-            raise SchemaMissing("schema penstock: not on this database; run `penstock migrate`")
-        if missing := compare(have, files("migrations")):
-            raise SchemaMismatch(f"schema penstock: {missing[0].name} is not applied; run `penstock migrate`")
-        real = _catalog(connection, "penstock")
+        return _differences(connection)
+
+
+def _differences(connection: psycopg.Connection[Any]) -> list[str]:
+    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
+    connection.execute(b"SET LOCAL search_path = pg_catalog")  # definitions then name every schema but this
+    have = applied(connection)
+    if not have:
+        raise SchemaMissing("schema penstock: not on this database; run `penstock migrate`")
+    if missing := compare(have, files("migrations")):
+        raise SchemaMismatch(f"schema penstock: {missing[0].name} is not applied; run `penstock migrate`")
+    real = _catalog(connection, "penstock")
+    try:
         _build_twin(connection)
-        return _compare(real, _catalog(connection, _TWIN))
+    except psycopg.errors.InsufficientPrivilege as error:
+        login, database = quoted(connection.info.user), quoted(connection.info.dbname)
+        raise MissingRights(
+            f"check the schema: login {login} may not build the schema that this one is compared with; for the time of "
+            f"the check let an administrator run: GRANT CREATE ON DATABASE {database} TO {login};"
+        ) from error
+    return _compare(real, _catalog(connection, _TWIN))
 
 
 def _build_twin(connection: psycopg.Connection[Any]) -> None:

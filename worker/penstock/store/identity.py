@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from penstock.errors import StoreError, WrongDatabase
+from penstock.errors import MissingRights, StoreError, WrongDatabase
 
 from ._sql import statement
 from .connect import connect
 from .errors import mapped
+from .quoting import quoted
 
 
 def check_same_database(url: str, direct_url: str) -> None:
@@ -26,5 +27,10 @@ def check_same_database(url: str, direct_url: str) -> None:
 
 
 def _identity(url: str) -> tuple[object, ...] | None:
-    with connect(url, name="penstock check", pooled=True) as connection, mapped("identity"):
-        return connection.execute(statement("same_database")).fetchone()
+    with connect(url, name="penstock check", pooled=True) as connection:
+        try:
+            with mapped("identity"):
+                return connection.execute(statement("same_database")).fetchone()
+        except MissingRights as error:
+            run = f"GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO {quoted(connection.info.user)};"
+            raise MissingRights(f"identity: the login may not ask; let an administrator run: {run}") from error

@@ -19,7 +19,7 @@ from penstock.errors import MigrationFailed, MissingRights, SchemaMismatch, Sche
 from ._sql import SqlFile, files, statement
 from .connect import connect
 from .errors import mapped
-from .quoting import quoted
+from .migration_rights import find, message
 from .roles import create_and_grant, grant_again, roles_sql, seal_sql
 
 LOCK_KEY = 0x70656E73746F636B
@@ -94,13 +94,13 @@ def migrate(
     """Bring the schema up to date; safe to run again and by several at once.
 
     Args:
-        url: of a login that may create the schema; never printed.
+        url: of a login that may create the schema, or in one that is there; never printed.
         roles: make the group roles that are missing, and grant. Without it only roles that are in use are granted anew.
         lock_timeout: seconds that one attempt waits for a lock, and others behind it.
         sleep: waits between attempts, seconds.
 
     Raises:
-        StoreError: the login lacks a right; nothing was changed.
+        MissingRights: the login lacks a right; the message has the statement that gives it, nothing was changed.
         DatabaseUnavailable, InvalidDatabaseURL, ReadOnlyServer: nothing was changed.
         SchemaMismatch, MigrationFailed: the database is not what this release expects; nothing was changed.
     """
@@ -110,10 +110,10 @@ def migrate(
                 with mapped("migrate"), connection.transaction():
                     return _attempt(connection, roles=roles, lock_timeout=lock_timeout)
             except MissingRights as error:
-                raise MissingRights(
-                    f"migrate: login {quoted(connection.info.user)} may not change the schema penstock; run it as the "
-                    f"schema's owner, or at first as a login with CREATE on the database ({_said(error)})"
-                ) from error
+                if not isinstance(error.__cause__, psycopg.Error):  # it says itself what to run
+                    raise
+                with mapped("migrate"):
+                    raise MissingRights(message(find(connection), _said(error))) from error
             except StoreError as error:
                 if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                     raise
@@ -148,10 +148,13 @@ def _attempt(connection: psycopg.Connection[Any], *, roles: bool, lock_timeout: 
 def _run(connection: psycopg.Connection[Any]) -> Migrated:
     known, functions = files("migrations"), files("functions")
     connection.execute(b"SET LOCAL check_function_bodies = off")  # functions name each other in any order
+    connection.execute(b"SET LOCAL default_table_access_method = 'heap'")
     connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
     todo = compare(applied(connection), known)
+    made = connection.execute(b"SELECT to_regnamespace('penstock') IS NOT NULL").fetchone() == (True,)
     for file in todo:
-        connection.execute(file.text.encode())
+        # IF NOT EXISTS asks for CREATE on the database even where there is nothing to create
+        connection.execute((file.text.replace(_CREATE_SCHEMA, "") if made else file.text).encode())
         connection.execute(
             b"INSERT INTO penstock.schema_version (version, name, checksum) VALUES (%s, %s, %s)",
             (_version(file), file.name, file.checksum),
@@ -165,6 +168,10 @@ def _run(connection: psycopg.Connection[Any]) -> Migrated:
     return Migrated([_version(f) for f in todo], _version(known[-1]), replaced)
 
 
+_CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS penstock;"
+_CREATE_SCHEMA_IF_MISSING = """DO $$ BEGIN
+  IF to_regnamespace('penstock') IS NULL THEN CREATE SCHEMA penstock; END IF;
+END $$;"""
 _RECORD_VERSION = "INSERT INTO penstock.schema_version (version, name, checksum) VALUES {values};"
 _RECORD_FUNCTIONS = """INSERT INTO penstock.schema_function (checksum) VALUES ('{checksum}')
 ON CONFLICT (one) DO UPDATE SET checksum = excluded.checksum, applied_at = clock_timestamp()"""
@@ -177,16 +184,27 @@ def _replace_functions(connection: psycopg.Connection[Any], functions: list[SqlF
     connection.execute(_RECORD_FUNCTIONS.format(checksum=checksum).encode())
 
 
+_SETTINGS = (
+    "SET LOCAL check_function_bodies = off;",
+    "SET LOCAL default_table_access_method = 'heap';",
+    "SET LOCAL standard_conforming_strings = on;",
+    "SET LOCAL search_path = pg_catalog, pg_temp;",
+)
+
+
 def migration_sql(*, roles: bool = False) -> str:
     """The whole as a script for psql, for whoever applies migrations by another tool to an empty database.
 
     Args:
         roles: with the group roles and their grants.
     """
-    parts = ["BEGIN;", "SET LOCAL check_function_bodies = off;", f"SELECT pg_advisory_xact_lock({LOCK_KEY});"]
+    parts = ["BEGIN;", *_SETTINGS, f"SELECT pg_advisory_xact_lock({LOCK_KEY});"]
     for file in files("migrations"):
         values = f"({_version(file)}, '{file.name}', '{file.checksum}')"
-        parts += [file.text.strip(), _RECORD_VERSION.format(values=values)]
+        parts += [
+            file.text.strip().replace(_CREATE_SCHEMA, _CREATE_SCHEMA_IF_MISSING),
+            _RECORD_VERSION.format(values=values),
+        ]
     functions = files("functions")
     parts += [f.text.strip().removesuffix(";") + ";" for f in functions]
     parts += [seal_sql() + ";", _RECORD_FUNCTIONS.format(checksum=_functions_checksum(functions)) + ";"]

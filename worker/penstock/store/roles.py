@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import psycopg
 
-from penstock.errors import ConfigurationError, StoreError
+from penstock.errors import ConfigurationError, MissingRights
 
+from .migration_rights import missing_roles
 from .quoting import quoted
 
 PREFIX: Final = "penstock_"
@@ -59,6 +60,9 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA penstock FROM {role};
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA penstock FROM {role};
 """
 """What an earlier release granted and this one does not ends here."""
+_LACKING_USAGE: Final = b"""\
+SELECT rolname FROM pg_roles
+WHERE rolname = ANY (%s) AND NOT has_schema_privilege(oid, 'penstock', 'USAGE') ORDER BY rolname"""
 _IN_USE: Final = b"""\
 SELECT rolname FROM pg_roles
 WHERE rolname = ANY (%s) AND NOT rolsuper AND has_schema_privilege(oid, 'penstock', 'USAGE')"""
@@ -121,17 +125,29 @@ def create_and_grant(connection: psycopg.Connection[Any]) -> None:
     """Make the group roles that are missing, and grant.
 
     Raises:
-        StoreError: one is missing and this login may not make it; nothing was changed.
+        MissingRights: one is missing and this login may not make it, or may not grant; nothing was changed.
     """
+    missing = missing_roles(connection, [PREFIX + role for role in roles()])
     for role in roles():
         try:
             connection.execute(_CREATE.format(role=PREFIX + role).encode())
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise StoreError(
-                f"migrate: this login may not create the role {PREFIX}{role}; let a login that may run what `penstock "
-                "grants` prints, or grant to logins directly with `penstock grants --for ROLE --to LOGIN`"
-            ) from error
+        except psycopg.errors.InsufficientPrivilege:
+            raise MissingRights(
+                f"migrate: this login may not create roles; let an administrator run: {missing} and migrate again, or "
+                "grant to logins directly with `penstock grants --for ROLE --to LOGIN`"
+            ) from None
         _grant(connection, role)
+    _check_usage(connection)
+
+
+def _check_usage(connection: psycopg.Connection[Any]) -> None:
+    """A grant by somebody who may not grant is a mere warning."""
+    lacking = [name for (name,) in connection.execute(_LACKING_USAGE, ([PREFIX + role for role in roles()],))]
+    if lacking:
+        raise MissingRights(
+            "migrate: this login may not grant the use of the schema; let the schema's owner run: "
+            f"GRANT USAGE ON SCHEMA penstock TO {', '.join(lacking)}; and migrate again"
+        )
 
 
 def grant_again(connection: psycopg.Connection[Any]) -> None:
