@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,6 +68,30 @@ async def test_a_pooler_that_nobody_told_us_of_is_noticed(pooled_url, db):
         for number in range(10):
             await app.enqueue_many_async([new(number)])
     assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (12 + 20,)
+
+
+async def test_a_life_goes_through_it_under_settings_that_no_startup_option_may_change(pg_newest: Database):
+    """PgBouncer refuses options at the start, a session is everybody's: transactions bring settings along."""
+    unusual = {
+        "DateStyle": "German, DMY", "IntervalStyle": "iso_8601", "extra_float_digits": "-15", "array_nulls": "off",
+        "default_transaction_isolation": "serializable", "standard_conforming_strings": "off", "lock_timeout": "1ms",
+        "statement_timeout": "20s", "search_path": "hostile, pg_catalog",
+    }  # fmt: skip
+    with pg_newest.connect() as db:
+        for name, value in unusual.items():
+            shown = value if name == "search_path" else f"'{value}'"
+            db.execute(f'ALTER DATABASE "{db.info.dbname}" SET {name} = {shown}'.encode())
+        with pgbouncer.pooled(pg_newest.url) as url, App(url) as app, closing(Registry(url)) as registry:
+            ids = app.enqueue_many(new(number) for number in range(30))
+            at = datetime(2030, 2, 1, 12, 30, tzinfo=UTC)
+            [late] = app.enqueue_many([NewJob(task="add", args="{}", queue="late", at=at)])
+            assert app.job(late).info().due_at == at
+            await a_life_through(url, registry, pooled=False)
+            assert len(app.enqueue_many(new(number) for number in range(1100))) == 1100
+            assert app.job(ids[-1]).status() == JobState.QUEUED
+            with psycopg.connect(url, prepare_threshold=None) as other:
+                assert other.execute("SHOW IntervalStyle").fetchone() == ("iso_8601",)
+        assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (12 + 1 + 1100,)
 
 
 def test_enqueues_and_look_ups_go_through_it(pooled_url, db):

@@ -146,7 +146,7 @@ def penstock(sql: str) -> Answer | bytes:
     if "has_schema_privilege" in sql:
         return RIGHTS, [["tenant", "t", "{}", "t", "t", "t", "180000"]]
     if "pg_backend_pid" in sql:
-        return [("pg_backend_pid", INT4)], [["7"]]
+        return [("pg_backend_pid", INT4), ("differ", 1009)], [["7", "{}"]]
     if "penstock.sample(" in sql:
         return SNAPSHOT, []
     if "penstock.lead" in sql:

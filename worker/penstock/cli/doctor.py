@@ -38,9 +38,9 @@ def doctor(
 ) -> None:
     """Check the database and everything around it; exit code 1 if a check fails, 0 if there are only warnings.
 
-    Looks at the URL, the server and its version, the schema, the login's rights, changes by hand (as the schema's
-    owner), LISTEN on the direct URL, clocks, connections, old transactions, locks, dead tuples, partitions, the upkeep,
-    workers, paused and unserved queues. Changes nothing. What it says never holds a password.
+    Looks at the URL, the server, its version and settings, the schema, the login's rights, changes by hand (as the
+    schema's owner), LISTEN on the direct URL, clocks, connections, old transactions, locks, dead tuples, partitions,
+    the upkeep, workers, paused and unserved queues. Changes nothing. What it says never holds a password.
 
     Example: penstock doctor --for worker
     """
@@ -72,6 +72,8 @@ def _examine(role: str | None, jobqueue: str | None, namespace: str | None) -> I
     from penstock.store.checkup import Checkup  # noqa: PLC0415
     from penstock.store.errors import check_url  # noqa: PLC0415
 
+    from .settings_findings import of_settings  # noqa: PLC0415
+
     try:
         where = address(jobqueue, namespace)
         for url in {where.url, where.direct_url}:
@@ -92,6 +94,7 @@ def _examine(role: str | None, jobqueue: str | None, namespace: str | None) -> I
         facts = server.facts
         yield ok("reachable", f"{server.host}:{server.port}, database {facts['database']}, login {facts['login']}")
         yield from findings.of_server(facts)
+        yield from of_settings(checkup.settings(), login=facts["login"], pooled=where.pooled)
         yield from _schema(where, facts, role)
         yield from _listen(where, checkup)
         yield from findings.of_clock(server.skew, server.round_trip)
@@ -117,6 +120,7 @@ def _schema(where: Address, facts: dict[str, Any], role: str | None) -> Iterator
     """Version, rights, and what was changed by hand."""
     from penstock import store  # noqa: PLC0415
     from penstock.store.checkup import rights  # noqa: PLC0415
+    from penstock.store.quoting import quoted  # noqa: PLC0415
 
     if not facts["schema"]:
         yield failure("schema", "the schema penstock is not on this database", "run `penstock migrate`")
@@ -133,8 +137,12 @@ def _schema(where: Address, facts: dict[str, Any], role: str | None) -> Iterator
             "schema", "this login may not see the version", "ask with a worker's, the operator's or the owner's"
         )
     yield from findings.of_rights(facts, rights(facts), role)
-    if not (facts["owner"] and facts["may_create"]):
+    if not facts["owner"]:
         yield skipped("drift", "only the schema's owner can compare", "as the owner: `penstock migrate --check`")
+        return
+    if not facts["may_create"]:
+        grant = f"GRANT CREATE ON DATABASE {quoted(facts['database'])} TO {quoted(facts['login'])};"
+        yield skipped("drift", "the comparison needs a schema of its own for a moment", f"an administrator: {grant}")
         return
     yield from _guarded("drift", lambda: _drift(store.differences(where.url)))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -61,6 +62,11 @@ def _instant(value: datetime) -> str:
 def texts(values: Iterable[str | None]) -> str:
     """`{"a","b",NULL}`, for arrays of text and of JSON."""
     return "{" + ",".join(["NULL" if one is None else _quoted(one) for one in values]) + "}"
+
+
+def document(values: Mapping[str, object]) -> str:
+    """A JSON object; letters as they are, because a database in SQL_ASCII or LATIN1 refuses their escapes."""
+    return json.dumps(dict(values), ensure_ascii=False)
 
 
 def _quoted(text: str) -> str:

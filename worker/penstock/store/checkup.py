@@ -82,6 +82,11 @@ class Checkup:
             round_trip=ended - began,
         )  # fmt: skip
 
+    def settings(self) -> dict[str, Any]:
+        """See sql/settings.sql; any login may ask."""
+        found: dict[str, Any] = self._one("read the settings", statement("settings"))
+        return found
+
     def state(self) -> dict[str, Any]:
         """See functions/checkup.sql; for roles that watch.
 

@@ -1,8 +1,8 @@
-"""How Penstock connects: timeouts, keep-alives, names. Nothing else opens a connection.
+"""How Penstock connects: timeouts, keep-alives, names, settings. Nothing else opens a connection.
 
 Through a pooler (PgBouncer in transaction mode) no statement is prepared, no session state is set; LISTEN goes to the
-direct URL. A pooler that nobody told us of is noticed: it gives out process ids of its own. Connections are in
-autocommit: one function call is one transaction.
+direct URL. A pooler that is not declared is noticed: it gives out process ids of its own. Connections are in
+autocommit: one function call is one transaction. Text is UTF-8, whatever the database's encoding or PGCLIENTENCODING.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from penstock.errors import MissingRights
 
 from .errors import check_url, mapped
 from .quoting import quoted
+from .session import OPEN, WHO, async_cursor, cursor, needs_transactions
 
 KEEPALIVES: dict[str, Any] = {
     "connect_timeout": 5,
@@ -32,7 +33,8 @@ KEEPALIVES: dict[str, Any] = {
 
 def arguments(name: str, *, pooled: bool) -> dict[str, Any]:
     """Keyword arguments of every connection: `name` is shown by the server, `pooled` says what would be found out."""
-    return {"autocommit": True, "application_name": name, "prepare_threshold": None if pooled else 2, **KEEPALIVES}
+    named = {"application_name": name, "client_encoding": "UTF8"}
+    return {"autocommit": True, "prepare_threshold": None if pooled else 2, **named, **KEEPALIVES}
 
 
 @contextmanager
@@ -51,8 +53,14 @@ def _named(url: str) -> Iterator[None]:
         ) from error
 
 
-def connect(url: str, *, name: str, pooled: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
+def connect(url: str, *, name: str, pooled: bool = False, settings: bool = True) -> psycopg.Connection[tuple[Any, ...]]:
     """A new connection.
+
+    Args:
+        url: a libpq URL; never printed.
+        name: application_name on the server.
+        pooled: the URL leads to a pooler in transaction mode.
+        settings: False leaves those of the login alone, for SQL that is not ours.
 
     Raises:
         InvalidDatabaseURL: the URL does not parse.
@@ -62,43 +70,64 @@ def connect(url: str, *, name: str, pooled: bool = False) -> psycopg.Connection[
     with _named(url), mapped("connect"):
         connection = psycopg.connect(url, **arguments(name, pooled=pooled))
         try:
-            configure_sync(connection)
+            configure_sync(connection, settings=settings)
         except BaseException:
             connection.close()
             raise
         return connection
 
 
-_WHO = b"SELECT pg_backend_pid()"
-"""Behind a pooler not the process id that was told at the start of the connection."""
-
-
-def configure_sync(connection: psycopg.Connection[Any]) -> None:
+def configure_sync(connection: psycopg.Connection[Any], *, settings: bool = True) -> None:
     """As `configure`, for a synchronous pool."""
     set_json_loads(msgspec.json.decode, connection)
-    if connection.prepare_threshold is None:
+    if not settings:
+        _opened(connection, connection.execute(WHO).fetchone())
         return
-    if connection.execute(_WHO).fetchone() != (connection.info.backend_pid,):
-        connection.prepare_threshold = None
+    differ = _opened(connection, connection.execute(OPEN, (_own_process(connection),)).fetchone())
+    if needs_transactions(differ):
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        connection.cursor_factory = cursor(differ)
 
 
-async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    """What every connection gets: our JSON decoder, and no prepared statements if a pooler stands between."""
+async def configure(connection: psycopg.AsyncConnection[Any], *, settings: bool = True) -> None:
+    """What every connection gets: our JSON decoder, no prepared statements if a pooler stands between, and, if it is
+    for our statements, the settings that they rely on (`session`).
+    """
     set_json_loads(msgspec.json.decode, connection)
-    if connection.prepare_threshold is None:
+    if not settings:
+        _opened(connection, await (await connection.execute(WHO)).fetchone())
         return
-    answer = await connection.execute(_WHO)
-    if await answer.fetchone() != (connection.info.backend_pid,):
+    answer = await connection.execute(OPEN, (_own_process(connection),))
+    differ = _opened(connection, await answer.fetchone())
+    if needs_transactions(differ):
+        await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+        connection.cursor_factory = async_cursor(differ)
+
+
+def _own_process(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> int:
+    """The process whose session is ours alone; 0 where the caller knows that none is."""
+    return 0 if connection.prepare_threshold is None else connection.info.backend_pid
+
+
+def _opened(
+    connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], row: tuple[Any, ...] | None
+) -> list[str]:
+    """Settings that each transaction must bring along. A pooler gives out process ids of its own."""
+    process, differ = row or (0, [])
+    if process != connection.info.backend_pid:
         connection.prepare_threshold = None
+    return list(differ)
 
 
-async def connect_async(url: str, *, name: str, pooled: bool = False) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+async def connect_async(
+    url: str, *, name: str, pooled: bool = False, settings: bool = True
+) -> psycopg.AsyncConnection[tuple[Any, ...]]:
     """As `connect`, for asyncio."""
     check_url(url)
     with _named(url), mapped("connect"):
         connection = await psycopg.AsyncConnection.connect(url, **arguments(name, pooled=pooled))
         try:
-            await configure(connection)
+            await configure(connection, settings=settings)
         except BaseException:
             await connection.close()
             raise

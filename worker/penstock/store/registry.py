@@ -6,11 +6,12 @@ Not safe for use from several threads. A lost connection raises; the next call c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
+
+from penstock.errors import RejectedByDatabase
 
 from . import arrays
 from ._sql import statement
@@ -65,7 +66,7 @@ class Registry:
         info: Mapping[str, object] | None = None,
     ) -> Registration:
         """Enter the registry with a new id; the lease (seconds) begins now."""
-        values = (queue, identity, pod, node, version, concurrency, lease, json.dumps(dict(info or {})))
+        values = (queue, identity, pod, node, version, concurrency, lease, arrays.document(info or {}))
         return Registration(*self._row("register", *values))
 
     def renew(
@@ -79,10 +80,18 @@ class Registry:
         drained: bool,
         report: str = "{}",
     ) -> Renewal:
-        """Extend the lease and compare `held` (id, token) with the tables. `report` is JSON, for people."""
+        """Extend the lease and compare `held` (id, token) with the tables. `report` is JSON, for people.
+
+        A report that the database's encoding cannot hold is left out: no lease is lost for it.
+        """
         ids, tokens = arrays.numbers(i for i, _ in held), arrays.numbers(t for _, t in held)
-        values = (worker, lease, ids, tokens, json.dumps(dict(in_flight)), json.dumps(dict(done)), drained, report)
-        state, fenced_ids, fenced_tokens, cancelled = self._row("renew", *values)
+        values = (worker, lease, ids, tokens, arrays.document(in_flight), arrays.document(done), drained, report)
+        try:
+            state, fenced_ids, fenced_tokens, cancelled = self._row("renew", *values)
+        except RejectedByDatabase:
+            if report == "{}":
+                raise
+            state, fenced_ids, fenced_tokens, cancelled = self._row("renew", *values[:-1], "{}")
         return Renewal(state, list(zip(fenced_ids or (), fenced_tokens or (), strict=True)), list(cancelled or ()))
 
     def begin_drain(self, worker: int) -> str | None:

@@ -6,7 +6,6 @@ any point, also after its commit: claim, ack and release are made so that this c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Self
@@ -210,7 +209,7 @@ class Store:
         settings: Mapping[str, object] | None = None,
     ) -> int:
         """Mirror a JobQueue's settings (durations in seconds) into the queue's row; returns the queue's id."""
-        retry_json, settings_json = json.dumps(dict(retry or {})), json.dumps(dict(settings or {}))
+        retry_json, settings_json = arrays.document(retry or {}), arrays.document(settings or {})
         values = (
             name, declared_by, generation, paused, max_attempts, retry_json, job_deadline, retention, settings_json,
         )  # fmt: skip

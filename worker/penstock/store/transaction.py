@@ -55,7 +55,7 @@ class JobTransaction:
         self._sync: psycopg.Connection[tuple[Any, ...]] | None = None
 
     async def __aenter__(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
-        self._async = await connect_async(self._url, name=_NAME, pooled=self._pooled)
+        self._async = await connect_async(self._url, name=_NAME, pooled=self._pooled, settings=False)
         await self._async.set_autocommit(False)
         return self._async
 
@@ -73,7 +73,7 @@ class JobTransaction:
             await connection.close()  # without a commit: rolled back
 
     def __enter__(self) -> psycopg.Connection[tuple[Any, ...]]:
-        self._sync = connect(self._url, name=_NAME, pooled=self._pooled)
+        self._sync = connect(self._url, name=_NAME, pooled=self._pooled, settings=False)
         self._sync.autocommit = False
         return self._sync
 

@@ -18,7 +18,7 @@ BEGIN
   FOREACH v_body IN ARRAY p_bodies LOOP
     v_bytes := octet_length(v_body::text);
     IF v_bytes BETWEEN 262145 AND 393216 THEN  -- the spaces decide
-      v_text := regexp_replace(v_body::text, '"(\\.|[^"\\])*"', '', 'g');
+      v_text := regexp_replace(v_body::text, E'"(\\\\.|[^"\\\\])*"', '', 'g');
       v_bytes := v_bytes - length(v_text) + length(replace(replace(v_text, ', ', ','), ': ', ':'));
     END IF;
     IF v_bytes > 262144 THEN

@@ -40,7 +40,7 @@ BEGIN
                          AND j.ord >= coalesce(q.marks[p.n + 1], 0) AND j.token IS NULL
                        ORDER BY j.queue, j.priority, j.ord LIMIT 1) FROM generate_series(0, 3) AS p (n))
   INTO v_deadline, v_limited, v_first FROM penstock.queue AS q WHERE q.id = p_queue AND q.paused_at IS NULL;
-  IF NOT FOUND OR v_first = '{NULL,NULL,NULL,NULL}' THEN
+  IF NOT FOUND OR num_nonnulls(VARIADIC v_first) = 0 THEN
     RETURN;
   END IF;
   IF v_limited THEN

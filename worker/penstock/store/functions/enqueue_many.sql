@@ -23,6 +23,8 @@ BEGIN
   ELSIF v_total = 1 AND p_unique_keys IS NULL THEN
     RETURN ARRAY[penstock.enqueue(p_queues[1], p_tasks[1], p_args[1], p_priorities[1], p_max_attempts[1], p_delays[1],
       p_ats[1], p_headers[1])];
+  ELSIF p_unique_keys IS NOT NULL AND current_setting('array_nulls') = 'off' THEN
+    RAISE EXCEPTION 'enqueue: unique keys need SET array_nulls = on, it is off in this session' USING ERRCODE = '22023';
   ELSIF 316224000 < ANY (p_delays) OR '9999-01-01Z' <= ANY (p_ats) THEN
     RAISE EXCEPTION 'enqueue: delay must be at most ten years and at before the year 9999' USING ERRCODE = '22008';
   END IF;

@@ -1,9 +1,14 @@
 -- Purpose: have one partition of outcome for each UTC day from yesterday to p_days ahead. Made apart and then attached,
--- because that takes a weaker lock than CREATE … PARTITION OF. Runs as the owner of the tables; nothing to choose in it.
+-- because that takes a weaker lock than CREATE TABLE PARTITION OF. Runs as the owner of the tables; nothing to choose in it: the
+-- caller's default_tablespace and default_table_access_method neither, partitions lie where outcome lies.
 -- Locks: SHARE UPDATE EXCLUSIVE on outcome for an instant, given up after 100 ms (the next call tries again).
 CREATE OR REPLACE FUNCTION penstock.make_partitions(p_days integer) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+SET default_tablespace = '' SET default_table_access_method = 'heap' AS $$
 DECLARE
+  c_bound CONSTANT text := 'YYYY-MM-DD "00:00:00+00"';  -- the same under every DateStyle
+  v_place text := (SELECT format(' TABLESPACE %I', s.spcname) FROM pg_class AS c JOIN pg_tablespace AS s
+                   ON s.oid = c.reltablespace WHERE c.oid = 'penstock.outcome'::regclass);
   v_today date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
   v_name text;
   v_made integer := 0;
@@ -11,9 +16,9 @@ BEGIN
   FOR v_day IN -1 .. least(greatest(p_days, 0), 60) LOOP
     v_name := 'outcome_' || to_char(v_today + v_day, 'YYYYMMDD');
     CONTINUE WHEN to_regclass('penstock.' || v_name) IS NOT NULL;
-    EXECUTE format('CREATE TABLE penstock.%I (LIKE penstock.outcome INCLUDING ALL)', v_name);
+    EXECUTE format('CREATE TABLE penstock.%I (LIKE penstock.outcome INCLUDING ALL)%s', v_name, v_place);
     EXECUTE format('ALTER TABLE penstock.outcome ATTACH PARTITION penstock.%I FOR VALUES FROM (%L) TO (%L)', v_name,
-                   (v_today + v_day)::text || ' 00:00:00+00', (v_today + v_day + 1)::text || ' 00:00:00+00');
+                   to_char(v_today + v_day, c_bound), to_char(v_today + v_day + 1, c_bound));
     v_made := v_made + 1;
   END LOOP;
   RETURN v_made;
