@@ -130,6 +130,7 @@ def test_the_dump_of_the_schema_is_what_migrating_makes(pg_newest: Database):
 
 LOST = "job 2: no such job in this database, live or ended\n"
 SAID = {
+    "docs/how-to/connections.md": ["job 1 is queued\n"],
     "docs/how-to/dead-letters.md": ["0 are ready again; 0 stay: another job holds their unique key\n"],
     "docs/how-to/django.md": [f"order 1, job 1\nrefused: 1 order\n{LOST}"],
     "docs/how-to/fastapi.md": ["202 {'job': 1}\n{'state': 'queued'} 404\n"],

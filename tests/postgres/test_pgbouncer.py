@@ -6,14 +6,18 @@ One transaction of a client runs in one session of the server and the next in an
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import asyncpg
 import psycopg
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from penstock import App, JobState
 from penstock.errors import DatabaseUnavailable, StoreError
@@ -55,6 +59,41 @@ def test_a_callers_connection_that_prepares_statements_is_told_what_it_needs(poo
     with App() as app, prepares as connection, pytest.raises(StoreError, match="with prepare_threshold=None"):
         for number in range(pgbouncer.SERVER_CONNECTIONS):
             app.enqueue_many([new(number)], connection=connection)
+
+
+async def test_asyncpg_without_its_cache_of_statements_enqueues_through_it(pooled_url, db):
+    """In a transaction each time, in another session of the server each time; and through SQLAlchemy."""
+    connection = await asyncpg.connect(pooled_url, statement_cache_size=0)
+    with App() as app:
+        for number in range(6):
+            async with connection.transaction():
+                await app.enqueue_many_async([new(number)], connection=connection)
+        await connection.close()
+        engine = create_async_engine(
+            pooled_url.replace("postgresql:", "postgresql+asyncpg:"),
+            poolclass=NullPool,
+            connect_args={
+                "statement_cache_size": 0,
+                "prepared_statement_cache_size": 0,
+                "prepared_statement_name_func": lambda: f"s{uuid.uuid4()}",
+            },
+        )
+        for number in range(6):
+            async with engine.begin() as connection:
+                await app.enqueue_many_async([new(number)], connection=connection)
+        await engine.dispose()
+    assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (12,)
+
+
+async def test_asyncpg_with_its_cache_of_statements_is_told_what_it_needs(pooled_url):
+    """Its second session has another statement of that name, or none."""
+    with App() as app:
+        opened = [await asyncpg.connect(pooled_url) for _ in range(pgbouncer.SERVER_CONNECTIONS + 1)]
+        with pytest.raises(StoreError, match="asyncpg connection must be made with statement_cache_size=0"):
+            for connection in opened * 3:
+                await app.enqueue_many_async([new(0)], connection=connection)
+        for connection in opened:
+            connection.terminate()
 
 
 async def test_a_pooler_that_nobody_told_us_of_is_noticed(pooled_url, db):

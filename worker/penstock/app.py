@@ -212,7 +212,7 @@ class App:
 
         Args:
             jobs: any number; none at all does nothing.
-            connection: enqueue in the transaction of this psycopg, SQLAlchemy or Django connection.
+            connection: enqueue in the transaction of this connection: psycopg, asyncpg, SQLAlchemy, Django.
 
         Raises:
             TaskError: something else than a job is among them.

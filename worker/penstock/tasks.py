@@ -127,7 +127,7 @@ class Task(Generic[PC, C, P, R]):
             max_attempts: 1 to 1000; default the task's, then the queue's.
             headers: text by name, kept with the job; for tracing and the like.
             unique: at most one live job of this kind; see `Unique`.
-            connection: enqueue in the transaction of this psycopg, SQLAlchemy or Django connection.
+            connection: enqueue in the transaction of this connection: psycopg, asyncpg, SQLAlchemy, Django.
 
         Raises:
             ConfigurationError: an option breaks its rule.

@@ -1,7 +1,7 @@
 """Enqueue and look up: what an application's process needs of the store.
 
 `SyncClient` and `AsyncClient` own small pools that open at first use; `enqueue_on` and `enqueue_on_async` write
-through the caller's connection, inside the caller's transaction, whichever of psycopg, SQLAlchemy or Django it is.
+through the caller's connection, inside the caller's transaction, of whichever kind `callers` knows.
 """
 
 from __future__ import annotations
