@@ -63,6 +63,8 @@ class ChildStatus:
     restarts: int
     waiting: bool
     """It ended and waits for its restart."""
+    failures: int
+    """Starts in a row after a failure, none of which lived longer than the supervisor's `within`."""
     last_reason: object
     stage: StageStatus | None
 

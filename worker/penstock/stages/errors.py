@@ -7,7 +7,8 @@
     ├── StageEnded            the stage has ended and takes no more events, calls or subscriptions
     ├── AlreadyStarted        the stage was started before, or its name is taken by a living stage
     ├── SubscriptionRefused   a dispatcher refused a subscription; carries the reason that the consumer is given
-    └── RestartsExceeded      a supervisor gave up: more restarts than allowed within its period
+    ├── RestartsExceeded      a supervisor gave up: more restarts than allowed within its period
+    └── CallCycle             stages call one another in a circle, so that none can answer
 
 A message names the stage, the option or callback, the rule and what was given.
 """
@@ -58,3 +59,7 @@ class SubscriptionRefused(StageError):  # noqa: N818
 
 class RestartsExceeded(StageError):  # noqa: N818
     """A supervisor gave up: more restarts than allowed within its period."""
+
+
+class CallCycle(StageError):  # noqa: N818
+    """Stages call one another in a circle, so that none can answer."""

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
+from .bounds import KILL_SECONDS
 from .errors import BadOption, NoProducer, StageEnded
 from .kinds import Producer
 from .reasons import NORMAL, Cancel, Cancellation, Dropped
@@ -94,11 +95,11 @@ class IterableProducer(Producer[E], Generic[E]):
             await self.stop(NORMAL)
 
     async def on_stop(self, reason: object) -> None:
-        """Wait until the task that awaits the iterator has ended."""
+        """Cancel the task that awaits the iterator, and wait for its end for half a second."""
         del reason
         if self._pull is not None and not self._pull.done():
             self._pull.cancel()
-            await asyncio.wait([self._pull])
+            await asyncio.wait([self._pull], timeout=KILL_SECONDS)
 
     def on_end(self, reason: object) -> None:
         """A killed stage leaves no task behind."""

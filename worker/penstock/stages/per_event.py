@@ -129,12 +129,15 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         return job.task if self._launch(job) else None
 
     async def end_task(self, task: asyncio.Task[object]) -> bool:
-        """Cancel a task, wait for its end and free its place; its event goes back. False: no such task here."""
+        """Cancel a task, wait for its end and free its place; its event goes back.
+
+        False: no such task here, or it has not ended within `shutdown` seconds.
+        """
         if not any(job.task is task for job in self._jobs):
             return False
         task.cancel()
-        await asyncio.wait([task])
-        return True
+        await asyncio.wait([task], timeout=self._shutdown)
+        return task.done()
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
 
@@ -174,6 +177,7 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         """A killed stage cancels its tasks too."""
         del reason
         self._cancel_all()
+        self._idle.set()
 
     # -- the life of one task ----------------------------------------------------------------------------------------
 

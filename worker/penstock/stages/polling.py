@@ -14,6 +14,7 @@ from random import random as uniform
 from typing import Any, Generic, TypeVar
 
 from .backoff import Backoff
+from .bounds import STOP_SECONDS
 from .errors import BadOption
 from .kinds import Producer
 from .reasons import Dropped
@@ -89,11 +90,11 @@ class Poller(Producer[Out], Generic[Out]):
         return []
 
     async def on_stop(self, reason: object) -> None:
-        """Wait for the fetch in flight."""
+        """Wait for the fetch in flight, at most 30 s; then it is cancelled."""
         del reason
         self.prepare_for_draining()
         if self._poll is not None and not self._poll.done():
-            await asyncio.wait([self._poll])
+            await asyncio.wait([self._poll], timeout=STOP_SECONDS)
 
     def on_end(self, reason: object) -> None:
         """Leave no timer and no task behind."""

@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from .bounds import CALL_SECONDS, answer_within
 from .callbacks import Callbacks
 from .errors import StageEnded
 from .status import State
+
+if TYPE_CHECKING:
+    from .stage import Stage
 
 
 class Requests(Callbacks):
@@ -31,11 +35,21 @@ class Requests(Callbacks):
     def reason(self) -> object:
         """Why it ended; None while it lives."""
 
-    async def call(self, request: Any) -> Any:
-        """Run `on_call(request)` between two callbacks and return its reply. Raises StageEnded."""
+    async def call(self, request: Any, *, timeout: float | None = CALL_SECONDS) -> Any:
+        """Run `on_call(request)` between two callbacks and return its reply.
+
+        Args:
+            request: anything.
+            timeout: seconds until the reply, default 30; None: as long as it takes.
+
+        Raises:
+            StageEnded: the stage has ended, or ends before it replies.
+            TimeoutError: there was no reply in time; the stage may still run the request.
+            CallCycle: it is called from a stage for which this one waits, by calls of its own.
+        """
         if self._stage_inside():
             return await self.on_call(request)
-        return await self._stage_request(self._stage_answer, request)
+        return await self._stage_request(self._stage_answer, request, timeout=timeout)
 
     def cast(self, request: Any) -> None:
         """Run `on_cast(request)` between two callbacks; does not wait. An ended stage ignores it."""
@@ -45,7 +59,13 @@ class Requests(Callbacks):
         """Run `on_info(info)` behind the events that are buffered now; does not wait. An ended stage ignores it."""
         self._stage_post(self._stage_info, info, None)
 
-    async def _stage_request(self, function: Callable[[Any, Any], Awaitable[None] | None], request: Any) -> Any:
+    async def _stage_request(
+        self,
+        function: Callable[[Any, Any], Awaitable[None] | None],
+        request: Any,
+        *,
+        timeout: float | None = CALL_SECONDS,
+    ) -> Any:
         """Post `function(request, reply)` and wait for the reply."""
         if self.state is State.ENDED:
             raise StageEnded(f"{self!r} has ended: {self.reason!r}")
@@ -53,7 +73,7 @@ class Requests(Callbacks):
         self._stage_replies.add(reply)
         reply.add_done_callback(self._stage_replies.discard)
         self._stage_post(function, request, reply)
-        return await reply
+        return await answer_within(timeout, reply, cast("Stage", self))
 
     def _stage_cast(self, request: Any, _: Any) -> Awaitable[None]:
         return self.on_cast(request)

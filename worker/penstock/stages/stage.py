@@ -10,11 +10,13 @@ hear of it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, ClassVar, Self
 
+from .bounds import KILL_SECONDS, START_SECONDS, STOP_SECONDS, turn
 from .errors import AlreadyStarted, StageEnded
 from .names import Names
 from .ports import DeafPorts
@@ -52,6 +54,9 @@ class Stage(Requests, DeafPorts):
         self._stage_waiter: asyncio.Future[None] | None = None
         self._stage_task: asyncio.Task[None] | None = None
         self._stage_exit: object = _UNSET
+        self._stage_killed = False
+        self.waits_for: Stage | None = None
+        """The stage whose reply a callback of this one waits for; for finding circles."""
         self._stage_replies: set[asyncio.Future[Any]] = set()
         self._stage_watchers: list[Callable[[Stage, object], object]] = []
 
@@ -68,10 +73,11 @@ class Stage(Requests, DeafPorts):
         """Why it ended; None while it lives."""
         return self._stage_reason
 
-    # -- life --------------------------------------------------------------------------------------------------------
+    async def start(self, *, timeout: float | None = START_SECONDS) -> None:
+        """Start the task and wait for `on_start`, default at most 60 s; None: as long as it takes.
 
-    async def start(self) -> None:
-        """Start the task and wait for `on_start`. Raises what `on_start` raised, or AlreadyStarted."""
+        Raises what `on_start` raised, AlreadyStarted, or TimeoutError, which has killed the stage.
+        """
         if self.state is not State.NEW:
             raise AlreadyStarted(f"{self!r} was started before (it is {self.state.value}): make a new one")
         if self.names is not None:
@@ -83,7 +89,11 @@ class Stage(Requests, DeafPorts):
         self._stage_task = loop.create_task(self._stage_run(started), name=f"stage {self.name}")
         self._stage_task.add_done_callback(self._stage_task_done)
         try:
-            await started
+            async with asyncio.timeout(timeout):
+                await started
+        except TimeoutError:
+            await self._stage_end_by_force()
+            raise TimeoutError(f"{self!r} did not start within {timeout} s") from None
         except asyncio.CancelledError:
             self.kill()
             raise
@@ -92,11 +102,12 @@ class Stage(Requests, DeafPorts):
                 raise self.reason from None
             raise
 
-    async def stop(self, reason: object = NORMAL, *, timeout: float | None = None) -> None:
+    async def stop(self, reason: object = NORMAL, *, timeout: float | None = STOP_SECONDS) -> None:
         """End the stage with `reason`, behind what is in its mailbox, and wait until it has ended.
 
-        From within one of its own callbacks: end right after this callback, without waiting. After `timeout` seconds
-        the stage is killed. Stopping an ended stage does nothing.
+        From within one of its own callbacks: end right after this callback, without waiting. After `timeout` seconds,
+        default 30, the stage is killed, and has ended a second later even if a callback ignores that; with None it has
+        as long as it takes. Stopping an ended stage does nothing.
         """
         if self.state is State.NEW:
             self._stage_finalize(reason)
@@ -109,13 +120,27 @@ class Stage(Requests, DeafPorts):
             async with asyncio.timeout(timeout):
                 await self.wait()
         except TimeoutError:
-            self.kill()
-            await self.wait()
+            await self._stage_end_by_force()
 
     def kill(self) -> None:
-        """End the stage at once by cancelling its task; its reason is KILLED. Does not wait."""
+        """End the stage at once by cancelling its task; its reason is KILLED. Does not wait.
+
+        A callback that ignores its cancellation is the last one.
+        """
         if self._stage_task is not None:
+            self._stage_killed, self._stage_exit = True, KILLED
             self._stage_task.cancel()
+
+    async def _stage_end_by_force(self) -> None:
+        """Kill it; a callback that ignores two cancellations is abandoned, and the stage ends without it."""
+        for _ in range(2):
+            self.kill()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KILL_SECONDS):
+                    await self.wait()
+                    return
+        logger.error("%r ends although a callback of it ignores its cancellation and runs on", self)
+        self._stage_finalize(KILLED)
 
     async def wait(self) -> object:
         """Wait for the end; returns the reason."""
@@ -138,8 +163,6 @@ class Stage(Requests, DeafPorts):
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-    # -- requests ----------------------------------------------------------------------------------------------------
 
     def status(self) -> StageStatus:
         """A snapshot."""
@@ -175,25 +198,35 @@ class Stage(Requests, DeafPorts):
         if self._stage_exit is _UNSET:
             self._stage_exit = reason
 
-    def _stage_inside(self) -> bool:
+    @property
+    def inside(self) -> bool:
+        """Whether this is one of its own callbacks."""
         return self._stage_task is not None and asyncio.current_task() is self._stage_task
+
+    def _stage_inside(self) -> bool:
+        return self.inside
 
     async def _stage_run(self, started: asyncio.Future[None]) -> None:
         reason: object = KILLED
         self._stage_task = asyncio.current_task()  # known from the first step on, also where tasks start eagerly
+        turn.set(self)
         try:
             try:
                 await self.on_start()
-                self._stage_state = State.RUNNING
-                resolve(started, None)
-                await self._stage_serve()
+                if not self._stage_killed:
+                    self._stage_state = State.RUNNING
+                    resolve(started, None)
+                    await self._stage_serve()
                 reason = self._stage_exit
             except Exception as error:
                 reason = self.last_error = error
                 if not is_quiet(reason):
                     logger.exception("%r ends: %s", self, type(error).__name__)
-            self._stage_state = State.STOPPING
-            await self._stage_farewell(reason)
+            if self._stage_killed:  # and a callback ignored it
+                reason = KILLED
+            else:
+                self._stage_state = State.STOPPING
+                await self._stage_farewell(reason)
         except BaseException:
             reason = KILLED
             raise
@@ -262,8 +295,6 @@ class Stage(Requests, DeafPorts):
 
     def _stage_close(self, reason: object, entries: list[Entry]) -> None:
         """The stage ends: a place for what a kind of stage does then. Must not raise."""
-
-    # -- mailbox functions -------------------------------------------------------------------------------------------
 
     def _stage_stop_now(self, reason: Any, _: Any) -> None:
         self.leave(reason)

@@ -16,6 +16,7 @@ from random import random as uniform
 from typing import Any, ClassVar
 
 from .backoff import Backoff
+from .bounds import START_SECONDS, STOP_SECONDS
 from .children import Child, ChildStatus, Restart, Slot, Strategy
 from .errors import BadOption, RestartsExceeded
 from .names import Names
@@ -87,23 +88,30 @@ class Supervisor(Stage):
                 id=name,
                 restarts=slot.restarts,
                 waiting=id(slot) in waiting,
+                failures=slot.attempt,
                 last_reason=slot.last_reason,
                 stage=None if slot.stage is None else slot.stage.status(),
             )
             for name, slot in self._slots.items()
         )
 
-    async def start_child(self, child: Child | Callable[[], Stage]) -> Stage:
-        """Add a child and start it. Raises BadOption for a taken id, and what its start raises."""
-        stage = await self.call(("start", child if isinstance(child, Child) else Child(make=child)))
+    async def start_child(
+        self, child: Child | Callable[[], Stage], *, timeout: float | None = 2 * START_SECONDS
+    ) -> Stage:
+        """Add a child and start it.
+
+        Raises BadOption for a taken id, what its start raises, and TimeoutError after `timeout` seconds, default 120.
+        """
+        request = ("start", child if isinstance(child, Child) else Child(make=child))
+        stage = await self.call(request, timeout=timeout)
         if isinstance(stage, BaseException):
             raise stage
         assert isinstance(stage, Stage)
         return stage
 
-    async def stop_child(self, id: Hashable) -> None:  # noqa: A002
-        """Stop a child and forget it. Raises KeyError."""
-        error = await self.call(("stop", id))
+    async def stop_child(self, id: Hashable, *, timeout: float | None = 2 * STOP_SECONDS) -> None:  # noqa: A002
+        """Stop a child and forget it. Raises KeyError, and TimeoutError after `timeout` seconds, default 60."""
+        error = await self.call(("stop", id), timeout=timeout)
         if error is not None:
             raise error
 

@@ -157,7 +157,10 @@ class Pipeline:
             await self._running.stop(reason, timeout=timeout)
 
     async def run(self, *, timeout: float | None = 30.0) -> None:
-        """Start, wait until all sources have ended quietly, drain (at most `timeout` seconds) and stop."""
+        """Start, wait until all sources have ended quietly, drain (at most `timeout` seconds) and stop.
+
+        Raises RestartsExceeded, behind the drain, when a source fails again and again, or the supervisor has given up.
+        """
         await self.start()
         try:
             await self.running.sources_ended()

@@ -12,7 +12,7 @@ then fetch nothing. Surprising: nothing is stopped by force here, everything lea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Coroutine, Iterable
 from inspect import isawaitable
 from typing import Any
 
@@ -53,15 +53,25 @@ class Layer(Linked):
             self.leave(SHUTDOWN)
 
 
-async def stop_sources(sources: Iterable[Any]) -> None:
-    """Step 2. A source may have a method `prepare_for_draining`, async or not."""
+def stop_sources(sources: Iterable[Any]) -> list[Coroutine[Any, Any, None]]:
+    """Step 2, at once where it can be: a source may have a method `prepare_for_draining`, async or not.
+
+    Returns what is left to do for those whose method is async.
+    """
+    left = []
     for source in sources:
         hook = getattr(source, "prepare_for_draining", None)
-        if hook is not None:
-            answer = hook()
-            if isawaitable(answer):
-                await answer
-        source.cancel_consumers(SHUTDOWN)
+        answer = None if hook is None else hook()
+        if isawaitable(answer):
+            left.append(_stop_prepared(source, answer))
+        else:
+            source.cancel_consumers(SHUTDOWN)
+    return left
+
+
+async def _stop_prepared(source: Any, prepared: Awaitable[Any]) -> None:
+    await prepared
+    source.cancel_consumers(SHUTDOWN)
 
 
 async def drained(last: Iterable[Stage]) -> None:

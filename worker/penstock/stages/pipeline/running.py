@@ -8,21 +8,24 @@ finished when its time is over is given back, never lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from functools import partial
 from itertools import count
 from typing import Any
 
+from ..bounds import KILL_SECONDS
 from ..children import Child, ChildStatus, Restart
 from ..demand import DemandDispatcher
 from ..dispatcher import Dispatcher
-from ..errors import BadOption, NoProducer
+from ..errors import BadOption, NoProducer, RestartsExceeded
 from ..kinds import Producer
 from ..names import Names
 from ..partition import PartitionDispatcher
 from ..reasons import SHUTDOWN, Cancel, is_quiet
 from ..stage import Stage
+from ..status import State
 from ..subscription import SubscriptionOptions
 from ..supervisor import Supervisor
 from . import drain
@@ -33,6 +36,9 @@ from .processor import LastProcessor, Processor, Work
 from .telemetry import Telemetry
 
 logger = logging.getLogger("penstock.stages")
+
+LOOK_SECONDS = 0.05
+"""Between two looks at sources that wait for their restart."""
 
 
 class Running:
@@ -46,8 +52,6 @@ class Running:
         self._timer: asyncio.TimerHandle | None = None
         self._turn = count()
         self._stopping = False
-
-    # -- introspection -----------------------------------------------------------------------------------------------
 
     def topology(self) -> dict[str, list[Hashable]]:
         """Layer -> the names of its stages."""
@@ -79,29 +83,60 @@ class Running:
         self._next_window()
 
     async def sources_ended(self) -> None:
-        """Wait until every source has ended quietly; one that crashed comes back and is waited for."""
+        """Wait until every source has ended quietly; one that crashed comes back and is waited for.
+
+        Raises:
+            RestartsExceeded: the supervisor has given up, or a source has failed more than `max_restarts` times in a
+                row without living longer than `within` seconds.
+        """
+        changed, watched = asyncio.Event(), set[Stage]()
         while True:
+            changed.clear()
+            if self._supervisor.state is State.ENDED:
+                return self._check_end()
             sources = [child for child in self._supervisor.children() if _layer(child.id) == "source"]
             if all(child.stage is None and is_quiet(child.last_reason) for child in sources):
-                return
+                return None
+            self._check_sources(sources)
             living = self.sources()
-            if living:
-                await living[0].wait()
-            await asyncio.sleep(0 if living else 0.01)
+            for stage in {self._supervisor, *living} - watched:
+                watched.add(stage)
+                stage.watch(lambda *_: changed.set())
+            with contextlib.suppress(TimeoutError):  # a source that waits for its restart is looked for
+                async with asyncio.timeout(None if len(living) == len(sources) else LOOK_SECONDS):
+                    await changed.wait()
+            watched &= set(self.sources()) | {self._supervisor}
+
+    def _check_end(self) -> None:
+        reason = self._supervisor.reason
+        if not is_quiet(reason):
+            text = f"pipeline {self.plan.name!r} has ended before its sources: {reason!r}"
+            raise reason if isinstance(reason, Exception) else RestartsExceeded(text)
+
+    def _check_sources(self, sources: Sequence[ChildStatus]) -> None:
+        for child in sources:
+            if child.failures > self._supervisor.max_restarts:
+                text = f"source {child.id!r} failed {child.failures} times in a row: {child.last_reason!r}"
+                raise RestartsExceeded(text)
 
     async def stop(self, reason: object = SHUTDOWN, *, timeout: float | None = 30.0) -> None:
         """Drain, then end; see `Pipeline.stop`."""
         if self._stopping:
             return
         self._stopping = True
+        draining: asyncio.Task[None] | None = None
         try:
-            async with asyncio.timeout(timeout):
-                await self._drain()
-        except TimeoutError:
-            logger.warning("%r had not drained after %s s: what is left is given back", self.plan.name, timeout)
-            for stage in self.stages():
-                stage.kill()
+            draining = asyncio.create_task(self._drain(*self._begin_drain()), name=f"drain {self.plan.name}")
+            done, _ = await asyncio.wait([draining], timeout=timeout)  # not a timeout: a hook may ignore that
+            if done:
+                await draining
+            else:
+                logger.warning("%r had not drained after %s s: what is left is given back", self.plan.name, timeout)
+                draining.cancel()
+                await self._end_by_force(reason)
         except BaseException:
+            if draining is not None:
+                draining.cancel()
             self._supervisor.kill()
             raise
         finally:
@@ -109,15 +144,27 @@ class Running:
                 self._timer.cancel()
         await self._supervisor.stop(reason)
 
+    async def _end_by_force(self, reason: object) -> None:
+        """No stage is restarted, none is left in two seconds, whatever its callbacks do with their cancellation."""
+        stages = self.stages()
+        for stage in stages:
+            stage.kill()
+        await self._supervisor.stop(reason, timeout=KILL_SECONDS)
+        await asyncio.gather(*(stage.stop(timeout=0.0) for stage in stages))
+
     async def wait(self) -> object:
         """Wait for the end; returns the reason."""
         return await self._supervisor.wait()
 
-    async def _drain(self) -> None:
+    def _begin_drain(self) -> tuple[list[drain.Layer], list[Coroutine[Any, Any, None]]]:
         layers = [stage for stage in self.stages() if isinstance(stage, drain.Layer)]
         for stage in layers:
             stage.drain()
-        await drain.stop_sources(self.sources())
+        return layers, drain.stop_sources(self.sources())
+
+    async def _drain(self, layers: Sequence[drain.Layer], sources: Sequence[Coroutine[Any, Any, None]]) -> None:
+        for source in sources:
+            await source
         kind = BatchWorker if self.plan.batches else LastProcessor
         await drain.drained(stage for stage in layers if isinstance(stage, kind))
 
@@ -153,8 +200,6 @@ class Running:
     def _open_gates(self) -> None:
         for source in self.sources():
             source.gate_opened()
-
-    # -- assembly ----------------------------------------------------------------------------------------------------
 
     def _children(self) -> list[Child]:
         plan = self.plan
