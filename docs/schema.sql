@@ -142,6 +142,7 @@ CREATE TABLE penstock.worker (
     done jsonb DEFAULT '{}'::jsonb NOT NULL,
     info jsonb DEFAULT '{}'::jsonb NOT NULL,
     report jsonb DEFAULT '{}'::jsonb NOT NULL,
+    lease interval,
     CONSTRAINT worker_state_check CHECK ((state = ANY (ARRAY['running'::text, 'cordoned'::text, 'drained'::text, 'draining'::text, 'lost'::text])))
 )
 WITH (fillfactor='50');
@@ -253,7 +254,8 @@ CREATE TABLE penstock.leader (
     name text NOT NULL,
     holder text NOT NULL,
     held_since timestamp with time zone NOT NULL,
-    lease_until timestamp with time zone NOT NULL
+    lease_until timestamp with time zone NOT NULL,
+    lease interval
 )
 WITH (fillfactor='50');
 
@@ -399,12 +401,17 @@ CREATE INDEX queue_undeclared ON penstock.queue USING btree (id) WHERE (declared
 
 CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXECUTE FUNCTION penstock.take_xid();
 
+CREATE TRIGGER queue_keeps_all_jobs AFTER TRUNCATE ON penstock.queue FOR EACH STATEMENT EXECUTE FUNCTION penstock.refuse_orphans();
+
+CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXECUTE FUNCTION penstock.refuse_orphans();
+
 -- Functions:
 -- penstock.ack(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> TABLE(id bigint, token bigint, state text), as its owner
 -- penstock.ack_completed(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_durations double precision[], p_results jsonb[]) -> integer
 -- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], OUT snoozed bigint[], OUT tokens bigint[]) -> record
 -- penstock.ack_ended(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> integer
 -- penstock.ack_unlocked(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> TABLE(id bigint, token bigint, state text), as its owner
+-- penstock.audit(p_part text) -> integer, as its owner
 -- penstock.begin_copy(p_queues text[], p_jobs integer, OUT ids bigint[], OUT queues integer[], OUT max_attempts smallint[]) -> record, as its owner
 -- penstock.begin_drain(p_worker bigint) -> text, as its owner
 -- penstock.begin_marks(OUT last_ord bigint, OUT horizon bigint) -> record, as its owner
@@ -426,21 +433,25 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.drop_partitions() -> integer, as its owner
 -- penstock.end_flagged(p_ids bigint[], p_reason text) -> void
 -- penstock.end_incompatible(p_worker bigint, p_ids bigint[], p_tokens bigint[], INOUT p_states text[], INOUT p_reasons text[], p_errors jsonb[]) -> record
+-- penstock.end_refused(p_worker bigint, p_id bigint, p_token bigint, p_error jsonb) -> double precision, as its owner
 -- penstock.enqueue(p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb) -> bigint, as its owner
 -- penstock.enqueue_many(p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_delays double precision[], p_ats timestamp with time zone[], p_headers jsonb[], p_unique_keys text[], p_until_start boolean[], p_unique_seconds double precision[], p_refuse boolean[]) -> bigint[], as its owner
 -- penstock.enqueue_unique(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb, p_key text, p_until_start boolean, p_seconds double precision, p_refuse boolean) -> bigint
+-- penstock.ensure_partition() -> void
 -- penstock.expire_keys(p_queues text[], p_keys text[]) -> void
 -- penstock.find_dead(p_ids bigint[], p_queue text, p_task text, p_reason text, p_contains text, p_since timestamp with time zone, p_before timestamp with time zone, p_after bigint, p_newest boolean, p_limit integer) -> TABLE(id bigint, queue text, task text, reason text, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, died_at timestamp with time zone, error text, message text), as its owner
 -- penstock.grace_left(p_worker bigint) -> double precision, as its owner
 -- penstock.have_queues(p_names text[]) -> void
 -- penstock.held_by(p_queue integer, p_cap integer) -> TABLE(worker bigint, jobs bigint), as its owner
 -- penstock.idle_queues(p_slots integer[]) -> integer[]
+-- penstock.integrity() -> jsonb
 -- penstock.keep_queue(p_queue integer) -> boolean
 -- penstock.lead(p_name text, p_holder text, p_lease double precision) -> double precision, as its owner
 -- penstock.lead_ends(p_name text) -> double precision, as its owner
 -- penstock.limit_give_back(p_queues integer[]) -> void
 -- penstock.limit_room(p_queue integer) -> integer
 -- penstock.limit_undeclared(p_most integer) -> integer
+-- penstock.limits_off() -> SETOF integer
 -- penstock.list_jobs(p_states text[], p_queue text, p_task text, p_error text, p_since timestamp with time zone, p_before bigint, p_limit integer) -> TABLE(id bigint, state text, queue text, task text, priority smallint, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, ready_at timestamp with time zone, due_at timestamp with time zone, claimed_at timestamp with time zone, finished_at timestamp with time zone, worker bigint, reason text, error text, message text), as its owner
 -- penstock.list_queues(p_cap integer) -> TABLE(name text, declared_by text, paused double precision, paused_by text, ready bigint, capped boolean, deferred bigint, in_flight bigint, dead bigint, oldest double precision, workers integer, slots bigint, max_in_flight integer, limit_in_flight integer, max_attempts smallint, retention double precision, job_deadline double precision), as its owner
 -- penstock.list_workers(p_queue text, p_cap integer) -> TABLE(id bigint, identity text, pod text, node text, version text, queues text[], state text, concurrency integer, in_flight bigint, done bigint, up double precision, renewed double precision, lease_left double precision, oldest_job bigint, oldest_task text, oldest_claimed double precision, http text, report jsonb), as its owner
@@ -451,6 +462,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.may_rescue(p_holder text, p_lease double precision) -> boolean
 -- penstock.note_end(p_queue integer, p_pod text, p_at timestamp with time zone, p_how text) -> void, as its owner
 -- penstock.open_copy(p_queues text[], OUT queues integer[], OUT max_attempts smallint[], OUT after bigint) -> record, as its owner
+-- penstock.orphan_queues() -> SETOF integer
 -- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner
 -- penstock.pick(p_queue integer, p_limit integer, p_first bigint[]) -> tid[]
 -- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record, as its owner
@@ -458,8 +470,10 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.prune_workers() -> integer, as its owner
 -- penstock.publish_marks(p_last_ord bigint, p_horizon bigint) -> integer, as its owner
 -- penstock.queue_stats(p_queue text, p_seconds double precision) -> TABLE(name text, completed bigint, retried bigint, dead bigint, cancelled bigint, wait_p50 double precision, wait_p95 double precision, run_p50 double precision, run_p95 double precision), as its owner
+-- penstock.queues_below_marks() -> SETOF integer
 -- penstock.recent_waits(p_seconds double precision, p_blocks integer) -> TABLE(queue integer, attempts bigint, p95 double precision), as its owner
 -- penstock.redrive(p_ids bigint[], p_drop_key boolean) -> TABLE(id bigint, holder bigint), as its owner
+-- penstock.refuse_orphans() -> trigger
 -- penstock.register(p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision, p_info jsonb, OUT worker bigint, OUT queue integer) -> record, as its owner
 -- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer, as its owner
 -- penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) -> integer, as its owner
@@ -472,6 +486,7 @@ CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXE
 -- penstock.retry_now(p_ids bigint[]) -> integer, as its owner
 -- penstock.row_holder(p_xmax xid) -> jsonb
 -- penstock.sample(p_names text[], p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
+-- penstock.sequences_behind(OUT sequence text, OUT last bigint, OUT highest bigint) -> SETOF record
 -- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void, as its owner
 -- penstock.shorten_grace(p_queue integer, p_pod text, p_seconds double precision) -> void, as its owner
 -- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner

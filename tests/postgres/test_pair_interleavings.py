@@ -39,12 +39,13 @@ STATEMENTS = {
     "enqueue with the key": "SELECT penstock.enqueue_many('{q}', '{work}', '{\"{}\"}', p_unique_keys => '{k}')",
     "set_limit": "SELECT penstock.set_limit(1, 4)",
 }  # fmt: skip
-LOOK = """SELECT
-  ARRAY(SELECT ROW(j.id, j.ord IS NULL, j.token, j.worker, j.attempt, j.crashes, j.cancel, j.reason, j.unique_key,
-                   j.unique_kept)::text FROM penstock.job AS j ORDER BY j.id),
-  ARRAY(SELECT ROW(o.job_id, o.token, o.worker, o.state, o.final)::text FROM penstock.outcome AS o ORDER BY 1),
+LOOK = """SELECT  -- of a worker's id the number of the sequence: the rest is random
+  ARRAY(SELECT ROW(j.id, j.ord IS NULL, j.token, j.worker / 1000000000, j.attempt, j.crashes, j.cancel, j.reason,
+                   j.unique_key, j.unique_kept)::text FROM penstock.job AS j ORDER BY j.id),
+  ARRAY(SELECT ROW(o.job_id, o.token, o.worker / 1000000000, o.state, o.final)::text FROM penstock.outcome AS o
+        ORDER BY 1),
   ARRAY(SELECT ROW(d.id, d.attempt, d.reason, d.unique_key)::text FROM penstock.dead AS d ORDER BY d.id),
-  ARRAY(SELECT ROW(w.id, w.state, w.swept, w.revoked)::text FROM penstock.worker AS w ORDER BY w.id),
+  ARRAY(SELECT ROW(w.id / 1000000000, w.state, w.swept, w.revoked)::text FROM penstock.worker AS w ORDER BY w.id),
   (SELECT l.max_in_flight FROM penstock.queue_limit AS l),
   (SELECT l.in_flight - (SELECT count(*) FROM penstock.limit_return) FROM penstock.queue_limit AS l)
 """

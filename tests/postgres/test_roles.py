@@ -22,9 +22,10 @@ from tests.support.postgres import Database
 
 INTERNAL = {
     "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "enqueue_unique",
-    "expire_keys", "have_queues", "idle_queues", "keep_queue", "limit_give_back", "limit_room", "limit_undeclared",
-    "make_queue", "may_rescue", "pick", "retake_key", "retry_delay", "take_back", "take_xid", "undeclared", "wake",
-    "with_loss",
+    "ensure_partition", "expire_keys", "have_queues", "idle_queues", "integrity", "keep_queue", "limit_give_back",
+    "limit_room", "limit_undeclared", "limits_off", "make_queue", "may_rescue", "orphan_queues", "pick",
+    "queues_below_marks", "refuse_orphans", "retake_key", "retry_delay", "sequences_behind", "take_back", "take_xid",
+    "undeclared", "wake", "with_loss",
 }  # fmt: skip
 """Functions that only other functions call, or the owner (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())
@@ -66,6 +67,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.drop_partitions()": UPKEEP,
     "SELECT penstock.prune_workers()": UPKEEP,
     "SELECT penstock.prune_queues()": UPKEEP,
+    "SELECT penstock.audit('limits')": UPKEEP,
+    "SELECT penstock.end_refused(1, 1, 1, '{}')": frozenset({"worker"}),
     "SELECT penstock.limit_undeclared(9)": frozenset(),
     "SELECT penstock.depth(1, 9)": frozenset({"worker"}),
     "SELECT penstock.tell_dead('x', 9)": frozenset({"worker"}),

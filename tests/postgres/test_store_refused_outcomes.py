@@ -15,6 +15,7 @@ from penstock.runtime.forensics import Forensics
 from penstock.runtime.held import Held
 from penstock.runtime.metrics import WorkerMetrics
 from penstock.store import Witness
+from penstock.store.outcomes import end_refused
 from penstock.tasks import Registry
 from tests.postgres import desk
 
@@ -68,15 +69,57 @@ async def test_an_outcome_that_is_refused_becomes_a_failure_and_its_neighbours_a
     assert (len(scene.held), scene.accepted) == (0, [9])
 
 
-async def test_a_failure_that_is_refused_too_leaves_the_claim_where_it_is(pg_newest, newest):
-    """It cannot be told, so it is not forgotten: the claim ends with the worker, and the job is rescued."""
-    newest.execute("ALTER TABLE penstock.dead ADD CONSTRAINT nobody CHECK (false)")
-    desk.lead_for_long(newest)
+REFUSALS = {
+    "a constraint": "ALTER TABLE penstock.dead ADD CONSTRAINT nobody CHECK (false)",
+    "a trigger": """CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+        CREATE TRIGGER no BEFORE INSERT ON penstock.dead FOR EACH ROW EXECUTE FUNCTION no()""",
+    "a dead letter of its id": """INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes,
+        created_at, died_at, reason, task, args) VALUES (4, 1, 1, 1, 1, 0, now(), now(), 'old', 'work', '{}')""",
+}
+"""What keeps every dead letter out; a copy of a database gives ids again."""
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_an_outcome_that_can_never_be_stored_ends_its_claim_and_counts_the_attempt(refusal, pg_newest, newest):
+    """The job is deferred with the refusal in its history; the worker holds nothing, and a limit's room comes back."""
+    newest.execute(REFUSALS[refusal])
     async with Witness(pg_newest.url, lanes=1) as store:
         scene = Scene(store, Held(), desk.register(newest))
+        newest.execute("SELECT penstock.set_limit(%s, 9)", [scene.worker.queue])
+        desk.until(lambda: newest.execute("SELECT penstock.count_limits()").fetchone() == (0,))
         ids = await scene.acknowledge(newest, {3})
-        assert [desk.state_of(newest, job) for job in ids].count("completed") == 8
-        assert [job.id for job in scene.held.snapshot()] == [ids[3]]
-        newest.execute("SELECT penstock.deregister(%s, %s)", [scene.worker.id, False])
-        assert (await store.rescue("leader", desk.QUIET_LEASE)).rescued == 1
-    assert desk.state_of(newest, ids[3]) == "scheduled"
+        assert (
+            len(ids)
+            == 1 + newest.execute("SELECT count(*) FROM penstock.outcome WHERE state = 'completed'").fetchone()[0]
+        )
+        assert (len(scene.held), scene.accepted) == (0, [9])
+        query = "SELECT token, attempt, reason, errors -> -1 ->> 'type', due_at < now() + '1 h' FROM penstock.job"
+        kind = "penstock.errors.RejectedByDatabase"
+        assert newest.execute(query).fetchall() == [(None, 1, "outcome_rejected", kind, True)]
+        assert newest.execute("SELECT in_flight FROM penstock.queue_limit").fetchone() == (0,)
+
+
+async def test_after_its_last_attempt_such_a_job_waits_for_people(pg_newest, newest):
+    """It must not run once more, so it is due in ten years; `jobs retry` runs it and `jobs cancel` ends it."""
+    newest.execute(REFUSALS["a constraint"])
+    async with Witness(pg_newest.url, lanes=1) as store:
+        worker = desk.register(newest)
+        (job,) = desk.enqueue(newest, p_max_attempts=[1])
+        (claimed,) = await desk.claim_some(store, worker)
+        due = await end_refused(store, worker.id, claimed, "{}")
+        assert due is not None
+        assert due > 9 * 365 * 86400
+        assert await end_refused(store, worker.id, claimed, "{}") is None
+        assert await store.retry_now([job]) == 1
+    assert newest.execute("SELECT verdict FROM penstock.cancel_jobs(%s)", [[job]]).fetchall() == [("cancelled",)]
+
+
+async def test_an_unreadable_job_that_no_table_takes_stops_no_claim(pg_newest, newest):
+    """Its claim ends as well, and its neighbors are handed out."""
+    newest.execute(REFUSALS["a constraint"])
+    worker = desk.register(newest)
+    desk.enqueue(newest, 2)
+    newest.execute("UPDATE penstock.job SET args = to_jsonb(repeat('x', 400000)) WHERE id = 1")
+    async with Witness(pg_newest.url, lanes=1) as store:
+        assert [job.id for job in await desk.claim_some(store, worker)] == [2]
+    assert newest.execute("SELECT reason, attempt FROM penstock.job WHERE id = 1").fetchone() == ("outcome_rejected", 1)

@@ -34,6 +34,7 @@
         │   └── MissingRights     this login lacks a right; the message has the SQL that grants it
         ├── ReadOnlyServer        a standby, or a server set read-only
         ├── RejectedByDatabase    a value that the database does not accept
+        ├── PartitionMissing      no partition of outcome covers this moment, and none could be made yet
         ├── TooManyQueues         a new queue that nobody declared, and as many exist as may
         ├── RowLocked             another transaction holds a row that is needed, and does not end
         ├── TransactionRolledBack  the server undid the transaction; repeated as a whole it may succeed
@@ -187,6 +188,13 @@ class ReadOnlyServer(StoreError):  # noqa: N818
 
 class RejectedByDatabase(StoreError):  # noqa: N818
     """The database refused a value: a constraint, a type, a size."""
+
+
+class PartitionMissing(StoreError):  # noqa: N818
+    """No partition of `penstock.outcome` covers this moment, so no outcome can be stored; nothing was written.
+
+    A worker makes the partition and repeats the outcome. In a transaction of your own, roll back and repeat it.
+    """
 
 
 class TooManyQueues(StoreError):  # noqa: N818

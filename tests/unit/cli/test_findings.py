@@ -73,6 +73,7 @@ def of_facts(check: str, **changes: Any) -> Finding:
         ("partitions", {"last_partition": "outcome_20261123"}, Level.WARNING, "tomorrow"),
         ("partitions", {"last_partition": "outcome_20261122"}, Level.FAILURE, "no job can end"),
         ("partitions", {"last_partition": None}, Level.FAILURE, "no job can end"),
+        ("partitions", {"partitions": ["outcome_20261207"]}, Level.FAILURE, "no job can end"),
     ],
 )
 def test_what_any_login_sees_has_its_finding(check: str, changes: dict[str, Any], level: Level, named: str):

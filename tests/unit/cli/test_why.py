@@ -81,6 +81,8 @@ TABLE: list[tuple[Why, dict[str, Any], str]] = [
     (Why.CRASH, facts(job={**DEFERRED, "reason": "crash", "attempt": 1}), "crashed its child"),
     (Why.CRASH, facts(job={**DEFERRED, "reason": "no_child"}), "no child process"),
     (Why.CRASH, facts(job={**DEFERRED, "reason": "lease_lost"}), "it is exclusive"),
+    (Why.OUTCOME_REJECTED, facts(job={**DEFERRED, "reason": "outcome_rejected", "attempt": 1}), "how attempt 1 of 5"),
+    (Why.OUTCOME_REJECTED, facts(job={**DEFERRED, "reason": "no_partition"}), "no partition for its outcome"),
     (Why.DEADLINE, facts(job={**DEFERRED, "reason": "deadline", "attempt": 1}), "past the queue's deadline"),
     (
         Why.NOT_PROMOTED,
@@ -98,6 +100,7 @@ TABLE: list[tuple[Why, dict[str, Any], str]] = [
     (Why.NO_WORKER, facts(worker={"serves": False}), "no live worker"),
     (Why.CORDONED, facts(worker={"state": "cordoned"}), "pod-1:1 cordoned"),
     (Why.CORDONED, facts(worker={"state": "drained"}), "pod-1:1 drained"),
+    (Why.BELOW_MARK, {**facts(), "below_mark": True}, "below the mark at which claims of its queue start"),
     (Why.SOLO, facts(job={"crashes": 2}), "run alone"),
     (Why.BEHIND_SOLO, facts(suspect=50, running=1), "the only worker runs job 50 alone"),
     (Why.BUSY, facts(running=5, earlier=2), "all 5 slots of 1 workers are taken (5 jobs run), and 0 of higher"),

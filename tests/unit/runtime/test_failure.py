@@ -8,7 +8,7 @@ import random
 import pytest
 
 from penstock import NEVER, App, Backoff, Cancel, Retry, Snooze
-from penstock.errors import InvalidArguments
+from penstock.errors import InvalidArguments, PartitionMissing
 from penstock.job import OutcomeState
 from penstock.runtime.failure import LONGEST_TRACEBACK, Endings, describe, fit
 from tests.unit.runtime.support import job
@@ -36,6 +36,12 @@ def test_an_error_is_retried_after_the_back_off(endings, task):
     """With attempts left: deferred by the policy's delay."""
     finished = endings.of_error(job(attempt=2), task, RuntimeError("no"), 0.5)
     assert (finished.state, finished.delay, finished.reason) == (OutcomeState.RETRY, 3, "error")
+
+
+def test_an_attempt_whose_transaction_met_no_partition_does_not_count(endings, task):
+    """The last attempt neither: nothing is wrong with it, and the partition is there at the next."""
+    finished = endings.of_error(job(attempt=5), task, PartitionMissing("no partition"), 0.5)
+    assert (finished.state, finished.delay, finished.reason) == (OutcomeState.SNOOZE, 1, "no_partition")
 
 
 def test_the_last_attempt_makes_a_dead_letter(endings, task):

@@ -16,7 +16,7 @@ from penstock.certificates import use_system_certificates
 from penstock.errors import ConfigurationError, PenstockError, SchemaMismatch, SchemaMissing, StoreError
 from penstock.settings import Settings
 
-from . import blockers, findings
+from . import blockers, copy_findings, findings
 from .database import Address, JobQueue, Namespace, Output, address
 from .findings import Finding, Level, failure, ok, skipped, warning
 from .output import safe, write
@@ -180,6 +180,7 @@ def _state(where: Address, checkup: Checkup) -> Iterator[Finding]:
         yield from findings.of_functions(same=seen["functions"] == current_checksum())
         yield from findings.of_undeclared(seen)
         yield from blockers.of_locks(seen)
+        yield from copy_findings.of_integrity(seen)
         yield from findings.of_state(seen)
 
     yield from _guarded("state", lambda: iter(list(state())))

@@ -157,11 +157,11 @@ def _ago(value: float | None) -> str:
 
 
 def of_partitions(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """Without a partition for today no outcome can be written."""
+    """Without a partition for today each outcome waits until one is made. `partitions` are those that are attached."""
     last, today = facts["last_partition"], facts["today"]
-    do = "run `penstock migrate`; then a worker that does the upkeep keeps fourteen days ahead"
-    if last is None or last < today:
-        yield failure("partitions", "outcome has no partition for today: no job can end", do)
+    do = "run `penstock migrate`; then maintenance, which a worker or the operator does, keeps fourteen days ahead"
+    if last is None or last < today or today not in facts.get("partitions", [today]):
+        yield failure("partitions", "outcome has no partition for today: no job can end until a worker makes it", do)
     elif last == today:
         yield warning("partitions", "outcome has no partition for tomorrow", do)
     else:
@@ -185,7 +185,7 @@ def of_queues(queues: Sequence[Any]) -> Iterator[Finding]:
         by_hand = [queue.name for queue in paused if queue.resumable]
         told = [f"{q.name} (since {seconds(q.paused)}, by {safe(q.pauser)})" for q in paused]
         do = f"`penstock queues resume {by_hand[0]}`" if by_hand else "spec.stopPolicy of their JobQueues"
-        yield warning("queues paused", _some(told), f"if that is over: {do}")
+        yield warning("queues paused", some(told), f"if that is over: {do}")
     else:
         yield ok("queues paused", f"none of {len(queues)}")
     unserved = [
@@ -194,12 +194,13 @@ def of_queues(queues: Sequence[Any]) -> Iterator[Finding]:
     if unserved:
         told = [f"{q.name} ({q.ready:,} ready, oldest {seconds(q.oldest)})" for q in unserved]
         do = "a JobQueue for each, `kubectl get jobqueues`; or start one: `penstock worker APP --queue NAME`"
-        yield warning("queues served", f"no worker runs for {_some(told)}", do)
+        yield warning("queues served", f"no worker runs for {some(told)}", do)
     else:
         yield ok("queues served", "every queue with jobs that wait for a minute has a worker")
 
 
-def _some(told: Sequence[str]) -> str:
+def some(told: Sequence[str]) -> str:
+    """The first of them, and how many more."""
     more = len(told) - NAMED
     return ", ".join(told[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 

@@ -42,6 +42,7 @@ class Why(enum.StrEnum):
     BREAKER_OPEN = "breaker_open"
     CRASH = "crash"
     DEADLINE = "deadline"
+    OUTCOME_REJECTED = "outcome_rejected"
     NOT_PROMOTED = "not_promoted"
     LOCKED = "locked"
     PAUSED = "paused"
@@ -50,6 +51,7 @@ class Why(enum.StrEnum):
     UNDECLARED = "undeclared"
     NO_WORKER = "no_worker"
     CORDONED = "cordoned"
+    BELOW_MARK = "below_mark"
     SOLO = "solo"
     BEHIND_SOLO = "behind_solo"
     BUSY = "busy"
@@ -79,6 +81,14 @@ _DEFERRED: Final[Mapping[str, tuple[Why, str, str]]] = {
     "deadline": (Why.DEADLINE, "attempt {attempt} of {most} ran past the queue's deadline and was taken back", ""),
     "worker_lost": (
         Why.CRASH, "its worker was lost while it held the job ({crashes} times; the third makes a dead letter)", "",
+    ),
+    "outcome_rejected": (
+        Why.OUTCOME_REJECTED, "the database refused to store how attempt {attempt} of {most} ended{error}",
+        "`penstock jobs show {id}` has the refusal; to run it now `penstock jobs retry {id}`, to end it `jobs cancel`",
+    ),
+    "no_partition": (
+        Why.OUTCOME_REJECTED, "its transaction found no partition for its outcome; the attempt does not count",
+        "a worker makes the partition; `penstock doctor` if it stays so",
     ),
     "task_unknown": (
         Why.TASK_UNKNOWN, "no worker that took it knows the task {task}; the attempt was given back",
@@ -205,6 +215,9 @@ def _obstacles(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Rea
         do = "its operator is scaling down or replacing them; new ones follow, or `kubectl get jobqueues` says why not"
         yield Reason(Why.CORDONED, f"every worker of its queue has stopped asking for jobs: {told}", do)
     if job["state"] == "queued":
+        if facts.get("below_mark"):
+            said = "it lies below the mark at which claims of its queue start: job_ord_seq was behind, as in a copy"
+            yield Reason(Why.BELOW_MARK, said, "maintenance corrects it within a minute, `penstock migrate` at once")
         yield from _before(job, facts, asking)
 
 

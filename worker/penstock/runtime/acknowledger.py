@@ -1,7 +1,8 @@
 """The end of the pipeline: hands outcomes to the store and sees them answered.
 
 An acknowledgement is repeated until the database answers, because repeating it is safe; a batch that the database
-refuses is halved until the one outcome that cannot be stored is found, and that job fails for it. Where another
+refuses is halved until the one outcome that cannot be stored is found, and that job fails for it; if the failure is
+refused as well, the claim ends and the attempt counts. Where another
 transaction holds a job's row, the others of the batch are stored and that outcome is postponed. Outcomes of claims that
 were taken back are counted and dropped, never repeated.
 """
@@ -17,10 +18,11 @@ from itertools import groupby
 
 import msgspec
 
-from penstock.errors import RejectedByDatabase, RowLocked, StoreError
+from penstock.errors import RejectedByDatabase, RowLocked, SchemaMissing, StoreError
 from penstock.job import Finished, OutcomeState
 from penstock.stages import Consumer, Subscription
 from penstock.store import Difference, Store, end_all
+from penstock.store.outcomes import end_refused
 from penstock.store.unlocked import LOCKED, ack_unlocked
 
 from .again import pause
@@ -31,6 +33,9 @@ from .metrics import WorkerMetrics
 from .postponed import Postponed, worker_of
 
 logger = logging.getLogger("penstock.acknowledger")
+
+REFUSED = "outcome_rejected"
+"""The reason of a job whose outcome the database refused."""
 
 _Send = Callable[[int, list[Finished]], Awaitable[list[Finished]]]
 
@@ -143,15 +148,37 @@ class Acknowledger(Consumer[Finished]):
             middle = len(batch) // 2
             return await send(worker, batch[:middle]) + await send(worker, batch[middle:])
         outcome = batch[0]
-        if outcome.reason == "outcome_rejected":  # even the plain failure was refused: leave the claim to the lease
-            logger.error("outcome of job %d cannot be stored: %s", outcome.job.id, error)
-            return []
+        if outcome.reason == REFUSED:  # even the plain failure was refused
+            return await self._end_claim(worker, outcome, error)
         logger.error("outcome of job %d was refused by the database and becomes a failure: %s", outcome.job.id, error)
         plain = msgspec.structs.replace(
-            outcome, state=OutcomeState.FAILED, reason="outcome_rejected", result=None, forensics="{}",
+            outcome, state=OutcomeState.FAILED, reason=REFUSED, result=None, forensics="{}",
             error=describe(error, outcome.job.attempt),
         )  # fmt: skip
         return await send(worker, [plain])
+
+    async def _end_claim(self, worker: int, outcome: Finished, refusal: RejectedByDatabase) -> list[Finished]:
+        """No table takes the outcome: the attempt counts, the job is deferred. Returns it while its row is locked."""
+        job, failures = outcome.job, 0
+        while True:
+            try:
+                due = await end_refused(self._store, worker, job, describe(refusal, job.attempt))
+                break
+            except RowLocked:
+                return [outcome]
+            except (RejectedByDatabase, SchemaMissing) as error:
+                logger.error("job %d keeps its claim until the lease of worker %d ends: %s", job.id, worker, error)
+                return []
+            except StoreError as error:
+                failures += 1
+                self.trouble = str(error)
+                logger.warning("the end of job %d, whose outcome cannot be stored, will be retried: %s", job.id, error)
+                await asyncio.sleep(pause(failures, self._chance))
+        self.trouble = None
+        self._held.remove([job])
+        said = "fenced" if due is None else f"attempt {job.attempt} counts, the job is due in {due:.0f} s"
+        logger.error("outcome of job %d cannot be stored: %s; %s", job.id, refusal, said)
+        return []
 
 
 def _as_stored(outcome: Finished, stored: Mapping[tuple[int, int], str | None]) -> Finished:

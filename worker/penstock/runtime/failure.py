@@ -12,7 +12,7 @@ from typing import Any, TypeGuard, TypeVar
 import msgspec
 
 from penstock.backoff import NEVER, Backoff
-from penstock.errors import ChildCrashed, InvalidArguments
+from penstock.errors import ChildCrashed, InvalidArguments, PartitionMissing
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import Cancel, Retry, Snooze, TaskOutcome, seconds
 from penstock.settings import DEFAULT_INCOMPATIBLE_SECONDS, Settings
@@ -34,6 +34,10 @@ INCOMPATIBLE = "incompatible_arguments"
 """Reason of a snooze: the arguments do not fit this release of the task."""
 INVALID = "invalid_arguments"
 """Reason of a dead letter: no release accepted them in time, or none ever can."""
+
+
+PARTITION_SECONDS = 1.0
+"""Until an attempt is repeated whose own transaction could not store its outcome; the attempt does not count."""
 
 
 def fit(text: str, length: int) -> str:
@@ -139,6 +143,8 @@ class Endings:
 
     def of_error(self, job: ClaimedJob, task: AnyTask, error: BaseException, duration: float) -> Finished:
         """The attempt failed: again after a while, or a dead letter."""
+        if isinstance(error, PartitionMissing):  # rolled back; the acknowledgement makes the partition
+            return Finished(job=job, state=OutcomeState.SNOOZE, delay=PARTITION_SECONDS, reason="no_partition")
         if self._exceptions is not None:
             self._exceptions[id(job)] = error
         policy = task.backoff_for(error) or self._backoff

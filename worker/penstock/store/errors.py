@@ -12,7 +12,14 @@ import psycopg
 import psycopg_pool
 
 from penstock.database_url import hint
-from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL, PenstockError, RejectedByDatabase, StoreError
+from penstock.errors import (
+    DatabaseUnavailable,
+    InvalidDatabaseURL,
+    PartitionMissing,
+    PenstockError,
+    RejectedByDatabase,
+    StoreError,
+)
 
 from .sqlstates import by_state, by_words
 
@@ -40,6 +47,12 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n", 1)[0]
 
 
+def _is_of_no_partition(error: Exception) -> bool:
+    """Whether a check_violation is of no constraint, but of a row that no partition of outcome takes."""
+    details = getattr(error, "diag", error)  # asyncpg has them on the error itself
+    return getattr(details, "table_name", None) == "outcome" and not getattr(details, "constraint_name", None)
+
+
 def translate(error: Exception, doing: str) -> PenstockError:
     """Our error for one of a driver's. `doing` says what was being done.
 
@@ -50,6 +63,9 @@ def translate(error: Exception, doing: str) -> PenstockError:
     text = _first_line(error)
     if isinstance(error, psycopg.DataError) and not state:  # never sent: NUL in a text, values of several types
         return RejectedByDatabase(f"{doing}: the driver refused the data ({text})")
+    if state == "23514" and _is_of_no_partition(error):
+        rule = "penstock.outcome has no partition for this moment; a worker makes it, or `penstock migrate`"
+        return PartitionMissing(f"{doing}: {rule} ({text})")
     found = by_state(state, text, doing) if state else by_words(str(error), text, doing)
     if found is not None:
         return found

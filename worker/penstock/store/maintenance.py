@@ -11,13 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from penstock.errors import RowLocked, StoreError
 
+from .rows import AuditPart
 from .store import Store
+
+logger = logging.getLogger("penstock.maintenance")
 
 NAME = "maintenance"
 LONGEST_PAUSE = 0.75
@@ -32,8 +37,16 @@ RESTING_MARKS_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
 MAX_AGAIN_SECONDS = 15.0
 """Until a chore that failed is repeated: doubled from the one to the other."""
+RETENTION_SECONDS = 3600.0
+"""Between looks for a partition to drop: each drops one day at most, so a wrong clock that is noticed costs little."""
 LIMITS_SECONDS = 2.0
 """Between looks for limits that were turned on and not counted."""
+AUDITS: Final[Mapping[AuditPart, str]] = {
+    "sequences": "of the sequences that were behind the tables (in a copy of the database)",
+    "marks": "of the queues with jobs below their marks; workers claim these jobs now",
+    "limits": "of the limits that did not count what runs (rows were removed by hand)",
+    "queues": "of the queues that had jobs and no row; each is named orphaned-ID now",
+}
 BATCH = 5000
 """Jobs that one call promotes or rescues."""
 PROMOTE_REST = 4.0
@@ -104,7 +117,7 @@ class Maintenance:
     async def _do_chores(self) -> None:
         chores = {
             "promote": self._promote, "rescue": self._rescue, "rescue overdue": self._overdue, "marks": self._marks,
-            "limits": self._limits, "housekeeping": self._housekeeping,
+            "limits": self._limits, "housekeeping": self._housekeeping, "retention": self._retention,
         }  # fmt: skip
         due = dict.fromkeys(chores, float("-inf"))
         while True:
@@ -121,6 +134,7 @@ class Maintenance:
         try:
             pause = await chore()
         except StoreError as error:
+            self._marking = None  # the next answer may come from another server
             failures = self._errors.get(name, (0, ""))[0] + 1
             self._errors[name] = (failures, f"{name}: {error}")
             pause = min(MAX_AGAIN_SECONDS, AGAIN_SECONDS * 2.0 ** min(failures - 1, 10))
@@ -200,7 +214,7 @@ class Maintenance:
         began = self.clock()
         errors = list[StoreError]()
         for step in (
-            functools.partial(self._rescue, strays=True), self.store.make_partitions, self.store.drop_partitions,
+            functools.partial(self._rescue, strays=True), self.store.make_partitions, self._audit,
             self.store.prune_workers, self.store.prune_queues,
         ):  # fmt: skip
             try:
@@ -210,3 +224,13 @@ class Maintenance:
         if errors:
             raise errors[0]
         return max(HOUSEKEEPING_SECONDS, SCAN_REST * (self.clock() - began))
+
+    async def _audit(self) -> None:
+        """Sequences before marks: what they gave again is found below the marks."""
+        for part, said in AUDITS.items():
+            if corrected := await self.store.audit(part):
+                logger.warning("audit: corrected %d %s", corrected, said)
+
+    async def _retention(self) -> float:
+        await self.store.drop_partitions()
+        return RETENTION_SECONDS

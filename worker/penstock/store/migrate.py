@@ -165,6 +165,8 @@ def _run(connection: psycopg.Connection[Any]) -> Migrated:
     if replaced:
         _replace_functions(connection, functions, checksum)
     connection.execute(b"SELECT penstock.make_partitions(%s)", (PARTITION_DAYS,))
+    for part in ("sequences", "marks"):  # a copy by logical replication has the rows and not the sequences
+        connection.execute(b"SELECT penstock.audit(%s)", (part,))
     return Migrated([_version(f) for f in todo], _version(known[-1]), replaced)
 
 

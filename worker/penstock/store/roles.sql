@@ -32,7 +32,8 @@ GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drai
   penstock.ack_unlocked, penstock.complete, penstock.release, penstock.release_unlocked, penstock.release_claim, penstock.wait_mark, penstock.lead, penstock.lead_ends,
   penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks, penstock.publish_marks,
   penstock.count_limits,
-  penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.prune_queues, penstock.depth, penstock.tell_dead,
+  penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.prune_queues, penstock.audit, penstock.end_refused,
+  penstock.depth, penstock.tell_dead,
   penstock.enqueue, penstock.enqueue_many TO penstock_worker;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker;
 
@@ -47,7 +48,7 @@ GRANT EXECUTE ON FUNCTION penstock.sample, penstock.snapshot, penstock.held_by, 
   penstock.discard, penstock.lead, penstock.lead_ends, penstock.promote, penstock.rescue, penstock.rescue_overdue,
   penstock.begin_marks,
   penstock.publish_marks, penstock.count_limits, penstock.make_partitions, penstock.drop_partitions,
-  penstock.prune_workers, penstock.prune_queues, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
+  penstock.prune_workers, penstock.prune_queues, penstock.audit, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
   penstock.list_jobs, penstock.why_job, penstock.checkup TO penstock_operator;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit, penstock.jobs_redacted TO penstock_operator;
 

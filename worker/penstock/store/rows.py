@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+AuditPart = Literal["sequences", "marks", "limits", "queues"]
+"""What `Store.audit` corrects; see functions/audit.sql."""
 
 
 class Difference(NamedTuple):

@@ -99,9 +99,13 @@ STATES: Final[dict[str, tuple[type[StoreError], str]]] = {
     "42": (StatementRefused, "the server does not accept the statement"),
     "22P05": (RejectedByDatabase, "the database's encoding has no such character; only one in UTF8 takes every text"),
     "22021": (RejectedByDatabase, "a text is not valid in the database's encoding or not in UTF-8"),
+    "21": (RejectedByDatabase, "the database refused the data"),
     "22": (RejectedByDatabase, "the database refused the data"),
     "23": (RejectedByDatabase, "the database refused the data"),
+    "27": (RejectedByDatabase, "a trigger of the table refused the data"),
+    "44": (RejectedByDatabase, "the database refused the data"),
     "54": (RejectedByDatabase, "the database refused the data"),
+    "P0": (RejectedByDatabase, "the database refused the data: a trigger raised this"),
 }  # fmt: skip
 """By SQLSTATE, by its first three characters, or by its class, the first two."""
 _MISSING: Final = ("3F000", "42P01", "42883", "42703")

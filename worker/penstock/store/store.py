@@ -12,14 +12,14 @@ from typing import Any, Self
 
 import psycopg_pool
 
-from penstock.errors import StoreError
-from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.errors import PartitionMissing, StoreError
+from penstock.job import ClaimedJob, Finished
 
-from . import arrays, unreadable
+from . import arrays, outcomes, unreadable
 from ._sql import statement
 from .connect import arguments, configure
 from .errors import check_url, mapped
-from .rows import Difference, Overdue, Promotion, QueueState, Rescue
+from .rows import AuditPart, Difference, Overdue, Promotion, QueueState, Rescue
 
 _ORDER = itemgetter(4, 5)
 """priority and ord in a row of a claim."""
@@ -105,7 +105,7 @@ class Store:
             ]  # fmt: skip
             if not (refused := unreadable.refused(jobs)):
                 return jobs
-            await self.ack(worker, refused)
+            await outcomes.bury(self, worker, refused)
             if readable := unreadable.others(jobs, refused):
                 return readable
 
@@ -123,7 +123,7 @@ class Store:
             unreadable.tell(queue_name, ids, str(error))
         return await self._rows("claim", worker, queue, limit, token)
 
-    async def ack(self, worker: int, outcomes: Sequence[Finished]) -> list[Difference]:
+    async def ack(self, worker: int, finished: Sequence[Finished]) -> list[Difference]:
         """Hand one registration's outcomes in; repeating a call whose reply was lost is safe.
 
         Returns only what was not simply accepted.
@@ -131,8 +131,14 @@ class Store:
         Raises:
             RejectedByDatabase: a value in the batch is not acceptable; nothing of the batch was written.
             RowLocked: another transaction holds a row for longer than a second; nothing was written. See unlocked.py.
+            PartitionMissing: no partition covers this moment, and none could be made just now.
         """
-        rows = await self._rows("ack", worker, *columns(outcomes))
+        columns = outcomes.columns(finished)
+        try:
+            rows = await self._rows("ack", worker, *columns)
+        except PartitionMissing:
+            await self.make_partitions(1)
+            rows = await self._rows("ack", worker, *columns)
         return [Difference(*row) for row in rows]
 
     async def release(self, worker: int, jobs: Sequence[ClaimedJob]) -> int:
@@ -261,8 +267,12 @@ class Store:
         return int(await self._value("make_partitions", days))
 
     async def drop_partitions(self) -> int:
-        """Drop partitions past every queue's retention; returns how many."""
+        """Drop the oldest partition past every queue's retention; returns 1, or 0 if there is none or it is read."""
         return int(await self._value("drop_partitions"))
+
+    async def audit(self, part: AuditPart) -> int:
+        """Correct what copies of a database and changes by hand leave behind; returns how many (audit.sql)."""
+        return int(await self._value("audit", part))
 
     async def prune_workers(self) -> int:
         """Forget workers lost long ago; returns how many."""
@@ -271,18 +281,3 @@ class Store:
     async def prune_queues(self) -> int:
         """Forget undeclared queues that nobody has used for their retention; returns how many."""
         return int(await self._value("prune_queues"))
-
-
-def columns(outcomes: Sequence[Finished]) -> tuple[object, ...]:
-    """The batch by columns, in the order of the statement; a column without content travels as NULL."""
-    return (
-        arrays.numbers(o.job.id for o in outcomes),
-        arrays.numbers(o.job.token for o in outcomes),
-        None if all(o.state is OutcomeState.COMPLETED for o in outcomes) else [o.state.value for o in outcomes],
-        arrays.numbers(o.duration for o in outcomes),
-        arrays.numbers(o.delay for o in outcomes) if any(o.delay for o in outcomes) else None,
-        arrays.optional([o.reason for o in outcomes]),
-        arrays.optional([o.error for o in outcomes]),
-        arrays.optional([o.result for o in outcomes]),
-        arrays.optional([o.forensics for o in outcomes]),
-    )

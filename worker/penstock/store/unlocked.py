@@ -12,8 +12,9 @@ from typing import NamedTuple
 from penstock.job import ClaimedJob, Finished
 
 from . import arrays
+from .outcomes import columns
 from .rows import Difference
-from .store import Store, columns
+from .store import Store
 
 LOCKED = "locked"
 """State of an outcome that was not stored because another transaction holds the job's row."""

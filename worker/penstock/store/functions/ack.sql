@@ -20,8 +20,7 @@ SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_column
 DECLARE
-  v_accepted integer;
-  v_sent text[] := p_states;
+  v_accepted integer; v_sent text[] := p_states;
   v_snoozed bigint[] := '{}'; v_snoozed_tokens bigint[] := '{}';
 BEGIN
   IF cardinality(p_ids) <> ANY (ARRAY[cardinality(p_tokens), cardinality(p_states), cardinality(p_durations),
@@ -32,6 +31,9 @@ BEGIN
   IF 'incompatible_arguments' = ANY (p_reasons) THEN
     SELECT * INTO p_states, p_reasons
     FROM penstock.end_incompatible(p_worker, p_ids, p_tokens, p_states, p_reasons, p_errors);
+  END IF;
+  IF to_regclass('penstock.outcome_' || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NULL THEN
+    PERFORM penstock.make_partitions(1);  -- as ensure_partition, at less cost: one that is detached is the caller's error
   END IF;
   IF p_states && ARRAY['retry', 'snooze'] THEN
     PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;

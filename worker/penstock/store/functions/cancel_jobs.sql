@@ -20,6 +20,9 @@ BEGIN
     RAISE EXCEPTION 'cancel: the reason has % characters, the limit is 500', length(p_reason) USING ERRCODE = '54000';
   END IF;
   PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
+  IF EXISTS (SELECT FROM penstock.job AS j WHERE j.id = ANY (p_ids) AND j.token IS NULL) THEN
+    PERFORM penstock.ensure_partition();
+  END IF;
   RETURN QUERY WITH gone AS (
     DELETE FROM penstock.job AS j WHERE j.id = ANY (p_ids) AND j.token IS NULL RETURNING j.*
   ), kept AS (

@@ -1,7 +1,7 @@
 -- Purpose: what the state of a database tells about its health, for `penstock doctor`: who leads the upkeep, workers by
 -- state, jobs whose time came and that were not promoted, jobs that wait because no worker knows their task or
--- accepts their arguments, the checksum of the installed functions, undeclared and lock_holders. Counts stop at 1,000;
--- durations are seconds.
+-- accepts their arguments, the checksum of the installed functions, undeclared, integrity and lock_holders. Counts stop at
+-- 1,000; durations are seconds.
 -- Index: job_due, of each queue that is declared or served the first 1,000 rows, of others 10. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.checkup() RETURNS jsonb
 LANGUAGE sql STABLE
@@ -21,7 +21,7 @@ AS $$
         FROM penstock.worker AS w WHERE NOT (w.state = 'lost' AND w.swept) GROUP BY 1) AS s),
     'overdue', d.overdue, 'overdue_seconds', extract(epoch FROM clock_timestamp() - d.oldest), 'unknown', d.unknown,
     'incompatible', d.incompatible,
-    'undeclared', penstock.undeclared(), 'locks', penstock.lock_holders())
+    'undeclared', penstock.undeclared(), 'integrity', penstock.integrity(), 'locks', penstock.lock_holders())
   FROM (
     SELECT count(*) FILTER (WHERE s.due_at < clock_timestamp()) AS overdue, min(s.due_at) AS oldest,
            coalesce(jsonb_agg(DISTINCT s.task) FILTER (WHERE s.reason = 'task_unknown'), '[]') AS unknown,

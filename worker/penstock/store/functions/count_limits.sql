@@ -13,10 +13,11 @@ BEGIN
   FOR v_limit IN
     SELECT l.queue, l.horizon FROM penstock.queue_limit AS l
     WHERE l.in_flight IS NULL
-      AND (l.horizon IS NULL OR l.horizon < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
+      AND (l.horizon IS NULL OR l.horizon < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+           OR l.horizon >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint)  -- of another cluster: a copy
     ORDER BY l.queue FOR UPDATE
   LOOP
-    IF v_limit.horizon IS NULL THEN
+    IF v_limit.horizon IS NULL OR v_limit.horizon >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint THEN
       UPDATE penstock.queue_limit AS l SET horizon = pg_current_xact_id()::text::bigint WHERE l.queue = v_limit.queue;
       CONTINUE;
     END IF;

@@ -1,5 +1,6 @@
--- Purpose: drop the partitions of outcome whose every row is older than the longest retention of any queue.
--- Runs as the owner of the tables; nothing to choose in it. A partition that is being read stays until the next call and
+-- Purpose: drop the oldest partition of outcome whose every row is older than the longest retention of any queue; returns 1, or
+-- 0 if there is none. One a call, because a call trusts the clock: where that has stepped ahead, one day is lost, not all.
+-- Runs as the owner of the tables; nothing to choose in it. A partition that is being read stays until a later call and
 -- keeps no other one. Index: queue_retention, its end. Locks: ACCESS EXCLUSIVE on the partition, without waiting, and only then on outcome, waited for
 -- 100 ms at most: acknowledgements queue behind that one wait, never behind a second one begun while it is held.
 CREATE OR REPLACE FUNCTION penstock.drop_partitions() RETURNS integer
@@ -7,7 +8,6 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
   v_keep date;
   v_name text;
-  v_dropped integer := 0;
 BEGIN
   SELECT ((clock_timestamp() - coalesce(max(q.retention), interval '1 day')) AT TIME ZONE 'UTC')::date INTO v_keep
   FROM penstock.queue AS q;
@@ -24,9 +24,9 @@ BEGIN
     BEGIN
       EXECUTE format('DROP TABLE penstock.%I', v_name);
     EXCEPTION WHEN lock_not_available THEN
-      RETURN v_dropped;
+      RETURN 0;
     END;
-    v_dropped := v_dropped + 1;
+    RETURN 1;
   END LOOP;
-  RETURN v_dropped;
+  RETURN 0;
 END $$;

@@ -5,6 +5,10 @@ CREATE OR REPLACE FUNCTION penstock.end_flagged(p_ids bigint[], p_reason text) R
 SET enable_seqscan = off
 AS $$
 BEGIN
+  IF NOT EXISTS (SELECT FROM penstock.job AS j WHERE j.id = ANY (p_ids) AND j.cancel) THEN
+    RETURN;
+  END IF;
+  PERFORM penstock.ensure_partition();
   WITH gone AS (DELETE FROM penstock.job AS j WHERE j.id = ANY (p_ids) AND j.cancel RETURNING j.*)
   INSERT INTO penstock.outcome (job_id, worker, created_at, ready_at, claimed_at, finished_at, queue, attempt,
       max_attempts, crashes, priority, final, state, reason, task, headers, args)

@@ -1,7 +1,8 @@
--- Purpose: have one partition of outcome for each UTC day from yesterday to p_days ahead. Made apart and then attached,
--- because that takes a weaker lock than CREATE TABLE PARTITION OF. Runs as the owner of the tables; nothing to choose in it: the
--- caller's default_tablespace and default_table_access_method neither, partitions lie where outcome lies.
--- Locks: SHARE UPDATE EXCLUSIVE on outcome for an instant, given up after 100 ms (the next call tries again).
+-- Purpose: have one partition of outcome for each UTC day from yesterday to p_days ahead; returns how many were made or attached.
+-- Made apart and then attached, because that takes a weaker lock than CREATE TABLE PARTITION OF. One that was detached by hand
+-- is attached again; a day that another partition covers is left to it. Runs as the owner of the tables; nothing to choose in
+-- it: the caller's default_tablespace and default_table_access_method neither, partitions lie where outcome lies.
+-- Index: the catalog's own. Locks: SHARE UPDATE EXCLUSIVE on outcome until the caller's commit; gives up after 100 ms.
 CREATE OR REPLACE FUNCTION penstock.make_partitions(p_days integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
 SET default_tablespace = '' SET default_table_access_method = 'heap' AS $$
@@ -15,13 +16,19 @@ DECLARE
 BEGIN
   FOR v_day IN -1 .. least(greatest(p_days, 0), 60) LOOP
     v_name := 'outcome_' || to_char(v_today + v_day, 'YYYYMMDD');
-    CONTINUE WHEN to_regclass('penstock.' || v_name) IS NOT NULL;
-    EXECUTE format('CREATE TABLE penstock.%I (LIKE penstock.outcome INCLUDING ALL)%s', v_name, v_place);
-    EXECUTE format('ALTER TABLE penstock.outcome ATTACH PARTITION penstock.%I FOR VALUES FROM (%L) TO (%L)', v_name,
-                   to_char(v_today + v_day, c_bound), to_char(v_today + v_day + 1, c_bound));
-    v_made := v_made + 1;
+    CONTINUE WHEN EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = to_regclass('penstock.' || v_name)
+                            AND i.inhparent = 'penstock.outcome'::regclass);
+    BEGIN
+      EXECUTE format('CREATE TABLE IF NOT EXISTS penstock.%I (LIKE penstock.outcome INCLUDING ALL)%s', v_name, v_place);
+      EXECUTE format('ALTER TABLE penstock.outcome ATTACH PARTITION penstock.%I FOR VALUES FROM (%L) TO (%L)', v_name,
+                     to_char(v_today + v_day, c_bound), to_char(v_today + v_day + 1, c_bound));
+      v_made := v_made + 1;
+    EXCEPTION
+      WHEN lock_not_available THEN
+        RETURN v_made;  -- the next call tries again
+      WHEN duplicate_table OR unique_violation OR invalid_object_definition OR check_violation THEN
+        NULL;  -- made meanwhile by another call, or covered by a partition that was made by hand
+    END;
   END LOOP;
   RETURN v_made;
-EXCEPTION WHEN lock_not_available OR duplicate_table THEN
-  RETURN 0;
 END $$;

@@ -24,10 +24,13 @@ BEGIN
   END IF;
   IF pg_current_xact_id_if_assigned() IS NULL THEN  -- the id must be younger than what it is the horizon of
     SELECT array_agg(q.id), array_agg(q.idle_since) INTO v_marked, v_since FROM penstock.queue AS q
-    WHERE q.idle_since IS NOT NULL AND q.idle_horizon IS NULL;
+    WHERE q.idle_since IS NOT NULL
+      AND (q.idle_horizon IS NULL OR q.idle_horizon >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint);  -- a copy's
     UPDATE penstock.queue AS q SET idle_horizon = pg_current_xact_id()::text::bigint WHERE q.id IN (
       SELECT x.id FROM penstock.queue AS x, unnest(v_marked, v_since) AS m (id, since)
-      WHERE x.id = m.id AND x.idle_since = m.since AND x.idle_horizon IS NULL FOR NO KEY UPDATE OF x SKIP LOCKED);
+      WHERE x.id = m.id AND x.idle_since = m.since
+        AND (x.idle_horizon IS NULL OR x.idle_horizon >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+      FOR NO KEY UPDATE OF x SKIP LOCKED);
   END IF;
   v_old := ARRAY(
     SELECT q.id FROM penstock.queue_slot AS s JOIN penstock.queue AS q ON q.id = s.queue

@@ -1,4 +1,6 @@
--- Purpose: enter a worker process in the registry, its lease beginning now; returns its id, which nobody has had before.
+-- Purpose: enter a worker process in the registry, its lease beginning now; returns its id: a number of the sequence and nine
+-- random digits. A failover that loses commits, and a restored copy, give numbers of the sequence again; no process takes the
+-- place of one that such a server has forgotten (ADR 72).
 -- The queue's row is made if nobody declared it, whether a slot is free or not: workers are no strangers. It is refused (55P03)
 -- when somebody who made that queue does not commit for five seconds. Index: queue(name). Locks: as make_queue.
 CREATE OR REPLACE FUNCTION penstock.register(
@@ -16,8 +18,14 @@ BEGIN
       PERFORM penstock.make_queue(p_queue, true);
     END IF;
   END LOOP;
-  INSERT INTO penstock.worker (identity, pod, node, version, queues, concurrency, lease_until, info)
-  VALUES (p_identity, p_pod, p_node, p_version, ARRAY[queue], p_concurrency,
-          clock_timestamp() + make_interval(secs => p_lease), p_info)
-  RETURNING id INTO worker;
+  LOOP
+    INSERT INTO penstock.worker (id, identity, pod, node, version, queues, concurrency, lease, lease_until, info)
+    OVERRIDING SYSTEM VALUE
+    VALUES (nextval('penstock.worker_id_seq') * 1000000000
+              + ('x' || left(gen_random_uuid()::text, 8))::bit(32)::bigint % 1000000000,
+            p_identity, p_pod, p_node, p_version, ARRAY[queue], p_concurrency, make_interval(secs => p_lease),
+            clock_timestamp() + make_interval(secs => p_lease), p_info)
+    ON CONFLICT (id) DO NOTHING RETURNING id INTO worker;
+    EXIT WHEN worker IS NOT NULL;
+  END LOOP;
 END $$;

@@ -24,7 +24,7 @@ BEGIN
   END IF;
   PERFORM pg_current_xact_id();  -- before any ord is drawn
   PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
-  PERFORM penstock.ack_ended(p_worker, f.ids, f.tokens, f.states, NULL, NULL, NULL, NULL, NULL)
+  PERFORM penstock.ensure_partition(), penstock.ack_ended(p_worker, f.ids, f.tokens, f.states, NULL, NULL, NULL, NULL, NULL)
   FROM (SELECT array_agg(j.id) AS ids, array_agg(j.token) AS tokens, array_agg('cancelled'::text) AS states
         FROM unnest(p_ids, p_tokens) AS a (id, token)
         JOIN penstock.job AS j ON j.id = a.id AND j.token = a.token AND j.worker = p_worker AND j.cancel) AS f

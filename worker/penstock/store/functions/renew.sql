@@ -4,7 +4,8 @@
 -- (id, token) pairs that are neither running here nor in outcome, and the ids that are to be cancelled.
 -- p_drained: the worker holds nothing any more; a cordoned one becomes drained. p_report: what it says for people. Counts
 -- that are no counts, and a report of another shape, are dropped: they would blind whoever looks at all workers.
--- A gap of half a lease since the last renewal ends what may_rescue counts on: the database may have been away.
+-- A gap of half a lease since the last renewal ends what may_rescue counts on: the database may have been away. So does a last
+-- renewal that lies ahead: the clock was set back.
 -- Index: worker's key, job's key, outcome_job. Locks: the worker's row.
 CREATE OR REPLACE FUNCTION penstock.renew(
   p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb,
@@ -29,8 +30,8 @@ BEGIN
       USING ERRCODE = '22023';
   END IF;
   UPDATE penstock.worker AS w
-  SET lease_until = v_now + make_interval(secs => p_lease), renewed_at = v_now,
-      unbroken_since = CASE WHEN v_now - w.renewed_at < make_interval(secs => p_lease) / 2 THEN w.unbroken_since ELSE v_now END,
+  SET lease_until = v_now + make_interval(secs => p_lease), lease = make_interval(secs => p_lease), renewed_at = v_now,
+      unbroken_since = CASE WHEN v_now - w.renewed_at BETWEEN '0' AND make_interval(secs => p_lease) / 2 THEN w.unbroken_since ELSE v_now END,
       in_flight = CASE WHEN jsonb_typeof(p_in_flight) <> 'object' OR p_in_flight @? v_odd OR p_in_flight @? v_many
                        THEN '{}' ELSE p_in_flight END,
       done = CASE WHEN jsonb_typeof(p_done) <> 'object' OR p_done @? v_odd THEN '{}' ELSE p_done END,

@@ -43,6 +43,7 @@ AS $$
         WHERE j.queue = m.queue AND j.priority < m.priority AND j.ord IS NOT NULL AND j.token IS NULL LIMIT 10000) AS s),
     'earlier', (SELECT count(*) FROM live AS m, LATERAL (SELECT FROM penstock.job AS j WHERE j.queue = m.queue
         AND j.priority = m.priority AND j.ord < m.ord AND j.token IS NULL LIMIT 10000) AS s),
+    'below_mark', (SELECT coalesce(live.ord < q.marks[live.priority + 1], false) FROM live JOIN penstock.queue AS q ON q.id = live.queue),
     'key_holder', (SELECT j.id FROM dead JOIN penstock.job AS j ON j.unique_key = dead.unique_key),
     'locks', jsonb_build_object(
       'job', (SELECT penstock.row_holder(j.xmax) FROM penstock.job AS j WHERE j.id = p_id),

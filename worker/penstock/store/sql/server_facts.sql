@@ -17,6 +17,8 @@ SELECT jsonb_build_object(
       WHERE c.relkind IN ('r', 'p', 'v') AND has_table_privilege(c.oid, 'SELECT')),
   'last_partition', (SELECT max(c.relname) FROM n JOIN pg_class AS c ON c.relnamespace = n.oid
       WHERE c.relkind = 'r' AND c.relname ~ '^outcome_[0-9]{8}$'),
+  'partitions', (SELECT coalesce(jsonb_agg(c.relname ORDER BY c.relname), '[]') FROM n JOIN pg_class AS o ON o.relnamespace = n.oid
+      JOIN pg_inherits AS i ON i.inhparent = o.oid JOIN pg_class AS c ON c.oid = i.inhrelid WHERE o.relname = 'outcome'),
   'today', 'outcome_' || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD'),
   'connections', (SELECT count(*) FROM pg_stat_activity AS a WHERE a.backend_type = 'client backend'),
   'max_connections', current_setting('max_connections')::integer

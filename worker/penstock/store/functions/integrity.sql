@@ -1,0 +1,26 @@
+-- Purpose: what `penstock doctor` says of a copy of a database and of rows changed by hand: sequences behind, queues with jobs
+-- below their marks, queues without a row, limits that count wrong, jobs whose worker has no row, and how far ahead of the
+-- clock the newest time lies that the database wrote itself (seconds; a clock that was set back).
+-- Index: as sequences_behind, queues_below_marks, limits_off, orphan_queues; job_pick, 1,000 entries of each queue that is tended. Locks: none.
+CREATE OR REPLACE FUNCTION penstock.integrity() RETURNS jsonb LANGUAGE sql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET jit = off
+AS $$
+  SELECT jsonb_build_object(
+    'sequences', (SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]') FROM penstock.sequences_behind() AS s),
+    'below_marks', (SELECT coalesce(jsonb_agg(q.name ORDER BY q.name), '[]') FROM penstock.queues_below_marks() AS b (id)
+                    JOIN penstock.queue AS q ON q.id = b.id),
+    'orphan_queues', (SELECT coalesce(jsonb_agg(DISTINCT o.id), '[]') FROM penstock.orphan_queues() AS o (id)),
+    'limits', (SELECT coalesce(jsonb_agg(q.name ORDER BY q.name), '[]') FROM penstock.limits_off() AS l (id)
+               JOIN penstock.queue AS q ON q.id = l.id),
+    'strays', (SELECT count(*) FROM penstock.tended_queue AS t, LATERAL (
+        SELECT j.worker FROM penstock.job AS j WHERE j.queue = t.id AND j.ord IS NOT NULL
+        ORDER BY j.queue, j.priority, j.ord LIMIT 1000) AS s
+      WHERE s.worker IS NOT NULL AND NOT EXISTS (SELECT FROM penstock.worker AS w WHERE w.id = s.worker)),
+    'clock_behind', (SELECT extract(epoch FROM max(t.at) - clock_timestamp()) FROM (
+        SELECT max(w.renewed_at) AS at FROM penstock.worker AS w
+        UNION ALL SELECT max(l.held_since) FROM penstock.leader AS l
+        UNION ALL SELECT max(q.marks_at) FROM penstock.tended_queue AS v, LATERAL (
+          SELECT x.marks_at FROM penstock.queue AS x WHERE x.id = v.id LIMIT 1) AS q) AS t))
+$$;
