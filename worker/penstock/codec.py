@@ -17,20 +17,40 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 
 from .argument_key import key_of
+from .argument_types import holds, instead_of, translated, unsupported
+from .conversions import Chosen, give, plain, read, sealed, take
 from .errors import InvalidArguments, InvalidTask, UnencodableArgument, UnencodableResult
-from .json_values import MAX_PAYLOAD_BYTES, bounded, encode, lower, refusal, same, split
+from .json_values import (
+    MAX_PAYLOAD_BYTES,
+    bounded,
+    encode,
+    encode_small,
+    is_exact,
+    is_large,
+    lower,
+    refusal,
+    same,
+    split,
+    written_out,
+)
 from .settings import shown
 from .shapes import unknown_keys
+from .signatures import signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "MAX_PAYLOAD_BYTES", "ArgumentCodec", "annotations_of", "encode_headers", "encode_object", "encode_result",
     "result_reader",
 ]  # fmt: skip
+
+_COMPARED = (msgspec.inspect.AnyType, msgspec.inspect.CustomType)
+"""Where JSON may change a value: it is read back at the enqueue, and compared."""
+_FLOAT = (msgspec.inspect.FloatType,)
 
 
 class ArgumentCodec:
@@ -42,48 +62,53 @@ class ArgumentCodec:
         skip: leading parameters that are not arguments (an injected Context).
 
     Raises:
-        InvalidTask: a parameter is positional-only, *args or **kwargs, or its type has no JSON form.
+        InvalidTask: a parameter is positional-only or **kwargs without Unpack, or its type has no JSON form.
+
+    Attributes:
+        invoke: calls the function with what `decode` returns as keywords.
     """
 
-    __slots__ = ("_any", "_decoder", "_defaults", "_has_optional", "_signature", "_struct", "_task", "_unknown")
+    __slots__ = (
+        "_compared", "_decoder", "_defaults", "_has_numbers", "_has_optional", "_has_proxies", "_signature", "_struct",
+        "_task", "_unknown", "invoke",
+    )  # fmt: skip
 
     def __init__(self, *, task: str, function: Callable[..., Any], skip: int) -> None:
         self._task = task
-        parameters = list(inspect.signature(function).parameters.values())[skip:]
-        hints = annotations_of(function, task=task)
-        types: dict[str, Any] = {}
-        for parameter in parameters:
-            types[parameter.name] = hints.get(parameter.name, Any)
-            self._check_parameter(parameter, types[parameter.name])
-        self._signature = inspect.Signature(parameters)
-        self._any = frozenset(name for name, hint in types.items() if _holds(hint, msgspec.inspect.AnyType))
-        self._defaults = optional = {one.name: one.default for one in parameters if one.default is not one.empty}
+        self._signature, self.invoke, hints = signature_of(
+            function, annotations_of(function, task=task), skip=skip, of=f"task {task!r}"
+        )
+        parameters = self._signature.parameters.values()
+        types = {one.name: self._type_of(one, hints.get(one.name, Any)) for one in parameters}
+        self._compared = frozenset(name for name, hint in types.items() if holds(hint, _COMPARED))
+        self._has_proxies = any(holds(hint, _COMPARED[1:]) for hint in types.values())
+        self._has_numbers = bool(self._compared) or any(holds(hint, _FLOAT) for hint in types.values())
+        self._defaults = {
+            one.name: one.default for one in parameters if one.default is not one.empty and one.default is not UNSET
+        }
+        optional = {one.name for one in parameters if one.default is not one.empty or one.kind is one.VAR_POSITIONAL}
         self._has_optional = bool(optional)
-        fields = [(name, hint, msgspec.UNSET) if name in optional else (name, hint) for name, hint in types.items()]
+        fields = [(name, hint, UNSET) if name in optional else (name, hint) for name, hint in types.items()]
         self._struct: type[msgspec.Struct] = msgspec.defstruct(
             "Arguments", fields, kw_only=True, forbid_unknown_fields=True
         )
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._struct)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._struct, dec_hook=read)
         self._unknown = unknown_keys(msgspec.inspect.type_info(self._struct))
 
-    def _check_parameter(self, parameter: inspect.Parameter, hint: Any) -> None:
+    def _type_of(self, parameter: inspect.Parameter, hint: Any) -> Any:
+        """The type that a parameter's JSON is decoded to. Raises InvalidTask."""
         where = f"task {self._task!r}, parameter {parameter.name!r}"
-        if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
-            raise InvalidTask(
-                f"{where}: arguments are kept by name, so a parameter cannot be {parameter.kind.description}"
-            )
         if parameter.name.startswith("__"):
             raise InvalidTask(f"{where}: the name of a parameter cannot begin with two underscores")
         try:
-            unfit = _holds(hint, msgspec.inspect.CustomType)
-            msgspec.json.Decoder(hint)
-        except (TypeError, NameError) as error:
+            found = translated(hint)
+            msgspec.json.Decoder(found)
+            unfit = unsupported(found)
+        except (TypeError, NameError, AttributeError) as error:
             raise InvalidTask(f"{where}: the type {shown(hint)} cannot be used: {error}") from error
-        if unfit:
-            raise InvalidTask(
-                f"{where}: the type {shown(hint)} has no JSON form; use numbers, text, dates, UUID, Decimal, enums, "
-                "lists, dicts, dataclasses, or Any for plain JSON"
-            )
+        if unfit is not None:
+            raise InvalidTask(f"{where}: the type {shown(hint)} has no JSON form; {instead_of(unfit)}")
+        return list[found] if parameter.kind is parameter.VAR_POSITIONAL else found  # type: ignore[valid-type]
 
     def encode(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
         """The arguments of a call as a JSON object.
@@ -95,10 +120,12 @@ class ArgumentCodec:
         """
         given = self._bind(args, kwargs)
         try:
-            typed = msgspec.convert(given, self._struct)
-            encoded = encode(typed)
+            typed = self._typed(given)
+            encoded = encode_small(typed)
+            if large := self._has_numbers and is_large(encoded):
+                encoded = written_out(encoded)
             if self._unknown is not None:
-                self._check_keys(msgspec.to_builtins(given, str_keys=True))
+                self._check_keys(msgspec.to_builtins(given, str_keys=True, enc_hook=give))
             if b"null" in encoded or b"\\u0000" in encoded:
                 self._check_kept(typed)
             decoded = self._decoder.decode(encoded)
@@ -106,15 +133,17 @@ class ArgumentCodec:
             raise self._invalid(error, given) from None
         except (TypeError, ValueError, RecursionError, OverflowError):
             raise self._unencodable(given) from None
-        if self._any:
-            self._check_unchanged(typed, decoded)
+        if self._compared:
+            self._check_unchanged(typed, decoded, self._compared)
+        if large:
+            self._check_unchanged(plain(given), decoded, given.keys(), is_exact)
         return bounded(encoded, of=f"task {self._task!r}, arguments")
 
     def key(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
         """What `Unique(by_args=True)` keys a call by; the same for equal arguments. The call fits the signature."""
-        typed = msgspec.convert(self._bind(args, kwargs), self._struct)
-        values = {name: value for name, value in msgspec.structs.asdict(typed).items() if value is not msgspec.UNSET}
-        return key_of(values, self._defaults, plain=msgspec.to_builtins)
+        typed = self._typed(self._bind(args, kwargs))
+        values = {name: value for name, value in msgspec.structs.asdict(typed).items() if value is not UNSET}
+        return key_of(values, self._defaults, plain=_behind)
 
     def _bind(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, Any]:
         try:
@@ -137,7 +166,7 @@ class ArgumentCodec:
         except RecursionError as error:
             raise InvalidArguments(f"task {self._task!r}: the arguments are nested too deeply") from error
         if self._has_optional:
-            return {name: value for name, value in arguments.items() if value is not msgspec.UNSET}
+            return {name: value for name, value in arguments.items() if value is not UNSET}
         return arguments
 
     def _check_keys(self, plain: Any) -> None:
@@ -168,17 +197,30 @@ class ArgumentCodec:
     def _check_kept(self, typed: msgspec.Struct) -> None:
         for name in self._struct.__struct_fields__:
             value = getattr(typed, name)
-            if value is not msgspec.UNSET and (reason := refusal(value)):
+            if value is not UNSET and (reason := refusal(value)):
                 raise UnencodableArgument(f"task {self._task!r}, parameter {name!r}: {reason}")
 
-    def _check_unchanged(self, typed: msgspec.Struct, decoded: msgspec.Struct) -> None:
-        for name in self._any:
-            value = getattr(typed, name)
-            if value is not msgspec.UNSET and not same(value, getattr(decoded, name)):
+    def _check_unchanged(
+        self, given: Any, decoded: msgspec.Struct, names: Iterable[str], equal: Callable[[Any, Any], bool] = same
+    ) -> None:
+        for name in names:
+            value = given[name] if isinstance(given, dict) else getattr(given, name)
+            if value is not UNSET and not equal(value, getattr(decoded, name)):
                 raise UnencodableArgument(
-                    f"task {self._task!r}, parameter {name!r}: {shown(value)} would not come back from JSON as it is; "
-                    "annotate it with its type"
+                    f"task {self._task!r}, parameter {name!r}: {shown(getattr(value, 'value', value))} would not come "
+                    "back from JSON as it is; annotate it with its type"
                 )
+
+    def _typed(self, given: dict[str, Any]) -> msgspec.Struct:
+        """The values as the annotations have them; subclasses and iterables are looked into only where they must be."""
+        try:
+            known = {name: sealed(value) for name, value in given.items()} if self._has_proxies else given
+            return msgspec.convert(known, self._struct, dec_hook=take)
+        except msgspec.ValidationError as error:
+            try:
+                return msgspec.convert(plain(given), self._struct, dec_hook=take)
+            except (msgspec.ValidationError, RecursionError):
+                raise error from None
 
 
 def encode_result(value: object, *, task: str) -> str | None:
@@ -219,12 +261,13 @@ def result_reader(function: Callable[..., Any]) -> Callable[[Any], Any]:
     """Turns the JSON of a stored result into the function's return type, where that type has a JSON form."""
     try:
         hint = typing.get_type_hints(function, include_extras=True).get("return", Any)
-        if hint is Any or _holds(hint, msgspec.inspect.CustomType):
+        hint = translated(hint)
+        if hint is Any or unsupported(hint) is not None:
             return _as_it_is
         msgspec.json.Decoder(hint)
     except (TypeError, NameError, AttributeError):
         return _as_it_is
-    return functools.partial(msgspec.convert, type=hint, str_keys=True)
+    return functools.partial(msgspec.convert, type=hint, str_keys=True, dec_hook=read)
 
 
 def annotations_of(function: Callable[..., Any], *, task: str) -> dict[str, Any]:
@@ -245,19 +288,6 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _holds(hint: Any, kind: type[msgspec.inspect.Type]) -> bool:
-    """Whether a type, or one inside it, is of this kind."""
-    seen: set[int] = set()
-    found = [msgspec.inspect.type_info(hint)]
-    while found:
-        part: Any = found.pop()
-        if isinstance(part, kind):
-            return True
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if isinstance(part, tuple):
-            found.extend(part)
-        elif isinstance(part, (msgspec.inspect.Type, msgspec.inspect.Field)):
-            found.extend(getattr(part, name) for name in part.__struct_fields__)
-    return False
+def _behind(value: object) -> object:
+    """What a key is made of for a value that is none of the standard library's."""
+    return value.value if isinstance(value, Chosen) else give(value)

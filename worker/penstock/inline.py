@@ -38,7 +38,7 @@ class _Call:
     arguments: dict[str, object]
 
     def __call__(self) -> Any:
-        return self.task.function(*self.before, **self.arguments)
+        return self.task.invoke(*self.before, **self.arguments)
 
 
 def run_sync(tasks: Registry, lifespans: Lifespans, collected: Collected) -> list[InlineRun]:

@@ -5,26 +5,51 @@ Pure, and knows nothing of tasks. What JSON would change in silence (NaN, NUL, a
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
-from typing import Final
+from decimal import Decimal
+from typing import Any, Final
 
 import msgspec
 
+from .conversions import Chosen, Sealed, give, is_model
 from .errors import PayloadTooLarge
 from .settings import shown
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Most bytes that the JSON of a job's arguments, headers or result may have."""
 
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="string", enc_hook=give)
+_LARGE: Final = re.compile(rb"[0-9](?:[0-9]{15}|e\+?[0-9])")
+_EXPONENT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?e\+?\d+')
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _WHERE: Final = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
 
 
 def encode(value: object) -> bytes:
     """JSON; raises TypeError, ValueError, OverflowError, RecursionError and UnicodeEncodeError."""
-    return _ENCODER.encode(value)
+    encoded = encode_small(value)
+    return written_out(encoded) if is_large(encoded) else encoded
+
+
+encode_small: Final = _ENCODER.encode
+"""`encode` for values without large floats: the search for one takes longer than the encoding."""
+
+
+def written_out(encoded: bytes) -> bytes:
+    """The JSON with floats without exponents: Postgres keeps 1e22 as an integer, and as such it would come back."""
+    return _EXPONENT.sub(_written_out, encoded)
+
+
+def is_large(encoded: bytes) -> bool:
+    """Whether there may be a number in it at which integers and floats differ; text may look so."""
+    return _LARGE.search(encoded) is not None
+
+
+def _written_out(found: re.Match[bytes]) -> bytes:
+    text = found[0]
+    return text if text.startswith(b'"') else f"{Decimal(text.decode()):f}.0".encode()
 
 
 def bounded(encoded: bytes, *, of: str) -> str:
@@ -49,7 +74,7 @@ def refusal(value: object) -> str | None:
     """Why a value cannot be kept as JSON in Postgres, or None."""
     try:
         encoded = encode(value)
-        if b"null" in encoded and _has_non_finite(msgspec.to_builtins(value)):
+        if b"null" in encoded and _has_non_finite(msgspec.to_builtins(value, str_keys=True, enc_hook=give)):
             return "NaN and infinity have no JSON form"
     except UnicodeEncodeError:
         return "text with a lone surrogate has no UTF-8 form"
@@ -75,9 +100,32 @@ def _has_non_finite(value: object) -> bool:
 
 
 def same(given: object, decoded: object) -> bool:
-    """Equal, and of one kind all the way down; a tuple may come back as a list."""
+    """Equal, and of one kind all the way down; a tuple may come back as a list, a subclass as its base."""
+    if isinstance(given, (Chosen, Sealed)):
+        given = given.value
     if isinstance(given, (list, tuple)) and isinstance(decoded, (list, tuple)):
         return len(given) == len(decoded) and all(map(same, given, decoded))
     if isinstance(given, dict) and isinstance(decoded, dict):
         return given.keys() == decoded.keys() and all(same(value, decoded[name]) for name, value in given.items())
-    return given == decoded
+    if dataclasses.is_dataclass(given) and type(given) is type(decoded):
+        return all(same(getattr(given, one.name), getattr(decoded, one.name)) for one in dataclasses.fields(given))
+    if is_model(type(given)):
+        return type(given) is type(decoded) and _of_model(given) == _of_model(decoded)
+    return given == decoded and (isinstance(given, type(decoded)) or isinstance(decoded, type(given)))
+
+
+def _of_model(model: Any) -> tuple[dict[str, object], object]:
+    """Fields, also those that are left out of its JSON, without what it caches."""
+    return {name: getattr(model, name) for name in type(model).model_fields}, model.model_extra
+
+
+def is_exact(given: Any, decoded: Any) -> bool:
+    """No integer became a float that is another number."""
+    match given, decoded:
+        case (int(), float()):
+            return bool(given == decoded)
+        case ([*_], [*_]):
+            return all(map(is_exact, given, decoded))
+        case (dict(), dict()):
+            return all(is_exact(value, decoded.get(name)) for name, value in given.items())
+    return True

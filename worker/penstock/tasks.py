@@ -84,6 +84,7 @@ class Task(Generic[PC, C, P, R]):
         arguments = codec.ArgumentCodec(task=name, function=function, skip=int(self.wants_context))
         self.encode: Callable[[tuple[object, ...], Mapping[str, object]], str] = arguments.encode
         self.decode: Callable[[str], dict[str, object]] = arguments.decode
+        self.invoke: Callable[..., Any] = arguments.invoke
         self.key: Callable[[tuple[object, ...], Mapping[str, object]], str] = arguments.key
         self._plain: Enqueuer[P, R] = Enqueuer(self, Options())
         functools.update_wrapper(self, function)

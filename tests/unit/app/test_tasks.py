@@ -128,7 +128,6 @@ def test_the_nearest_class_of_an_exception_decides_its_backoff(app: App):
 
 
 def positional(a: int, /) -> None: ...
-def starred(*rows: int) -> None: ...
 def keywords(**rows: int) -> None: ...
 def underscored(__a: int) -> None: ...  # noqa: PYI063
 def generator():
@@ -149,7 +148,6 @@ def late(a: int, ctx: Context) -> None: ...
     ("function", "named"),
     [
         (positional, "parameter 'a'.*positional-only"),
-        (starred, "parameter 'rows'.*variadic positional"),
         (keywords, "parameter 'rows'.*variadic keyword"),
         (underscored, "two underscores"),
         (generator, "cannot be a generator"),

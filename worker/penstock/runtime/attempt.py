@@ -103,7 +103,7 @@ class Attempts:
         except BaseException as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
             return self._endings.of_invalid_arguments(job, error)
         try:
-            value = await (task.function(**values) if plain else self._call(task, job, values))
+            value = await (task.invoke(**values) if plain else self._call(task, job, values))
             if value is not None and is_awaitable(value):
                 value = await settled(value)
         except BaseException as error:  # a task may raise anything; sys.exit ends the job alone
@@ -146,10 +146,10 @@ class Attempts:
 
     async def _call(self, task: AnyTask, job: ClaimedJob, values: dict[str, object]) -> object:
         if not task.wants_context:
-            return await self._place(task, job, functools.partial(task.function, **values))
+            return await self._place(task, job, functools.partial(task.invoke, **values))
         context = self._contexts[id(job)] = self._context(job)
         try:
-            return await self._place(task, job, functools.partial(task.function, context, **values))
+            return await self._place(task, job, functools.partial(task.invoke, context, **values))
         finally:
             del self._contexts[id(job)]
 

@@ -192,7 +192,7 @@ class Inside:
         if self._unwanted == self._claim:  # the frame was here first
             context.mark_cancelled()
         before = (context,) if task.wants_context else ()
-        call = functools.partial(task.function, *before, **values)
+        call = functools.partial(task.invoke, *before, **values)
         started = time.perf_counter()
         value, failure = self._call(runner, task, call)
         duration = time.perf_counter() - started
