@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import yaml
@@ -112,6 +113,8 @@ def test_the_operator_never_reads_a_secret_outside_the_jobqueues_namespace(
         "encoded": {"secretRef": {"name": escape.replace("/", "%2f").replace(".", "%2e")}},
         "key": {"secretRef": {"name": "shop-postgres", "key": escape}},
         "direct": {"secretRef": {"name": "shop-postgres"}, "directKey": escape},
+        "client": {"secretRef": {"name": "shop-postgres"}, "clientCertificateSecretRef": {"name": escape}},
+        "own": {"secretRef": {"name": "shop-postgres"}, "operatorClientCertificateSecretRef": {"name": escape}},
     }
     for name, reference in references.items():
         jobqueues.create(name, **(QUICK | {"databaseRef": reference}))
@@ -123,6 +126,24 @@ def test_the_operator_never_reads_a_secret_outside_the_jobqueues_namespace(
     account = f"system:serviceaccount:{jobqueues.namespace}:penstock"
     asked = eventually(lambda: read_secrets(control_plane, account), "the log has its reads")
     assert asked == {(jobqueues.namespace, "shop-postgres")}
+
+
+def test_a_database_on_the_operators_machine_is_refused_where_the_setting_says_so(
+    jobqueues: JobQueues, operator: Start, pg_url: str
+):
+    """As in a pod; by its address and by a name of this machine, and nothing is connected to."""
+    parts = urlsplit(pg_url)
+    login = parts.netloc.rpartition("@")[0]
+    for name, host in (("address", "127.0.0.1"), ("name", "localhost"), ("link", "169.254.169.254")):
+        jobqueues.secret(urlunsplit(parts._replace(netloc=f"{login}@{host}:{parts.port}")), name)
+        jobqueues.create(name, **(QUICK | {"databaseRef": {"secretRef": {"name": name}}}))
+    operator(PENSTOCK_LOOPBACK_DATABASES="refuse")
+    for name, what in (("address", "loopback"), ("name", "loopback"), ("link", "link-local")):
+        eventually(
+            lambda name=name: jobqueues.conditions(name).get("DatabaseReachable") == ("False", "InvalidURL"),  # type: ignore[misc]
+            name,
+        )
+        assert what in jobqueues.message("DatabaseReachable", name)
 
 
 def test_a_definition_that_lacks_fields_of_the_status_costs_these_alone(

@@ -33,6 +33,7 @@ def test_labels_of_podmonitors_are_pairs_separated_by_commas():
         ("PENSTOCK_MAX_DATABASES", "0"),
         ("PENSTOCK_DATABASES_PER_NAMESPACE", "many"),
         ("PENSTOCK_DATABASE_MEMORY_MIB", "47"),
+        ("PENSTOCK_LOOPBACK_DATABASES", "yes"),
         ("PENSTOCK_HTTP_PORT", "70000"),
         ("PENSTOCK_LOG_LEVEL", "loud"),
         ("PENSTOCK_WATCH_NAMESPACES", "Shop"),
@@ -43,3 +44,13 @@ def test_a_value_that_breaks_its_rule_is_named_with_it(name: str, value: str):
     with pytest.raises(SettingsError, match=name) as told:
         OperatorSettings.from_env({name: value})
     assert repr(value) in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "in_a_pod", "allowed"),
+    [("", True, False), ("", False, True), ("auto", True, False), ("allow", True, True), ("refuse", False, False)],
+)
+def test_loopback_databases_are_refused_in_a_pod_unless_allowed(asked: str, in_a_pod: bool, allowed: bool):
+    """There loopback is the operator and its sidecars; on a laptop it is the developer's own machine."""
+    environ = {"PENSTOCK_LOOPBACK_DATABASES": asked, "KUBERNETES_SERVICE_HOST": "10.0.0.1" if in_a_pod else ""}
+    assert OperatorSettings.from_env(environ).loopback_databases is allowed

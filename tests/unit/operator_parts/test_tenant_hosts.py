@@ -12,6 +12,7 @@ from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL
 from penstock.store.tenant_hosts import MAX_ADDRESSES, check_host, literal, pinned, refusal
 from penstock.store.tenant_url import restricted
 from penstock_operator.database.address import resolved, usable
+from penstock_operator.database.client import DatabaseClient
 from penstock_operator.database_reasons import describe
 from penstock_operator.sampling import Address
 
@@ -137,3 +138,18 @@ async def test_both_urls_of_an_address_are_checked(monkeypatch):
     assert conninfo_to_dict(made.url)["hostaddr"] == "10.0.0.7"
     with pytest.raises(InvalidDatabaseURL, match="link-local"):
         await resolved(usable(Address(url=url, direct_url=other, loopback=False)))
+
+
+async def test_the_process_of_a_database_refuses_before_it_connects():
+    """The address goes to it with the operator's setting, and the error comes back with its class."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        url = f"postgresql://u@127.0.0.1:{server.getsockname()[1]}/x"
+        database = DatabaseClient(
+            address=Address(url=url, direct_url=url, loopback=False), holder="a", woken=lambda: None
+        )
+        with pytest.raises(InvalidDatabaseURL, match="loopback"):
+            await database.open()
+        await database.stop()
+        with pytest.raises(BlockingIOError):
+            server.accept()
