@@ -102,7 +102,7 @@ class _Child(Struct):
 class _List(Struct, rename={"api_version": "apiVersion"}):
     items: list[Raw]
     metadata: dict[str, Any]
-    kind: str
+    kind: str = ""
     api_version: str = "v1"
 
 

@@ -129,6 +129,12 @@ async def test_a_name_with_hundreds_of_addresses_costs_a_few_attempts(monkeypatc
     assert len(str(made["hostaddr"]).split(",")) == MAX_ADDRESSES
 
 
+async def test_ports_that_do_not_match_the_hosts_are_refused():
+    """Rather than a host left out, or one tried at another's port."""
+    with pytest.raises(InvalidDatabaseURL, match="one for each of 3 hosts, got 2"):
+        await pinned("host=10.0.0.1,10.0.0.2,10.0.0.3 port=1,2 user=u", loopback=False)
+
+
 async def test_both_urls_of_an_address_are_checked(monkeypatch):
     """The pooler's and the direct one; one URL is resolved once."""
     resolver(monkeypatch, here=["10.0.0.7"])

@@ -105,18 +105,21 @@ async def pinned(url: str, *, loopback: bool) -> str:
         loopback: whether loopback addresses are allowed.
 
     Raises:
-        InvalidDatabaseURL: a host is an address that may not be connected to.
+        InvalidDatabaseURL: a host is an address that may not be connected to, or the ports do not match the hosts.
         DatabaseUnavailable: no host resolves, or one resolves to such an address.
     """
     parts = conninfo_to_dict(url)
     hosts = str(parts["host"]).split(",")
     ports = str(parts.get("port") or DEFAULT_PORT).split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
+    if len(ports) != len(hosts):
+        rule = f"must be one number or one for each of {len(hosts)} hosts, got {len(ports)}"
+        raise InvalidDatabaseURL(f"database URL: port {rule}")
     for host in hosts:
         check_host(host, loopback=loopback)
     places: list[tuple[str, str, str]] = []
     unknown = ""
-    for host, port in zip(hosts, ports, strict=False):
+    for host, port in zip(hosts, ports, strict=True):
         try:
             addresses = await _addresses(host)
         except (OSError, UnicodeError) as error:
