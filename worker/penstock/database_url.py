@@ -100,18 +100,77 @@ def _with(url: str, added: Mapping[str, str]) -> str:
     return " ".join([url, *(f"{name}='{value}'" for name, value in missing.items())])
 
 
+_LEFT_OUT: Final = "leave it out"
+_MEANT: Final = {
+    "schema": "leave it out, the tables are in the schema penstock",
+    "currentschema": "leave it out, the tables are in the schema penstock",
+    "search_path": "leave it out, the tables are in the schema penstock",
+    "pgbouncer": "leave it out, PENSTOCK_DIRECT_URL set beside it says that there is a pooler",
+    "ssl": "write sslmode=require",
+    "sslaccept": "write sslmode=require, or sslmode=verify-full",
+    "ssl-mode": "write sslmode=require, or sslmode=verify-full",
+    "ssl_mode": "write sslmode=require, or sslmode=verify-full",
+    "tls": "write sslmode=require, or sslmode=verify-full",
+    "timeout": "write connect_timeout=SECONDS",
+    "connecttimeout": "write connect_timeout=SECONDS",
+    "connectiontimeout": "write connect_timeout=SECONDS",
+    "applicationname": "write application_name=NAME",
+    "targetservertype": "write target_session_attrs=read-write",
+    "username": "write user=NAME, or the name before the host",
+    "database": "write the name behind the host, /DATABASE",
+    "charset": "leave it out, text is always UTF-8", "encoding": "leave it out, text is always UTF-8",
+    **dict.fromkeys((
+        "connection_limit", "pool_timeout", "pool_size", "max_overflow", "pool_recycle", "pool_pre_ping", "pool_mode",
+        "max_conns", "statement_cache_size", "prepared_statement_cache_size", "preparethreshold", "async_fallback",
+        "serverversion", "sockettimeout", "logintimeout", "command_timeout", "socket_timeout", "workaround", "supa",
+        "sslidentity", "sslpassword_file", "uselibpqcompat", "stringtype", "rewritebatchedinserts", "jdbccompliant",
+        "conn_max_age", "conn_health_checks", "poolclass", "echo",
+    ), _LEFT_OUT),
+}  # fmt: skip
+"""Parameters of other tools in a URL, in small letters, and what to write. A name in this list is no secret."""
+SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
 _HINTS: Final = (
-    (r"\s*['\"].*", "it begins with a quotation mark: write the value without quotes"),
+    (r"\s*['\"`\u2018-\u201f<].*", "it begins with a quotation mark: write the value without quotes"),
+    (r"\ufeff.*", "it begins with a byte order mark: save the file as UTF-8 without one"),
+    (r"psql\s.*", "it begins with the command psql: write the URL alone"),
+    (r"(?i:(host|server|user id|username|database|port)\s*=[^;]*;.*)",
+     "it is a connection string of .NET: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
     (r"\s*(export\s+)?[A-Z_]+=.*", "it begins with the name of a variable: write the value alone"),
     (r"jdbc:.*", "it is a JDBC URL: write it without `jdbc:`, with the login before the host"),
     (r"postgres(ql)?\+\w+://.*", "its scheme names a driver of SQLAlchemy: write postgresql://"),
     (r"(?i:postgres(ql)?:/?(?!/).*)", "two slashes follow the scheme: postgresql://"),
     (r"(?i:(mysql|mongodb|redis|http|https|sqlite|amqp)\b.*)", "its scheme is not PostgreSQL's: write postgresql://"),
-    (r"(?i:postgres(ql)?://.*)[?&]schema=.*", "libpq knows no `schema`: leave it out"),
-    (r"(?i:postgres(ql)?://.*)[?&]pgbouncer=.*", "libpq knows no `pgbouncer`: leave it out"),
     (r"[^:/?#\s=]+:[^/?#\s]*@[^@\s]+", "it has no scheme: write postgresql:// before it"),
     (r"[A-Za-z0-9+/]{12,}={0,2}", "it looks like base64: a Secret's `data` is encoded once, `stringData` not at all"),
 )  # fmt: skip
+
+
+def _of_parameters(text: str) -> str:
+    """What is wrong behind the '?'; a parameter is named only if another tool has it."""
+    names = [pair.partition("=")[0] for pair in text.partition("?")[2].partition("#")[0].split("&") if pair]
+    for name in names:
+        if meant := _MEANT.get(name.lower()):
+            return f"libpq knows no `{name}`: {meant}"
+    return ""
+
+
+def parts_hint(url: str, parts: Mapping[str, object]) -> str:
+    """What is wrong with a URL that libpq can parse; empty if nothing is.
+
+    Args:
+        url: as it was given.
+        parts: what libpq makes of it.
+    """
+    ports, bare = str(parts.get("port") or "").split(","), "%40" not in url
+    if "@" in str(parts.get("host") or "") or not all(port.isdigit() or not port for port in ports):
+        # libpq takes the end of a password with a bare '/' or '@' for host or port, and would quote it
+        return hint(url) or f"the port must be a number from 1 to {MAX_PORT}"
+    if url.startswith(_SCHEMES) and "@" in str(parts.get("dbname") or "") and bare:
+        return "a '/' or '@' inside a password or a user name is written %2F or %40"
+    if (mode := parts.get("sslmode")) is not None and mode not in SSL_MODES:
+        return f"sslmode must be one of {', '.join(SSL_MODES)} (no-verify of other tools is require)"
+    return ""
 
 
 def hint(url: str) -> str:
@@ -124,12 +183,16 @@ def hint(url: str) -> str:
             return found
     if not text.startswith(_SCHEMES):
         return f"it must begin with postgresql://, as in {_FORM}" if "=" not in text else ""
+    if re.search(r"\$[({]?\w+|\{\{.*\}\}|%\w+%$", text):
+        return "it holds the name of a variable that nobody has replaced: write the value"
     if re.search(r"\s", text):
         return "it has a blank inside: write %20"
     authority = re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]
     login, at, place = authority.rpartition("@")
     if "@" in login or (not at and "@" in text):
-        return "a '/', '@', '?' or '#' inside a password is written %2F, %40, %3F or %23"
+        return "a '/', '@', '?' or '#' inside a password or a user name is written %2F, %40, %3F or %23"
+    if told := _of_parameters(text):
+        return told
     if re.search(r"%(?![0-9a-fA-F]{2})", text):
         return "a '%' inside a password is written %25"
     if re.search(r":[^\]]*[^0-9\],:.][^\]]*$", place.rpartition("]")[2] or place):

@@ -97,6 +97,70 @@ def test_a_malformed_url_has_a_hint_and_never_its_value(url: str, told: str):
 
 
 @pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql+psycopg2://u:swordfish@h/d", "SQLAlchemy: write postgresql://"),
+        ("postgresql+asyncpg://u:swordfish@h/d", "SQLAlchemy: write postgresql://"),
+        ("postgres+ssl://u:swordfish@h/d", "write postgresql://"),
+        ("pgsql://u:swordfish@h/d", "must begin with postgresql://"),
+        ("postgis://u:swordfish@h/d", "must begin with postgresql://"),
+        ("jdbc:postgresql://h/d?user=u&password=swordfish", "without `jdbc:`"),
+        ("Host=h;Username=u;Password=swordfish;Database=d", ".NET"),
+        ("Server=h;Port=5432;User Id=u;Password=swordfish;", ".NET"),
+        ("psql postgresql://u:swordfish@h/d", "command psql"),
+        ("psql 'postgresql://u:swordfish@h/d'", "command psql"),
+        ("`postgresql://u:swordfish@h/d`", "without quotes"),
+        ("“postgresql://u:swordfish@h/d”", "without quotes"),
+        ("<postgresql://u:swordfish@h/d>", "without quotes"),
+        ("\ufeffpostgresql://u:swordfish@h/d", "byte order mark"),
+        ("DATABASE_URL=postgresql://u:swordfish@h/d", "write the value alone"),
+        ("postgresql://u:swordfish@${HOST}:${PORT}/d", "nobody has replaced"),
+        ("postgresql://u:swordfish@$(HOST):$(PORT)/d", "nobody has replaced"),
+        ("postgresql://u:swordfish@h:{{ port }}/d", "nobody has replaced"),
+        ("postgresql://u:swordfish@h/d?schema=public", "`schema`: leave it out, the tables are in the schema penstock"),
+        ("postgresql://u:swordfish@h/d?currentSchema=a", "`currentSchema`: leave it out"),
+        ("postgresql://u:swordfish@h/d?sslmode=require&pgbouncer=true", "`pgbouncer`: leave it out, PENSTOCK_DIRECT"),
+        ("postgresql://u:swordfish@h/d?connection_limit=1&pool_timeout=2", "`connection_limit`: leave it out"),
+        ("postgresql://u:swordfish@h/d?sslaccept=strict", "`sslaccept`: write sslmode=require"),
+        ("postgresql://u:swordfish@h/d?ssl=require", "`ssl`: write sslmode=require"),
+        ("postgresql://u:swordfish@h/d?ssl-mode=REQUIRED", "`ssl-mode`: write sslmode=require"),
+        ("postgresql://u:swordfish@h/d?sslmode=no-verify", "no-verify of other tools is require"),
+        ("postgresql://u:swordfish@h/d?charset=utf8&serverVersion=16", "`charset`: leave it out, text is always UTF-8"),
+        ("postgresql://u:swordfish@h/d?statement_cache_size=0", "`statement_cache_size`: leave it out"),
+        ("postgresql://u:swordfish@h/d?prepareThreshold=0", "`prepareThreshold`: leave it out"),
+        ("postgresql://u:swordfish@h/d?applicationName=a", "`applicationName`: write application_name=NAME"),
+        ("postgresql://u:swordfish@h/d?connectTimeout=3", "`connectTimeout`: write connect_timeout=SECONDS"),
+        ("postgresql://u:sword@fish@h/d", "%40"),
+        ("postgresql://u@server:swordfish@h/d", "a user name is written"),
+        ("postgresql://u:sword/fish@h/d", "%2F"),
+        ("postgresql://u:12/swordfish@h/d", "%2F"),
+        ("postgresql://u:sword%fish@h/d", "%25"),
+        ("postgresql://u:sword fish@h/d", "%20"),
+    ],
+)
+def test_a_url_of_another_tool_is_refused_with_the_part_that_is_wrong(url: str, told: str):
+    """And what to write for it; never with a value."""
+    with pytest.raises(InvalidDatabaseURL) as raised:
+        check_url(url)
+    assert told in str(raised.value)
+    assert "fish" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%40ss@h/d%40e", "postgresql://u:p@h/d?sslmode=require&ssl=true", "postgresql:///d?host=/tmp",
+        "postgresql://u:p@h/d?options=-c%20jit%3Doff&target_session_attrs=any", "host=h user=u password='a@/' dbname=d",
+        "postgresql://u:p$ss@h/d", "postgresql://u:p?schema=s@h/d", "postgresql://u:p#s@h/d",
+        "postgresql://a,b/d", "postgresql://u:p@[::1]:5432/d", "service=shop",
+    ],
+)  # fmt: skip
+def test_what_libpq_understands_is_left_alone(url: str):
+    """In every form of its own."""
+    check_url(url)
+
+
+@pytest.mark.parametrize(
     "url", ["postgresql+psycopg://u:swordfish@h/d", "'postgresql://u:swordfish@h/d'", "postgresql://u:sword@fish@h/d"]
 )
 def test_the_hint_is_part_of_the_refusal(url: str):

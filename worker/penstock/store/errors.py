@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 import psycopg_pool
 
-from penstock.database_url import hint
+from penstock.database_url import hint, parts_hint
 from penstock.errors import (
     DatabaseUnavailable,
     InvalidDatabaseURL,
@@ -37,10 +37,8 @@ def check_url(url: str) -> None:
         parts = psycopg.conninfo.conninfo_to_dict(url)
     except (psycopg.ProgrammingError, UnicodeDecodeError):
         raise InvalidDatabaseURL("; ".join(filter(None, (msg, hint(url))))) from None
-    ports = str(parts.get("port") or "").split(",")
-    if "@" in str(parts.get("host") or "") or not all(port.isdigit() or not port for port in ports):
-        # libpq takes the end of a password with a bare '/' or '@' for host or port, and would quote it
-        raise InvalidDatabaseURL(f"{msg}; {hint(url) or 'the port must be a number from 1 to 65535'}")
+    if wrong := parts_hint(url, parts):
+        raise InvalidDatabaseURL(f"{msg}; {wrong}")
 
 
 def _first_line(error: BaseException) -> str:
