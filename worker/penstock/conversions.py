@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, ValuesView
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -30,6 +31,11 @@ _DATETIME, _DATE, _TIME = ((_real(kind),) for kind in (datetime, date, time))
 _NAMES: Final = ("year", "month", "day", "hour", "minute", "second", "microsecond")
 _SCALARS: Final = (str, int, float, Decimal, UUID, PurePath)
 """Bases of which a subclass can be made from a plain value."""
+
+_PLAIN: Final = (
+    str, int, float, Decimal, *_DATETIME, *_DATE, Mapping, AbstractSet, deque, range, ValuesView,
+)  # fmt: skip
+"""What the encoder gets as plain values wherever it is; another iterable might be read only once, or without end."""
 
 
 class Chosen:
@@ -139,7 +145,7 @@ def give(value: Any) -> Any:
         return str(value)
     if is_model(type(value)):
         return value.model_dump(mode="json", by_alias=True, round_trip=True)
-    found = plain(value)
+    found = plain(value) if isinstance(value, _PLAIN) else value
     if found is value:
         raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
     return found

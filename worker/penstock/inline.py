@@ -1,32 +1,37 @@
 """Jobs run in this process, by `app.run_inline()`: the rules of attempts without a database and without time.
 
-The rules of attempts are the worker's: Retry, Snooze, Cancel, `retry=`, and the dead letter after the last attempt.
-A retry runs at once and a delayed job with the others; timeouts are not applied. The jobs are `testing.Collected`'s.
+What an attempt ended in is decided by the worker's own `Endings`, so that a task means the same in both. A retry runs
+at once and a delayed job with the others; timeouts are not applied, and no other release is waited for. The jobs are
+`testing.Collected`'s. KeyboardInterrupt is not a task's here, but of whoever runs the tests.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator, Sequence
+import contextlib
+import random
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .backoff import NEVER
+from .backoff import Backoff
 from .context import Context
-from .errors import InvalidArguments, PenstockError, UnknownTask
-from .job import ClaimedJob, NewJob, OutcomeState
-from .outcomes import Cancel, Retry, Snooze, TaskOutcome
+from .errors import PenstockError, UnknownTask
+from .job import ClaimedJob, Finished, NewJob, OutcomeState
+from .outcomes import TaskOutcome
+from .testing import Collected, InlineRun, max_attempts_of
 
 if TYPE_CHECKING:
+    from .runtime.failure import Endings
     from .tasks import Registry, Task
-
-from .testing import Collected, InlineRun, max_attempts_of
 
 MOST_JOBS: Final = 10_000
 """Jobs that one `run_inline` runs before it takes them for an endless chain."""
 
 Lifespans = Sequence[Callable[[], Any]]
+Ended = tuple[Any, BaseException | None]
+"""What a call returned, or what it raised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,26 @@ class _Call:
     def __call__(self) -> Any:
         return self.task.invoke(*self.before, **self.arguments)
 
+    def plainly(self) -> Ended:
+        """Call a plain function. KeyboardInterrupt passes."""
+        try:
+            return self(), None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - judged by the steps
+            return None, error
+
+    async def awaited(self, ended: list[Ended], value: Any = None) -> None:
+        """Await an async function, or what a plain one returned; into `ended`, because the task may be cancelled."""
+        from .runtime.awaitables import settled  # noqa: PLC0415 - not for whoever only enqueues
+
+        try:
+            ended.append((await settled(self() if value is None else value), None))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as above
+            ended.append((None, error))
+
 
 def run_sync(tasks: Registry, lifespans: Lifespans, collected: Collected) -> list[InlineRun]:
     """Run in the caller's thread: plain functions outside any event loop, async ones in one opened for them.
@@ -50,41 +75,74 @@ def run_sync(tasks: Registry, lifespans: Lifespans, collected: Collected) -> lis
     """
     if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public one raises instead of answering
         raise PenstockError("run_inline: an event loop is running here; await run_inline_async instead")
-    with _own_loop() as loop:
-        stack = AsyncExitStack()
-        loop.run_until_complete(_enter(stack, lifespans))
+    with _own_loop() as loop, _entered(loop, lifespans):
+        steps = _steps(tasks, collected)
         try:
-            steps = _steps(tasks, collected)
             call = next(steps)
             while True:
-                try:
-                    value = loop.run_until_complete(call()) if call.task.is_async else call()
-                except Exception as error:  # noqa: BLE001 - judged by the steps
-                    call = steps.throw(error)
-                else:
-                    call = steps.send(value)
+                call = steps.send(_run_call(loop, call))
         except StopIteration as ended:
             return list(ended.value)
-        finally:
-            loop.run_until_complete(stack.aclose())
 
 
 async def run_async(tasks: Registry, lifespans: Lifespans, collected: Collected) -> list[InlineRun]:
     """Run in this event loop: async functions in it, plain ones in a thread. Raises as `run_sync`."""
     async with AsyncExitStack() as stack:
-        await _enter(stack, lifespans)
+        for lifespan in lifespans:
+            await stack.enter_async_context(lifespan())
         steps = _steps(tasks, collected)
         try:
             call = next(steps)
             while True:
-                try:
-                    value = await (call() if call.task.is_async else asyncio.to_thread(call))
-                except Exception as error:  # noqa: BLE001 - judged by the steps
-                    call = steps.throw(error)
-                else:
-                    call = steps.send(value)
+                call = steps.send(await _await_call(call))
         except StopIteration as ended:
             return list(ended.value)
+
+
+def _run_call(loop: asyncio.AbstractEventLoop, call: _Call) -> Ended:
+    from .runtime.awaitables import is_awaitable  # noqa: PLC0415
+
+    value = None
+    if not call.task.is_async:
+        value, error = call.plainly()
+        if error is not None or not is_awaitable(value):
+            return value, error
+    ended: list[Ended] = []
+    with contextlib.suppress(asyncio.CancelledError):  # too late: it has ended
+        _run(loop, call.awaited(ended, value))
+    return ended[0] if ended else (None, asyncio.CancelledError())
+
+
+async def _await_call(call: _Call) -> Ended:
+    """In a task of its own, as in the worker: one that cancels itself must not cancel the caller."""
+    from .runtime.awaitables import is_awaitable  # noqa: PLC0415
+
+    value = None
+    if not call.task.is_async:
+        value, error = await asyncio.to_thread(call.plainly)
+        if error is not None or not is_awaitable(value):
+            return value, error
+    ended: list[Ended] = []
+    running = asyncio.ensure_future(call.awaited(ended, value))
+    try:
+        await asyncio.wait([running])
+    except asyncio.CancelledError:
+        running.cancel()
+        await asyncio.wait([running])
+        raise
+    if not running.cancelled() and (failure := running.exception()) is not None:
+        raise failure
+    return ended[0] if ended else (None, asyncio.CancelledError())
+
+
+def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> None:
+    """Run to its end, as the worker's loop does: SystemExit of another task or a callback ends no loop."""
+    task = loop.create_task(main)
+    task.add_done_callback(lambda _: loop.stop())
+    while not task.done():
+        with contextlib.suppress(SystemExit):
+            loop.run_forever()
+    task.result()
 
 
 @contextmanager
@@ -104,13 +162,42 @@ def _own_loop() -> Iterator[asyncio.AbstractEventLoop]:
         loop.close()
 
 
-async def _enter(stack: AsyncExitStack, lifespans: Lifespans) -> None:
-    for lifespan in lifespans:
-        await stack.enter_async_context(lifespan())
+@contextmanager
+def _entered(loop: asyncio.AbstractEventLoop, lifespans: Lifespans) -> Iterator[None]:
+    """The lifespans, entered and left by one asyncio task: task groups and cancel scopes insist on it."""
+    entered, leaving = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with AsyncExitStack() as stack:
+            for lifespan in lifespans:
+                await stack.enter_async_context(lifespan())
+            entered.set()
+            await leaving.wait()
+
+    async def until_entered() -> None:
+        waiting = asyncio.ensure_future(entered.wait())
+        await asyncio.wait([waiting, living], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if living.done():
+            living.result()
+
+    async def leave() -> None:
+        leaving.set()
+        await living
+
+    living = loop.create_task(live(), name="lifespans")
+    _run(loop, until_entered())
+    try:
+        yield
+    finally:
+        _run(loop, leave())
 
 
-def _steps(tasks: Registry, collected: Collected) -> Generator[_Call, Any, list[InlineRun]]:
+def _steps(tasks: Registry, collected: Collected) -> Generator[_Call, Ended, list[InlineRun]]:
     """Every job that has not run, in the order of ids: yields calls, is sent what they return or raise."""
+    from .runtime.failure import Endings  # noqa: PLC0415 - not for whoever only enqueues
+
+    endings = Endings(backoff=Backoff(), chance=random.Random(0), incompatible_seconds=0.0)  # noqa: S311 - no time passes
     runs: list[InlineRun] = []
     collected.wake()
     while taken := collected.take():
@@ -123,35 +210,44 @@ def _steps(tasks: Registry, collected: Collected) -> Generator[_Call, Any, list[
         attempt, again = 0, True
         while again:
             attempt += 1
-            run, again = yield from _attempt(job_id, job, task, _context(job_id, job, attempt, collected))
-            again = again and attempt < max_attempts_of(job)
+            run, again = yield from _attempt(endings, task, _context(job_id, job, attempt, collected))
         collected.ended(run)
         runs.append(run)
     return runs
 
 
 def _attempt(
-    job_id: int, job: NewJob, task: Task[..., Any, ..., Any], context: Context
-) -> Generator[_Call, Any, tuple[InlineRun, bool]]:
-    """One attempt: how it ended, and whether another one may follow."""
-    run = InlineRun(job_id=job_id, task=task.name, state=OutcomeState.FAILED, attempts=context.attempt)
+    endings: Endings, task: Task[..., Any, ..., Any], context: Context
+) -> Generator[_Call, Ended, tuple[InlineRun, bool]]:
+    """One attempt: how it ended, and whether another one follows."""
+    from .runtime.failure import INVALID, is_a  # noqa: PLC0415
+
+    job = context.job
     try:
-        before = (context,) if task.wants_context else ()
-        value = yield _Call(task=task, before=before, arguments=task.decode(job.args))
-        if isinstance(value, TaskOutcome):
-            raise value  # noqa: TRY301 - returned or raised, an outcome means the same
-        stored = task.encode_result(value)
-    except Retry as outcome:
-        return replace(run, exception=outcome), True
-    except Snooze as outcome:
-        return replace(run, state=OutcomeState.SNOOZE, attempts=context.attempt - 1, exception=outcome), False
-    except Cancel as outcome:
-        return replace(run, state=OutcomeState.CANCELLED, exception=outcome), False
-    except InvalidArguments as error:
-        return replace(run, exception=error), False
-    except Exception as error:  # noqa: BLE001 - whatever a task raises is its attempt's end
-        return replace(run, exception=error), task.backoff_for(error) is not NEVER
-    return replace(run, state=OutcomeState.COMPLETED, result=value, stored=stored), False
+        arguments = task.decode(job.args)
+    except Exception as unfit:  # noqa: BLE001 - a type of the application's may raise anything
+        return _run_of(task, job, OutcomeState.FAILED, reason=INVALID, exception=unfit), False
+    before = (context,) if task.wants_context else ()
+    value, error = yield _Call(task=task, before=before, arguments=arguments)
+    said = value if error is None else error
+    finished: Finished | None = None
+    if error is None and not is_a(value, TaskOutcome):
+        try:
+            stored = task.encode_result(value)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as unfit:  # noqa: BLE001 - encoding asks the value for its fields
+            finished, said = endings.of_unstorable_result(job, unfit, 0.0), unfit
+        else:
+            return _run_of(task, job, OutcomeState.COMPLETED, result=value, stored=stored), False
+    finished = finished or endings.of_end(job, task, value, error, 0.0)
+    again = finished.state is OutcomeState.RETRY
+    return _run_of(task, job, finished.state, reason=finished.reason, exception=said), again
+
+
+def _run_of(task: Task[..., Any, ..., Any], job: ClaimedJob, state: OutcomeState, **more: Any) -> InlineRun:
+    refunded = state is OutcomeState.SNOOZE
+    return InlineRun(job_id=job.id, task=task.name, state=state, attempts=job.attempt - refunded, **more)
 
 
 def _context(job_id: int, job: NewJob, attempt: int, collected: Collected) -> Context:

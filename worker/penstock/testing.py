@@ -33,6 +33,8 @@ class InlineRun:
         result: what the task returned.
         stored: the same as JSON text, as a database would keep it.
         exception: what the last attempt raised, outcomes included.
+        reason: of its outcome, as a worker would store it: `exhausted`, `non_retryable`, `unstorable_result`,
+            `invalid_arguments`, or the reason that the task gave; None if it completed.
     """
 
     job_id: int
@@ -42,6 +44,7 @@ class InlineRun:
     result: object = None
     stored: str | None = None
     exception: BaseException | None = None
+    reason: str | None = None
 
 
 class Collected:

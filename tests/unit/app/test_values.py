@@ -393,6 +393,16 @@ def test_models_of_pydantic_1_are_refused_with_what_to_do():
         task(function)
 
 
+@pytest.mark.parametrize("value", [iter([1]), (n for n in (1, 2)), map(str, [1]), open])
+def test_what_can_be_read_only_once_is_no_result(value):
+    """Nor does the look at it read from it."""
+
+    def function() -> Any: ...
+
+    with pytest.raises(UnencodableResult, match="unsupported"):
+        task(function).encode_result(value)
+
+
 def test_a_generator_is_read_once():
     """It has nothing left for a second look."""
 

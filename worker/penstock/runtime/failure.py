@@ -143,7 +143,7 @@ class Endings:
 
     def of_error(self, job: ClaimedJob, task: AnyTask, error: BaseException, duration: float) -> Finished:
         """The attempt failed: again after a while, or a dead letter."""
-        if isinstance(error, PartitionMissing):  # rolled back; the acknowledgement makes the partition
+        if is_a(error, PartitionMissing):  # rolled back; the acknowledgement makes the partition
             return Finished(job=job, state=OutcomeState.SNOOZE, delay=PARTITION_SECONDS, reason="no_partition")
         if self._exceptions is not None:
             self._exceptions[id(job)] = error

@@ -1,0 +1,115 @@
+"""The contract of endings inline: what `run_inline` says of a task is what a worker stores, in every executor.
+
+The table is `tests.endings.ENDINGS`; `tests/postgres/test_worker_endings.py` holds a real worker to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator
+
+import pytest
+
+from penstock import App
+from penstock.job import OutcomeState
+from penstock.testing import InlineRun
+from tests import ending_jobs as jobs
+from tests.endings import ENDINGS
+
+STATES = {
+    OutcomeState.COMPLETED: "completed", OutcomeState.CANCELLED: "cancelled", OutcomeState.FAILED: "dead",
+    OutcomeState.SNOOZE: "scheduled",
+}  # fmt: skip
+OURS = {
+    "raises KeyboardInterrupt", "is interrupted in a group",  # whoever runs the tests may press it
+    "closes the loop", "is closed from outside",
+    "exits in a callback",  # it raises KeyboardInterrupt there, too
+}  # fmt: skip
+"""Endings that are not a task's in a test: they reach the person, or the loop of the test framework."""
+LOOP = {
+    "stops the loop", "exits in a task that nobody awaits", "exits in a done callback", "exits below gather",
+    "exits in a group", "exits behind a shield", "exits below wait_for", "exits in the loop's exception handler",
+}  # fmt: skip
+"""Endings that only a loop of our own bears: `run_inline_async` runs in the caller's."""
+CASES = [(how, where) for how, ending in ENDINGS.items() for where in ending.where if how not in OURS]
+
+
+def check(run: InlineRun, how: str) -> None:
+    ending = ENDINGS[how]
+    kept = 0 if ending.state == "scheduled" else 1
+    assert (STATES[run.state], run.reason, run.attempts) == (ending.state, ending.reason, kept)
+    if ending.error:
+        assert f"{type(run.exception).__module__}.{type(run.exception).__qualname__}" == ending.error
+    if ending.state == "completed":
+        assert run.result == ending.result
+
+
+@pytest.mark.parametrize(("how", "where"), CASES, ids=[f"{how}-{where}" for how, where in CASES])
+def test_an_ending_inline_is_the_workers(how, where):
+    """Same state, attempts, reason and error."""
+    [run] = jobs.app.run_inline(jobs.TASKS[where].job(how))
+    check(run, how)
+
+
+@pytest.mark.parametrize(("how", "where"), [case for case in CASES if case[0] not in LOOP], ids=str)
+async def test_an_ending_inline_in_the_callers_loop_is_the_workers(how, where):
+    """Nor does a task that cancels itself cancel its caller."""
+    [run] = await jobs.app.run_inline_async(jobs.TASKS[where].job(how))
+    check(run, how)
+
+
+@pytest.mark.parametrize("max_attempts", [1, 5])
+def test_a_result_that_cannot_be_kept_is_not_tried_again(max_attempts):
+    """The task has run and its effects are there."""
+    app, ran = App(), []
+
+    @app.task(max_attempts=max_attempts)
+    def opaque() -> object:
+        ran.append(1)
+        return object()
+
+    [run] = app.run_inline(opaque.job())
+    assert (run.state, run.reason, run.attempts, ran) == (OutcomeState.FAILED, "unstorable_result", 1, [1])
+
+
+def test_a_lifespan_is_entered_and_left_in_one_asyncio_task():
+    """Task groups and cancel scopes insist on it; a job has a task of its own."""
+    app, tasks = App(), []
+    inside: contextvars.ContextVar[str] = contextvars.ContextVar("inside", default="no")
+
+    @app.lifespan
+    async def group() -> AsyncIterator[None]:
+        tasks.append(asyncio.current_task())
+        async with asyncio.TaskGroup() as running, asyncio.timeout(60):
+            running.create_task(asyncio.sleep(0))
+            token = inside.set("yes")
+            yield
+            inside.reset(token)
+        tasks.append(asyncio.current_task())
+
+    @app.task
+    async def work() -> None:
+        tasks.append(asyncio.current_task())
+
+    app.run_inline(work.job(), work.job())
+    entered, first, second, left = tasks
+    assert entered is left
+    assert len({entered, first, second}) == 3
+
+
+def test_a_lifespan_that_cannot_be_entered_is_told_as_it_is():
+    """And nothing is left running."""
+    app = App()
+
+    @app.lifespan
+    async def broken() -> AsyncIterator[None]:
+        if app.tasks:
+            raise LookupError("no pool")
+        yield
+
+    @app.task
+    async def work() -> None: ...
+
+    with pytest.raises(LookupError, match="no pool"):
+        app.run_inline(work.job())
