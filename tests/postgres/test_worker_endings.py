@@ -9,7 +9,8 @@ import pytest
 from penstock import JobHandle
 from tests import ending_jobs as jobs
 from tests.endings import ENDINGS
-from tests.postgres import desk
+from tests.postgres import desk, quiet_jobs
+from tests.postgres.jobs import go
 from tests.postgres.workers import WorkerProcess
 
 
@@ -44,3 +45,24 @@ def test_every_ending_in_every_executor_ends_its_attempt_and_nothing_else(begin,
     assert newest.execute(query).fetchone() == (1, 0)
     code, said = worker.end()
     assert (code, "was declared lost" in said) == (0, False), said
+
+
+def test_an_application_that_silences_logging_hears_its_worker_and_who_blocks_the_event_loop(start, newest):
+    """At its import, in a lifespan and in a task; the line comes while the loop is blocked, once."""
+    worker = start(app=quiet_jobs.PATH)
+    try:
+        desk.until(lambda: "serves queue q" in worker.said())
+        handle = quiet_jobs.blocking.enqueue()
+        desk.until(lambda: "the event loop has been blocked for" in worker.said())
+        assert handle.status().value == "running"
+    finally:
+        go().touch()
+    assert handle.result(60) is None
+    code, said = worker.end()
+    quiet_jobs.app.close()
+    assert code == 0
+    assert "drained in" in said
+    (line,) = (line for line in said.splitlines() if "the event loop has been blocked for" in line)
+    assert "by task careless: careless (" in line
+    assert "quiet_jobs.py" in line
+    assert f"[job={handle.id} " in line

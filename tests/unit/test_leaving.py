@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -158,3 +159,20 @@ def test_nothing_of_an_application_keeps_the_process_of_a_worker_that_has_ended(
     assert (ended.returncode, ended.stdout) == (code, "said before\n")
     assert ("the process did not end" in ended.stderr) == (what not in {"nothing", "closed output"})
     assert ("of the application" in ended.stderr) == (what == "thread")
+
+
+PRINTING = APP.replace('Path("imported").touch()', "print('said at once')\nPath(\"imported\").touch()")
+
+
+def test_what_a_piped_worker_prints_is_there_at_once(tmp_path, silent):
+    """Not when its buffer is full, or at its end: in a container standard output is a pipe."""
+    (tmp_path / "waiting_app.py").write_text(PRINTING)
+    environment = {**os.environ, **url(silent), "PENSTOCK_HTTP_PORT": "0"}
+    environment.pop("PYTHONUNBUFFERED", None)
+    with subprocess.Popen(WORKER, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stdout is not None
+            assert started.stdout.readline() == "said at once\n"
+            assert started.poll() is None
+        finally:
+            started.kill()

@@ -59,6 +59,13 @@ def leaving_at_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def buffer_lines() -> None:
+    """Have what is printed leave with each line, also where standard output is a pipe, as in a container."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # there is none, or the application has put its own in its place
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
 def leave_now(code: int) -> NoReturn:
     """End the process with this code, whatever its threads do; what was printed and logged is written before."""
     with contextlib.suppress(Exception):  # a handler of the application's

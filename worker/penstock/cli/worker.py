@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from penstock.errors import ConfigurationError
-from penstock.leaving import leaving_at_once
+from penstock.leaving import buffer_lines, leaving_at_once
 from penstock.settings import Settings
 
 
@@ -46,6 +46,7 @@ def worker(
     settings = Settings.from_env({**os.environ, **_variables(given)})
     if not settings.app:
         raise ConfigurationError("app (PENSTOCK_APP) must be given, as package.module:attribute")
+    buffer_lines()
     with leaving_at_once():  # until the worker listens itself; its start takes as long as the application's import
         from penstock.loading import load_app  # noqa: PLC0415 - wrong settings need no application
         from penstock.runtime import run_worker  # noqa: PLC0415

@@ -74,8 +74,6 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self.asking = True
         """False: ask for nothing and start nothing (cordoned, draining)."""
 
-    # -- demand -------------------------------------------------------------------------------------------------
-
     def attach(self, subscription: Subscription) -> None:
         """The subscription to the claimer; the first demand goes out."""
         self._subscription = subscription
@@ -100,6 +98,10 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     def running(self) -> int:
         """Attempts under way."""
         return len(self._running)
+
+    def job_of(self, task: object) -> ClaimedJob | None:
+        """The job whose attempt an asyncio task is; from any thread while the loop is blocked."""
+        return next((job for job, one in reversed(list(self._running.values())) if one is task), None)
 
     @property
     def waiting(self) -> int:
@@ -139,8 +141,6 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._arrived = self._clock()
         self.start_waiting()
         return []
-
-    # -- running ------------------------------------------------------------------------------------------------
 
     def start_waiting(self) -> None:
         """Start waiting jobs while slots are free and acknowledgements keep up."""
@@ -227,8 +227,6 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     async def on_call(self, request: object) -> None:
         """Answers behind the deliveries that arrived before: whoever waits for it has seen them all."""
         del request
-
-    # -- cordon and drain ---------------------------------------------------------------------------------------
 
     def take_waiting(self) -> list[ClaimedJob]:
         """Give up what is held unstarted, to be released."""

@@ -19,6 +19,8 @@ from penstock import trace
 from penstock.job import ClaimedJob
 from penstock.settings import LogFormat
 
+from .worker_log import always_write
+
 running: ContextVar[ClaimedJob | None] = ContextVar("penstock_running", default=None)
 """The job whose attempt runs here; set by whoever runs it, in a context of the attempt's own."""
 
@@ -105,9 +107,11 @@ def _escaped(sign: str) -> str:
 
 
 def configure(level: str, form: LogFormat) -> None:
-    """Send everything of `level` and above to standard error."""
+    """Send everything of `level` and above to standard error; the worker's own lines whatever is configured later."""
+    formatter = JsonFormatter() if form == "json" else TextFormatter()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.setFormatter(formatter)
     handler.addFilter(JobFields())
+    always_write(level, formatter, JobFields())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("psycopg.pool").setLevel("ERROR")  # its warnings repeat ours

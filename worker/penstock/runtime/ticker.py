@@ -15,6 +15,7 @@ from .claimer import Claimer
 from .consumers import Consumers
 from .held import Held
 from .lease import Lease
+from .loop_watch import LoopWatch
 from .metrics import WorkerMetrics
 from .probes import Probes
 from .process_state import keep_stack
@@ -36,7 +37,16 @@ class Ticker:
     signals: Signals
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Tick until cancelled; meanwhile a thread watches whether the loop is blocked."""
+        watch = LoopWatch(ticked=lambda: self.probes.ticked, job_of=self.consumers.job_of)
+        self.probes.ticked = time.monotonic()
+        watch.start()
+        try:
+            await self._run()
+        finally:
+            watch.close()
+
+    async def _run(self) -> None:
         while True:
             before = time.monotonic()
             await asyncio.sleep(TICK_SECONDS)

@@ -31,12 +31,14 @@ from penstock.backoff import Backoff
 from penstock.context import Context
 from penstock.errors import PenstockError
 from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.leaving import buffer_lines
 from penstock.loading import load_app
 from penstock.runtime.awaitables import finished_call, is_awaitable, settled
 from penstock.runtime.failure import AnyTask, Endings, is_a, of_defect
 from penstock.runtime.limits import Alarm, within
 from penstock.runtime.loops import Runner, loop_factory
 from penstock.runtime.process_state import keep_stack, note_stack, resident
+from penstock.runtime.worker_log import always_write
 
 from .frames import (
     Claim,
@@ -57,6 +59,7 @@ from .frames import (
 )
 
 PR_SET_PDEATHSIG = 1
+FORMAT = "%(levelname)s %(name)s: %(message)s"
 Result = tuple[object, BaseException | None]
 
 
@@ -71,10 +74,10 @@ def main(fd: int) -> None:
         return
     _end_with(hello.parent)
     ignore_signals()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr] # they are pipes
+    buffer_lines()
     faulthandler.enable()
-    logging.basicConfig(level=hello.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=hello.log_level.upper(), format=FORMAT)
+    always_write(hello.log_level, logging.Formatter(FORMAT))
     try:
         Inside(pipe, hello, load_app(hello.app)).serve()
     except Exception as error:
