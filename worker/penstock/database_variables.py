@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from .client_certificate import check, private, with_client_certificate
 from .database_url import compose, with_certificates
 from .errors import ConfigurationError
 
@@ -50,19 +49,22 @@ def database_urls(environ: Mapping[str, str]) -> dict[str, str]:
     if file := environ.get(CA_FILE, ""):
         url = url and with_certificates(url, file)
         direct = direct and with_certificates(direct, file)
-    if files := _client_files(environ):
-        url = url and with_client_certificate(url, *files, where=_CLIENT)
-        direct = direct and with_client_certificate(direct, *files, where=_CLIENT)
+    certificate, key = environ.get(CERTIFICATE_FILE, ""), environ.get(KEY_FILE, "")
+    if certificate or key:
+        url, direct = _with_client_certificate(url, direct, certificate=certificate, key=key)
     return {URL: url, DIRECT_URL: direct}
 
 
-def _client_files(environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """The files of the client certificate and of its key, checked; None if there are none."""
-    certificate, key = environ.get(CERTIFICATE_FILE, ""), environ.get(KEY_FILE, "")
-    if not certificate and not key:
-        return None
+def _with_client_certificate(url: str, direct: str, *, certificate: str, key: str) -> tuple[str, str]:
+    """Both URLs with the files of the client certificate and of its key, which are checked."""
+    from .client_certificate import check, private, with_client_certificate  # noqa: PLC0415 - it needs ssl, and few do
+
     if not certificate or not key:
         missing = KEY_FILE if certificate else CERTIFICATE_FILE
         raise ConfigurationError(f"{_CLIENT}: {missing} must be set too: a certificate and its key belong together")
     check(certificate, key, where=_CLIENT, names=(CERTIFICATE_FILE, KEY_FILE))
-    return certificate, private(key)
+    files = certificate, private(key)
+    return (
+        url and with_client_certificate(url, *files, where=_CLIENT),
+        direct and with_client_certificate(direct, *files, where=_CLIENT),
+    )

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,9 @@ def test_both_urls_get_it_and_the_urls_own_wins(pki: Path):
     assert made["PENSTOCK_DATABASE_URL"] == own
     assert made["PENSTOCK_DIRECT_URL"].endswith("&sslmode=require")
     assert set(database_urls(files).values()) == {""}
+
+
+def test_an_application_that_uses_none_does_not_load_ssl_for_it():
+    """`import penstock` is in every process that enqueues."""
+    code = "import sys, penstock, penstock.database_variables; sys.exit('ssl' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
