@@ -478,6 +478,7 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer, as its owner
 -- penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) -> integer, as its owner
 -- penstock.release_unlocked(p_worker bigint, p_ids bigint[], p_tokens bigint[], OUT released integer, OUT locked bigint[]) -> record, as its owner
+-- penstock.remove_queue(p_queue text, p_dry_run boolean, OUT verdict text, OUT number bigint) -> record, as its owner
 -- penstock.renew(p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb, p_drained boolean, p_report jsonb, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]) -> record, as its owner
 -- penstock.rescue(p_holder text, p_lease double precision, p_strays boolean, OUT lost integer, OUT rescued integer, OUT poisoned integer) -> record, as its owner
 -- penstock.rescue_overdue(p_holder text, p_lease double precision, OUT retried integer, OUT buried integer) -> record, as its owner

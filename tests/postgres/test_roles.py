@@ -22,10 +22,10 @@ from tests.support.postgres import Database
 
 INTERNAL = {
     "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "enqueue_unique",
-    "ensure_partition", "expire_keys", "have_queues", "idle_queues", "integrity", "keep_queue", "limit_give_back",
-    "limit_room", "limit_undeclared", "limits_off", "make_queue", "may_rescue", "orphan_queues", "pick",
-    "queues_below_marks", "refuse_orphans", "retake_key", "retry_delay", "sequences_behind", "take_back", "take_xid",
-    "undeclared", "wake", "with_loss",
+    "end_incompatible", "ensure_partition", "expire_keys", "have_queues", "idle_queues", "integrity", "keep_queue",
+    "limit_give_back", "limit_room", "limit_undeclared", "limits_off", "make_queue", "may_rescue", "orphan_queues",
+    "pick", "queues_below_marks", "refuse_orphans", "retake_key", "retry_delay", "sequences_behind", "take_back",
+    "take_xid", "undeclared", "wake", "with_loss", "lock_holders", "row_holder",
 }  # fmt: skip
 """Functions that only other functions call, or the owner (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())
@@ -91,6 +91,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.declare_queue('q', 'x', 1, false, 5::smallint, '{}', 9, 9, '{}')": frozenset({"operator"}),
     "SELECT penstock.set_limit(1, 9)": frozenset({"operator"}),
     "SELECT penstock.pause('q', true)": frozenset({"operator"}),
+    "SELECT penstock.remove_queue('q', true)": frozenset({"operator"}),
     "SELECT penstock.retry_now('{1}')": frozenset({"operator"}),
     "SELECT penstock.find_dead(NULL, 'q', NULL, NULL, NULL, NULL, NULL, NULL, true, 9)": COUNTERS,
     "SELECT penstock.redrive('{1}')": frozenset({"operator"}),

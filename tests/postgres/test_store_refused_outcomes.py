@@ -94,7 +94,7 @@ async def test_an_outcome_that_can_never_be_stored_ends_its_claim_and_counts_the
         )
         assert (len(scene.held), scene.accepted) == (0, [9])
         query = "SELECT token, attempt, reason, errors -> -1 ->> 'type', due_at < now() + '1 h' FROM penstock.job"
-        kind = "penstock.errors.RejectedByDatabase"
+        kind = f"penstock.errors.{'StoreError' if refusal == 'a trigger' else 'RejectedByDatabase'}"
         assert newest.execute(query).fetchall() == [(None, 1, "outcome_rejected", kind, True)]
         assert newest.execute("SELECT in_flight FROM penstock.queue_limit").fetchone() == (0,)
 

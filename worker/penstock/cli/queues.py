@@ -1,4 +1,4 @@
-"""`penstock queues`: what they hold and what they did, and to pause and resume them."""
+"""`penstock queues`: what they hold and what they did, and to pause, resume and remove them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from .output import Format, seconds, table, write
 if TYPE_CHECKING:
     from penstock.store import DeadLetters
     from penstock.store.reading import QueueRow, QueueStats, Reader
+    from penstock.store.removal import Removal
 
     from .database import Address
 
-queues = typer.Typer(help="What queues hold and did; pause and resume them.", no_args_is_help=True)
+queues = typer.Typer(help="What queues hold and did; pause, resume and remove them.", no_args_is_help=True)
 _COLUMNS = ("queue", "ready", "oldest", "in flight", "limit", "deferred", "dead", "workers", "slots", "state")
 _STATS = (
     "queue",
@@ -143,6 +144,60 @@ def resume(
     Example: penstock queues resume emails
     """
     _set(names, address(jobqueue, namespace), output, paused=False, dry_run=dry_run)
+
+
+@queues.command("remove")
+def remove(
+    names: Names,
+    *,
+    dry_run: selection.DryRun = False,
+    output: Output = Format.TABLE,
+    jobqueue: JobQueue = None,
+    namespace: Namespace = None,
+) -> None:
+    """Remove queues without jobs, dead letters and workers. Outcomes of their ended jobs are no longer shown.
+
+    A JobQueue that still exists declares its queue again, and so does the next enqueue to the name.
+
+    Example: penstock queues remove old-emails
+    """
+    for name in names:
+        check_queue_name(name, of="name")
+    where = address(jobqueue, namespace)
+    found = on_store(where, lambda store: _remove(store, names, dry_run=dry_run))
+    removed = [name for name, removal in found.items() if removal.verdict in {"removed", "removable"}]
+    kept = {name: removal for name, removal in found.items() if name not in removed}
+    value = {"removed": removed, "kept": {name: one.verdict for name, one in kept.items()}, "dry_run": dry_run}
+    told = ", ".join(removed) or "nothing"
+    said = f"would have removed {told}; nothing was changed\n" if dry_run else f"removed {told}\n"
+    write(output, value, drawn=said)
+    if kept:
+        raise PenstockError("; ".join(_kept(name, removal) for name, removal in kept.items()))
+
+
+def _kept(name: str, removal: Removal) -> str:
+    """Why a queue was not removed, and what to do."""
+    count = "1,000 or more" if (removal.number or 0) >= 1000 else str(removal.number)
+    one = removal.number == 1
+    match removal.verdict:
+        case "missing":
+            return f"there is no queue {name}"
+        case "jobs":
+            do = f"wait for {'it' if one else 'them'} or run `penstock jobs cancel --queue {name}`"
+            return f"queue {name} has {count} {'job' if one else 'jobs'} and was not removed: {do}"
+        case "dead":
+            do = f"`penstock dead redrive --queue {name}` or `penstock dead discard --queue {name}`"
+            return f"queue {name} has {count} dead {'letter' if one else 'letters'} and was not removed: {do}"
+        case "workers":
+            do = "delete its JobQueue or stop them"
+            return f"{count} {'worker serves' if one else 'workers serve'} queue {name} and it was not removed: {do}"
+    return f"queue {name} was not removed: a transaction that may enqueue to it is open; run this again later"
+
+
+async def _remove(store: DeadLetters, names: list[str], *, dry_run: bool) -> dict[str, Removal]:
+    from penstock.store.removal import remove_queue  # noqa: PLC0415 - the driver is loaded when it is needed
+
+    return {name: await remove_queue(store, name, dry_run=dry_run) for name in names}
 
 
 def _set(names: list[str], where: Address, output: Format, *, paused: bool, dry_run: bool) -> None:

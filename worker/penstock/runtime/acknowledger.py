@@ -18,11 +18,11 @@ from itertools import groupby
 
 import msgspec
 
-from penstock.errors import RejectedByDatabase, RowLocked, SchemaMissing, StoreError
+from penstock.errors import RowLocked, SchemaMissing, StoreError
 from penstock.job import Finished, OutcomeState
 from penstock.stages import Consumer, Subscription
 from penstock.store import Difference, Store, end_all
-from penstock.store.outcomes import end_refused
+from penstock.store.outcomes import end_refused, is_refusal
 from penstock.store.unlocked import LOCKED, ack_unlocked
 
 from .again import pause
@@ -97,9 +97,9 @@ class Acknowledger(Consumer[Finished]):
                     differences = await self._store.ack(worker, batch)
                 except RowLocked:  # all but the locked ones now, those later
                     differences = await ack_unlocked(self._store, worker, batch)
-            except RejectedByDatabase as error:
-                return await self._halve(worker, batch, error, self._answered)
             except StoreError as error:
+                if is_refusal(error):
+                    return await self._halve(worker, batch, error, self._answered)
                 failures += 1
                 self.trouble = str(error)
                 logger.warning("acknowledgement of %d outcomes will be repeated: %s", len(batch), error)
@@ -112,7 +112,9 @@ class Acknowledger(Consumer[Finished]):
         started = time.perf_counter()
         try:
             differences = await ack_unlocked(self._store, worker, batch)
-        except RejectedByDatabase as error:
+        except StoreError as error:
+            if not is_refusal(error):
+                raise
             return await self._halve(worker, batch, error, self._send_unlocked)
         return self._settle(batch, differences, time.perf_counter() - started)
 
@@ -141,9 +143,7 @@ class Acknowledger(Consumer[Finished]):
         self._forensics.settled(batch)
         return locked
 
-    async def _halve(
-        self, worker: int, batch: list[Finished], error: RejectedByDatabase, send: _Send
-    ) -> list[Finished]:
+    async def _halve(self, worker: int, batch: list[Finished], error: StoreError, send: _Send) -> list[Finished]:
         if len(batch) > 1:
             middle = len(batch) // 2
             return await send(worker, batch[:middle]) + await send(worker, batch[middle:])
@@ -157,7 +157,7 @@ class Acknowledger(Consumer[Finished]):
         )  # fmt: skip
         return await send(worker, [plain])
 
-    async def _end_claim(self, worker: int, outcome: Finished, refusal: RejectedByDatabase) -> list[Finished]:
+    async def _end_claim(self, worker: int, outcome: Finished, refusal: StoreError) -> list[Finished]:
         """No table takes the outcome: the attempt counts, the job is deferred. Returns it while its row is locked."""
         job, failures = outcome.job, 0
         while True:
@@ -166,10 +166,10 @@ class Acknowledger(Consumer[Finished]):
                 break
             except RowLocked:
                 return [outcome]
-            except (RejectedByDatabase, SchemaMissing) as error:
-                logger.error("job %d keeps its claim until the lease of worker %d ends: %s", job.id, worker, error)
-                return []
             except StoreError as error:
+                if isinstance(error, SchemaMissing) or is_refusal(error):
+                    logger.error("job %d keeps its claim until the lease of worker %d ends: %s", job.id, worker, error)
+                    return []
                 failures += 1
                 self.trouble = str(error)
                 logger.warning("the end of job %d, whose outcome cannot be stored, will be retried: %s", job.id, error)

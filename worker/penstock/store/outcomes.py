@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from penstock.errors import RejectedByDatabase
+from penstock.errors import RejectedByDatabase, StoreError
 from penstock.job import ClaimedJob, Finished, OutcomeState
 
 from . import arrays
 
 if TYPE_CHECKING:
     from .store import Store
+
+_RAISED = ("21", "27", "44", "P0")
+"""SQLSTATE classes of what a trigger, a rule or a view of the owner's raises about a row."""
+
+
+def is_refusal(error: StoreError) -> bool:
+    """Whether the database would refuse the outcome again, whenever it is sent."""
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return isinstance(error, RejectedByDatabase) or state[:2] in _RAISED
 
 
 def columns(outcomes: Sequence[Finished]) -> tuple[object, ...]:
@@ -56,6 +65,8 @@ async def bury(store: Store, worker: int, unreadable: Sequence[Finished]) -> Non
     """
     try:
         await store.ack(worker, unreadable)
-    except RejectedByDatabase:
+    except StoreError as error:
+        if not is_refusal(error):
+            raise
         for outcome in unreadable:
             await end_refused(store, worker, outcome.job, outcome.error or "{}")

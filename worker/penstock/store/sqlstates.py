@@ -97,15 +97,11 @@ STATES: Final[dict[str, tuple[type[StoreError], str]]] = {
     "42P05": (StoreError, "behind a pooler in transaction mode a connection must be made with prepare_threshold=None"),
     "42501": (MissingRights, "the login lacks a right; `penstock grants` prints what each role needs"),
     "42": (StatementRefused, "the server does not accept the statement"),
-    "22P05": (RejectedByDatabase, "the database's encoding has no such character; only one in UTF8 takes every text"),
+    "22P05": (RejectedByDatabase, "the database refused the data: its encoding has no such character, or it is NUL"),
     "22021": (RejectedByDatabase, "a text is not valid in the database's encoding or not in UTF-8"),
-    "21": (RejectedByDatabase, "the database refused the data"),
     "22": (RejectedByDatabase, "the database refused the data"),
     "23": (RejectedByDatabase, "the database refused the data"),
-    "27": (RejectedByDatabase, "a trigger of the table refused the data"),
-    "44": (RejectedByDatabase, "the database refused the data"),
     "54": (RejectedByDatabase, "the database refused the data"),
-    "P0": (RejectedByDatabase, "the database refused the data: a trigger raised this"),
 }  # fmt: skip
 """By SQLSTATE, by its first three characters, or by its class, the first two."""
 _MISSING: Final = ("3F000", "42P01", "42883", "42703")

@@ -1,0 +1,39 @@
+"""Removes a queue that nobody uses, for people; see functions/remove_queue.sql."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import NamedTuple
+
+from .store import Store
+
+WAIT_SECONDS = 5.0
+"""How long transactions that may still enqueue to the queue are waited for."""
+_PAUSE_SECONDS = 0.02
+
+
+class Removal(NamedTuple):
+    """removed, removable, missing, waiting; or jobs, dead, workers with their `number`, counted to 1,000."""
+
+    verdict: str
+    number: int | None
+
+
+async def remove_queue(store: Store, name: str, *, dry_run: bool = False) -> Removal:
+    """Remove a queue without jobs, dead letters and workers.
+
+    Args:
+        store: where.
+        name: of the queue.
+        dry_run: only say what would become of it.
+
+    Raises:
+        StoreError: the database cannot be used, or the login may not.
+    """
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        removal = Removal(*(await store._rows("remove_queue", name, dry_run))[0])  # noqa: SLF001 - of this package
+        if removal.verdict != "waiting" or time.monotonic() > until:
+            return removal
+        await asyncio.sleep(_PAUSE_SECONDS)

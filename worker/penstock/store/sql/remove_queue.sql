@@ -1,0 +1,2 @@
+-- Used by removal.remove_queue. See functions/remove_queue.sql.
+SELECT verdict, number FROM penstock.remove_queue(%s::text, %s::boolean)
