@@ -2,6 +2,17 @@
 -- Without the partitions of outcome, whose names are dates, and without the bodies of the functions, which are in
 -- worker/penstock/store/functions/.
 
+CREATE TABLE penstock.queue_limit (
+    queue integer NOT NULL,
+    max_in_flight integer NOT NULL,
+    in_flight integer,
+    horizon bigint,
+    seq bigint DEFAULT 0 NOT NULL,
+    folded pg_snapshot,
+    CONSTRAINT queue_limit_max_in_flight_check CHECK ((max_in_flight > 0))
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_cost_delay='0');
+
 CREATE TABLE penstock.dead (
     id bigint NOT NULL,
     queue integer NOT NULL,
@@ -262,8 +273,10 @@ WITH (fillfactor='50');
 CREATE TABLE penstock.limit_return (
     id bigint NOT NULL,
     queue integer NOT NULL,
-    amount integer NOT NULL
-);
+    amount integer NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL
+)
+WITH (autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_cost_delay='0');
 
 ALTER TABLE penstock.limit_return ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME penstock.limit_return_id_seq
@@ -282,15 +295,6 @@ ALTER TABLE penstock.queue ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE penstock.queue_limit (
-    queue integer NOT NULL,
-    max_in_flight integer NOT NULL,
-    in_flight integer,
-    horizon bigint,
-    CONSTRAINT queue_limit_max_in_flight_check CHECK ((max_in_flight > 0))
-)
-WITH (fillfactor='50');
 
 CREATE TABLE penstock.queue_slot (
     slot integer NOT NULL,
@@ -354,7 +358,7 @@ ALTER TABLE ONLY penstock.limit_return
     ADD CONSTRAINT limit_return_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY penstock.queue_limit
-    ADD CONSTRAINT queue_limit_pkey PRIMARY KEY (queue);
+    ADD CONSTRAINT queue_limit_pkey PRIMARY KEY (queue, seq);
 
 ALTER TABLE ONLY penstock.queue
     ADD CONSTRAINT queue_name_key UNIQUE (name);
@@ -385,6 +389,8 @@ CREATE INDEX job_pick ON penstock.job USING btree (queue, priority, ord) WHERE (
 
 CREATE UNIQUE INDEX job_unique ON penstock.job USING btree (unique_key) WHERE (unique_key IS NOT NULL);
 
+CREATE INDEX limit_return_queue ON penstock.limit_return USING btree (queue, xid);
+
 CREATE INDEX outcome_job ON ONLY penstock.outcome USING btree (job_id);
 
 CREATE INDEX queue_deadline ON penstock.queue USING btree (id) WHERE (job_deadline IS NOT NULL);
@@ -392,6 +398,8 @@ CREATE INDEX queue_deadline ON penstock.queue USING btree (id) WHERE (job_deadli
 CREATE INDEX queue_declared ON penstock.queue USING btree (name) WHERE (declared_by IS NOT NULL);
 
 CREATE INDEX queue_idle ON penstock.queue USING btree (idle_since) WHERE (idle_since IS NOT NULL);
+
+CREATE INDEX queue_limit_uncounted ON penstock.queue_limit USING btree (queue) WHERE (in_flight IS NULL);
 
 CREATE INDEX queue_retention ON penstock.queue USING btree (retention);
 
@@ -450,7 +458,9 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.lead_ends(p_name text) -> double precision, as its owner
 -- penstock.limit_give_back(p_queues integer[]) -> void
 -- penstock.limit_room(p_queue integer) -> integer
+-- penstock.limit_take(p_queue integer, p_jobs integer) -> void
 -- penstock.limit_undeclared(p_most integer) -> integer
+-- penstock.limit_wait(p_queue integer) -> queue_limit
 -- penstock.limits_off() -> SETOF integer
 -- penstock.list_jobs(p_states text[], p_queue text, p_task text, p_error text, p_since timestamp with time zone, p_before bigint, p_limit integer) -> TABLE(id bigint, state text, queue text, task text, priority smallint, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, ready_at timestamp with time zone, due_at timestamp with time zone, claimed_at timestamp with time zone, finished_at timestamp with time zone, worker bigint, reason text, error text, message text), as its owner
 -- penstock.list_queues(p_cap integer) -> TABLE(name text, declared_by text, paused double precision, paused_by text, ready bigint, capped boolean, deferred bigint, in_flight bigint, dead bigint, oldest double precision, workers integer, slots bigint, max_in_flight integer, limit_in_flight integer, max_attempts smallint, retention double precision, job_deadline double precision), as its owner

@@ -103,7 +103,6 @@ def test_what_waits_for_a_row_finds_it_by_a_column_that_nobody_changes():
         "claim": "refused if it does not match, which ends the transaction",
         "keep_queue": "a slot that was pruned is stepped over by everybody",
         "ack_deferred": "its caller has locked the rows",
-        "limit_room": "", "count_limits": "",
     }  # fmt: skip
     folder = Path(penstock.__file__).parent / "store" / "functions"
     for path in sorted(folder.glob("*.sql")):

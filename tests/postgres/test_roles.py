@@ -21,11 +21,11 @@ from tests.postgres.logins import Owned, member, owned_by_a_login
 from tests.support.postgres import Database
 
 INTERNAL = {
-    "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "enqueue_unique",
-    "end_incompatible", "ensure_partition", "expire_keys", "have_queues", "idle_queues", "integrity", "keep_queue",
-    "limit_give_back", "limit_room", "limit_undeclared", "limits_off", "make_queue", "may_rescue", "orphan_queues",
-    "pick", "queues_below_marks", "refuse_orphans", "retake_key", "retry_delay", "sequences_behind", "take_back",
-    "take_xid", "undeclared", "wake", "with_loss", "lock_holders", "row_holder",
+    "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "end_incompatible",
+    "enqueue_unique", "ensure_partition", "expire_keys", "have_queues", "idle_queues", "integrity", "keep_queue",
+    "limit_give_back", "limit_room", "limit_take", "limit_undeclared", "limit_wait", "limits_off", "lock_holders",
+    "make_queue", "may_rescue", "orphan_queues", "pick", "queues_below_marks", "refuse_orphans", "retake_key",
+    "retry_delay", "row_holder", "sequences_behind", "take_back", "take_xid", "undeclared", "wake", "with_loss",
 }  # fmt: skip
 """Functions that only other functions call, or the owner (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())
@@ -51,6 +51,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.deregister(1, true)": frozenset({"worker"}),
     "SELECT penstock.claim(1, 1, 1, 1)": frozenset({"worker"}),
     "SELECT penstock.ack(1, '{1}', '{1}')": frozenset({"worker"}),
+    "SELECT penstock.ack_unlocked(1, '{1}', '{1}')": frozenset({"worker"}),
+    "SELECT penstock.release_unlocked(1, '{1}', '{1}')": frozenset({"worker"}),
     "SELECT penstock.complete(1, 1, 1, 0.5)": frozenset({"worker"}),
     "SELECT penstock.release(1, '{1}', '{1}')": frozenset({"worker"}),
     "SELECT penstock.release_claim(1, 1, 1)": frozenset({"worker"}),
@@ -91,7 +93,6 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.declare_queue('q', 'x', 1, false, 5::smallint, '{}', 9, 9, '{}')": frozenset({"operator"}),
     "SELECT penstock.set_limit(1, 9)": frozenset({"operator"}),
     "SELECT penstock.pause('q', true)": frozenset({"operator"}),
-    "SELECT penstock.remove_queue('q', true)": frozenset({"operator"}),
     "SELECT penstock.retry_now('{1}')": frozenset({"operator"}),
     "SELECT penstock.find_dead(NULL, 'q', NULL, NULL, NULL, NULL, NULL, NULL, true, 9)": COUNTERS,
     "SELECT penstock.redrive('{1}')": frozenset({"operator"}),

@@ -230,7 +230,7 @@ def _closed(queue: Mapping[str, Any]) -> Iterator[Reason]:
         yield Reason(Why.PAUSED, f"queue {name} is paused since {queue['paused_at']}, by {by}", do)
     if queue["limited"] and queue["in_flight"] is None:
         said = f"the limit of queue {name} was just turned on and its running jobs are being counted"
-        yield Reason(Why.LIMIT_COUNTED, said, "the upkeep counts within seconds, after older transactions are over")
+        yield Reason(Why.LIMIT_COUNTED, said, "the upkeep counts within seconds, after claims in flight are over")
     elif queue["limited"] and queue["in_flight"] >= queue["max_in_flight"]:
         said = f"queue {name} runs {queue['in_flight']} jobs, all that limits.maxInFlight lets through"
         yield Reason(Why.AT_LIMIT, said, "wait for one to end, or raise spec.limits.maxInFlight")

@@ -35,7 +35,7 @@ BEGIN
     RAISE EXCEPTION 'claim: worker % is not running with a live lease, or gave the token up', p_worker USING ERRCODE = 'PN001';
   END IF;
   -- After the lock above, which took the transaction id: a limit that this does not see is counted only when we are over.
-  SELECT v_now + q.job_deadline, EXISTS (SELECT FROM penstock.queue_limit AS l WHERE l.queue = q.id),
+  SELECT v_now + q.job_deadline, (SELECT true FROM penstock.queue_limit AS l WHERE l.queue = q.id ORDER BY l.queue DESC, l.seq DESC LIMIT 1),
          ARRAY(SELECT (SELECT j.ord FROM penstock.job AS j WHERE j.queue = q.id AND j.priority = p.n::smallint
                          AND j.ord >= coalesce(q.marks[p.n + 1], 0) AND j.token IS NULL
                        ORDER BY j.queue, j.priority, j.ord LIMIT 1) FROM generate_series(0, 3) AS p (n))
@@ -48,7 +48,7 @@ BEGIN
   END IF;
   v_picked := penstock.pick(p_queue, least(coalesce(p_limit, 0), v_room), v_first);
   IF v_limited THEN
-    UPDATE penstock.queue_limit AS l SET in_flight = l.in_flight + cardinality(v_picked) WHERE l.queue = p_queue;
+    PERFORM penstock.limit_take(p_queue, cardinality(v_picked));
   END IF;
   RETURN QUERY UPDATE penstock.job AS j
     SET token = p_token, worker = p_worker, attempt = j.attempt + 1, claimed_at = v_now, deadline = v_deadline,

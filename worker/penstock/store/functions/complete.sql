@@ -12,6 +12,7 @@ SET lock_timeout = '5s'
 AS $$
 DECLARE
   v_queue integer;
+  v_full boolean;
 BEGIN
   WITH gone AS (
     DELETE FROM penstock.job AS j WHERE j.id = p_id AND j.token = p_token AND j.worker = p_worker AND NOT j.cancel
@@ -28,8 +29,13 @@ BEGIN
   IF v_queue IS NULL THEN
     RETURN false;
   END IF;
+  SELECT coalesce(l.in_flight >= l.max_in_flight, false) INTO v_full FROM penstock.queue_limit AS l WHERE l.queue = v_queue
+  ORDER BY l.queue DESC, l.seq DESC LIMIT 1;
   INSERT INTO penstock.limit_return (queue, amount)
-    SELECT v_queue, 1 WHERE EXISTS (SELECT FROM penstock.queue_limit AS l WHERE l.queue = v_queue)
+    SELECT v_queue, 1 WHERE v_full IS NOT NULL
       OR current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted');
+  IF v_full THEN
+    PERFORM penstock.wake(ARRAY[v_queue]);
+  END IF;
   RETURN true;
 END $$;

@@ -1,31 +1,35 @@
--- Purpose: count the running jobs of limits that were turned on, once every transaction is over that may not have seen them
--- turned on. The first call that sees a limit gives it a horizon: its own transaction id, so it must be a transaction of its
--- own; a later call counts it when nothing up to there is open. What transactional acknowledgements returned until then is
--- dropped: their jobs are not among those counted. Returns how many limits still wait.
--- Index: job_pick, a scan of the queue's ready range. Locks: the limits' rows, in id order: acknowledgements in flight are
--- waited for, later ones wait and then subtract from the count.
+-- Purpose: count the running jobs of limits that were turned on, once every claim is over that may not have seen them turned
+-- on: a claim holds its worker's row until its commit, and looks for the limit once it has it. No other transaction is waited
+-- for. What is being acknowledged counts as running, and its room comes back when it commits; what was returned until then
+-- is dropped: its jobs are not among those counted. A transaction that neither saw the limit nor was over when it was counted
+-- gives no room back: the audit finds that. Returns how many limits still wait.
+-- Index: job_pick, a scan of the queue's ready range. Locks: the rows of the queue's workers, in id order, and the limit's;
+-- each is waited for 100 ms at most, then that limit is left for the next call.
 CREATE OR REPLACE FUNCTION penstock.count_limits() RETURNS integer LANGUAGE plpgsql
 SET enable_seqscan = off
+SET lock_timeout = '100ms'
 AS $$
 DECLARE
-  v_limit record;
+  v_own CONSTANT text := (pg_current_xact_id_if_assigned()::text::bigint % 4294967296)::text;
+  v_workers bigint[];
+  v_queue integer;
+  v_seq bigint;
 BEGIN
-  FOR v_limit IN
-    SELECT l.queue, l.horizon FROM penstock.queue_limit AS l
-    WHERE l.in_flight IS NULL
-      AND (l.horizon IS NULL OR l.horizon < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-           OR l.horizon >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint)  -- of another cluster: a copy
-    ORDER BY l.queue FOR UPDATE
-  LOOP
-    IF v_limit.horizon IS NULL OR v_limit.horizon >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint THEN
-      UPDATE penstock.queue_limit AS l SET horizon = pg_current_xact_id()::text::bigint WHERE l.queue = v_limit.queue;
-      CONTINUE;
-    END IF;
-    WITH dropped AS (DELETE FROM penstock.limit_return AS r WHERE r.queue = v_limit.queue)
-    UPDATE penstock.queue_limit AS l SET in_flight = (
-      SELECT count(*) FROM penstock.job AS j WHERE j.queue = v_limit.queue AND j.ord IS NOT NULL AND j.token IS NOT NULL)
-    WHERE l.queue = v_limit.queue;
-    PERFORM penstock.wake(ARRAY[v_limit.queue]);
+  FOR v_queue IN SELECT l.queue FROM penstock.queue_limit AS l
+    WHERE l.in_flight IS NULL AND l.xmin::text IS DISTINCT FROM v_own ORDER BY l.queue LOOP
+    v_workers := ARRAY(SELECT w.id FROM penstock.worker AS w WHERE v_queue = ANY (w.queues));
+    BEGIN
+      PERFORM FROM penstock.worker AS w WHERE w.id = ANY (v_workers) ORDER BY w.id FOR UPDATE;
+      SELECT l.seq INTO v_seq FROM penstock.queue_limit AS l WHERE l.queue = v_queue
+      ORDER BY l.queue DESC, l.seq DESC LIMIT 1 FOR UPDATE;
+      WITH dropped AS (DELETE FROM penstock.limit_return AS r WHERE r.queue = v_queue)
+      UPDATE penstock.queue_limit AS l SET seq = l.seq + 1, folded = pg_current_snapshot(), in_flight = (
+        SELECT count(*) FROM penstock.job AS j WHERE j.queue = v_queue AND j.ord IS NOT NULL AND j.token IS NOT NULL)
+      WHERE l.queue = v_queue AND l.seq = v_seq AND l.in_flight IS NULL;
+      PERFORM penstock.wake(ARRAY[v_queue]);
+    EXCEPTION WHEN lock_not_available THEN
+      NULL;
+    END;
   END LOOP;
   RETURN (SELECT count(*) FROM penstock.queue_limit AS l WHERE l.in_flight IS NULL);
 END $$;
