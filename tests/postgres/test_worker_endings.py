@@ -22,8 +22,9 @@ def begin(start, newest) -> Iterator[Callable[..., WorkerProcess]]:
 
 
 def seen(handle: JobHandle) -> tuple[str, str | None, str | None, object]:
-    """State, reason, class of the last error and result of a job."""
+    """State, reason, class of the last error and result of a job; only a snooze gives its attempt back."""
     info = handle.info()
+    assert info.attempt == (0 if info.state.value == "scheduled" else 1)
     return info.state.value, info.reason, info.errors[-1]["type"] if info.errors else None, info.result
 
 

@@ -29,7 +29,7 @@ def test_what_only_a_newer_worker_can_run_waits_for_it(release, newest, start):
     both = jobs.greet.enqueue("Bob")
     assert both.result(60) == "Bob", "what both releases accept runs on either"
     desk.until(lambda: newest.execute(REFUSED).fetchone() == (3,))
-    desk.until(lambda: worker.metric(newest, "penstock_jobs_incompatible_total") == 3)
+    desk.until(lambda: worker.metric(newest, "penstock_jobs_incompatible_total") >= 3)
     assert worker.metric(newest, "penstock_dead_letters_total") == 0
     worker.end()
     release(jobs.NEW)

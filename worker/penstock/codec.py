@@ -104,6 +104,11 @@ class ArgumentCodec:
             found = translated(hint)
             msgspec.json.Decoder(found)
             unfit = unsupported(found)
+        except RecursionError:
+            raise InvalidTask(
+                f"{where}: the type {shown(hint)} contains itself, so its fields can have no union of like kinds, "
+                "iterable or literal of an enum"
+            ) from None
         except (TypeError, NameError, AttributeError) as error:
             raise InvalidTask(f"{where}: the type {shown(hint)} cannot be used: {error}") from error
         if unfit is not None:

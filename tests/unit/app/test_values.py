@@ -264,6 +264,7 @@ REFUSED: list[tuple[str, Any, Any, type[Exception], str]] = [
     ("the same in a list", list[float], [10**30], UnencodableArgument, "would not come back"),
     ("bool as a number", int, True, InvalidArguments, "got `bool`"),
     ("text as an iterable", Iterable[str], "abc", InvalidArguments, "expected `array`, got `str`"),
+    ("datetime as a date", date, NOW, InvalidArguments, "expected `date`, got `datetime`"),
     ("no member of a union", UUID | str, 3, InvalidArguments, "expected one of UUID, str"),
     ("no member of a literal", Literal[Colour.RED], Colour.BLUE, InvalidArguments, "expected one of"),
     ("wrong model", Model, Nested(inner=Model(name="n")), InvalidArguments, "Model"),
@@ -374,6 +375,21 @@ def test_pydantic_is_not_imported_by_us():
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"
+
+
+@dataclass
+class Node:
+    value: UUID | str
+    children: list[Node]
+
+
+def test_a_class_that_contains_itself_and_needs_a_proxy_is_refused_in_a_sentence():
+    """Not by a traceback at the import."""
+
+    def function(value: Node) -> None: ...
+
+    with pytest.raises(InvalidTask, match=r"parameter 'value'.*contains itself"):
+        task(function)
 
 
 def test_models_of_pydantic_1_are_refused_with_what_to_do():
