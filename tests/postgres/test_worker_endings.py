@@ -9,7 +9,8 @@ import pytest
 from penstock import JobHandle
 from tests import ending_jobs as jobs
 from tests.endings import ENDINGS
-from tests.postgres import desk, quiet_jobs
+from tests.postgres import desk, disrupting_jobs, quiet_jobs
+from tests.postgres.executors import over
 from tests.postgres.jobs import go
 from tests.postgres.workers import WorkerProcess
 
@@ -67,3 +68,23 @@ def test_an_application_that_silences_logging_hears_its_worker_and_who_blocks_th
     assert "by task careless: careless (" in line
     assert "quiet_jobs.py" in line
     assert f"[job={handle.id} " in line
+
+
+def test_what_tasks_change_or_leave_in_their_process_keeps_no_worker_from_working_or_ending(start, newest):
+    """Settings, handlers, tasks and threads: jobs of every executor run, and SIGTERM drains; the process ends after."""
+    jobs = disrupting_jobs
+    worker = start(app=jobs.PATH, concurrency=2)
+    for how in jobs.DISRUPTIONS:
+        for disrupt in (jobs.disrupt_async, jobs.disrupt_thread, jobs.disrupt_process):
+            assert disrupt.enqueue(how).result(60) == how
+    assert over(jobs.crash.enqueue()) == ("dead", "exhausted")  # the next job has a child of its own
+    for ping in (jobs.ping_async, jobs.ping_thread, jobs.ping_process):
+        assert ping.enqueue().result(60) == "pong"
+    desk.until(lambda: "replaced the worker's handler of SIGTERM and SIGINT" in worker.said())
+    jobs.app.close()
+    code, said = worker.end()
+    assert code == 0
+    assert "drained in" in said
+    assert "abandoned" in said
+    (line,) = (line for line in said.splitlines() if "the process did not end within" in line)
+    assert "left by a task" in line

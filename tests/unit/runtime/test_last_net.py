@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from penstock.job import OutcomeState
-from penstock.runtime.process_state import keep_stack, note_stack
+from penstock.runtime.process_state import ProcessState
 from penstock.runtime.signals import NUMBERS, Signals
 from tests.unit.runtime.support import completed, job, until
 
@@ -86,13 +86,30 @@ async def test_a_signal_handler_that_the_application_replaced_is_taken_back(numb
 def test_a_recursion_limit_that_a_task_lowered_is_raised_again_and_a_higher_one_stays():
     """Steps of the worker around an attempt need stack as well."""
     before = sys.getrecursionlimit()
-    note_stack()
+    state = ProcessState()
+    state.note()
     try:
         sys.setrecursionlimit(before - 100)
-        keep_stack()
+        state.keep_stack()
         assert sys.getrecursionlimit() == before
         sys.setrecursionlimit(before + 100)
-        keep_stack()
+        state.keep_stack()
         assert sys.getrecursionlimit() == before + 100
     finally:
         sys.setrecursionlimit(before)
+
+
+def test_children_start_in_the_environment_and_folder_of_the_start(monkeypatch, tmp_path):
+    """A task may have emptied the one and removed the other."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PENSTOCK_TEST", "there")
+    state = ProcessState()
+    state.note()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.delenv("PENSTOCK_TEST")
+    assert state.environment is not None
+    assert (state.environment["PENSTOCK_TEST"], state.folder) == ("there", tmp_path)
+    monkeypatch.chdir(tmp_path)

@@ -165,4 +165,4 @@ def test_every_logger_of_the_worker_is_one_that_is_always_written():
     found: set[str] = set()
     for path in (ROOT / "worker" / "penstock").rglob("*.py"):
         found.update(re.findall(r'getLogger\("(penstock[^"]*)"\)', path.read_text(encoding="utf-8")))
-    assert found <= set(NAMES)
+    assert found <= set(NAMES), "add it to NAMES in worker_log.py"

@@ -110,7 +110,7 @@ class Attempts:
             if is_from_outside(error):
                 raise
             return self._other(job, task, None, error, started)
-        if self._copied or is_a(value, TaskOutcome):
+        if self._copied or (value is not None and is_a(value, TaskOutcome)):
             return self._other(job, task, value, None, started)
         duration = time.perf_counter() - started
         try:

@@ -183,7 +183,8 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._ended(job)
         if finished.state is not OutcomeState.SNOOZE:
             self._pace.ran(finished.duration)
-        self._emit_later(finished)
+        self.unacknowledged += 1
+        self._outcomes.add(finished)
         self.start_waiting()
         self.ask()
 

@@ -73,6 +73,11 @@ class Drain:
         if self._timeout is not None and self._loop is not None:
             self._timeout.reschedule(self._loop.time() + self._left(self._began, self._share))
 
+    @property
+    def remaining(self) -> float:
+        """Seconds of the grace period that are left; all of it before the drain."""
+        return self.grace if self._loop is None else self.grace - (self.clock() - self._began)
+
     async def run(self) -> bool:
         """All steps but the last; True if nothing is or may be held at the end."""
         began = self._began = self.clock()

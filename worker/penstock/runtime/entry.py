@@ -26,7 +26,7 @@ AGAIN_SECONDS = 1.0
 """Until the database is asked again that had passed the check and then refused the worker's connections."""
 
 EXIT_SECONDS = 10.0
-"""After the worker, for lifespans, exit handlers and threads of the application; then the process ends anyway."""
+"""For exit handlers and threads of the application; for lifespans what is left of the grace period, if that is more."""
 
 
 def mismatch(app: App, queue: str) -> str:
@@ -79,7 +79,8 @@ async def _run(app: App, settings: Settings) -> tuple[int, bool] | None:
     os.register_at_fork(after_in_child=partial(worker.attempts.copied, asyncio.get_running_loop()))
     gc.collect()
     gc.freeze()  # modules and tasks live as long as the process: no collection need look at them
-    worker.left = partial(leave_within, EXIT_SECONDS)
+    worker.left = lambda code: leave_within(max(EXIT_SECONDS, worker.drain.remaining), code)
     code = await worker.run()
+    leave_within(EXIT_SECONDS, code)
     worker.threads.shutdown(wait=False, cancel_futures=True)
     return code, bool(worker.attempts.in_threads) or worker.announcer.stuck

@@ -49,7 +49,7 @@ from .login import login_refused
 from .loops import in_own_thread
 from .metrics import WorkerMetrics, exposition
 from .probes import Probes
-from .process_state import note_stack
+from .process_state import here
 from .registering import registered
 from .signals import Signals
 from .ticker import Ticker
@@ -175,7 +175,7 @@ class Worker:
     async def run(self) -> int:
         """Work until SIGTERM or SIGINT, or until a stage fails; returns the exit code."""
         self._loop = asyncio.get_running_loop()
-        note_stack()
+        here.note()
         self.signals.listen()
         async with contextlib.AsyncExitStack() as stack:
             async with self.signals.starting():

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
 
-_stack = 0
+
+class ProcessState:
+    """Settings as they were when they were noted; before that, nothing is restored."""
+
+    def __init__(self) -> None:
+        self._stack = 0
+        self._environment: dict[str, str] | None = None
+        self._folder: Path | None = None
+
+    def note(self) -> None:
+        """Remember them: at the start, after the import of the application."""
+        self._stack, self._environment = sys.getrecursionlimit(), dict(os.environ)
+        with contextlib.suppress(OSError):  # it was removed
+            self._folder = Path.cwd()
+
+    def keep_stack(self) -> None:
+        """Raise the recursion limit to what was noted, if a task has lowered it: steps of ours need stack as well."""
+        if sys.getrecursionlimit() < self._stack:
+            sys.setrecursionlimit(self._stack)
+
+    @property
+    def environment(self) -> dict[str, str] | None:
+        """What child processes are to have; None: that of this moment."""
+        return self._environment
+
+    @property
+    def folder(self) -> Path | None:
+        """The working folder of child processes; None: that of this moment."""
+        return self._folder if self._folder is not None and self._folder.is_dir() else None
 
 
-def note_stack() -> None:
-    """Remember the recursion limit: at the start, behind the import of the application."""
-    global _stack  # noqa: PLW0603 - one per process, as the limit is
-    _stack = sys.getrecursionlimit()
-
-
-def keep_stack() -> None:
-    """Raise the recursion limit to what was noted, should a task have lowered it: our own steps need stack as well."""
-    if sys.getrecursionlimit() < _stack:
-        sys.setrecursionlimit(_stack)
+here = ProcessState()
+"""Of this process."""
 
 
 def resident() -> int:

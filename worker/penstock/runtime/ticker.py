@@ -18,7 +18,7 @@ from .lease import Lease
 from .loop_watch import LoopWatch
 from .metrics import WorkerMetrics
 from .probes import Probes
-from .process_state import keep_stack
+from .process_state import here
 from .signals import Signals
 
 TICK_SECONDS: Final = 0.5
@@ -50,7 +50,7 @@ class Ticker:
         while True:
             before = time.monotonic()
             await asyncio.sleep(TICK_SECONDS)
-            keep_stack()
+            here.keep_stack()
             ticked = self.probes.ticked = time.monotonic()
             self.metrics.loop_lag = max(0.0, ticked - before - TICK_SECONDS)
             self.signals.keep()

@@ -23,7 +23,7 @@ MAX_PENDING: Final = 1000
 NAMES: Final = (
     "penstock", "penstock.acknowledger", "penstock.attempt", "penstock.breaker", "penstock.child", "penstock.children",
     "penstock.claimer", "penstock.drain", "penstock.exclusive", "penstock.hooks", "penstock.http", "penstock.lease",
-    "penstock.loop", "penstock.stages", "penstock.store", "penstock.tracing", "penstock.worker",
+    "penstock.loop", "penstock.maintenance", "penstock.stages", "penstock.store", "penstock.tracing", "penstock.worker",
 )  # fmt: skip
 """All loggers of the worker."""
 

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Final
 
 from penstock.job import ClaimedJob
+from penstock.runtime.process_state import here
 
 from .frames import (
     HEAD,
@@ -130,7 +131,7 @@ class Child:
             command = [sys.executable, "-c", BOOT, str(theirs.fileno()), *sys.path]
             self._process = subprocess.Popen(  # not asyncio's: who reaps it is decided here
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                pass_fds=[theirs.fileno()], start_new_session=True,
+                pass_fds=[theirs.fileno()], start_new_session=True, env=here.environment, cwd=here.folder,
             )  # fmt: skip
             self.pid = self._process.pid
             stack.pop_all()

@@ -37,7 +37,7 @@ from penstock.runtime.awaitables import finished_call, is_awaitable, settled
 from penstock.runtime.failure import AnyTask, Endings, is_a, of_defect
 from penstock.runtime.limits import Alarm, within
 from penstock.runtime.loops import Runner, loop_factory
-from penstock.runtime.process_state import keep_stack, note_stack, resident
+from penstock.runtime.process_state import here, resident
 from penstock.runtime.worker_log import always_write
 
 from .frames import (
@@ -136,7 +136,7 @@ class Inside:
 
     def serve(self) -> None:
         """Enter the lifespans, run jobs until told to stop, leave the lifespans."""
-        note_stack()
+        here.note()
         with Runner(loop_factory()) as runner:
             self._loop = runner.get_loop()
             living = runner.run(self._enter())
@@ -239,7 +239,7 @@ class Inside:
 
     def _put_right(self) -> None:
         """Behind a job: settings of the process that the next one relies on and that this one may have changed."""
-        keep_stack()
+        here.keep_stack()
         self._alarm.install()
         ignore_signals()
 
