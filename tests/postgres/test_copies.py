@@ -65,6 +65,18 @@ def test_jobs_below_the_marks_of_a_copy_are_seen_again(db):
     assert desk.enqueue(db)[0] > ids[-1]
 
 
+def test_a_fresh_database_is_sound_before_and_after_its_first_job(newest):
+    """Its first marks are the number that the first job draws; nothing is corrected, and nothing is logged."""
+    desk.register(newest)
+    publish(newest)
+    assert (integrity(newest)["sequences"], audit(newest, "sequences"), audit(newest, "marks")) == ([], 0, 0)
+    worker, ids = desk.register(newest), desk.enqueue(newest, 2)
+    publish(newest)
+    assert (integrity(newest)["sequences"], audit(newest, "sequences"), audit(newest, "marks")) == ([], 0, 0)
+    claimed = newest.execute(desk.CLAIM, [worker.id, worker.queue, 5, desk.token()]).fetchall()
+    assert [row[0] for row in claimed] == ids
+
+
 def test_marks_above_the_sequence_are_found_from_the_start_again(db):
     """Without an audit: a publication never trusts a mark that the sequence cannot have given."""
     worker = marked(db)

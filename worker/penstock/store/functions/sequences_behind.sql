@@ -10,11 +10,12 @@ SET enable_bitmapscan = off
 SET jit = off
 AS $$
 DECLARE
-  v_sql CONSTANT text := 'SELECT s.last_value - CASE WHEN s.is_called THEN 0 ELSE 1 END FROM penstock.%I AS s';
+  -- A mark may be the first number before it is drawn; an id may not.
+  v_sql CONSTANT text := 'SELECT s.last_value - CASE WHEN s.is_called OR %L THEN 0 ELSE 1 END FROM penstock.%I AS s';
   v_bound CONSTANT bigint := 4611686018427387904;  -- a number written by hand above it must not use a sequence up
 BEGIN
   FOREACH sequence IN ARRAY '{job_id_seq,job_ord_seq,queue_id_seq,limit_return_id_seq}'::text[] LOOP
-    EXECUTE format(v_sql, sequence) INTO last;
+    EXECUTE format(v_sql, sequence = 'job_ord_seq', sequence) INTO last;
     CASE sequence
       WHEN 'job_id_seq' THEN
         SELECT greatest((SELECT max(j.id) FROM penstock.job AS j WHERE j.id > last AND j.id < v_bound),
@@ -36,7 +37,7 @@ BEGIN
         SELECT max(r.id) INTO highest FROM penstock.limit_return AS r WHERE r.id > last AND r.id < v_bound;
     END CASE;
     CONTINUE WHEN highest IS NULL;
-    EXECUTE format(v_sql, sequence) INTO last;
+    EXECUTE format(v_sql, sequence = 'job_ord_seq', sequence) INTO last;
     IF last < highest THEN
       RETURN NEXT;
     END IF;
