@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from .backoff import Backoff, Never
 from .client import Client, JobHandle, StoreClient
 from .context import Context
-from .database_variables import DATABASE_VARIABLES
 from .definition import Definition, default_name
 from .errors import ConfigurationError, InvalidTask, TaskError
 from .events import Hooks
@@ -26,7 +24,7 @@ from .job import NewJob
 from .lifespans import as_manager
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE
 from .pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, PoolSettings
-from .settings import Settings, shown
+from .settings import shown
 from .tasks import Registry, Task
 
 if TYPE_CHECKING:
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
+    from .database_source import Url
     from .settings import ExecutorName
     from .testing import Collected, InlineRun
 
@@ -62,7 +61,8 @@ class App:
     """An application's tasks and its way to the database.
 
     Args:
-        url: the database URL; default PENSTOCK_DATABASE_URL, read at the first use.
+        url: the database URL, or a function called at each connect; default PENSTOCK_DATABASE_URL, at the first use.
+        password: a function that gives the password at each connect, of workers too; called in any thread.
         pooled: the URL leads to a pooler in transaction mode; default: a PENSTOCK_DIRECT_URL is set beside it.
         pool_size: connections at most, 1 to 1000, default 4; for sync callers of a process, and for each event loop.
         pool_wait: seconds or a timedelta that a call waits for a free one, 0 to an hour; default 10.
@@ -78,11 +78,11 @@ class App:
     """
 
     def __init__(
-        self, url: str | None = None, *, pooled: bool | None = None, pool_size: int = DEFAULT_SIZE,
-        pool_wait: float | timedelta = DEFAULT_WAIT, pool_idle: float | timedelta = DEFAULT_IDLE,
+        self, url: Url | None = None, *, pooled: bool | None = None, password: Callable[[], str] | None = None,
+        pool_size: int = DEFAULT_SIZE, pool_wait: float | timedelta = DEFAULT_WAIT,
+        pool_idle: float | timedelta = DEFAULT_IDLE,
     ) -> None:  # fmt: skip
-        self._url = url
-        self._pooled = pooled
+        self._url, self._pooled, self.password = url, pooled, password
         self.tasks = Registry()
         pool = PoolSettings.of(size=pool_size, wait=pool_wait, idle=pool_idle)
         self.client: Client = StoreClient(database=self._database, pool=pool)
@@ -92,12 +92,11 @@ class App:
     def __repr__(self) -> str:
         return f"<App with {len(self.tasks)} tasks>"
 
-    def _database(self) -> tuple[str, bool]:
+    def _database(self) -> tuple[Url, bool]:
         """The URL given, or the environment's, and whether it leads to a pooler."""
-        if self._url:
-            return self._url, bool(self._pooled)
-        settings = Settings.from_env({name: os.environ.get(name, "") for name in DATABASE_VARIABLES})
-        return settings.database_url, settings.pooled if self._pooled is None else self._pooled
+        from .database_source import of_app  # noqa: PLC0415 - at the first use
+
+        return of_app(self._url, self.password, pooled=self._pooled)
 
     @overload
     def task(

@@ -24,6 +24,7 @@ from .pool_settings import PoolSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from .database_source import Url
     from .store import AsyncClient, SyncClient
 
 R = TypeVar("R")
@@ -81,7 +82,7 @@ class StoreClient:
         pool: bounds of the pool of this process, and of each event loop's.
     """
 
-    def __init__(self, *, database: Callable[[], tuple[str, bool]], pool: PoolSettings | None = None) -> None:
+    def __init__(self, *, database: Callable[[], tuple[Url, bool]], pool: PoolSettings | None = None) -> None:
         self._database = database
         self._pool = pool or PoolSettings()
         self._by_process: dict[int, _Opened] = {}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .client import Client
+    from .database_source import Url
     from .job import ClaimedJob, NewJob
     from .store import JobTransaction
 
@@ -35,7 +36,7 @@ class Context:
     __slots__ = ("_began", "_cancelled", "_client", "_clock", "_database", "_report", "_told_at", "job")
 
     def __init__(
-        self, *, job: ClaimedJob, client: Client, database: Callable[[], tuple[str, bool]] | None = None,
+        self, *, job: ClaimedJob, client: Client, database: Callable[[], tuple[Url, bool]] | None = None,
         report: Callable[[dict[str, Any]], None] | None = None, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.job = job

@@ -88,6 +88,16 @@ def with_client_files(url: str, certificate: str, key: str) -> str:
     return _with(url, {"sslcert": certificate, "sslkey": key, "sslmode": "require"})
 
 
+def with_password(url: str, password: str) -> str:
+    """The URL with this password in place of the one that it has."""
+    if not url.startswith(_SCHEMES):
+        escaped = password.replace("\\", "\\\\").replace("'", "\\'")
+        return f"{url} password='{escaped}'"
+    bare, hash_, fragment = url.partition("#")
+    joint = "" if bare.endswith(("?", "&")) else "&" if "?" in bare.rpartition("@")[2] else "?"
+    return f"{bare}{joint}password={quote(password, safe='')}{hash_}{fragment}"
+
+
 def _with(url: str, added: Mapping[str, str]) -> str:
     if url.startswith(_SCHEMES):
         query = url.partition("?")[2].partition("#")[0]

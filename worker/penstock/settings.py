@@ -84,9 +84,9 @@ class Settings:
     """
 
     database_url: str = _setting("DATABASE_URL", "", "The database; through a pooler or direct.", secret=True)
-    direct_url: str = _setting(
-        "DIRECT_URL", "", "For LISTEN, never through a transaction-mode pooler. Default: the database URL.", secret=True
-    )
+    direct_url: str = _setting("DIRECT_URL", "", "For LISTEN, not through a pooler. Default: that URL.", secret=True)
+    database_url_file: str = _setting("DATABASE_URL_FILE", "", "A file that holds the URL, read at each connect.")
+    direct_url_file: str = _setting("DIRECT_URL_FILE", "", "The same for the direct URL.")
     app: str = _setting("APP", "", "Import path of the App, as package.module:attribute.")
     queue: str = _setting("QUEUE", "default", "The queue that this worker takes jobs from.")
     concurrency: int = _setting("CONCURRENCY", 5, "Consumers: jobs that run at once.", low=1, high=10_000)

@@ -96,7 +96,8 @@ def _enqueue(client: App, queue: str, count: int) -> float:
 def _worker(where: Address, queue: str, concurrency: int) -> Iterator[Callable[[], str | None]]:
     """A worker of the scratch queue; gives a function that says why it has ended, if it has."""
     settings: dict[str, Any] = {
-        "DATABASE_URL": where.url, "DIRECT_URL": where.direct_url, "QUEUE": queue, "CONCURRENCY": concurrency,
+        "DATABASE_URL": where.url, "DIRECT_URL": where.direct_url, "DATABASE_URL_FILE": "",
+        "DIRECT_URL_FILE": "", "QUEUE": queue, "CONCURRENCY": concurrency,
         "HTTP_PORT": 0, "LOG_LEVEL": "error", "DRAIN_TIMEOUT_SECONDS": 5, "MAX_DEMAND": "", "MIN_DEMAND": "",
     }  # fmt: skip
     environ = {**os.environ, **{f"PENSTOCK_{name}": str(value) for name, value in settings.items()}}

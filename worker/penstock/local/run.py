@@ -37,11 +37,17 @@ if TYPE_CHECKING:
     from .guard import Guard
 
 URLS = ("PENSTOCK_DATABASE_URL", "PENSTOCK_DIRECT_URL")
+URL_FILES = ("PENSTOCK_DATABASE_URL_FILE", "PENSTOCK_DIRECT_URL_FILE")
 DECLARED_BY = "local"
 """What `queue.declared_by` says of queues that `penstock dev` declared."""
 CLOSE_SECONDS = 10.0
 """How long members may drain at the end; what they still hold is taken back by lease, so nothing is lost."""
 FAILURES_SECONDS = 1.0
+
+
+def _only(database_url: str) -> dict[str, str]:
+    """The variables of this URL; a file that the shell names would win over it."""
+    return {**dict.fromkeys(URLS, database_url), **dict.fromkeys(URL_FILES, "")}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,7 +118,7 @@ async def local_run(
     Raises:
         ConfigurationError, StoreError: a variable breaks its rule; the database cannot be used.
     """
-    base, woken = Settings.from_env({**environ, **dict.fromkeys(URLS, database_url)}), asyncio.Event()
+    base, woken = Settings.from_env({**environ, **_only(database_url)}), asyncio.Event()
     settings = {one.queue_name: worker_settings(one, base=base) for one in policies}
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store(database_url, name="penstock dev"))

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
+from penstock.database_source import Url
 from penstock.errors import PenstockError
 from penstock.settings import Settings
 from penstock.store.reading import Reader
@@ -54,12 +55,12 @@ def differences(settings: Settings, rows: Sequence[QueueRow]) -> list[str]:
     ]
 
 
-def tell_differences(settings: Settings) -> None:
+def tell_differences(settings: Settings, url: Url | None = None) -> None:
     """Log a warning for each; asks the database only if there may be one."""
     if not given(settings):
         return
     try:
-        with Reader(settings.database_url, pooled=settings.pooled, timeout=PATIENCE_SECONDS) as reader:
+        with Reader(url or settings.database_url, pooled=settings.pooled, timeout=PATIENCE_SECONDS) as reader:
             rows = reader.queues(cap=1)
     except PenstockError as error:
         named = ", ".join(f"PENSTOCK_{name.upper()}" for name in given(settings))

@@ -9,6 +9,7 @@ import os
 from functools import partial
 
 from penstock.app import App
+from penstock.database_source import sources
 from penstock.errors import StoreError
 from penstock.leaving import leave_now, leave_within
 from penstock.settings import Settings
@@ -46,16 +47,17 @@ def run_worker(app: App, settings: Settings) -> int:
         ConfigurationError, StoreError: it cannot start; nothing was claimed.
     """
     logs.configure(settings.log_level, settings.log_format)
+    url, _ = sources(settings, app.password)
 
     def check() -> None:
-        check_schema(settings.database_url)
-        shake_hands(settings.database_url, pooled=settings.pooled)
+        check_schema(url)
+        shake_hands(url, pooled=settings.pooled)
 
     ended = None
     while ended is None:
         if not Startup(check, settings).wait():
             return 0
-        tell_differences(settings)
+        tell_differences(settings, url)
         if told := mismatch(app, settings.queue):
             logger.warning("%s", told)
         with Runner(loop_factory()) as runner:

@@ -24,6 +24,7 @@ import penstock
 from penstock import trace
 from penstock.app import App
 from penstock.context import Context
+from penstock.database_source import sources
 from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
@@ -78,7 +79,8 @@ class Worker:
         )
         self.chance = random.Random()  # noqa: S311 - tokens tell claims apart, they guard nothing
         self.pooled = settings.direct_url != settings.database_url
-        self.store = Witness(settings.database_url, name="penstock worker", lanes=ACKNOWLEDGERS, pooled=self.pooled)
+        self.url, self.direct_url = sources(settings, app.password)
+        self.store = Witness(self.url, name="penstock worker", lanes=ACKNOWLEDGERS, pooled=self.pooled)
         self.threads = ThreadPoolExecutor(max_workers=settings.concurrency, thread_name_prefix="penstock-job")
         self.announcer = Announcer(app.hooks)
         self.metrics.hook_failures = self.announcer.failed
@@ -105,10 +107,10 @@ class Worker:
             node=settings.node_name or None, info={"http": advertised(settings.http_host, self.health.port, name=name)},
         )  # fmt: skip
         self.lease = Lease(
-            registry=Registry(settings.database_url, pooled=self.pooled), identity=identity, held=self.held,
+            registry=Registry(self.url, pooled=self.pooled), identity=identity, held=self.held,
             metrics=self.metrics, seconds=settings.lease_seconds, told=self._told,
         )  # fmt: skip
-        self.listener = Listener(settings.direct_url, (WORK, CONTROL), self._woken)
+        self.listener = Listener(self.direct_url, (WORK, CONTROL), self._woken)
         self.maintenance = Maintenance(self.store, identity.identity, settings.lease_seconds, time.monotonic)
         self.forensics = Forensics(
             store=self.store, queue=lambda: (self.lease.queue, settings.queue), facts=self._facts,
@@ -163,7 +165,7 @@ class Worker:
         )  # fmt: skip
 
     def _context(self, job: ClaimedJob) -> Context:
-        database = (self.settings.database_url, self.pooled)
+        database = (self.url, self.pooled)
         report = functools.partial(self._report, job)
         return Context(job=job, client=self.app.client, database=lambda: database, report=report)
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from penstock.database_source import Url
 from penstock.errors import RejectedByDatabase, StatementRefused
 from penstock.job import JobInfo, JobState, NewJob
 from penstock.pool_settings import PoolSettings
@@ -71,7 +72,7 @@ class SyncClient:
         pool: how many connections, and for how long.
     """
 
-    def __init__(self, url: str, *, pooled: bool = False, pool: PoolSettings | None = None) -> None:
+    def __init__(self, url: Url, *, pooled: bool = False, pool: PoolSettings | None = None) -> None:
         check_url(url)
         self._url, self._pooled, self._settings = url, pooled, pool or PoolSettings()
         self._pool, self._pid = self._made(), os.getpid()
@@ -138,7 +139,7 @@ class SyncClient:
 class AsyncClient:
     """As `SyncClient`, for asyncio: each event loop that uses it has a pool of its own, which ends with the loop."""
 
-    def __init__(self, url: str, *, pooled: bool = False, pool: PoolSettings | None = None) -> None:
+    def __init__(self, url: Url, *, pooled: bool = False, pool: PoolSettings | None = None) -> None:
         check_url(url)
         opens = functools.partial(connect_async, url, name=_NAME, pooled=pooled)
         self._pools = LoopPools(functools.partial(LoopPool, opens, pool or PoolSettings()))

@@ -7,6 +7,7 @@ autocommit: one function call is one transaction. Text is UTF-8, whatever the da
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ import msgspec
 import psycopg
 from psycopg.types.json import set_json_loads
 
+from penstock.database_source import Url, resolve
 from penstock.errors import MissingRights
 
 from .errors import check_url, mapped
@@ -37,6 +39,11 @@ def arguments(name: str, *, pooled: bool) -> dict[str, Any]:
     return {"autocommit": True, "prepare_threshold": None if pooled else 2, **named, **KEEPALIVES}
 
 
+async def resolved(url: Url) -> str:
+    """The URL to connect by now; a function may take its time, so it is called in a thread."""
+    return url if isinstance(url, str) else await asyncio.to_thread(url)
+
+
 @contextmanager
 def _named(url: str) -> Iterator[None]:
     """Complete the SQL of a login that may not connect: the server names neither login nor statement."""
@@ -53,11 +60,11 @@ def _named(url: str) -> Iterator[None]:
         ) from error
 
 
-def connect(url: str, *, name: str, pooled: bool = False, settings: bool = True) -> psycopg.Connection[tuple[Any, ...]]:
+def connect(url: Url, *, name: str, pooled: bool = False, settings: bool = True) -> psycopg.Connection[tuple[Any, ...]]:
     """A new connection.
 
     Args:
-        url: a libpq URL; never printed.
+        url: a libpq URL, or what gives one; never printed.
         name: application_name on the server.
         pooled: the URL leads to a pooler in transaction mode.
         settings: False leaves those of the login alone, for SQL that is not ours.
@@ -66,9 +73,10 @@ def connect(url: str, *, name: str, pooled: bool = False, settings: bool = True)
         InvalidDatabaseURL: the URL does not parse.
         DatabaseUnavailable: the server cannot be reached or refuses the login.
     """
-    check_url(url)
-    with _named(url), mapped("connect"):
-        connection = psycopg.connect(url, **arguments(name, pooled=pooled))
+    text = resolve(url)
+    check_url(text)
+    with _named(text), mapped("connect"):
+        connection = psycopg.connect(text, **arguments(name, pooled=pooled))
         try:
             configure_sync(connection, settings=settings)
         except BaseException:
@@ -120,12 +128,13 @@ def _opened(
 
 
 async def connect_async(
-    url: str, *, name: str, pooled: bool = False, settings: bool = True
+    url: Url, *, name: str, pooled: bool = False, settings: bool = True
 ) -> psycopg.AsyncConnection[tuple[Any, ...]]:
     """As `connect`, for asyncio."""
-    check_url(url)
-    with _named(url), mapped("connect"):
-        connection = await psycopg.AsyncConnection.connect(url, **arguments(name, pooled=pooled))
+    text = await resolved(url)
+    check_url(text)
+    with _named(text), mapped("connect"):
+        connection = await psycopg.AsyncConnection.connect(text, **arguments(name, pooled=pooled))
         try:
             await configure(connection, settings=settings)
         except BaseException:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import psycopg
 import psycopg_pool
 
+from penstock.database_source import Url, resolve
 from penstock.database_url import hint, parts_hint
 from penstock.errors import (
     DatabaseUnavailable,
@@ -24,12 +25,13 @@ from penstock.errors import (
 from .sqlstates import by_state, by_words
 
 
-def check_url(url: str) -> None:
-    """Refuse a URL that libpq cannot parse, without quoting it.
+def check_url(source: Url) -> None:
+    """Refuse a URL that libpq cannot parse, without quoting it; one that is asked for at each connect is asked for.
 
     Raises:
         InvalidDatabaseURL: it is empty or cannot be parsed.
     """
+    url = resolve(source)
     if not url.strip():
         raise InvalidDatabaseURL("database URL: must be postgresql://USER@HOST:PORT/DATABASE, got an empty string")
     msg = "database URL: must be postgresql://USER@HOST:PORT/DATABASE or key=value pairs; this does not parse"

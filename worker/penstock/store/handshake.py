@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from penstock.database_source import Url
 from penstock.errors import MissingRights
 
 from ._sql import statement
@@ -24,7 +25,7 @@ WORKER: Final = (
 """Statements of a worker's process; what its tasks enqueue is the application's matter."""
 
 
-def shake_hands(url: str, *, pooled: bool = False) -> None:
+def shake_hands(url: Url, *, pooled: bool = False) -> None:
     """Have the server look at every statement of a worker.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from penstock.database_source import Url
 from penstock.errors import StoreError
 
 from .connect import connect_async
@@ -38,7 +39,7 @@ class Listener:
 
     def __init__(
         self,
-        url: str,
+        url: Url,
         channels: Sequence[str],
         woken: Callable[[str | None, str], None],
         *,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from penstock.database_source import Url
 from penstock.errors import MigrationFailed, MissingRights, SchemaMismatch, SchemaMissing, StoreError
 
 from ._sql import SqlFile, files, statement
@@ -214,7 +215,7 @@ def migration_sql(*, roles: bool = False) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def check_schema(url: str) -> int:
+def check_schema(url: Url) -> int:
     """The version of the database's schema, if this release can work with it.
 
     A newer schema is accepted: migrations are additive, so that old workers keep running during an upgrade.

@@ -40,7 +40,7 @@ def remedy(found: Found) -> str:
     login = quoted(found.login)
     if found.stranger is not None:
         owner = quoted(found.stranger)
-        return f"run it as their owner {owner}, or let an administrator run: GRANT {owner} TO {login};"
+        return f"run it as the schema's owner {owner}, or let an administrator run: GRANT {owner} TO {login};"
     if not found.schema and not found.may_create:
         return f"let an administrator run: CREATE SCHEMA penstock AUTHORIZATION {login};"
     if not found.may_create:
@@ -54,8 +54,7 @@ def remedy(found: Found) -> str:
 
 def message(found: Found, said: str) -> str:
     """The sentence for a migration that was refused; `said` are the server's words."""
-    what = "the objects in the schema penstock" if found.stranger is not None else "the schema penstock"
-    return f"migrate: login {quoted(found.login)} may not change {what}; {remedy(found)} ({said})"
+    return f"migrate: login {quoted(found.login)} may not change the schema penstock; {remedy(found)} ({said})"
 
 
 def missing_roles(connection: psycopg.Connection[Any], roles: list[str]) -> str:

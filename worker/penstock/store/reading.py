@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import psycopg
 
+from penstock.database_source import Url
 from penstock.errors import StoreError
 from penstock.job import JobState
 
@@ -160,7 +161,7 @@ class Reader:
         timeout: seconds until the server gives a statement up.
     """
 
-    def __init__(self, url: str, *, pooled: bool = False, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, url: Url, *, pooled: bool = False, timeout: float = TIMEOUT_SECONDS) -> None:
         self._url, self._pooled, self._timeout = url, pooled, timeout
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from penstock.database_source import Url
 from penstock.errors import RejectedByDatabase
 
 from . import arrays
@@ -37,7 +38,7 @@ class Renewal(NamedTuple):
 class Registry:
     """One synchronous connection, opened lazily and anew after a loss."""
 
-    def __init__(self, url: str, *, name: str = "penstock lease", pooled: bool = False) -> None:
+    def __init__(self, url: Url, *, name: str = "penstock lease", pooled: bool = False) -> None:
         self._url, self._name, self._pooled = url, name, pooled
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 

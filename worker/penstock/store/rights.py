@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from penstock.database_source import Url
 from penstock.errors import MissingRights
 
 from ._sql import statement
@@ -33,7 +34,7 @@ class _Found(NamedTuple):
     version: int
 
 
-def check_rights(url: str, role: str, *, pooled: bool = False) -> None:
+def check_rights(url: Url, role: str, *, pooled: bool = False) -> None:
     """Ask whether this login may do the work of a role.
 
     Args:

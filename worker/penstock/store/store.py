@@ -6,18 +6,20 @@ any point, also after its commit: claim, ack and release are made so that this c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Self
 
 import psycopg_pool
 
+from penstock.database_source import Url
 from penstock.errors import PartitionMissing, StoreError
 from penstock.job import ClaimedJob, Finished
 
 from . import arrays, outcomes, unreadable
 from ._sql import statement
-from .connect import arguments, configure
+from .connect import arguments, configure, resolved
 from .errors import check_url, mapped
 from .rows import AuditPart, Difference, Overdue, Promotion, QueueState, Rescue
 
@@ -35,10 +37,10 @@ class Store:
         pooled: the URL leads to a pooler in transaction mode.
     """
 
-    def __init__(self, url: str, *, name: str = "penstock", lanes: int = 2, pooled: bool = False) -> None:
+    def __init__(self, url: Url, *, name: str = "penstock", lanes: int = 2, pooled: bool = False) -> None:
         check_url(url)
         self._pool = psycopg_pool.AsyncConnectionPool(
-            url,
+            functools.partial(resolved, url),
             kwargs=arguments(name, pooled=pooled),
             configure=configure,
             min_size=lanes,

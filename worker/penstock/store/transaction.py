@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from penstock.database_source import Url
 from penstock.errors import Fenced
 from penstock.job import ClaimedJob
 
@@ -49,7 +50,7 @@ class JobTransaction:
         DatabaseUnavailable: no connection, or it was lost; whether the commit happened the worker finds out.
     """
 
-    def __init__(self, url: str, job: ClaimedJob, *, began: float, pooled: bool = False) -> None:
+    def __init__(self, url: Url, job: ClaimedJob, *, began: float, pooled: bool = False) -> None:
         self._url, self._job, self._began, self._pooled = url, job, began, pooled
         self._async: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._sync: psycopg.Connection[tuple[Any, ...]] | None = None

@@ -31,6 +31,7 @@ def child_executor(
     backoff = settings.backoff
     hello = Hello(
         app=settings.app, parent=os.getpid(), database_url=settings.database_url, pooled=settings.pooled,
+        database_url_file=settings.database_url_file,
         log_level=settings.log_level, strategy=backoff.strategy, base_seconds=settings.backoff_base_seconds,
         max_seconds=settings.backoff_max_seconds, incompatible_seconds=settings.incompatible_seconds,
     )  # fmt: skip

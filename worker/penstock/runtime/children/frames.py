@@ -36,6 +36,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     app: str
     parent: int
     database_url: str
+    database_url_file: str = ""
     pooled: bool
     log_level: str
     strategy: Strategy

@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 from penstock.app import App
 from penstock.backoff import Backoff
 from penstock.context import Context
+from penstock.database_source import Url, source
 from penstock.errors import PenstockError
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.leaving import buffer_lines
@@ -243,8 +244,8 @@ class Inside:
         self._alarm.install()
         ignore_signals()
 
-    def _database(self) -> tuple[str, bool]:
-        return self._hello.database_url, self._hello.pooled
+    def _database(self) -> tuple[Url, bool]:
+        return source(self._hello.database_url, self._hello.database_url_file, self._app.password), self._hello.pooled
 
     # -- the pipe -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,96 @@
+"""Where a database URL comes from at each connect: a text, a file, or a text and a function that gives the password.
+
+Passwords that change (AWS RDS IAM, Vault, a mounted Secret) are asked for when a connection is made, never before, and
+are in no repr and no error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .database_url import with_password
+from .database_variables import DATABASE_VARIABLES, completed
+from .errors import ConfigurationError, DatabaseUnavailable, PenstockError
+from .settings import Settings
+
+Url = str | Callable[[], str]
+"""A database URL, or what gives one at each connect. Never printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class UrlFile:
+    """Reads a URL from a file, with the certificates of the variables beside it."""
+
+    path: str
+
+    def __call__(self) -> str:
+        """The URL that the file holds now.
+
+        Raises:
+            DatabaseUnavailable: the file cannot be read or is empty; it may be about to be replaced.
+        """
+        try:
+            text = Path(self.path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            raise DatabaseUnavailable(f"connect: the file {self.path} of the database URL: {why}") from None
+        if not text:
+            raise DatabaseUnavailable(f"connect: the file {self.path} of the database URL is empty")
+        return completed(text, os.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class WithPassword:
+    """A URL with the password that a function gives at each connect, in place of its own."""
+
+    url: Url = field(repr=False)
+    password: Callable[[], str] = field(repr=False)
+
+    def __call__(self) -> str:
+        """The URL with the password of now.
+
+        Raises:
+            DatabaseUnavailable: the function raised; its error is the cause.
+            ConfigurationError: it returned no text.
+        """
+        try:
+            password: object = self.password()
+        except PenstockError:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise DatabaseUnavailable(f"connect: the function that gives the password raised {kind}") from error
+        if not isinstance(password, str) or not password:
+            kind = type(password).__name__ if password else "nothing"
+            raise ConfigurationError(f"password: the function must return the password as text, got {kind}")
+        return with_password(resolve(self.url), password)
+
+
+def resolve(url: Url) -> str:
+    """The URL to connect by now."""
+    return url if isinstance(url, str) else url()
+
+
+def source(url: str, file: str, password: Callable[[], str] | None) -> Url:
+    """The URL of a file if one is named, else this one; with the password that a function gives."""
+    found: Url = UrlFile(file) if file else url
+    return found if password is None else WithPassword(found, password)
+
+
+def sources(settings: Settings, password: Callable[[], str] | None = None) -> tuple[Url, Url]:
+    """The database URL and the direct one of these settings, as they are to be asked for at each connect."""
+    url = source(settings.database_url, settings.database_url_file, password)
+    if not settings.pooled:
+        return url, url
+    return url, source(settings.direct_url, settings.direct_url_file, password)
+
+
+def of_app(url: Url | None, password: Callable[[], str] | None, *, pooled: bool | None) -> tuple[Url, bool]:
+    """What an App connects by: the URL that it was given, or the environment's; and whether it leads to a pooler."""
+    if url:
+        return (url if password is None else WithPassword(url, password)), bool(pooled)
+    settings = Settings.from_env({name: os.environ.get(name, "") for name in DATABASE_VARIABLES})
+    return sources(settings, password)[0], settings.pooled if pooled is None else pooled
