@@ -23,6 +23,7 @@ MAX_PAYLOAD_BYTES: Final = 256 * 1024
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="string", enc_hook=give)
 _LARGE: Final = re.compile(rb"[0-9](?:[0-9]{15}|e\+?[0-9])")
 _EXPONENT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?e\+?\d+')
+_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _WHERE: Final = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
 
@@ -30,7 +31,7 @@ _WHERE: Final = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<path>[^
 def encode(value: object) -> bytes:
     """JSON; raises TypeError, ValueError, OverflowError, RecursionError and UnicodeEncodeError."""
     encoded = encode_small(value)
-    return written_out(encoded) if is_large(encoded) else encoded
+    return written_out(encoded) if b"e" in encoded and is_large(encoded) else encoded
 
 
 encode_small: Final = _ENCODER.encode
@@ -73,7 +74,7 @@ def lower(what: str) -> str:
 def refusal(value: object) -> str | None:
     """Why a value cannot be kept as JSON in Postgres, or None."""
     try:
-        encoded = encode(value)
+        encoded = encode_small(value)
         if b"null" in encoded and _has_non_finite(msgspec.to_builtins(value, str_keys=True, enc_hook=give)):
             return "NaN and infinity have no JSON form"
     except UnicodeEncodeError:
@@ -101,6 +102,8 @@ def _has_non_finite(value: object) -> bool:
 
 def same(given: object, decoded: object) -> bool:
     """Equal, and of one kind all the way down; a tuple may come back as a list, a subclass as its base."""
+    if type(given) is type(decoded) and type(given) in _ATOMS:  # nearly always
+        return given == decoded
     if isinstance(given, (Chosen, Sealed)):
         given = given.value
     if isinstance(given, (list, tuple)) and isinstance(decoded, (list, tuple)):
