@@ -248,6 +248,25 @@ def test_whoever_holds_its_row_is_named(scene: Scene, pg_newest: Database):
     assert scene.why(job)[0] is Why.NEXT
 
 
+def test_an_outcome_that_no_table_took(scene: Scene):
+    """Its claim has ended and the attempt counts."""
+    [job] = desk.enqueue(scene.admin)
+    _, token = scene.claim()
+    scene.do("SELECT penstock.end_refused(%s, %s, %s, %s::jsonb)", scene.worker.id, job, token, ERROR)
+    found, said, _ = scene.why(job)
+    assert (found, "how attempt 1 of 5 ended with builtins.ValueError" in said) == (Why.OUTCOME_REJECTED, True)
+
+
+def test_a_job_below_the_mark_of_a_copy(scene: Scene):
+    """Where no claim looks, until maintenance or `penstock migrate` has corrected it."""
+    [job] = desk.enqueue(scene.admin)
+    scene.do("UPDATE penstock.queue SET marks = '{9,9,9,9}'")
+    found, _, others = scene.why(job)
+    assert (found, others) == (Why.BELOW_MARK, [])
+    scene.do("SELECT penstock.audit('marks')")
+    assert scene.why(job)[0] is Why.NEXT
+
+
 def test_every_reason_was_brought_about():
     """By a test above, which names it."""
     text = Path(__file__).read_text(encoding="utf-8")
