@@ -27,7 +27,12 @@ from . import strays
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SETTINGS = {"max_connections": "200", "shared_buffers": "64MB", "autovacuum_naptime": "5s"}
+SETTINGS = {
+    "max_connections": "200",
+    "max_prepared_transactions": "8",
+    "shared_buffers": "64MB",
+    "autovacuum_naptime": "5s",
+}
 TEMPLATE = "penstock_template"
 GRACE_SECONDS = 30.0
 

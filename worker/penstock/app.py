@@ -18,11 +18,11 @@ from .backoff import Backoff, Never
 from .client import Client, JobHandle, StoreClient
 from .context import Context
 from .definition import Definition, default_name
-from .errors import ConfigurationError, InvalidTask, TaskError
+from .errors import ConfigurationError, InvalidTask
 from .events import Hooks
 from .job import NewJob
 from .lifespans import as_manager
-from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE
+from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Options, checked_jobs
 from .pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, PoolSettings
 from .settings import shown
 from .tasks import Registry, Task
@@ -206,24 +206,27 @@ class App:
         """A handle for any job; its result is plain JSON. Makes no query."""
         return JobHandle(job_id, client=self.client, read=lambda value: value)
 
-    def enqueue_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[int]:
+    def enqueue_many(self, jobs: Iterable[NewJob], *, connection: object | None = None, wake: bool = True) -> list[int]:
         """Enqueue jobs made by `task.job(...)`, all or none; their ids in order.
 
         Args:
             jobs: any number; none at all does nothing.
             connection: enqueue in the transaction of this connection: psycopg, asyncpg, SQLAlchemy, Django.
+            wake: False sends no wake-up, the next poll finds the jobs; see `Task.options`.
 
         Raises:
             TaskError: something else than a job is among them.
             StoreError: the database refused or cannot be used.
         """
-        new = _checked(jobs)
-        return self.client.enqueue(new, connection=connection) if new else []
+        new = checked_jobs(jobs)
+        return self.client.enqueue(new, **Options(connection=connection, wake=wake).call()) if new else []
 
-    async def enqueue_many_async(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[int]:
+    async def enqueue_many_async(
+        self, jobs: Iterable[NewJob], *, connection: object | None = None, wake: bool = True
+    ) -> list[int]:
         """`enqueue_many`, for async callers and async connections."""
-        new = _checked(jobs)
-        return await self.client.enqueue_async(new, connection=connection) if new else []
+        new = checked_jobs(jobs)
+        return await self.client.enqueue_async(new, **Options(connection=connection, wake=wake).call()) if new else []
 
     @contextmanager
     def test_mode(self) -> Iterator[Collected]:
@@ -287,11 +290,3 @@ class App:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self.close_async()
-
-
-def _checked(jobs: Iterable[NewJob]) -> list[NewJob]:
-    new = list(jobs)
-    for job in new:
-        if not isinstance(job, NewJob):
-            raise TaskError(f"enqueue_many takes what task.job(...) makes, got {shown(job)}")
-    return new

@@ -37,10 +37,12 @@ LONGEST_LOOK_SECONDS: Final = 1.0
 class Client(Protocol):
     """What tasks and handles need: the store, or the memory of a test."""
 
-    def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+    def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None, wake: bool = True) -> list[int]:
         """Ids in the order of `jobs`; all or none. With a connection: inside its transaction."""
 
-    async def enqueue_async(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+    async def enqueue_async(
+        self, jobs: Sequence[NewJob], *, connection: object | None = None, wake: bool = True
+    ) -> list[int]:
         """The same for async callers and async connections."""
 
     def info(self, job_id: int) -> JobInfo | None:
@@ -112,21 +114,23 @@ class StoreClient:
                     opened.asynchronous = AsyncClient(url, pooled=pooled, pool=self._pool)
         return opened.asynchronous
 
-    def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+    def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None, wake: bool = True) -> list[int]:
         """Through the pool, or on the caller's connection. Raises StoreError."""
         if connection is None:
-            return self._sync().enqueue(jobs)
+            return self._sync().enqueue(jobs, wake=wake)
         from .store import enqueue_on  # noqa: PLC0415
 
-        return enqueue_on(connection, jobs)
+        return enqueue_on(connection, jobs, wake=wake)
 
-    async def enqueue_async(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+    async def enqueue_async(
+        self, jobs: Sequence[NewJob], *, connection: object | None = None, wake: bool = True
+    ) -> list[int]:
         """`enqueue`, for async callers."""
         if connection is None:
-            return await self._async().enqueue(jobs)
+            return await self._async().enqueue(jobs, wake=wake)
         from .store import enqueue_on_async  # noqa: PLC0415
 
-        return await enqueue_on_async(connection, jobs)
+        return await enqueue_on_async(connection, jobs, wake=wake)
 
     def info(self, job_id: int) -> JobInfo | None:
         """The job's row of the view. Raises StoreError."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 
 from .client import JobHandle
 from .codec import encode_headers
-from .errors import ConfigurationError
+from .errors import ConfigurationError, TaskError
 from .job import NewJob
 from .outcomes import seconds
 from .settings import check_queue_name, shown
@@ -21,7 +21,7 @@ from .trace import with_current
 from .unique import Unique
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from .tasks import Task
@@ -47,6 +47,7 @@ class Options:
     headers: Mapping[str, str] | None = None
     unique: Unique | None = None
     connection: object | None = None
+    wake: bool = True
 
     def __post_init__(self) -> None:
         if self.unique is not None and not isinstance(self.unique, Unique):
@@ -62,13 +63,42 @@ class Options:
             raise ConfigurationError(f"options: at must be a datetime with a time zone, got {shown(self.at)}")
         check_whole(self.priority, of="options: priority", low=0, high=LOWEST_PRIORITY)
         check_whole(self.max_attempts, of="options: max_attempts", low=1, high=MOST_ATTEMPTS)
+        check_wake(self.wake)
         if self.queue is not None:
             check_queue_name(self.queue, of="options: queue")
+
+    def call(self) -> dict[str, Any]:
+        """What the client's call is given beside the job."""
+        return {"connection": self.connection} if self.wake else {"connection": self.connection, "wake": False}
 
     @property
     def seconds(self) -> float | None:
         """The delay in seconds."""
         return self.delay.total_seconds() if isinstance(self.delay, timedelta) else self.delay
+
+
+def checked_jobs(jobs: Iterable[NewJob]) -> list[NewJob]:
+    """The jobs of `enqueue_many`.
+
+    Raises:
+        TaskError: something else is among them.
+    """
+    new = list(jobs)
+    for job in new:
+        if not isinstance(job, NewJob):
+            raise TaskError(f"enqueue_many takes what task.job(...) makes, got {shown(job)}")
+    return new
+
+
+def check_wake(value: object) -> bool:
+    """Refuse what is no truth value.
+
+    Raises:
+        ConfigurationError: names the option and the value.
+    """
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"options: wake must be True or False, got {shown(value)}")
+    return value
 
 
 def check_whole(value: object, *, of: str, low: int, high: int) -> None:
@@ -104,13 +134,13 @@ class Enqueuer(Generic[P, R]):
             StoreError: the database refused or cannot be used.
         """
         client = self._task.client
-        [job_id] = client.enqueue([self._new_job(args, kwargs)], connection=self._options.connection)
+        [job_id] = client.enqueue([self._new_job(args, kwargs)], **self._options.call())
         return JobHandle(job_id, client=client, read=self._task.read_result)
 
     async def enqueue_async(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """`enqueue`, for async callers and async connections."""
         client = self._task.client
-        [job_id] = await client.enqueue_async([self._new_job(args, kwargs)], connection=self._options.connection)
+        [job_id] = await client.enqueue_async([self._new_job(args, kwargs)], **self._options.call())
         return JobHandle(job_id, client=client, read=self._task.read_result)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
@@ -118,10 +148,12 @@ class Enqueuer(Generic[P, R]):
 
         Raises:
             InvalidArguments, UnencodableArgument, PayloadTooLarge: as `enqueue`.
-            ConfigurationError: a connection was given here; it belongs to `enqueue_many`.
+            ConfigurationError: a connection or wake=False was given here; they belong to `enqueue_many`.
         """
         if self._options.connection is not None:
             raise ConfigurationError("options: a connection belongs to enqueue_many(connection=), not to a job")
+        if not self._options.wake:
+            raise ConfigurationError("options: wake belongs to enqueue_many(wake=), not to a job")
         return self._new_job(args, kwargs)
 
     def _new_job(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> NewJob:

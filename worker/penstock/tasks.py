@@ -117,6 +117,7 @@ class Task(Generic[PC, C, P, R]):
         headers: Mapping[str, str] | None = None,
         unique: Unique | None = None,
         connection: object | None = None,
+        wake: bool = True,
     ) -> Enqueuer[P, R]:
         """The task with options for its next jobs.
 
@@ -129,6 +130,7 @@ class Task(Generic[PC, C, P, R]):
             headers: text by name, kept with the job; for tracing and the like.
             unique: at most one live job of this kind; see `Unique`.
             connection: enqueue in the transaction of this connection: psycopg, asyncpg, SQLAlchemy, Django.
+            wake: False sends no wake-up, the next poll finds the job: for a transaction that is to be prepared.
 
         Raises:
             ConfigurationError: an option breaks its rule.
@@ -136,16 +138,10 @@ class Task(Generic[PC, C, P, R]):
         return Enqueuer(
             self,
             Options(
-                delay=delay,
-                at=at,
-                priority=priority,
-                queue=queue,
-                max_attempts=max_attempts,
-                headers=headers,
-                unique=unique,
-                connection=connection,
+                delay=delay, at=at, priority=priority, queue=queue, max_attempts=max_attempts, headers=headers,
+                unique=unique, connection=connection, wake=wake,
             ),
-        )
+        )  # fmt: skip
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Enqueue one job without options; see `Enqueuer.enqueue`."""

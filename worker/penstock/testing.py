@@ -95,7 +95,13 @@ class Collected:
         elif self._jobs:
             raise AssertionError("expected nothing to be enqueued; " + expecting.listed(self._jobs))
 
-    def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:  # noqa: ARG002
+    def enqueue(
+        self,
+        jobs: Sequence[NewJob],
+        *,
+        connection: object | None = None,  # noqa: ARG002
+        wake: bool = True,  # noqa: ARG002
+    ) -> list[int]:
         """Collect; ids count from 1."""
         return [self._collect(job) for job in jobs]
 
@@ -130,9 +136,11 @@ class Collected:
         """`cancel`."""
         return self.cancel(job_id, reason)
 
-    async def enqueue_async(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+    async def enqueue_async(
+        self, jobs: Sequence[NewJob], *, connection: object | None = None, wake: bool = True
+    ) -> list[int]:
         """Collect."""
-        return self.enqueue(jobs, connection=connection)
+        return self.enqueue(jobs, connection=connection, wake=wake)
 
     def info(self, job_id: int) -> JobInfo | None:
         """As the store would say it, from memory."""

@@ -29,12 +29,14 @@ class Recorder:
     answers: list[JobInfo | None] = field(default_factory=list)
     looks: int = 0
 
-    def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+    def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None, wake: bool = True) -> list[int]:
         self.jobs += jobs
         self.connections.append(connection)
         return [100 + number for number in range(len(jobs))]
 
-    async def enqueue_async(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[int]:
+    async def enqueue_async(
+        self, jobs: Sequence[NewJob], *, connection: object | None = None, wake: bool = True
+    ) -> list[int]:
         return self.enqueue(jobs, connection=connection)
 
     def info(self, job_id: int) -> JobInfo | None:

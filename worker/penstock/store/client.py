@@ -108,17 +108,21 @@ class SyncClient:
             return self._run("enqueue", use)
         return None
 
-    def enqueue(self, jobs: Sequence[NewJob]) -> list[int]:
+    def enqueue(self, jobs: Sequence[NewJob], *, wake: bool = True) -> list[int]:
         """Put jobs into their queues in one transaction; ids in order.
+
+        Args:
+            jobs: any number.
+            wake: wake workers that sleep; without it their next poll finds the jobs.
 
         Raises:
             DatabaseUnavailable, SchemaMissing, ReadOnlyServer, RejectedByDatabase: nothing was written.
         """
         if not jobs:
             return []
-        if plain(jobs) and (ids := self._copied(jobs)) is not None:
+        if wake and plain(jobs) and (ids := self._copied(jobs)) is not None:
             return ids
-        row = self._row("enqueue_many", "enqueue", _columns(jobs))
+        row = self._row("enqueue_many" if wake else "enqueue_quietly", "enqueue", _columns(jobs))
         return list(row[0]) if row else []
 
     def info(self, job_id: int) -> JobInfo | None:
@@ -166,13 +170,13 @@ class AsyncClient:
             return await self._pools.here().run(use)
         return None
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[int]:
+    async def enqueue(self, jobs: Sequence[NewJob], *, wake: bool = True) -> list[int]:
         """As `SyncClient.enqueue`."""
         if not jobs:
             return []
-        if plain(jobs) and (ids := await self._copied(jobs)) is not None:
+        if wake and plain(jobs) and (ids := await self._copied(jobs)) is not None:
             return ids
-        row = await self._row("enqueue_many", "enqueue", _columns(jobs))
+        row = await self._row("enqueue_many" if wake else "enqueue_quietly", "enqueue", _columns(jobs))
         return list(row[0]) if row else []
 
     async def info(self, job_id: int) -> JobInfo | None:
@@ -193,29 +197,33 @@ class AsyncClient:
         self.finish()
 
 
-def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
+def enqueue_on(connection: Any, jobs: Sequence[NewJob], *, wake: bool = True) -> list[int]:
     """Enqueue through the caller's connection, inside its transaction; commits nothing. Ids in the order of `jobs`.
 
     Raises as `foreign.scalar_on`; `callers` says what connections there are.
     """
     if not jobs:
         return []
-    if isinstance(connection, psycopg.Connection) and _copyable(connection, jobs):
+    if wake and isinstance(connection, psycopg.Connection) and _copyable(connection, jobs):
         with suppress(RejectedByDatabase, StatementRefused), mapped("enqueue"):
             if may_copy(connection):  # a statement before the savepoint, so that it is none but a savepoint
                 return copy_jobs(connection, jobs)
-    return _ids(scalar_on(connection, statement("enqueue_many"), _columns(jobs), doing="enqueue"))
+    return _ids(scalar_on(connection, _enqueue(wake=wake), _columns(jobs), doing="enqueue"))
 
 
-async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob]) -> list[int]:
+async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob], *, wake: bool = True) -> list[int]:
     """As `enqueue_on`, for asynchronous connections."""
     if not jobs:
         return []
-    if isinstance(connection, psycopg.AsyncConnection) and _copyable(connection, jobs):
+    if wake and isinstance(connection, psycopg.AsyncConnection) and _copyable(connection, jobs):
         with suppress(RejectedByDatabase, StatementRefused), mapped("enqueue"):
             if await may_copy_async(connection):
                 return await copy_jobs_async(connection, jobs)
-    return _ids(await scalar_on_async(connection, statement("enqueue_many"), _columns(jobs), doing="enqueue"))
+    return _ids(await scalar_on_async(connection, _enqueue(wake=wake), _columns(jobs), doing="enqueue"))
+
+
+def _enqueue(*, wake: bool) -> bytes:
+    return statement("enqueue_many") if wake else statement("enqueue_quietly")
 
 
 def _ids(array: str | None) -> list[int]:

@@ -23,7 +23,7 @@ PREFIX: Final = "penstock_"
 _AS_CALLER: Final = ("wake",)
 """Granted, but without a right of its own: it runs inside almost every function, and twice the cost of a call is paid
 there for nothing."""
-_CALLERS_TRANSACTION: Final = ("enqueue", "enqueue_many", "begin_copy", "open_copy", "close_copy")
+_CALLERS_TRANSACTION: Final = ("enqueue", "enqueue_many", "enqueue_quietly", "begin_copy", "open_copy", "close_copy")
 """They run in transactions of applications, whose own lock_timeout counts."""
 LOCK_TIMEOUT: Final = "2s"
 """How long every other function waits for a row or a table that somebody else holds, unless its file says less."""

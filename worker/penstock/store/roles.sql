@@ -6,12 +6,12 @@
 -- role: enqueuer
 -- Puts jobs in; sees nothing.
 GRANT USAGE ON SCHEMA penstock TO penstock_enqueuer;
-GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many TO penstock_enqueuer;
+GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.enqueue_quietly TO penstock_enqueuer;
 
 -- role: client
 -- An application that also asks for the state and the result of its jobs, and cancels them.
 GRANT USAGE ON SCHEMA penstock TO penstock_client;
-GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.cancel_jobs, penstock.list_jobs,
+GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.enqueue_quietly, penstock.cancel_jobs, penstock.list_jobs,
   penstock.why_job TO penstock_client;
 GRANT SELECT ON penstock.jobs TO penstock_client;
 
@@ -19,7 +19,7 @@ GRANT SELECT ON penstock.jobs TO penstock_client;
 -- COPY of ready jobs between open_copy and close_copy: ids, ord and times are drawn by the table. Never an id, a token, a
 -- worker, an ord or a unique key.
 GRANT USAGE ON SCHEMA penstock TO penstock_bulk_enqueuer;
-GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.begin_copy, penstock.open_copy,
+GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.enqueue_quietly, penstock.begin_copy, penstock.open_copy,
   penstock.close_copy, penstock.wake TO penstock_bulk_enqueuer;
 GRANT INSERT (queue, priority, max_attempts, task, headers, args) ON penstock.job TO penstock_bulk_enqueuer;
 GRANT USAGE ON SEQUENCE penstock.job_id_seq, penstock.job_ord_seq TO penstock_bulk_enqueuer;
@@ -34,7 +34,7 @@ GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drai
   penstock.count_limits,
   penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.prune_queues, penstock.audit, penstock.end_refused,
   penstock.depth, penstock.tell_dead,
-  penstock.enqueue, penstock.enqueue_many TO penstock_worker;
+  penstock.enqueue, penstock.enqueue_many, penstock.enqueue_quietly TO penstock_worker;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker;
 
 -- role: operator

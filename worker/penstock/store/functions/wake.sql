@@ -5,7 +5,7 @@ CREATE OR REPLACE FUNCTION penstock.wake(p_queues integer[]) RETURNS void LANGUA
 DECLARE
   v_blind boolean := current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted');
 BEGIN
-  IF p_queues IS NULL THEN
+  IF p_queues IS NULL OR current_setting('penstock.wake', true) = 'off' THEN  -- enqueue_quietly
     RETURN;
   END IF;
   PERFORM pg_notify(c.channel, q.id::text) FROM penstock.queue AS q, LATERAL (VALUES
