@@ -138,10 +138,9 @@ async def _await_call(call: _Call) -> Ended:
 def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> None:
     """Run to its end, as the worker's loop does: SystemExit of another task or a callback ends no loop."""
     task = loop.create_task(main)
-    task.add_done_callback(lambda _: loop.stop())
-    while not task.done():
-        with contextlib.suppress(SystemExit):
-            loop.run_forever()
+    while not task.done() and not loop.is_closed():
+        with contextlib.suppress(SystemExit, RuntimeError):  # RuntimeError: somebody stopped the loop
+            loop.run_until_complete(task)
     task.result()
 
 
@@ -150,14 +149,16 @@ def _own_loop() -> Iterator[asyncio.AbstractEventLoop]:
     """A loop for this run. Not `asyncio.Runner`: that would replace the loop that a test framework keeps here."""
     loop = asyncio.new_event_loop()
     try:
-        yield loop
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.wait(left))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
+        try:
+            yield loop
+        finally:
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            if left:
+                loop.run_until_complete(asyncio.wait(left))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
 

@@ -98,18 +98,20 @@ def test_a_lifespan_is_entered_and_left_in_one_asyncio_task():
     assert len({entered, first, second}) == 3
 
 
-def test_a_lifespan_that_cannot_be_entered_is_told_as_it_is():
+@pytest.mark.parametrize("error", [LookupError("no pool"), SystemExit(3)], ids=repr)
+def test_a_lifespan_that_cannot_be_entered_is_told_as_it_is(error, caplog):
     """And nothing is left running."""
     app = App()
 
     @app.lifespan
     async def broken() -> AsyncIterator[None]:
         if app.tasks:
-            raise LookupError("no pool")
+            raise error
         yield
 
     @app.task
     async def work() -> None: ...
 
-    with pytest.raises(LookupError, match="no pool"):
+    with pytest.raises(type(error)):
         app.run_inline(work.job())
+    assert not [one for one in caplog.records if "pending" in one.message]
