@@ -20,6 +20,7 @@ from penstock.runtime.forensics import Forensics
 from penstock.runtime.held import Held, release
 from penstock.runtime.metrics import WorkerMetrics
 from penstock.store import Maintenance, Store, Witness, end_all, roles
+from penstock.store.connect import connect
 from penstock.store.roles import executable
 from penstock.store.unlocked import LOCKED, ack_unlocked
 from tests.postgres import desk
@@ -251,3 +252,9 @@ def test_a_cordon_changes_the_workers_whose_rows_are_free(play, db):
     assert db.execute(query, [[held.id, free.id]]).fetchall() == [(free.id,)]
     person.rollback()
     assert db.execute(query, [[held.id, free.id]]).fetchall() == [(held.id,)]
+
+
+def test_whatever_else_is_sent_on_a_connection_of_our_own_has_a_bound_too(pg_newest):
+    """Enqueues and looks are no function with a limit of its own; the server's default is none."""
+    with connect(pg_newest.url, name="test") as ours:
+        assert ours.execute("SHOW lock_timeout").fetchone() == ("10s",)

@@ -81,8 +81,11 @@ class Postponed:
             await asyncio.sleep(pause(failures, self._rng))
             try:
                 await self._send_all()
-            except StoreError as error:
-                logger.warning("%d outcomes could not be sent again: %s", len(self._outcomes), error)
+            except Exception as error:
+                expected = isinstance(error, StoreError)
+                logger.warning(
+                    "%d outcomes could not be sent again: %s", len(self._outcomes), error, exc_info=not expected
+                )
             if self._outcomes and time.monotonic() - self._reminded_at > REMIND_SECONDS:
                 self._say()
 

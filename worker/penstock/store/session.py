@@ -41,7 +41,7 @@ SETTINGS: Final = (
     Setting("default_transaction_isolation", "^read committed$", "read committed", "it sees what is committed"),
     Setting("synchronous_commit", "^(on|remote_write|remote_apply)$", "on", "a commit survives a crash of the server"),
     Setting("statement_timeout", "^0$", "0", "maintenance and migrations end by themselves"),
-    Setting("lock_timeout", "^0$", "0", "the functions have limits of their own"),
+    Setting("lock_timeout", "^(0|10s|10000)$", "10s", "no statement waits without a bound; the functions have less"),
     Setting("idle_in_transaction_session_timeout", "^0$", "0", "a bulk enqueue may wait for its sender"),
     Setting("transaction_timeout", "^0$", "0", "as statement_timeout"),
     Setting("idle_session_timeout", "^0$", "0", "an idle worker keeps its connections"),
@@ -62,11 +62,13 @@ SELECT pg_catalog.pg_backend_pid(), ARRAY(
     WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) %s::pg_catalog.int4 THEN
       pg_catalog.set_config(w.name, CASE
         WHEN pg_catalog.current_setting(w.name, true) OPERATOR(pg_catalog.~) w.accepted
+          AND w.name OPERATOR(pg_catalog.<>) 'lock_timeout'
         THEN pg_catalog.current_setting(w.name, true) ELSE w.value END, false) IS NULL
     ELSE pg_catalog.current_setting(w.name, true) OPERATOR(pg_catalog.!~) w.accepted END)""".encode()  # noqa: S608
 """The first statement of a connection: whose process answers, and which settings differ. Its parameter is the process
 id that the server gave at the start: if it is the same, every setting is set for the session and none differs. What the
-server does not know is left out."""
+server does not know is left out. `lock_timeout` is set on every direct connection; behind a pooler its default,
+none, is no reason for two round trips more: the functions have limits of their own."""
 
 WHO: Final = b"SELECT pg_catalog.pg_backend_pid(), '{}'::pg_catalog.text[]"
 """The same where no setting is to be touched."""

@@ -231,8 +231,6 @@ class Store:
 
     async def count_limits(self) -> bool:
         """Count limits that were turned on; True when none is left uncounted. Call again until then."""
-        if not await self._value("uncounted_limits"):
-            return True
         return not await self._value("count_limits")
 
     async def begin_marks(self) -> tuple[int, int]:
