@@ -1,7 +1,7 @@
 """Somebody who undoes each of our writes of one object: noticed, told, and not fought with. Pure.
 
 A controller or an admission webhook that disagrees with a JobQueue's child puts its own value back after each repair.
-Every round wakes the watch, so both write as fast as the API server answers. An edit by a person is repaired; the fifth
+Every round wakes the watch, so both write as fast as the API server answers. An edit by a person is repaired; the tenth
 identical repair within five minutes is taken for a fight, and the object is left alone for a pause that doubles. Each
 pause ends with one more try. Once a write has stood for a minute, the fight is over.
 """
@@ -17,7 +17,7 @@ from .adoption import Meta
 from .errors import ChangesUndone
 from .rest import MAX_REST_SECONDS, REST_SECONDS
 
-REPAIRS: Final = 5
+REPAIRS: Final = 10
 """Identical writes within the window that were undone; the next one is left alone."""
 WINDOW_SECONDS: Final = 300.0
 QUIET_SECONDS: Final = 60.0

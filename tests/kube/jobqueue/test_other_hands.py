@@ -57,7 +57,7 @@ def test_a_paused_rollout_is_a_condition_with_the_way_out_until_it_is_resumed(
 def test_who_undoes_each_write_of_the_template_is_named_and_not_fought_with(
     jobqueues: JobQueues, operator: Start, pg_url: str
 ):
-    """Each change is repaired until the fifth; what the JobQueue's owner sees is who it is."""
+    """Each change is repaired until the tenth; what the JobQueue's owner sees is who it is."""
     started(jobqueues, operator, pg_url, scaling__mode="Fixed", replicas=1)
     path = f"/apis/apps/v1/namespaces/{jobqueues.namespace}/deployments/emails-worker?fieldManager=policy-bot"
     change = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}

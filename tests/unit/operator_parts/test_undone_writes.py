@@ -38,7 +38,7 @@ class Fight:
         return None
 
 
-def test_the_fifth_identical_repair_within_the_window_is_a_fight():
+def test_the_tenth_identical_repair_within_the_window_is_a_fight():
     """Told once; one more try after each pause, which doubles up to its bound."""
     fight = Fight()
     assert fight.error() is None
