@@ -131,12 +131,12 @@ def decode_workload(data: bytes | Raw) -> dict[str, Any]:
 
 
 def decode_child(data: bytes | Raw) -> dict[str, Any]:
-    """What the view reads of any other child: its metadata.
+    """What the view reads of any other child: its metadata. With an empty spec, for one that is known has none at all.
 
     Raises:
         ValueError: that is no object.
     """
-    return {"metadata": _metadata(_child.decode(data).metadata)}
+    return {"metadata": _metadata(_child.decode(data).metadata), "spec": {}}
 
 
 def _metadata(metadata: _Metadata) -> dict[str, Any]:

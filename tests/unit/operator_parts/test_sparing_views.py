@@ -153,3 +153,17 @@ def test_managers_beyond_any_real_number_are_not_looked_at():
     assert found is not None
     assert len(found["items"][0]["metadata"]["managedFields"]) == MAX_MANAGERS
     assert decode_list(json.dumps(page | {"kind": "JobQueueList"}).encode()) is None
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Deployment", "PodDisruptionBudget", "PodMonitor"])
+def test_a_list_brings_what_is_new_to_the_cache(kind: str):
+    """Of what is known it has uid and version alone; a child that somebody edited is known no more."""
+    cache = Cache(lambda _, __: None)
+    shelf: Any = {"Pod": cache.pods, "Deployment": cache.deployments, **cache.others}[kind]
+    for version in ("7", "8", "8"):
+        found = a_pod() if kind == "Pod" else a_deployment()
+        found["metadata"]["resourceVersion"] = version
+        page = json.dumps({"metadata": {}, "items": [found]}).encode()
+        shelf.listing()
+        shelf.replace(decode_page(page, shelf.holds, decode=decoder(kind))[0])
+        assert [one.resource_version for one in shelf.views.values()] == [version]
