@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from penstock import App
+from penstock import App, Context
 
 PATH = "tests.postgres.disrupting_jobs:app"
 
@@ -83,6 +83,16 @@ def disrupt_thread(how: str) -> str:
 def disrupt_process(how: str) -> str:
     DISRUPTIONS[how]()
     return how
+
+
+@app.task(name="cancel_all", queue="q", max_attempts=2)
+async def cancel_all(ctx: Context) -> int:
+    """As scripts do at their end."""
+    if ctx.attempt == 1:
+        for task in asyncio.all_tasks():
+            task.cancel()
+        await asyncio.sleep(600)
+    return ctx.attempt
 
 
 @app.task(name="ping_async", queue="q", max_attempts=1)

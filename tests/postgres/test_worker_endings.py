@@ -88,3 +88,14 @@ def test_what_tasks_change_or_leave_in_their_process_keeps_no_worker_from_workin
     assert "abandoned" in said
     (line,) = (line for line in said.splitlines() if "the process did not end within" in line)
     assert "left by a task" in line
+
+
+def test_a_task_that_cancels_every_task_of_the_loop_ends_its_worker_and_loses_no_job(start, newest):
+    """The worker's own tasks are among them: it says so and leaves with 1, like one of which a stage has ended."""
+    handle = disrupting_jobs.cancel_all.enqueue()
+    worker = start(app=disrupting_jobs.PATH)
+    code, said = worker.ended()
+    assert code == 1
+    assert "ended: " in said or "cancelled all tasks" in said
+    assert handle.status().value in {"queued", "running", "scheduled"}
+    disrupting_jobs.app.close()

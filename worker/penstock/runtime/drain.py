@@ -56,6 +56,7 @@ class Drain:
     _began: float = 0.0
     _share: float = 1.0
     _timeout: asyncio.Timeout | None = None
+    _stages_ended: bool = False
 
     def shorten(self, seconds: float) -> None:
         """The process is killed in so many seconds, sooner than it was told; for any thread, repeatedly."""
@@ -89,8 +90,9 @@ class Drain:
         if self.consumers.running:
             await self._step("give up", self._give_up())
         await self._step("hand back", self.claimer.hand_back())  # attempts that lost the lease
-        self.consumers.flush()
-        await self._step("flush", self.held.empty())
+        if not self._stages_ended:  # else no outcome leaves any more
+            self.consumers.flush()
+            await self._step("flush", self.held.empty())
         logger.info("drained in %.2f s, %d claims still held", self.clock() - began, len(self.held))
         return not len(self.held) and not self.claimer.unanswered
 
@@ -127,6 +129,7 @@ class Drain:
         except TimeoutError:
             logger.warning("drain: %s did not end within %.1f s", name, self.clock() - began)
         except (StoreError, StageError) as error:
+            self._stages_ended |= isinstance(error, StageError)
             logger.warning("drain: %s failed, the lease covers it: %s", name, error)
         finally:
             self._timeout = None

@@ -219,6 +219,8 @@ class Worker:
             await self.draining.wait()
         except asyncio.CancelledError:  # nobody of ours does that
             self._broke("code of the application cancelled all tasks of the event loop, the worker's own included")
+            if (current := asyncio.current_task()) is not None:
+                current.uncancel()
 
     async def _start_neighbours(self, stack: contextlib.AsyncExitStack) -> None:
         """The database, the application's lifespans and the first child; `stack` ends them."""
