@@ -51,7 +51,7 @@ def test_the_page_lists_every_class_with_its_states():
         ("08P01", errors.DatabaseUnavailable), ("42501", errors.MissingRights), ("42601", errors.StatementRefused),
         ("22P05", errors.RejectedByDatabase), ("22021", errors.RejectedByDatabase),
         ("23505", errors.RejectedByDatabase),
-        ("54000", errors.RejectedByDatabase), ("PN002", errors.UniqueConflict), ("P0001", errors.RejectedByDatabase),
+        ("54000", errors.RejectedByDatabase), ("PN002", errors.UniqueConflict),
         ("0A000", errors.StoreError),
     ],
 )  # fmt: skip
