@@ -64,8 +64,8 @@ def _differences(connection: psycopg.Connection[Any]) -> list[str]:
     except psycopg.errors.InsufficientPrivilege as error:
         login, database = quoted(connection.info.user), quoted(connection.info.dbname)
         raise MissingRights(
-            f"check the schema: login {login} may not build the schema that this one is compared with; for the time of "
-            f"the check let an administrator run: GRANT CREATE ON DATABASE {database} TO {login};"
+            f"check the schema: login {login} lacks a right: it may not build the schema to compare with; for the "
+            f"time of the check let an administrator run: GRANT CREATE ON DATABASE {database} TO {login};"
         ) from error
     return _compare(real, _catalog(connection, _TWIN))
 
