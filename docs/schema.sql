@@ -488,6 +488,7 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.register(p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision, p_info jsonb, OUT worker bigint, OUT queue integer) -> record, as its owner
 -- penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) -> integer, as its owner
 -- penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) -> integer, as its owner
+-- penstock.release_unknown(p_worker bigint, p_queue integer, p_ids bigint[], p_tokens bigint[]) -> integer, as its owner
 -- penstock.release_unlocked(p_worker bigint, p_ids bigint[], p_tokens bigint[], OUT released integer, OUT locked bigint[]) -> record, as its owner
 -- penstock.remove_queue(p_queue text, p_dry_run boolean, OUT verdict text, OUT number bigint) -> record, as its owner
 -- penstock.renew(p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb, p_drained boolean, p_report jsonb, OUT state text, OUT fenced_ids bigint[], OUT fenced_tokens bigint[], OUT cancelled_ids bigint[]) -> record, as its owner

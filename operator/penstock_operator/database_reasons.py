@@ -30,6 +30,8 @@ _REASONS: Final = {
     "InvalidClientCertificate": "InvalidClientCertificate",
     "ReadOnlyServer": "ReadOnly",
     "StatementRefused": "StatementRefused",
+    "RowLocked": "Timeout",
+    "StatementTimeout": "Timeout",
     MISBEHAVES: MISBEHAVES,
 }
 _CONNECTION: Final = re.compile(r" \(connection (?:to server|failed|is bad)\b.*", re.DOTALL)
@@ -48,6 +50,8 @@ def describe(error: PenstockError) -> tuple[str, str]:
         text = UNREACHABLE
     elif reason == "AuthFailed":
         text = "The server refused the login; check user and password in the Secret. Details: the operator's log."
+    elif reason == "Timeout":
+        text = f"The database did not answer within its bound for locks and statements: {text}."
     elif reason == MISBEHAVES:
         text = f"The database is not used for a while: {text}."
     return reason, text

@@ -50,6 +50,8 @@ class Faults:
             self.kill_a_worker, self.kill_a_worker, self.freeze_a_worker, self.freeze_a_worker, self.terminate_backends,
             self.restart_the_server, self.crash_the_server, self.lose_notifications, self.lose_replies,
             self.lose_replies, self.cut_the_network, self.freeze_the_network, self.read_only, self.no_connections_left,
+            self.hold_rows, self.hold_rows, self.hold_a_table, self.detach_the_partition, self.step_the_clock,
+            self.odd_settings,
         ]  # fmt: skip
         return self._chance.sample(kinds, len(kinds))
 
@@ -87,7 +89,7 @@ class Faults:
 
     def crash_the_server(self) -> None:
         """SIGKILL to the postmaster; its backends notice, and the next start recovers."""
-        backends = _children(self._site.server.pid)
+        backends = children(self._site.server.pid)
         os.kill(self._site.server.pid, signal.SIGKILL)
         self._site.server.stop()
         eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in backends), "the backends are gone")
@@ -129,8 +131,61 @@ class Faults:
                     taken.append(stack.enter_context(self._site.admin()))
             self.pause(0.2, LEASE_SECONDS * 2)
 
+    def hold_rows(self) -> None:
+        """Somebody's open transaction has rows of jobs, of a worker, of the leader, or of the queue."""
+        rows = self._chance.choice(
+            [
+                "SELECT FROM penstock.job ORDER BY random() LIMIT 30 FOR UPDATE",
+                "SELECT FROM penstock.job WHERE token IS NOT NULL LIMIT 5 FOR UPDATE",
+                "SELECT FROM penstock.worker ORDER BY random() LIMIT 1 FOR UPDATE",
+                "SELECT FROM penstock.leader FOR UPDATE",
+                "SELECT FROM penstock.queue FOR NO KEY UPDATE",
+            ]
+        )
+        with self._site.admin() as admin, admin.transaction():
+            admin.execute(rows)
+            self.pause(0.2, LEASE_SECONDS * 4)
 
-def _children(parent: int) -> list[int]:
+    def hold_a_table(self) -> None:
+        """As a migration of somebody does."""
+        table = self._chance.choice(["job", "outcome", "worker", "dead"])
+        with self._site.admin() as admin, contextlib.suppress(psycopg.errors.LockNotAvailable):
+            admin.execute("SET lock_timeout = '5s'")
+            with admin.transaction():
+                admin.execute(f"LOCK TABLE penstock.{table} IN SHARE MODE".encode())
+                self.pause(0.1, LEASE_SECONDS * 2)
+
+    def detach_the_partition(self) -> None:
+        """Outcomes of today have no place until somebody makes one; this one comes back with what it has."""
+        with self._site.admin() as admin, contextlib.suppress(psycopg.errors.LockNotAvailable):
+            admin.execute("SET lock_timeout = '5s'")
+            (today,) = admin.execute("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')").fetchone() or ("",)
+            admin.execute(f"ALTER TABLE penstock.outcome DETACH PARTITION penstock.outcome_{today}".encode())
+
+    def step_the_clock(self) -> None:
+        """What the rows say after the server's clock was set back by an hour: every lease ends in an hour."""
+        with self._site.admin() as admin, contextlib.suppress(psycopg.errors.LockNotAvailable):
+            admin.execute("SET lock_timeout = '5s'")
+            for table in ("worker", "leader"):
+                admin.execute(f"UPDATE penstock.{table} SET lease_until = lease_until + interval '1 hour'".encode())
+        if self._chance.random() < 0.5:
+            self.kill_a_worker()
+
+    def odd_settings(self) -> None:
+        """Of the server, for every connection that is made meanwhile."""
+        odd = {"datestyle": "German", "intervalstyle": "sql_standard", "bytea_output": "escape", "array_nulls": "off",
+               "default_transaction_isolation": "repeatable read"}  # fmt: skip
+        with self._site.admin() as admin:
+            for action in ("SET {} = '{}'", "RESET {}"):
+                for name, value in odd.items():
+                    admin.execute(f"ALTER SYSTEM {action.format(name, value)}".encode())
+                admin.execute("SELECT pg_reload_conf()")
+                admin.execute(OURS, ["penstock%"])
+                self.pause(0.2, LEASE_SECONDS * 3)
+
+
+def children(parent: int) -> list[int]:
+    """The processes that a process has started."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, IndexError, ValueError):

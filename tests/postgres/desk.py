@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CLAIM = "SELECT id, attempt FROM penstock.claim(%s, %s, %s, %s)"
 ACK = "SELECT id, token, state FROM penstock.ack(%s, %s, %s, %s)"
 RELEASE = "SELECT penstock.release(%s, %s, %s)"
+RELEASE_UNKNOWN = "SELECT penstock.release_unknown(%s, %s, %s, %s)"
 RELEASE_CLAIM = "SELECT penstock.release_claim(%s, %s, %s)"
 RENEW = "SELECT state, fenced_ids, cancelled_ids FROM penstock.renew(%s, %s, %s, %s, '{}', '{}', false)"
 RESCUE = "SELECT lost, rescued, poisoned FROM penstock.rescue(%s, %s)"

@@ -23,6 +23,7 @@ STATEMENTS = {
     "complete": "SELECT penstock.complete(%(lost)s, 2, 7001, 1)",
     "release": "SELECT penstock.release(%(lost)s, '{4,3}', '{7001,7001}')",
     "release_claim": "SELECT penstock.release_claim(%(lost)s, 1, 7001)",
+    "release_unknown": "SELECT penstock.release_unknown(%(lost)s, 1, '{4}', '{7001}')",
     "renew": "SELECT penstock.renew(%(lost)s, 60, '{2,3}', '{7001,7001}', '{}', '{}', false)",
     "deregister": "SELECT penstock.deregister(%(lost)s, false)",
     "cordon": "SELECT penstock.cordon('{%(alive)s,%(lost)s}', true)",

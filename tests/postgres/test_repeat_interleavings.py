@@ -23,6 +23,7 @@ STATEMENTS = {
     "complete": "SELECT penstock.complete(%(worker)s, %(run)s, %(token)s, 0.5)",
     "release": "SELECT penstock.release(%(worker)s, %(held)s, %(tokens)s)",
     "release_claim": "SELECT penstock.release_claim(%(worker)s, %(queue)s, %(token)s)",
+    "release_unknown": "SELECT penstock.release_unknown(%(worker)s, %(queue)s, '{}', '{}')",
     "renew": "SELECT penstock.renew(%(worker)s, 60, %(held)s, %(tokens)s, '{}', '{}', false)",
     "deregister": "SELECT penstock.deregister(%(worker)s, false)",
     "cordon": "SELECT penstock.cordon(%(workers)s, true)",

@@ -56,6 +56,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.complete(1, 1, 1, 0.5)": frozenset({"worker"}),
     "SELECT penstock.release(1, '{1}', '{1}')": frozenset({"worker"}),
     "SELECT penstock.release_claim(1, 1, 1)": frozenset({"worker"}),
+    "SELECT penstock.release_unknown(1, 1, '{}', '{}')": frozenset({"worker"}),
     "SELECT penstock.wait_mark('{1}', 9, false)": UPKEEP,
     "SELECT penstock.lead('maintenance', 'x', 9)": UPKEEP,
     "SELECT penstock.lead_ends('maintenance')": UPKEEP,

@@ -27,6 +27,7 @@ IDLE = {
     "release by nobody": "release(NULL, '{%(job)s}', '{%(token)s}')",
     "release of nothing": "release(%(worker)s, NULL, NULL)",
     "release_claim without a token": "release_claim(%(worker)s, %(queue)s, NULL)",
+    "release_unknown without what is held": "release_unknown(%(worker)s, %(queue)s, NULL, NULL)",
     "complete of nothing": "complete(%(worker)s, NULL, NULL, NULL)",
     "complete by nobody": "complete(NULL, %(job)s, %(token)s, 1)",
     "ack of nothing": "ack(%(worker)s, '{}', '{}')",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from penstock.errors import DatabaseUnavailable, MissingRights, StoreError
+from penstock.errors import DatabaseUnavailable, MissingRights, RowLocked, StatementTimeout, StoreError
 from penstock.store.errors import translate
 from penstock_operator.database_reasons import describe, described_timeout
 from penstock_operator.errors import DatabaseMisbehaves
@@ -54,3 +54,10 @@ def test_other_failures_keep_their_sentence():
     assert describe(DatabaseMisbehaves("too much"))[0] == "DatabaseMisbehaves"
     assert described_timeout(10.0, opened=True)[0] == "Timeout"
     assert describe(DatabaseUnavailable("waits: the connection was lost"))[0] == "Unreachable"
+
+
+@pytest.mark.parametrize("error", [RowLocked("look: the row is locked"), StatementTimeout("look: canceled")])
+def test_a_lock_that_somebody_holds_reads_like_an_answer_that_does_not_come(error: StoreError):
+    """Every statement has a bound for its locks, which a sample meets before its own deadline."""
+    reason, sentence = describe(error)
+    assert (reason, "did not answer within" in sentence, str(error) in sentence) == ("Timeout", True, True)

@@ -174,3 +174,44 @@ async def test_rows_that_others_hold_stop_no_claim_and_what_is_locked_is_release
         for stage in (pair.claimer, pair.taker):
             await stage.stop(timeout=60)
     assert {"claims are released later", "no wake-ups for now"} & {line.split(",")[0] for line in caplog.messages}
+
+
+class Forgetful(Shelf):
+    """A store that came back with fewer commits: it ascribes three claims to this worker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals, self.unknown = 1, 3
+        self.told: list[tuple[object, ...]] = []
+
+    async def _value(self, name: str, *values: object) -> int:
+        assert name == "release_unknown"
+        self.told.append(values)
+        if self.refusals:
+            self.refusals -= 1
+            raise RowLocked("the worker's row")
+        released, self.unknown = self.unknown, 0
+        return released
+
+
+async def test_claims_that_only_the_database_knows_of_are_released_once_it_may_have_lost_commits(caplog):
+    """What is held stays; a row that somebody holds is waited for; while the server stays the same nothing is asked."""
+    pair = Pair()
+    shelf = pair.shelf = Forgetful()
+    held = Held()
+    pair.claimer = Claimer(
+        store=cast("Any", shelf), rights=SimpleNamespace(worker=1, queue=7, may_claim=lambda: True), held=held,
+        metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"), queue="q", poll_seconds=0.01,
+        listening=lambda: False, chance=random.Random(1),
+    )  # fmt: skip
+    kept = job()
+    held.add([kept])
+    await pair.start()
+    pair.claimer.check_claims(moved=False)
+    await until(lambda: len(shelf.asked) >= 3)
+    assert shelf.told == []
+    pair.claimer.check_claims(moved=True)
+    await until(lambda: "claims released whose outcomes the database lost with its last commits: 3" in caplog.text)
+    assert shelf.told == [(kept.worker, 7, f"{{{kept.id}}}", f"{{{kept.token}}}")] * 2
+    for stage in (pair.claimer, pair.taker):
+        await stage.stop(timeout=60)

@@ -20,6 +20,7 @@ from penstock.errors import ClaimRefused, RowLocked, SchemaMismatch, SchemaMissi
 from penstock.job import ClaimedJob
 from penstock.stages import DemandDispatcher, Dropped, Producer
 from penstock.store import Store
+from penstock.store.unknown_claims import release_unknown
 
 from .again import pause
 from .held import Held, release
@@ -93,6 +94,7 @@ class Claimer(Producer[ClaimedJob]):
         self._unanswered: list[int] = []
         self._given_back: list[ClaimedJob] = []
         self._hand_back_at, self._locked = 0.0, 0
+        self._unsure = False
         self._loop_task: asyncio.Task[None] | None = None
 
     # -- what others call -----------------------------------------------------------------------------------------
@@ -139,6 +141,12 @@ class Claimer(Producer[ClaimedJob]):
         """Have unstarted claims handed back, soon."""
         self._given_back.extend(jobs)
         self.wake()
+
+    def check_claims(self, *, moved: bool) -> None:
+        """Release, soon, what the database says that we hold and we do not, if it may have lost our last commits."""
+        self._unsure = self._unsure or moved
+        if moved:
+            self.wake()
 
     async def on_stop(self, reason: object) -> None:
         """End the claim loop, whatever the way here."""
@@ -187,13 +195,13 @@ class Claimer(Producer[ClaimedJob]):
 
     async def _try_hand_back(self) -> None:
         """As `hand_back`, but a row that another transaction holds stops no claim: it is tried again later."""
-        if time.monotonic() < self._hand_back_at or not (self._unanswered or self._given_back):
+        if time.monotonic() < self._hand_back_at or not (self._unanswered or self._given_back or self._unsure):
             return
         try:
             await self.hand_back()
         except RowLocked as error:
             logger.warning("claims are released later, another transaction holds a row: %s", error)
-        locked = bool(self._unanswered or self._given_back)
+        locked = bool(self._unanswered or self._given_back or self._unsure)
         self._locked = self._locked + 1 if locked else 0
         self._hand_back_at = time.monotonic() + pause(self._locked, self._chance) if locked else 0.0
 
@@ -212,6 +220,16 @@ class Claimer(Producer[ClaimedJob]):
         while self._unanswered:
             await self._store.release_claim(self._rights.worker, self._rights.queue, self._unanswered[0])
             self._unanswered.pop(0)
+        if self._unsure:
+            await self._release_unknown()
+
+    async def _release_unknown(self) -> None:
+        worker = self._rights.worker
+        held = [job for job in self._held.snapshot() if job.worker == worker]
+        if number := await release_unknown(self._store, worker, self._rights.queue, held):
+            logger.warning("claims released whose outcomes the database lost with its last commits: %d", number)
+            self._metrics.released += number
+        self._unsure = False
 
     async def _look(self) -> bool:
         """One claim for the open demand; True if it brought anything."""

@@ -29,7 +29,7 @@ from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
 from penstock.stages import Stage
-from penstock.store import CONTROL, WORK, Listener, Maintenance, Registry, Renewal, Witness
+from penstock.store import CONTROL, WORK, Listener, Maintenance, MovedRenewal, Registry, Renewal, Witness
 
 from .acknowledger import Acknowledger
 from .announce import Announcer
@@ -278,6 +278,7 @@ class Worker:
 
     def _renewed(self, renewal: Renewal) -> None:
         self.children.renewed()
+        self.claimer.check_claims(moved=isinstance(renewal, MovedRenewal))
         if renewal.fenced:
             self.held.remove(self.consumers.drop(set(renewal.fenced)))
             self.exclusive.fenced(set(renewal.fenced))

@@ -12,7 +12,7 @@ from .handshake import shake_hands
 from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, Upkeep
 from .migrate import Migrated, check_schema, latest_version, migrate, migration_sql
-from .registry import Registration, Registry, Renewal
+from .registry import MovedRenewal, Registration, Registry, Renewal
 from .rights import check_rights
 from .roles import grants_sql, roles, roles_sql
 from .rows import Difference, Promotion, QueueState, Rescue
@@ -36,6 +36,7 @@ __all__ = [
     "Listener",
     "Maintenance",
     "Migrated",
+    "MovedRenewal",
     "Promotion",
     "QueueState",
     "Redriven",

@@ -19,8 +19,9 @@ from .rights import check_rights
 
 WORKER: Final = (
     "register", "renew", "deregister", "claim", "ack", "ack_unlocked", "release", "release_unlocked", "release_claim",
-    "wait_mark", "take_xid", "oldest_xid", "lead", "promote", "rescue", "rescue_overdue", "begin_marks",
-    "publish_marks", "count_limits", "make_partitions", "drop_partitions", "prune_workers", "depth", "tell_dead",
+    "release_unknown", "wait_mark", "take_xid", "oldest_xid", "lead", "promote", "rescue", "rescue_overdue",
+    "begin_marks", "publish_marks", "count_limits", "make_partitions", "drop_partitions", "prune_workers", "depth",
+    "tell_dead",
 )  # fmt: skip
 """Statements of a worker's process; what its tasks enqueue is the application's matter."""
 

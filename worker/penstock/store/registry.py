@@ -35,12 +35,19 @@ class Renewal(NamedTuple):
     cancelled: list[int]
 
 
+class MovedRenewal(Renewal):
+    """The first by another server than before, or by the same after a restart: it may know fewer commits."""
+
+    __slots__ = ()
+
+
 class Registry:
     """One synchronous connection, opened lazily and anew after a loss."""
 
     def __init__(self, url: Url, *, name: str = "penstock lease", pooled: bool = False) -> None:
         self._url, self._name, self._pooled = url, name, pooled
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._server = ""
 
     def _row(self, name: str, *values: object) -> tuple[Any, ...]:
         if self._connection is None or self._connection.closed:
@@ -68,7 +75,8 @@ class Registry:
     ) -> Registration:
         """Enter the registry with a new id; the lease (seconds) begins now."""
         values = (queue, identity, pod, node, version, concurrency, lease, arrays.document(info or {}))
-        return Registration(*self._row("register", *values))
+        *registration, self._server = self._row("register", *values)
+        return Registration(*registration)
 
     def renew(
         self,
@@ -88,12 +96,13 @@ class Registry:
         ids, tokens = arrays.numbers(i for i, _ in held), arrays.numbers(t for _, t in held)
         values = (worker, lease, ids, tokens, arrays.document(in_flight), arrays.document(done), drained, report)
         try:
-            state, fenced_ids, fenced_tokens, cancelled = self._row("renew", *values)
+            state, fenced_ids, fenced_tokens, cancelled, server = self._row("renew", *values)
         except RejectedByDatabase:
             if report == "{}":
                 raise
-            state, fenced_ids, fenced_tokens, cancelled = self._row("renew", *values[:-1], "{}")
-        return Renewal(state, list(zip(fenced_ids or (), fenced_tokens or (), strict=True)), list(cancelled or ()))
+            state, fenced_ids, fenced_tokens, cancelled, server = self._row("renew", *values[:-1], "{}")
+        kind, self._server = Renewal if server == self._server else MovedRenewal, server
+        return kind(state, list(zip(fenced_ids or (), fenced_tokens or (), strict=True)), list(cancelled or ()))
 
     def begin_drain(self, worker: int) -> str | None:
         """Say that this worker is stopping for good; its state afterwards, `lost` if its lease was over before."""

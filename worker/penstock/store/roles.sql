@@ -29,7 +29,7 @@ GRANT SELECT (id, name, workers_waiting_until, operator_waiting_until) ON pensto
 -- The whole life of a job, and the upkeep; its tasks enqueue.
 GRANT USAGE ON SCHEMA penstock TO penstock_worker;
 GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drain, penstock.grace_left, penstock.deregister, penstock.claim, penstock.bury_unreadable, penstock.ack,
-  penstock.ack_unlocked, penstock.complete, penstock.release, penstock.release_unlocked, penstock.release_claim, penstock.wait_mark, penstock.lead, penstock.lead_ends,
+  penstock.ack_unlocked, penstock.complete, penstock.release, penstock.release_unlocked, penstock.release_claim, penstock.release_unknown, penstock.wait_mark, penstock.lead, penstock.lead_ends,
   penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks, penstock.publish_marks,
   penstock.count_limits,
   penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.prune_queues, penstock.audit, penstock.end_refused,
