@@ -183,7 +183,7 @@ CASES = (
         alert="TaskUnknown",
         series={
             of_worker("jobs_total", ',task="unknown",outcome="snooze"'): "0x5 0+1x12 12x58",
-            of_worker("jobs_incompatible_total", ',task="send"'): "0x17 0+1x18 18x40",
+            of_worker("jobs_incompatible_total"): "0x17 0+1x18 18x40",
         },
         quiet=(5, 18, 50),
         fires=(25, 36),

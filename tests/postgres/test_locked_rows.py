@@ -83,7 +83,7 @@ def test_no_statement_waits_without_a_bound_for_what_others_hold(held, pg_newest
 
 def test_every_function_of_a_role_has_a_bound_of_its_own_for_locks(pg_newest):
     """Those that run in transactions of applications have the caller's."""
-    callers = {"enqueue", "enqueue_many", "begin_copy", "open_copy", "close_copy", "wake"}
+    callers = {"enqueue", "enqueue_many", "enqueue_quietly", "begin_copy", "open_copy", "close_copy", "wake"}
     names = {name for role in roles() for name in executable(role)}
     query = "SELECT proname FROM pg_proc WHERE pronamespace = 'penstock'::regnamespace AND 'lock_timeout' = ANY "
     query += "(SELECT split_part(unnest(proconfig), '=', 1))"

@@ -35,6 +35,7 @@ COUNTERS = frozenset({"operator", "observer"})
 ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.enqueue('q', 'work')": ENQUEUERS,
     "SELECT penstock.enqueue_many(ARRAY['q'], ARRAY['work'], ARRAY['{}'::jsonb])": ENQUEUERS,
+    "SELECT penstock.enqueue_quietly(ARRAY['q'], ARRAY['work'], ARRAY['{}'::jsonb])": ENQUEUERS,
     "INSERT INTO penstock.job (queue, task, args) VALUES (1, 'work', '{}')": frozenset({"bulk_enqueuer"}),
     "INSERT INTO penstock.job (queue, task, args, ord) VALUES (1, 'work', '{}', 1)": frozenset(),
     "INSERT INTO penstock.job (queue, task, args, token, worker) VALUES (1, 'work', '{}', 1, 1)": frozenset(),
@@ -94,6 +95,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.declare_queue('q', 'x', 1, false, 5::smallint, '{}', 9, 9, '{}')": frozenset({"operator"}),
     "SELECT penstock.set_limit(1, 9)": frozenset({"operator"}),
     "SELECT penstock.pause('q', true)": frozenset({"operator"}),
+    "SELECT penstock.remove_queue('q', true)": frozenset({"operator"}),
     "SELECT penstock.retry_now('{1}')": frozenset({"operator"}),
     "SELECT penstock.find_dead(NULL, 'q', NULL, NULL, NULL, NULL, NULL, NULL, true, 9)": COUNTERS,
     "SELECT penstock.redrive('{1}')": frozenset({"operator"}),

@@ -104,7 +104,7 @@ class WorkerMetrics(Collector):
             Distribution(CALL_BOUNDS), Distribution(SIZE_BOUNDS), Distribution(CALL_BOUNDS),
         )  # fmt: skip
         self._blocked: Counter[str] = Counter(dict.fromkeys(names, 0))
-        self._incompatible: Counter[str] = Counter(dict.fromkeys(names, 0))
+        self._incompatible = 0
         self.events: Counter[str] = Counter(dict.fromkeys(STAGES, 0))
         """What each stage handed on, counted by the batch."""
         self.fenced = 0
@@ -144,7 +144,7 @@ class WorkerMetrics(Collector):
             if state is OutcomeState.FAILED:
                 self._dead[self._queue, task] += count
             elif state is OutcomeState.SNOOZE:
-                self._incompatible[task] += sum(
+                self._incompatible += sum(
                     outcome.job.task == name and outcome.reason == INCOMPATIBLE for outcome in outcomes
                 )
         for outcome in outcomes:
@@ -221,10 +221,9 @@ class WorkerMetrics(Collector):
         )  # fmt: skip
         incompatible = CounterMetricFamily(
             "penstock_jobs_incompatible", "Jobs deferred because their arguments do not fit this release of the task.",
-            labels=["queue", "task"],
+            labels=["queue"],
         )  # fmt: skip
-        for task, count in list(self._incompatible.items()):
-            incompatible.add_metric([self._queue, task], count)
+        incompatible.add_metric([self._queue], self._incompatible)
         circuits = self.circuits()
         for task, count in list(self._blocked.items()):
             blocked.add_metric([self._queue, task], count)
