@@ -46,6 +46,7 @@ COLUMNS: dict[str, list[object]] = {
     "unique_until": ["infinity"],
     "headers": ["1", "[]", '"x"', "null", '{"traceparent": 1}', DEEP, LONG, EXPANDS],
     "errors": ["1"],
+    "incompatible_since": ["infinity", "-infinity"],
     "args": [None, "1", "[]", '"x"', "null", '{"a": 1e400000}', "{", "1e131071", DEEP, LONG, EXPANDS],
 }
 """Every column of the table, with values that somebody may try."""

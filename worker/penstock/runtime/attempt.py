@@ -30,12 +30,13 @@ from .awaitables import discard, finished_call, is_awaitable, is_closing, settle
 from .failure import AnyTask, Endings, is_a, of_defect
 from .limits import overdue, within
 from .logs import fields, running
+from .loops import Runner
 
 logger = logging.getLogger("penstock.attempt")
 
 Returned = tuple[object, BaseException | None]
 
-_LOOPS = frozenset({"asyncio.events", "asyncio.runners"})
+_LOOPS = frozenset({"asyncio.events", "asyncio.runners", Runner.__module__})
 """Below every step: asyncio's loop has a frame for each of them, under uvloop there is the runner's alone."""
 
 
