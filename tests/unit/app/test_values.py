@@ -6,7 +6,6 @@ More than 300 lines, because the tables belong together.
 from __future__ import annotations
 
 import collections
-import datetime as dt
 import enum
 import subprocess
 import sys
@@ -24,7 +23,6 @@ import attrs
 import msgspec
 import pydantic
 import pytest
-from freezegun import freeze_time
 
 from penstock import App, Task
 from penstock.errors import InvalidArguments, InvalidTask, UnencodableArgument, UnencodableResult
@@ -164,6 +162,7 @@ def through(hint: Any, value: Any) -> Any:
     return decoded
 
 
+ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
 ID = UUID(int=7)
 ACCEPTED: list[tuple[str, Any, Any]] = [
@@ -279,14 +278,30 @@ def test_what_json_would_change_is_refused_with_the_parameter_and_the_reason(cas
         through(hint, value)
 
 
+FROZEN = """
+import datetime as dt
+from datetime import UTC, datetime
+
+from freezegun import freeze_time
+
+from tests.unit.app.test_values import through
+
+with freeze_time("2026-03-04 05:06:07"):
+    frozen = dt.datetime.now(UTC)
+    hint, day = dt.datetime, dt.date.today()
+    assert through(datetime, frozen) == through(hint, frozen) == through(datetime | str, frozen) == frozen
+    assert through(dict[str, list[dt.date]], {"a": [day]}) == {"a": [day]}
+assert type(through(hint, frozen)) is datetime
+"""
+
+
 def test_every_value_is_accepted_while_time_is_frozen():
-    """Freezegun's classes stand in for the real ones in values, and in annotations of what was imported meanwhile."""
-    with freeze_time("2026-03-04 05:06:07"):
-        frozen = dt.datetime.now(UTC)
-        hint, day = dt.datetime, dt.date.today()  # noqa: DTZ011
-        assert through(datetime, frozen) == through(hint, frozen) == through(datetime | str, frozen) == frozen
-        assert through(dict[str, list[dt.date]], {"a": [day]}) == {"a": [day]}
-    assert type(through(hint, frozen)) is datetime
+    """Freezegun's classes stand in for the real ones in values, and in annotations of what was imported meanwhile.
+
+    In a process of its own: what fails in the middle of it would leave the clocks of this one frozen.
+    """
+    done = subprocess.run([sys.executable, "-c", FROZEN], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_json_of_a_plain_value_is_plain_and_read_as_plain():
