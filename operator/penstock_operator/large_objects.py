@@ -7,6 +7,7 @@ is kept, and of what is too large nothing but names, versions and status is left
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -80,7 +81,7 @@ def decode_list(data: bytes) -> dict[str, Any]:
 def too_large(found: Mapping[str, Any]) -> str | None:
     """None, or why the spec of a JobQueue is not read."""
     spec = found.get("spec")
-    size = found.get(SPEC_BYTES) if spec is None else len(msgspec.json.encode(spec))
+    size = found.get(SPEC_BYTES) if spec is None else _bytes_of(spec)
     if isinstance(size, int) and size > LARGEST_BYTES:
         return f"The spec is too large: {size} bytes of JSON, at most {LARGEST_BYTES} are read. {_ADVICE}"
     if _has_more_values(spec, MOST_VALUES):
@@ -102,3 +103,11 @@ def _has_more_values(value: Any, most: int) -> bool:
             return True
         left.extend(parts)
     return count > most
+
+
+def _bytes_of(spec: object) -> int:
+    """Bytes of the spec as JSON, also of one that is no UTF-8: its field is named by whoever reads it."""
+    try:
+        return len(msgspec.json.encode(spec))
+    except UnicodeEncodeError:
+        return len(json.dumps(spec))

@@ -118,6 +118,7 @@ REFERENCES: tuple[Callable[[str], dict[str, Any]], ...] = (
 @example(reference=REFERENCES[0], text="shop-postgres\n")
 @example(reference=REFERENCES[0], text="../../other/secrets/postgres")
 @example(reference=REFERENCES[4], text="..")
+@example(reference=REFERENCES[0], text="\ud800")
 def test_a_jobqueue_leads_the_operator_to_secrets_of_its_own_namespace_alone(
     reference: Callable[[str], dict[str, Any]], text: str
 ):
