@@ -41,6 +41,7 @@ FOLLOWING_SECONDS = 0.2
 BREATH = 3.0
 """Pause after a look, in lengths of that look: however many wake-ups come, a loop keeps a core busy for a quarter."""
 LONGEST_BREATH_SECONDS = 5.0  # what waits is to be seen, even by a database whose looks take seconds
+CHEAP_SECONDS = 0.3  # a breath that is longer is waited for before a sample of some queues as well
 TOGETHER_SECONDS = 0.25
 """Queues that take longer to treat, while the API server is slow, go on beside the next look."""
 
@@ -138,7 +139,7 @@ class DatabaseLoop:
             async with asyncio.timeout(max(0.0, pause - SHORTEST_SECONDS)):
                 await self.woken.wait()
         left = began + breath - time.monotonic()
-        if left > 0 and not self._some_suffice():
+        if left > 0 and (breath > CHEAP_SECONDS or not self._some_suffice()):
             await asyncio.sleep(left)
 
     async def _follow(self, database: DatabaseClient | None) -> None:
@@ -190,11 +191,11 @@ class DatabaseLoop:
             return 0.0
         self._look_seconds = self.sampler.seconds
         self._states.update(states)
-        look = Look(database=database, connected=True, listening=database.listening)
         touched = [one for one in self.members() if one.queue.uid in self.dirty or one.queue_name in states]
-        await self._begin_all(touched, look)
+        await self._begin_all(touched, Look(database=database, connected=True, listening=database.listening))
         for one in touched:
             self.scope.within(pause_of(one, self._queues.get(one.queue.uid), one.state(states)))
+        await asyncio.sleep(min(LONGEST_BREATH_SECONDS, BREATH * self._look_seconds))  # a server decides how often
         return self.scope.left
 
     async def _begin_all(self, members: Sequence[Member], look: Look) -> None:
@@ -295,6 +296,5 @@ class DatabaseLoop:
         """Short while something moves, a second while there is work, else until somebody wants to look again."""
         here = [(member, member.state(states)) for member in members if member.refusal is None]
         database.rest(state.id for _, state in here if state is not None and state.ready == 0)
-        queues = self._queues
-        pauses = (pause_of(member, queues.get(member.queue.uid), state) for member, state in here)
+        pauses = (pause_of(one, self._queues.get(one.queue.uid), state) for one, state in here)
         return await database.pause(min([POLL_SECONDS, *pauses]))

@@ -94,7 +94,7 @@ class Claimer(Producer[ClaimedJob]):
         self._unanswered: list[int] = []
         self._given_back: list[ClaimedJob] = []
         self._hand_back_at, self._locked = 0.0, 0
-        self._unsure = False
+        self._unsure = 0
         self._loop_task: asyncio.Task[None] | None = None
 
     # -- what others call -----------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class Claimer(Producer[ClaimedJob]):
 
     def check_claims(self, *, moved: bool) -> None:
         """Release, soon, what the database says that we hold and we do not, if it may have lost our last commits."""
-        self._unsure = self._unsure or moved
+        self._unsure += moved
         if moved:
             self.wake()
 
@@ -224,12 +224,12 @@ class Claimer(Producer[ClaimedJob]):
             await self._release_unknown()
 
     async def _release_unknown(self) -> None:
-        worker = self._rights.worker
+        worker, unsure = self._rights.worker, self._unsure
         held = [job for job in self._held.snapshot() if job.worker == worker]
         if number := await release_unknown(self._store, worker, self._rights.queue, held):
             logger.warning("claims released whose outcomes the database lost with its last commits: %d", number)
             self._metrics.released += number
-        self._unsure = False
+        self._unsure -= unsure  # another server may have answered meanwhile
 
     async def _look(self) -> bool:
         """One claim for the open demand; True if it brought anything."""
