@@ -25,7 +25,7 @@ def optional(values: Sequence[T]) -> list[T] | None:
 
 def sparse(values: Sequence[object]) -> str | None:
     """As `optional`, of what `column` takes."""
-    return column(values) if any(value is not None for value in values) else None
+    return None if values.count(None) == len(values) else column(values)
 
 
 def column(values: Iterable[object]) -> str:

@@ -10,6 +10,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import psycopg
@@ -31,6 +32,7 @@ from .pool_async import LoopPool
 
 T = TypeVar("T")
 _NAME = "penstock client"
+_UNIQUE = attrgetter("unique")
 
 
 def _columns(jobs: Sequence[NewJob]) -> tuple[str | None, ...]:
@@ -38,13 +40,17 @@ def _columns(jobs: Sequence[NewJob]) -> tuple[str | None, ...]:
         texts([j.queue for j in jobs]),
         texts([j.task for j in jobs]),
         texts([j.args for j in jobs]),
-        None if all(j.priority == 1 for j in jobs) else column(j.priority for j in jobs),
+        _priorities([j.priority for j in jobs]),
         sparse([j.max_attempts for j in jobs]),
         sparse([None if j.delay is None else float(j.delay) for j in jobs]),
         sparse([j.at for j in jobs]),
-        texts([j.headers for j in jobs]) if any(j.headers is not None for j in jobs) else None,
-        *(_unique_columns(jobs) if any(j.unique for j in jobs) else (None, None, None, None)),
+        sparse([j.headers for j in jobs]),
+        *(_unique_columns(jobs) if any(map(_UNIQUE, jobs)) else (None, None, None, None)),
     )
+
+
+def _priorities(values: Sequence[int]) -> str | None:
+    return None if values.count(1) == len(values) else column(values)
 
 
 def _unique_columns(jobs: Sequence[NewJob]) -> tuple[str | None, ...]:

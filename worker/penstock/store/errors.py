@@ -5,9 +5,6 @@ The text of a database URL never reaches a message: libpq quotes what it could n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 import psycopg_pool
 
@@ -80,16 +77,32 @@ def _without_form(error: UnicodeEncodeError) -> str:
     return f"text has no form in {error.encoding}, the connection's client_encoding; SET client_encoding = 'UTF8'"
 
 
-@contextmanager
-def mapped(doing: str) -> Iterator[None]:
-    """Raise ours for any of psycopg's errors inside the block."""
-    try:
-        yield
-    except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
-        raise translate(error, doing) from error
-    except UnicodeEncodeError as error:
-        raise RejectedByDatabase(f"{doing}: {_without_form(error)}") from error
-    except UnicodeDecodeError as error:
-        raise StoreError(f"{doing}: the database answered with text that is not UTF-8") from error
-    except RecursionError as error:
-        raise StoreError(f"{doing}: JSON in the answer is nested too deeply to be read") from error
+def ours(error: BaseException, doing: str) -> PenstockError | None:
+    """The store's error for one of psycopg's, or for text that cannot be sent or read; None for any other."""
+    match error:
+        case psycopg.Error() | psycopg_pool.PoolTimeout():
+            return translate(error, doing)
+        case UnicodeEncodeError():
+            return RejectedByDatabase(f"{doing}: {_without_form(error)}")
+        case UnicodeDecodeError():
+            return StoreError(f"{doing}: the database answered with text that is not UTF-8")
+        case RecursionError():
+            return StoreError(f"{doing}: JSON in the answer is nested too deeply to be read")
+    return None
+
+
+class mapped:  # noqa: N801 - a context, called as a function is
+    """Raise the store's error for any of psycopg's inside the block. No generator: entered for every statement."""
+
+    __slots__ = ("_doing",)
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        """Nothing to open."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Raise what `ours` gives."""
+        if error is not None and (found := ours(error, self._doing)) is not None:
+            raise found from error

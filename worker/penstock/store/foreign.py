@@ -7,11 +7,9 @@ psycopg2 the cursor is made here and not by the connection, whose own may take o
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -23,7 +21,7 @@ from penstock.errors import ConfigurationError, PenstockError, StoreError
 
 from .alike import alike
 from .callers import check_dialect, check_vendor, kind_of
-from .errors import mapped, translate
+from .errors import ours, translate
 
 Values = Sequence[str | None]
 _PLACEHOLDER: Final = re.compile(r"%s")
@@ -86,8 +84,9 @@ async def scalar_on_async(connection: Any, text: bytes, values: Values, *, doing
 
 def _check_text(values: Values) -> None:
     """Refuse with psycopg's words what each driver refuses in its own way, if not the server."""
-    if any(value is not None and "\0" in value for value in values):
-        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    for value in values:
+        if value is not None and "\0" in value:
+            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
 
 
 def _psycopg(connection: psycopg.Connection[Any], text: bytes, values: Values) -> object:
@@ -152,30 +151,44 @@ def _as_text(found: object) -> str | None:
     return found.decode() if isinstance(found, bytes) else None if found is None else str(found)
 
 
-@contextmanager
-def through_drivers(doing: str) -> Iterator[None]:
+class through_drivers:  # noqa: N801 - a context, called as a function is
     """As `errors.mapped`, for the error of any driver, inside SQLAlchemy's or Django's own as well."""
-    try:
-        with mapped(doing):
-            yield
-    except (PenstockError, asyncio.CancelledError):
-        raise
-    except Exception as error:
-        if type(error).__name__ == "UnboundExecutionError":
-            raise ConfigurationError(
-                f"{doing}: the session has no single engine; give session.connection(bind_arguments=...), that of the "
-                "database that Penstock's schema is in; nothing was sent"
-            ) from error
-        found = alike(error)
-        if found is None:
-            raise
-        if found.sqlstate in _OTHER_SESSION and "asyncpg" in _modules(error):
-            raise StoreError(
-                f"{doing}: behind a pooler in transaction mode an asyncpg connection must be made with "
-                "statement_cache_size=0, an engine of SQLAlchemy with prepared_statement_cache_size=0 and a "
-                f"prepared_statement_name_func as well ({found})"
-            ) from error
-        raise translate(found, doing) from error
+
+    __slots__ = ("_doing",)
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        """Nothing to open."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Raise the store's error; what is no driver's goes on as it is."""
+        if isinstance(error, Exception) and not isinstance(error, PenstockError):
+            found = _ours(error, self._doing)
+            if found is not None:
+                raise found from error
+
+
+def _ours(error: Exception, doing: str) -> PenstockError | None:
+    found = ours(error, doing)
+    if found is not None:
+        return found
+    if type(error).__name__ == "UnboundExecutionError":
+        return ConfigurationError(
+            f"{doing}: the session has no single engine; give session.connection(bind_arguments=...), that of the "
+            "database that Penstock's schema is in; nothing was sent"
+        )
+    driver = alike(error)
+    if driver is None:
+        return None
+    if driver.sqlstate in _OTHER_SESSION and "asyncpg" in _modules(error):
+        return StoreError(
+            f"{doing}: behind a pooler in transaction mode an asyncpg connection must be made with "
+            "statement_cache_size=0, an engine of SQLAlchemy with prepared_statement_cache_size=0 and a "
+            f"prepared_statement_name_func as well ({driver})"
+        )
+    return translate(driver, doing)
 
 
 def _modules(error: BaseException) -> set[str]:
