@@ -71,9 +71,9 @@ bench: setup ## benchmarks; NAME=store|worker|stages|... for one
 generate: setup ## copies and generated pages, from their sources
 	$(RUN)/python -m tools.generate
 
-picture: setup ## docs/demo.svg and docs/dashboard.svg, from real runs of the shop
+picture: setup ## docs/images/demo.svg and docs/images/dashboard.svg, from real runs of the shop
 	PYTHONPATH=examples $(RUN)/python -m tools.demo_picture
-	PENSTOCK_PICTURE=docs/dashboard.svg $(PYTEST) tests/chart/test_monitoring_panels.py -k picture
+	PENSTOCK_PICTURE=docs/images/dashboard.svg $(PYTEST) tests/chart/test_monitoring_panels.py -k picture
 
 sbom: setup ## bills of materials (CycloneDX) of both images' Python packages, into dist/
 	@mkdir -p $(DIST)

@@ -1,7 +1,8 @@
 """The dated copy of the store's figures for the docs: `python -m benchmarks.store keep` after a run.
 
-It owns the copies `docs/store-figures.json` and `docs/store-figures.svg`, and the table in `docs/store.md` between the
-two comments that name it; nothing is measured here, and no figure is written by hand.
+It owns the copies `docs/explanation/store-figures.json` and `docs/images/store-figures.svg`, and the table in
+`docs/explanation/store.md` between the two comments that name it. It measures nothing, and nobody writes a figure by
+hand.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ ROWS: Final[Mapping[str, str]] = {
 def keep(out: Path = OUT, docs: Path = DOCS) -> None:
     """Copy the last run's figures and picture to the docs, and write their table."""
     document = json.loads((out / "store.json").read_text())
-    shutil.copy(out / "store.json", docs / "store-figures.json")
-    shutil.copy(out / "store.svg", docs / "store-figures.svg")
-    page = docs / "store.md"
+    shutil.copy(out / "store.json", docs / "explanation" / "store-figures.json")
+    shutil.copy(out / "store.svg", docs / "images" / "store-figures.svg")
+    page = docs / "explanation" / "store.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{BEGIN}\n{table(document)}{END}{after}", encoding="utf-8")

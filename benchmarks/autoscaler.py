@@ -4,7 +4,7 @@ Seven traces, each under five autoscalers: Penstock with its defaults and with s
 tuned (`pollingInterval` 1, no stabilisation, a hundred pods at a sync), and tuned with the target that somebody would
 set who knows how long jobs run. All may use a hundred pods of five slots, which serve 3 to 7 s after their object.
 Every run is drawn from its number, so the same command prints the same table. `python -m benchmarks autoscaler`;
-PENSTOCK_BENCH_RUNS (5) sets how many; `python -m benchmarks.autoscaler pictures docs` draws the pictures of docs/.
+PENSTOCK_BENCH_RUNS (5) sets how many; `python -m benchmarks.autoscaler pictures docs/images` draws those of docs/.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def main() -> None:
 
 
 def draw(folder: Path) -> None:
-    """The pictures of docs/autoscaling.md."""
+    """The pictures of docs/explanation/autoscaling.md."""
     found: dict[tuple[str, str], dict[str, float]] = {}
     accounts: dict[tuple[str, str], Account] = {}
     for trace in traces(1):

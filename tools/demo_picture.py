@@ -1,4 +1,4 @@
-"""`docs/demo.svg`: what a terminal shows while `make demo` runs, and its account at the end, from a run made for it.
+"""`docs/images/demo.svg`: a terminal while `make demo` runs, and the summary at its end, from a run made for it.
 
 Owns the choice of the moment (most workers at once, then most jobs in flight) and the frame around it. Nothing in the
 picture is typed by hand, and it loads no font from elsewhere.
@@ -22,7 +22,7 @@ from shop.demo import demo
 if TYPE_CHECKING:
     from penstock.local.view import Picture
 
-TARGET: Final = Path(__file__).parents[1] / "docs" / "demo.svg"
+TARGET: Final = Path(__file__).parents[1] / "docs" / "images" / "demo.svg"
 WIDTH: Final = 124
 FORMAT: Final = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">

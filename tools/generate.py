@@ -1,8 +1,8 @@
 """Copies and generated pages, from their sources: `python -m tools.generate [--check]`.
 
 One table says what is made from what. Without `--check` every file is written; with it nothing is written, and the exit
-code is 1 if one of them differs from its source. A check needs nothing running; `docs/schema.sql` does (it comes from a
-real server), so it is written here and checked by `tests/postgres/test_docs.py`.
+code is 1 if one of them differs from its source. A check needs nothing running; `docs/reference/schema.sql` does (it
+comes from a real server), so it is written here and checked by `tests/postgres/test_docs.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 DASHBOARD_FILES: Final = "charts/penstock/files/dashboards"
-SCHEMA: Final = ROOT / "docs" / "schema.sql"
+SCHEMA: Final = ROOT / "docs" / "reference" / "schema.sql"
 
 
 class Made(NamedTuple):
@@ -42,11 +42,13 @@ TABLE: Final = (
     Made("operator/LICENSE", "LICENSE", _copy("LICENSE")),
     Made("worker/penstock/scaling/jobqueue.yaml", "crds/jobqueue.yaml", _copy("crds/jobqueue.yaml")),
     Made("charts/penstock/files/jobqueue.yaml", "crds/jobqueue.yaml", _copy("crds/jobqueue.yaml")),
-    Made("docs/configuration.md", "penstock.settings, penstock_operator.settings", pages.configuration),
-    Made("docs/jobqueue.md", "crds/jobqueue.yaml", lambda: pages.jobqueue(ROOT / "crds" / "jobqueue.yaml")),
-    Made("docs/cli.md", "penstock.cli", pages.cli),
+    Made("docs/reference/configuration.md", "penstock.settings, penstock_operator.settings", pages.configuration),
+    Made("docs/reference/jobqueue.md", "crds/jobqueue.yaml", lambda: pages.jobqueue(ROOT / "crds" / "jobqueue.yaml")),
+    Made("docs/reference/cli.md", "penstock.cli", pages.cli),
     Made(
-        "docs/metrics.md", "penstock.runtime.metrics, penstock.local.endpoint, penstock_operator.metrics", pages.metrics
+        "docs/reference/metrics.md",
+        "penstock.runtime.metrics, penstock.local.endpoint, penstock_operator.metrics",
+        pages.metrics,
     ),
     Made("docs/runbooks/README.md", "tools.monitoring.alerts", alerts.index),
     Made("charts/penstock/files/alerts.yaml", "tools.monitoring.alerts", alerts.chart_file),
@@ -81,10 +83,10 @@ def write() -> list[str]:
 
     text = schema.of_embedded_server()
     if text is None:
-        print(f"generate: docs/schema.sql is left alone: it is made by PostgreSQL {schema.MAJOR} and its pg_dump")
+        print(f"generate: docs/reference/schema.sql is not written: it needs PostgreSQL {schema.MAJOR} and its pg_dump")
     elif not _is_current(SCHEMA, text):
         SCHEMA.write_text(text, encoding="utf-8")
-        written.append("docs/schema.sql")
+        written.append("docs/reference/schema.sql")
     return written
 
 

@@ -58,7 +58,7 @@ _JOBQUEUE: Final = f"""\
 {_NOTE}
 
 Version `penstock.dev/v1alpha1`. The API server and `penstock dev` check a manifest against the same schema and the same
-rules; unknown fields are refused. A complete example is [the shop's](../examples/shop/jobqueues.yaml).
+rules; unknown fields are refused. A complete example is [the shop's](../../examples/shop/jobqueues.yaml).
 
 ## Fields
 
@@ -84,7 +84,7 @@ _CLI: Final = f"""\
 {_NOTE}
 
 Installed as `kubectl-penstock` too: `kubectl penstock top --jobqueue emails -n shop` takes the database from the Secret
-that the JobQueue names. How to use it in an incident: [operating](operating.md).
+that the JobQueue names. How to use it in an incident: [operating](../how-to/operating.md).
 
 Exit code 0: done. 2: bad input, one line on stderr, nothing was written. 1: a failure that the input cannot mend, one
 line as well; a check of `penstock doctor` that failed, a job that there is not, a question that was answered with no.
@@ -100,8 +100,8 @@ _METRICS: Final = f"""\
 {_NOTE}
 
 Prometheus' text format. Labels are bounded: queues, tasks of the App (`unknown` for any other) and closed lists; no
-metric has a label for a job or a tag. How to see them is told in [monitoring](monitoring.md), and what wakes people in
-the [runbooks](runbooks/README.md).
+metric has a label for a job or a tag. [Monitoring](../how-to/monitoring.md) shows how to scrape and graph them; the
+[runbooks](../runbooks/README.md) list the alerts.
 
 In a cluster Prometheus adds `namespace`, `pod`, `container`, `job`, `endpoint` and `instance`, and to workers'
 `jobqueue`, from the pod's label. Counters start at zero with their process, and series of tasks and outcomes are there
@@ -135,7 +135,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def configuration() -> str:
-    """`docs/configuration.md`: the environment of a worker and of the operator."""
+    """`docs/reference/configuration.md`: the environment of a worker and of the operator."""
     worker = table(("variable", "default", "values", "what it says"), map(_setting, dataclasses.fields(Settings)))
     return _CONFIGURATION % (worker, table(("variable", "default", "what it says"), _operator_settings()))
 
@@ -173,7 +173,7 @@ def _operator_settings() -> Iterator[tuple[str, ...]]:
 
 
 def jobqueue(crd: Path) -> str:
-    """`docs/jobqueue.md`: every field of the spec, with values, default and description; and the rules."""
+    """`docs/reference/jobqueue.md`: every field of the spec, with values, default and description; and the rules."""
     schema = yaml.safe_load(crd.read_text(encoding="utf-8"))["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     rows = table(("field of `spec`", "values", "default", "what it says"), _fields(schema["properties"]["spec"], ""))
     added = table(("field of the pod", "value", "not added if"), _additions())
@@ -224,7 +224,7 @@ def command_names() -> list[str]:
 
 
 def cli() -> str:
-    """`docs/cli.md`: the help of every command."""
+    """`docs/reference/cli.md`: the help of every command."""
     parts = [_CLI]
     for name in ("", *command_names()):
         shown = CliRunner().invoke(
@@ -235,7 +235,7 @@ def cli() -> str:
 
 
 def metrics() -> str:
-    """`docs/metrics.md`: every metric of worker, operator and local mode."""
+    """`docs/reference/metrics.md`: every metric of worker, operator and local mode."""
     groups = (registry.of_workers(), registry.of_operator(), registry.of_local_mode())
     return _METRICS % tuple(table(("metric", "type", "labels", "what it says"), map(_row, group)) for group in groups)
 

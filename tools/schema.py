@@ -1,4 +1,4 @@
-"""The migrated schema as one file, `docs/schema.sql`: what a reviewer reads, and no migration changes unseen.
+"""The migrated schema as one file, `docs/reference/schema.sql`: what a reviewer reads, and no migration changes unseen.
 
 Made by pg_dump from a real server of one major version, because another one writes the same schema differently. Left
 out: the bodies of the functions, which are files of their own (worker/penstock/store/functions/), and the partitions,

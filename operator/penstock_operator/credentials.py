@@ -2,7 +2,7 @@
 
 A pod takes its variables once, when a container starts. So the pod template carries a mark that changes with the
 credentials, and the Deployment itself carries a note of the Secret's version that the mark stands for. Both are made
-of uid and resource version alone: whoever may read Deployments learns nothing of what a Secret holds (ADR 64).
+of uid and resource version alone: whoever may read Deployments learns nothing of what a Secret holds (ADR 43).
 
 Surprising: a Secret's version changes with its labels too. Versions between which this process saw the same values are
 the same credentials: the note moves on, the mark stays, and no pod is replaced.

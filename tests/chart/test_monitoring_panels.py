@@ -174,7 +174,7 @@ def test_every_panel_of_every_dashboard_has_data_from_a_real_run(scraped: Promet
     assert "no data" not in drawn
 
 
-@pytest.mark.skipif("PENSTOCK_PICTURE" not in os.environ, reason="draws docs/dashboard.svg; `make picture`")
+@pytest.mark.skipif("PENSTOCK_PICTURE" not in os.environ, reason="draws docs/images/dashboard.svg; `make picture`")
 def test_the_picture_of_the_documents_is_drawn(scraped: Prometheus, restricted: str, node: ProcessPods, pg_url: str):
     """Two waves, all workers gone in between, and a moment within the second."""
     began = time.time() - 2

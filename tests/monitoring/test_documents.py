@@ -1,4 +1,4 @@
-"""What docs/monitoring.md tells people to do, done."""
+"""What docs/how-to/monitoring.md tells people to do, done."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_values_that_are_set_on_the_page_are_values_of_the_chart():
     """Every `helm` line, with its shell variables filled in; the schema refuses what is misspelt."""
     variables: dict[str, str] = {}
     rendered = []
-    for line in page("docs/monitoring.md").commands():
+    for line in page("docs/how-to/monitoring.md").commands():
         if found := re.fullmatch(r"([A-Z]+)=(\S+)", line):
             variables[found[1]] = found[2]
         elif line.startswith("helm "):

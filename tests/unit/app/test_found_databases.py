@@ -16,7 +16,7 @@ from penstock.store.session import SETTINGS, local, needs_transactions
 from penstock.store.sqlstates import OURS, STATES
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs/database.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/reference/database.md").read_text(encoding="utf-8")
 
 
 def test_the_page_lists_every_setting_that_is_set():

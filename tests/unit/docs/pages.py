@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-OTHERS = {"docs/stages.md"}
+OTHERS = {"docs/reference/stages.md"}
 """Pages whose code is tested with what it is about: tests/unit/stages."""
 _FENCE = re.compile(r"^```(\w*)\s*$")
 _MARK = re.compile(r"^<!-- (.+?) -->$")

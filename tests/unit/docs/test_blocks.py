@@ -64,7 +64,7 @@ def test_python_of_a_page_compiles_imports_and_runs(page: Page, tmp_path: Path):
 
 def test_some_page_has_python_to_run():
     """So that the test above cannot pass by finding nothing."""
-    assert {"README.md", "docs/tutorial.md"} <= {one.name for one in WITH_PYTHON}
+    assert {"README.md", "docs/tutorial/getting-started.md"} <= {one.name for one in WITH_PYTHON}
 
 
 @pytest.mark.parametrize("text", MANIFESTS)

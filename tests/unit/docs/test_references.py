@@ -105,7 +105,7 @@ def help_of(command: str) -> str:
 @each_page
 def test_every_metric_that_is_named_exists(page: Page):
     """By the page that is made from the code; or it is a role of the database."""
-    known = set(re.findall(r"`(penstock_\w+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")))
+    known = set(re.findall(r"`(penstock_\w+)`", (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8")))
     known |= {name for path in STORE.glob("roles.sql") for name in re.findall(r"penstock_\w+", path.read_text())}
     named = {span for span in page.spans() if re.fullmatch(r"penstock_[a-z_]+", span)} - {"penstock_operator"}
     assert named - known - {"penstock_app"} == set()  # a fixture
@@ -114,7 +114,7 @@ def test_every_metric_that_is_named_exists(page: Page):
 @each_page
 def test_every_variable_that_is_named_exists(page: Page):
     """By the page that is made from the settings."""
-    known = set(re.findall(r"`(PENSTOCK_\w+)`", (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")))
+    known = set(re.findall(r"`(PENSTOCK_\w+)`", (ROOT / "docs/reference/configuration.md").read_text(encoding="utf-8")))
     named = {found for span in page.spans() for found in re.findall(r"PENSTOCK_[A-Z_]+", span)}
     assert named - known - FOR_DEVELOPMENT == set()
 
@@ -128,7 +128,7 @@ def rows(name: str, heading: str) -> list[list[str]]:
 
 def test_the_table_of_what_to_open_fits_a_screen_and_names_only_files():
     """At most 25 rows; a file to open and a test for each."""
-    found = rows("docs/architecture.md", "I want to change…")
+    found = rows("docs/explanation/architecture.md", "I want to change…")
     assert 15 <= len(found) <= 25
     for _, opened, tested in found:
         for cell in (opened, tested):
@@ -139,14 +139,16 @@ def test_the_table_of_what_to_open_fits_a_screen_and_names_only_files():
 
 def test_every_function_of_the_store_has_its_row_of_locks():
     """What it locks, in what order, is the first thing that a change of it must know."""
-    told = {name for row in rows("docs/store.md", "The functions") for name in re.findall(r"`(\w+)`", row[0])}
+    told = {
+        name for row in rows("docs/explanation/store.md", "The functions") for name in re.findall(r"`(\w+)`", row[0])
+    }
     there = {path.stem for path in (STORE / "functions").glob("*.sql")}
     assert told == there
 
 
 def test_every_interleaving_has_its_row_and_every_row_its_test():
     """The table is the list of what has been thought of."""
-    told = {row[2].strip("`") for row in rows("docs/store.md", "Two at once")}
+    told = {row[2].strip("`") for row in rows("docs/explanation/store.md", "Two at once")}
     files = list((ROOT / "tests" / "postgres").glob("test_*.py"))
     assert told <= {name for path in files for name in named_tests(path)}
     stepped = {name for path in files if "interleavings" in path.name for name in named_tests(path)}
@@ -156,7 +158,7 @@ def test_every_interleaving_has_its_row_and_every_row_its_test():
 
 def test_a_word_of_the_glossary_is_there_once_and_has_its_file():
     """One word per thing."""
-    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
     words = re.findall(r"^\| ([\w ()-]+) \| [A-Z].+\. \| `(\S+)` \| .+ \|$", text, re.MULTILINE)
     assert len(words) == text.count("\n| ") - 1 >= 30
     assert len({word for word, _ in words}) == len(words)
@@ -197,9 +199,9 @@ def test_every_page_is_within_reach_of_the_readme():
 
 def test_the_conditions_of_the_operators_page_are_those_of_its_code():
     """Each type once; each reason is a word of the code, so that a renamed one takes its row along."""
-    told = rows("docs/operator.md", "Conditions")
+    told = rows("docs/reference/operator.md", "Conditions")
     assert [row[0].strip("`") for row in told] == list(conditions.TYPES)
-    told += rows("docs/operator.md", "What goes wrong, and what it says")
+    told += rows("docs/reference/operator.md", "What goes wrong, and what it says")
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "operator" / "penstock_operator").glob("*.py"))
     named = {word for row in told for cell in row for word in re.findall(r"`([A-Z][A-Za-z]+)`", cell)}
     assert [word for word in sorted(named) if word not in conditions.TYPES and f'"{word}"' not in code] == []

@@ -13,7 +13,7 @@ import pytest
 
 import penstock.stages
 
-PAGE = pathlib.Path(__file__).parents[3] / "docs" / "stages.md"
+PAGE = pathlib.Path(__file__).parents[3] / "docs" / "reference" / "stages.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

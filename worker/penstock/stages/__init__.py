@@ -2,7 +2,7 @@
 
 It owns the semantics of GenStage in Python: three stage types, demand windows, dispatchers, buffers, cancel modes. It
 must import nothing but the standard library: the folder can be lifted out and used alone. The manual is
-`docs/stages.md`. Surprising: sends never block; what bounds every queue is demand.
+`docs/reference/stages.md`. Surprising: sends never block; what bounds every queue is demand.
 """
 
 from .backoff import Backoff

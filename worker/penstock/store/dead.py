@@ -59,7 +59,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 class DeadLetterInfo(DeadLetter, frozen=True, kw_only=True):
     """All of one. `errors` is the history, oldest first, the last one included; each has type, message, traceback and
-    attempt. `forensics` is what the worker saw around the death: see docs/dead-letters.md.
+    attempt. `forensics` is what the worker saw around the death: see docs/how-to/dead-letters.md.
     """
 
     priority: int

@@ -1,4 +1,4 @@
-"""Which of our errors stands for an SQLSTATE, and what it says. `docs/database.md` has what a caller does."""
+"""Which of our errors stands for an SQLSTATE, and what it says. `docs/reference/database.md` has what a caller does."""
 
 from __future__ import annotations
 

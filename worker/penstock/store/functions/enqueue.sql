@@ -1,7 +1,7 @@
 -- Purpose: put one job into a queue, in the caller's transaction; returns its id. The call for plain SQL, and what enqueue_many
 -- does with one job without a unique key: two statements, where a batch takes arrays apart in eight. Bounds as there.
 -- Whether somebody waits, and whether the queue is idle and may go, is read with the queue, once the transaction id is taken:
--- whoever marks it later waits for this transaction (docs/store.md, "Waiting", "Undeclared queues"). Above READ COMMITTED
+-- whoever marks it later waits for this transaction (docs/explanation/store.md, "Waiting", "Undeclared queues"). Above READ COMMITTED
 -- neither may be seen: wake always sends, and an undeclared queue's slot is locked.
 -- Index: queue(name), job's own two. Locks: as make_queue, for a queue that it makes; as keep_queue, for an idle one.
 CREATE OR REPLACE FUNCTION penstock.enqueue(

@@ -1,6 +1,6 @@
 -- Purpose: enter a worker process in the registry, its lease beginning now; returns its id: a number of the sequence and nine
 -- random digits. A failover that loses commits, and a restored copy, give numbers of the sequence again; no process takes the
--- place of one that such a server has forgotten (ADR 72).
+-- place of one that such a server has forgotten (ADR 47).
 -- The queue's row is made if nobody declared it, whether a slot is free or not: workers are no strangers. It is refused (55P03)
 -- when somebody who made that queue does not commit for five seconds. Index: queue(name). Locks: as make_queue.
 CREATE OR REPLACE FUNCTION penstock.register(
