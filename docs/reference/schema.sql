@@ -419,6 +419,7 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.ack_deferred(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], OUT snoozed bigint[], OUT tokens bigint[]) -> record
 -- penstock.ack_ended(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> integer
 -- penstock.ack_unlocked(p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[], p_delays double precision[], p_reasons text[], p_errors jsonb[], p_results jsonb[], p_forensics jsonb[]) -> TABLE(id bigint, token bigint, state text), as its owner
+-- penstock.append_worker_loss(p_errors jsonb, p_worker bigint, p_attempt smallint) -> jsonb
 -- penstock.audit(p_part text) -> integer, as its owner
 -- penstock.begin_copy(p_queues text[], p_jobs integer, OUT ids bigint[], OUT queues integer[], OUT max_attempts smallint[]) -> record, as its owner
 -- penstock.begin_drain(p_worker bigint) -> text, as its owner
@@ -439,7 +440,7 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.deregister(p_worker bigint, p_empty boolean) -> void, as its owner
 -- penstock.discard(p_ids bigint[]) -> integer, as its owner
 -- penstock.drop_partitions() -> integer, as its owner
--- penstock.end_flagged(p_ids bigint[], p_reason text) -> void
+-- penstock.end_cancelled(p_ids bigint[], p_reason text) -> void
 -- penstock.end_incompatible(p_worker bigint, p_ids bigint[], p_tokens bigint[], INOUT p_states text[], INOUT p_reasons text[], p_errors jsonb[]) -> record
 -- penstock.end_refused(p_worker bigint, p_id bigint, p_token bigint, p_error jsonb) -> double precision, as its owner
 -- penstock.enqueue(p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_delay double precision, p_at timestamp with time zone, p_headers jsonb) -> bigint, as its owner
@@ -462,7 +463,6 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.limit_take(p_queue integer, p_jobs integer) -> void
 -- penstock.limit_undeclared(p_most integer) -> integer
 -- penstock.limit_wait(p_queue integer) -> queue_limit
--- penstock.limits_off() -> SETOF integer
 -- penstock.list_jobs(p_states text[], p_queue text, p_task text, p_error text, p_since timestamp with time zone, p_before bigint, p_limit integer) -> TABLE(id bigint, state text, queue text, task text, priority smallint, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, ready_at timestamp with time zone, due_at timestamp with time zone, claimed_at timestamp with time zone, finished_at timestamp with time zone, worker bigint, reason text, error text, message text), as its owner
 -- penstock.list_queues(p_cap integer) -> TABLE(name text, declared_by text, paused double precision, paused_by text, ready bigint, capped boolean, deferred bigint, in_flight bigint, dead bigint, oldest double precision, workers integer, slots bigint, max_in_flight integer, limit_in_flight integer, max_attempts smallint, retention double precision, job_deadline double precision), as its owner
 -- penstock.list_workers(p_queue text, p_cap integer) -> TABLE(id bigint, identity text, pod text, node text, version text, queues text[], state text, concurrency integer, in_flight bigint, done bigint, up double precision, renewed double precision, lease_left double precision, oldest_job bigint, oldest_task text, oldest_claimed double precision, http text, report jsonb), as its owner
@@ -471,6 +471,7 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.make_partitions(p_days integer) -> integer, as its owner
 -- penstock.make_queue(p_name text, p_slotless boolean) -> void
 -- penstock.may_rescue(p_holder text, p_lease double precision) -> boolean
+-- penstock.miscounted_limits() -> SETOF integer
 -- penstock.note_end(p_queue integer, p_pod text, p_at timestamp with time zone, p_how text) -> void, as its owner
 -- penstock.open_copy(p_queues text[], OUT queues integer[], OUT max_attempts smallint[], OUT after bigint) -> record, as its owner
 -- penstock.orphan_queues() -> SETOF integer
@@ -483,6 +484,7 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.queue_stats(p_queue text, p_seconds double precision) -> TABLE(name text, completed bigint, retried bigint, dead bigint, cancelled bigint, wait_p50 double precision, wait_p95 double precision, run_p50 double precision, run_p95 double precision), as its owner
 -- penstock.queues_below_marks() -> SETOF integer
 -- penstock.recent_waits(p_seconds double precision, p_blocks integer) -> TABLE(queue integer, attempts bigint, p95 double precision), as its owner
+-- penstock.reclaim(p_lost bigint[], OUT rescued integer, OUT poisoned integer) -> record
 -- penstock.redrive(p_ids bigint[], p_drop_key boolean) -> TABLE(id bigint, holder bigint), as its owner
 -- penstock.refuse_orphans() -> trigger
 -- penstock.register(p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision, p_info jsonb, OUT worker bigint, OUT queue integer) -> record, as its owner
@@ -503,11 +505,9 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void, as its owner
 -- penstock.shorten_grace(p_queue integer, p_pod text, p_seconds double precision) -> void, as its owner
 -- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
--- penstock.take_back(p_lost bigint[], OUT rescued integer, OUT poisoned integer) -> record
 -- penstock.take_xid() -> trigger
 -- penstock.tell_dead(p_holder text, p_limit integer) -> TABLE(id bigint, queue text, task text, reason text, attempt smallint, error text, message text), as its owner
 -- penstock.undeclared() -> jsonb
 -- penstock.wait_mark(p_queues integer[], p_seconds double precision, p_operator boolean) -> double precision, as its owner
 -- penstock.wake(p_queues integer[]) -> void
 -- penstock.why_job(p_id bigint) -> jsonb, as its owner
--- penstock.with_loss(p_errors jsonb, p_worker bigint, p_attempt smallint) -> jsonb

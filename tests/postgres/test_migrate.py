@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pytest
 from penstock.cli import main
 from penstock.errors import DatabaseUnavailable, MigrationFailed, SchemaMismatch, SchemaMissing, StoreError
 from penstock.store import check_schema, differences, latest_version, migrate
+from penstock.store._sql import retired
 from penstock.store.migrate import ATTEMPTS
 from tests.postgres import desk, jobs
 from tests.postgres.workers import WorkerProcess
@@ -164,6 +166,18 @@ def test_a_migrated_schema_has_no_differences(pg):
     assert differences(pg.url) == []
     with pg.connect() as connection:
         assert connection.execute("SELECT to_regnamespace('penstock_twin')").fetchone() == (None,)
+
+
+def test_a_migration_drops_the_functions_that_earlier_releases_called_differently(pg):
+    """Each of them, whatever it returns; the schema is then the same as a new one."""
+    names = re.findall(r"DROP FUNCTION IF EXISTS (penstock\.\w+\([^)]*\));", retired())
+    assert names
+    with pg.connect() as admin:
+        for name in names:
+            admin.execute(f"CREATE FUNCTION {name} RETURNS void LANGUAGE sql AS ''")
+        admin.execute("UPDATE penstock.schema_function SET checksum = 'of an earlier release'")
+        assert migrate(pg.url).functions
+    assert differences(pg.url) == []
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ async def test_the_missing_partition_is_made_and_the_outcome_stored(loss, state,
 WRITERS = {
     "cancel": "SELECT penstock.cancel_jobs(ARRAY[2::bigint])",
     "release of a job flagged cancel": "SELECT penstock.release(%(worker)s, '{1}', ARRAY[%(token)s::bigint])",
-    "rescue of a job flagged cancel": "SELECT penstock.take_back(ARRAY[%(worker)s::bigint])",
+    "rescue of a job flagged cancel": "SELECT penstock.reclaim(ARRAY[%(worker)s::bigint])",
 }
 
 

@@ -21,11 +21,11 @@ from tests.postgres.logins import Owned, member, owned_by_a_login
 from tests.support.postgres import Database
 
 INTERNAL = {
-    "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_flagged", "end_incompatible",
+    "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_cancelled", "end_incompatible",
     "enqueue_unique", "ensure_partition", "expire_keys", "have_queues", "idle_queues", "integrity", "keep_queue",
-    "limit_give_back", "limit_room", "limit_take", "limit_undeclared", "limit_wait", "limits_off", "lock_holders",
-    "make_queue", "may_rescue", "orphan_queues", "pick", "queues_below_marks", "refuse_orphans", "retake_key",
-    "retry_delay", "row_holder", "sequences_behind", "take_back", "take_xid", "undeclared", "wake", "with_loss",
+    "limit_give_back", "limit_room", "limit_take", "limit_undeclared", "limit_wait", "lock_holders",
+    "make_queue", "may_rescue", "miscounted_limits", "orphan_queues", "pick", "queues_below_marks", "refuse_orphans", "retake_key",
+    "retry_delay", "row_holder", "sequences_behind", "reclaim", "take_xid", "undeclared", "wake", "append_worker_loss",
 }  # fmt: skip
 """Functions that only other functions call, or the owner (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())
@@ -105,7 +105,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT id, state, reason, error FROM penstock.jobs_redacted": COUNTERS,
     "SELECT version FROM penstock.schema_version": UPKEEP | COUNTERS,
     "SELECT penstock.ack_ended(1, '{1}', '{1}', NULL, NULL, NULL, NULL, NULL, NULL)": frozenset(),
-    "SELECT penstock.take_back('{1}')": frozenset(),
+    "SELECT penstock.reclaim('{1}')": frozenset(),
     "SELECT args FROM penstock.job": frozenset(),
     "SELECT id, token FROM penstock.job": frozenset(),
     "SELECT args FROM penstock.dead": frozenset(),

@@ -176,7 +176,7 @@ def test_an_id_that_a_copy_took_again_stops_neither_redrive_nor_rescue(play, db)
     assert redriven == {first: first, other: None}
     db.execute("UPDATE penstock.job SET crashes = 2")
     assert len(desk.claim(a, worker, 2, desk.token()).finish()) == 2
-    assert a.run("SELECT rescued, poisoned FROM penstock.take_back(%s)", [[worker.id]]) == [(1, 1)]
+    assert a.run("SELECT rescued, poisoned FROM penstock.reclaim(%s)", [[worker.id]]) == [(1, 1)]
     db.execute("UPDATE penstock.job SET ord = 10, due_at = NULL, ready_at = created_at, attempt = 8")
     assert len(desk.claim(a, worker, 2, desk.token()).finish()) == 1
     db.execute("UPDATE penstock.job SET deadline = created_at")

@@ -129,7 +129,7 @@ UNEQUAL = [
 def test_arrays_of_unequal_length_are_refused(arrays, newest):
     """Filled up with defaults, a caller's mistake would be a job with the wrong options."""
     call = f"SELECT penstock.enqueue_many('{{q,q}}', '{{t,t}}', ARRAY['{{}}','{{}}']::jsonb[], {arrays})"
-    with pytest.raises(psycopg.DataError, match="as long as tasks"):
+    with pytest.raises(psycopg.DataError, match="as many elements as tasks"):
         newest.execute(call.encode())
     assert newest.execute(NOTHING).fetchone() == (0, 0)
 
@@ -139,7 +139,7 @@ def test_arrays_of_unequal_length_are_refused(arrays, newest):
 )
 def test_arrays_that_must_be_there_are_refused_without(arrays, newest):
     """Queues, tasks and arguments belong together."""
-    with pytest.raises(psycopg.DataError, match="as long as tasks"):
+    with pytest.raises(psycopg.DataError, match="as many elements as tasks"):
         newest.execute(f"SELECT penstock.enqueue_many({arrays})".encode())
     assert newest.execute(NOTHING).fetchone() == (0, 0)
 
@@ -240,7 +240,7 @@ def test_outcomes_of_unequal_length_are_refused(arrays, newest):
     worker = desk.register(newest)
     ids = desk.enqueue(newest, 2)
     newest.execute(desk.CLAIM, [worker.id, worker.queue, 2, 7])
-    with pytest.raises(psycopg.DataError, match="as long as ids"):
+    with pytest.raises(psycopg.DataError, match="as many elements as ids"):
         newest.execute(f"SELECT * FROM penstock.ack(%s, %s, {arrays})".encode(), [worker.id, ids])
     assert newest.execute("SELECT count(*) FROM penstock.job WHERE token = 7").fetchone() == (2,)
 

@@ -40,9 +40,9 @@ IDLE = {
 }
 REFUSED = {
     "cancel with a reason as long as a book": ("cancel_jobs('{%(job)s}', repeat('x', 501))", "the limit is 500"),
-    "release of more ids than tokens": ("release(%(worker)s, '{%(job)s,7}', '{%(token)s}')", "tokens must be as many"),
+    "release of more ids than tokens": ("release(%(worker)s, '{%(job)s,7}', '{%(token)s}')", "as many tokens as ids"),
     "renewal with more tokens than ids": (
-        "renew(%(worker)s, 9, '{%(job)s}', '{%(token)s,7}', '{}', '{}', false)", "tokens must be as many"),
+        "renew(%(worker)s, 9, '{%(job)s}', '{%(token)s,7}', '{}', '{}', false)", "as many tokens as ids"),
     "acknowledgement of an unknown state": ("ack(%(worker)s, '{%(job)s}', '{%(token)s}', '{done}')", None),
     "a limit of nothing": ("set_limit(%(queue)s, 0)", "queue_limit_max_in_flight_check"),
     "a limit below nothing": ("set_limit(%(queue)s, -1)", "queue_limit_max_in_flight_check"),

@@ -117,7 +117,7 @@ def test_a_claim_that_begins_after_it_was_given_up_is_refused(play, db):
     step.blocks_on(sender)
     sender.commit()
     for refused in (step, desk.claim(zombie, worker, 1, late)):
-        with pytest.raises(psycopg.Error, match="gave the token up") as error:
+        with pytest.raises(psycopg.Error, match="revoked the token") as error:
             refused.finish()
         assert error.value.sqlstate == "PN001"
     assert desk.state_of(db, job) == "queued"

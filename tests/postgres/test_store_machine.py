@@ -169,7 +169,7 @@ class StoreMachine(Compared):
         held = desk.token() if fresh else first.token
         queue = self.queues[self.model.jobs[first.job].spec.queue]
         assert self.one(desk.RELEASE_CLAIM, worker, queue, held) == self.model.release_claim(worker, held)
-        with pytest.raises(psycopg.DatabaseError, match="gave the token up"):
+        with pytest.raises(psycopg.DatabaseError, match="revoked the token"):
             self.rows(desk.CLAIM, worker, queue, 1, held)
 
     @precondition(lambda self: len(self.model.attempts) > 0 and len(self.model.workers) > 1)

@@ -30,6 +30,11 @@ def statement(name: str) -> bytes:
     return "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip().encode()
 
 
+def retired() -> str:
+    """The statements that drop functions of earlier releases, `retired.sql`; they may run again."""
+    return (resources.files(__package__) / "retired.sql").read_text(encoding="utf-8")
+
+
 def files(folder: str) -> list[SqlFile]:
     """All files of `functions` or `migrations`, by name."""
     found = [f for f in (resources.files(__package__) / folder).iterdir() if f.name.endswith(".sql")]

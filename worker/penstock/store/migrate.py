@@ -17,7 +17,7 @@ import psycopg
 from penstock.database_source import Url
 from penstock.errors import MigrationFailed, MissingRights, SchemaMismatch, SchemaMissing, StoreError
 
-from ._sql import SqlFile, files, statement
+from ._sql import SqlFile, files, retired, statement
 from .connect import connect
 from .errors import mapped
 from .migration_rights import find, message
@@ -45,8 +45,8 @@ def _version(file: SqlFile) -> int:
 
 
 def _functions_checksum(functions: list[SqlFile]) -> str:
-    """Of the functions and of who may execute them: both are put in place together."""
-    text = "".join(f.name + f.checksum for f in functions) + seal_sql() + roles_sql()
+    """Of the functions, of those that are dropped, and of the grants: all are installed together."""
+    text = "".join(f.name + f.checksum for f in functions) + retired() + seal_sql() + roles_sql()
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -183,6 +183,7 @@ ON CONFLICT (one) DO UPDATE SET checksum = excluded.checksum, applied_at = clock
 def _replace_functions(connection: psycopg.Connection[Any], functions: list[SqlFile], checksum: str) -> None:
     for function in functions:
         connection.execute(function.text.encode())
+    connection.execute(retired().encode())
     connection.execute(seal_sql().encode())
     connection.execute(_RECORD_FUNCTIONS.format(checksum=checksum).encode())
 

@@ -1,22 +1,22 @@
--- What each role may do, and nothing else. The roles are groups without a login, `penstock_ROLE`; the owner is whoever
--- runs `penstock migrate`. A section belongs to the role in its heading; `penstock grants` prints it, for another grantee
--- too, `penstock migrate --roles` runs it, and every later `penstock migrate` runs it again for the roles in use.
--- Tables stay closed: a function that is named here runs as the owner (roles.py). Each statement may run again.
+-- The complete rights of each role. The roles are groups without a login, `penstock_ROLE`; the owner is the login that runs
+-- `penstock migrate`. A section belongs to the role in its heading; `penstock grants` prints it, also for another grantee,
+-- `penstock migrate --roles` runs it, and every later `penstock migrate` runs it again for the roles in use.
+-- Tables stay closed: a function that is named here runs as the owner (roles.py). Each statement is idempotent.
 
 -- role: enqueuer
--- Puts jobs in; sees nothing.
+-- Enqueues jobs; reads nothing.
 GRANT USAGE ON SCHEMA penstock TO penstock_enqueuer;
 GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.enqueue_quietly TO penstock_enqueuer;
 
 -- role: client
--- An application that also asks for the state and the result of its jobs, and cancels them.
+-- An application that also reads the state and the result of its jobs, and cancels them.
 GRANT USAGE ON SCHEMA penstock TO penstock_client;
 GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.enqueue_quietly, penstock.cancel_jobs, penstock.list_jobs,
   penstock.why_job TO penstock_client;
 GRANT SELECT ON penstock.jobs TO penstock_client;
 
 -- role: bulk_enqueuer
--- COPY of ready jobs between open_copy and close_copy: ids, ord and times are drawn by the table. Never an id, a token, a
+-- COPY of ready jobs between open_copy and close_copy: the table draws ids, ord and times. Never writes an id, a token, a
 -- worker, an ord or a unique key.
 GRANT USAGE ON SCHEMA penstock TO penstock_bulk_enqueuer;
 GRANT EXECUTE ON FUNCTION penstock.enqueue, penstock.enqueue_many, penstock.enqueue_quietly, penstock.begin_copy, penstock.open_copy,
@@ -26,7 +26,7 @@ GRANT USAGE ON SEQUENCE penstock.job_id_seq, penstock.job_ord_seq TO penstock_bu
 GRANT SELECT (id, name, workers_waiting_until, operator_waiting_until) ON penstock.queue TO penstock_bulk_enqueuer;
 
 -- role: worker
--- The whole life of a job, and the upkeep; its tasks enqueue.
+-- The whole life of a job, and maintenance; its tasks enqueue.
 GRANT USAGE ON SCHEMA penstock TO penstock_worker;
 GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drain, penstock.grace_left, penstock.deregister, penstock.claim, penstock.bury_unreadable, penstock.ack,
   penstock.ack_unlocked, penstock.complete, penstock.release, penstock.release_unlocked, penstock.release_claim, penstock.release_unknown, penstock.wait_mark, penstock.lead, penstock.lead_ends,
@@ -38,7 +38,7 @@ GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drai
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker;
 
 -- role: operator
--- Watches, scales, keeps up where no worker lives, and does by id what people ask for. Sees no arguments.
+-- Samples, scales, does maintenance if no worker lives, and acts on jobs by id for people. Reads no arguments.
 GRANT USAGE ON SCHEMA penstock TO penstock_operator;
 GRANT EXECUTE ON FUNCTION penstock.sample, penstock.snapshot, penstock.held_by, penstock.lost_workers, penstock.note_end,
   penstock.shorten_grace,
@@ -53,7 +53,7 @@ GRANT EXECUTE ON FUNCTION penstock.sample, penstock.snapshot, penstock.held_by, 
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit, penstock.jobs_redacted TO penstock_operator;
 
 -- role: observer
--- Looks, without arguments, results, headers, messages and tracebacks.
+-- Reads everything except arguments, results, headers, messages and tracebacks.
 GRANT USAGE ON SCHEMA penstock TO penstock_observer;
 GRANT EXECUTE ON FUNCTION penstock.sample, penstock.snapshot, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
   penstock.list_jobs, penstock.why_job, penstock.find_dead, penstock.checkup TO penstock_observer;

@@ -1,7 +1,7 @@
--- Purpose: accept the outcomes of attempts, a mixed batch in one call. Only rows that still carry the attempt's token and
--- worker are touched. Returns what differs from what was sent: state NULL means fenced, another state is the stored one
--- (accepted earlier, ended as cancelled, or by end_incompatible.sql as failed). A repeated snooze reads as fenced: harmless.
--- Index: job's key, outcome_job. Locks: the jobs' rows in id order, each waited for a second at most (55P03: nothing is
+-- Purpose: accept a mixed batch of outcomes in one call. Touches only rows that still carry the attempt's token and worker.
+-- Returns each difference from what was sent: state NULL means fenced; another state is the stored one (accepted earlier, ended
+-- as cancelled, or failed by end_incompatible.sql). A repeated snooze reads as fenced: harmless.
+-- Index: job's key, outcome_job. Locks: the jobs' rows in id order, each waited for at most one second (55P03: nothing is
 -- written; ack_unlocked then accepts the others); a batch with deferrals locks first. A NULL array means the default for all.
 CREATE OR REPLACE FUNCTION penstock.ack(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[] DEFAULT NULL,
@@ -25,15 +25,15 @@ DECLARE
 BEGIN
   IF cardinality(p_ids) <> ANY (ARRAY[cardinality(p_tokens), cardinality(p_states), cardinality(p_durations),
       cardinality(p_delays), cardinality(p_reasons), cardinality(p_errors), cardinality(p_results), cardinality(p_forensics)])
-  THEN  -- a state that is missing would read as completed
-    RAISE EXCEPTION 'ack: every array must be as long as ids (%)', cardinality(p_ids) USING ERRCODE = '22023';
+  THEN  -- a missing state would read as completed
+    RAISE EXCEPTION 'ack: every array must have as many elements as ids (%)', cardinality(p_ids) USING ERRCODE = '22023';
   END IF;
   IF 'incompatible_arguments' = ANY (p_reasons) THEN
     SELECT * INTO p_states, p_reasons
     FROM penstock.end_incompatible(p_worker, p_ids, p_tokens, p_states, p_reasons, p_errors);
   END IF;
   IF to_regclass('penstock.outcome_' || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NULL THEN
-    PERFORM penstock.make_partitions(1);  -- as ensure_partition, at less cost: one that is detached is the caller's error
+    PERFORM penstock.make_partitions(1);  -- a cheaper ensure_partition; one that is detached is the caller's error
   END IF;
   IF p_states && ARRAY['retry', 'snooze'] THEN
     PERFORM FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE;
@@ -49,7 +49,7 @@ BEGIN
   IF v_accepted = cardinality(p_ids) AND p_states IS NOT DISTINCT FROM v_sent THEN
     RETURN;
   END IF;
-  -- A snapshot of its own: the one above cannot see an acknowledgement that was being committed meanwhile.
+  -- A separate snapshot: the one above cannot see an acknowledgement that was being committed meanwhile.
   RETURN QUERY
     SELECT a.id, a.token, o.state
     FROM unnest(p_ids, p_tokens, v_sent) AS a (id, token, state)

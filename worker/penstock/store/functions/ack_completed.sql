@@ -1,15 +1,15 @@
--- Purpose: the part of ack for a batch in which every attempt completed, the commonest: as ack_ended, without what only other
--- endings need. Rows flagged cancel end as cancelled. Returns how many completed.
--- Index: job's key, in one scan over all ids; the join by hash beside it matches the tokens. Either side of it is in id
--- order. Bodies are dropped for those of the worker's queues that keep none. Locks: the rows, in id order; then the limits of
--- their queues. Planner settings: ack's, its only caller, but for the two here.
+-- Purpose: the part of ack for the most common batch, in which every attempt completed: ack_ended without what only other
+-- outcomes need. Rows flagged cancel end as cancelled. Returns how many completed.
+-- Index: job's key, in one scan over all ids; a hash join matches the tokens. Both sides are in id order. Bodies are dropped
+-- for those of the worker's queues that keep none. Locks: the rows, in id order; then the limits of their queues. Planner
+-- settings: those of ack, its only caller, except for the two here.
 CREATE OR REPLACE FUNCTION penstock.ack_completed(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], p_durations double precision[], p_results jsonb[]
 ) RETURNS integer
 LANGUAGE plpgsql
 SET enable_hashjoin = on
 SET enable_nestloop = off
-SET work_mem = '256MB'  -- only as much as the results take: a hash in several batches would mix the order of the locks
+SET work_mem = '256MB'  -- an upper bound: a hash in several batches would change the order of the locks
 AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();

@@ -1,7 +1,7 @@
--- Purpose: the part of ack that defers jobs: retries keep their error in the row (the last five) and write an outcome;
--- snoozes give the attempt back and write none. An error with the key "crash" says that the attempt's process ended. Rows
--- flagged cancel are left for ack_ended. A job whose arguments a worker refused keeps when that began until an attempt runs,
--- and the first refusal's error. Returns the snoozed jobs' ids and tokens.
+-- Purpose: the part of ack that defers jobs. A retry keeps its error in the row (the last five) and writes an outcome; a snooze
+-- refunds the attempt and writes none. An error with the key "crash" means that the attempt's process crashed. Rows flagged
+-- cancel are left to ack_ended. A job whose arguments a worker refused keeps the time of the first refusal, and its error,
+-- until an attempt runs. Returns the ids and tokens of the snoozed jobs.
 -- Index: job's key. Locks: the rows, in id order. A delay is in seconds.
 CREATE OR REPLACE FUNCTION penstock.ack_deferred(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[], p_durations double precision[],
@@ -19,7 +19,7 @@ DECLARE
   v_now timestamptz := clock_timestamp();
   v_queues integer[];
 BEGIN
-  WITH held AS (
+  WITH deferred AS (
     SELECT j.id, j.token, j.claimed_at, j.ready_at, a.state, a.duration, a.delay, a.reason, a.error
     FROM (SELECT * FROM unnest(p_ids, p_tokens, p_states, p_durations, p_delays, p_reasons, p_errors)
             AS u (id, token, state, duration, delay, reason, error)
@@ -36,7 +36,7 @@ BEGIN
           THEN coalesce(j.incompatible_since, v_now) WHEN h.state = 'snooze' AND coalesce(h.duration, 0) = 0 THEN j.incompatible_since END,
         errors = CASE WHEN h.error IS NULL OR h.state = 'snooze' AND j.incompatible_since IS NOT NULL THEN j.errors ELSE
           jsonb_path_query_array(coalesce(j.errors, '[]') || h.error, '$[last-4 to last]') END
-    FROM held AS h WHERE j.id = h.id AND j.token = h.token AND j.worker = p_worker
+    FROM deferred AS h WHERE j.id = h.id AND j.token = h.token AND j.worker = p_worker
     RETURNING j.id, h.token, h.claimed_at, h.ready_at, h.state, h.duration, h.reason, h.error, j.created_at, j.queue,
               j.attempt, j.max_attempts, j.crashes, j.priority, j.task
   ), kept AS (

@@ -1,5 +1,5 @@
--- Purpose: the part of ack that ends jobs: completed, cancelled, failed, and whatever is flagged cancel. The row leaves
--- job for outcome, a failed one for dead as well; an error with the key "crash" says that its process ended. Returns how
+-- Purpose: the part of ack that ends jobs: completed, cancelled, failed, and every row flagged cancel. The row moves from job
+-- to outcome, a failed one also to dead; an error with the key "crash" means that the attempt's process crashed. Returns how
 -- many were accepted in the state that was sent.
 -- Index: job's key. Locks: the rows, in id order; then the limits of their queues.
 CREATE OR REPLACE FUNCTION penstock.ack_ended(
@@ -30,7 +30,7 @@ BEGIN
       CASE WHEN j.cancel THEN 'cancelled' ELSE coalesce(a.state, 'completed') END AS state,
       coalesce(a.state, 'completed') AS sent,
       a.duration, a.reason, a.error, a.result, a.forensics
-  ), buried AS (
+  ), dead_lettered AS (
     INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes, created_at, died_at, worker, reason,
                                task, unique_key, unique_kept, unique_until, headers, args, error, errors,
                                forensics)

@@ -1,5 +1,5 @@
--- Purpose: as ack, for a batch of which ack found a row locked: rows that other transactions hold are stepped over and
--- returned with the state `locked`, to be sent again later; the other outcomes are accepted.
+-- Purpose: ack for a batch in which ack found a locked row. Skips rows that other transactions have locked and returns them
+-- with the state `locked`, to be sent again later; accepts the other outcomes.
 -- Index: job's key. Locks: the rows that are free, in id order; then as ack.
 CREATE OR REPLACE FUNCTION penstock.ack_unlocked(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], p_states text[] DEFAULT NULL,
@@ -14,7 +14,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   v_free bigint[] := ARRAY(SELECT j.id FROM penstock.job AS j WHERE j.id = ANY (p_ids) ORDER BY j.id FOR UPDATE SKIP LOCKED);
-  -- A statement of its own: a row whose holder has deleted it meanwhile is gone, and ack looks its outcome up.
+  -- A separate statement: a row that was deleted meanwhile is gone, and ack finds its outcome.
   v_locked bigint[] := ARRAY(SELECT j.id FROM penstock.job AS j WHERE j.id = ANY (p_ids) AND NOT j.id = ANY (v_free));
 BEGIN
   RETURN QUERY SELECT d.id, d.token, d.state FROM (

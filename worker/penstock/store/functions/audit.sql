@@ -1,10 +1,11 @@
--- Purpose: find and correct what copies of a database and changes by hand leave behind, one part a call:
--- sequences: set ahead of what the tables hold, with room for what others draw at that moment;
--- marks: dropped where jobs lie below them (the next publication finds the right ones), so that claims see those jobs again;
+-- Purpose: find and correct what copies of a database and manual changes leave behind, one part per call:
+-- sequences: set ahead of the tables' highest values, with room for concurrent transactions;
+-- marks: dropped where jobs lie below them, which makes claims see those jobs again; the next publication finds new ones;
 -- limits: counted again under their lock (acknowledgements in flight subtract afterwards);
--- queues: a row named orphaned-ID for jobs whose queue has none, so that commands and workers reach them.
--- Returns how many were corrected. What is locked for a second waits for the next audit.
--- Index: as sequences_behind, queues_below_marks, limits_off, orphan_queues. Locks: rows of queue or queue_limit that are corrected.
+-- queues: a row named orphaned-ID for jobs whose queue has none, for commands and workers to find.
+-- Returns how many were corrected. A row that stays locked for one second waits for the next audit.
+-- Index: as sequences_behind, queues_below_marks, miscounted_limits, orphan_queues. Locks: the rows of queue or queue_limit
+-- that are corrected.
 CREATE OR REPLACE FUNCTION penstock.audit(p_part text) RETURNS integer LANGUAGE plpgsql
 SET enable_seqscan = off
 SET lock_timeout = '1s'
@@ -24,7 +25,7 @@ BEGIN
     GET DIAGNOSTICS v_corrected = ROW_COUNT;
     PERFORM penstock.wake(v_queues);
   ELSIF p_part = 'limits' THEN
-    FOR v_queue IN SELECT penstock.limits_off() LOOP
+    FOR v_queue IN SELECT penstock.miscounted_limits() LOOP
       PERFORM FROM penstock.queue_limit AS l WHERE l.queue = v_queue FOR UPDATE;
       WITH dropped AS (DELETE FROM penstock.limit_return AS r WHERE r.queue = v_queue)
       UPDATE penstock.queue_limit AS l SET in_flight = (

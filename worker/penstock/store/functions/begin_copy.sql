@@ -1,11 +1,11 @@
--- Purpose: as open_copy, for the owner's logins of releases whose COPY brings its own ids: an id for each of p_jobs, in order, so that they can be
--- told without reading the table; and for each queue, made if nobody declared it, its id and its default of attempts.
+-- Purpose: open_copy for owner logins of releases whose COPY brings its own ids: an id for each of p_jobs, in order; and for
+-- each queue its id and default of attempts. Makes the queues that do not exist.
 -- Index: queue(name). Locks: as have_queues.
 CREATE OR REPLACE FUNCTION penstock.begin_copy(
   p_queues text[], p_jobs integer, OUT ids bigint[], OUT queues integer[], OUT max_attempts smallint[]
 ) LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM pg_current_xact_id();  -- before it is read whether a queue is idle
+  PERFORM pg_current_xact_id();  -- before the queues' idle marks are read
   PERFORM penstock.have_queues(p_queues);
   ids := ARRAY(SELECT nextval('penstock.job_id_seq') FROM generate_series(1, p_jobs));
   SELECT array_agg(q.id ORDER BY a.n), array_agg(q.max_attempts ORDER BY a.n) INTO queues, max_attempts

@@ -1,5 +1,5 @@
--- Purpose: a worker says that it is stopping for good: it claims nothing more and cannot be called back. Returns its state
--- afterwards: draining, lost if its lease was over (nothing is changed then), NULL without a row. Idempotent.
+-- Purpose: a worker announces that it stops for good: it claims nothing more and cannot be uncordoned. Returns its state
+-- afterwards: draining, lost if its lease had expired (nothing is changed then), NULL without a row. Idempotent.
 -- Index: worker's key. Locks: the worker's row; a claim in flight is not waited for, and is released by the worker.
 CREATE OR REPLACE FUNCTION penstock.begin_drain(p_worker bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

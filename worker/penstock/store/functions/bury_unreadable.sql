@@ -1,7 +1,8 @@
--- Purpose: what a worker calls after a claim that the database could not answer: of the jobs that it may have picked, those of
--- which no text can be made become dead letters of reason unreadable; their neighbors stay as they are. Returns their ids.
--- Nothing that enqueue accepts is so: they came in by COPY, or by hand.
--- Index: job_pick, at most p_limit rows of each priority. Locks: those rows, stepping over locked ones.
+-- Purpose: a worker calls this after a claim failed because a job's text could not be produced. Of the jobs that the claim may
+-- have picked, those without a readable text become dead letters of reason unreadable; the others stay unchanged. Returns the
+-- ids of the dead letters. Such jobs come from COPY or from manual changes; enqueue accepts none. The name stays, because
+-- workers of the adjacent release call it.
+-- Index: job_pick, at most p_limit rows of each priority. Locks: those rows, skip locked.
 CREATE OR REPLACE FUNCTION penstock.bury_unreadable(p_queue integer, p_limit integer) RETURNS bigint[]
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -30,7 +31,7 @@ BEGIN
       SELECT g.id, g.queue, g.priority, g.attempt, g.max_attempts, g.crashes, g.created_at, clock_timestamp(), 'unreadable',
              CASE WHEN SQLSTATE = '22021' THEN 'unreadable' ELSE g.task END, coalesce(g.unique_key, g.unique_kept),
              g.unique_kept, g.unique_until, g.headers, g.args,
-             jsonb_build_object('type', 'UnreadableJob', 'message', 'its text cannot be made: ' || SQLERRM), g.errors
+             jsonb_build_object('type', 'UnreadableJob', 'message', 'its text cannot be produced: ' || SQLERRM), g.errors
       FROM gone AS g ON CONFLICT (id) DO NOTHING;
       v_ids := v_ids || v_id;
     END;

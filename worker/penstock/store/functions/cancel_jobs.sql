@@ -1,5 +1,5 @@
--- Purpose: cancel jobs by id. One that waits ends at once; one that runs is flagged and its worker told, it ends with its
--- attempt. Returns for each live job what happened: cancelled or cancelling; others are over already and are left out.
+-- Purpose: cancel jobs by id. A waiting job ends at once; a running one is flagged, its worker is notified, and it ends with
+-- its attempt. Returns for each live job cancelled or cancelling; jobs that already ended are left out.
 -- Index: job's key. Locks: the rows, in id order; waits for a claim or an acknowledgement in flight.
 CREATE OR REPLACE FUNCTION penstock.cancel_jobs(p_ids bigint[], p_reason text DEFAULT NULL)
 RETURNS TABLE (id bigint, verdict text)

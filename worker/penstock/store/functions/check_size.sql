@@ -1,18 +1,19 @@
 -- Purpose: the part of enqueue_many that refuses bodies above 256 KiB: bytes of JSON without the space that Postgres writes
--- after each comma and colon. Measured as text, because a claim hands out text: a short number may be long there (1e131071
--- has 131,072 digits), and a job whose text cannot be made would stop every claim of its queue. Returns the longest.
+-- after each comma and colon. Measures the text, because a claim returns text: a short number may be long there (1e131071 has
+-- 131,072 digits), and a job whose text cannot be produced would fail every claim of its queue. Returns the size of the
+-- largest.
 -- Index: none. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.check_size(p_what text, p_bodies jsonb[]) RETURNS integer LANGUAGE plpgsql STRICT AS $$
 DECLARE
   v_body jsonb;
   v_text text;
   v_bytes integer;
-  v_longest integer;
+  v_max integer;
 BEGIN
-  IF cardinality(p_bodies) > 10 THEN  -- for a few, a statement costs more than it saves
-    SELECT max(octet_length(b::text)) INTO v_longest FROM unnest(p_bodies) AS u (b);
-    IF coalesce(v_longest, 0) <= 262144 THEN
-      RETURN v_longest;
+  IF cardinality(p_bodies) > 10 THEN  -- for fewer, the statement costs more than it saves
+    SELECT max(octet_length(b::text)) INTO v_max FROM unnest(p_bodies) AS u (b);
+    IF coalesce(v_max, 0) <= 262144 THEN
+      RETURN v_max;
     END IF;
   END IF;
   FOREACH v_body IN ARRAY p_bodies LOOP
@@ -24,7 +25,7 @@ BEGIN
     IF v_bytes > 262144 THEN
       RAISE EXCEPTION 'enqueue: % of a job are % bytes as JSON, the limit is 262144', p_what, v_bytes USING ERRCODE = '54000';
     END IF;
-    v_longest := greatest(v_longest, v_bytes);
+    v_max := greatest(v_max, v_bytes);
   END LOOP;
-  RETURN v_longest;
+  RETURN v_max;
 END $$;

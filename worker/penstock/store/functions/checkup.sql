@@ -1,8 +1,7 @@
--- Purpose: what the state of a database tells about its health, for `penstock doctor`: who leads the upkeep, workers by
--- state, jobs whose time came and that were not promoted, jobs that wait because no worker knows their task or
--- accepts their arguments, the checksum of the installed functions, undeclared, integrity and lock_holders. Counts stop at
--- 1,000; durations are seconds.
--- Index: job_due, of each queue that is declared or served the first 1,000 rows, of others 10. Locks: none.
+-- Purpose: the health of a database for `penstock doctor`: leaders, workers by state, due jobs that were not promoted, tasks
+-- that no worker knows or whose arguments none accepts, the checksum of the installed functions, undeclared, integrity and
+-- lock_holders. Counts stop at 1,000; durations are in seconds.
+-- Index: job_due, the first 1,000 rows of each declared or served queue, 10 of others. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.checkup() RETURNS jsonb
 LANGUAGE sql STABLE
 SET enable_seqscan = off
@@ -26,9 +25,9 @@ AS $$
     SELECT count(*) FILTER (WHERE s.due_at < clock_timestamp()) AS overdue, min(s.due_at) AS oldest,
            coalesce(jsonb_agg(DISTINCT s.task) FILTER (WHERE s.reason = 'task_unknown'), '[]') AS unknown,
            coalesce(jsonb_agg(DISTINCT s.task) FILTER (WHERE s.reason = 'incompatible_arguments'), '[]') AS incompatible
-    FROM (SELECT t.id, CASE WHEN t.id IN (SELECT v.id FROM penstock.served_queue AS v) THEN 1000 ELSE 10 END AS most
+    FROM (SELECT t.id, CASE WHEN t.id IN (SELECT v.id FROM penstock.served_queue AS v) THEN 1000 ELSE 10 END AS cap
           FROM penstock.tended_queue AS t) AS q CROSS JOIN LATERAL (
       SELECT j.due_at, j.reason, j.task FROM penstock.job AS j WHERE j.queue = q.id AND j.due_at IS NOT NULL
-      ORDER BY j.queue, j.due_at LIMIT q.most) AS s
+      ORDER BY j.queue, j.due_at LIMIT q.cap) AS s
   ) AS d
 $$;

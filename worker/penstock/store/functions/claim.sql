@@ -1,10 +1,10 @@
--- Purpose: hand up to p_limit ready jobs of one queue to a worker, lower priority numbers first, then in order of entry. A
--- twentieth of a claim is kept for each of the priorities 1 to 3, the fraction by chance, so that none starves.
--- Index: job_pick, one scan per priority with equality on it. Locks: a key share on the worker's row, so that nobody
--- declares the worker lost between this check and this commit; the queue's limit, if it has one; the rows picked (others
--- step over them, this never waits for one). Two statements for the rows: a single one comes back short when a row moved
--- between its snapshot and its lock. Rows come unsorted; the caller sorts by (priority, ord).
--- Raises PN001 unless the worker is running with a live lease and has not given the token up.
+-- Purpose: claim up to p_limit ready jobs of one queue for a worker, lower priority numbers first, then in order of entry. A
+-- twentieth of a claim is reserved for each of the priorities 1 to 3, rounded at random, which keeps each from starving.
+-- Index: job_pick, one scan per priority with equality on it. Locks: a key share on the worker's row, which keeps a rescue from
+-- declaring the worker lost between this check and the commit; the queue's limit, if it has one; the picked rows (skip locked,
+-- never waits). Two statements for the rows: a single one returns too few when a row moves between its snapshot and its lock.
+-- Rows come unsorted; the caller sorts by (priority, ord).
+-- Raises PN001 unless the worker is running with a live lease and has not revoked the token.
 CREATE OR REPLACE FUNCTION penstock.claim(p_worker bigint, p_queue integer, p_limit integer, p_token bigint)
 RETURNS TABLE (id bigint, attempt smallint, max_attempts smallint, crashes smallint, priority smallint, ord bigint,
                task text, args text, headers text, wait double precision)
@@ -32,9 +32,9 @@ BEGIN
   PERFORM FROM penstock.worker AS w
     WHERE w.id = p_worker AND w.state = 'running' AND w.lease_until > v_now AND NOT p_token = ANY (w.revoked) FOR KEY SHARE;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'claim: worker % is not running with a live lease, or gave the token up', p_worker USING ERRCODE = 'PN001';
+    RAISE EXCEPTION 'claim: worker % is not running with a live lease, or revoked the token', p_worker USING ERRCODE = 'PN001';
   END IF;
-  -- After the lock above, which took the transaction id: a limit that this does not see is counted only when we are over.
+  -- After the lock above, which took the transaction id: a limit that this does not see is counted only after our commit.
   SELECT v_now + q.job_deadline, (SELECT true FROM penstock.queue_limit AS l WHERE l.queue = q.id ORDER BY l.queue DESC, l.seq DESC LIMIT 1),
          ARRAY(SELECT (SELECT j.ord FROM penstock.job AS j WHERE j.queue = q.id AND j.priority = p.n::smallint
                          AND j.ord >= coalesce(q.marks[p.n + 1], 0) AND j.token IS NULL
@@ -52,9 +52,9 @@ BEGIN
   END IF;
   RETURN QUERY UPDATE penstock.job AS j
     SET token = p_token, worker = p_worker, attempt = j.attempt + 1, claimed_at = v_now, deadline = v_deadline,
-        unique_key = CASE WHEN j.unique_kept IS NULL THEN j.unique_key END  -- until start: given up now, kept beside
+        unique_key = CASE WHEN j.unique_kept IS NULL THEN j.unique_key END  -- until start: released now, kept for a release
     WHERE j.ctid = ANY (v_picked)
     RETURNING j.id, j.attempt, j.max_attempts, j.crashes, j.priority, j.ord, j.task, j.args::text::varchar(393217)::text,
-              j.headers::text::varchar(393217)::text,  -- longer than enqueue allows: cut, and buried by the worker
+              j.headers::text::varchar(393217)::text,  -- longer than enqueue allows: cut; the worker fails the job
               date_part('epoch', v_now - j.ready_at);  -- extract would go through numeric
 END $$;

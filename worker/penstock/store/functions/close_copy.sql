@@ -1,5 +1,5 @@
--- Purpose: the other end: the ids that the table drew for the p_jobs lines of a COPY, in their order, and a wake-up for whoever
--- waits at p_queues. Ids in between that others drew are theirs: whatever is visible here and not committed is ours.
+-- Purpose: end what open_copy began: returns the ids that the table drew for the p_jobs lines of a COPY, in order, and wakes
+-- waiters of p_queues. Ids in between belong to other transactions; rows that are visible here and not committed are ours.
 -- Index: job's key, from p_after on. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.close_copy(p_after bigint, p_jobs integer, p_queues integer[]) RETURNS bigint[]
 LANGUAGE plpgsql
@@ -18,7 +18,7 @@ BEGIN
   WHERE pg_xact_status((v_now + ((x.far % c_all) + c_all + c_all / 2) % c_all - c_all / 2)::text::xid8) = 'in progress';
   v_ids := ARRAY(SELECT j.id FROM penstock.job AS j WHERE j.id > p_after AND j.xmin = ANY (v_ours) ORDER BY j.id);
   IF cardinality(v_ids) <> p_jobs THEN
-    RAISE EXCEPTION 'close_copy: % jobs were announced, % are there', p_jobs, cardinality(v_ids) USING ERRCODE = '22023';
+    RAISE EXCEPTION 'close_copy: % jobs were announced, found %', p_jobs, cardinality(v_ids) USING ERRCODE = '22023';
   END IF;
   PERFORM penstock.wake(p_queues);
   RETURN v_ids;

@@ -1,8 +1,9 @@
 -- Purpose: accept the success of one attempt inside the transaction that wrote its effects, as its last statement: both are
--- committed or neither. False means not accepted: the claim was taken back, or the job is to be cancelled; the caller
--- rolls back. A limited queue's room is returned by a row of its own, so that the caller's transaction never holds the limit;
--- above READ COMMITTED always, because a limit that was turned on meanwhile is not seen (prune_workers drops needless ones).
--- Index: job's key. Locks: the job's row, waited for five seconds at most (55P03), held until the caller's commit.
+-- committed or neither. Returns false if it is not accepted, because the claim was lost or the job is to be cancelled; the
+-- caller rolls back. A limited queue's room is returned by a separate row, which keeps the caller's transaction from locking
+-- the limit; above READ COMMITTED always, because a limit that was turned on meanwhile is not seen (prune_workers drops
+-- needless rows).
+-- Index: job's key. Locks: the job's row, waited for at most five seconds (55P03), held until the caller's commit.
 CREATE OR REPLACE FUNCTION penstock.complete(p_worker bigint, p_id bigint, p_token bigint, p_duration double precision)
 RETURNS boolean
 LANGUAGE plpgsql

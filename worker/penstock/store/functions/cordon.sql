@@ -1,6 +1,6 @@
--- Purpose: tell running workers to stop asking (p_cordon) or call cordoned or drained ones back. Returns the ids changed.
--- Index: worker's key. Locks: the workers' rows, in id order; waits for a claim in flight, which is short. A row that
--- another transaction holds for longer than 250 ms is stepped over: that worker is not changed, the others are.
+-- Purpose: cordon running workers (p_cordon), or uncordon cordoned and drained ones. Returns the ids that changed.
+-- Index: worker's key. Locks: the workers' rows, in id order; waits for a claim in flight, which is short. A row that another
+-- transaction locks for longer than 250 ms is skipped: that worker is not changed, the others are.
 CREATE OR REPLACE FUNCTION penstock.cordon(p_workers bigint[], p_cordon boolean) RETURNS SETOF bigint
 LANGUAGE plpgsql STRICT SET lock_timeout = '250ms' AS $$
 DECLARE

@@ -1,10 +1,10 @@
--- Purpose: count the running jobs of limits that were turned on, once every claim is over that may not have seen them turned
--- on: a claim holds its worker's row until its commit, and looks for the limit once it has it. No other transaction is waited
--- for. What is being acknowledged counts as running, and its room comes back when it commits; what was returned until then
--- is dropped: its jobs are not among those counted. A transaction that neither saw the limit nor was over when it was counted
--- gives no room back: the audit finds that. Returns how many limits still wait.
+-- Purpose: count the running jobs of limits that were turned on, once every claim has ended that may not have seen the limit: a
+-- claim locks its worker's row until its commit and reads the limit after that. No other transaction is waited for. A job that
+-- is being acknowledged counts as running, and its room returns when that commits; earlier returns are dropped, because their
+-- jobs are not counted. A transaction that neither saw the limit nor had ended returns no room: the audit finds that. Returns
+-- how many limits are still uncounted.
 -- Index: job_pick, a scan of the queue's ready range. Locks: the rows of the queue's workers, in id order, and the limit's;
--- each is waited for 100 ms at most, then that limit is left for the next call.
+-- each is waited for at most 100 ms, then that limit is left to the next call.
 CREATE OR REPLACE FUNCTION penstock.count_limits() RETURNS integer LANGUAGE plpgsql
 SET enable_seqscan = off
 SET lock_timeout = '100ms'

@@ -1,5 +1,5 @@
--- Purpose: what was last declared of every queue, so that whoever declares many can see which of them stand already.
--- Durations are seconds. max_in_flight is NULL where a queue has no limit.
+-- Purpose: the latest declaration of every queue, for a declarer of many to skip those that are up to date. Durations are in
+-- seconds. max_in_flight is NULL for a queue without a limit.
 -- Index: queue_declared: undeclared queues cost nothing. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.declarations()
 RETURNS TABLE (name text, declared_by text, generation bigint, paused boolean, paused_by text, max_attempts smallint,

@@ -1,7 +1,8 @@
--- Purpose: mirror a JobQueue's settings into the queue's row. An older generation of the same declarer changes nothing.
--- A pause by a login (see pause) stays: who operates in an incident must not be overruled by a restart of the declarer.
--- It is refused (55P03) when somebody who made this queue does not commit for 250 ms: whoever may enqueue must not be able
--- to stop the declarer for longer. Returns the queue's id. Index: queue(name). Locks: the queue's row.
+-- Purpose: mirror a JobQueue's settings into the queue's row. An older generation of the same declarer changes nothing. A pause
+-- by a login (see pause) stays: a restart of the declarer must not overrule an operator during an incident. Refused (55P03)
+-- when another transaction that made this queue does not commit within 250 ms: a login that may enqueue must not block the
+-- declarer for longer. Returns the queue's id.
+-- Index: queue(name). Locks: the queue's row.
 CREATE OR REPLACE FUNCTION penstock.declare_queue(
   p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb,
   p_job_deadline double precision, p_retention double precision, p_settings jsonb

@@ -1,5 +1,6 @@
--- Purpose: one queue as its worker may see it, for hooks and for the forensics of a dead letter: counts that stop at p_cap,
--- as in snapshot. Index: job_pick, job_due, dead_queue. Locks: none.
+-- Purpose: one queue as its worker may see it, for hooks and for the forensics of a dead letter. Counts stop at p_cap, as in
+-- snapshot.
+-- Index: job_pick, job_due, dead_queue. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.depth(p_queue integer, p_cap integer)
 RETURNS TABLE (ready bigint, deferred bigint, in_flight bigint, dead bigint, oldest double precision)
 LANGUAGE sql STABLE

@@ -1,5 +1,6 @@
--- Purpose: a worker leaves. One that holds nothing is forgotten; one that may still hold claims is marked lost, so that
--- the next rescue takes them at once instead of after the lease. Index: worker's key. Locks: the worker's row.
+-- Purpose: remove a worker that exits. One without claims is deleted; one that may still have claims is marked lost, and the
+-- next rescue reclaims them at once instead of after the lease.
+-- Index: worker's key. Locks: the worker's row.
 CREATE OR REPLACE FUNCTION penstock.deregister(p_worker bigint, p_empty boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF p_empty THEN

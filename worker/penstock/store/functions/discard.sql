@@ -1,4 +1,4 @@
--- Purpose: throw dead letters away for good; their outcomes stay until retention. Returns how many were there.
+-- Purpose: delete dead letters for good; their outcomes stay until retention. Returns how many were deleted.
 -- Index: dead's key. Locks: the rows, in id order.
 CREATE OR REPLACE FUNCTION penstock.discard(p_ids bigint[]) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,8 +1,9 @@
--- Purpose: drop the oldest partition of outcome whose every row is older than the longest retention of any queue; returns 1, or
--- 0 if there is none. One a call, because a call trusts the clock: where that has stepped ahead, one day is lost, not all.
--- Runs as the owner of the tables; nothing to choose in it. A partition that is being read stays until a later call and
--- keeps no other one. Index: queue_retention, its end. Locks: ACCESS EXCLUSIVE on the partition, without waiting, and only then on outcome, waited for
--- 100 ms at most: acknowledgements queue behind that one wait, never behind a second one begun while it is held.
+-- Purpose: drop the oldest partition of outcome in which every row is older than the longest retention of any queue. Returns 1,
+-- or 0 if there is none. One per call, because a call trusts the clock: if the clock has jumped ahead, one day is lost, not
+-- all. A partition that is being read stays until a later call and blocks no other. Runs as the owner of the tables; the caller
+-- chooses nothing.
+-- Index: queue_retention, its end. Locks: ACCESS EXCLUSIVE on the partition, without waiting, and only then on outcome, waited
+-- for at most 100 ms: acknowledgements queue for that one wait only.
 CREATE OR REPLACE FUNCTION penstock.drop_partitions() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE

@@ -1,6 +1,6 @@
 -- Purpose: the part of ack that bounds the wait for another release: a snooze of reason incompatible_arguments becomes a
--- failure of reason invalid_arguments once a worker has refused the job's arguments for "wait_seconds" of its error (0: at
--- once). Everything else is returned as it was given. The time is the database's.
+-- failure of reason invalid_arguments once workers have refused the job's arguments for "wait_seconds" of its error (0: at
+-- once). Everything else is returned unchanged. The clock is the database's.
 -- Index: job's key. Locks: none: ack writes only rows that still carry the token.
 CREATE OR REPLACE FUNCTION penstock.end_incompatible(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], INOUT p_states text[], INOUT p_reasons text[], p_errors jsonb[]

@@ -1,8 +1,8 @@
--- Purpose: end the claim of an attempt whose outcome the database refuses in any form. The attempt counts: the job is deferred by
--- its queue's retry settings, and after its last attempt, or flagged cancel, for ten years, because it must not run again by
--- itself and no table takes it. No outcome is written, so a repeated acknowledgement is fenced.
--- Returns the seconds until the job is due, or NULL if the claim was not this worker's any more.
--- Index: job's key. Locks: the job's row, waited for a second at most; then as limit_give_back.
+-- Purpose: end the claim of an attempt whose outcome the database refuses in any form. The attempt counts: the job is deferred
+-- by its queue's retry settings; after its last attempt, or flagged cancel, for ten years, because it must not run again and no
+-- table accepts it. No outcome is written: a repeated acknowledgement is fenced. Returns the seconds until the job is due, or
+-- NULL if the worker had lost the claim.
+-- Index: job's key. Locks: the job's row, waited for at most one second; then as limit_give_back.
 CREATE OR REPLACE FUNCTION penstock.end_refused(p_worker bigint, p_id bigint, p_token bigint, p_error jsonb)
 RETURNS double precision LANGUAGE plpgsql
 SET enable_seqscan = off

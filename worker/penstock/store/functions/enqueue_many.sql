@@ -1,9 +1,8 @@
--- Purpose: put jobs into their queues, in the caller's transaction; ids in the order of the arrays.
+-- Purpose: enqueue jobs in the caller's transaction; returns ids in the order of the arrays. A NULL array means the default for
+-- all. Priority 0..3, lower first. A delay is in seconds from now, at most ten years; a time is before the year 9999, because
+-- some languages cannot read later ones. Jobs with a unique key go one by one through enqueue_unique, by key and queue, which
+-- keeps two bulk enqueues from a deadlock; a single job without a key goes through enqueue. Arguments: at most 256 KiB.
 -- Index: queue(name), job's own three. Locks: as have_queues; the holders of expired keys.
--- An array that is NULL means the default for all. Priority 0..3, lower first. A delay is seconds from now, ten years at
--- most; a time lies before the year 9999, because not every language can read what lies behind. Jobs with a unique key
--- go one by one through enqueue_unique, by key and queue, so that two bulk enqueues cannot deadlock; a single job without one
--- goes through enqueue. Arguments: 256 KiB at most.
 CREATE OR REPLACE FUNCTION penstock.enqueue_many(
   p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[] DEFAULT NULL,
   p_max_attempts smallint[] DEFAULT NULL, p_delays double precision[] DEFAULT NULL,
@@ -19,14 +18,14 @@ DECLARE
   v_ids bigint[]; v_woken integer[]; v_n integer; v_xid xid8;
 BEGIN
   IF v_total <> ANY (v_lengths) THEN
-    RAISE EXCEPTION 'enqueue: arrays must be as long as tasks (%), got %', v_total, v_lengths USING ERRCODE = '22023';
+    RAISE EXCEPTION 'enqueue: every array must have as many elements as tasks (%), got %', v_total, v_lengths USING ERRCODE = '22023';
   ELSIF v_total = 1 AND p_unique_keys IS NULL THEN
     RETURN ARRAY[penstock.enqueue(p_queues[1], p_tasks[1], p_args[1], p_priorities[1], p_max_attempts[1], p_delays[1],
       p_ats[1], p_headers[1])];
   ELSIF p_unique_keys IS NOT NULL AND current_setting('array_nulls') = 'off' THEN
-    RAISE EXCEPTION 'enqueue: unique keys need SET array_nulls = on, it is off in this session' USING ERRCODE = '22023';
+    RAISE EXCEPTION 'enqueue: unique keys need array_nulls, which is off in this session; run SET array_nulls = on' USING ERRCODE = '22023';
   ELSIF 316224000 < ANY (p_delays) OR '9999-01-01Z' <= ANY (p_ats) THEN
-    RAISE EXCEPTION 'enqueue: delay must be at most ten years and at before the year 9999' USING ERRCODE = '22008';
+    RAISE EXCEPTION 'enqueue: delay must be at most ten years, and at must be before the year 9999' USING ERRCODE = '22008';
   END IF;
   v_n := coalesce(penstock.check_size('arguments', p_args), 0) + coalesce(penstock.check_size('headers', p_headers), 0);
   v_xid := pg_current_xact_id();  -- before any ord is drawn
@@ -39,13 +38,13 @@ BEGIN
     FROM unnest(p_queues, p_tasks, p_args, p_priorities, p_max_attempts, p_delays, p_ats, p_headers) WITH ORDINALITY
          AS a (queue, task, args, priority, max_attempts, delay, due, headers, n) JOIN penstock.queue AS q ON q.name = a.queue
     WHERE p_unique_keys IS NULL OR p_unique_keys[a.n] IS NULL ORDER BY a.n
-  ), put AS (
+  ), inserted AS (
     INSERT INTO penstock.job (id, ord, due_at, ready_at, created_at, queue, priority, max_attempts, reason, task, headers, args)
     SELECT id, CASE WHEN due <= v_now THEN nextval('penstock.job_ord_seq') END, CASE WHEN due > v_now THEN due END,
            CASE WHEN due <= v_now THEN v_now END, v_now, queue, priority, max_attempts, CASE WHEN due > v_now THEN 'scheduled' END,
            task, headers, args FROM new RETURNING queue, ord
   )
-  SELECT array_agg(DISTINCT queue) INTO v_woken FROM put WHERE ord IS NOT NULL;
+  SELECT array_agg(DISTINCT queue) INTO v_woken FROM inserted WHERE ord IS NOT NULL;
   PERFORM penstock.wake(v_woken);
   IF p_unique_keys IS NULL THEN RETURN v_ids; END IF;
   PERFORM penstock.expire_keys(p_queues, p_unique_keys);

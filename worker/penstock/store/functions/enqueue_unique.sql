@@ -1,7 +1,7 @@
--- Purpose: the part of enqueue_many for a job with a unique key. The key is unique among the live jobs of its queue, until
--- the job starts (p_until_start) or ends, and for p_seconds at most. If it is taken, the holder's id is returned, or with
--- p_refuse PN002 raised. It waits for a producer that has the key in an open transaction.
--- Index: job_unique. Locks: the key's row of an expired holder; waits for a concurrent insert of the same key.
+-- Purpose: the part of enqueue_many for a job with a unique key. The key is unique among the live jobs of its queue until the
+-- job starts (p_until_start) or ends, and for at most p_seconds. If the key is taken, the holder's id is returned, or with
+-- p_refuse PN002 raised. Waits for a producer with the key in an open transaction.
+-- Index: job_unique. Locks: the row of an expired holder; waits for a concurrent insert of the same key.
 CREATE OR REPLACE FUNCTION penstock.enqueue_unique(
   p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_max_attempts smallint,
   p_delay double precision, p_at timestamptz, p_headers jsonb, p_key text, p_until_start boolean,
@@ -16,7 +16,7 @@ DECLARE
 BEGIN
   SELECT * INTO STRICT v_queue FROM penstock.queue AS q WHERE q.name = p_queue;
   v_key := v_queue.id || ':' || p_key;
-  LOOP  -- each turn with a fresh snapshot, below REPEATABLE READ
+  LOOP  -- each iteration with a fresh snapshot, below REPEATABLE READ
     UPDATE penstock.job AS j SET unique_key = NULL, unique_kept = NULL
       WHERE j.unique_key = v_key AND j.unique_until <= clock_timestamp();
     INSERT INTO penstock.job (id, ord, due_at, ready_at, created_at, queue, priority, max_attempts, reason, task, headers,

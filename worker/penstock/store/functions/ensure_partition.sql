@@ -1,6 +1,6 @@
--- Purpose: have a partition of outcome for this moment, for functions that write an outcome seldom; ack looks by itself. It is
--- missing in a restored dump, where maintenance was absent for two weeks, and after a step of the clock.
--- Index: the catalog's own. Locks: as make_partitions, only where it is missing.
+-- Purpose: make the partition of outcome for the current time, for functions that rarely write an outcome; ack checks by
+-- itself. It is missing in a restored dump, after two weeks without maintenance, and after a jump of the clock.
+-- Index: the catalog's own. Locks: as make_partitions, only if it is missing.
 CREATE OR REPLACE FUNCTION penstock.ensure_partition() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF NOT EXISTS (

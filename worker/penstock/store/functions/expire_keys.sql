@@ -1,7 +1,7 @@
--- Purpose: the part of enqueue_many that takes expired keys from their holders, all of them before the first insert: in
--- order of id, as an acknowledgement locks, not of key, as the inserts come; else the two could wait for each other.
--- Index: queue(name), job_unique. Locks: the holders' rows, in id order, found before and by id alone: a row that is waited
--- for and then does not match is locked all the same, until the caller's commit.
+-- Purpose: the part of enqueue_many that takes expired keys from their holders, all of them before the first insert: in id
+-- order, as an acknowledgement locks, not in key order, as the inserts come; otherwise the two could deadlock.
+-- Index: queue(name), job_unique. Locks: the holders' rows, in id order, found before and by id alone: a row that is waited for
+-- and then does not match stays locked until the caller's commit.
 CREATE OR REPLACE FUNCTION penstock.expire_keys(p_queues text[], p_keys text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_ids bigint[] := ARRAY(

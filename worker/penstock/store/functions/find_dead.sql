@@ -1,6 +1,7 @@
--- Purpose: the dead letters that a filter matches; NULL matches all. p_contains is looked for in reason and type of the last
--- error, whatever its case, and in its message where the caller may read penstock.jobs: only then is the message told.
--- In order of id, those behind p_after; or the newest first. Index: dead's key or dead_queue. Locks: none.
+-- Purpose: the dead letters that match a filter; NULL matches all. p_contains is searched in reason and type of the last error,
+-- ignoring case, and in its message if the caller may read penstock.jobs: only then is the message returned. In id order after
+-- p_after, or the newest first.
+-- Index: dead's key or dead_queue. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.find_dead(
   p_ids bigint[], p_queue text, p_task text, p_reason text, p_contains text, p_since timestamptz, p_before timestamptz,
   p_after bigint, p_newest boolean, p_limit integer

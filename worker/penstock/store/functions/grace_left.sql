@@ -1,4 +1,4 @@
--- Purpose: seconds until a worker that drains is killed, where an operator has told (shorten_grace); NULL if none has.
+-- Purpose: seconds until a draining worker is killed, if an operator has set that by shorten_grace; else NULL.
 -- Index: worker's key. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.grace_left(p_worker bigint) RETURNS double precision LANGUAGE sql STABLE AS $$
   SELECT (w.info ->> 'killed_at')::double precision - extract(epoch FROM clock_timestamp())::double precision

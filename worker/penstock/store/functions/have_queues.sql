@@ -1,5 +1,5 @@
--- Purpose: the part of a batch's enqueue that sees to its queues: makes those that are not there, in order of name, and keeps
--- idle ones. The caller has taken its transaction id: whoever finds a queue idle later waits for it.
+-- Purpose: the part of a bulk enqueue that makes its missing queues, in order of name, and keeps idle ones. The caller has
+-- taken its transaction id: a later prune that finds a queue idle waits for it.
 -- Index: queue(name). Locks: as make_queue and keep_queue, in order of name.
 CREATE OR REPLACE FUNCTION penstock.have_queues(p_names text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

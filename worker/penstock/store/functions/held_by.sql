@@ -1,5 +1,5 @@
--- Purpose: how many jobs each worker of a queue holds, exactly; at most p_cap rows are read. Workers' own reports lag by a
--- third of a lease, too much for choosing who holds least. Workers that hold nothing are not there.
+-- Purpose: how many jobs each worker of a queue has claimed, exactly; reads at most p_cap rows. Workers' own reports lag by a
+-- third of a lease, too much for choosing the worker with the fewest. Workers without claims are left out.
 -- Index: job_pick. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.held_by(p_queue integer, p_cap integer) RETURNS TABLE (worker bigint, jobs bigint)
 LANGUAGE sql STABLE

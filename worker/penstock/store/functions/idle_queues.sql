@@ -1,5 +1,5 @@
--- Purpose: the part of prune_queues that says which of the slots' queues are idle: undeclared, without jobs, dead letters,
--- workers, a limit, a pause or settings of their own, and not used by an enqueue since they were found so.
+-- Purpose: the part of prune_queues that finds which of the slots' queues are idle: undeclared, without jobs, dead letters,
+-- workers, limit, pause or settings, and not used by an enqueue since they were marked idle.
 -- Index: queue_slot's key; job_pick, job_due, dead_queue, one probe each; none for worker, which is small. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.idle_queues(p_slots integer[]) RETURNS integer[] LANGUAGE sql
 SET enable_seqscan = off

@@ -1,7 +1,8 @@
--- Purpose: what `penstock doctor` says of a copy of a database and of rows changed by hand: sequences behind, queues with jobs
--- below their marks, queues without a row, limits that count wrong, jobs whose worker has no row, and how far ahead of the
--- clock the newest time lies that the database wrote itself (seconds; a clock that was set back).
--- Index: as sequences_behind, queues_below_marks, limits_off, orphan_queues; job_pick, 1,000 entries of each queue that is tended. Locks: none.
+-- Purpose: for `penstock doctor`, what is wrong in a copy of a database and after manual changes: sequences behind, queues with
+-- jobs below their marks, queues without a row, limits that count wrong, jobs whose worker has no row, and how far ahead of the
+-- clock the newest time lies that the database wrote (seconds; the clock was set back).
+-- Index: as sequences_behind, queues_below_marks, miscounted_limits, orphan_queues; job_pick, 1,000 entries of each tended
+-- queue. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.integrity() RETURNS jsonb LANGUAGE sql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -12,7 +13,7 @@ AS $$
     'below_marks', (SELECT coalesce(jsonb_agg(q.name ORDER BY q.name), '[]') FROM penstock.queues_below_marks() AS b (id)
                     JOIN penstock.queue AS q ON q.id = b.id),
     'orphan_queues', (SELECT coalesce(jsonb_agg(DISTINCT o.id), '[]') FROM penstock.orphan_queues() AS o (id)),
-    'limits', (SELECT coalesce(jsonb_agg(q.name ORDER BY q.name), '[]') FROM penstock.limits_off() AS l (id)
+    'limits', (SELECT coalesce(jsonb_agg(q.name ORDER BY q.name), '[]') FROM penstock.miscounted_limits() AS l (id)
                JOIN penstock.queue AS q ON q.id = l.id),
     'strays', (SELECT count(*) FROM penstock.tended_queue AS t, LATERAL (
         SELECT j.worker FROM penstock.job AS j WHERE j.queue = t.id AND j.ord IS NOT NULL

@@ -1,6 +1,6 @@
--- Purpose: keep a queue that was found idle, or may have been, until the caller's commit; false if it has been pruned
--- meanwhile. Those who keep it do not wait for each other. A queue without a slot is never pruned.
--- Index: queue_slot(queue), queue's key. Locks: the slot's row, shared; waits for a prune of this very queue.
+-- Purpose: keep a queue that was found idle, or may have been, until the caller's commit; false if it was pruned meanwhile.
+-- Concurrent keepers do not wait for each other. A queue without a slot is never pruned.
+-- Index: queue_slot(queue), queue's key. Locks: the slot's row, shared; waits for a prune of this queue.
 CREATE OR REPLACE FUNCTION penstock.keep_queue(p_queue integer) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM FROM penstock.queue_slot AS s WHERE s.queue = p_queue FOR KEY SHARE;

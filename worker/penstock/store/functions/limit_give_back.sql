@@ -1,8 +1,9 @@
--- Purpose: give room back to limited queues: one element of p_queues for each job that is no longer running. A claim in flight
--- that holds the limit's row is waited for; while anybody holds it for longer, the room goes into limit_return, for the next
--- claim. While a limit is being counted the addition leaves NULL; the job is not counted, or its return is subtracted later.
--- Where the limit was reached, whoever waits for room is woken.
--- Index: queue_limit's key, backwards. Locks: the limits' rows in id order, 100 ms at most each, after the jobs' rows.
+-- Purpose: return room to limited queues: one element of p_queues for each job that stopped running. Waits for a claim in
+-- flight that locks the limit's row; if the row stays locked, the room goes into limit_return, for the next claim. While a
+-- limit is being counted the addition leaves NULL; the job is not counted, or its return is subtracted later. If the limit was
+-- reached, waiters for room are woken. The name stays, because an acknowledgement that runs while `penstock migrate` commits
+-- still calls it.
+-- Index: queue_limit's key, backwards. Locks: the limits' rows in id order, at most 100 ms each, after the jobs' rows.
 CREATE OR REPLACE FUNCTION penstock.limit_give_back(p_queues integer[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_back record;

@@ -1,9 +1,9 @@
 -- Purpose: how many jobs of a limited queue may be claimed now; NULL for a queue without a limit, 0 while its running jobs are
--- being counted. Returns that did not wait for the limit's row are folded in here: those of transactions that the last fold
--- did not see, found by transaction id. The caller adds what it claims, by limit_take.
--- The row moves up in its index at each change, and is found from the top: under a held snapshot the versions before it stay.
--- Index: queue_limit's key, backwards; limit_return(queue, xid). Locks: the limit's row until the claim commits, so that two
--- claims cannot both see the room.
+-- being counted. Returns of room that did not wait for the limit's row are folded in here: those of transactions that the last
+-- fold did not see, found by transaction id. The caller adds what it claims, by limit_take. The row moves up in its index at
+-- each change, and is read from the top: under a long snapshot the older versions stay.
+-- Index: queue_limit's key, backwards; limit_return(queue, xid). Locks: the limit's row until the claim commits, which keeps
+-- two claims from using the same room.
 CREATE OR REPLACE FUNCTION penstock.limit_room(p_queue integer) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
   v_limit penstock.queue_limit%ROWTYPE;
@@ -17,7 +17,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN NULL;
   END IF;
-  IF pg_snapshot_xmax(v_limit.folded) <= pg_snapshot_xmax(pg_current_snapshot()) THEN  -- else of another cluster
+  IF pg_snapshot_xmax(v_limit.folded) <= pg_snapshot_xmax(pg_current_snapshot()) THEN  -- else written by another server
     v_since := v_limit.folded;
   END IF;
   IF v_since IS NULL THEN

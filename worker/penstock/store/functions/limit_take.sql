@@ -1,4 +1,4 @@
--- Purpose: the part of claim that counts what it has taken, behind limit_room, which has locked the row.
+-- Purpose: the part of claim that counts what it claimed, after limit_room, which has locked the row.
 -- Index: queue_limit's key, backwards. Locks: none more.
 CREATE OR REPLACE FUNCTION penstock.limit_take(p_queue integer, p_jobs integer) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

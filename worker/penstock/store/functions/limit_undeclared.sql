@@ -1,6 +1,6 @@
--- Purpose: how many queues may exist that nobody declared, for the schema's owner; 1,000 after the first migration. Those
--- that are there already stay. Returns how many may be made now.
--- Index: queue_slot's key. Locks: the slots that go or change.
+-- Purpose: set how many undeclared queues may exist, for the schema's owner; 1,000 after the first migration. Existing queues
+-- stay. Returns how many may be made now.
+-- Index: queue_slot's key. Locks: the slots that are removed or changed.
 CREATE OR REPLACE FUNCTION penstock.limit_undeclared(p_most integer) RETURNS integer LANGUAGE plpgsql STRICT AS $$
 BEGIN
   IF p_most NOT BETWEEN 0 AND 1000000 THEN

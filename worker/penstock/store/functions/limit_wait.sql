@@ -1,6 +1,6 @@
--- Purpose: the part of limit_give_back for a limit whose row is locked: it waits for a claim in flight, which is short. The
--- row as it is then, locked; NULL if somebody holds it for longer, or if there is none.
--- Index: queue_limit's key, backwards. Locks: the limit's row, waited for 100 ms at most.
+-- Purpose: the part of limit_give_back for a limit whose row is locked: waits for a claim in flight, which is short. Returns
+-- the row as it is then, locked; NULL if it stays locked, or if there is none.
+-- Index: queue_limit's key, backwards. Locks: the limit's row, waited for at most 100 ms.
 CREATE OR REPLACE FUNCTION penstock.limit_wait(p_queue integer) RETURNS penstock.queue_limit LANGUAGE plpgsql
 SET lock_timeout = '100ms'
 AS $$

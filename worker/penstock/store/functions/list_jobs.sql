@@ -1,7 +1,7 @@
--- Purpose: jobs for people, newest first: those of p_states that every other filter lets through (NULL: any). p_error is
--- looked for in reason and type, and in the message where the caller may read penstock.jobs: only then is it told.
--- p_since is for the last change of a row that is known: its end, or its creation. p_before: ids below, to go on from a page.
--- Index: job's key, dead's key, outcome_job, walked backwards until p_limit rows are found. Locks: none.
+-- Purpose: jobs for people, newest first: those in p_states that match every other filter (NULL: any). p_error is searched in
+-- reason and type, and in the message if the caller may read penstock.jobs: only then is it returned. p_since applies to the
+-- last known change of a row: its end, or its creation. p_before: ids below, for the next page.
+-- Index: job's key, dead's key, outcome_job, backwards until p_limit rows are found. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.list_jobs(
   p_states text[], p_queue text, p_task text, p_error text, p_since timestamptz, p_before bigint, p_limit integer
 ) RETURNS TABLE (id bigint, state text, queue text, task text, priority smallint, attempt smallint, max_attempts smallint,
@@ -30,7 +30,7 @@ BEGIN
             j.due_at, j.claimed_at, NULL::timestamptz AS finished_at, j.worker, j.reason, j.errors -> -1 AS error
      FROM penstock.job AS j, LATERAL (SELECT CASE WHEN j.token IS NOT NULL THEN 'running' WHEN j.ord IS NOT NULL
        THEN 'queued' ELSE 'scheduled' END AS state) AS s
-     WHERE p_states && '{scheduled,queued,running}' AND j.id < v_before AND s.state = ANY (p_states)  -- the first: once
+     WHERE p_states && '{scheduled,queued,running}' AND j.id < v_before AND s.state = ANY (p_states)  -- once, in the first batch
        AND (p_queue IS NULL OR j.queue = v_queue) AND (p_task IS NULL OR j.task = p_task)
        AND (p_since IS NULL OR j.created_at >= p_since)
        AND (v_error IS NULL OR position(v_error IN lower(concat_ws(' ', j.reason, j.errors -> -1 ->> 'type',

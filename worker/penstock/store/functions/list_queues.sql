@@ -1,5 +1,5 @@
--- Purpose: queues for people, those that snapshot tells: what snapshot counts, and what its row says of pause, declarer, limit and defaults.
--- Counts stop at p_cap, as in snapshot. paused and held are seconds. limit_in_flight is NULL while a limit is counted.
+-- Purpose: queues for people, the same as in snapshot: its counts, and from the row the pause, declarer, limit and defaults.
+-- Counts stop at p_cap. paused is in seconds. limit_in_flight is NULL while a limit is being counted.
 -- Index: as snapshot. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.list_queues(p_cap integer)
 RETURNS TABLE (name text, declared_by text, paused double precision, paused_by text, ready bigint, capped boolean,

@@ -1,7 +1,7 @@
--- Purpose: every worker for people, lost ones too: who it is, what it serves, its lease, what it holds, its oldest claim.
--- report is the worker's own word: what it works on, and its last job; the tasks' words in it for who may read jobs.
--- Times are seconds: up since the start, renewed since the last renewal, lease_left until its end (negative: over).
--- Index: job_pick for the running rows, of which p_cap of each queue are looked at. Locks: none.
+-- Purpose: every worker for people, lost ones too: identity, queues, lease, claims, oldest claim. report is what the worker
+-- sent: its running jobs and its last one; the tasks' own text in it only for readers of jobs. In seconds: up since the start,
+-- renewed since the last renewal, lease_left until the lease ends (negative: expired).
+-- Index: job_pick for the running rows, p_cap of each queue. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.list_workers(p_queue text, p_cap integer)
 RETURNS TABLE (id bigint, identity text, pod text, node text, version text, queues text[], state text,
                concurrency integer, in_flight bigint, done bigint, up double precision, renewed double precision,

@@ -1,6 +1,7 @@
--- Purpose: whose open transactions hold rows that the life of jobs needs, for `penstock doctor`: those that
--- do nothing at the moment, and those older than a second. Of jobs the first 1,000 ordered and deferred ones of each queue
--- are read. `blocked` counts the sessions that wait for it. Index: job_pick, job_due. Locks: none.
+-- Purpose: for `penstock doctor`, the open transactions that lock rows which claims and acknowledgements need: those that are
+-- idle, and those older than one second. Reads the first 1,000 ordered and deferred jobs of each queue. `blocked` counts the
+-- sessions that wait for it.
+-- Index: job_pick, job_due. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.lock_holders() RETURNS jsonb LANGUAGE sql STABLE
 SET enable_seqscan = off
 SET jit = off

@@ -1,5 +1,5 @@
--- Purpose: the workers of a queue that were declared lost and are not forgotten yet, the youngest row of each pod, unless a
--- row of that pod is alive: where it ran and how many seconds ago it last renewed its lease.
+-- Purpose: the lost workers of a queue that are not pruned yet, the youngest row of each pod, unless a row of that pod is
+-- alive: node, and seconds since the last renewal of the lease.
 -- Index: none, the table is small. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.lost_workers(p_queue integer)
 RETURNS TABLE (pod text, node text, silent double precision)

@@ -1,7 +1,8 @@
--- Purpose: whether p_holder may judge others: it leads, the server has been up for p_lease seconds, and for as long either
--- it has led without a gap, or some worker has renewed without one of half its lease. After an outage a healthy fleet must
--- get time to renew and to acknowledge; that the database was there all along is shown by whoever reached it, not only by
--- whoever led. A clock that was set back makes what was written before look as if it lay ahead: that shows nothing. A worker with a longer lease than p_lease shows nothing: its gaps may hide an outage that ends the others'.
+-- Purpose: whether p_holder may declare workers lost: it leads, the server has been up for p_lease seconds, and for as long
+-- either it has led without a gap, or some worker has renewed without a gap of half its lease. After an outage a healthy fleet
+-- must get time to renew and to acknowledge; any process that reached the database throughout shows that it was up, not only
+-- the leader. Times written before the clock was set back seem to lie ahead and show nothing. A worker with a longer lease than
+-- p_lease shows nothing: its gaps may hide an outage that expired the others'.
 -- Index: leader's key; none for worker, which is small. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.may_rescue(p_holder text, p_lease double precision) RETURNS boolean
 LANGUAGE plpgsql AS $$

@@ -1,6 +1,5 @@
--- Purpose: note how the process of a pod's workers ended, for the history of the jobs that they held. Of the queue's
--- workers in that pod, those that had started by then and whose jobs were not taken back yet; a later end wins, and the
--- same note may come again.
+-- Purpose: note how the process of a pod's workers ended, for the history of their jobs. Applies to the queue's workers in that
+-- pod that had started by then and whose jobs were not reclaimed yet; a later end wins. Idempotent.
 -- Index: none, the table is small. Locks: the workers' rows, in id order; waits for a claim in flight, which is short.
 CREATE OR REPLACE FUNCTION penstock.note_end(p_queue integer, p_pod text, p_at timestamptz, p_how text) RETURNS void
 LANGUAGE plpgsql STRICT AS $$

@@ -1,7 +1,7 @@
--- Purpose: ids of queues that have jobs or dead letters and no row: it was deleted by hand while an enqueue was open, or with
+-- Purpose: ids of queues that have jobs or dead letters and no row: it was deleted manually while an enqueue was open, or with
 -- triggers disabled.
--- Index: job_pick, job_due, dead_queue, one probe each for 500 queue ids, from the lowest on and from one by chance; queue's key.
--- Locks: none.
+-- Index: job_pick, job_due, dead_queue, one probe each for 500 queue ids, from the lowest on and from a random one; queue's
+-- key. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.orphan_queues() RETURNS SETOF integer LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off

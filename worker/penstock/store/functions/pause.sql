@@ -1,5 +1,5 @@
--- Purpose: pause or resume a queue by name; what runs goes on, claims come back empty. Returns whether the queue exists.
--- Who paused is kept: the login. declare_queue leaves such a pause alone.
+-- Purpose: pause or resume a queue by name; running jobs go on, claims return no jobs. Returns whether the queue exists. Stores
+-- the login that paused; declare_queue leaves such a pause alone.
 -- Index: queue(name). Locks: the queue's row, for this statement.
 CREATE OR REPLACE FUNCTION penstock.pause(p_queue text, p_paused boolean) RETURNS boolean LANGUAGE plpgsql STRICT AS $$
 DECLARE

@@ -1,14 +1,14 @@
 -- Purpose: the part of claim that chooses rows and locks them. First the floors of the lower priorities, then the rest in
--- order; what a floor has no job for goes to the others. p_first: for each priority an ord below which nothing is to be
--- picked, or NULL where there is nothing at all; so an empty priority costs no statement, the scan begins behind whatever
--- dead entries a held snapshot keeps in the index, and there is a floor only for a level behind another one.
--- Index: job_pick. Locks: the rows, stepping over locked ones. Planner settings: claim's, its only caller.
+-- order; a floor without enough jobs leaves its room to the others. p_first: for each priority the ord to start at, or NULL if
+-- it has no job. An empty priority then costs no statement, the scan starts after the dead entries that a long snapshot keeps
+-- in the index, and only a priority with jobs above it has a floor.
+-- Index: job_pick. Locks: the rows, skip locked. Planner settings: those of claim, its only caller.
 CREATE OR REPLACE FUNCTION penstock.pick(p_queue integer, p_limit integer, p_first bigint[])
 RETURNS tid[] LANGUAGE plpgsql AS $$
 DECLARE
   v_picked tid[] := '{}';
   v_some tid[];
-  v_last bigint[] := p_first;  -- the ord that each level's next row has at least
+  v_last bigint[] := p_first;  -- the ord at which each priority continues
   v_ord bigint;
   v_floor integer;
 BEGIN

@@ -1,7 +1,7 @@
--- Purpose: make deferred jobs whose time has come ready, about p_limit in all, the queues that have some sharing alike. Queues
--- that nobody declared or serves take part as far as they are among the 1,000 oldest. ready_at becomes the due time, so that
--- a late promotion shows as wait. Returns how many, and seconds until the next one is due (0: there are more; NULL: none).
--- Index: job_due. Locks: the rows, stepping over locked ones, so that two leaders do no harm.
+-- Purpose: make due deferred jobs ready, about p_limit in all, divided evenly among the queues that have some. Queues that are
+-- neither declared nor served take part if they are among the 1,000 oldest. ready_at becomes the due time: a late promotion
+-- shows as wait. Returns how many, and seconds until the next one is due (0: there are more; NULL: none).
+-- Index: job_due. Locks: the rows, skip locked: two leaders do no harm.
 CREATE OR REPLACE FUNCTION penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision)
 LANGUAGE plpgsql
 SET enable_seqscan = off

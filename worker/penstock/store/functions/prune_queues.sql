@@ -1,9 +1,9 @@
--- Purpose: forget queues that nobody declared, serves or paused and that have been empty for their retention, an hour at
--- least; returns how many. In three calls: one finds a queue idle; a later one takes a transaction id behind which every
--- enqueue sees that; a third one, once nothing up to there is open, locks the queue's slot and looks for jobs again. An enqueue
--- that sees the queue idle holds the slot. Above READ COMMITTED it does nothing: it could not see what came meanwhile.
--- Index: queue_slot's key, at most 2,000 rows from a place by chance; job_pick, job_due, dead_queue. Locks: slots, queues' rows,
--- stepping over locked ones.
+-- Purpose: delete queues that are undeclared, not served, not paused, and have been empty for their retention, at least an
+-- hour; returns how many. In three calls: one marks a queue idle; a later one takes a transaction id after which every enqueue
+-- sees that; a third one, once nothing up to it is open, locks the queue's slot and checks for jobs again. An enqueue that sees
+-- the queue idle locks the slot. Above READ COMMITTED it does nothing: it could not see concurrent jobs.
+-- Index: queue_slot's key, at most 2,000 rows from a random place; job_pick, job_due, dead_queue. Locks: slots, queues' rows,
+-- skip locked.
 CREATE OR REPLACE FUNCTION penstock.prune_queues() RETURNS integer LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
@@ -22,7 +22,7 @@ BEGIN
   IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
     RETURN 0;
   END IF;
-  IF pg_current_xact_id_if_assigned() IS NULL THEN  -- the id must be younger than what it is the horizon of
+  IF pg_current_xact_id_if_assigned() IS NULL THEN  -- the id must be newer than the marks that it bounds
     SELECT array_agg(q.id), array_agg(q.idle_since) INTO v_marked, v_since FROM penstock.queue AS q
     WHERE q.idle_since IS NOT NULL
       AND (q.idle_horizon IS NULL OR q.idle_horizon >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint);  -- a copy's
@@ -37,7 +37,7 @@ BEGIN
     WHERE s.slot = ANY (v_slots) AND q.declared_by IS NULL AND q.idle_since < v_now - greatest(q.retention, interval '1 hour')
       AND q.idle_horizon < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
     ORDER BY s.slot FOR UPDATE SKIP LOCKED);
-  v_idle := penstock.idle_queues(v_slots);  -- in a statement of its own: it sees what was committed before the locks
+  v_idle := penstock.idle_queues(v_slots);  -- a separate statement: it sees what was committed before the locks
   v_old := ARRAY(SELECT unnest(v_old) INTERSECT SELECT unnest(v_idle));
   DELETE FROM penstock.queue AS q WHERE q.id = ANY (v_old);
   UPDATE penstock.queue_slot AS s SET queue = NULL, used_at = NULL WHERE s.slot IN (

@@ -1,5 +1,6 @@
--- Purpose: forget workers that were lost and swept an hour ago, and room that was returned to a queue without a limit.
--- Returns how many workers. Index: none, the tables are small. Locks: those rows, skip.
+-- Purpose: delete workers that were lost and swept an hour ago, and room that was returned to a queue without a limit. Returns
+-- how many workers.
+-- Index: none, the tables are small. Locks: those rows, skip locked.
 CREATE OR REPLACE FUNCTION penstock.prune_workers() RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
   v_pruned integer;

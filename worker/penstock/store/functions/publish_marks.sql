@@ -1,9 +1,10 @@
--- Purpose: the second half: publish for each queue and priority the lowest ord that is not claimed (marks), and the lowest
--- of any row (heads), at most p_last_ord each. It does nothing, and returns NULL, while a transaction up to p_horizon is
--- open; else how many queues' marks moved. A plain read, not SKIP LOCKED: a claim in flight may roll back. Lower ones than
--- possible are only slower, so two publishers at once do no harm. Marks above the last ord drawn are of another sequence: they
--- are found from the start again. What an audit dropped meanwhile is not published again.
--- Of queues that nobody declared or serves, the 1,000 oldest have some. Index: job_pick, two probes for each queue and priority. Locks: the rows of the queues whose marks move, skip.
+-- Purpose: the second half: publish for each queue and priority the lowest unclaimed ord (marks), and the lowest of any row
+-- (heads), at most p_last_ord each. Does nothing and returns NULL while a transaction up to p_horizon is open; else returns how
+-- many queues' marks moved. A plain read, not SKIP LOCKED: a claim in flight may roll back. A mark that is too low is only
+-- slower: two publishers at once do no harm. Marks above the last ord drawn belong to another sequence: they are found from the
+-- start again. A mark that an audit dropped meanwhile is not published again. Of queues that are neither declared nor served,
+-- the 1,000 oldest have marks.
+-- Index: job_pick, two probes for each queue and priority. Locks: the rows of the queues whose marks move, skip locked.
 CREATE OR REPLACE FUNCTION penstock.publish_marks(p_last_ord bigint, p_horizon bigint) RETURNS integer
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -16,7 +17,7 @@ DECLARE
   v_last bigint := (SELECT s.last_value FROM penstock.job_ord_seq AS s);
 BEGIN
   IF p_last_ord > v_last OR p_horizon >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint THEN
-    RETURN 0;  -- begun on another server, before a failover or a move
+    RETURN 0;  -- started on another server, before a failover or a move
   END IF;
   IF pg_snapshot_xmin(pg_current_snapshot())::text::bigint <= p_horizon THEN
     RETURN NULL;

@@ -1,7 +1,7 @@
--- Purpose: what queues did lately, from the outcomes of the last p_seconds: how many attempts ended how, what 50 and 95 of
--- 100 waited from ready to claimed and ran, in seconds. Queues without outcomes are there with zeros, of those that nobody
--- declared or serves the 1,000 oldest.
--- Index: none: reads the days' partitions that the time touches, so it costs what they hold. Locks: none.
+-- Purpose: statistics of queues from the outcomes of the last p_seconds: attempts by state, and the 50th and 95th percentiles
+-- of the wait from ready to claimed and of the run time, in seconds. Queues without outcomes are listed with zeros; of those
+-- neither declared nor served, the 1,000 oldest.
+-- Index: none: reads the partitions of those days, and costs what they hold. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.queue_stats(p_queue text, p_seconds double precision)
 RETURNS TABLE (name text, completed bigint, retried bigint, dead bigint, cancelled bigint, wait_p50 double precision,
                wait_p95 double precision, run_p50 double precision, run_p95 double precision)

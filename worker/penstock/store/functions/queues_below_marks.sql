@@ -1,7 +1,7 @@
--- Purpose: queues with a job that no claim or sample finds, because it lies below the queue's mark or head. There is none unless
--- the sequence of ord was behind what it had given, in a copy of the database or by hand.
--- Index: job_pick, from the begin of each level to its mark: running jobs, and entries of ended ones until a vacuum.
--- Of queues that nobody declared or serves, the 1,000 oldest, which alone have marks. Locks: none.
+-- Purpose: queues with a job that no claim or sample finds, because it lies below the queue's mark or head. There is none
+-- unless the sequence of ord was behind its own values, in a copy of the database or after manual changes.
+-- Index: job_pick, from the start of each priority to its mark: running jobs, and entries of ended ones until a vacuum. Of
+-- queues that are neither declared nor served, the 1,000 oldest, the only ones with marks. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.queues_below_marks() RETURNS SETOF integer LANGUAGE sql
 SET enable_seqscan = off
 SET enable_bitmapscan = off

@@ -1,6 +1,6 @@
--- Purpose: what 95 of 100 attempts waited at most from ready to claimed, by queue, of those that ended within p_seconds; only
--- as far as they lie in the last p_blocks blocks of the day's outcomes, so that it costs the same whatever the day holds.
--- Partitions only grow until they are dropped, so their last blocks are the newest rows.
+-- Purpose: the 95th percentile of the wait from ready to claimed, by queue, of attempts that ended within p_seconds. Reads only
+-- the last p_blocks blocks of the day's outcomes, at the same cost whatever the day holds. Partitions only grow until they are
+-- dropped: their last blocks are the newest rows.
 -- Index: none, a range of row addresses. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.recent_waits(p_seconds double precision, p_blocks integer)
 RETURNS TABLE (queue integer, attempts bigint, p95 double precision)

@@ -1,8 +1,8 @@
--- Purpose: bring dead letters back as ready jobs of the same id, attempts and crashes at zero, their errors kept. One whose
--- unique key is taken by now stays where it is and is reported with the holder; p_drop_key brings it back without the key.
--- A key that was held until the start is held until the start again.
--- Returns (id, holder): holder NULL means redriven. Index: dead's key, job_unique.
--- Locks: the dead letters' rows in id order; then as enqueue_many, by key and queue: waits for a concurrent insert of the key.
+-- Purpose: make dead letters ready jobs again with the same id, attempts and crashes at zero, their errors kept. One whose
+-- unique key is taken stays dead and is reported with the key's holder; p_drop_key redrives it without the key. A key that was
+-- held until the start is held until the start again. Returns (id, holder): holder NULL means redriven.
+-- Index: dead's key, job_unique. Locks: the dead letters' rows in id order; then as enqueue_many, by key and queue: waits for a
+-- concurrent insert of the key.
 CREATE OR REPLACE FUNCTION penstock.redrive(p_ids bigint[], p_drop_key boolean DEFAULT false)
 RETURNS TABLE (id bigint, holder bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -26,7 +26,7 @@ BEGIN
             CASE WHEN p_drop_key IS NOT TRUE THEN v_dead.unique_key END,
             CASE WHEN p_drop_key IS NOT TRUE THEN v_dead.unique_kept END,
             v_dead.unique_until)
-    ON CONFLICT DO NOTHING;  -- also an id that a COPY took again
+    ON CONFLICT DO NOTHING;  -- also for an id that a COPY reused
     IF FOUND THEN
       DELETE FROM penstock.dead AS d WHERE d.id = v_dead.id;
       v_queues := v_queues || v_dead.queue;

@@ -1,8 +1,8 @@
--- Purpose: enter a worker process in the registry, its lease beginning now; returns its id: a number of the sequence and nine
--- random digits. A failover that loses commits, and a restored copy, give numbers of the sequence again; no process takes the
--- place of one that such a server has forgotten (ADR 47).
--- The queue's row is made if nobody declared it, whether a slot is free or not: workers are no strangers. It is refused (55P03)
--- when somebody who made that queue does not commit for five seconds. Index: queue(name). Locks: as make_queue.
+-- Purpose: register a worker process; its lease starts now. Returns its id: a number of the sequence and nine random digits. A
+-- failover that loses commits, and a restored copy, repeat numbers of the sequence; the digits keep a process from taking the
+-- id of one that such a server has lost (ADR 47). The queue's row is made if it does not exist, with or without a free slot:
+-- workers are trusted. Refused (55P03) when another transaction that made that queue does not commit within five seconds.
+-- Index: queue(name). Locks: as make_queue.
 CREATE OR REPLACE FUNCTION penstock.register(
   p_queue text, p_identity text, p_pod text, p_node text, p_version text, p_concurrency integer, p_lease double precision,
   p_info jsonb, OUT worker bigint, OUT queue integer
@@ -10,7 +10,7 @@ CREATE OR REPLACE FUNCTION penstock.register(
 DECLARE
   v_unsure boolean;
 BEGIN
-  PERFORM pg_current_xact_id();  -- before it is read whether the queue is idle
+  PERFORM pg_current_xact_id();  -- before the queue's idle mark is read
   LOOP
     SELECT q.id, q.declared_by IS NULL INTO queue, v_unsure FROM penstock.queue AS q WHERE q.name = p_queue;
     EXIT WHEN FOUND AND (NOT v_unsure OR penstock.keep_queue(queue));

@@ -1,7 +1,7 @@
--- Purpose: hand unstarted claims back: the attempt is refunded, a fresh ord puts the job behind those that wait, and
--- ready_at stays, so that the wait is still told. A row flagged cancel ends instead. A key that was given up at the start
--- is taken again if it is free. Returns how many went back.
--- Index: job's key. Locks: the rows, in id order, each waited for a second at most (55P03: nothing is written).
+-- Purpose: release unstarted claims: the attempt is refunded, a fresh ord places the job last in its priority, and ready_at
+-- stays, which keeps its wait measurable. A row flagged cancel ends instead. A key that was released at the start is retaken if
+-- it is free. Returns how many were released.
+-- Index: job's key. Locks: the rows, in id order, each waited for at most one second (55P03: nothing is written).
 CREATE OR REPLACE FUNCTION penstock.release(p_worker bigint, p_ids bigint[], p_tokens bigint[]) RETURNS integer
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -19,7 +19,7 @@ DECLARE
   v_id bigint;
 BEGIN
   IF cardinality(p_ids) IS DISTINCT FROM cardinality(p_tokens) THEN
-    RAISE EXCEPTION 'release: tokens must be as many as ids (%), got %', cardinality(p_ids), cardinality(p_tokens)
+    RAISE EXCEPTION 'release: there must be as many tokens as ids (%), got %', cardinality(p_ids), cardinality(p_tokens)
       USING ERRCODE = '22023';
   END IF;
   PERFORM pg_current_xact_id();  -- before any ord is drawn

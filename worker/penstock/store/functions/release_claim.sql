@@ -1,7 +1,6 @@
--- Purpose: after a claim whose reply did not arrive: hand back whatever that call's token holds, attempts refunded.
--- The lock on the worker's row waits for a claim that a lost connection left running; one that the server has not even
--- begun, because it lies in a buffer, finds its token given up and is refused (the last hundred are kept). Returns how many
--- went back.
+-- Purpose: after a claim whose reply did not arrive: release what that call's token claimed, attempts refunded. The lock on the
+-- worker's row waits for a claim that a lost connection left running; one that has not even started, because it is still in a
+-- buffer, finds its token revoked and is refused (the last hundred are kept). Returns how many were released.
 -- Index: job_pick, a scan of the queue's ready range. Locks: the worker's row; then the rows, in id order, by release.
 CREATE OR REPLACE FUNCTION penstock.release_claim(p_worker bigint, p_queue integer, p_token bigint) RETURNS integer
 LANGUAGE plpgsql

@@ -1,6 +1,7 @@
--- Purpose: after the server came back with fewer commits than its worker had seen (a failover, a restored backup): release what
--- it says that the worker holds and the worker does not. The outcomes of those attempts are lost, so the jobs run again, attempts
--- refunded. p_ids and p_tokens: all that the worker holds, while no claim of it is in flight. Returns how many were released.
+-- Purpose: after the server came back with fewer commits than its worker had seen (a failover, a restored backup): release the
+-- claims that the database has for the worker and the worker does not have. The outcomes of those attempts are lost: the jobs
+-- run again, attempts refunded. p_ids and p_tokens: all that the worker has, while no claim of it is in flight. Returns how
+-- many were released.
 -- Index: job_pick, a scan of the queue's ready range. Locks: the worker's row; then the rows, in id order, by release.
 CREATE OR REPLACE FUNCTION penstock.release_unknown(p_worker bigint, p_queue integer, p_ids bigint[], p_tokens bigint[])
 RETURNS integer
@@ -17,7 +18,7 @@ DECLARE
   v_tokens bigint[];
 BEGIN
   IF cardinality(p_ids) <> cardinality(p_tokens) THEN
-    RAISE EXCEPTION 'release_unknown: tokens must be as many as ids (%), got %', cardinality(p_ids), cardinality(p_tokens)
+    RAISE EXCEPTION 'release_unknown: there must be as many tokens as ids (%), got %', cardinality(p_ids), cardinality(p_tokens)
       USING ERRCODE = '22023';
   END IF;
   PERFORM FROM penstock.worker AS w WHERE w.id = p_worker FOR UPDATE;

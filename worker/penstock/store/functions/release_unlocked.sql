@@ -1,5 +1,5 @@
--- Purpose: as release, for claims of which release found a row locked: rows that other transactions hold are stepped over,
--- to be released later; the others are released. Returns how many were, and the ids that were stepped over.
+-- Purpose: release for claims of which release found a row locked: skips rows that other transactions have locked, to be
+-- released later; releases the others. Returns how many were released, and the ids that were skipped.
 -- Index: job's key. Locks: the rows that are free, in id order; then as release.
 CREATE OR REPLACE FUNCTION penstock.release_unlocked(
   p_worker bigint, p_ids bigint[], p_tokens bigint[], OUT released integer, OUT locked bigint[]

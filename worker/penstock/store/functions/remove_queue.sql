@@ -1,7 +1,7 @@
--- Purpose: forget a queue that has no jobs, dead letters and workers, for `penstock queues remove`; call it again while it says
--- waiting. The first call marks the queue idle, the next one takes a transaction id behind which every enqueue sees that, and
--- one of the following, once nothing up to there is open, locks the queue's slot, looks again and deletes: as prune_queues.
--- Returns missing, removed, waiting, removable (p_dry_run), or what stands in the way (jobs, dead, workers) and how many, up to 1,000.
+-- Purpose: delete a queue without jobs, dead letters and workers, for `penstock queues remove`; the caller repeats the call
+-- while it returns waiting. The first call marks the queue idle, the next one takes a transaction id after which every enqueue
+-- sees that, and a later one, once nothing up to it is open, locks the queue's slot, checks again and deletes: as prune_queues.
+-- Returns missing, removed, waiting, removable (p_dry_run), or what blocks it (jobs, dead, workers) and how many, up to 1,000.
 -- Index: queue(name); job_pick, job_due, dead_queue. Locks: the queue's row and its slot.
 CREATE OR REPLACE FUNCTION penstock.remove_queue(
   p_queue text, p_dry_run boolean, OUT verdict text, OUT number bigint
@@ -22,9 +22,9 @@ BEGIN
   v_locked := NOT p_dry_run AND v_queue.idle_horizon < pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
   IF v_locked THEN
     PERFORM FROM penstock.queue_slot AS s WHERE s.queue = v_queue.id FOR UPDATE SKIP LOCKED;
-    v_locked := FOUND;  -- else an enqueue holds it, or maintenance has taken it: from the start
+    v_locked := FOUND;  -- else an enqueue or maintenance has it: start again
   END IF;
-  SELECT s.what, s.jobs INTO verdict, number FROM (  -- in a statement of its own: it sees what was committed before the lock
+  SELECT s.what, s.jobs INTO verdict, number FROM (  -- a separate statement: it sees what was committed before the lock
     SELECT 1 AS place, 'jobs' AS what, (SELECT count(*) FROM (
         (SELECT FROM penstock.job AS j WHERE j.queue = v_queue.id AND j.ord IS NOT NULL LIMIT 1000)
         UNION ALL (SELECT FROM penstock.job AS j WHERE j.queue = v_queue.id AND j.due_at IS NOT NULL LIMIT 1000)) AS x) AS jobs

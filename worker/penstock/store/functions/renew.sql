@@ -1,11 +1,10 @@
--- Purpose: extend a worker's lease and compare what it believes to hold with what the tables say. A lease that ran out
--- but was not rescued is extended; a lost one is not. One snapshot sees job and outcome, so an acknowledgement being
--- committed on another connection never reads as fenced. Returns the worker's state (NULL: no such row), the held
--- (id, token) pairs that are neither running here nor in outcome, and the ids that are to be cancelled.
--- p_drained: the worker holds nothing any more; a cordoned one becomes drained. p_report: what it says for people. Counts
--- that are no counts, and a report of another shape, are dropped: they would blind whoever looks at all workers.
--- A gap of half a lease since the last renewal ends what may_rescue counts on: the database may have been away. So does a last
--- renewal that lies ahead: the clock was set back.
+-- Purpose: renew a worker's lease and compare its claims with the tables. An expired lease that was not rescued is renewed; a
+-- lost one is not. One snapshot sees job and outcome: an acknowledgement being committed on another connection never reads as
+-- fenced. Returns the worker's state (NULL: no such row), the (id, token) pairs that are neither running here nor in outcome,
+-- and the ids to cancel. p_drained: the worker has no claims left; a cordoned one becomes drained. p_report: its report for
+-- people. Malformed counts and reports are dropped: they would fail every list of workers. A gap of half a lease since the last
+-- renewal resets the contact time of may_rescue: the database may have been down. So does a last renewal that lies ahead: the
+-- clock was set back.
 -- Index: worker's key, job's key, outcome_job. Locks: the worker's row.
 CREATE OR REPLACE FUNCTION penstock.renew(
   p_worker bigint, p_lease double precision, p_ids bigint[], p_tokens bigint[], p_in_flight jsonb, p_done jsonb,
@@ -26,7 +25,7 @@ DECLARE
   v_scalar CONSTANT jsonpath := 'strict $.jobs[*] ? (@.type() != "object")';
 BEGIN
   IF cardinality(p_ids) IS DISTINCT FROM cardinality(p_tokens) THEN
-    RAISE EXCEPTION 'renew: tokens must be as many as ids (%), got %', cardinality(p_ids), cardinality(p_tokens)
+    RAISE EXCEPTION 'renew: there must be as many tokens as ids (%), got %', cardinality(p_ids), cardinality(p_tokens)
       USING ERRCODE = '22023';
   END IF;
   UPDATE penstock.worker AS w

@@ -1,11 +1,11 @@
--- Purpose: take claims back from workers whose lease had run out when this began, or that are gone; does nothing unless
--- may_rescue says yes. A lease that ends further ahead than it is long, by half, was renewed before the clock was set back: it
--- counts as over once the leader has led for as long on the new clock, so that whoever lives has renewed.
+-- Purpose: reclaim jobs from workers whose lease had expired when this call started, or that have no row; does nothing unless
+-- may_rescue allows it. A lease that ends further ahead than one and a half times its length was renewed before the clock was
+-- set back: it counts as expired once the leader has led for its length on the new clock, after every live worker has renewed.
 -- A rescued job is deferred with jitter, crashes + 1; the third crash makes a dead letter. No outcome is written with the
--- attempt's token: a stale acknowledgement must not be taken for accepted. p_strays: look for running rows whose worker
--- has no row even if nobody was lost (a row deleted by hand; nothing of ours leaves such a job behind).
+-- attempt's token: a stale acknowledgement must not read as accepted. p_strays: also look for running rows whose worker has no
+-- row if no worker was lost (its row was deleted manually).
 -- Index: job_pick, a scan of the ready range, only while a lost worker is not swept or p_strays. Locks: lost workers' rows
--- (stepping over one whose claim is in flight), then the jobs' rows in id order, skip; 5,000 of them in one call.
+-- (skipping one whose claim is in flight), then the jobs' rows in id order, skip locked; 5,000 of them in one call.
 CREATE OR REPLACE FUNCTION penstock.rescue(
   p_holder text, p_lease double precision, p_strays boolean DEFAULT false,
   OUT lost integer, OUT rescued integer, OUT poisoned integer
@@ -14,7 +14,7 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
-  v_now timestamptz := clock_timestamp();  -- before it is asked who may: no clock may move on between question and deed
+  v_now timestamptz := clock_timestamp();  -- before may_rescue: no time may pass between its check and the update
   v_lost bigint[];
 BEGIN
   lost := 0; rescued := 0; poisoned := 0;
@@ -32,5 +32,5 @@ BEGIN
   IF cardinality(v_lost) = 0 AND NOT p_strays THEN
     RETURN;
   END IF;
-  SELECT r.rescued, r.poisoned INTO rescued, poisoned FROM penstock.take_back(v_lost) AS r;
+  SELECT r.rescued, r.poisoned INTO rescued, poisoned FROM penstock.reclaim(v_lost) AS r;
 END $$;

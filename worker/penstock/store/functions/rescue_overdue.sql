@@ -1,9 +1,10 @@
--- Purpose: take attempts back that run past their deadline although their worker lives: a hung task must not keep its job
--- for ever. It counts as a failed attempt: deferred by the queue's retry settings, or a dead letter at the last one. No
--- outcome is written with the attempt's token, so whatever the worker still says is fenced. Only for queues with a deadline;
--- does nothing unless may_rescue says yes: an attempt may have ended during an outage.
--- Index: queue_deadline; job_pick, the ready ranges of those queues. Locks: the jobs' rows, skip (an acknowledgement in flight wins); then
--- as limit_give_back.
+-- Purpose: reclaim attempts that exceeded their deadline although their worker lives: a hung task must not keep its job
+-- forever. It counts as a failed attempt: deferred by the queue's retry settings, or a dead letter after the last one. No
+-- outcome is written with the attempt's token: any later write of the worker is fenced. Only for queues with a deadline; does
+-- nothing unless may_rescue allows it: an attempt may have ended during an outage. `buried` counts the dead letters; the name
+-- stays, because workers of the adjacent release read it.
+-- Index: queue_deadline; job_pick, the ready ranges of those queues. Locks: the jobs' rows, skip locked (an acknowledgement in
+-- flight wins); then as limit_give_back.
 CREATE OR REPLACE FUNCTION penstock.rescue_overdue(
   p_holder text, p_lease double precision, OUT retried integer, OUT buried integer
 ) LANGUAGE plpgsql
@@ -26,7 +27,7 @@ BEGIN
   PERFORM penstock.limit_give_back(ARRAY(SELECT j.queue FROM penstock.job AS j WHERE j.id = ANY (v_ids)));
   WITH gone AS (
     DELETE FROM penstock.job AS j WHERE j.id = ANY (v_ids) AND j.attempt >= j.max_attempts AND NOT j.cancel
-      AND NOT EXISTS (SELECT FROM penstock.dead AS d WHERE d.id = j.id)  -- an id that a COPY took again: no rescue may fail
+      AND NOT EXISTS (SELECT FROM penstock.dead AS d WHERE d.id = j.id)  -- an id that a COPY reused must not fail the rescue
     RETURNING j.*
   )
   INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes, created_at, died_at, worker, reason,
@@ -36,7 +37,7 @@ BEGIN
          penstock.deadline_error(g.attempt, g.deadline - g.claimed_at), g.errors
   FROM gone AS g;
   GET DIAGNOSTICS buried = ROW_COUNT;
-  PERFORM penstock.end_flagged(v_ids, 'deadline');
+  PERFORM penstock.end_cancelled(v_ids, 'deadline');
   UPDATE penstock.job AS j
   SET ord = NULL, token = NULL, worker = NULL, claimed_at = NULL, deadline = NULL, ready_at = NULL, unique_kept = NULL,
       reason = 'deadline', due_at = v_now + make_interval(secs => penstock.retry_delay(q.retry, j.attempt)),

@@ -1,5 +1,5 @@
--- Purpose: seconds until the next attempt, by a queue's retry settings: what the worker computes, for an attempt that the
--- worker says nothing about. Exponential with full jitter from 5 s unless told otherwise, at most an hour.
+-- Purpose: seconds until the next attempt, by a queue's retry settings: what a worker computes, for an attempt without a
+-- worker's outcome. Default: exponential with full jitter from 5 s, at most an hour.
 -- Index: none. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.retry_delay(p_retry jsonb, p_attempt smallint) RETURNS double precision
 LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
--- Purpose: make deferred jobs ready at once, whatever they wait for. Returns how many were.
+-- Purpose: make deferred jobs ready at once, whatever their reason. Returns how many.
 -- Index: job's key. Locks: the rows, in id order.
 CREATE OR REPLACE FUNCTION penstock.retry_now(p_ids bigint[]) RETURNS integer
 LANGUAGE plpgsql

@@ -1,6 +1,7 @@
--- Purpose: who holds a row: the transaction in progress whose id is the row's xmax; NULL if it is over, has just
--- begun a statement, or if several share the row. A prepared transaction has no process, it is named by its identifier. The name and the state of another
--- login's session are NULL where the schema's owner may not see them. Index: none. Locks: none.
+-- Purpose: the transaction that locks a row, by the row's xmax: NULL if it has ended, has just started a statement, or if
+-- several share the row. A prepared transaction has no process and is named by its identifier. The name and the state of
+-- another login's session are NULL if the schema's owner may not see them.
+-- Index: none. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.row_holder(p_xmax xid) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_object('pid', l.pid, 'name', nullif(a.application_name, ''), 'state', a.state, 'prepared', p.gid,
     'seconds', extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)))

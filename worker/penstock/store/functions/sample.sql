@@ -1,10 +1,10 @@
--- Purpose: what the autoscaler and the live view see of the queues with these names, in one query; NULL: of every declared or
--- served queue and of the 1,000 oldest others. It costs what those queues cost, however many more there are. Counts stop at
--- p_cap. Of the first p_cap jobs that fall due within p_soon seconds, due_soon counts those that workers did not put off
--- because they cannot run them. workers lists those that are not lost.
--- Index entries are counted first, from the queue's heads on, as many as p_cap and the workers' reports make possible. A
--- queue with fewer is read row by row: ready, in_flight and oldest are exact. One with as many is capped: only its oldest
--- ready row is read, found from the marks on, and in_flight is what its workers reported.
+-- Purpose: the queues with these names as the autoscaler and the live view see them, in one query; NULL: every declared or
+-- served queue and the 1,000 oldest others. Costs what those queues cost, however many more there are. Counts stop at p_cap. Of
+-- the first p_cap jobs that fall due within p_soon seconds, due_soon counts those that workers did not defer because they
+-- cannot run them. workers lists those that are not lost. Index entries are counted first, from the queue's heads on, as many
+-- as p_cap and the workers' reports make possible. A queue with fewer is read row by row: ready, in_flight and oldest are
+-- exact. One with as many is capped: only its oldest ready row is read, from the marks on, and in_flight is the sum of its
+-- workers' reports.
 -- Index: job_pick, the count without the table where it is vacuumed; job_due, dead_queue. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.sample(p_names text[], p_cap integer, p_soon double precision)
 RETURNS TABLE (queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint,

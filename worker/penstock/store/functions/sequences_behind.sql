@@ -1,8 +1,8 @@
--- Purpose: the sequences that lie behind what the tables hold already, with the last number drawn and the highest one stored: in
--- a copy made by logical replication, which leaves sequences out, and where somebody set one back.
--- The highest is read first and the last number again after it: what others draw meanwhile is never taken for a difference.
--- Index: the keys of job, dead, queue and limit_return, outcome_job, and job_pick, each from the last number on: nothing is there.
--- Of queues that nobody declared or serves, the 1,000 oldest. Locks: none.
+-- Purpose: the sequences that are behind the tables, with the last number drawn and the highest one stored: in a copy made by
+-- logical replication, which leaves sequences out, and after a manual setval. The highest is read first and the last number
+-- after it: a concurrent draw never reads as a difference.
+-- Index: the keys of job, dead, queue and limit_return, outcome_job, and job_pick, each from the last number on, where nothing
+-- is. Of queues that are neither declared nor served, the 1,000 oldest. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.sequences_behind(OUT sequence text, OUT last bigint, OUT highest bigint) RETURNS SETOF record
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -10,9 +10,9 @@ SET enable_bitmapscan = off
 SET jit = off
 AS $$
 DECLARE
-  -- A mark may be the first number before it is drawn; an id may not.
+  -- A mark may equal the next number to be drawn; an id may not.
   v_sql CONSTANT text := 'SELECT s.last_value - CASE WHEN s.is_called OR %L THEN 0 ELSE 1 END FROM penstock.%I AS s';
-  v_bound CONSTANT bigint := 4611686018427387904;  -- a number written by hand above it must not use a sequence up
+  v_bound CONSTANT bigint := 4611686018427387904;  -- a higher number, written manually, must not exhaust a sequence
 BEGIN
   FOREACH sequence IN ARRAY '{job_id_seq,job_ord_seq,queue_id_seq,limit_return_id_seq}'::text[] LOOP
     EXECUTE format(v_sql, sequence = 'job_ord_seq', sequence) INTO last;

@@ -1,7 +1,7 @@
 -- Purpose: limit how many jobs of a queue run at once in the whole cluster, or lift the limit (NULL). A new limit is not
--- counted yet: claims wait until count_limits has run in a later transaction. A changed one keeps its count. Where there is
--- room now, whoever waits for it is woken.
--- Index: queue_limit's key, backwards. Locks: the queue's row, so that two do not make it twice; the limit's row.
+-- counted yet: claims wait until count_limits has run in a later transaction. A changed one keeps its count. If there is room
+-- now, waiters for it are woken.
+-- Index: queue_limit's key, backwards. Locks: the queue's row, which keeps two calls from making it twice; the limit's row.
 CREATE OR REPLACE FUNCTION penstock.set_limit(p_queue integer, p_max_in_flight integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_limit penstock.queue_limit%ROWTYPE;
@@ -22,7 +22,7 @@ BEGIN
     IF FOUND THEN
       UPDATE penstock.queue_limit AS l SET max_in_flight = p_max_in_flight, seq = l.seq + 1
       WHERE l.queue = p_queue AND l.seq = v_limit.seq;
-    ELSE  -- above the versions of a limit that was lifted
+    ELSE  -- above the row versions of a lifted limit
       INSERT INTO penstock.queue_limit (queue, max_in_flight, seq)
       VALUES (p_queue, p_max_in_flight, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     END IF;

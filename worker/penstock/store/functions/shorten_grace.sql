@@ -1,5 +1,5 @@
--- Purpose: tell the workers of a pod that is being deleted in how many seconds it is killed, where that is less than its
--- drain was given: a spot node goes, or somebody drains it in haste. Seconds may come again; the latest counts.
+-- Purpose: set for the workers of a pod that is being deleted in how many seconds it is killed, if that is less than their
+-- drain timeout: a spot node is reclaimed, or an administrator drains it with a short grace period. The latest call wins.
 -- Index: none, the table is small. Locks: the workers' rows, in id order; waits for a claim in flight, which is short.
 CREATE OR REPLACE FUNCTION penstock.shorten_grace(p_queue integer, p_pod text, p_seconds double precision) RETURNS void
 LANGUAGE plpgsql STRICT AS $$

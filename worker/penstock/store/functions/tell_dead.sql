@@ -1,6 +1,7 @@
--- Purpose: dead letters that a rescue made, once: whoever asks gets those of the last hour that nobody was given, to tell
--- people of them. What is known of the worker that had the job becomes their forensics, which is also the mark.
--- Index: dead_queue, worker's key. Locks: the dead letters' rows, skip: two who ask at once share them out.
+-- Purpose: the dead letters of the last hour that a rescue made, each reported once: to the first caller, who reports them to
+-- people. What is known of the job's worker becomes their forensics, which also marks them as reported. The name stays, because
+-- workers of the adjacent release call it.
+-- Index: dead_queue, worker's key. Locks: the dead letters' rows, skip locked: two concurrent callers share them.
 CREATE OR REPLACE FUNCTION penstock.tell_dead(p_holder text, p_limit integer)
 RETURNS TABLE (id bigint, queue text, task text, reason text, attempt smallint, error text, message text)
 LANGUAGE sql

@@ -1,5 +1,5 @@
--- Purpose: what `penstock doctor` tells of queues that nobody declared and no worker serves: how many (counted to 10,000), of how many
--- that may be, the newest, and of the 1,000 oldest the one with most jobs (counted to 1,000).
+-- Purpose: for `penstock doctor`, the queues that are neither declared nor served: how many (counted to 10,000), the limit, the
+-- newest, and of the 1,000 oldest the one with most jobs (counted to 1,000).
 -- Index: queue_undeclared; job_pick and job_due, at most 1,000 entries of a queue. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.undeclared() RETURNS jsonb LANGUAGE sql STABLE
 SET enable_seqscan = off

@@ -1,8 +1,8 @@
--- Purpose: announce that somebody is about to wait for work (p_operator: for depth), for p_seconds from now. Written only
--- when the mark there would run out in half that time, so that many waiters cost one write. Returns for how many seconds
--- from now every one of the queues is marked, once this is committed: until then no enqueue misses the waiter.
--- Index: queue's key. Locks: the queues' rows, for this statement: a worker's is waited for 250 ms at most (55P03), the
--- operator's many are stepped over while others hold them, and are not marked then.
+-- Purpose: announce that a worker (p_operator: an operator, for depth) is about to wait for work, for p_seconds from now.
+-- Written only when the existing mark would expire in half that time: many waiters cost one write. Returns for how many seconds
+-- from now every one of the queues is marked, once this is committed; from then on no enqueue misses the waiter.
+-- Index: queue's key. Locks: the queues' rows, for this statement: a worker's is waited for at most 250 ms (55P03), the
+-- operator's many are skipped while locked, and are not marked then.
 CREATE OR REPLACE FUNCTION penstock.wait_mark(p_queues integer[], p_seconds double precision, p_operator boolean)
 RETURNS double precision LANGUAGE plpgsql SET lock_timeout = '250ms' AS $$
 DECLARE

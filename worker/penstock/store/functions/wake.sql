@@ -1,6 +1,6 @@
--- Purpose: send a wake-up for those of the queues where somebody waits. Called after the write that made rows ready,
--- in a statement of its own, so that READ COMMITTED sees a mark that was set meanwhile; above that it always sends.
--- Index: queue's key. Locks: none of its own; a NOTIFY serialises commits, which is why it is sent to waiters only.
+-- Purpose: send a wake-up for those of the queues that have waiters. Called after the write that made rows ready, in a separate
+-- statement: READ COMMITTED then sees a mark that was set meanwhile; above that it always sends.
+-- Index: queue's key. Locks: none of its own; a NOTIFY serializes commits, which is why it is sent only to waiters.
 CREATE OR REPLACE FUNCTION penstock.wake(p_queues integer[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_blind boolean := current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted');

@@ -1,8 +1,8 @@
--- Purpose: the facts about one job from which `penstock jobs why` says why it is not running; no arguments, results,
--- headers, messages or tracebacks. `job` is null if there is none. Seconds are counted from now, the past positive; what
--- lies ahead is counted up to 10,000 rows. One statement, so that all facts are of one moment.
--- `locks` names whose open transactions hold
--- the rows that its way leads over. Index: job's key, dead's key, outcome_job; job_pick for what lies ahead; job_unique. Locks: none.
+-- Purpose: the facts about one job from which `penstock jobs why` derives why it is not running; no arguments, results,
+-- headers, messages or tracebacks. `job` is null if there is none. Seconds count from now, the past positive; jobs ahead are
+-- counted up to 10,000 rows. One statement: all facts are of one moment. `locks` names the transactions that lock the rows
+-- which the job needs.
+-- Index: job's key, dead's key, outcome_job; job_pick for the jobs ahead; job_unique. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.why_job(p_id bigint) RETURNS jsonb
 LANGUAGE sql STABLE
 SET enable_seqscan = off

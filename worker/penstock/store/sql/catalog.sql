@@ -1,5 +1,5 @@
--- Used by drift.differences: what stands in a schema, as kind, name and definition, without partitions of outcome.
--- Index: the catalog's own. Locks: none but those of reading definitions.
+-- Used by drift.differences: the objects of a schema as kind, name and definition, without partitions of outcome.
+-- Index: the catalog's own. Locks: only those of reading definitions.
 WITH relation AS (
   SELECT c.oid, c.relname, c.relkind, c.reloptions FROM pg_class AS c
   WHERE c.relnamespace = %s::text::regnamespace AND c.relname !~ '^outcome_[0-9]{8}'

@@ -1,2 +1,2 @@
--- Used by Reader.clock: the time by which everything is decided. Index: none. Locks: none.
+-- Used by Reader.clock: the database's clock. Index: none. Locks: none.
 SELECT clock_timestamp()

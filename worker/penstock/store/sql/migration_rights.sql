@@ -1,4 +1,4 @@
--- Used by migration_rights.missing_right: what a login that may not migrate lacks. Any login may ask.
+-- Used by migration_rights.missing_right: the rights that this login lacks for a migration. Any login may run it.
 -- Index: the catalog's own. Locks: none.
 WITH n AS (SELECT x.oid, x.nspowner FROM pg_namespace AS x WHERE x.nspname = 'penstock'),
   o AS (SELECT c.relowner AS owner FROM n JOIN pg_class AS c ON c.relnamespace = n.oid WHERE c.relkind IN ('r', 'p', 'v', 'S')

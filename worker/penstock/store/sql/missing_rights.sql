@@ -1,5 +1,5 @@
--- Used by rights.check_rights: what a login lacks of a group role (%s: its name, its functions). Any login may ask.
--- Index: the catalog's own. Locks: none.
+-- Used by rights.check_rights: the rights of a group role that this login lacks (%s: its name, its functions). Any login may
+-- run it. Index: the catalog's own. Locks: none.
 WITH s AS (SELECT x.oid FROM pg_namespace AS x WHERE x.nspname = 'penstock'),
   g AS (SELECT x.oid FROM pg_roles AS x WHERE x.rolname = %s)
 SELECT current_user,

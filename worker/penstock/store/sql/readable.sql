@@ -1,2 +1,2 @@
--- Used by Reader: which of jobs and outcome this login may read whole. Index: none. Locks: none.
+-- Used by Reader: whether this login may read jobs and outcome. Index: none. Locks: none.
 SELECT has_table_privilege('penstock.jobs', 'SELECT'), has_table_privilege('penstock.outcome', 'SELECT')

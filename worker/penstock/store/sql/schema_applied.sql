@@ -1,2 +1,2 @@
--- Used by migrate.applied: what is installed. Index: schema_version's key. Locks: none.
+-- Used by migrate.applied: the installed versions. Index: schema_version's key. Locks: none.
 SELECT version, name, checksum FROM penstock.schema_version ORDER BY version

@@ -1,4 +1,4 @@
--- Used by checkup.Checkup: what the server, the database and the login set that is of interest, as a new session has it.
+-- Used by checkup.Checkup: the settings of the server, the database and the login, as a new session has them.
 -- Index: the catalog's own. Locks: none.
 SELECT jsonb_build_object(
   'encoding', current_setting('server_encoding'),

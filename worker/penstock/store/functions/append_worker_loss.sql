@@ -1,7 +1,7 @@
--- Purpose: a job's errors, the last five, with the loss of its worker behind them, in the form of the worker's own: pod and
--- node, when it last renewed its lease, and how its process ended where an operator has noted that.
+-- Purpose: a job's errors, the last five, with the loss of its worker appended, in the form of the worker's own errors: pod and
+-- node, last renewal of its lease, and how its process ended if an operator has noted that.
 -- Index: worker's key. Locks: none.
-CREATE OR REPLACE FUNCTION penstock.with_loss(p_errors jsonb, p_worker bigint, p_attempt smallint) RETURNS jsonb
+CREATE OR REPLACE FUNCTION penstock.append_worker_loss(p_errors jsonb, p_worker bigint, p_attempt smallint) RETURNS jsonb
 LANGUAGE sql STABLE AS $$
   SELECT jsonb_path_query_array(coalesce(p_errors, '[]') || jsonb_build_object('attempt', p_attempt, 'type', 'WorkerLost', 'message', coalesce(
     (SELECT format('worker %s was lost: pod %s on node %s last renewed its lease at %s; %s', w.id,

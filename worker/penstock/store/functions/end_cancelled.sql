@@ -1,7 +1,7 @@
--- Purpose: end those of the jobs that are flagged cancel, where a rescue takes them from their worker. The outcome has no
--- token: an acknowledgement of the attempt must not be taken for accepted.
+-- Purpose: end those of the jobs that are flagged cancel, when a rescue reclaims them from their worker. The outcome has no
+-- token: a late acknowledgement of the attempt must not read as accepted.
 -- Index: job's key. Locks: the rows, which the caller has locked.
-CREATE OR REPLACE FUNCTION penstock.end_flagged(p_ids bigint[], p_reason text) RETURNS void LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION penstock.end_cancelled(p_ids bigint[], p_reason text) RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off
 AS $$
 BEGIN

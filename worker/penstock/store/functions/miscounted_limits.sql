@@ -1,7 +1,7 @@
--- Purpose: queues whose limit does not count what runs: rows were removed by hand. Claims, acknowledgements and transactional
--- completions change the count and the jobs in one commit, so in one snapshot they always agree.
+-- Purpose: queues whose limit does not count what runs, because rows were removed manually. Claims, acknowledgements and
+-- transactional completions change the count and the jobs in one commit: in one snapshot they always agree.
 -- Index: queue_limit's key; job_pick, the ready ranges of limited queues. Locks: none.
-CREATE OR REPLACE FUNCTION penstock.limits_off() RETURNS SETOF integer LANGUAGE sql
+CREATE OR REPLACE FUNCTION penstock.miscounted_limits() RETURNS SETOF integer LANGUAGE sql
 SET enable_seqscan = off
 SET jit = off
 AS $$
