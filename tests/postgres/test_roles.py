@@ -21,11 +21,12 @@ from tests.postgres.logins import Owned, member, owned_by_a_login
 from tests.support.postgres import Database
 
 INTERNAL = {
-    "ack_completed", "ack_deferred", "ack_ended", "check_size", "deadline_error", "end_cancelled", "end_incompatible",
-    "enqueue_unique", "ensure_partition", "expire_keys", "have_queues", "idle_queues", "integrity", "keep_queue",
-    "limit_give_back", "limit_room", "limit_take", "limit_undeclared", "limit_wait", "lock_holders",
-    "make_queue", "may_rescue", "miscounted_limits", "orphan_queues", "pick", "queues_below_marks", "refuse_orphans", "retake_key",
-    "retry_delay", "row_holder", "sequences_behind", "reclaim", "take_xid", "undeclared", "wake", "append_worker_loss",
+    "ack_completed", "ack_deferred", "ack_ended", "append_worker_loss", "check_size", "deadline_error",
+    "end_cancelled", "end_incompatible", "enqueue_unique", "ensure_partition", "expire_keys", "have_queues",
+    "idle_queues", "integrity", "keep_queue", "limit_give_back", "limit_room", "limit_take", "limit_undeclared",
+    "limit_wait", "lock_holders", "make_queue", "may_rescue", "miscounted_limits", "orphan_queues", "pick",
+    "queues_below_marks", "reclaim", "refuse_orphans", "retake_key", "retry_delay", "row_holder",
+    "sequences_behind", "take_xid", "undeclared", "wake",
 }  # fmt: skip
 """Functions that only other functions call, or the owner (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())
