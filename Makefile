@@ -17,7 +17,7 @@ setup: .venv/.ready ## make the virtual environment (.venv, from uv.lock)
 
 .venv/.ready: uv.lock pyproject.toml worker/pyproject.toml operator/pyproject.toml tools/uv
 	@echo "penstock: making .venv from uv.lock (once; about 600 MB with the test tools)"
-	@$(UV) sync --frozen --quiet
+	@$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
 demo: setup ## the main job on an embedded Postgres: workers 0 -> N -> 0, ends by itself (KEEP=1 leaves it up)
