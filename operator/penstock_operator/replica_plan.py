@@ -22,11 +22,12 @@ class ReplicaPlan:
     extra: int = 0
 
     def explained(self, explanation: str) -> str:
-        """The decision's sentence, with one about the replicas that are extra."""
+        """The decision's explanation, followed by a sentence about the extra replicas."""
         if not self.extra:
             return explanation
-        count = "1 more replica" if self.extra == 1 else f"{self.extra} more replicas"
-        return f"{explanation} {count} in place of pods that serve nothing."
+        if self.extra == 1:
+            return f"{explanation} 1 extra replica stands in for a pod that runs no jobs."
+        return f"{explanation} {self.extra} extra replicas stand in for pods that run no jobs."
 
 
 def plan_replicas(

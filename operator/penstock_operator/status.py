@@ -26,6 +26,8 @@ OBSERVE_SECONDS: Final = 600.0
 """A status is written again after so long though nothing has changed."""
 SPREAD_SECONDS: Final = 120.0
 """As much sooner at most, by the JobQueue's uid: five hundred are not to be written at once."""
+MAX_TEXT: Final = 1024
+"""Characters of an explanation that the JobQueue definition accepts."""
 _TIMES: Final = frozenset({"observedAt", "sampledAt", "computedAt", "lastTransitionTime"})
 _COUNTS: Final = ("queue", "throughput", "busyReplicas")
 
@@ -85,12 +87,13 @@ def status_of(queue: JobQueue, facts: Facts, *, now: float, busy: int, scaled: L
 
 
 def _decision(decision: Decision, at: str) -> dict[str, Any]:
-    return {
+    made = {
         "desired": decision.desired,
         "bound": decision.bound.value,
-        "explanation": decision.explanation[:1024],
+        "explanation": decision.explanation[:MAX_TEXT],
         "computedAt": at,
     }
+    return made | {"arithmetic": decision.arithmetic[:MAX_TEXT]} if decision.arithmetic else made
 
 
 def _queue(snapshot: QueueSnapshot, at: str) -> dict[str, Any]:

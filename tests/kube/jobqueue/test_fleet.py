@@ -66,7 +66,7 @@ def test_a_job_whose_node_is_lost_runs_elsewhere_as_soon_as_its_lease_is_over(
     becomes(jobqueues, "WorkersAvailable", "True", "WorkersLost")
     in_time(
         lambda: (
-            "1 more replica in place of pods that serve nothing."
+            "1 extra replica stands in for a pod that runs no jobs."
             in jobqueues.get()["status"]["decision"]["explanation"]
         ),
         "the status says why there are two",

@@ -26,7 +26,6 @@ def test_one_ready_job_ends_the_rest_at_zero():
     """Backlog per slot while no rates are known."""
     made = decide(snapshot(ready=1), policy(), started(0), 0.0)
     assert (made.desired, made.bound) == (1, Bound.BACKLOG)
-    assert made.explanation == "0 in flight + 1 waiting at 1 per slot need 1 slot, 5 per replica: 1 replica."
 
 
 def test_concurrency_divides_the_slots_and_jobs_in_flight_need_theirs():
@@ -40,14 +39,13 @@ def test_jobs_held_unstarted_wait_and_do_not_run():
     thirty = policy(worker__concurrency=3, worker__maxDemand=100, scaling__target={"jobsPerSlot": 97})
     made = decide(snapshot(in_flight=100), thirty, started(1), 0.0)
     assert made.desired == 2
-    assert made.explanation.startswith("3 in flight + 97 waiting at 97 per slot need 4 slots")
+    assert made.arithmetic == "3 running + 97 waiting at 97 per slot: 4 slots, 3 per replica: 2 replicas."
 
 
 def test_more_jobs_than_the_maximum_can_run_end_at_the_maximum():
     """The bound is the one that changed the number last; the wish is kept beside it."""
     made = decide(snapshot(ready=400), policy(scaling__maxReplicas=7), started(0), 0.0)
     assert (made.desired, made.wanted, made.bound, made.limited) == (7, 80, Bound.MAXIMUM, True)
-    assert made.explanation.endswith("5 per replica: 80 replicas; maxReplicas is 7.")
 
 
 def test_an_empty_queue_keeps_the_minimum():
@@ -60,7 +58,6 @@ def test_an_empty_queue_ends_at_zero():
     """Nothing ready, nothing in flight, no window: zero."""
     made = decide(snapshot(), policy(**CALM), started(4), 0.0)
     assert (made.desired, made.bound) == (0, Bound.IDLE)
-    assert made.explanation == "No job is ready or in flight: 0 replicas."
 
 
 @pytest.mark.parametrize("left", [{"ready": 1}, {"in_flight": 1}, {"due_soon": 1}])
@@ -174,7 +171,6 @@ def test_no_look_at_the_queue_holds_the_replicas(seen):
     """An error is not an empty queue, and neither is an old look."""
     made = decide(seen, policy(**CALM), started(6), 0.0)
     assert (made.desired, made.bound) == (6, Bound.SIGNAL_LOST)
-    assert made.explanation.endswith("so the 6 replicas in force stay.")
     assert made.history == started(6)
 
 
@@ -215,7 +211,7 @@ def test_the_latency_target_asks_for_what_must_start_in_time():
     seen = snapshot(ready=1000, oldest_ready_seconds=0.0, mean_service_seconds=0.1)
     made = decide(seen, policy(), started(0), 0.0)
     assert (made.desired, made.bound) == (3, Bound.LATENCY)
-    assert "at 80 % utilization need 13 slots, 5 per replica: 3 replicas" in made.explanation
+    assert made.arithmetic.endswith("at 80 % utilization: 13 slots, 5 per replica: 3 replicas.")
 
 
 def test_what_a_replica_needs_to_start_is_not_left_for_jobs():
@@ -223,7 +219,7 @@ def test_what_a_replica_needs_to_start_is_not_left_for_jobs():
     seen = snapshot(ready=200, oldest_ready_seconds=0.0, mean_service_seconds=1.0, startup_seconds=6.0)
     made = decide(seen, policy(scaling__maxReplicas=100), started(0), 0.0)
     assert (made.desired, made.bound) == (10, Bound.LATENCY)
-    assert "to start within 10 s (6 s of it to start a replica) at 80 % utilization need 48 slots" in made.explanation
+    assert "to start within 10 s (6 s of it to start a replica) at 80 % utilization: 48 slots" in made.arithmetic
 
 
 def test_replicas_on_their_way_are_not_asked_for_again():
@@ -263,7 +259,7 @@ def test_a_missed_target_is_caught_up_in_a_quarter_of_it_not_in_no_time():
     seen = snapshot(ready=1000, oldest_ready_seconds=60.0, mean_service_seconds=0.01)
     made = decide(seen, policy(), started(0), 0.0)
     assert made.desired == 1
-    assert "need 5 slots" in made.explanation
+    assert "utilization: 5 slots" in made.arithmetic
 
 
 def test_arrivals_keep_their_slots_with_headroom():
@@ -271,7 +267,7 @@ def test_arrivals_keep_their_slots_with_headroom():
     seen = snapshot(ready=1, in_flight=9, arrivals_per_second=20.0, mean_service_seconds=0.5)
     made = decide(seen, policy(), started(3), 0.0)
     assert (made.desired, made.bound) == (3, Bound.UTILIZATION)
-    assert "20 arrivals/s of 0.5 s each at 80 % utilization need 13 slots" in made.explanation
+    assert made.arithmetic.startswith("20 arrivals/s of 0.5 s each at 80 % utilization: 13 slots")
 
 
 def test_a_rare_short_job_does_not_keep_a_replica_for_ever():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import msgspec
@@ -200,9 +201,11 @@ def test_the_same_inputs_give_the_same_decision_and_sentence(seen, rules, past, 
     history, now = lived(past, rules, replicas)
     made = deciding(seen, rules, history, now)
     assert deciding(seen, rules, history, now) == made
-    assert made.explanation.endswith(".")
     assert str(made.desired) in made.explanation
-    assert len(made.explanation) <= 1024
+    for text in (made.explanation, made.arithmetic):
+        assert text.endswith(".")
+        assert len(text) <= 1024
+        assert not re.search(r"\b1 (jobs|replicas|slots|workers)\b", text)
 
 
 @given(SNAPSHOTS, policies(), PASTS, REPLICAS)

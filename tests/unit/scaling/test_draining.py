@@ -26,7 +26,7 @@ def test_jobs_of_draining_workers_hold_no_replica():
     assert decided(rules, 2, in_flight=8, draining_workers=2, draining_in_flight=8).wanted == 0
     some = decided(rules, 2, in_flight=8, ready=1, draining_workers=1, draining_in_flight=5)
     assert some.wanted == 1
-    assert some.explanation.startswith("3 in flight (beside 5 on draining workers) + 1 waiting")
+    assert some.arithmetic.startswith("3 running (and 5 on draining workers) + 1 waiting")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_limit_on_pods_is_less_by_what_drains(field, limit, bound):
     for draining, left in ((0, 6), (2, 4), (6, 1), (60, 1)):
         made = decided(rules, 6, ready=500, in_flight=draining, draining_workers=draining, draining_in_flight=draining)
         assert (made.desired, made.bound) == (left, bound)
-        assert ("draining worker" in made.explanation) == (draining > 0)
+        assert (f"while {draining} workers drain" in made.explanation) == (draining > 0)
 
 
 def test_a_number_set_by_hand_keeps_to_the_connection_budget_too():

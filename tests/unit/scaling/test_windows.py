@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.scaling.values import Mark
+from penstock.scaling.values import ReplicaSample
 from penstock.scaling.windows import falling, rising
 
 WANTED = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), min_size=1, max_size=20)
@@ -15,8 +15,8 @@ WANTED = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), min_size=1, 
 def test_the_first_mark_is_the_extreme_of_the_window(wanted, window):
     """Against the definition: each count is wanted from its decision until the next."""
     now = 0
-    high: tuple[Mark, ...] = ()
-    low: tuple[Mark, ...] = ()
+    high: tuple[ReplicaSample, ...] = ()
+    low: tuple[ReplicaSample, ...] = ()
     since: list[tuple[int, int, int]] = []
     for pause, count in wanted:
         if since:
@@ -32,5 +32,5 @@ def test_the_first_mark_is_the_extreme_of_the_window(wanted, window):
 
 def test_a_window_of_no_length_remembers_only_now():
     """Zero switches stabilisation off."""
-    assert falling((Mark(0.0, 9),), 1.0, 2, 0) == (Mark(1.0, 2),)
-    assert rising((Mark(0.0, 1),), 1.0, 2, 0) == (Mark(1.0, 2),)
+    assert falling((ReplicaSample(0.0, 9),), 1.0, 2, 0) == (ReplicaSample(1.0, 2),)
+    assert rising((ReplicaSample(0.0, 1),), 1.0, 2, 0) == (ReplicaSample(1.0, 2),)

@@ -1,72 +1,95 @@
-"""The bounds that a demand passes on its way to a decision, in their fixed order.
+"""The bounds that a demand passes on its way to a decision, in a fixed order.
 
-`LIMITS` say how many replicas are of use and allowed, `DAMPERS` how soon. Each takes a proposal and gives back it, or
-another one with its own name and a clause of the explanation. Must not read a clock or remember anything.
+`LIMITS` say how many replicas are useful and allowed, `DAMPERS` how soon the count may change. Each takes a proposal
+and returns it unchanged, or another one with its own bound, reason and clause of arithmetic. Must not read a clock or
+keep state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from . import windows
-from .demand import counted, replicas_holding
+from .demand import Demand, counted, jobs, replicas_holding
 from .policy import QueuePolicy, StopPolicy
-from .values import Bound, History, Mark, QueueSnapshot
+from .values import Bound, History, QueueSnapshot, ReplicaSample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """What one decision is about. `highest` and `lowest` include what is wanted now."""
+class DecisionContext:
+    """The inputs of one decision. `wanted` is the demand; `highest` and `lowest` include it."""
 
     snapshot: QueueSnapshot
     policy: QueuePolicy
     history: History
     now: float
-    highest: tuple[Mark, ...] = ()
-    lowest: tuple[Mark, ...] = ()
+    wanted: int
+    highest: tuple[ReplicaSample, ...] = ()
+    lowest: tuple[ReplicaSample, ...] = ()
 
     @property
-    def held(self) -> int:
-        """The replicas in force, as far as minimum, maximum and budget allow them still."""
+    def current(self) -> int:
+        """The replicas in force, clamped to what minimum, maximum and budget allow now."""
         scaling = self.policy.scaling
-        most = min(scaling.max_replicas, budgeted(self.policy) or scaling.max_replicas)
-        return min(max(self.history.desired, scaling.min_replicas), self.beside_draining(most))
+        limit = min(scaling.max_replicas, budgeted(self.policy) or scaling.max_replicas)
+        return min(max(self.history.desired, scaling.min_replicas), self.less_draining(limit))
 
-    def beside_draining(self, limit: int) -> int:
-        """Replicas that a limit on pods leaves while some drain, but `minReplicas` and one in any case.
+    def less_draining(self, limit: int) -> int:
+        """Replicas that a limit on pods allows while some pods drain, but at least `minReplicas` and at least one.
 
-        Draining workers run and hold connections until they exit, so they take part of the limit. One replica is
-        always left: a rollout beside jobs that take hours is not to leave the queue without a worker.
+        Draining workers hold connections until they exit, so they use up part of the limit. One replica is always
+        allowed: a rollout during jobs that take hours must not leave the queue without a worker.
         """
-        least = max(1, self.policy.scaling.min_replicas)
-        return max(limit - self.snapshot.draining_workers, min(limit, least))
+        minimum = max(1, self.policy.scaling.min_replicas)
+        return max(limit - self.snapshot.draining_workers, min(limit, minimum))
 
+    @property
     def draining_text(self) -> str:
-        """The clause that says so, for an explanation; empty while none drains."""
+        """Clause that names the draining workers; empty if none drains."""
         draining = self.snapshot.draining_workers
-        return f" beside {counted(draining, 'draining worker')}" if draining else ""
+        return f" while {counted(draining, 'worker')} {'drains' if draining == 1 else 'drain'}" if draining else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
-    """A replica count, the rule that made it, and the sentence so far."""
+class ReplicaProposal:
+    """A replica count and the rule that set it.
+
+    Args:
+        replicas: proposed so far.
+        bound: names the rule.
+        reason: why, for the explanation; starts in lower case.
+        arithmetic: one clause for each rule so far.
+        cause: the state of the queue, as long as the demand alone set the count; empty afterwards.
+    """
 
     replicas: int
     bound: Bound
-    text: str
+    reason: str
+    arithmetic: str
+    cause: str = ""
 
-    def at_most(self, limit: int, bound: Bound, why: str) -> Proposal:
-        """This, or `limit` if that is less."""
-        return self if self.replicas <= limit else Proposal(limit, bound, f"{self.text}; {why} {limit}")
+    @classmethod
+    def of(cls, demand: Demand) -> ReplicaProposal:
+        """The demand itself."""
+        return cls(demand.replicas, demand.bound, demand.reason, demand.arithmetic, demand.cause)
 
-    def at_least(self, limit: int, bound: Bound, why: str) -> Proposal:
-        """This, or `limit` if that is more."""
-        return self if self.replicas >= limit else Proposal(limit, bound, f"{self.text}; {why} {limit}")
+    def bounded(self, replicas: int, bound: Bound, reason: str, clause: str) -> ReplicaProposal:
+        """A proposal of `replicas` instead."""
+        arithmetic = f"{self.arithmetic}; {clause}: {counted(replicas, 'replica')}"
+        return ReplicaProposal(replicas, bound, reason, arithmetic)
+
+    def at_most(self, limit: int, bound: Bound, reason: str, clause: str) -> ReplicaProposal:
+        """This proposal, or one of `limit` if that is less."""
+        return self if self.replicas <= limit else self.bounded(limit, bound, reason, clause)
+
+    def at_least(self, limit: int, bound: Bound, reason: str, clause: str) -> ReplicaProposal:
+        """This proposal, or one of `limit` if that is more."""
+        return self if self.replicas >= limit else self.bounded(limit, bound, reason, clause)
 
 
-BoundCheck = Callable[[Case, Proposal], Proposal]
+BoundCheck = Callable[[DecisionContext, ReplicaProposal], ReplicaProposal]
 
 
 def budgeted(policy: QueuePolicy) -> int | None:
@@ -75,86 +98,112 @@ def budgeted(policy: QueuePolicy) -> int | None:
     return None if budget is None else budget.max_connections // budget.per_worker
 
 
-def max_in_flight(case: Case, found: Proposal) -> Proposal:
-    """Replicas beyond the limit on claims could never claim."""
-    limits = case.policy.limits
+def max_in_flight(context: DecisionContext, proposal: ReplicaProposal) -> ReplicaProposal:
+    """No more replicas than the limit on claims can keep busy."""
+    limits = context.policy.limits
     if limits is None or limits.max_in_flight is None:
-        return found
-    useful = -(-limits.max_in_flight // case.policy.worker.concurrency)
-    return found.at_most(useful, Bound.MAX_IN_FLIGHT, f"maxInFlight {limits.max_in_flight} keeps busy")
+        return proposal
+    useful = -(-limits.max_in_flight // context.policy.worker.concurrency)
+    clause = f"maxInFlight {limits.max_in_flight}"
+    reason = f"{clause} can keep only {useful} busy ({context.wanted} wanted)"
+    return proposal.at_most(useful, Bound.MAX_IN_FLIGHT, reason, clause)
 
 
-def connection_budget(case: Case, found: Proposal) -> Proposal:
-    """The database is not to refuse connections."""
-    limit = budgeted(case.policy)
-    if limit is None:
-        return found
-    why = f"connectionBudget allows{case.draining_text()}"
-    return found.at_most(case.beside_draining(limit), Bound.CONNECTION_BUDGET, why)
+def connection_budget(context: DecisionContext, proposal: ReplicaProposal) -> ReplicaProposal:
+    """No more replicas than the database has connections for."""
+    allowed = budgeted(context.policy)
+    if allowed is None:
+        return proposal
+    limit, clause = context.less_draining(allowed), f"connectionBudget {allowed}{context.draining_text}"
+    reason = f"connectionBudget allows {limit}{context.draining_text} ({context.wanted} wanted)"
+    return proposal.at_most(limit, Bound.CONNECTION_BUDGET, reason, clause)
 
 
-def minimum(case: Case, found: Proposal) -> Proposal:
+def minimum(context: DecisionContext, proposal: ReplicaProposal) -> ReplicaProposal:
     """`minReplicas`."""
-    return found.at_least(case.policy.scaling.min_replicas, Bound.MINIMUM, "minReplicas is")
+    limit = context.policy.scaling.min_replicas
+    reason = f"minReplicas is {limit} ({context.wanted} wanted)"
+    return proposal.at_least(limit, Bound.MINIMUM, reason, f"minReplicas {limit}")
 
 
-def maximum(case: Case, found: Proposal) -> Proposal:
-    """`maxReplicas`, less what drains."""
-    limit, draining = case.policy.scaling.max_replicas, case.draining_text()
-    why = f"maxReplicas {limit} allows{draining}" if draining else "maxReplicas is"
-    return found.at_most(case.beside_draining(limit), Bound.MAXIMUM, why)
+def maximum(context: DecisionContext, proposal: ReplicaProposal) -> ReplicaProposal:
+    """`maxReplicas`, less the draining workers."""
+    allowed, draining = context.policy.scaling.max_replicas, context.draining_text
+    limit = context.less_draining(allowed)
+    rule = f"maxReplicas {allowed} allows {limit}{draining}" if draining else f"maxReplicas is {allowed}"
+    reason = f"{rule} ({context.wanted} wanted)"
+    return proposal.at_most(limit, Bound.MAXIMUM, reason, f"maxReplicas {allowed}{draining}")
 
 
-def scale_up_rate(case: Case, found: Proposal) -> Proposal:
-    """The greater of both allowances on top of the replicas at the period's begin; never fewer than are in force."""
-    up = case.policy.scaling.scale_up
+def scale_up_rate(context: DecisionContext, proposal: ReplicaProposal) -> ReplicaProposal:
+    """The greater of both allowances, added to the replicas at the start of the period; never fewer than in force."""
+    up = context.policy.scaling.scale_up
     if up.max_pods is None and up.max_percent is None:
-        return found
-    added = windows.within(case.history.added, case.now, up.period_seconds)
-    base = max(0, case.history.desired - sum(mark.replicas for mark in added))
+        return proposal
+    added = windows.within(context.history.added, context.now, up.period_seconds)
+    base = max(0, context.history.desired - sum(sample.replicas for sample in added))
     by_percent = 0 if up.max_percent is None else max(1, base * up.max_percent // 100)
-    allowed = max(case.held, base + max(up.max_pods or 0, by_percent))
-    return found.at_most(allowed, Bound.SCALE_UP_RATE, f"scaleUp allows within {up.period_seconds} s")
+    allowed = max(context.current, base + max(up.max_pods or 0, by_percent))
+    clause = f"scaleUp within {up.period_seconds} s"
+    reason = f"scaleUp allows up to {allowed} within {up.period_seconds} s ({context.wanted} wanted)"
+    return proposal.at_most(allowed, Bound.SCALE_UP_RATE, reason, clause)
 
 
-def stabilization(case: Case, found: Proposal) -> Proposal:
-    """Down only to the highest, up only to the lowest of what was wanted throughout the window."""
-    scaling = case.policy.scaling
-    if found.replicas < case.held:
+def stabilization(context: DecisionContext, proposal: ReplicaProposal) -> ReplicaProposal:
+    """Down only to the highest, up only to the lowest count wanted throughout the window."""
+    scaling = context.policy.scaling
+    if proposal.replicas < context.current:
         seconds = scaling.scale_down.stabilization_window_seconds
-        highest = min(case.held, case.highest[0].replicas)
-        return found.at_least(highest, Bound.STABILIZATION, f"the most wanted in the last {seconds} s was")
+        highest = min(context.current, context.highest[0].replicas)
+        reason = f"scale-down waits, up to {highest} wanted in the last {seconds} s ({context.wanted} wanted now)"
+        return proposal.at_least(highest, Bound.STABILIZATION, reason, f"highest wanted in {seconds} s")
     seconds = scaling.scale_up.stabilization_window_seconds
-    lowest = max(case.held, case.lowest[0].replicas)
-    return found.at_most(lowest, Bound.STABILIZATION, f"the least wanted in the last {seconds} s was")
+    lowest = max(context.current, context.lowest[0].replicas)
+    reason = f"scale-up waits, as few as {lowest} wanted in the last {seconds} s ({context.wanted} wanted now)"
+    return proposal.at_most(lowest, Bound.STABILIZATION, reason, f"lowest wanted in {seconds} s")
 
 
-def cooldown(case: Case, found: Proposal) -> Proposal:
-    """None are removed for a while after some were added."""
-    seconds, added_at = case.policy.scaling.scale_down.cooldown_seconds, case.history.added_at
-    if added_at is None or case.now >= added_at + seconds:
-        return found
-    return found.at_least(case.held, Bound.COOLDOWN, f"some were added within {seconds} s, so there stay")
+def cooldown(context: DecisionContext, proposal: ReplicaProposal) -> ReplicaProposal:
+    """No replica is removed for a while after one was added."""
+    seconds, added_at = context.policy.scaling.scale_down.cooldown_seconds, context.history.added_at
+    if added_at is None or context.now >= added_at + seconds:
+        return proposal
+    reason = f"scale-down waits, replicas were added in the last {seconds} s ({context.wanted} wanted)"
+    return proposal.at_least(context.current, Bound.COOLDOWN, reason, f"cooldown of {seconds} s")
 
 
-def stop_policy(case: Case, found: Proposal) -> Proposal:
-    """Hold keeps what is there; HoldAndDrain goes down with the jobs in flight, and never up."""
-    stop, current = case.policy.stop_policy, case.history.desired
+def stop_policy(context: DecisionContext, proposal: ReplicaProposal) -> ReplicaProposal:
+    """Hold keeps the replicas in force; HoldAndDrain removes them as the jobs in flight finish, and adds none."""
+    stop, current = context.policy.stop_policy, context.history.desired
     if stop is StopPolicy.NONE:
-        return found
+        return proposal
     if stop is StopPolicy.HOLD:
-        return Proposal(current, Bound.STOP_POLICY, f"{found.text}; stopPolicy Hold keeps {current}")
-    kept = min(current, replicas_holding(case.snapshot.kept_in_flight, case.policy))
-    why = f"stopPolicy HoldAndDrain keeps those that hold the {case.snapshot.kept_in_flight} in flight"
-    return Proposal(kept, Bound.STOP_POLICY, f"{found.text}; {why}, {kept}")
+        return proposal.bounded(current, Bound.STOP_POLICY, "stopPolicy Hold", "stopPolicy Hold")
+    in_flight = context.snapshot.kept_in_flight
+    needed = min(current, replicas_holding(in_flight, context.policy))
+    reason = f"stopPolicy HoldAndDrain, {jobs(in_flight)} in flight"
+    return proposal.bounded(needed, Bound.STOP_POLICY, reason, f"stopPolicy HoldAndDrain with {in_flight} in flight")
 
 
 LIMITS: Final[tuple[BoundCheck, ...]] = (max_in_flight, connection_budget, minimum, maximum, scale_up_rate)
 DAMPERS: Final[tuple[BoundCheck, ...]] = (stabilization, cooldown, stop_policy)
 
 
-def through(row: tuple[BoundCheck, ...], case: Case, found: Proposal) -> Proposal:
-    """The proposal after each bound of the row in turn."""
-    for bound in row:
-        found = bound(case, found)
-    return found
+def apply_bounds(
+    bounds: tuple[BoundCheck, ...], context: DecisionContext, proposal: ReplicaProposal
+) -> ReplicaProposal:
+    """The proposal after each bound in turn."""
+    for bound in bounds:
+        proposal = bound(context, proposal)
+    return proposal
+
+
+def with_windows(context: DecisionContext, wanted: int) -> DecisionContext:
+    """The context with `wanted` added to its stabilization windows."""
+    history, scaling = context.history, context.policy.scaling
+    down, up = scaling.scale_down.stabilization_window_seconds, scaling.scale_up.stabilization_window_seconds
+    return replace(
+        context,
+        highest=windows.falling(history.highest, context.now, wanted, down),
+        lowest=windows.rising(history.lowest, context.now, wanted, up),
+    )

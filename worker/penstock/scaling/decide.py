@@ -1,126 +1,145 @@
 """How many replicas a queue should have: `decide`, pure, explained and replayable.
 
-The demand of the queue passes a fixed row of bounds; the last one that changes the number is the decision's bound.
-Reads no clock, draws no chance, keeps nothing: the same four arguments give the same decision on any machine, in the
-operator, in local mode and in a simulator.
+The demand of the queue passes a fixed sequence of bounds; the last one that changes the number is the decision's bound.
+Reads no clock, uses no random numbers and keeps no state: the same four arguments give the same decision on any
+machine, in the operator, in local mode and in a simulator.
 
-Surprising: missing data is never read as an empty queue. Without a snapshot, or with one that is too old, the replicas
-in force stay, whatever else is true.
+Missing data is never read as an empty queue. Without a snapshot, or with one that is too old, the replicas in force
+stay, whatever else is true.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Final
 
 from . import windows
-from .bounds import DAMPERS, LIMITS, Case, Proposal, connection_budget, stop_policy, through
-from .demand import Demand, counted, demand_of
+from .bounds import (
+    DAMPERS,
+    LIMITS,
+    DecisionContext,
+    ReplicaProposal,
+    apply_bounds,
+    connection_budget,
+    stop_policy,
+    with_windows,
+)
+from .demand import counted, demand_of
 from .policy import Mode, QueuePolicy, StopPolicy
-from .values import Bound, Decision, History, Mark, QueueSnapshot
+from .values import Bound, Decision, History, QueueSnapshot, ReplicaSample
+
+_KEEPING: Final = frozenset({Bound.STEP_PERIOD, Bound.STABILIZATION, Bound.COOLDOWN, Bound.STOP_POLICY})
+"""Bounds that say "kept" if the replica count does not change."""
 
 
 def decide(snapshot: QueueSnapshot | None, policy: QueuePolicy, history: History, now: float) -> Decision:
     """The replica count that this queue should have now.
 
     Args:
-        snapshot: the latest look at the queue; None if there is none.
-        policy: what the JobQueue says.
+        snapshot: the latest sample of the queue; None if there is none.
+        policy: the JobQueue's spec.
         history: of the last decision, or `History.starting`.
         now: seconds on the clock of `snapshot.sampled_at` and of the history.
 
     Returns:
-        The decision; its `history` goes into the next call. Deciding again with it, at the same time and on the same
-        snapshot, changes no replica count.
+        The decision; its `history` is the argument of the next call. Deciding again with it, at the same time and on
+        the same snapshot, changes no replica count.
     """
-    lost = _lost(snapshot, policy, now)
-    by_hand = policy.scaling.mode is Mode.FIXED
-    if by_hand and policy.stop_policy is StopPolicy.NONE:
-        return _fixed(policy, history, now, 0 if snapshot is None or lost else snapshot.draining_workers)
-    if snapshot is None or lost is not None:
-        return _held(history, now, lost or "")
-    case = Case(snapshot=snapshot, policy=policy, history=history, now=now)
-    if by_hand:
-        found = stop_policy(case, _by_hand(policy))
-        return _decision(case, policy.replicas or 0, found)
+    missing = _missing(snapshot, policy, now)
+    fixed = policy.scaling.mode is Mode.FIXED
+    if fixed and policy.stop_policy is StopPolicy.NONE:
+        return _fixed(policy, history, now, 0 if snapshot is None or missing else snapshot.draining_workers)
+    if snapshot is None or missing is not None:
+        return _kept(history, now, missing or "")
+    if fixed:
+        context = DecisionContext(
+            snapshot=snapshot, policy=policy, history=history, now=now, wanted=policy.replicas or 0
+        )
+        return _decision(context, stop_policy(context, _fixed_proposal(policy)))
     demand = demand_of(snapshot, policy, history, now)
-    found = through(LIMITS, case, Proposal(demand.replicas, demand.bound, demand.text))
-    case = _remembering(case, demand, found)
-    return _decision(case, demand.replicas, through(DAMPERS, case, found))
+    context = DecisionContext(snapshot=snapshot, policy=policy, history=history, now=now, wanted=demand.replicas)
+    proposal = apply_bounds(LIMITS, context, ReplicaProposal.of(demand))
+    after_step = demand.after_step  # a step that is not due yet counts as wanted already
+    context = with_windows(context, proposal.replicas if after_step is None else min(proposal.replicas, after_step))
+    return _decision(context, apply_bounds(DAMPERS, context, proposal))
 
 
-def _lost(snapshot: QueueSnapshot | None, policy: QueuePolicy, now: float) -> str | None:
+def _missing(snapshot: QueueSnapshot | None, policy: QueuePolicy, now: float) -> str | None:
     after = policy.scaling.on_signal_loss.after_seconds
     if snapshot is None:
-        return "The queue could not be looked at"
+        return "the queue could not be sampled"
     if now - snapshot.sampled_at > after:
-        return f"The last look at the queue is older than {after} s"
+        return f"the last sample of the queue is older than {after} s"
     return None
 
 
-def _held(history: History, now: float, why: str) -> Decision:
+def _kept(history: History, now: float, why: str) -> Decision:
     return Decision(
         desired=history.desired,
         wanted=history.desired,
         bound=Bound.SIGNAL_LOST,
-        explanation=f"{why}, so the {counted(history.desired, 'replica')} in force stay.",
+        explanation=f"{counted(history.desired, 'replica')} kept: {why}.",
         computed_at=now,
         history=history,
     )
 
 
-def _by_hand(policy: QueuePolicy) -> Proposal:
+def _fixed_proposal(policy: QueuePolicy) -> ReplicaProposal:
     replicas = policy.replicas or 0
-    return Proposal(replicas, Bound.FIXED, f"mode Fixed with spec.replicas {replicas}")
+    arithmetic = f"spec.replicas {replicas}: {counted(replicas, 'replica')}"
+    return ReplicaProposal(replicas, Bound.FIXED, "set by spec.replicas (mode Fixed)", arithmetic)
 
 
 def _fixed(policy: QueuePolicy, history: History, now: float, draining: int) -> Decision:
-    """What somebody wrote needs no look at the queue: the drain protects the jobs in flight."""
-    blind = QueueSnapshot(
-        ready=0, deferred=0, due_soon=0, in_flight=0, dead=0, oldest_ready_seconds=None, sampled_at=now,
+    """Mode Fixed needs no sample of the queue: the drain protects the jobs in flight."""
+    empty = QueueSnapshot(
+        ready=0,
+        deferred=0,
+        due_soon=0,
+        in_flight=0,
+        dead=0,
+        oldest_ready_seconds=None,
+        sampled_at=now,
         draining_workers=draining,
-    )  # fmt: skip
-    case = Case(snapshot=blind, policy=policy, history=history, now=now)
-    return _decision(case, policy.replicas or 0, connection_budget(case, _by_hand(policy)))
-
-
-def _remembering(case: Case, demand: Demand, found: Proposal) -> Case:
-    """The case with what is wanted now in its windows; a step that is not due yet counts as wanted already."""
-    scaling, history = case.policy.scaling, case.history
-    wanted = found.replicas if demand.verdict == demand.replicas else min(found.replicas, demand.verdict)
-    down, up = scaling.scale_down.stabilization_window_seconds, scaling.scale_up.stabilization_window_seconds
-    return replace(
-        case,
-        highest=windows.falling(history.highest, case.now, wanted, down),
-        lowest=windows.rising(history.lowest, case.now, wanted, up),
     )
+    context = DecisionContext(snapshot=empty, policy=policy, history=history, now=now, wanted=policy.replicas or 0)
+    return _decision(context, connection_budget(context, _fixed_proposal(policy)))
 
 
-def _decision(case: Case, wanted: int, found: Proposal) -> Decision:
-    sentence = f"{found.text[:1].upper()}{found.text[1:]}."
+def _decision(context: DecisionContext, proposal: ReplicaProposal) -> Decision:
     return Decision(
-        desired=found.replicas,
-        wanted=wanted,
-        bound=found.bound,
-        explanation=sentence,
-        computed_at=case.now,
-        history=_next(case, found.replicas),
+        desired=proposal.replicas,
+        wanted=context.wanted,
+        bound=proposal.bound,
+        explanation=_explanation(proposal, context.history.desired),
+        arithmetic=f"{proposal.arithmetic}.",
+        computed_at=context.now,
+        history=_next(context, proposal.replicas),
     )
 
 
-def _next(case: Case, desired: int) -> History:
-    history, now, scaling = case.history, case.now, case.policy.scaling
+def _explanation(proposal: ReplicaProposal, current: int) -> str:
+    """One sentence that starts with the result, or with the jobs that start a queue from zero."""
+    replicas = counted(proposal.replicas, "replica")
+    if proposal.cause and current == 0 and proposal.replicas > 0:
+        return f"{proposal.cause[:1].upper()}{proposal.cause[1:]}: scaling up from zero to {replicas}."
+    kept = " kept" if proposal.bound in _KEEPING and proposal.replicas == current else ""
+    return f"{replicas}{kept}: {proposal.reason}."
+
+
+def _next(context: DecisionContext, desired: int) -> History:
+    history, now, scaling = context.history, context.now, context.policy.scaling
     added = windows.within(history.added, now, scaling.scale_up.period_seconds)
     changed, more = desired != history.desired, desired - history.desired
-    in_force = (Mark(now, desired),)
+    current = (ReplicaSample(now, desired),)
     return History(
         desired=desired,
-        found=history.met_by(case.snapshot),
-        found_added_at=history.newest_met_by(case.snapshot),
-        judged_at=case.snapshot.sampled_at,
+        sampled_at=context.snapshot.sampled_at,
+        replicas_before_sample=history.replicas_at(context.snapshot),
+        added_before_sample=history.last_added_at(context.snapshot),
         added_at=now if more > 0 else history.added_at,
         stepped_at=now if changed and scaling.steps else history.stepped_at,
-        # Whoever leaves mode Fixed starts with a whole window in which the replicas found were wanted.
-        highest=case.highest or in_force,
-        lowest=case.lowest or in_force,
-        added=(*added, Mark(now, more)) if more > 0 else added,
+        # A queue that leaves mode Fixed starts with a full window in which the replicas found were wanted.
+        highest=context.highest or current,
+        lowest=context.lowest or current,
+        added=(*added, ReplicaSample(now, more)) if more > 0 else added,
     )

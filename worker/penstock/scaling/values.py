@@ -1,7 +1,7 @@
-"""Frozen values of the autoscaler: what it sees, what it remembers, what it answers.
+"""Frozen values of the autoscaler: the snapshot it reads, the history it carries, the decision it returns.
 
-No behaviour beyond construction. All times are seconds on one clock of the caller's choice, monotonic or epoch; nothing
-here reads a clock. A history is never changed: each decision carries the next one.
+No behavior beyond construction. All times are seconds on one clock of the caller's choice, monotonic or epoch; nothing
+here reads a clock. A history is immutable: each decision carries the next one.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from dataclasses import dataclass
 
 
 class Bound(enum.StrEnum):
-    """The rule that won a decision; the words of `status.decision.bound` and of the metric label."""
+    """The rule that set the replica count; the values of `status.decision.bound` and of the metric label."""
 
     IDLE = "Idle"
-    """Nothing waits, nothing runs."""
+    """No job waits and none runs."""
     BACKLOG = "Backlog"
-    """Waiting jobs per slot, while no rates are measured."""
+    """Waiting jobs per slot, used until run times are measured."""
     LATENCY = "Latency"
-    """What must start now to meet the latency target."""
+    """Slots needed to start the waiting jobs within the latency target."""
     UTILIZATION = "Utilization"
-    """What the measured arrivals keep busy, with headroom (Little's law)."""
+    """Slots that the measured arrivals keep busy, with headroom (Little's law)."""
     IN_FLIGHT = "InFlight"
-    """Replicas that hold jobs stay."""
+    """Replicas needed for the jobs in flight."""
     ACTIVATION = "Activation"
-    """The way from zero: too few jobs to start, or enough."""
+    """A queue at zero: too few jobs to start a replica, or the first replica of a steps table."""
     STEP = "Step"
-    """A line of the steps table."""
+    """A step of the steps table applies, or none does."""
     STEP_PERIOD = "StepPeriod"
-    """A step was taken a moment ago."""
+    """A step applies, but the last one was taken within the step period."""
     FIXED = "Fixed"
-    """Somebody decided by hand."""
+    """Mode Fixed: `spec.replicas`."""
     MAX_IN_FLIGHT = "MaxInFlight"
     """More replicas could not claim more jobs."""
     CONNECTION_BUDGET = "ConnectionBudget"
@@ -41,20 +41,20 @@ class Bound(enum.StrEnum):
     COOLDOWN = "Cooldown"
     STOP_POLICY = "StopPolicy"
     SIGNAL_LOST = "SignalLost"
-    """The queue cannot be looked at; nothing is inferred from that."""
+    """The queue could not be sampled; nothing is inferred from that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSnapshot:
-    """One look at one queue.
+    """One sample of one queue.
 
-    Counts may be capped where more would decide nothing. `due_soon` are deferred jobs that will be ready within about a
-    pod's start; `in_flight` are claimed jobs, started or not. A rate or a mean that is not measured is None, never 0.
-    `startup_seconds` is the time from wanting a replica to its first claim, as learnt from those before; None, not
-    learnt yet, counts as none.
+    Counts may be capped where a higher one would not change the decision. `due_soon` counts deferred jobs that become
+    ready within about a pod's startup time; `in_flight` counts claimed jobs, started or not. A rate or a mean that is
+    not measured is None, never 0. `startup_seconds` is the time from requesting a replica to its first claim, learned
+    from earlier pods; None (not learned yet) counts as zero.
 
-    `draining_workers` got their SIGTERM: they finish the `draining_in_flight` jobs that they hold and take no more, so
-    those jobs need no replica, but the workers keep their connections until they exit.
+    `draining_workers` received SIGTERM: they finish the `draining_in_flight` jobs they hold and claim no more. Those
+    jobs need no replica, but the workers keep their connections until they exit.
     """
 
     ready: int
@@ -73,12 +73,12 @@ class QueueSnapshot:
 
     @property
     def kept_in_flight(self) -> int:
-        """Jobs held by workers that can be kept; what draining workers report may lag behind the count."""
+        """Jobs in flight on workers that are not draining; at least 0, because reports lag behind the count."""
         return max(0, self.in_flight - self.draining_in_flight)
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ReplicaSample:
     """A replica count at a time."""
 
     at: float
@@ -87,50 +87,64 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What decisions must remember of those before.
+    """What a decision needs to know of earlier ones.
 
-    `desired` is the replica count in force; steps and limits are relative to it. `highest` and `lowest` are what the
-    stabilisation windows look back on, kept as short as they can be: their replicas fall, or rise, with time. `added`
-    are the replicas added in the current rate period. `found` is the replica count that the snapshot sampled at
-    `judged_at` met, and `found_added_at` when the last of them had been added, so that the same snapshot, judged again,
-    is judged alike.
+    Args:
+        desired: the replica count in force; steps and rate limits are relative to it.
+        sampled_at: when the last snapshot was sampled; None before the first.
+        replicas_before_sample: the replica count in force when that snapshot was first evaluated. Evaluating the same
+            snapshot again uses it instead of `desired`, and so gives the same result.
+        added_before_sample: when replicas had last been added by then; None if that is not known.
+        added_at: when replicas were last added; None if that is not known.
+        stepped_at: when the last step was taken.
+        highest: the counts that scale-down stabilization still has to consider; the first is the highest.
+        lowest: the same for scale-up; the first is the lowest.
+        added: the replicas added in the current rate period.
     """
 
     desired: int
-    found: int = 0
-    found_added_at: float | None = None
-    judged_at: float | None = None
+    sampled_at: float | None = None
+    replicas_before_sample: int = 0
+    added_before_sample: float | None = None
     added_at: float | None = None
     stepped_at: float | None = None
-    highest: tuple[Mark, ...] = ()
-    lowest: tuple[Mark, ...] = ()
-    added: tuple[Mark, ...] = ()
+    highest: tuple[ReplicaSample, ...] = ()
+    lowest: tuple[ReplicaSample, ...] = ()
+    added: tuple[ReplicaSample, ...] = ()
 
-    def met_by(self, snapshot: QueueSnapshot) -> int:
-        """The replicas in force when this snapshot was first judged."""
-        return self.found if snapshot.sampled_at == self.judged_at else self.desired
+    def replicas_at(self, snapshot: QueueSnapshot) -> int:
+        """The replica count in force when this snapshot was first evaluated."""
+        return self.replicas_before_sample if snapshot.sampled_at == self.sampled_at else self.desired
 
-    def newest_met_by(self, snapshot: QueueSnapshot) -> float | None:
-        """When the newest of those replicas had been added; None if that is not known."""
-        return self.found_added_at if snapshot.sampled_at == self.judged_at else self.added_at
+    def last_added_at(self, snapshot: QueueSnapshot) -> float | None:
+        """When the newest of those replicas was added; None if that is not known."""
+        return self.added_before_sample if snapshot.sampled_at == self.sampled_at else self.added_at
 
     @classmethod
     def starting(cls, replicas: int, *, now: float, added_at: float | None = None) -> History:
-        """The history of somebody who has just come and finds `replicas`.
+        """The history of an operator that has just started and finds `replicas`.
 
-        The replicas found count as wanted until now, so a restart removes nothing before a whole stabilisation window
-        has passed. `added_at` is when replicas were last added, if that is known, for the cooldown.
+        The replicas found count as wanted until now. A restart therefore removes none before a full stabilization
+        window has passed. `added_at` is when replicas were last added, if known, for the cooldown.
         """
-        mark = (Mark(now, replicas),)
-        return cls(desired=replicas, added_at=added_at, highest=mark, lowest=mark)
+        current = (ReplicaSample(now, replicas),)
+        return cls(desired=replicas, added_at=added_at, highest=current, lowest=current)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """How many replicas, and why.
+    """The replica count and the reason for it.
 
-    `wanted` is what the queue alone would have, before bounds. `explanation` is one sentence with the arithmetic; the
-    same inputs give the same sentence. `history` is what the next decision takes.
+    Args:
+        desired: replicas the queue should have now.
+        wanted: replicas the queue would have without any bound.
+        bound: the rule that set `desired`.
+        explanation: one sentence that starts with the result.
+        arithmetic: how the result was computed, one clause for each bound that changed it; empty if nothing was.
+        computed_at: seconds on the clock of the snapshot.
+        history: argument of the next decision.
+
+    The same inputs give the same two texts.
     """
 
     desired: int
@@ -139,6 +153,7 @@ class Decision:
     explanation: str
     computed_at: float
     history: History
+    arithmetic: str = ""
 
     @property
     def limited(self) -> bool:

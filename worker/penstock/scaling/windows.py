@@ -1,7 +1,7 @@
-"""What the stabilisation windows remember: the highest, or the lowest, replica count wanted of late.
+"""Stabilization windows: the highest, or the lowest, replica count wanted within the last seconds.
 
-A count is wanted from the decision that brought it until the next one, however long that is; so the last one counts as
-wanted until now. Only marks that can still be the extreme are kept, so a window holds one mark per replica at most.
+A count stays wanted from its decision until the next decision, however long that is; therefore the latest one counts as
+wanted until now. Only counts that can still become the extreme are kept: at most one entry per replica count. Pure.
 """
 
 from __future__ import annotations
@@ -9,31 +9,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import ge, le
 
-from .values import Mark
+from .values import ReplicaSample
 
 
-def falling(marks: tuple[Mark, ...], now: float, replicas: int, window: float) -> tuple[Mark, ...]:
-    """The marks with `replicas` wanted now; the first is the highest of the last `window` seconds."""
-    return _with(marks, now, replicas, window, le)
+def falling(samples: tuple[ReplicaSample, ...], now: float, replicas: int, window: float) -> tuple[ReplicaSample, ...]:
+    """The samples after `replicas` was wanted at `now`; the first is the highest of the last `window` seconds."""
+    return _with(samples, now, replicas, window, le)
 
 
-def rising(marks: tuple[Mark, ...], now: float, replicas: int, window: float) -> tuple[Mark, ...]:
-    """The marks with `replicas` wanted now; the first is the lowest of the last `window` seconds."""
-    return _with(marks, now, replicas, window, ge)
+def rising(samples: tuple[ReplicaSample, ...], now: float, replicas: int, window: float) -> tuple[ReplicaSample, ...]:
+    """The samples after `replicas` was wanted at `now`; the first is the lowest of the last `window` seconds."""
+    return _with(samples, now, replicas, window, ge)
 
 
-def within(marks: tuple[Mark, ...], now: float, window: float) -> tuple[Mark, ...]:
-    """The marks younger than `window` seconds."""
-    return tuple(mark for mark in marks if mark.at > now - window)
+def within(samples: tuple[ReplicaSample, ...], now: float, window: float) -> tuple[ReplicaSample, ...]:
+    """The samples younger than `window` seconds."""
+    return tuple(sample for sample in samples if sample.at > now - window)
 
 
 def _with(
-    marks: tuple[Mark, ...], now: float, replicas: int, window: float, outdone: Callable[[int, int], bool]
-) -> tuple[Mark, ...]:
-    until_now = tuple(Mark(now, mark.replicas) for mark in marks[-1:])
-    kept: list[Mark] = []
-    for mark in (*within((*marks, *until_now), now, window), Mark(now, replicas)):
-        while kept and outdone(kept[-1].replicas, mark.replicas):
+    samples: tuple[ReplicaSample, ...],
+    now: float,
+    replicas: int,
+    window: float,
+    superseded: Callable[[int, int], bool],
+) -> tuple[ReplicaSample, ...]:
+    until_now = tuple(ReplicaSample(now, sample.replicas) for sample in samples[-1:])
+    kept: list[ReplicaSample] = []
+    for sample in (*within((*samples, *until_now), now, window), ReplicaSample(now, replicas)):
+        while kept and superseded(kept[-1].replicas, sample.replicas):
             kept.pop()
-        kept.append(mark)
+        kept.append(sample)
     return tuple(kept)
