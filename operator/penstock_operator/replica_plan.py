@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from penstock.plural import plural
+
 from .fleet import Member, Role
 from .resource import Deployment
 from .rollout import Phase, added, phase_of, sizes_of
@@ -25,9 +27,8 @@ class ReplicaPlan:
         """The decision's explanation, followed by a sentence about the extra replicas."""
         if not self.extra:
             return explanation
-        if self.extra == 1:
-            return f"{explanation} 1 extra replica stands in for a pod that runs no jobs."
-        return f"{explanation} {self.extra} extra replicas stand in for pods that run no jobs."
+        one, many = "extra replica stands in for a pod that runs", "extra replicas stand in for pods that run"
+        return f"{explanation} {plural(self.extra, one, many)} no jobs."
 
 
 def plan_replicas(

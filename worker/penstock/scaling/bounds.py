@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from penstock.plural import plural
+
 from . import windows
-from .demand import Demand, counted, jobs, replicas_holding
+from .demand import Demand, jobs, replicas_holding
 from .policy import QueuePolicy, StopPolicy
 from .values import Bound, History, QueueSnapshot, ReplicaSample
 
@@ -49,7 +51,7 @@ class DecisionContext:
     def draining_text(self) -> str:
         """Clause that names the draining workers; empty if none drains."""
         draining = self.snapshot.draining_workers
-        return f" while {counted(draining, 'worker')} {'drains' if draining == 1 else 'drain'}" if draining else ""
+        return f" while {plural(draining, 'worker drains', 'workers drain')}" if draining else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class ReplicaProposal:
 
     def bounded(self, replicas: int, bound: Bound, reason: str, clause: str) -> ReplicaProposal:
         """A proposal of `replicas` instead."""
-        arithmetic = f"{self.arithmetic}; {clause}: {counted(replicas, 'replica')}"
+        arithmetic = f"{self.arithmetic}; {clause}: {plural(replicas, 'replica')}"
         return ReplicaProposal(replicas, bound, reason, arithmetic)
 
     def at_most(self, limit: int, bound: Bound, reason: str, clause: str) -> ReplicaProposal:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from penstock.plural import plural
+
 from . import windows
 from .bounds import (
     DAMPERS,
@@ -23,7 +25,7 @@ from .bounds import (
     stop_policy,
     with_windows,
 )
-from .demand import counted, demand_of
+from .demand import demand_of
 from .policy import Mode, QueuePolicy, StopPolicy
 from .values import Bound, Decision, History, QueueSnapshot, ReplicaSample
 
@@ -77,7 +79,7 @@ def _kept(history: History, now: float, why: str) -> Decision:
         desired=history.desired,
         wanted=history.desired,
         bound=Bound.SIGNAL_LOST,
-        explanation=f"{counted(history.desired, 'replica')} kept: {why}.",
+        explanation=f"{plural(history.desired, 'replica')} kept: {why}.",
         computed_at=now,
         history=history,
     )
@@ -85,7 +87,7 @@ def _kept(history: History, now: float, why: str) -> Decision:
 
 def _fixed_proposal(policy: QueuePolicy) -> ReplicaProposal:
     replicas = policy.replicas or 0
-    arithmetic = f"spec.replicas {replicas}: {counted(replicas, 'replica')}"
+    arithmetic = f"spec.replicas {replicas}: {plural(replicas, 'replica')}"
     return ReplicaProposal(replicas, Bound.FIXED, "set by spec.replicas (mode Fixed)", arithmetic)
 
 
@@ -119,7 +121,7 @@ def _decision(context: DecisionContext, proposal: ReplicaProposal) -> Decision:
 
 def _explanation(proposal: ReplicaProposal, current: int) -> str:
     """One sentence that starts with the result, or with the jobs that start a queue from zero."""
-    replicas = counted(proposal.replicas, "replica")
+    replicas = plural(proposal.replicas, "replica")
     if proposal.cause and current == 0 and proposal.replicas > 0:
         return f"{proposal.cause[:1].upper()}{proposal.cause[1:]}: scaling up from zero to {replicas}."
     kept = " kept" if proposal.bound in _KEEPING and proposal.replicas == current else ""

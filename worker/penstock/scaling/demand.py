@@ -12,6 +12,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
+from penstock.plural import plural
+
 from .latency import WaitingJobs
 from .policy import QueuePolicy, Step
 from .values import Bound, History, QueueSnapshot
@@ -59,14 +61,9 @@ def demand_of(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, no
     return _at_least_for_jobs(by(snapshot, policy, history, now), snapshot, policy)
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 job`, `2 jobs`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def jobs(count: int) -> str:
     """`no jobs`, `1 job`, `2 jobs`."""
-    return counted(count, "job") if count else "no jobs"
+    return plural(count, "job") if count else "no jobs"
 
 
 def replicas_holding(in_flight: int, policy: QueuePolicy) -> int:
@@ -88,7 +85,7 @@ def _at_least_for_jobs(wanted: Demand, snapshot: QueueSnapshot, policy: QueuePol
         bound, cause, why = Bound.IN_FLIGHT, f"{jobs(in_flight)} in flight", f"{in_flight} in flight"
     else:
         bound, cause, why = Bound.BACKLOG, f"{jobs(waiting)} waiting", f"{waiting} waiting"
-    return Demand(needed, bound, cause, f"{wanted.arithmetic}; {why}: {counted(needed, 'replica')}")
+    return Demand(needed, bound, cause, f"{wanted.arithmetic}; {why}: {plural(needed, 'replica')}")
 
 
 def _by_target(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, now: float) -> Demand:
@@ -102,7 +99,7 @@ def _by_target(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, n
     if service is None or not 0 < service < math.inf:
         text = f"{_running(running, snapshot)} + {waiting} waiting at {per_slot} per slot"
         replicas, arithmetic = _replicas(running + -(-waiting // per_slot), concurrency, text)
-        target = f"{counted(per_slot, 'job')} per slot until run times are known"
+        target = f"{plural(per_slot, 'job')} per slot until run times are known"
         return Demand(replicas, Bound.BACKLOG, _state(running, waiting), arithmetic, target)
     return _by_latency(snapshot, policy, history, now, running=running)
 
@@ -145,7 +142,7 @@ def _idle(snapshot: QueueSnapshot, policy: QueuePolicy) -> Demand:
     load = (snapshot.arrivals_per_second or 0.0) * (snapshot.mean_service_seconds or 0.0)
     kept = math.floor(load * 100 / policy.scaling.target.utilization_percent / policy.worker.concurrency)
     if kept > 0:
-        text = f"{_load_text(snapshot, policy)}, full replicas only: {counted(kept, 'replica')}"
+        text = f"{_load_text(snapshot, policy)}, full replicas only: {plural(kept, 'replica')}"
         return _by_utilization(kept, text, snapshot, policy)
     return _idle_demand()
 
@@ -159,7 +156,7 @@ def _by_utilization(replicas: int, arithmetic: str, snapshot: QueueSnapshot, pol
 
 def _state(running: int, waiting: int) -> str:
     if running:
-        return f"{jobs(running)} running, {waiting or 'none'} waiting"
+        return f"{jobs(running)} running, {f'{waiting:,}' if waiting else 'none'} waiting"
     return f"{jobs(waiting)} waiting"
 
 
@@ -178,7 +175,7 @@ def _replicas(slots: float, concurrency: int, text: str) -> tuple[int, str]:
     # The tiny allowance keeps a float's last bit from asking for one more replica than the arithmetic does.
     count = math.ceil(slots / concurrency - 1e-9)
     needed = math.ceil(slots - 1e-9)
-    return count, f"{text}: {counted(needed, 'slot')}, {concurrency} per replica: {counted(count, 'replica')}"
+    return count, f"{text}: {plural(needed, 'slot')}, {concurrency} per replica: {plural(count, 'replica')}"
 
 
 def _by_steps(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, now: float) -> Demand:
@@ -189,7 +186,7 @@ def _by_steps(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, no
     step = _matching(policy.scaling.steps, snapshot.ready)
     ready = f"{jobs(snapshot.ready)} ready"
     if step is None:
-        text = f"depth {snapshot.ready} matches no step: {counted(current, 'replica')}"
+        text = f"depth {snapshot.ready} matches no step: {plural(current, 'replica')}"
         return Demand(current, Bound.STEP, f"{ready}, which matches no step", text)
     side = f"above {step.above}" if step.above is not None else f"below {step.below}"
     wanted = max(0, current + step.change)
@@ -197,10 +194,10 @@ def _by_steps(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, no
     period = policy.scaling.step_period_seconds
     if history.stepped_at is not None and now < history.stepped_at + period:
         cause = f"{ready}, {side}, but the last step was less than {period} s ago"
-        text = f"{change}, not within {period} s of a step: {counted(current, 'replica')}"
+        text = f"{change}, not within {period} s of a step: {plural(current, 'replica')}"
         return Demand(current, Bound.STEP_PERIOD, cause, text, after_step=min(current, wanted))
     cause = f"{ready}, {side}: step of {step.change:+d} from {current}"
-    return Demand(wanted, Bound.STEP, cause, f"{change} = {counted(wanted, 'replica')}")
+    return Demand(wanted, Bound.STEP, cause, f"{change} = {plural(wanted, 'replica')}")
 
 
 def _matching(steps: tuple[Step, ...], depth: int) -> Step | None:
