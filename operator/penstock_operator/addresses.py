@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from penstock.database_url import compose, with_verification
+from penstock.database.url import compose, with_verification
 from penstock.errors import ConfigurationError
 from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY, DatabaseRef, SecretRef
 

@@ -10,8 +10,8 @@ import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from penstock.client_certificate import check, memory_file, with_client_certificate
-from penstock.database_url import with_certificates
+from penstock.database.client_certificate import check, memory_file, with_client_certificate
+from penstock.database.url import with_certificates
 from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import Any
 
-from penstock.certificates import use_system_certificates
+from penstock.database.system_certificates import use_system_certificates
 
 from . import nesting
 from .arguments import with_arguments

@@ -3,8 +3,7 @@
 Owns the pace. A loop looks at its database when it is woken (notification, spec, pod, Deployment) and when the clock
 says so, and treats all of its queues from that one look. One queue's failure stays its own.
 
-Surprising: a loop without a database is a loop too. Queues whose Secret cannot be read are treated from it, so that
-they get their status and their Deployment, while their replicas stay as they are.
+A loop without a database reconciles too: its queues get a status and a Deployment, and keep their replicas.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from penstock.store import QueueState, end_all
+from penstock.cancellation import end_all
+from penstock.store import QueueState
 
 from .database.client import DatabaseClient
 from .database.limits import MEMORY_MIB

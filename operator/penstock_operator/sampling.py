@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from penstock.cancellation import end_all
 from penstock.errors import MissingRights, StoreError
-from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema, end_all
+from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema
 from penstock.store.closely import LostWorker, held_by, identity, lost_workers, recent_waits
 from penstock.store.declared import Declared, declarations
 from penstock.store.identity import check_same_database

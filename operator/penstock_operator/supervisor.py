@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from penstock.store import end_all
+from penstock.cancellation import end_all
 
 from .addresses import address_of
 from .belonging import Belonging

@@ -6,11 +6,11 @@ import asyncio
 import random
 from dataclasses import dataclass
 
+from penstock.app.task import Registry
 from penstock.runtime.claimer import Claimer
 from penstock.runtime.held import Held
 from penstock.runtime.metrics import WorkerMetrics
 from penstock.store import Store
-from penstock.tasks import Registry
 from tests.postgres import desk
 from tests.support.postgres_proxy import Proxy
 

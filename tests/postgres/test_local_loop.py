@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.cancellation import end_all
 from penstock.job import NewJob
 from penstock.local.fleet import Member, MemberState
 from penstock.local.loop import Loop
 from penstock.scaling import Bound, declaration, parse_policy, worker_settings
 from penstock.settings import Settings
-from penstock.store import DEPTH, AsyncClient, Listener, Registration, Registry, Store, end_all
+from penstock.store import DEPTH, AsyncClient, Listener, Registration, Registry, Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

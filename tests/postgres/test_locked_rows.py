@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 import penstock
+from penstock.cancellation import end_all
 from penstock.events import Hooks
 from penstock.job import Finished, OutcomeState
 from penstock.runtime.acknowledger import Acknowledger
@@ -19,7 +20,7 @@ from penstock.runtime.announce import Announcer
 from penstock.runtime.forensics import Forensics
 from penstock.runtime.held import Held, release
 from penstock.runtime.metrics import WorkerMetrics
-from penstock.store import Maintenance, Store, Witness, end_all, roles
+from penstock.store import Maintenance, Store, Witness, roles
 from penstock.store.connect import connect
 from penstock.store.roles import executable
 from penstock.store.unlocked import LOCKED, ack_unlocked

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from penstock import App
-from penstock.codec import ArgumentCodec
+from penstock.app.arguments.codec import ArgumentCodec
 from penstock.errors import InvalidArguments, PenstockError, RejectedByDatabase, StoreError
 from penstock.job import JobState, NewJob, UniqueKey
 from penstock.store import SyncClient, enqueue_on

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from penstock.backoff import Backoff
-from penstock.store import Maintenance, Promotion, Store, end_all
+from penstock.cancellation import end_all
+from penstock.store import Maintenance, Promotion, Store
 from penstock.store.maintenance import BATCH
 from penstock.store.rows import Overdue
 from tests.postgres import desk

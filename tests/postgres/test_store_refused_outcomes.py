@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from penstock.app.task import Registry
 from penstock.events import Hooks
 from penstock.job import Finished, OutcomeState
 from penstock.runtime.acknowledger import Acknowledger
@@ -16,7 +17,6 @@ from penstock.runtime.held import Held
 from penstock.runtime.metrics import WorkerMetrics
 from penstock.store import Witness
 from penstock.store.outcomes import end_refused
-from penstock.tasks import Registry
 from tests.postgres import desk
 
 UNSTORABLE = '"\\u0000"'

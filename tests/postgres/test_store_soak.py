@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
+from penstock.cancellation import end_all
 from penstock.job import Finished, OutcomeState
-from penstock.store import Maintenance, Promotion, Store, end_all
+from penstock.store import Maintenance, Promotion, Store
 from tests.postgres import desk
 
 LONG = os.environ.get("PENSTOCK_SOAK") not in {None, "", "0"}

@@ -7,7 +7,8 @@ import asyncio
 import psycopg
 import pytest
 
-from penstock.store import WORK, Listener, end_all
+from penstock.cancellation import end_all
+from penstock.store import WORK, Listener
 from tests.postgres import desk
 
 OPEN_XID = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.certificates import use_system_certificates
-from penstock.database_url import with_certificates
+from penstock.database.system_certificates import use_system_certificates
+from penstock.database.url import with_certificates
 from penstock.errors import DatabaseUnavailable
 from penstock.store import check_schema
 from penstock_operator.sampling import Address, Database

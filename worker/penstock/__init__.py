@@ -6,17 +6,17 @@ cost no more than this package and msgspec.
 
 from __future__ import annotations
 
-from .app import App
+from .app.app import App
+from .app.client import JobHandle
+from .app.context import Context
+from .app.options import Enqueuer
+from .app.task import Task
+from .app.unique import Unique
 from .backoff import NEVER, Backoff
-from .client import JobHandle
-from .context import Context
 from .errors import PenstockError
 from .job import ClaimedJob, JobInfo, JobState, NewJob
-from .options import Enqueuer
 from .outcomes import Cancel, Retry, Snooze, TaskOutcome
 from .settings import Settings
-from .tasks import Task
-from .unique import Unique
 
 __all__ = [
     "NEVER",

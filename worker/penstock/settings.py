@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from .backoff import DEFAULT_BASE_SECONDS, DEFAULT_MAX_SECONDS, STRATEGIES, Backoff, Strategy
-from .database_variables import database_urls
+from .database.variables import database_urls
 from .errors import ConfigurationError
 from .outcomes import MAX_DELAY
 
@@ -207,7 +207,7 @@ class Settings:
         """The settings that `environ` holds; a variable that is missing or empty means its default.
 
         Args:
-            environ: usually `os.environ`. The URL may be given in parts (`database_variables`).
+            environ: usually `os.environ`. The URL may be given in parts (`database.variables`).
             urls: False leaves both database URLs empty and their variables unread.
 
         Raises:

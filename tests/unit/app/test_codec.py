@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import App, Context, Task
-from penstock.codec import MAX_PAYLOAD_BYTES
+from penstock.app.arguments.codec import MAX_PAYLOAD_BYTES
 from penstock.errors import InvalidArguments, PayloadTooLarge, UnencodableArgument, UnencodableResult
 
 

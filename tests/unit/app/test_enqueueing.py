@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from penstock import App, JobHandle, JobInfo, JobState, NewJob, Task
-from penstock.client import _pauses
+from penstock.app.client import _pauses
 from penstock.errors import (
     ConfigurationError,
     JobCancelled,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from penstock import App
+from penstock.app.loading import load_app
 from penstock.errors import ConfigurationError
-from penstock.loading import load_app
 
 
 @pytest.fixture

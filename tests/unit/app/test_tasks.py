@@ -8,7 +8,7 @@ from typing import Any, assert_type
 import pytest
 
 from penstock import NEVER, App, Backoff, Context, JobHandle, Task
-from penstock.definition import default_name
+from penstock.app.task_options import default_name
 from penstock.errors import InvalidTask
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from penstock.database_variables import CERTIFICATE_FILE, KEY_FILE, database_urls
+from penstock.database.variables import CERTIFICATE_FILE, KEY_FILE, database_urls
 from penstock_operator import manifests
 from penstock_operator.addresses import address_of
 from penstock_operator.cluster import Cluster

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from penstock.client_certificate import check, private, with_client_certificate
-from penstock.database_variables import CERTIFICATE_FILE, KEY_FILE, database_urls
+from penstock.database.client_certificate import check, private, with_client_certificate
+from penstock.database.variables import CERTIFICATE_FILE, KEY_FILE, database_urls
 from penstock.errors import ConfigurationError, InvalidClientCertificate, InvalidDatabaseURL
 from penstock.store.tenant_url import restricted
 from penstock_operator.certificate_files import WHERE, with_files
@@ -176,5 +176,5 @@ def test_both_urls_get_it_and_the_urls_own_wins(pki: Path):
 
 def test_an_application_that_uses_none_does_not_load_ssl_for_it():
     """`import penstock` is in every process that enqueues."""
-    code = "import sys, penstock, penstock.database_variables; sys.exit('ssl' in sys.modules)"
+    code = "import sys, penstock, penstock.database.variables; sys.exit('ssl' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

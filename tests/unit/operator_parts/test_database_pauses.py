@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from penstock.store import end_all
+from penstock.cancellation import end_all
 from penstock_operator.database.pauses import FORGET_SECONDS, REST_SECONDS, RETRY_SECONDS, Pauses
 from penstock_operator.database_reasons import MISBEHAVES
 from penstock_operator.liveness import STUCK_SECONDS

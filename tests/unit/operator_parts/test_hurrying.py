@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from penstock.store import QueueState, end_all
+from penstock.cancellation import end_all
+from penstock.store import QueueState
 from penstock_operator.members import Member
 from penstock_operator.metrics import OperatorMetrics, Result
 from penstock_operator.queue import Look

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from penstock import App
+from penstock.app.task import Registry
 from penstock.errors import ConfigurationError, TaskTimeout
 from penstock.job import Finished
 from penstock.runtime.children import frames
@@ -24,7 +25,6 @@ from penstock.runtime.children.building import in_children, killed_as_one
 from penstock.runtime.children.output import BYTES_PER_SECOND, LINES_PER_SECOND, LONGEST_LINE, Output
 from penstock.runtime.limits import Alarm, within
 from penstock.settings import Settings
-from penstock.tasks import Registry
 from tests.unit.runtime.support import completed, job, until
 
 

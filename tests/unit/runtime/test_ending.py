@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from penstock.store import end_all
+from penstock.cancellation import end_all
 
 
 async def test_a_task_that_loses_a_cancellation_is_told_again_and_the_others_once():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from penstock import App, Backoff, Cancel, Retry, Snooze
-from penstock.context import Context
+from penstock.app.context import Context
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import TaskOutcome
 from penstock.runtime.attempt import Attempts

@@ -16,8 +16,9 @@ from typing import Any, cast
 import pytest
 
 from penstock import Context
-from penstock.client import Client
-from penstock.context import LONGEST_NOTE
+from penstock.app.client import Client
+from penstock.app.context import LONGEST_NOTE
+from penstock.app.task import Registry as Tasks
 from penstock.runtime.beside import beside
 from penstock.runtime.held import Held
 from penstock.runtime.lease import Identity, Lease
@@ -25,7 +26,6 @@ from penstock.runtime.metrics import WorkerMetrics
 from penstock.runtime.probes import LONGEST_BLOCK, Probes
 from penstock.runtime.reporting import MOST_JOBS, report
 from penstock.store import Registry, Renewal
-from penstock.tasks import Registry as Tasks
 from tests.unit.runtime.support import completed, job, until
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from penstock.certificates import use_system_certificates
+from penstock.database.system_certificates import use_system_certificates
 from penstock.errors import ConfigurationError, PayloadTooLarge, PenstockError, TaskError
 from penstock.leaving import interrupt_on_sigterm
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from penstock.app import App
+from penstock.app.app import App
 from penstock.errors import PenstockError
 
 from .bulk import Progress

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from penstock.database_variables import DATABASE_VARIABLES
+from penstock.database.variables import DATABASE_VARIABLES
 from penstock.settings import Settings
 
 from .output import Format

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from penstock.database_variables import DATABASE_VARIABLES
+from penstock.database.variables import DATABASE_VARIABLES
 from penstock.errors import ConfigurationError
 from penstock.settings import Settings
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penstock.certificates import use_system_certificates
+from penstock.database.system_certificates import use_system_certificates
 from penstock.errors import ConfigurationError, PenstockError, SchemaMismatch, SchemaMissing, StoreError
 from penstock.settings import Settings
 

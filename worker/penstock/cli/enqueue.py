@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from penstock.app import App
-from penstock.codec import encode_object
-from penstock.definition import check_task_name
+from penstock.app.app import App
+from penstock.app.arguments.codec import encode_object
+from penstock.app.loading import load_app
+from penstock.app.options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Enqueuer, Options
+from penstock.app.task_options import check_task_name
 from penstock.errors import ConfigurationError, InvalidArguments, UnknownTask
 from penstock.job import NewJob
-from penstock.loading import load_app
-from penstock.options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Enqueuer, Options
 from penstock.settings import shown
 
 

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.database_variables import CA_FILE, CERTIFICATE_FILE, DIRECT_URL, KEY_FILE, SECRET_PARTS, URL
+from penstock.database.variables import CA_FILE, CERTIFICATE_FILE, DIRECT_URL, KEY_FILE, SECRET_PARTS, URL
 from penstock.errors import ConfigurationError, PenstockError
 from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY
 from penstock.scaling.names import is_resource_name

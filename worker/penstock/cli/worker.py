@@ -48,7 +48,7 @@ def worker(
         raise ConfigurationError("app (PENSTOCK_APP) must be given, as package.module:attribute")
     buffer_lines()
     with leaving_at_once():  # until the worker listens itself; its start takes as long as the application's import
-        from penstock.loading import load_app  # noqa: PLC0415 - wrong settings need no application
+        from penstock.app.loading import load_app  # noqa: PLC0415 - wrong settings need no application
         from penstock.runtime import run_worker  # noqa: PLC0415
 
         code = run_worker(load_app(settings.app), settings)

@@ -14,10 +14,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from penstock.cancellation import end_all
 from penstock.errors import StoreError
 from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
-from penstock.store import DEPTH, Listener, Maintenance, Store, end_all
+from penstock.store import DEPTH, Listener, Maintenance, Store
 from penstock.store.failures import Failures
 
 from .fleet import ProcessFleet

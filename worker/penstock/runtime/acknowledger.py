@@ -18,10 +18,11 @@ from itertools import groupby
 
 import msgspec
 
+from penstock.cancellation import end_all
 from penstock.errors import RowLocked, SchemaMissing, StoreError
 from penstock.job import Finished, OutcomeState
 from penstock.stages import Consumer, Subscription
-from penstock.store import Difference, Store, end_all
+from penstock.store import Difference, Store
 from penstock.store.outcomes import end_refused, is_refusal
 from penstock.store.unlocked import LOCKED, ack_unlocked
 

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 import penstock
+from penstock.app.task import Registry
 from penstock.events import JobFailed, JobStarted, JobStopped
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.settings import Settings
-from penstock.tasks import Registry
 
 from .announce import Announcer
 from .breaker import BreakerPolicy

@@ -20,11 +20,11 @@ from concurrent.futures import Executor
 from types import FrameType
 from typing import Any, Protocol
 
-from penstock.context import Context
+from penstock.app.context import Context
+from penstock.app.task import Registry
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import TaskOutcome
 from penstock.settings import ExecutorName
-from penstock.tasks import Registry
 
 from .awaitables import discard, finished_call, is_awaitable, is_closing, settled, settled_in
 from .failure import AnyTask, Endings, is_a, of_defect

@@ -11,7 +11,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from penstock.store import end_all
+from penstock.cancellation import end_all
 
 AGAIN_SECONDS = 0.5
 """None of them has anything to close that takes as long."""

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
-from penstock.database_source import Url
+from penstock.database.source import Url
 from penstock.errors import PenstockError
 from penstock.settings import Settings
 from penstock.store.reading import Reader

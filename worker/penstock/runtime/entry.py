@@ -8,8 +8,8 @@ import logging
 import os
 from functools import partial
 
-from penstock.app import App
-from penstock.database_source import sources
+from penstock.app.app import App
+from penstock.database.source import sources
 from penstock.errors import StoreError
 from penstock.leaving import leave_now, leave_within
 from penstock.settings import Settings

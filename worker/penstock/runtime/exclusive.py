@@ -13,8 +13,8 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
+from penstock.app.task import Registry
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.tasks import Registry
 
 from .consumers import Consumers
 from .lease import Lease

@@ -11,12 +11,12 @@ from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 
+from penstock.app.task import Task
 from penstock.backoff import NEVER, Backoff
 from penstock.errors import ChildCrashed, InvalidArguments, PartitionMissing
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import Cancel, Retry, Snooze, TaskOutcome, seconds
 from penstock.settings import DEFAULT_INCOMPATIBLE_SECONDS, Settings
-from penstock.tasks import Task
 
 AnyTask = Task[..., Any, ..., Any]
 

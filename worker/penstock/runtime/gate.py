@@ -11,8 +11,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from penstock.app.task import Registry
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.tasks import Registry
 
 from .breaker import Breaker, BreakerPolicy, CircuitState
 from .failure import Endings

@@ -22,9 +22,9 @@ from typing import Any
 
 import penstock
 from penstock import trace
-from penstock.app import App
-from penstock.context import Context
-from penstock.database_source import sources
+from penstock.app.app import App
+from penstock.app.context import Context
+from penstock.database.source import sources
 from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings

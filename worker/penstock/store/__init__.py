@@ -4,10 +4,10 @@ What runs in the database is in `functions/` and `migrations/`, what is sent to 
 errors and returns frozen values; it takes no decision about a job.
 """
 
+from ..cancellation import end_all
 from .client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
 from .dead import DeadCount, DeadFilter, DeadLetter, DeadLetterInfo, DeadLetters, Redriven
 from .drift import differences
-from .ending import end_all
 from .handshake import shake_hands
 from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, Upkeep

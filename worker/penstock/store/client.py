@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from penstock.database_source import Url
+from penstock.database.pool_settings import PoolSettings
+from penstock.database.source import Url
 from penstock.errors import RejectedByDatabase, StatementRefused
 from penstock.job import JobInfo, JobState, NewJob
-from penstock.pool_settings import PoolSettings
 
 from ._sql import statement
 from .arrays import column, sparse, texts

@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 from psycopg.types.json import set_json_loads
 
-from penstock.database_source import Url, resolve
+from penstock.database.source import Url, resolve
 from penstock.errors import MissingRights
 
 from .errors import check_url, mapped

@@ -8,8 +8,8 @@ from __future__ import annotations
 import psycopg
 import psycopg_pool
 
-from penstock.database_source import Url, resolve
-from penstock.database_url import hint, parts_hint
+from penstock.database.source import Url, resolve
+from penstock.database.url import hint, parts_hint
 from penstock.errors import (
     DatabaseUnavailable,
     InvalidDatabaseURL,

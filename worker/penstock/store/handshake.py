@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from penstock.database_source import Url
+from penstock.database.source import Url
 from penstock.errors import MissingRights
 
 from ._sql import statement

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from penstock.database_source import Url
+from penstock.database.source import Url
 from penstock.errors import StoreError
 
 from .connect import connect_async

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from penstock.database_source import Url
+from penstock.database.source import Url
 from penstock.errors import MigrationFailed, MissingRights, SchemaMismatch, SchemaMissing, StoreError
 
 from ._sql import SqlFile, files, retired, statement

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from penstock.database.pool_settings import PoolSettings
 from penstock.errors import PoolExhausted
-from penstock.pool_settings import PoolSettings
 
 from . import reuse
 from .slots import Idle, Slots, exhausted

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import psycopg
 
-from penstock.database_source import Url
+from penstock.database.source import Url
 from penstock.errors import StoreError
 from penstock.job import JobState
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from penstock.database_source import Url
+from penstock.database.source import Url
 from penstock.errors import RejectedByDatabase
 
 from . import arrays

@@ -18,7 +18,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from penstock.pool_settings import PoolSettings
+from penstock.database.pool_settings import PoolSettings
 
 C = TypeVar("C", bound="psycopg.Connection[tuple[object, ...]] | psycopg.AsyncConnection[tuple[object, ...]]")
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import psycopg_pool
 
-from penstock.database_source import Url
+from penstock.database.source import Url
 from penstock.errors import PartitionMissing, StoreError
 from penstock.job import ClaimedJob, Finished
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from penstock.database_url import DEFAULT_PORT
+from penstock.database.url import DEFAULT_PORT
 from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL
 
 MAX_ADDRESSES: Final = 16

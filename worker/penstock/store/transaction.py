@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from penstock.database_source import Url
+from penstock.database.source import Url
 from penstock.errors import Fenced
 from penstock.job import ClaimedJob
 

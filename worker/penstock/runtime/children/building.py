@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from penstock.app.task import Registry
 from penstock.errors import ConfigurationError
 from penstock.job import ClaimedJob
 from penstock.runtime.failure import Endings
 from penstock.settings import Settings
-from penstock.tasks import Registry
 
 from .executor import ChildExecutor, Found, Tenure
 from .frames import Hello

@@ -26,14 +26,14 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, NoReturn
 
-from penstock.app import App
+from penstock.app.app import App
+from penstock.app.context import Context
+from penstock.app.loading import load_app
 from penstock.backoff import Backoff
-from penstock.context import Context
-from penstock.database_source import Url, source
+from penstock.database.source import Url, source
 from penstock.errors import PenstockError
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.leaving import buffer_lines
-from penstock.loading import load_app
 from penstock.runtime.awaitables import finished_call, is_awaitable, settled
 from penstock.runtime.failure import AnyTask, Endings, is_a, of_defect
 from penstock.runtime.limits import Alarm, within

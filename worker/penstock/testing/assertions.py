@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .job import NewJob
-from .tasks import Task
+from ..app.task import Task
+from ..job import NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
 
-from .errors import ConfigurationError
-from .job import UniqueKey
-from .outcomes import seconds
-from .settings import shown
+from ..errors import ConfigurationError
+from ..job import UniqueKey
+from ..outcomes import seconds
+from ..settings import shown
 
 LONGEST_KEY: Final = 200
 
@@ -24,7 +24,7 @@ class Unique:
 
     Attributes:
         key: 1 to 200 characters without NUL; exactly one of `key` and `by_args` is given.
-        by_args: the arguments are the key: equal ones have one key however the call is written (`argument_key`).
+        by_args: the arguments are the key: equal ones have one key however the call is written (`unique_key`).
         until: "start": the key is free again when the job is claimed; "finish" (default): when it has ended, dead
             letters included.
         on_conflict: "ignore" (default): the enqueue returns the job that has the key; "raise": UniqueConflict.

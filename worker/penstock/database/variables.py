@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from .database_url import compose, with_certificates
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
+from .url import compose, with_certificates
 
 URL: Final = "PENSTOCK_DATABASE_URL"
 DIRECT_URL: Final = "PENSTOCK_DIRECT_URL"

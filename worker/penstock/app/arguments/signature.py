@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from .errors import InvalidTask
+from ...errors import InvalidTask
 
 
 def signature_of(

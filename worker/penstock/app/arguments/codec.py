@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from .argument_key import key_of
-from .argument_types import holds, instead_of, translated, unsupported
+from ...errors import InvalidArguments, InvalidTask, UnencodableArgument, UnencodableResult
+from ...settings import shown
 from .conversions import Chosen, give, plain, read, sealed, take
-from .errors import InvalidArguments, InvalidTask, UnencodableArgument, UnencodableResult
 from .json_values import (
     MAX_PAYLOAD_BYTES,
     bounded,
@@ -36,9 +35,10 @@ from .json_values import (
     split,
     written_out,
 )
-from .settings import shown
-from .shapes import unknown_keys
-from .signatures import signature_of
+from .signature import signature_of
+from .types import holds, instead_of, translated, unsupported
+from .unique_key import key_of
+from .unknown_keys import unknown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

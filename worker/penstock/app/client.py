@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from .errors import JobCancelled, JobFailed, JobNotFound, ResultTimeout, TaskError
-from .job import ENDED, JobInfo, JobState, NewJob
-from .pool_settings import PoolSettings
+from ..database.pool_settings import PoolSettings
+from ..errors import JobCancelled, JobFailed, JobNotFound, ResultTimeout, TaskError
+from ..job import ENDED, JobInfo, JobState, NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from .database_source import Url
-    from .store import AsyncClient, SyncClient
+    from ..database.source import Url
+    from ..store import AsyncClient, SyncClient
 
 R = TypeVar("R")
 
@@ -95,7 +95,7 @@ class StoreClient:
     def _sync(self) -> SyncClient:
         opened = self._opened()
         if opened.sync is None:
-            from .store import SyncClient  # noqa: PLC0415 - the driver is loaded at the first use
+            from ..store import SyncClient  # noqa: PLC0415 - the driver is loaded at the first use
 
             with opened.lock:
                 if opened.sync is None:
@@ -106,7 +106,7 @@ class StoreClient:
     def _async(self) -> AsyncClient:
         opened = self._opened()
         if opened.asynchronous is None:
-            from .store import AsyncClient  # noqa: PLC0415 - as above
+            from ..store import AsyncClient  # noqa: PLC0415 - as above
 
             with opened.lock:
                 if opened.asynchronous is None:
@@ -118,7 +118,7 @@ class StoreClient:
         """Through the pool, or on the caller's connection. Raises StoreError."""
         if connection is None:
             return self._sync().enqueue(jobs, wake=wake)
-        from .store import enqueue_on  # noqa: PLC0415
+        from ..store import enqueue_on  # noqa: PLC0415
 
         return enqueue_on(connection, jobs, wake=wake)
 
@@ -128,7 +128,7 @@ class StoreClient:
         """`enqueue`, for async callers."""
         if connection is None:
             return await self._async().enqueue(jobs, wake=wake)
-        from .store import enqueue_on_async  # noqa: PLC0415
+        from ..store import enqueue_on_async  # noqa: PLC0415
 
         return await enqueue_on_async(connection, jobs, wake=wake)
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 
+from ..errors import ConfigurationError, TaskError
+from ..job import NewJob
+from ..outcomes import seconds
+from ..settings import check_queue_name, shown
+from ..trace import with_current
+from .arguments.codec import encode_headers
 from .client import JobHandle
-from .codec import encode_headers
-from .errors import ConfigurationError, TaskError
-from .job import NewJob
-from .outcomes import seconds
-from .settings import check_queue_name, shown
-from .trace import with_current
 from .unique import Unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from .tasks import Task
+    from .task import Task
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import expecting
-from .errors import UniqueConflict
-from .job import JobInfo, JobState, NewJob, OutcomeState
-from .settings import DEFAULT_MAX_ATTEMPTS
+from ..errors import UniqueConflict
+from ..job import JobInfo, JobState, NewJob, OutcomeState
+from ..settings import DEFAULT_MAX_ATTEMPTS
+from . import assertions
 
 if TYPE_CHECKING:
-    from .tasks import Task
+    from ..app.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,18 +82,18 @@ class Collected:
         Raises:
             AssertionError: tells what was expected and what was enqueued instead.
         """
-        found = expecting.matching(self._jobs, expected, options)
+        found = assertions.matching(self._jobs, expected, options)
         if len(found) == times or (times is None and found):
             return found
         count = "" if times is None else f"{len(found)} of {times} times: "
-        raise AssertionError(count + expecting.told(self._jobs, expected, options))
+        raise AssertionError(count + assertions.told(self._jobs, expected, options))
 
     def assert_not_enqueued(self, expected: Task[..., Any, ..., Any] | NewJob | None = None, **options: object) -> None:
         """Fail if such a job was enqueued; without an argument, if any was. Raises AssertionError."""
         if expected is not None:
             self.assert_enqueued(expected, times=0, **options)
         elif self._jobs:
-            raise AssertionError("expected nothing to be enqueued; " + expecting.listed(self._jobs))
+            raise AssertionError("expected nothing to be enqueued; " + assertions.listed(self._jobs))
 
     def enqueue(
         self,

@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import traceback
 
+from ..errors import ConfigurationError
+from ..settings import Settings
 from .app import App
-from .errors import ConfigurationError
-from .settings import Settings
 
 
 def load_app(path: str) -> App:

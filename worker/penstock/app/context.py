@@ -10,15 +10,15 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..database.source import Url
+    from ..job import ClaimedJob, NewJob
+    from ..store import JobTransaction
     from .client import Client
-    from .database_source import Url
-    from .job import ClaimedJob, NewJob
-    from .store import JobTransaction
 
 PROGRESS_SECONDS: Final = 1.0
 """Between two reports of progress of one attempt; what is told in between is dropped."""
@@ -102,7 +102,7 @@ class Context:
             ConfigurationError: there is no database, in `test_mode`.
             StoreError: the database cannot be used.
         """
-        from .store import JobTransaction  # noqa: PLC0415 - the driver is loaded at the first use
+        from ..store import JobTransaction  # noqa: PLC0415 - the driver is loaded at the first use
 
         if self._database is None:
             raise ConfigurationError("ctx.transaction: needs a worker and its database, there is none in test mode")
@@ -114,13 +114,13 @@ class Context:
 
         Commit afterwards. Raises Fenced, which must roll back.
         """
-        from .store import complete_on  # noqa: PLC0415
+        from ..store import complete_on  # noqa: PLC0415
 
         complete_on(connection, self.job, self._began)
 
     async def complete_async(self, *, connection: object) -> None:
         """`complete`, for asynchronous connections."""
-        from .store import complete_on_async  # noqa: PLC0415
+        from ..store import complete_on_async  # noqa: PLC0415
 
         await complete_on_async(connection, self.job, self._began)
 

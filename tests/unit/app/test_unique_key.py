@@ -157,7 +157,7 @@ def test_a_parameter_that_a_later_release_adds_changes_no_key():
 PROGRAM = """
 import sys
 sys.path.insert(0, {root!r})
-from tests.unit.app.test_argument_key import *
+from tests.unit.app.test_unique_key import *
 print(key_of(tags, set("abcdefgh")), key_of(anything, {{"b": 1, "a": [2]}}), key_of(point, Point(1)))
 """
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import App
-from penstock.database_source import UrlFile, WithPassword, resolve, sources
-from penstock.database_url import with_password
+from penstock.database.source import UrlFile, WithPassword, resolve, sources
+from penstock.database.url import with_password
 from penstock.errors import ConfigurationError, DatabaseUnavailable
 from penstock.settings import Settings
 

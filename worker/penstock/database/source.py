@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .database_url import with_password
-from .database_variables import DATABASE_VARIABLES, completed
-from .errors import ConfigurationError, DatabaseUnavailable, PenstockError
-from .settings import Settings
+from ..errors import ConfigurationError, DatabaseUnavailable, PenstockError
+from ..settings import Settings
+from .url import with_password
+from .variables import DATABASE_VARIABLES, completed
 
 Url = str | Callable[[], str]
 """A database URL, or what gives one at each connect. Never printed."""

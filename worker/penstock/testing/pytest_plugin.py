@@ -4,7 +4,7 @@ Registered by the wheel's entry point, so a test names a fixture and nothing els
 collected and how it is compared is `penstock.testing`'s.
 
 Surprising: pytest loads this module in every project that has Penstock installed, used or not; it imports no database
-driver, and what collects is imported with the first fixture.
+driver.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .app import App
-    from .job import NewJob
-    from .tasks import Task
-    from .testing import Collected
+    from ..app.app import App
+    from ..app.task import Task
+    from ..job import NewJob
+    from . import Collected
 
 
 class AssertEnqueued(Protocol):
@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def penstock_app(request: pytest.FixtureRequest) -> App:
     """The App that the configuration's `penstock_app` names; override the fixture to choose another way."""
-    from .loading import load_app  # noqa: PLC0415
+    from ..app.loading import load_app  # noqa: PLC0415
 
     path = str(request.config.getini("penstock_app"))
     if not path:

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
+from ...settings import shown
 from . import conversions
 from .conversions import Chosen, Proxy, Sealed, give, plain, sealed
 from .json_values import encode, same
-from .settings import shown
-from .shapes import Finder, unknown_keys
+from .unknown_keys import Finder, unknown_keys
 
 _TAG: Final = {"$type", "$value"}
 

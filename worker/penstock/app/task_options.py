@@ -15,13 +15,13 @@ from datetime import timedelta
 from pathlib import PurePath
 from typing import Any, Final
 
-from . import codec
-from .backoff import Backoff, Never
+from ..backoff import Backoff, Never
+from ..errors import ConfigurationError, InvalidTask
+from ..outcomes import seconds
+from ..settings import EXECUTORS, ExecutorName, check_queue_name, shown
+from .arguments import codec
 from .context import Context
-from .errors import ConfigurationError, InvalidTask
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, LOWEST_PRIORITY, MOST_ATTEMPTS, check_whole
-from .outcomes import seconds
-from .settings import EXECUTORS, ExecutorName, check_queue_name, shown
 
 LONGEST_NAME: Final = 200
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
+from ...errors import PayloadTooLarge
+from ...settings import shown
 from .conversions import Chosen, Sealed, give, is_model
-from .errors import PayloadTooLarge
-from .settings import shown
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Most bytes that the JSON of a job's arguments, headers or result may have."""

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
-from .errors import InvalidTask
-from .settings import shown
+from ..errors import InvalidTask
+from ..settings import shown
 
 
 def as_manager(function: Callable[[], Any]) -> Callable[[], AbstractAsyncContextManager[None]]:

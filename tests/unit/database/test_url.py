@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.certificates import FILE, FOLDER, use_system_certificates
-from penstock.database_url import compose, hint, with_certificates, with_verification
-from penstock.database_variables import DATABASE_VARIABLES, PARTS, database_urls
+from penstock.database.system_certificates import FILE, FOLDER, use_system_certificates
+from penstock.database.url import compose, hint, with_certificates, with_verification
+from penstock.database.variables import DATABASE_VARIABLES, PARTS, database_urls
 from penstock.errors import ConfigurationError, InvalidDatabaseURL
 from penstock.settings import Settings
 from penstock.store.errors import check_url

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 DEFAULT_PORT: Final = "5432"
 MAX_PORT: Final = 65_535

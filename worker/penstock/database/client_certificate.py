@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
-from .database_url import with_client_files
-from .errors import InvalidClientCertificate
+from ..errors import InvalidClientCertificate
+from .url import with_client_files
 
 _CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
 _UTC_TIME: Final = 0x17

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from penstock import App
+from penstock.database.pool_settings import PoolSettings
 from penstock.errors import ConfigurationError
-from penstock.pool_settings import PoolSettings
 
 
 def test_seconds_are_numbers_or_timedeltas():

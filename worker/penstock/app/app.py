@@ -14,27 +14,27 @@ import inspect
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
-from .backoff import Backoff, Never
+from ..backoff import Backoff, Never
+from ..database.pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, PoolSettings
+from ..errors import ConfigurationError, InvalidTask
+from ..events import Hooks
+from ..job import NewJob
+from ..settings import shown
 from .client import Client, JobHandle, StoreClient
 from .context import Context
-from .definition import Definition, default_name
-from .errors import ConfigurationError, InvalidTask
-from .events import Hooks
-from .job import NewJob
-from .lifespans import as_manager
+from .lifespan import as_manager
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Options, checked_jobs
-from .pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, PoolSettings
-from .settings import shown
-from .tasks import Registry, Task
+from .task import Registry, Task
+from .task_options import Definition, default_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
 
-    from .database_source import Url
-    from .settings import ExecutorName
-    from .testing import Collected, InlineRun
+    from ..database.source import Url
+    from ..settings import ExecutorName
+    from ..testing import Collected, InlineRun
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -94,7 +94,7 @@ class App:
 
     def _database(self) -> tuple[Url, bool]:
         """The URL given, or the environment's, and whether it leads to a pooler."""
-        from .database_source import of_app  # noqa: PLC0415 - at the first use
+        from ..database.source import of_app  # noqa: PLC0415 - at the first use
 
         return of_app(self._url, self.password, pooled=self._pooled)
 
@@ -231,7 +231,7 @@ class App:
     @contextmanager
     def test_mode(self) -> Iterator[Collected]:
         """Collect what is enqueued, in any thread, instead of writing it, until the `with` block ends."""
-        from .testing import Collected  # noqa: PLC0415 - production code never needs it
+        from ..testing import Collected  # noqa: PLC0415 - production code never needs it
 
         before, self.client = self.client, Collected()
         try:
@@ -242,23 +242,23 @@ class App:
     def run_inline(self, *jobs: NewJob) -> list[InlineRun]:
         """Run jobs here, without a database: these, or what `test_mode` has collected; and all that they enqueue.
 
-        Retries run at once, timeouts are not applied. Raises as `penstock.inline.run_sync`.
+        Retries run at once, timeouts are not applied. Raises as `penstock.testing.inline.run_sync`.
         """
-        from .inline import run_sync  # noqa: PLC0415
+        from ..testing.inline import run_sync  # noqa: PLC0415
 
         with self._collecting(jobs) as collected:
             return run_sync(self.tasks, self.lifespans, collected)
 
     async def run_inline_async(self, *jobs: NewJob) -> list[InlineRun]:
         """`run_inline`, where an event loop is running: plain functions run in a thread."""
-        from .inline import run_async  # noqa: PLC0415
+        from ..testing.inline import run_async  # noqa: PLC0415
 
         with self._collecting(jobs) as collected:
             return await run_async(self.tasks, self.lifespans, collected)
 
     @contextmanager
     def _collecting(self, jobs: tuple[NewJob, ...]) -> Iterator[Collected]:
-        from .testing import Collected  # noqa: PLC0415
+        from ..testing import Collected  # noqa: PLC0415
 
         if not jobs and isinstance(self.client, Collected):
             yield self.client

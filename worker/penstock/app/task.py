@@ -1,6 +1,6 @@
 """Tasks: a function, its name, and what a worker needs to run it; the closed registry of an App.
 
-The rules of `@app.task` are `definition`'s. Must not open a connection: jobs go through the client that the App gives.
+The rules of `@app.task` are `task_options`'s. Must not open a connection: jobs go through the App's client.
 
 Surprising: options of a job are never parameters of the task. They are given before the call, by `options(...)`, so
 that both stay typed and a task may have a parameter named `delay`.
@@ -14,19 +14,19 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from . import codec
-from .backoff import Backoff, Never
-from .definition import Definition, check_definition, wants_context
-from .errors import InvalidTask
+from ..backoff import Backoff, Never
+from ..errors import InvalidTask
+from ..outcomes import seconds
+from ..settings import ExecutorName
+from .arguments import codec
 from .options import Enqueuer, Options
-from .outcomes import seconds
-from .settings import ExecutorName
+from .task_options import Definition, check_definition, wants_context
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..job import NewJob
     from .client import Client, JobHandle
-    from .job import NewJob
     from .unique import Unique
 
 PC = ParamSpec("PC")

@@ -1,0 +1,1 @@
+"""What an application uses: the App, its tasks, their options, and the handles of jobs."""

@@ -1,0 +1,1 @@
+"""Arguments of tasks, from Python values to JSON and back."""
