@@ -158,7 +158,7 @@ def test_every_interleaving_has_its_row_and_every_row_its_test():
 
 def test_a_word_of_the_glossary_is_there_once_and_has_its_file():
     """One word per thing."""
-    text = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8").split("\n## ")[0]
     words = re.findall(r"^\| ([\w ()-]+) \| [A-Z].+\. \| `(\S+)` \| .+ \|$", text, re.MULTILINE)
     assert len(words) == text.count("\n| ") - 1 >= 30
     assert len({word for word, _ in words}) == len(words)
