@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tools import pages
+from tools import pages, pull_picture
 from tools.monitoring import alerts, grafana
 from tools.monitoring.dashboards import DASHBOARDS
 
@@ -50,6 +50,7 @@ TABLE: Final = (
         "penstock.runtime.metrics, penstock.local.endpoint, penstock_operator.metrics",
         pages.metrics,
     ),
+    Made("docs/images/why-pull.svg", "tools.pull_picture", pull_picture.why_pull),
     Made("docs/runbooks/README.md", "tools.monitoring.alerts", alerts.index),
     Made("charts/penstock/files/alerts.yaml", "tools.monitoring.alerts", alerts.chart_file),
     *(
