@@ -13,6 +13,7 @@ from penstock.runtime.metrics import WorkerMetrics
 from penstock.store import Store
 from tests.postgres import desk
 from tests.support.postgres_proxy import Proxy
+from tests.unit.runtime.support import running_state
 
 
 @dataclass
@@ -29,10 +30,16 @@ class Rights:
 async def lose_a_claim(proxy: Proxy, store: Store, worker: desk.Worker) -> Claimer:
     """A claimer whose one claim was done and not answered, closing."""
     claimer = Claimer(
-        store=store, rights=Rights(worker.id, worker.queue), held=Held(), queue="q", poll_seconds=60,
-        metrics=WorkerMetrics(queue="q", tasks=Registry(), version="0"), listening=lambda: False,
+        store=store,
+        rights=Rights(worker.id, worker.queue),
+        state=running_state(),
+        held=Held(),
+        queue="q",
+        poll_seconds=60,
+        metrics=WorkerMetrics(queue="q", tasks=Registry(), version="0"),
+        listening=lambda: False,
         chance=random.Random(),
-    )  # fmt: skip
+    )
     proxy.drop_reply("penstock.claim")
     await claimer.start()
     claimer.pending = 3
@@ -51,10 +58,16 @@ async def test_what_is_given_back_is_tried_again_until_the_database_answers(pg_n
     with Proxy(pg_newest.url) as proxy:
         async with Store(proxy.url, lanes=1) as store:
             claimer = Claimer(
-                store=store, rights=Rights(worker.id, worker.queue), held=held, queue="q", poll_seconds=60,
-                metrics=WorkerMetrics(queue="q", tasks=Registry(), version="0"), listening=lambda: False,
+                store=store,
+                rights=Rights(worker.id, worker.queue),
+                state=running_state(),
+                held=held,
+                queue="q",
+                poll_seconds=60,
+                metrics=WorkerMetrics(queue="q", tasks=Registry(), version="0"),
+                listening=lambda: False,
                 chance=random.Random(),
-            )  # fmt: skip
+            )
             jobs = await desk.claim_some(store, worker)
             held.add(jobs)
             proxy.drop_reply("penstock.release")

@@ -8,6 +8,10 @@ from collections.abc import Callable, Sequence
 
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.runtime.consumers import Consumers
+from penstock.runtime.demand_policy import DemandPolicy
+from penstock.runtime.isolation import Isolation
+from penstock.runtime.slots import Slots
+from penstock.runtime.state import WorkerState
 from penstock.stages import Cancel, Consumer, Producer, Subscription
 
 _ids = itertools.count(1)
@@ -25,6 +29,13 @@ def job(**values) -> ClaimedJob:
 def completed(one: ClaimedJob, duration: float = 0.0) -> Finished:
     """Its success."""
     return Finished(job=one, state=OutcomeState.COMPLETED, duration=duration)
+
+
+def running_state() -> WorkerState:
+    """The state of a worker that is registered and may do everything."""
+    state = WorkerState()
+    state.lease_changed("running")
+    return state
 
 
 class Source(Producer[ClaimedJob]):
@@ -79,18 +90,23 @@ class Pod:
     def __init__(self, *, concurrency: int, min_demand: int, max_demand: int) -> None:
         self.now = 0.0
         self.gates: dict[int, asyncio.Future[Finished]] = {}
-        self.given_back: list[ClaimedJob] = []
+        self.released: list[ClaimedJob] = []
         self.breaks: BaseException = RuntimeError("no such attribute")
         self.source = Source()
+        self.state = running_state()
+        self.slots = Slots(concurrency=concurrency, interrupt=lambda _: True)
+        self.isolation = Isolation(
+            state=self.state,
+            can_isolate=lambda: self.consumers.outstanding == 0,
+            is_isolated=lambda one: one.task == "in a child",
+        )
         self.consumers = Consumers(
             run=self.run,
-            interrupt=lambda _: True,
-            alone=lambda: self.consumers.held == self.consumers.suspects,
-            apart=lambda one: one.task == "in a child",
-            give_back=self.given_back.extend,
-            concurrency=concurrency,
-            min_demand=min_demand,
-            max_demand=max_demand,
+            state=self.state,
+            policy=DemandPolicy(concurrency=concurrency, min_demand=min_demand, max_demand=max_demand),
+            slots=self.slots,
+            isolation=self.isolation,
+            release=self.released.extend,
             clock=lambda: self.now,
         )
         self.sink = Sink(self.consumers.acknowledged)
@@ -127,6 +143,11 @@ class Pod:
         await self.consumers.call("settle")
         await asyncio.sleep(0)
         return jobs
+
+    @property
+    def running(self) -> int:
+        """Attempts that run."""
+        return len(self.slots.running)
 
     async def stop(self) -> None:
         for stage in (self.source, self.consumers, self.sink):

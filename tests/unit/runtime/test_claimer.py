@@ -16,7 +16,7 @@ from penstock.runtime.claimer import DISCONNECTED_AFTER, Claimer
 from penstock.runtime.held import Held
 from penstock.runtime.metrics import WorkerMetrics
 from penstock.stages import Cancel, Consumer, Subscription
-from tests.unit.runtime.support import job, until
+from tests.unit.runtime.support import job, running_state, until
 
 
 class Shelf:
@@ -58,10 +58,16 @@ class Pair:
     def __init__(self) -> None:
         self.shelf, self.taker = Shelf(), Taker()
         self.claimer = Claimer(
-            store=cast("Any", self.shelf), rights=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
-            held=Held(), metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"), queue="q", poll_seconds=0.05,
-            listening=lambda: False, chance=random.Random(1),
-        )  # fmt: skip
+            store=cast("Any", self.shelf),
+            rights=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
+            state=running_state(),
+            held=Held(),
+            metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
+            queue="q",
+            poll_seconds=0.05,
+            listening=lambda: False,
+            chance=random.Random(1),
+        )
 
     async def start(self) -> None:
         await self.claimer.start()
@@ -152,10 +158,16 @@ async def test_rows_that_others_hold_stop_no_claim_and_what_is_locked_is_release
     pair = Pair()
     shelf = pair.shelf = Locked()
     pair.claimer = Claimer(
-        store=cast("Any", shelf), rights=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True), held=Held(),
-        metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"), queue="q", poll_seconds=0.01,
-        listening=lambda: True, chance=random.Random(1),
-    )  # fmt: skip
+        store=cast("Any", shelf),
+        rights=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
+        state=running_state(),
+        held=Held(),
+        metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
+        queue="q",
+        poll_seconds=0.01,
+        listening=lambda: True,
+        chance=random.Random(1),
+    )
     back = [job(), job()]
     pair.claimer._held.add(back)
     shelf.held = {back[0].id}
@@ -200,10 +212,16 @@ async def test_claims_that_only_the_database_knows_of_are_released_once_it_may_h
     shelf = pair.shelf = Forgetful()
     held = Held()
     pair.claimer = Claimer(
-        store=cast("Any", shelf), rights=SimpleNamespace(worker=1, queue=7, may_claim=lambda: True), held=held,
-        metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"), queue="q", poll_seconds=0.01,
-        listening=lambda: False, chance=random.Random(1),
-    )  # fmt: skip
+        store=cast("Any", shelf),
+        rights=SimpleNamespace(worker=1, queue=7, may_claim=lambda: True),
+        state=running_state(),
+        held=held,
+        metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
+        queue="q",
+        poll_seconds=0.01,
+        listening=lambda: False,
+        chance=random.Random(1),
+    )
     kept = job()
     held.add([kept])
     await pair.start()

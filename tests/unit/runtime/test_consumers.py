@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from penstock.runtime.consumers import LONGEST_HOLD
+from penstock.runtime.consumers import MAX_HOLD_SECONDS
 from penstock.runtime.outcome_batcher import BATCH
 from tests.unit.runtime.support import completed, job, until
 
@@ -20,7 +20,7 @@ async def test_long_jobs_are_asked_for_one_by_one_as_slots_come_free(pod):
     """A job in progress must not keep a free slot waiting for `min_demand`."""
     one = await pod(concurrency=4, min_demand=2, max_demand=4)
     await one.deliver(4)
-    assert one.consumers.running == 4
+    assert one.running == 4
     one.finish(1, duration=10.0)
     await until(lambda: one.source.demanded == 5)
     assert one.source.demands == [4, 1]
@@ -31,11 +31,11 @@ async def test_short_jobs_are_held_ahead_up_to_the_window_and_asked_for_at_min_d
     one = await pod(concurrency=2, min_demand=10, max_demand=20)
     await one.deliver(2)
     one.finish(2, duration=0.001)
-    await until(lambda: one.consumers.running == 0)
+    await until(lambda: one.running == 0)
     assert one.source.demands == [2, 19]  # the first to end found one still running
     await one.deliver(19)
-    assert (one.consumers.running, one.consumers.held) == (2, 19)
-    while one.consumers.held > 11:
+    assert (one.running, one.consumers.outstanding) == (2, 19)
+    while one.consumers.outstanding > 11:
         one.finish(1, duration=0.001)
         await until(lambda: len(one.gates) == 2)
     assert one.source.demands == [2, 19]
@@ -54,8 +54,8 @@ async def test_a_pod_never_holds_more_than_it_asked_for(pod):
             delivered += min(owed, 1 + turn % 4)
         one.finish(1 + turn % 3, duration=0.001 if turn % 10 else 0.2)
         await asyncio.sleep(0.002)
-        assert one.consumers.held <= 15
-        assert one.consumers.running <= 5
+        assert one.consumers.outstanding <= 15
+        assert one.running <= 5
 
 
 async def test_nothing_more_is_started_while_outcomes_pile_up_unanswered(pod):
@@ -64,16 +64,16 @@ async def test_nothing_more_is_started_while_outcomes_pile_up_unanswered(pod):
     one.sink.answering = False
     await one.deliver(400)
     one.finish(400, duration=0.001)
-    await until(lambda: one.consumers.running == 0)
+    await until(lambda: one.running == 0)
     await one.deliver(2 * BATCH - 400 + 1)
     one.finish(400, duration=0.001)
     await until(lambda: one.consumers.unacknowledged == 2 * BATCH + 1)
     demands = list(one.source.demands)
     await one.deliver(5)
-    assert (one.consumers.running, one.consumers.waiting) == (0, 5)
+    assert (one.running, one.consumers.waiting) == (0, 5)
     assert one.source.demands == demands
     one.consumers.acknowledged(one.consumers.unacknowledged)
-    await until(lambda: one.consumers.running == 5)
+    await until(lambda: one.running == 5)
 
 
 async def test_free_slots_are_filled_even_above_min_demand(pod):
@@ -95,11 +95,11 @@ async def test_what_is_held_too_long_unstarted_is_given_up(pod):
     await until(lambda: one.source.demanded > 1)
     await one.deliver(8)
     assert one.consumers.take_stale() == []
-    one.now += LONGEST_HOLD + 1
+    one.now += MAX_HOLD_SECONDS + 1
     assert one.consumers.take_stale() == []  # still short: they will be run soon
     one.finish(1, duration=100.0)
     await until(lambda: not one.consumers.prefetching)
-    one.now += LONGEST_HOLD + 1
+    one.now += MAX_HOLD_SECONDS + 1
     assert len(one.consumers.take_stale()) == 6
     assert one.consumers.waiting == 0
 
@@ -121,7 +121,7 @@ async def test_cancelling_what_runs_ends_it_without_an_outcome(pod):
     one = await pod(concurrency=2, min_demand=1, max_demand=2)
     await one.deliver(2)
     await one.consumers.cancel_running()
-    assert one.consumers.running == 0
+    assert one.running == 0
     one.consumers.flush()
     assert one.sink.outcomes == []
 
@@ -144,12 +144,12 @@ async def test_a_running_job_that_is_cancelled_ends_as_cancelled_and_frees_its_s
     one = await pod(concurrency=1, min_demand=0, max_demand=1)
     jobs = [job()]
     one.source.push(jobs)
-    await until(lambda: one.consumers.running)
+    await until(lambda: one.running)
     one.consumers.cancel_jobs({jobs[0].id})
     await until(lambda: one.sink.outcomes)
     assert [(o.job.id, o.state.value) for o in one.sink.outcomes] == [(jobs[0].id, "cancelled")]
     await until(lambda: one.source.demanded == 2)
-    assert one.consumers.running == 0
+    assert one.running == 0
 
 
 async def test_a_waiting_job_that_is_cancelled_is_never_started(pod):
@@ -162,7 +162,7 @@ async def test_a_waiting_job_that_is_cancelled_is_never_started(pod):
     one.consumers.cancel_jobs({jobs[2].id})
     await until(lambda: len(one.sink.outcomes) == 2)
     assert one.sink.outcomes[-1].job == jobs[2]
-    assert (one.consumers.running, one.consumers.waiting) == (1, 1)
+    assert (one.running, one.consumers.waiting) == (1, 1)
 
 
 async def test_a_suspect_waits_for_the_others_and_runs_alone(pod):
@@ -170,23 +170,23 @@ async def test_a_suspect_waits_for_the_others_and_runs_alone(pod):
     one = await pod(concurrency=2, min_demand=2, max_demand=6)
     await one.deliver(2)
     one.finish(2, duration=0.001)
-    await until(lambda: one.consumers.running == 0)
+    await until(lambda: one.running == 0)
     (ordinary,) = await one.deliver(1)
     suspect = job(crashes=2)
     demanded = one.source.demanded
     one.source.push([suspect, job(), job()])
     await one.consumers.call("settle")
     assert set(one.gates) == {ordinary.id}
-    assert one.consumers.suspects == 1
+    assert len(one.isolation) == 1
     assert len(one.consumers.take_stale()) == 2
-    one.consumers._asked = 0  # what is still owed to this pod would be handed back like those two
+    one.consumers._requested = 0  # what is still owed to this pod would be handed back like those two
     one.finish(1, duration=0.001)
     await until(lambda: set(one.gates) == {suspect.id})
     one.consumers.top_up()
     assert one.source.demanded == demanded
     one.finish(1, duration=0.001)
     await until(lambda: one.source.demanded > demanded)
-    assert one.consumers.suspects == 0
+    assert len(one.isolation) == 0
 
 
 async def test_a_suspect_that_runs_in_a_child_needs_not_be_alone(pod):
@@ -194,7 +194,7 @@ async def test_a_suspect_that_runs_in_a_child_needs_not_be_alone(pod):
     one = await pod(concurrency=3, min_demand=1, max_demand=3)
     one.source.push([job(), job(crashes=2, task="in a child"), job()])
     await one.consumers.call("settle")
-    assert (one.consumers.running, one.consumers.suspects) == (3, 0)
+    assert (one.running, len(one.isolation)) == (3, 0)
 
 
 async def test_what_may_not_run_without_a_lease_is_stopped_and_given_back(pod):
@@ -203,8 +203,8 @@ async def test_what_may_not_run_without_a_lease_is_stopped_and_given_back(pod):
     exclusive, other = job(task="exclusive"), job()
     one.source.push([exclusive, other])
     await until(lambda: len(one.gates) == 2)
-    one.consumers.stop_running(lambda running: running.task == "exclusive")
-    await until(lambda: one.given_back == [exclusive])
+    one.slots.lose(lambda running: running.task == "exclusive")
+    await until(lambda: one.released == [exclusive])
     assert list(one.gates) == [other.id]
     one.consumers.flush()
     assert one.sink.outcomes == []
@@ -225,7 +225,7 @@ async def test_cancelling_meets_the_attempt_of_today_though_one_of_yesterday_end
     await until(lambda: len(one.sink.outcomes) == 2)
     ends = {each.job.token: each.state.value for each in one.sink.outcomes}
     assert ends == {fenced.token: "completed", anew.token: "cancelled"}
-    assert one.consumers.running == 0
+    assert one.running == 0
 
 
 async def test_a_suspect_that_waits_can_be_cancelled_and_be_fenced(pod):
@@ -235,9 +235,9 @@ async def test_a_suspect_that_waits_can_be_cancelled_and_be_fenced(pod):
     unwanted, fenced = job(crashes=2), job(crashes=2)
     one.source.push([unwanted, fenced])
     await one.consumers.call("settle")
-    assert one.consumers.suspects == 2
+    assert len(one.isolation) == 2
     assert one.consumers.drop({(fenced.id, fenced.token)}) == [fenced]
     one.consumers.cancel_jobs({unwanted.id})
-    assert one.consumers.suspects == 0
+    assert len(one.isolation) == 0
     await until(lambda: one.sink.outcomes)
     assert [(each.job.id, each.state.value) for each in one.sink.outcomes] == [(unwanted.id, "cancelled")]

@@ -25,7 +25,7 @@ async def test_a_defect_around_a_task_is_a_failed_attempt_and_frees_the_slot(pod
         assert (outcome.state, outcome.reason) == (state, "defect" if each is unlucky else "exhausted")
         assert type(breaks).__name__ in outcome.error
     assert "a defect of the worker ended it" in caplog.text
-    assert one.consumers.running == 0
+    assert one.running == 0
     await until(lambda: one.source.demanded == 3)
 
 
@@ -35,10 +35,10 @@ async def test_a_defect_in_an_attempt_that_lost_its_lease_gives_the_claim_back(p
     exclusive = job(task="breaks as it is stopped")
     one.source.push([exclusive])
     await until(lambda: one.gates)
-    one.consumers.stop_running(lambda _: True)
-    await until(lambda: one.given_back == [exclusive])
+    one.slots.lose(lambda _: True)
+    await until(lambda: one.released == [exclusive])
     one.consumers.flush()
-    assert (one.consumers.running, one.sink.outcomes) == (0, [])
+    assert (one.running, one.sink.outcomes) == (0, [])
 
 
 async def test_a_task_that_cancels_itself_has_failed(pod):
@@ -49,4 +49,4 @@ async def test_a_task_that_cancels_itself_has_failed(pod):
     [outcome] = one.sink.outcomes
     assert (outcome.state, outcome.reason) == (OutcomeState.RETRY, "error")
     await until(lambda: one.source.demanded == 2)
-    assert one.consumers.running == 0
+    assert one.running == 0

@@ -13,7 +13,7 @@ from penstock.runtime.claimer import Claimer
 from penstock.runtime.drain import Drain
 from penstock.runtime.held import Held
 from penstock.runtime.metrics import WorkerMetrics
-from tests.unit.runtime.support import job
+from tests.unit.runtime.support import job, running_state
 
 
 class Shelf:
@@ -36,21 +36,27 @@ async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_handed
     """The claim loop has ended by then: its job was held to the end of the grace period, and to that of the lease."""
     shelf, held, exclusive = Shelf(), Held(), job()
     held.add([exclusive])
-    metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
+    metrics, state = WorkerMetrics(queue="q", tasks=["work"], version="1"), running_state()
     claimer = Claimer(
-        store=cast("Any", shelf), rights=cast("Any", SimpleNamespace(worker=1, queue=1)), held=held, metrics=metrics,
-        queue="q", poll_seconds=1.0, listening=lambda: False, chance=random.Random(1),
-    )  # fmt: skip
+        store=cast("Any", shelf),
+        rights=cast("Any", SimpleNamespace(worker=1, queue=1)),
+        state=state,
+        held=held,
+        metrics=metrics,
+        queue="q",
+        poll_seconds=1.0,
+        listening=lambda: False,
+        chance=random.Random(1),
+    )
 
     async def idle() -> None:
         claimer.give_back([exclusive])
 
-    consumers = SimpleNamespace(
-        asking=True, running=0, call=nothing, take_waiting=list[ClaimedJob], idle=idle, flush=lambda: None
-    )
+    consumers = SimpleNamespace(call=nothing, take_waiting=list[ClaimedJob], flush=lambda: None)
+    slots = SimpleNamespace(running={}, idle=idle)
     drain = Drain(
-        claimer=claimer, consumers=cast("Any", consumers), store=cast("Any", shelf), held=held, metrics=metrics,
-        grace=2.0, not_ready=lambda: None,
+        claimer=claimer, consumers=cast("Any", consumers), slots=cast("Any", slots), state=state,
+        store=cast("Any", shelf), held=held, metrics=metrics, grace=2.0,
     )  # fmt: skip
     assert await drain.run()
     assert (shelf.released, metrics.released) == ([exclusive], 1)
@@ -69,17 +75,16 @@ async def test_a_drain_whose_pod_is_killed_sooner_releases_what_runs_within_that
         await asyncio.Event().wait()
 
     async def cancel_running() -> list[ClaimedJob]:
-        consumers.running = 0
         return [running]
 
     consumers = SimpleNamespace(
-        asking=True, running=1, call=nothing, take_waiting=list[ClaimedJob], idle=idle, flush=lambda: None,
-        cancel_running=cancel_running,
-    )  # fmt: skip
+        call=nothing, take_waiting=list[ClaimedJob], flush=lambda: None, cancel_running=cancel_running
+    )
+    slots = SimpleNamespace(running={1: running}, idle=idle)
     drain = Drain(
         claimer=cast("Any", SimpleNamespace(close=nothing, hand_back=nothing, unanswered=())),
-        consumers=cast("Any", consumers), store=cast("Any", shelf), held=held, metrics=metrics, grace=3600.0,
-        not_ready=lambda: None,
+        consumers=cast("Any", consumers), slots=cast("Any", slots), state=running_state(), store=cast("Any", shelf),
+        held=held, metrics=metrics, grace=3600.0,
     )  # fmt: skip
     ending = asyncio.create_task(drain.run())
     await begun.wait()

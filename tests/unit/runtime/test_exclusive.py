@@ -15,9 +15,7 @@ LEASE = 10.0
 
 def made(app: App, clock: SimpleNamespace) -> Exclusive:
     lease = SimpleNamespace(seconds=LEASE, until=LEASE)
-    return Exclusive(
-        tasks=app.tasks, lease=cast("Any", lease), consumers=cast("Any", None), clock=lambda: float(clock.now)
-    )
+    return Exclusive(tasks=app.tasks, lease=cast("Any", lease), slots=cast("Any", None), clock=lambda: float(clock.now))
 
 
 async def run(one: ClaimedJob) -> Finished:

@@ -11,6 +11,7 @@ import pytest
 from penstock.job import OutcomeState
 from penstock.runtime.process_state import ProcessState
 from penstock.runtime.signals import NUMBERS, Signals
+from penstock.runtime.state import WorkerState
 from tests.unit.runtime.support import completed, job, until
 
 
@@ -21,14 +22,14 @@ async def test_an_attempt_whose_task_ended_without_an_outcome_is_a_failed_attemp
     await until(lambda: one.gates)
     before = asyncio.all_tasks()
     one.source.push([job()])
-    await until(lambda: one.consumers.running == 2 or asyncio.all_tasks() - before)
+    await until(lambda: one.running == 2 or asyncio.all_tasks() - before)
     for task in asyncio.all_tasks() - before:
         task.cancel()
     await until(lambda: all(task.done() for task in asyncio.all_tasks() - before))
     one.consumers.sweep()
     one.consumers.flush()
     await until(lambda: one.sink.outcomes)
-    assert [(outcome.state, one.consumers.running) for outcome in one.sink.outcomes] == [(OutcomeState.RETRY, 1)]
+    assert [(outcome.state, one.running) for outcome in one.sink.outcomes] == [(OutcomeState.RETRY, 1)]
     one.finish(1, 0.1)
     await until(lambda: len(one.sink.outcomes) == 2)
 
@@ -40,7 +41,7 @@ async def test_the_net_leaves_alone_what_runs(pod):
     await until(lambda: len(one.gates) == 3)
     for _ in range(3):
         one.consumers.sweep()
-    assert one.consumers.running == 3
+    assert one.running == 3
     one.finish(3, 0.1)
     await until(lambda: len(one.sink.outcomes) == 3)
     assert {outcome.state for outcome in one.sink.outcomes} == {OutcomeState.COMPLETED}
@@ -55,7 +56,7 @@ async def test_a_coroutine_that_is_closed_from_outside_frees_its_slot(pod):
     (attempt,) = (task for task in asyncio.all_tasks() - before if "_attempt" in repr(task.get_coro()))
     attempt.get_coro().close()
     await until(lambda: one.sink.outcomes)
-    assert (one.sink.outcomes[0].state, one.consumers.running) == (OutcomeState.RETRY, 0)
+    assert (one.sink.outcomes[0].state, one.running) == (OutcomeState.RETRY, 0)
     attempt.cancel()
     assert completed(job()).state is OutcomeState.COMPLETED
 
@@ -64,7 +65,7 @@ async def test_a_coroutine_that_is_closed_from_outside_frees_its_slot(pod):
 async def test_a_signal_handler_that_the_application_replaced_is_taken_back(number, caplog):
     """By the module or by the loop; said once."""
     draining = asyncio.Event()
-    signals = Signals(draining)
+    signals = Signals(WorkerState(on_drain=draining.set))
     loop = asyncio.get_running_loop()
     before = {each: signal.getsignal(each) for each in NUMBERS}
     signals.listen()

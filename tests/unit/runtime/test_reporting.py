@@ -25,8 +25,9 @@ from penstock.runtime.lease import Identity, Lease
 from penstock.runtime.metrics import WorkerMetrics
 from penstock.runtime.probes import LONGEST_BLOCK, Probes
 from penstock.runtime.reporting import MOST_JOBS, report
+from penstock.runtime.slots import Slots
 from penstock.store import Registry, Renewal
-from tests.unit.runtime.support import completed, job, until
+from tests.unit.runtime.support import completed, job, running_state, until
 
 
 def test_progress_is_taken_at_most_once_a_second_and_its_end_always():
@@ -112,23 +113,23 @@ class Parts:
     """The parts of a worker that probes look at, all well."""
 
     def __init__(self) -> None:
-        self.now, self.draining = 1000.0, False
+        self.now, self.state = 1000.0, running_state()
         self.lease = SimpleNamespace(worker=1, alive=True, state="running", renewed_lately=True, age=1.0, trouble=None)
         self.claimer = SimpleNamespace(defect=None, disconnected=False, trouble=None, pending=0)
         self.held = Held(clock=lambda: self.now)
         self.probes = Probes(
             lease=cast("Any", self.lease), held=self.held, claimer=cast("Any", self.claimer),
-            consumers=cast("Any", SimpleNamespace(
-                running=1, concurrency=4, waiting=0, unacknowledged=0, prefetching=False)),
+            consumers=cast("Any", SimpleNamespace(waiting=0, unacknowledged=0, prefetching=False)),
+            slots=Slots(concurrency=4, interrupt=lambda _: True), state=self.state,
             maintenance=cast("Any", SimpleNamespace(
                 upkeep=SimpleNamespace(leading=True, rescued=0, poisoned=0, overdue=0, succeeded_at=990.0))),
-            draining=lambda: self.draining, longest_timeout=900.0, clock=lambda: self.now, wall=lambda: 5000.0,
+            longest_timeout=900.0, clock=lambda: self.now, wall=lambda: 5000.0,
         )  # fmt: skip
 
     def breaks(self, what: str) -> None:
         match what:
             case "draining":
-                self.draining = True
+                self.state.drain()
             case "cordoned":
                 self.lease.state = "cordoned"
             case "lease":

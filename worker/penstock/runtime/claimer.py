@@ -25,6 +25,7 @@ from penstock.store.unknown_claims import release_unknown
 from .again import pause
 from .held import Held, release
 from .metrics import WorkerMetrics
+from .state import WorkerState
 
 logger = logging.getLogger("penstock.claimer")
 
@@ -55,7 +56,8 @@ class Claimer(Producer[ClaimedJob]):
 
     Args:
         store: where to claim.
-        rights: this worker's ids, and whether it may claim now.
+        rights: this worker's ids, and whether the lease allows a claim now.
+        state: of this worker; a drain ends the claim loop.
         held: where claims are entered before anybody sees them.
         queue: the queue's name.
         poll_seconds: longest sleep without a look; jittered by a fifth.
@@ -67,6 +69,7 @@ class Claimer(Producer[ClaimedJob]):
         *,
         store: Store,
         rights: Rights,
+        state: WorkerState,
         held: Held,
         metrics: WorkerMetrics,
         queue: str,
@@ -76,13 +79,11 @@ class Claimer(Producer[ClaimedJob]):
     ) -> None:
         super().__init__(name="claimer", dispatcher=DemandDispatcher(max_demand=LARGEST_WINDOW))
         self._store, self._rights, self._held, self._metrics = store, rights, held, metrics
+        self._state = state
         self._queue, self._poll, self._listening, self._chance = queue, poll_seconds, listening, chance
         self.pending = 0
         """Demand that no claim has met yet."""
-        self.claiming = True
-        """False: hold the demand, ask the store for nothing (cordoned, draining)."""
         self._wake = asyncio.Event()
-        self._closed = False
         self.in_flight = False
         """A claim has been sent and not answered."""
         self.trouble: str | None = None
@@ -115,7 +116,7 @@ class Claimer(Producer[ClaimedJob]):
 
     async def close(self) -> None:
         """Stop claiming for good; returns when no claim is in flight any more."""
-        self.claiming, self._closed = False, True
+        self._state.drain()
         self.wake()
         if self._loop_task is not None:
             await asyncio.wait([self._loop_task])
@@ -156,7 +157,7 @@ class Claimer(Producer[ClaimedJob]):
     # -- the loop -------------------------------------------------------------------------------------------------
 
     async def _claim_loop(self) -> None:
-        while not self._closed:
+        while not self._state.draining:
             self._wake.clear()
             try:
                 await self._try_hand_back()
@@ -191,7 +192,7 @@ class Claimer(Producer[ClaimedJob]):
         return pause(self._failures, self._chance)
 
     def _may_look(self) -> bool:
-        return self.claiming and self.pending > 0 and self._rights.may_claim()
+        return self._state.may_claim and self.pending > 0 and self._rights.may_claim()
 
     async def _try_hand_back(self) -> None:
         """As `hand_back`, but a row that another transaction holds stops no claim: it is tried again later."""
@@ -285,7 +286,7 @@ class Claimer(Producer[ClaimedJob]):
         give_up = time.monotonic() + self._poll
         pause = 0.001
         while await self._store.oldest_xid() <= horizon:
-            if await self._look() or self._closed:
+            if await self._look() or self._state.draining:
                 return True
             if time.monotonic() >= give_up:  # a long writer somewhere on the server: the poll covers it
                 return False

@@ -1,10 +1,9 @@
-"""The pod's consumers: asks for jobs as slots come free, runs them, emits what they ended in.
+"""The consumer stage of a worker: asks for jobs as slots come free, starts them, emits their outcomes in batches.
 
-A producer-consumer in manual mode, so that demand follows free slots and not deliveries. Two ways of asking: while
-jobs are short (mean below 50 ms) up to `max_demand` are held, asked for again at `min_demand`, so that claims are
-large; while they are long, or nothing is known yet, no more than the slots, each asked for as it comes free, so that no
-job waits in a busy pod while another pod idles. Nothing is started while acknowledgements pile up. A job that was there
-at two crashes is run alone, with nothing else held, so that it takes no neighbour with it a third time.
+A producer-consumer in manual mode, so that demand follows free slots, not deliveries. It owns the jobs that wait for a
+slot and the number of unacknowledged outcomes; `DemandPolicy` decides how many to ask for, `Slots` has what runs,
+`Isolation` the suspects, `OutcomeBatcher` the outcomes, and `WorkerState` says what is allowed. While acknowledgements
+do not keep up, nothing is asked for and nothing starts.
 """
 
 from __future__ import annotations
@@ -20,59 +19,51 @@ from penstock.stages import ProducerConsumer, Subscription
 from .attempt import asked, broken
 from .awaitables import is_closing
 from .chain import Chain
-from .failure import is_a
-from .last_net import without_outcome
+from .demand_policy import DemandPolicy
+from .isolation import Isolation
 from .outcome_batcher import BATCH, OutcomeBatcher
 from .pace import Pace
+from .slots import Slots
+from .state import WorkerState
 
-SUSPECT_CRASHES = 2
-"""Losses of its worker after which a job is run alone; the third makes a dead letter."""
-LONGEST_HOLD = 5.0
-"""Seconds that a job may be held unstarted before it is handed back."""
+MAX_HOLD_SECONDS = 5.0
+"""How long a job may wait for a slot before it is released for another worker."""
+MAX_UNACKNOWLEDGED = 2 * BATCH
+"""Outcomes emitted and not acknowledged; with more, nothing is asked for and nothing starts."""
 
 
 class Consumers(ProducerConsumer[ClaimedJob, Finished]):
-    """`concurrency` slots over one queue of claimed jobs.
+    """The slots of one worker over one queue of claimed jobs.
 
     Args:
         run: runs an attempt. Whatever it raises, its own cancellation aside, is a failed attempt of the job.
-        interrupt: tells a running attempt that it is unwanted; True if its asyncio task may be cancelled.
-        alone: whether this process holds one job, and no claim is on its way.
-        apart: whether a job runs where it can take nobody with it, so that a suspect need not be alone.
-        give_back: takes claims of attempts that were stopped because the lease was lost, to be released.
-        concurrency: jobs that run at once.
-        min_demand: while jobs are short, ask again when as few are held.
-        max_demand: while jobs are short, hold up to as many.
+        state: what this worker may do; told of suspects, of a backlog, and of the final cancellation.
+        policy: how many jobs to ask for.
+        slots: where attempts run.
+        isolation: keeps suspects.
+        release: takes claims of attempts that were stopped because the lease was lost; they are released later.
+        clock: monotonic seconds.
     """
 
     def __init__(
-        self, *, run: Callable[[ClaimedJob], Awaitable[Finished]], interrupt: Callable[[ClaimedJob], bool],
-        alone: Callable[[], bool], apart: Callable[[ClaimedJob], bool],
-        give_back: Callable[[Sequence[ClaimedJob]], None], concurrency: int, min_demand: int, max_demand: int,
+        self, *, run: Callable[[ClaimedJob], Awaitable[Finished]], state: WorkerState, policy: DemandPolicy,
+        slots: Slots, isolation: Isolation, release: Callable[[Sequence[ClaimedJob]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         super().__init__(name="consumers", buffer_size=None)
-        self._run_attempt, self._interrupt, self._alone, self._clock = run, interrupt, alone, clock
-        self._apart, self._give_back = apart, give_back
-        self.concurrency, self._min, self._max = concurrency, min_demand, max_demand
+        self._run_attempt, self._release, self._clock = run, release, clock
+        self._state, self._policy, self._slots, self._isolation = state, policy, slots, isolation
         self._subscription: Subscription | None = None
-        self._waiting_jobs: deque[ClaimedJob] = deque()
-        self._suspects: deque[ClaimedJob] = deque()
-        self._solo, self._arrived, self._asked = False, 0.0, 0
-        self._running: dict[int, tuple[ClaimedJob, asyncio.Task[None]]] = {}
-        self._pace = Pace()
-        self._cancelling: set[int] = set()
-        self._losing: set[int] = set()
-        self._giving_up = False
-        busy = lambda: self.prefetching and (bool(self._waiting_jobs) or len(self._running) > 1)  # noqa: E731
-        self._outcomes = OutcomeBatcher(emit=self.push, busy=busy)
+        self._waiting: deque[ClaimedJob] = deque()
+        self._arrived_at = 0.0
+        self._requested = 0
+        self._run_time = Pace()
+        self._outcomes = OutcomeBatcher(emit=self.push, busy=self._more_outcomes_soon)
         self.flush = self._outcomes.flush
         """Emit the outcomes gathered so far."""
-        self._chain = Chain(take=self._take, waiting=lambda: self._waiting_jobs, attempt=self._attempt)
+        self._reuser = Chain(take=self._take, waiting=lambda: self._waiting, attempt=self._attempt)
         self.unacknowledged = 0
-        """Outcomes emitted and not yet accepted; the acknowledger lowers it."""
-        self.asking = True
-        """False: ask for nothing and start nothing (cordoned, draining)."""
+        """Outcomes emitted or gathered, and not yet accepted by the store."""
 
     def attach(self, subscription: Subscription) -> None:
         """The subscription to the claimer; the first demand goes out."""
@@ -82,218 +73,174 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     @property
     def prefetching(self) -> bool:
         """Whether jobs are short enough to be held ahead of free slots."""
-        return self._pace.short
+        return self._run_time.short
 
     @property
-    def held(self) -> int:
-        """Running, waiting for a slot, or asked for."""
-        return len(self._running) + len(self._waiting_jobs) + len(self._suspects) + self._asked
-
-    @property
-    def suspects(self) -> int:
-        """Jobs that were there at two crashes: waiting to be run alone, or being run so."""
-        return len(self._suspects) + self._solo
-
-    @property
-    def running(self) -> int:
-        """Attempts under way."""
-        return len(self._running)
-
-    def job_of(self, task: object) -> ClaimedJob | None:
-        """The job whose attempt an asyncio task is; from any thread while the loop is blocked."""
-        return next((job for job, one in reversed(list(self._running.values())) if one is task), None)
+    def outstanding(self) -> int:
+        """Jobs that run, wait for a slot, or were asked for and not delivered; suspects that wait aside."""
+        return len(self._slots.running) + len(self._waiting) + self._requested
 
     @property
     def waiting(self) -> int:
-        """Jobs held unstarted."""
-        return len(self._waiting_jobs)
+        """Jobs that wait for a slot."""
+        return len(self._waiting)
 
     def ask(self) -> None:
-        """Ask for what the window allows."""
-        if not self.asking or self.unacknowledged > 2 * BATCH or self.suspects:
-            return
-        if self.prefetching:
-            window, level = self._max, self._min
-        else:
-            window = min(self._max, self.concurrency)
-            level = window - 1
-        if self.held <= level:
-            self._ask_for(window - self.held)
+        """Ask for as many jobs as the policy allows."""
+        if self._state.may_ask:
+            self._ask_for(self._policy.to_ask(self.outstanding, prefetching=self._run_time.short))
 
     def top_up(self) -> None:
         """Fill slots that `min_demand` leaves free: no claim is so large that it is worth a slot idle for long."""
-        free = self.concurrency - self.held
-        if self.asking and self.unacknowledged <= 2 * BATCH and free > 0 and not self.suspects:
-            self._ask_for(free)
+        if self._state.may_ask:
+            self._ask_for(self._policy.to_fill_slots(self.outstanding))
 
     def _ask_for(self, count: int) -> None:
-        if self._subscription is not None:
-            self._asked += count
+        if count > 0 and self._subscription is not None:
+            self._requested += count
             self._subscription.ask(count)
 
     async def handle_events(self, events: Sequence[ClaimedJob], subscription: Subscription) -> Sequence[Finished]:
         """Jobs arrived: start as many as there are slots."""
         del subscription
-        self._asked = max(0, self._asked - len(events))
+        self._requested = max(0, self._requested - len(events))
         for job in events:
-            suspect = job.crashes >= SUSPECT_CRASHES and not self._apart(job)
-            (self._suspects if suspect else self._waiting_jobs).append(job)
-        self._arrived = self._clock()
+            if not self._isolation.takes(job):
+                self._waiting.append(job)
+        self._arrived_at = self._clock()
         self.start_waiting()
         return []
 
     def start_waiting(self) -> None:
-        """Start waiting jobs while slots are free and acknowledgements keep up."""
-        waiting, running = self._waiting_jobs, self._running
-        if not self.asking or not (waiting or self._suspects):
+        """Start the jobs that wait, as far as slots are free and the worker's state allows."""
+        if not self._state.may_start:
+            if self._state.may_isolate:
+                self._start_suspect()
             return
-        loop = asyncio.get_running_loop()
-        if self.suspects:
-            if not running and self._suspects and self._alone():
-                job, self._solo = self._suspects.popleft(), True
-                running[id(job)] = (job, asyncio.Task(self._attempt(job), loop=loop))
+        if not self._waiting:
             return
-        if self._pace.instant:
-            self._chain.start()
+        if self._run_time.instant:
+            self._reuser.start()
             return
-        while waiting and len(running) < self.concurrency and self.unacknowledged <= 2 * BATCH:
-            job = waiting.popleft()
-            running[id(job)] = (job, asyncio.Task(self._attempt(job), loop=loop))
+        while self._waiting and not self._slots.full:
+            self._start(self._waiting.popleft())
+
+    def _start_suspect(self) -> None:
+        if not self._slots.running and (job := self._isolation.start_next()) is not None:
+            self._start(job)
+
+    def _start(self, job: ClaimedJob) -> None:
+        self._slots.add(job, asyncio.Task(self._attempt(job), loop=asyncio.get_running_loop()))
 
     def _take(self, task: asyncio.Task[None]) -> ClaimedJob | None:
-        full = len(self._running) >= self.concurrency or self.unacknowledged > 2 * BATCH
-        if full or not self._waiting_jobs or not self.asking or self.suspects:
+        """The next job to run in a task that has just run another; None: no job, no slot, or not allowed."""
+        if not self._waiting or not self._state.may_start or self._slots.full:
             return None
-        job = self._waiting_jobs.popleft()
-        self._running[id(job)] = (job, task)
+        job = self._waiting.popleft()
+        self._slots.add(job, task)
         return job
 
     async def _attempt(self, job: ClaimedJob) -> None:
         try:
             finished = await self._run_attempt(job)
-        except BaseException as error:  # also of our own: without an outcome the slot is lost
+        except BaseException as error:  # also an error of the worker's own: without an outcome the slot is lost
             if is_closing(error):
                 raise
-            lost, asked_for, stopped = self._why_stopped(job, error)
-            if stopped and not (lost or asked_for):
-                self._ended(job)
+            stopped = self._slots.stopped_by_worker(job, error, stopped=self._state.stopped)
+            lost, by_request = self._slots.claim_lost(job), self._slots.cancelled_by_request(job)
+            if stopped and not (lost or by_request):
+                self._free(job)
                 raise  # its claim is being released
             self._settle(job, lost, asked(job) if stopped else broken(job, error))
             return
-        self._ended(job)
+        self._free(job)
         if finished.state is not OutcomeState.SNOOZE:
-            self._pace.ran(finished.duration)
-        self.unacknowledged += 1
-        self._outcomes.add(finished)
+            self._run_time.ran(finished.duration)
+        self._emit_later(finished)
         self.start_waiting()
         self.ask()
 
-    def _why_stopped(self, job: ClaimedJob, error: BaseException) -> tuple[bool, bool, bool]:
-        """Is its lease lost, was its end requested, is the error a cancellation of ours?"""
-        lost, asked_for = id(job) in self._losing, id(job) in self._cancelling
-        return lost, asked_for, is_a(error, asyncio.CancelledError) and (asked_for or lost or self._giving_up)
-
     def _settle(self, job: ClaimedJob, lost: bool, finished: Finished) -> None:
         """Free the slot of an attempt that has no outcome of its own."""
-        self._ended(job)
+        self._free(job)
         if lost:
-            self._give_back([job])
+            self._release([job])
         else:
             self._emit_later(finished)
         self.start_waiting()
         self.ask()
 
     def sweep(self) -> None:
-        """For the ticker: free the slots of attempts that ended without an outcome, whatever did that."""
-        for job, error in [] if self._giving_up else without_outcome(self._running):
-            lost, asked_for, _ = self._why_stopped(job, error)
-            self._settle(job, lost, asked(job) if asked_for else broken(job, error))
+        """For the ticker: free the slots of attempts that finished without an outcome, whatever caused it."""
+        if self._state.stopped:
+            return
+        for job, error in self._slots.without_outcome():
+            by_request = self._slots.cancelled_by_request(job)
+            self._settle(job, self._slots.claim_lost(job), asked(job) if by_request else broken(job, error))
 
-    def _ended(self, job: ClaimedJob) -> None:
-        self._running.pop(id(job), None)
-        self._cancelling.discard(id(job))
-        self._losing.discard(id(job))
-        self._solo = False
+    def _free(self, job: ClaimedJob) -> None:
+        self._slots.free(job)
+        self._isolation.finished(job)
 
     def _emit_later(self, finished: Finished) -> None:
         self.unacknowledged += 1
+        if self.unacknowledged == MAX_UNACKNOWLEDGED + 1:
+            self._state.backlog_changed(full=True)
         self._outcomes.add(finished)
 
+    def _more_outcomes_soon(self) -> bool:
+        return self._run_time.short and (bool(self._waiting) or len(self._slots.running) > 1)
+
     def acknowledged(self, count: int) -> None:
-        """So many outcomes were accepted: room for more."""
-        self.unacknowledged -= count
+        """This many outcomes were accepted: room for more."""
+        before, self.unacknowledged = self.unacknowledged, self.unacknowledged - count
+        if before > MAX_UNACKNOWLEDGED >= self.unacknowledged:
+            self._state.backlog_changed(full=False)
         self.start_waiting()
         self.ask()
 
     async def on_call(self, request: object) -> None:
-        """Answers behind the deliveries that arrived before: whoever waits for it has seen them all."""
+        """Answers after the deliveries that arrived before it: its caller has seen them all."""
         del request
 
     def take_waiting(self) -> list[ClaimedJob]:
-        """Give up what is held unstarted, to be released."""
-        jobs, self._waiting_jobs = [*self._waiting_jobs, *self._suspects], deque()
-        self._suspects.clear()
+        """The jobs that were not started, to be released; no longer held here."""
+        jobs, self._waiting = [*self._waiting, *self._isolation.take_all()], deque()
         return jobs
 
     def take_stale(self) -> list[ClaimedJob]:
-        """What has been held unstarted for too long, or beside a suspect, another suspect too, to be released."""
-        if self.suspects:
-            first = 0 if self._solo else 1
-            jobs = [*self._waiting_jobs, *list(self._suspects)[first:]]
-            self._waiting_jobs, self._suspects = deque(), deque(list(self._suspects)[:first])
+        """What has waited too long, or keeps a suspect from being alone, to be released; no longer held here."""
+        if len(self._isolation):
+            jobs, self._waiting = [*self._waiting, *self._isolation.take_excess()], deque()
             return jobs
-        if self._waiting_jobs and not self.prefetching and self._clock() - self._arrived > LONGEST_HOLD:
+        if self._waiting and not self.prefetching and self._clock() - self._arrived_at > MAX_HOLD_SECONDS:
             return self.take_waiting()
         return []
 
     def drop(self, fenced: Collection[tuple[int, int]]) -> list[ClaimedJob]:
-        """Unstarted jobs that are no longer ours, by (id, token); what runs keeps running, fenced."""
-        dropped = [job for job in (*self._waiting_jobs, *self._suspects) if (job.id, job.token) in fenced]
+        """Take out the unstarted jobs whose claims, (id, token), are no longer ours; what runs stays, fenced."""
+        dropped = [job for job in self._waiting if (job.id, job.token) in fenced]
         if dropped:
-            self._waiting_jobs = deque(job for job in self._waiting_jobs if (job.id, job.token) not in fenced)
-            self._suspects = deque(job for job in self._suspects if (job.id, job.token) not in fenced)
-        return dropped
+            self._waiting = deque(job for job in self._waiting if (job.id, job.token) not in fenced)
+        return [*dropped, *self._isolation.take_claims(fenced)]
 
     def cancel_jobs(self, ids: Collection[int]) -> None:
-        """These jobs are to end: those that wait end now, those on the event loop are interrupted.
-
-        A function in a thread sees `ctx.cancelled`, and its job ends as cancelled when it returns.
-        """
-        for unstarted in (self._waiting_jobs, self._suspects):
-            for job in [job for job in unstarted if job.id in ids]:
-                unstarted.remove(job)
-                self._emit_later(asked(job))
-        for job, task in list(self._running.values()):
-            if job.id in ids and id(job) not in self._cancelling and self._interrupt(job):
-                self._cancelling.add(id(job))
-                # Behind its first step: a task cancelled before that never runs, and its slot would never come free.
-                asyncio.get_running_loop().call_soon(task.cancel)
-
-    def stop_running(self, chosen: Callable[[ClaimedJob], bool]) -> None:
-        """The lease is lost: stop the attempts that may not run beside another one, and give their claims back."""
-        for job, task in list(self._running.values()):
-            if id(job) not in self._losing and chosen(job):
-                self._losing.add(id(job))
-                asyncio.get_running_loop().call_soon(task.cancel)  # see cancel_jobs
-
-    async def idle(self) -> None:
-        """Wait until no attempt is under way."""
-        while self._running:
-            await asyncio.wait([task for _, task in self._running.values()], return_when=asyncio.FIRST_COMPLETED)
+        """Cancel these jobs by request: those that wait have their outcome now, those that run are interrupted."""
+        unwanted = [job for job in self._waiting if job.id in ids]
+        if unwanted:
+            self._waiting = deque(job for job in self._waiting if job.id not in ids)
+        for job in (*unwanted, *self._isolation.take_jobs(ids)):
+            self._emit_later(asked(job))
+        self._slots.cancel(ids)
 
     async def cancel_running(self) -> list[ClaimedJob]:
-        """Cancel every attempt and wait for it; the jobs that have no outcome. Threads cannot be interrupted."""
-        attempts, self._giving_up = list(self._running.values()), True
-        self._chain.cancel()
-        await asyncio.sleep(0)  # every task has taken its first step then; see cancel_jobs
-        for _, task in attempts:
-            task.cancel()
-        if attempts:
-            await asyncio.wait([task for _, task in attempts], timeout=1.0)
-        return [job for job, task in attempts if id(job) in self._running or task.cancelled()]
+        """Cancel every attempt for good and wait a second for them; returns the jobs without an outcome."""
+        self._state.stop()
+        self._reuser.cancel()
+        return await self._slots.cancel_all()
 
     async def on_stop(self, reason: object) -> None:
-        """End with nothing running: what was not acknowledged is the lease's matter."""
+        """Stop with nothing running: the lease covers what was not acknowledged."""
         del reason
         self._outcomes.close()
         await self.cancel_running()

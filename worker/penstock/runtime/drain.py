@@ -28,6 +28,8 @@ from .claimer import Claimer
 from .consumers import Consumers
 from .held import Held, release
 from .metrics import WorkerMetrics
+from .slots import Slots
+from .state import WorkerState
 
 logger = logging.getLogger("penstock.drain")
 
@@ -41,16 +43,16 @@ class Drain:
 
     Args:
         grace: seconds from the signal to the kill.
-        not_ready: turns readiness off.
     """
 
     claimer: Claimer
     consumers: Consumers
+    slots: Slots
+    state: WorkerState
     store: Store
     held: Held
     metrics: WorkerMetrics
     grace: float
-    not_ready: Callable[[], None]
     clock: Callable[[], float] = time.monotonic
     _loop: asyncio.AbstractEventLoop | None = None
     _began: float = 0.0
@@ -83,11 +85,11 @@ class Drain:
         """All steps but the last; True if nothing is or may be held at the end."""
         began = self._began = self.clock()
         self._loop = asyncio.get_running_loop()
-        self.not_ready()
+        self.state.drain()
         await self._step("stop claiming", self.claimer.close())
         await self._step("release", self.release_waiting())
-        await self._step("finish", self.consumers.idle(), FINISH_SHARE)
-        if self.consumers.running:
+        await self._step("finish", self.slots.idle(), FINISH_SHARE)
+        if self.slots.running:
             await self._step("give up", self._give_up())
         await self._step("hand back", self.claimer.hand_back())  # attempts that lost the lease
         if not self._stages_ended:  # else no outcome leaves any more
@@ -98,7 +100,6 @@ class Drain:
 
     async def release_waiting(self) -> None:
         """Hand back what was not started."""
-        self.consumers.asking = False
         await self.consumers.call("settle")  # deliveries under way have arrived then
         jobs = self.consumers.take_waiting()
         await self._release(jobs)

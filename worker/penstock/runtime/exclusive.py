@@ -16,8 +16,8 @@ from typing import Final
 from penstock.app.task import Registry
 from penstock.job import ClaimedJob, Finished, OutcomeState
 
-from .consumers import Consumers
 from .lease import Lease
+from .slots import Slots
 
 logger = logging.getLogger("penstock.exclusive")
 
@@ -35,16 +35,16 @@ class Exclusive:
     Args:
         tasks: of the App.
         lease: of this worker.
-        consumers: run the attempts.
+        slots: where the attempts run.
     """
 
     def __init__(
-        self, *, tasks: Registry, lease: Lease, consumers: Consumers, clock: Callable[[], float] = time.monotonic
+        self, *, tasks: Registry, lease: Lease, slots: Slots, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._names = frozenset(
             name for task in tasks.values() if task.exclusive for name in (task.name, *task.aliases)
         )
-        self._lease, self._consumers, self._clock = lease, consumers, clock
+        self._lease, self._slots, self._clock = lease, slots, clock
         self._margin = min(MARGIN_SECONDS, lease.seconds / 10)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -53,7 +53,7 @@ class Exclusive:
         if self._names:
             left = self._left()
             if left <= 0:
-                self._consumers.stop_running(lambda job: job.task in self._names)
+                self._slots.lose(lambda job: job.task in self._names)
             self._timer = asyncio.get_running_loop().call_later(max(left, AGAIN_SECONDS), self.watch)
 
     def guarding(self, run: Run) -> Run:
@@ -78,7 +78,7 @@ class Exclusive:
     def fenced(self, claims: Collection[tuple[int, int]]) -> None:
         """These (id, token) are no longer ours."""
         if self._names:
-            self._consumers.stop_running(lambda job: job.task in self._names and (job.id, job.token) in claims)
+            self._slots.lose(lambda job: job.task in self._names and (job.id, job.token) in claims)
 
     def close(self) -> None:
         """No more looks."""

@@ -29,7 +29,7 @@ from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
 from penstock.stages import Stage
-from penstock.store import CONTROL, WORK, Listener, Maintenance, MovedRenewal, Registry, Renewal, Witness
+from penstock.store import CONTROL, WORK, Listener, Maintenance, Registry, Witness
 
 from .acknowledger import Acknowledger
 from .announce import Announcer
@@ -39,12 +39,14 @@ from .beside import beside
 from .children.building import child_executor, in_children, killed_as_one
 from .claimer import Claimer
 from .consumers import Consumers
+from .demand_policy import DemandPolicy
 from .drain import Drain
 from .exclusive import Exclusive
 from .failure import endings_of
 from .forensics import Forensics
 from .health import HealthServer
 from .held import Held
+from .isolation import Isolation
 from .lease import Identity, Lease
 from .login import login_refused
 from .loops import in_own_thread
@@ -52,7 +54,10 @@ from .metrics import WorkerMetrics, exposition
 from .probes import Probes
 from .process_state import here
 from .registering import registered
+from .renewals import RenewalHandler
 from .signals import Signals
+from .slots import Slots
+from .state import WorkerState
 from .ticker import Ticker
 from .wiring import start_stages
 
@@ -84,13 +89,15 @@ class Worker:
         self.threads = ThreadPoolExecutor(max_workers=settings.concurrency, thread_name_prefix="penstock-job")
         self.announcer = Announcer(app.hooks)
         self.metrics.hook_failures = self.announcer.failed
-        self.draining = asyncio.Event()
-        self.signals = Signals(self.draining)
+        self._drain_requested = asyncio.Event()
+        self.state = WorkerState(on_drain=self._drain_requested.set)
+        self.signals = Signals(self.state)
         self.failure: str | None = None
         self.left: Callable[[int], None] = lambda _: None
         """Called with the exit code once nothing is held and the registry was left: the rest is the application's."""
         self._build_neighbours()
         self._build_stages()
+        self._build_last_stages()
         self._build_probes()
 
     def _build_neighbours(self) -> None:
@@ -108,7 +115,8 @@ class Worker:
         )  # fmt: skip
         self.lease = Lease(
             registry=Registry(self.url, pooled=self.pooled), identity=identity, held=self.held,
-            metrics=self.metrics, seconds=settings.lease_seconds, told=self._told,
+            metrics=self.metrics, seconds=settings.lease_seconds,
+            told=lambda renewal: self.renewals.hand_over(renewal, self._loop),
         )  # fmt: skip
         self.listener = Listener(self.direct_url, (WORK, CONTROL), self._woken)
         self.maintenance = Maintenance(self.store, identity.identity, settings.lease_seconds, time.monotonic)
@@ -121,8 +129,9 @@ class Worker:
     def _build_stages(self) -> None:
         settings = self.settings
         self.claimer = Claimer(
-            store=self.store, rights=self.lease, held=self.held, metrics=self.metrics, queue=settings.queue,
-            poll_seconds=settings.poll_seconds, listening=lambda: self.listener.listening, chance=self.chance,
+            store=self.store, rights=self.lease, state=self.state, held=self.held, metrics=self.metrics,
+            queue=settings.queue, poll_seconds=settings.poll_seconds, chance=self.chance,
+            listening=lambda: self.listener.listening,
         )  # fmt: skip
         self.run_attempt: Callable[[ClaimedJob], Awaitable[Finished]]
         endings = self.endings = endings_of(settings, self.chance)
@@ -133,13 +142,24 @@ class Worker:
             executor=settings.executor, endings=endings,
         )  # fmt: skip
         apart = frozenset() if killed_as_one() else self.in_children
+        isolation = Isolation(
+            state=self.state, can_isolate=self._can_isolate, is_isolated=lambda job: job.task in apart
+        )
+        policy = DemandPolicy(
+            concurrency=settings.concurrency, min_demand=settings.min_demand, max_demand=settings.max_demand
+        )
+        self.slots = Slots(concurrency=settings.concurrency, interrupt=self.attempts.interrupt)
         self.consumers = Consumers(
-            run=lambda job: self.run_attempt(job),  # noqa: PLW0108 - what stands around it is known behind the lifespans
-            interrupt=self.attempts.interrupt, alone=self._alone,
-            apart=lambda job: job.task in apart, give_back=self.claimer.give_back, concurrency=settings.concurrency,
-            min_demand=settings.min_demand, max_demand=settings.max_demand,
+            run=lambda job: self.run_attempt(job),  # noqa: PLW0108 - its middleware is known after the lifespans
+            state=self.state, policy=policy, slots=self.slots, isolation=isolation, release=self.claimer.give_back,
         )  # fmt: skip
-        self.exclusive = Exclusive(tasks=self.app.tasks, lease=self.lease, consumers=self.consumers)
+        self.exclusive = Exclusive(tasks=self.app.tasks, lease=self.lease, slots=self.slots)
+        self.renewals = RenewalHandler(
+            lease=self.lease, state=self.state, held=self.held, claimer=self.claimer, consumers=self.consumers,
+            exclusive=self.exclusive, children=self.children,
+        )  # fmt: skip
+
+    def _build_last_stages(self) -> None:
         self.acknowledgers = [
             Acknowledger(
                 name=f"acknowledger {number}", store=self.store, held=self.held, metrics=self.metrics,
@@ -148,20 +168,20 @@ class Worker:
             for number in range(1, ACKNOWLEDGERS + 1)
         ]  # fmt: skip
         self.drain = Drain(
-            claimer=self.claimer, consumers=self.consumers, store=self.store, held=self.held, metrics=self.metrics,
-            grace=settings.drain_timeout_seconds, not_ready=self.draining.set,
+            claimer=self.claimer, consumers=self.consumers, slots=self.slots, state=self.state, store=self.store,
+            held=self.held, metrics=self.metrics, grace=self.settings.drain_timeout_seconds,
         )  # fmt: skip
 
     def _build_probes(self) -> None:
         self.probes = Probes(
-            lease=self.lease, held=self.held, claimer=self.claimer, consumers=self.consumers,
-            maintenance=self.maintenance, draining=self.draining.is_set,
+            lease=self.lease, held=self.held, claimer=self.claimer, consumers=self.consumers, slots=self.slots,
+            maintenance=self.maintenance, state=self.state,
             longest_timeout=max((task.timeout or 0.0 for task in self.app.tasks.values()), default=0.0),
         )  # fmt: skip
         self.metrics.gauges = self.probes.gauges
         self.ticker = Ticker(
-            probes=self.probes, metrics=self.metrics, consumers=self.consumers, claimer=self.claimer,
-            lease=self.lease, held=self.held, signals=self.signals,
+            probes=self.probes, metrics=self.metrics, state=self.state, consumers=self.consumers, slots=self.slots,
+            claimer=self.claimer, lease=self.lease, held=self.held, signals=self.signals,
         )  # fmt: skip
 
     def _context(self, job: ClaimedJob) -> Context:
@@ -186,8 +206,9 @@ class Worker:
             empty = False
             try:
                 self.health.start()
-                if not await registered(self.lease, self.draining, rng=self.chance):
+                if not await registered(self.lease, self._drain_requested, rng=self.chance):
                     return 0  # told to leave: nothing was claimed
+                self.state.lease_changed(self.lease.state)
                 self.exclusive.watch()
                 await start_stages(self.claimer, self.consumers, self.acknowledgers, self._ended)
                 logger.info("worker %d serves queue %s", self.lease.worker, self.settings.queue)
@@ -216,7 +237,7 @@ class Worker:
 
     async def _until_draining(self) -> None:
         try:
-            await self.draining.wait()
+            await self._drain_requested.wait()
         except asyncio.CancelledError:  # nobody of ours does that
             self._broke("code of the application cancelled all tasks of the event loop, the worker's own included")
             if (current := asyncio.current_task()) is not None:
@@ -241,10 +262,10 @@ class Worker:
         self._broke(f"{stage.name} ended: {reason!r}")
 
     def _broke(self, what: str) -> None:
-        if not self.draining.is_set():
+        if not self.state.draining:
             self.failure = what
             logger.error("%s", self.failure)
-            self.draining.set()
+            self.state.drain()
 
     async def _listen(self) -> None:
         try:
@@ -253,13 +274,13 @@ class Worker:
         except Exception:
             self.listener.listening = False  # wake-ups are hints: the poll is the truth
             logger.exception("no more wake-ups: the listener ended")
-        await self.draining.wait()
+        await self._drain_requested.wait()
 
     def _facts(self) -> Mapping[str, Any]:
         """Of this process, for whoever looks at a dead letter."""
         return {
             "worker": self.lease.worker, "version": penstock.__version__, "pod": self.settings.pod_name or None,
-            "node": self.settings.node_name or None, "running": self.consumers.running, "held": len(self.held),
+            "node": self.settings.node_name or None, "running": len(self.slots.running), "held": len(self.held),
             "concurrency": self.settings.concurrency, "loop_lag_seconds": round(self.metrics.loop_lag, 3),
         }  # fmt: skip
 
@@ -269,32 +290,6 @@ class Worker:
         if channel is None or (channel == CONTROL and payload == str(self.lease.worker)):
             self.lease.renew_soon()
 
-    # -- what the lease says ----------------------------------------------------------------------------------------
-
-    def _told(self, renewal: Renewal) -> None:
-        """In the lease thread: pass it to the loop."""
-        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody needs it
-            self._loop.call_soon_threadsafe(self._renewed, renewal)
-
-    def _renewed(self, renewal: Renewal) -> None:
-        self.children.renewed()
-        self.claimer.check_claims(moved=isinstance(renewal, MovedRenewal))
-        if renewal.fenced:
-            self.held.remove(self.consumers.drop(set(renewal.fenced)))
-            self.exclusive.fenced(set(renewal.fenced))
-        if renewal.cancelled:
-            self.consumers.cancel_jobs(set(renewal.cancelled))
-        wanted = self.lease.state == "running" and not self.draining.is_set()
-        if wanted != self.consumers.asking:
-            logger.info("worker %d is %s", self.lease.worker, self.lease.state)
-            self.consumers.asking = wanted
-        self.claimer.claiming = wanted and not self.consumers.suspects
-        if wanted:
-            self.consumers.start_waiting()
-            self.consumers.ask()
-            self.claimer.wake()
-
-    def _alone(self) -> bool:
-        """Nothing is held but one suspect, nothing is on its way, and nothing will be asked for."""
-        self.claimer.claiming = False
+    def _can_isolate(self) -> bool:
+        """Whether one claim is held and none is in flight; claims have stopped by then."""
         return not self.claimer.in_flight and len(self.held) == 1

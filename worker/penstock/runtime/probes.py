@@ -18,6 +18,8 @@ from .claimer import Claimer
 from .consumers import Consumers
 from .held import Held
 from .lease import Lease
+from .slots import Slots
+from .state import WorkerState
 
 LONGEST_BLOCK = 600.0
 """Seconds without a tick of the loop until liveness fails; longer if a task's timeout is."""
@@ -30,7 +32,7 @@ class Probes:
     """Judges one worker from outside its loop.
 
     Args:
-        draining: whether the drain has begun.
+        state: of the worker.
         longest_timeout: of the App's tasks, seconds.
         clock: monotonic seconds.
         wall: seconds of the Unix epoch, for timestamps in metrics.
@@ -41,7 +43,8 @@ class Probes:
     claimer: Claimer
     consumers: Consumers
     maintenance: Maintenance
-    draining: Callable[[], bool]
+    slots: Slots
+    state: WorkerState
     longest_timeout: float
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -61,7 +64,7 @@ class Probes:
 
     def ready(self) -> str | None:
         """None, or why this worker takes no jobs."""
-        if self.draining():
+        if self.state.draining:
             return "draining"
         if self.lease.state in {"cordoned", "drained"} and not len(self.held):
             return self.lease.state
@@ -78,11 +81,11 @@ class Probes:
 
     def gauges(self) -> Mapping[str, float]:
         """Numbers of this moment, for a scrape."""
-        upkeep, busy, lease = self.maintenance.upkeep, self.consumers.running, self.lease
+        upkeep, busy, lease = self.maintenance.upkeep, len(self.slots.running), self.lease
         oldest = self.held.oldest()
         now, wall = self.clock(), self.wall()
         return {
-            "consumers_busy": busy, "consumers_idle": self.consumers.concurrency - busy,
+            "consumers_busy": busy, "consumers_idle": self.slots.concurrency - busy,
             "demand_claimer": self.claimer.pending, "buffered_consumers": self.consumers.waiting,
             "buffered_acknowledger": self.consumers.unacknowledged, "prefetching": self.consumers.prefetching,
             "leading": upkeep.leading, "rescued_lease": upkeep.rescued, "rescued_poison": upkeep.poisoned,

@@ -14,6 +14,8 @@ import signal
 from collections.abc import AsyncIterator
 from typing import Final
 
+from .state import WorkerState
+
 logger = logging.getLogger("penstock.worker")
 
 NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -23,11 +25,11 @@ class Signals:
     """What a worker's process is told from outside.
 
     Args:
-        draining: set by the first signal.
+        state: of the worker; the first signal starts its drain.
     """
 
-    def __init__(self, draining: asyncio.Event) -> None:
-        self._draining = draining
+    def __init__(self, state: WorkerState) -> None:
+        self._state = state
         self._starting: asyncio.Timeout | None = None
         self._installed: dict[signal.Signals, object] = {}
         self._said = False
@@ -68,10 +70,10 @@ class Signals:
 
     def heard(self) -> None:
         """A signal came."""
-        if self._draining.is_set():
+        if self._state.draining:
             logger.warning("second signal: leaving at once")
             os._exit(1)
         logger.info("draining" if self._starting is None else "told to leave before the start is over")
-        self._draining.set()
+        self._state.drain()
         if self._starting is not None:
             self._starting.reschedule(asyncio.get_running_loop().time())

@@ -20,6 +20,8 @@ from .metrics import WorkerMetrics
 from .probes import Probes
 from .process_state import here
 from .signals import Signals
+from .slots import Slots
+from .state import WorkerState
 
 TICK_SECONDS: Final = 0.5
 
@@ -30,7 +32,9 @@ class Ticker:
 
     probes: Probes
     metrics: WorkerMetrics
+    state: WorkerState
     consumers: Consumers
+    slots: Slots
     claimer: Claimer
     lease: Lease
     held: Held
@@ -38,7 +42,7 @@ class Ticker:
 
     async def run(self) -> None:
         """Tick until cancelled; meanwhile a thread watches whether the loop is blocked."""
-        watch = LoopWatch(ticked=lambda: self.probes.ticked, job_of=self.consumers.job_of)
+        watch = LoopWatch(ticked=lambda: self.probes.ticked, job_of=self.slots.job_of)
         self.probes.ticked = time.monotonic()
         watch.start()
         try:
@@ -60,10 +64,9 @@ class Ticker:
         """Look once at what is held."""
         consumers = self.consumers
         consumers.sweep()
-        stale = consumers.take_waiting() if not consumers.asking else consumers.take_stale()
+        stale = consumers.take_stale() if self.state.may_hold else consumers.take_waiting()
         if stale:
             self.claimer.give_back(stale)
-        self.claimer.claiming = consumers.asking and not consumers.suspects
         consumers.start_waiting()
         consumers.top_up()
         if self.lease.state == "cordoned" and not len(self.held):
