@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
 from penstock import App, Context
-from penstock.events import DeadLetterMade, JobFailed, JobStarted, JobStopped, QueueDepth
+from penstock.events import DeadLetterMade, JobErrored, JobStarted, JobStopped, QueueDepth
 from tests.postgres.jobs import trace
 
 app = App()
@@ -74,7 +74,7 @@ async def stopped(event: JobStopped) -> None:
 
 
 @app.on("job.exception")
-def failed(event: JobFailed) -> None:
+def failed(event: JobErrored) -> None:
     trace(f"exception {event.job.id} {type(event.exception).__name__} {event.final}")
 
 

@@ -1,11 +1,11 @@
-"""How long a failed attempt waits before the next one: pure arithmetic.
+"""The delay between a failed attempt and the next one: pure arithmetic.
 
-Randomness is an argument, time is not needed: the database adds the delay to its own clock. Three strategies:
-`exponential` with full jitter (the default), `linear` and `constant`. `NEVER` stands where a back-off would, and says
-that the failure is not to be retried.
+Randomness is an argument, and no clock is needed: the database adds the delay to its own. Three strategies:
+`exponential` with full jitter (the default), `linear` and `constant`. `NEVER` in place of a back-off means that the
+failure is not retried.
 
-Full jitter draws from the whole interval, zero included: it spreads a burst of failures best, at the price that one
-single delay says little (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+Full jitter draws from the whole interval, zero included. It spreads a burst of failures best; in return a single delay
+is hard to predict (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ STRATEGIES: Final[tuple[str, ...]] = get_args(Strategy)
 DEFAULT_BASE_SECONDS: Final[dict[str, float]] = {"exponential": 5.0, "linear": 60.0, "constant": 60.0}
 """Base of a strategy when none is given, in seconds."""
 DEFAULT_MAX_SECONDS: Final = 3600.0
-"""Longest delay when none is given, in seconds."""
-_LARGEST_EXPONENT: Final = 60
+"""Maximum delay when none is given, in seconds."""
+_MAX_EXPONENT: Final = 60
 """Doublings after which every allowed base is above every allowed maximum; keeps 2 ** n a small float."""
 
 
@@ -42,7 +42,7 @@ class Never(enum.Enum):
 
 
 NEVER: Final = Never.NEVER
-"""In a task's `retry=`: this exception makes a dead letter at once."""
+"""In a task's `retry=`: after this exception the job becomes a dead letter at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,9 @@ class Backoff:
     """A retry delay as a function of the attempt that failed.
 
     Attributes:
-        strategy: `exponential`: from 0 to base x 2^(attempt - 1), evenly; `linear`: base x attempt; `constant`: base.
-        base_seconds: above 0; default 5 for exponential, 60 for linear and constant, or the maximum, if that is less.
-        max_seconds: no delay is longer; at least the base, default 3600 (or the base, if that is more).
+        strategy: `exponential`: uniform from 0 to base x 2^(attempt - 1); `linear`: base x attempt; `constant`: base.
+        base_seconds: above 0; default 5 for exponential, 60 for linear and constant, or the maximum if that is lower.
+        max_seconds: no delay is longer; at least the base; default 3600, or the base if that is higher.
 
     Raises:
         ConfigurationError: an unknown strategy, or a base or maximum outside its bounds.
@@ -87,12 +87,12 @@ class Backoff:
 
         Args:
             attempt: the attempt that failed; below 1 counts as 1.
-            random: draws evenly from 0 to 1, as `random.random` does; called once by `exponential`, else not at all.
+            random: draws from [0, 1), as `random.random` does; called once by `exponential`, otherwise never.
         """
         number = max(attempt, 1)
         match self.strategy:
             case "exponential":
-                ceiling = self.base_seconds * 2.0 ** min(number - 1, _LARGEST_EXPONENT)
+                ceiling = self.base_seconds * 2.0 ** min(number - 1, _MAX_EXPONENT)
                 return min(ceiling, self.max_seconds) * random()
             case "linear":
                 return min(self.base_seconds * number, self.max_seconds)

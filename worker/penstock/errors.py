@@ -2,7 +2,7 @@
 
     PenstockError
     ├── ConfigurationError        a setting, an option or a manifest breaks a rule
-    │   └── ManifestError         a JobQueue manifest: names file, document and field
+    │   └── ManifestError         a JobQueue manifest; names file, document and field
     ├── TaskError                 the registry and the arguments of tasks
     │   ├── InvalidTask           a definition breaks a rule: signature, options, a name that is taken
     │   ├── UnknownTask           no task of that name on this App
@@ -10,47 +10,47 @@
     │   ├── UnencodableArgument   an argument that has no JSON form
     │   └── UnencodableResult     a returned value that has no JSON form
     ├── PayloadTooLarge           arguments, headers or result above the limit
-    ├── JobNotFound               no job of that id, live or ended
-    ├── ResultTimeout             a result was waited for longer than asked
-    ├── JobFailed                 the result of a dead letter was asked for
-    ├── JobCancelled              the result of a cancelled job was asked for
-    ├── Fenced                    this attempt is no longer ours: its claim was taken back
-    ├── TaskTimeout               an attempt took longer than its task may
-    ├── ChildCrashed              the child process that ran an attempt ended
-    └── StoreError                the database, mapped once at `penstock.store`
+    ├── JobNotFound               no job with that id, live or ended
+    ├── ResultTimeout             the job did not end within the timeout of result()
+    ├── JobFailed                 result() of a job that is a dead letter
+    ├── JobCancelled              result() of a job that was cancelled
+    ├── Fenced                    the attempt lost its claim; its writes are refused
+    ├── TaskTimeout               an attempt exceeded its task's timeout
+    ├── ChildCrashed              the child process that ran an attempt exited
+    └── StoreError                the database; mapped once, in `penstock.store`
         ├── DatabaseUnavailable   cannot connect, connection lost, shutting down
         │   ├── LoginRefused      wrong password, no such role, NOLOGIN, expired, or no line for it in pg_hba.conf
         │   ├── NoSuchDatabase    the server is there, the database is not
         │   ├── TooManyConnections  a limit of the server, of the database or of the login is reached
-        │   ├── PoolExhausted     every connection of the App's own pool was in use for as long as a call waits
+        │   ├── PoolExhausted     every connection of the App's pool stayed in use for `pool_wait` seconds
         │   ├── ServerShutdown    starting up, shutting down, or an administrator ended the connection
         │   └── SessionTimedOut   the server ended a session that was idle, or in one transaction, for too long
         ├── InvalidDatabaseURL    not a usable URL (the URL itself is never printed)
-        ├── InvalidClientCertificate  key and certificate cannot be used together, or not now
-        ├── WrongDatabase         two URLs that belong together lead to different databases
+        ├── InvalidClientCertificate  certificate and key do not match, or are not valid now
+        ├── WrongDatabase         the URL and the direct URL lead to different databases
         ├── SchemaMissing         `penstock migrate` has not been run
         ├── SchemaMismatch        the schema is older or newer than this version knows
         ├── StatementRefused      a statement is wrong for this database
-        │   └── MissingRights     this login lacks a right; the message has the SQL that grants it
+        │   └── MissingRights     the login lacks a privilege; the message has the SQL that grants it
         ├── ReadOnlyServer        a standby, or a server set read-only
         ├── RejectedByDatabase    a value that the database does not accept
-        ├── PartitionMissing      no partition of outcome covers this moment, and none could be made yet
-        ├── TooManyQueues         a new queue that nobody declared, and as many exist as may
-        ├── RowLocked             another transaction holds a row that is needed, and does not end
-        ├── TransactionRolledBack  the server undid the transaction; repeated as a whole it may succeed
-        │   ├── DeadlockDetected  it waited for another that waited for it
-        │   └── SerializationFailure  another one committed a change that it needed, above READ COMMITTED
+        ├── PartitionMissing      no partition of outcome covers the current time, and none could be made
+        ├── TooManyQueues         a new undeclared queue, and the limit of undeclared queues is reached
+        ├── RowLocked             another transaction locks a row and does not end in time
+        ├── TransactionRolledBack  the server rolled the transaction back; retry it as a whole
+        │   ├── DeadlockDetected  it was part of a deadlock
+        │   └── SerializationFailure  a concurrent change conflicts with it, above READ COMMITTED
         ├── TransactionAborted    an earlier statement of the caller's transaction failed
-        ├── StatementTimeout      statement_timeout, or somebody canceled the statement
+        ├── StatementTimeout      statement_timeout, or an administrator canceled the statement
         ├── OutOfResources        the server lacks memory or room for temporary files
         │   └── DiskFull          its disk is full
-        ├── ServerFault           an internal error of the server, a damaged file or index
-        ├── UniqueConflict        another live job holds the unique key
+        ├── ServerFault           an internal error of the server, a corrupted file or index
+        ├── UniqueConflict        another live job has the unique key
         ├── ClaimRefused          the worker is not running with a live lease
-        └── MigrationFailed       a migration file does not match, or did not apply
+        └── MigrationFailed       a migration does not match what was applied, or failed
 
-A message names the thing, the rule and what was given; none carries a password. Exceptions of libraries are mapped
-where they enter, with `raise ... from`.
+A message says what happened, to what, and what to do next; none contains a password. Exceptions of libraries are
+mapped where they enter, with `raise ... from`.
 """
 
 
@@ -87,7 +87,7 @@ class UnencodableArgument(TaskError):  # noqa: N818
 
 
 class UnencodableResult(TaskError):  # noqa: N818
-    """What a task returned has no JSON form; the message names the task."""
+    """A returned value has no JSON form; the message names the task."""
 
 
 class PayloadTooLarge(PenstockError):  # noqa: N818
@@ -95,7 +95,7 @@ class PayloadTooLarge(PenstockError):  # noqa: N818
 
 
 class JobNotFound(PenstockError):  # noqa: N818
-    """No job of that id exists, live or ended."""
+    """No job with that id exists, live or ended."""
 
 
 class ResultTimeout(PenstockError, TimeoutError):  # noqa: N818
@@ -111,7 +111,7 @@ class JobCancelled(PenstockError):  # noqa: N818
 
 
 class Fenced(PenstockError):  # noqa: N818
-    """The attempt's claim was taken back; nothing that it writes is accepted any more."""
+    """The attempt lost its claim: its lease expired, or the job was cancelled. Its writes are refused."""
 
 
 class TaskTimeout(PenstockError, TimeoutError):  # noqa: N818 - reads as the sentence it is
@@ -119,11 +119,11 @@ class TaskTimeout(PenstockError, TimeoutError):  # noqa: N818 - reads as the sen
 
 
 class ChildCrashed(PenstockError):  # noqa: N818
-    """The child process that ran the attempt ended: by a signal, out of memory, or by leaving the interpreter."""
+    """The child process that ran the attempt exited: by a signal, out of memory, or by calling `os._exit`."""
 
 
 class StoreError(PenstockError):
-    """The database refused or could not be used."""
+    """The database refused a statement or could not be used."""
 
 
 class DatabaseUnavailable(StoreError):  # noqa: N818
@@ -135,7 +135,7 @@ class LoginRefused(DatabaseUnavailable):
 
 
 class NoSuchDatabase(DatabaseUnavailable):
-    """The server answered, and has no database of that name."""
+    """The server is reachable and has no database with that name."""
 
 
 class TooManyConnections(DatabaseUnavailable):
@@ -143,7 +143,7 @@ class TooManyConnections(DatabaseUnavailable):
 
 
 class PoolExhausted(DatabaseUnavailable):
-    """Every connection of the App's own pool was in use for `pool_wait` seconds; nothing was sent."""
+    """Every connection of the App's pool was in use for `pool_wait` seconds; nothing was sent."""
 
 
 class ServerShutdown(DatabaseUnavailable):
@@ -151,23 +151,23 @@ class ServerShutdown(DatabaseUnavailable):
 
 
 class SessionTimedOut(DatabaseUnavailable):
-    """The server ended the session by one of its timeouts: idle, idle in a transaction, or one transaction too long."""
+    """The server ended the session by a timeout: session idle, idle in transaction, or transaction too long."""
 
 
 class InvalidDatabaseURL(StoreError, ConfigurationError):  # noqa: N818
-    """The database URL is not usable. Its text is never part of the message."""
+    """The database URL cannot be used. Its text is never part of the message."""
 
 
 class InvalidClientCertificate(StoreError, ConfigurationError):  # noqa: N818
-    """The client certificate for the database cannot be used: malformed, encrypted, not valid now, or of two pairs."""
+    """The client certificate cannot be used: malformed, encrypted, not valid now, or its key does not match."""
 
 
 class WrongDatabase(StoreError):  # noqa: N818
-    """Two URLs that belong together lead to different databases."""
+    """The database URL and the direct URL lead to different databases."""
 
 
 class SchemaMissing(StoreError):  # noqa: N818
-    """The schema `penstock` is not there: `penstock migrate` has not been run on this database."""
+    """The schema `penstock` does not exist: run `penstock migrate` on this database."""
 
 
 class SchemaMismatch(StoreError):  # noqa: N818
@@ -175,11 +175,11 @@ class SchemaMismatch(StoreError):  # noqa: N818
 
 
 class StatementRefused(StoreError):  # noqa: N818
-    """The server refused a statement itself (SQLSTATE class 42): a right, a function or a type does not fit."""
+    """The server refused a statement (SQLSTATE class 42): a privilege, a function or a type does not match."""
 
 
 class MissingRights(StatementRefused):
-    """The login lacks a right in this database; where the right is known, the message has the SQL that grants it."""
+    """The login lacks a privilege in this database; if it is known, the message has the SQL that grants it."""
 
 
 class ReadOnlyServer(StoreError):  # noqa: N818
@@ -191,38 +191,38 @@ class RejectedByDatabase(StoreError):  # noqa: N818
 
 
 class PartitionMissing(StoreError):  # noqa: N818
-    """No partition of `penstock.outcome` covers this moment, so no outcome can be stored; nothing was written.
+    """No partition of `penstock.outcome` covers the current time; nothing was written.
 
-    A worker makes the partition and repeats the outcome. In a transaction of your own, roll back and repeat it.
+    A worker makes the partition and sends the outcome again. In your own transaction, roll back and retry it.
     """
 
 
 class TooManyQueues(StoreError):  # noqa: N818
-    """No JobQueue declares the queue, and as many undeclared queues exist as may; nothing was written."""
+    """No JobQueue declares the queue, and the limit of undeclared queues is reached; nothing was written."""
 
 
 class RowLocked(StoreError):  # noqa: N818
-    """Another transaction holds a row that the statement needs and did not end in time; nothing was written."""
+    """Another transaction locks a row that the statement needs and did not end in time; nothing was written."""
 
 
 class TransactionRolledBack(StoreError):  # noqa: N818
-    """The server undid the whole transaction (SQLSTATE class 40); nothing of it was written, and it may be repeated."""
+    """The server rolled the transaction back (SQLSTATE class 40); nothing was written. Retry it as a whole."""
 
 
 class DeadlockDetected(TransactionRolledBack):
-    """The transaction waited for another one that waited for it."""
+    """The transaction was part of a deadlock."""
 
 
 class SerializationFailure(TransactionRolledBack):
-    """Above READ COMMITTED: another transaction has committed a change that this one needed."""
+    """Above READ COMMITTED: a concurrent transaction committed a change that conflicts with this one."""
 
 
 class TransactionAborted(StoreError):  # noqa: N818
-    """An earlier statement of the caller's transaction failed, so it accepts nothing but ROLLBACK."""
+    """An earlier statement of the caller's transaction failed; it accepts only ROLLBACK."""
 
 
 class StatementTimeout(StoreError):  # noqa: N818
-    """The server canceled the statement: statement_timeout, or somebody's pg_cancel_backend; nothing was written."""
+    """The server canceled the statement: statement_timeout, or pg_cancel_backend; nothing was written."""
 
 
 class OutOfResources(StoreError):  # noqa: N818
@@ -234,16 +234,16 @@ class DiskFull(OutOfResources):
 
 
 class ServerFault(StoreError):  # noqa: N818
-    """The server failed inside: an error of its operating system, a damaged table or index, a defect."""
+    """The server had an internal error: its operating system, a corrupted table or index, or a bug."""
 
 
 class UniqueConflict(StoreError):  # noqa: N818
-    """Another live job of the queue holds the unique key, and `on_conflict="raise"` was asked for."""
+    """Another live job of the queue has the unique key, and the job was enqueued with `on_conflict="raise"`."""
 
 
 class ClaimRefused(StoreError):  # noqa: N818
-    """The worker asked for jobs while it is cordoned, lost or past its lease."""
+    """The worker claimed jobs while it was cordoned or lost, or after its lease expired."""
 
 
 class MigrationFailed(StoreError):  # noqa: N818
-    """A migration does not match what was applied before, or did not apply."""
+    """A migration does not match what was applied before, or failed."""

@@ -1,15 +1,16 @@
-"""What an application may listen to, and the registry of who listens. For users' own telemetry and alerts.
+"""Events of a worker that an application can subscribe to, for its own telemetry and alerts.
 
     @app.on("job.stop")
     def count(event: JobStopped) -> None: ...
 
-    job.start    JobStarted    an attempt begins, in a worker
-    job.stop     JobStopped    it ended, whatever the end; behind job.exception where there is one
-    job.exception  JobFailed   it ended in an exception, a timeout or a crash
-    job.dead     DeadLetterMade   a dead letter was committed; also `@app.on_dead_letter`
-    queue.depth  QueueDepth    every fifteen seconds, while a worker runs and somebody listens
+    job.start      JobStarted      an attempt starts, in a worker
+    job.stop       JobStopped      it ended, with any outcome; after job.exception if there is one
+    job.exception  JobErrored      it ended with an exception, a timeout or a crash
+    job.dead       DeadLetterMade  a dead letter was committed; also `@app.on_dead_letter`
+    queue.depth    QueueDepth      every fifteen seconds while a worker runs, if a hook is registered
 
-Values only: who calls and when is `penstock.runtime.announce`. A function that raises is logged once and harms nothing.
+Only values and the registry of hooks; `penstock.runtime` calls them. A hook that raises is logged once and changes no
+job.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ F = TypeVar("F", bound=Callable[[Any], Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStarted:
-    """An attempt begins."""
+    """An attempt starts."""
 
     job: ClaimedJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStopped:
-    """An attempt ended; its outcome is on the way to the database. `duration` in seconds of run time."""
+    """An attempt ended; its outcome is not committed yet. `duration` is the run time in seconds."""
 
     job: ClaimedJob
     outcome: OutcomeState
@@ -45,10 +46,10 @@ class JobStopped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFailed:
-    """An attempt ended in an error. `exception` is None where it was raised in another process.
+class JobErrored:
+    """An attempt ended with an error. `exception` is None if it was raised in another process.
 
-    `error` is what the attempt history keeps: type, message, traceback and attempt. `final`: a dead letter follows.
+    `error` is the entry of the attempt history: type, message, traceback and attempt. `final`: a dead letter follows.
     """
 
     job: ClaimedJob
@@ -60,7 +61,7 @@ class JobFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterMade:
-    """A dead letter is in the database. `by_rescue`: the worker that had it was lost, or it ran past its deadline."""
+    """A dead letter was committed. `by_rescue`: its worker was lost, or the attempt exceeded its deadline."""
 
     id: int
     queue: str
@@ -74,7 +75,7 @@ class DeadLetterMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueDepth:
-    """The worker's queue as it is now. Counts stop at 10,000; `oldest` is seconds, None where nothing is ready."""
+    """The worker's queue now. Counts stop at 10,000; `oldest` is in seconds, None if no job is ready."""
 
     queue: str
     ready: int
@@ -88,30 +89,30 @@ EVENTS: Final = ("job.start", "job.stop", "job.exception", "job.dead", "queue.de
 
 
 class Hooks:
-    """Functions by event, in the order in which they were added."""
+    """Functions by event, in the order in which they were registered."""
 
     def __init__(self) -> None:
         self._functions: dict[str, list[Callable[[Any], Any]]] = {event: [] for event in EVENTS}
 
     def add(self, event: str, function: F) -> F:
-        """Have `function` called with the event's value.
+        """Register `function` for an event; it is called with the event's value.
 
         Args:
             event: one of EVENTS.
-            function: async or plain, with one parameter. A plain one for `job.start`, `job.stop` and `job.exception`
+            function: async or sync, with one parameter. A sync one for `job.start`, `job.stop` and `job.exception`
                 runs on the event loop and must not block; for the others it runs in a thread.
 
         Raises:
-            ConfigurationError: there is no such event, or it is no function.
+            ConfigurationError: there is no such event, or `function` is not a function.
         """
         if event not in self._functions:
             raise ConfigurationError(f"app.on: event must be one of {', '.join(EVENTS)}, got {event!r}")
-        given: object = function  # of any type: what stands behind a decorator is not checked by a type checker alone
+        given: object = function  # of any type: not every decorated object has been type-checked
         if not callable(given) or inspect.isclass(given):
-            raise ConfigurationError(f"app.on({event!r}) takes a function, got {function!r}")
+            raise ConfigurationError(f"app.on({event!r}): must decorate a function, got {function!r}")
         self._functions[event].append(function)
         return function
 
     def functions(self, event: str) -> tuple[Callable[[Any], Any], ...]:
-        """Who listens."""
+        """The functions registered for an event."""
         return tuple(self._functions[event])

@@ -1,8 +1,8 @@
-"""W3C trace context in a job's headers: written at enqueue, read where the job is run or its lines are logged.
+"""W3C trace context in a job's headers: written at enqueue, read when the job runs or its log lines are written.
 
-Imports no OpenTelemetry: a span can only be current where the application has imported it, so it is looked for among
-the modules that are loaded. Without it an enqueue costs one dictionary look-up more and nothing changes.
-https://www.w3.org/TR/trace-context/#traceparent-header is the form.
+Does not import OpenTelemetry: a span can only be current if the application has imported it, which `sys.modules` shows.
+Without it an enqueue costs one more dictionary lookup. The header's format:
+https://www.w3.org/TR/trace-context/#traceparent-header.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FORM: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-
 
 
 class TraceContext(NamedTuple):
-    """A span of somebody else: 32 and 16 hexadecimal digits, neither all zero; flags, and a state or ''."""
+    """A remote span: 32 and 16 hexadecimal digits, neither all zero; flags; tracestate, or ''."""
 
     trace_id: str
     span_id: str
@@ -31,12 +31,12 @@ class TraceContext(NamedTuple):
 
 
 def opentelemetry() -> Any:
-    """The module `opentelemetry.trace`, if this process has imported it."""
+    """The module `opentelemetry.trace` if this process has imported it, else None."""
     return sys.modules.get("opentelemetry.trace")
 
 
 def current_headers() -> dict[str, str]:
-    """Headers that name the span that is current here; empty without one."""
+    """Headers that name the current span; empty without one."""
     trace = opentelemetry()
     if trace is None:
         return {}
@@ -50,13 +50,13 @@ def current_headers() -> dict[str, str]:
 
 
 def with_current(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Headers of a job about to be enqueued, those of the current span added; what the caller gave wins."""
+    """A job's headers with those of the current span added; the caller's own win."""
     current = current_headers()
     return {**current, **(headers or {})} if current else headers
 
 
 def read(headers: str | None) -> TraceContext | None:
-    """The producer's span, from a job's headers as JSON; None where there is none or it is malformed."""
+    """The producer's span from a job's headers (JSON); None if there is none or it is malformed."""
     if headers is None or PARENT not in headers:
         return None
     try:

@@ -79,7 +79,7 @@ def test_a_function_that_gives_no_password_is_told_by_its_kind():
     with pytest.raises(DatabaseUnavailable, match="raised ValueError") as raised:
         WithPassword(URL, _broken)()
     assert "swordfish" not in str(raised.value)
-    for given_, named in ((lambda: None, "nothing"), (lambda: b"swordfish", "bytes"), (lambda: "", "nothing")):
+    for given_, named in ((lambda: None, "empty"), (lambda: b"swordfish", "bytes"), (lambda: "", "empty")):
         with pytest.raises(ConfigurationError, match=named) as refused:
             WithPassword(URL, given_)()  # type: ignore[arg-type] # what an application may do
         assert "swordfish" not in str(refused.value)

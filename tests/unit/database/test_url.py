@@ -102,8 +102,8 @@ def test_a_malformed_url_has_a_hint_and_never_its_value(url: str, told: str):
         ("postgresql+psycopg2://u:swordfish@h/d", "SQLAlchemy: write postgresql://"),
         ("postgresql+asyncpg://u:swordfish@h/d", "SQLAlchemy: write postgresql://"),
         ("postgres+ssl://u:swordfish@h/d", "write postgresql://"),
-        ("pgsql://u:swordfish@h/d", "must begin with postgresql://"),
-        ("postgis://u:swordfish@h/d", "must begin with postgresql://"),
+        ("pgsql://u:swordfish@h/d", "must start with postgresql://"),
+        ("postgis://u:swordfish@h/d", "must start with postgresql://"),
         ("jdbc:postgresql://h/d?user=u&password=swordfish", "without `jdbc:`"),
         ("Host=h;Username=u;Password=swordfish;Database=d", ".NET"),
         ("Server=h;Port=5432;User Id=u;Password=swordfish;", ".NET"),
@@ -114,20 +114,23 @@ def test_a_malformed_url_has_a_hint_and_never_its_value(url: str, told: str):
         ("<postgresql://u:swordfish@h/d>", "without quotes"),
         ("\ufeffpostgresql://u:swordfish@h/d", "byte order mark"),
         ("DATABASE_URL=postgresql://u:swordfish@h/d", "write the value alone"),
-        ("postgresql://u:swordfish@${HOST}:${PORT}/d", "nobody has replaced"),
-        ("postgresql://u:swordfish@$(HOST):$(PORT)/d", "nobody has replaced"),
-        ("postgresql://u:swordfish@h:{{ port }}/d", "nobody has replaced"),
-        ("postgresql://u:swordfish@h/d?schema=public", "`schema`: leave it out, the tables are in the schema penstock"),
-        ("postgresql://u:swordfish@h/d?currentSchema=a", "`currentSchema`: leave it out"),
-        ("postgresql://u:swordfish@h/d?sslmode=require&pgbouncer=true", "`pgbouncer`: leave it out, PENSTOCK_DIRECT"),
-        ("postgresql://u:swordfish@h/d?connection_limit=1&pool_timeout=2", "`connection_limit`: leave it out"),
+        ("postgresql://u:swordfish@${HOST}:${PORT}/d", "was not expanded"),
+        ("postgresql://u:swordfish@$(HOST):$(PORT)/d", "was not expanded"),
+        ("postgresql://u:swordfish@h:{{ port }}/d", "was not expanded"),
+        ("postgresql://u:swordfish@h/d?schema=public", "`schema`: remove it, the tables are in the schema penstock"),
+        ("postgresql://u:swordfish@h/d?currentSchema=a", "`currentSchema`: remove it"),
+        (
+            "postgresql://u:swordfish@h/d?sslmode=require&pgbouncer=true",
+            "`pgbouncer`: remove it, and set PENSTOCK_",
+        ),
+        ("postgresql://u:swordfish@h/d?connection_limit=1&pool_timeout=2", "`connection_limit`: remove it"),
         ("postgresql://u:swordfish@h/d?sslaccept=strict", "`sslaccept`: write sslmode=require"),
         ("postgresql://u:swordfish@h/d?ssl=require", "`ssl`: write sslmode=require"),
         ("postgresql://u:swordfish@h/d?ssl-mode=REQUIRED", "`ssl-mode`: write sslmode=require"),
         ("postgresql://u:swordfish@h/d?sslmode=no-verify", "no-verify of other tools is require"),
-        ("postgresql://u:swordfish@h/d?charset=utf8&serverVersion=16", "`charset`: leave it out, text is always UTF-8"),
-        ("postgresql://u:swordfish@h/d?statement_cache_size=0", "`statement_cache_size`: leave it out"),
-        ("postgresql://u:swordfish@h/d?prepareThreshold=0", "`prepareThreshold`: leave it out"),
+        ("postgresql://u:swordfish@h/d?charset=utf8&serverVersion=16", "`charset`: remove it, text is always UTF-8"),
+        ("postgresql://u:swordfish@h/d?statement_cache_size=0", "`statement_cache_size`: remove it"),
+        ("postgresql://u:swordfish@h/d?prepareThreshold=0", "`prepareThreshold`: remove it"),
         ("postgresql://u:swordfish@h/d?applicationName=a", "`applicationName`: write application_name=NAME"),
         ("postgresql://u:swordfish@h/d?connectTimeout=3", "`connectTimeout`: write connect_timeout=SECONDS"),
         ("postgresql://u:sword@fish@h/d", "%40"),
@@ -213,7 +216,7 @@ def test_a_worker_takes_its_url_in_parts_and_a_url_wins():
 
 def test_parts_that_are_incomplete_are_named_and_certificates_hold_for_both_urls():
     """Nothing given is nothing said."""
-    with pytest.raises(ConfigurationError, match="password must be given"):
+    with pytest.raises(ConfigurationError, match="password must be set"):
         Settings.from_env({"PENSTOCK_DATABASE_HOST": "db", "PENSTOCK_DATABASE_USER": "shop"})
     found = database_urls(
         {

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from penstock import App, Backoff
-from penstock.events import EVENTS, JobFailed, JobStarted, JobStopped
+from penstock.events import EVENTS, JobErrored, JobStarted, JobStopped
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.runtime import around as module
 from penstock.runtime.announce import MOST_CALLS, Announcer
@@ -86,7 +86,7 @@ async def test_an_attempts_events_come_in_order_with_what_happened(app, endings)
     ]  # fmt: skip
     started, failed, stopped = heard[2:]
     assert started == JobStarted(job=bad)
-    assert isinstance(failed, JobFailed)
+    assert isinstance(failed, JobErrored)
     assert (failed.exception, failed.final, failed.error["message"]) == (error, True, "no")
     assert stopped == JobStopped(job=bad, outcome=OutcomeState.FAILED, reason="exhausted", duration=0.5)
     assert hooked._exceptions == {}

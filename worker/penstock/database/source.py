@@ -1,7 +1,7 @@
-"""Where a database URL comes from at each connect: a text, a file, or a text and a function that gives the password.
+"""Where a database URL comes from at each connect: a string, a file, or a URL and a function that returns the password.
 
-Passwords that change (AWS RDS IAM, Vault, a mounted Secret) are asked for when a connection is made, never before, and
-are in no repr and no error.
+Passwords that change (AWS RDS IAM, Vault, a mounted Secret) are read when a connection is made, never before, and
+appear in no repr and no error.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from .url import with_password
 from .variables import DATABASE_VARIABLES, completed
 
 Url = str | Callable[[], str]
-"""A database URL, or what gives one at each connect. Never printed."""
+"""A database URL, or a function that returns one at each connect. Never printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class UrlFile:
-    """Reads a URL from a file, with the certificates of the variables beside it."""
+    """Reads a URL from a file; the environment's certificate variables apply to it."""
 
     path: str
 
     def __call__(self) -> str:
-        """The URL that the file holds now.
+        """The URL that the file contains now.
 
         Raises:
             DatabaseUnavailable: the file cannot be read or is empty; it may be about to be replaced.
@@ -36,25 +36,25 @@ class UrlFile:
             text = Path(self.path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-            raise DatabaseUnavailable(f"connect: the file {self.path} of the database URL: {why}") from None
+            raise DatabaseUnavailable(f"connect: cannot read the database URL from {self.path}: {why}") from None
         if not text:
-            raise DatabaseUnavailable(f"connect: the file {self.path} of the database URL is empty")
+            raise DatabaseUnavailable(f"connect: cannot read the database URL from {self.path}: the file is empty")
         return completed(text, os.environ)
 
 
 @dataclass(frozen=True, slots=True)
 class WithPassword:
-    """A URL with the password that a function gives at each connect, in place of its own."""
+    """A URL whose password comes from a function at each connect."""
 
     url: Url = field(repr=False)
     password: Callable[[], str] = field(repr=False)
 
     def __call__(self) -> str:
-        """The URL with the password of now.
+        """The URL with the current password.
 
         Raises:
             DatabaseUnavailable: the function raised; its error is the cause.
-            ConfigurationError: it returned no text.
+            ConfigurationError: it did not return a string.
         """
         try:
             password: object = self.password()
@@ -62,26 +62,26 @@ class WithPassword:
             raise
         except Exception as error:
             kind = type(error).__name__
-            raise DatabaseUnavailable(f"connect: the function that gives the password raised {kind}") from error
+            raise DatabaseUnavailable(f"connect: the password function raised {kind}") from error
         if not isinstance(password, str) or not password:
-            kind = type(password).__name__ if password else "nothing"
-            raise ConfigurationError(f"password: the function must return the password as text, got {kind}")
+            kind = type(password).__name__ if password else "an empty value"
+            raise ConfigurationError(f"connect: the password function must return a non-empty string, got {kind}")
         return with_password(resolve(self.url), password)
 
 
 def resolve(url: Url) -> str:
-    """The URL to connect by now."""
+    """The URL to connect with now."""
     return url if isinstance(url, str) else url()
 
 
 def source(url: str, file: str, password: Callable[[], str] | None) -> Url:
-    """The URL of a file if one is named, else this one; with the password that a function gives."""
+    """The URL of `file` if it is not empty, else `url`; with the password of the function, if there is one."""
     found: Url = UrlFile(file) if file else url
     return found if password is None else WithPassword(found, password)
 
 
 def sources(settings: Settings, password: Callable[[], str] | None = None) -> tuple[Url, Url]:
-    """The database URL and the direct one of these settings, as they are to be asked for at each connect."""
+    """The database URL and the direct URL of these settings, resolved at each connect."""
     url = source(settings.database_url, settings.database_url_file, password)
     if not settings.pooled:
         return url, url
@@ -89,7 +89,7 @@ def sources(settings: Settings, password: Callable[[], str] | None = None) -> tu
 
 
 def of_app(url: Url | None, password: Callable[[], str] | None, *, pooled: bool | None) -> tuple[Url, bool]:
-    """What an App connects by: the URL that it was given, or the environment's; and whether it leads to a pooler."""
+    """An App's URL, or the environment's if it is None; and whether it leads to a pooler."""
     if url:
         return (url if password is None else WithPassword(url, password)), bool(pooled)
     settings = Settings.from_env({name: os.environ.get(name, "") for name in DATABASE_VARIABLES})

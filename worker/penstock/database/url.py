@@ -1,6 +1,6 @@
-"""Database URLs: composed of the parts that a Secret holds, completed by a certificate file, explained when malformed.
+"""Database URLs: compose one from parts, add certificate files and a password, explain why one is malformed.
 
-Pure text; nothing here connects. A URL is a credential: no function quotes one, or a part of one, in a message.
+Pure text; nothing here connects. A URL is a credential: no message quotes one, or a part of one.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ _FORM: Final = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
 def compose(*, host: str, port: str = "", user: str, password: str, database: str) -> str:
-    """The URL of a database whose parts are known.
+    """Make the URL of a database from its parts.
 
     Args:
         host: a name or an address, IPv6 with or without brackets; several are separated by commas.
-        port: a number, or one for each host separated by commas; empty: 5432.
-        user: of the login.
-        password: any text, percent-encoded in the URL.
-        database: its name.
+        port: a number, or one per host separated by commas; empty: 5432.
+        user: the login.
+        password: any text; percent-encoded in the URL.
+        database: the database's name.
 
     Raises:
-        ConfigurationError: a part is missing, has a line break, is a socket's path, or the port is no port. Only the
-            host and the port are named, never their values.
+        ConfigurationError: a part is missing, has a line break, is a socket's path, or the port is not a port. The
+            message names the part, never its value.
     """
     given = {"host": host, "username": user, "password": password, "dbname": database}
     for name, value in given.items():
         if not value:
-            raise ConfigurationError(f"database: {name} must be given, got nothing")
+            raise ConfigurationError(f"database: {name} must be set, it is empty")
         if not value.isprintable():
             raise ConfigurationError(f"database: {name} must be one line of printable text")
     ports = port.split(",") if port else [DEFAULT_PORT]
@@ -43,7 +43,7 @@ def compose(*, host: str, port: str = "", user: str, password: str, database: st
         raise ConfigurationError(f"database: port must be a number from 1 to {MAX_PORT}")
     hosts = [_host(one) for one in host.split(",")]
     if len(ports) not in {1, len(hosts)}:
-        raise ConfigurationError(f"database: port must be one number or one for each of {len(hosts)} hosts")
+        raise ConfigurationError(f"database: port must be one number, or one for each of the {len(hosts)} hosts")
     ports = ports * len(hosts) if len(ports) == 1 else ports
     places = ",".join(f"{one}:{number}" for one, number in zip(hosts, ports, strict=True))
     return f"postgresql://{_quoted(user)}:{_quoted(password)}@{places}/{_quoted(database)}"
@@ -60,36 +60,36 @@ def _quoted(text: str) -> str:
 def _host(text: str) -> str:
     host = text.strip()
     if not host or host.startswith(("/", "@")):
-        raise ConfigurationError("database: host must be a name or an address, not empty and not a socket's path")
+        raise ConfigurationError("database: host must be a name or an address; it is empty or the path of a socket")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     if ":" in host:
         if re.fullmatch(r"[0-9a-fA-F:.]+(%[\w.-]+)?", host) is None:
-            raise ConfigurationError("database: host must be a name or an address; give the port as a part of its own")
+            raise ConfigurationError("database: host must be a name or an address; set the port separately")
         return f"[{quote(host, safe=':.')}]"
     return _quoted(host)
 
 
 def with_certificates(url: str, file: str) -> str:
-    """The URL with a file of authorities that may sign the server's certificate, which is then verified in full.
+    """The URL with a CA file for the server's certificate, and full verification.
 
-    What the URL says itself about `sslrootcert` and `sslmode` stays.
+    The URL's own `sslrootcert` and `sslmode` win.
     """
     return _with(url, {"sslrootcert": file, "sslmode": "verify-full"})
 
 
 def with_verification(url: str) -> str:
-    """The URL with `sslmode=verify-full`, unless it names a mode: who gives certificates wants them to be used."""
+    """The URL with `sslmode=verify-full`, unless it has a mode."""
     return _with(url, {"sslmode": "verify-full"})
 
 
 def with_client_files(url: str, certificate: str, key: str) -> str:
-    """The URL with the files of a client certificate and of its key; it asks for TLS, unless it names a mode."""
+    """The URL with the files of a client certificate and its key, and `sslmode=require` unless it has a mode."""
     return _with(url, {"sslcert": certificate, "sslkey": key, "sslmode": "require"})
 
 
 def with_password(url: str, password: str) -> str:
-    """The URL with this password in place of the one that it has."""
+    """The URL with its password replaced."""
     if not url.startswith(_SCHEMES):
         escaped = password.replace("\\", "\\\\").replace("'", "\\'")
         return f"{url} password='{escaped}'"
@@ -110,12 +110,12 @@ def _with(url: str, added: Mapping[str, str]) -> str:
     return " ".join([url, *(f"{name}='{value}'" for name, value in missing.items())])
 
 
-_LEFT_OUT: Final = "leave it out"
-_MEANT: Final = {
-    "schema": "leave it out, the tables are in the schema penstock",
-    "currentschema": "leave it out, the tables are in the schema penstock",
-    "search_path": "leave it out, the tables are in the schema penstock",
-    "pgbouncer": "leave it out, PENSTOCK_DIRECT_URL set beside it says that there is a pooler",
+_OMIT: Final = "remove it"
+_CORRECTIONS: Final = {
+    "schema": "remove it, the tables are in the schema penstock",
+    "currentschema": "remove it, the tables are in the schema penstock",
+    "search_path": "remove it, the tables are in the schema penstock",
+    "pgbouncer": "remove it, and set PENSTOCK_DIRECT_URL to declare a pooler",
     "ssl": "write sslmode=require",
     "sslaccept": "write sslmode=require, or sslmode=verify-full",
     "ssl-mode": "write sslmode=require, or sslmode=verify-full",
@@ -127,26 +127,26 @@ _MEANT: Final = {
     "applicationname": "write application_name=NAME",
     "targetservertype": "write target_session_attrs=read-write",
     "username": "write user=NAME, or the name before the host",
-    "database": "write the name behind the host, /DATABASE",
-    "charset": "leave it out, text is always UTF-8", "encoding": "leave it out, text is always UTF-8",
+    "database": "write the name after the host, /DATABASE",
+    "charset": "remove it, text is always UTF-8", "encoding": "remove it, text is always UTF-8",
     **dict.fromkeys((
         "connection_limit", "pool_timeout", "pool_size", "max_overflow", "pool_recycle", "pool_pre_ping", "pool_mode",
         "max_conns", "statement_cache_size", "prepared_statement_cache_size", "preparethreshold", "async_fallback",
         "serverversion", "sockettimeout", "logintimeout", "command_timeout", "socket_timeout", "workaround", "supa",
         "sslidentity", "sslpassword_file", "uselibpqcompat", "stringtype", "rewritebatchedinserts", "jdbccompliant",
         "conn_max_age", "conn_health_checks", "poolclass", "echo",
-    ), _LEFT_OUT),
+    ), _OMIT),
 }  # fmt: skip
-"""Parameters of other tools in a URL, in small letters, and what to write. A name in this list is no secret."""
+"""URL parameters of other tools, in lower case, and what to write instead. No name in this list is a secret."""
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 _HINTS: Final = (
-    (r"\s*['\"`\u2018-\u201f<].*", "it begins with a quotation mark: write the value without quotes"),
-    (r"\ufeff.*", "it begins with a byte order mark: save the file as UTF-8 without one"),
-    (r"psql\s.*", "it begins with the command psql: write the URL alone"),
+    (r"\s*['\"`\u2018-\u201f<].*", "it starts with a quotation mark: write the value without quotes"),
+    (r"\ufeff.*", "it starts with a byte order mark: save the file as UTF-8 without one"),
+    (r"psql\s.*", "it starts with the command psql: write the URL alone"),
     (r"(?i:(host|server|user id|username|database|port)\s*=[^;]*;.*)",
      "it is a connection string of .NET: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
-    (r"\s*(export\s+)?[A-Z_]+=.*", "it begins with the name of a variable: write the value alone"),
+    (r"\s*(export\s+)?[A-Z_]+=.*", "it starts with the name of a variable: write the value alone"),
     (r"jdbc:.*", "it is a JDBC URL: write it without `jdbc:`, with the login before the host"),
     (r"postgres(ql)?\+\w+://.*", "its scheme names a driver of SQLAlchemy: write postgresql://"),
     (r"(?i:postgres(ql)?:/?(?!/).*)", "two slashes follow the scheme: postgresql://"),
@@ -157,20 +157,20 @@ _HINTS: Final = (
 
 
 def _of_parameters(text: str) -> str:
-    """What is wrong behind the '?'; a parameter is named only if another tool has it."""
+    """What is wrong after the '?'; a parameter is named only if it is one of another tool."""
     names = [pair.partition("=")[0] for pair in text.partition("?")[2].partition("#")[0].split("&") if pair]
     for name in names:
-        if meant := _MEANT.get(name.lower()):
-            return f"libpq knows no `{name}`: {meant}"
+        if correction := _CORRECTIONS.get(name.lower()):
+            return f"libpq has no parameter `{name}`: {correction}"
     return ""
 
 
 def parts_hint(url: str, parts: Mapping[str, object]) -> str:
-    """What is wrong with a URL that libpq can parse; empty if nothing is.
+    """What is wrong with a URL that libpq can parse; empty if it is right.
 
     Args:
-        url: as it was given.
-        parts: what libpq makes of it.
+        url: the original text.
+        parts: libpq's parse of it.
     """
     ports, bare = str(parts.get("port") or "").split(","), "%40" not in url
     if "@" in str(parts.get("host") or "") or not all(port.isdigit() or not port for port in ports):
@@ -184,25 +184,25 @@ def parts_hint(url: str, parts: Mapping[str, object]) -> str:
 
 
 def hint(url: str) -> str:
-    """What is probably wrong with a URL that does not parse, without quoting it; empty if nothing is recognized."""
+    """The probable mistake in a URL that does not parse, without quoting it; empty if none is recognized."""
     text = url.strip()
     if "\n" in text or "\r" in text:
-        return "it has a line break inside: write it on one line"
+        return "it contains a line break: write it on one line"
     for pattern, found in _HINTS:
         if re.fullmatch(pattern, text, re.DOTALL):
             return found
     if not text.startswith(_SCHEMES):
-        return f"it must begin with postgresql://, as in {_FORM}" if "=" not in text else ""
+        return f"it must start with postgresql://, as in {_FORM}" if "=" not in text else ""
     if re.search(r"\$[({]?\w+|\{\{.*\}\}|%\w+%$", text):
-        return "it holds the name of a variable that nobody has replaced: write the value"
+        return "it contains a variable that was not expanded: write the value"
     if re.search(r"\s", text):
-        return "it has a blank inside: write %20"
+        return "it contains a space: write %20"
     authority = re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]
     login, at, place = authority.rpartition("@")
     if "@" in login or (not at and "@" in text):
         return "a '/', '@', '?' or '#' inside a password or a user name is written %2F, %40, %3F or %23"
-    if told := _of_parameters(text):
-        return told
+    if found := _of_parameters(text):
+        return found
     if re.search(r"%(?![0-9a-fA-F]{2})", text):
         return "a '%' inside a password is written %25"
     if re.search(r":[^\]]*[^0-9\],:.][^\]]*$", place.rpartition("]")[2] or place):

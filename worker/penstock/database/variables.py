@@ -1,8 +1,8 @@
-"""The environment variables that say where the database is: a URL, or its parts; in both cases certificate files.
+"""The environment variables that locate the database: a URL or its parts, and certificate files.
 
-A Secret may hold a URL or the parts of one. A pod gets each part as a variable of its own, because no expansion of
-variables can percent-encode a password. A URL that is given wins over parts, and a file that holds one over both: a
-pod has the variables of its JobQueue in any case, and somebody who mounts a file wants it to be used.
+A Secret may contain a URL or the parts of one. A pod gets each part as a separate variable, because Kubernetes cannot
+percent-encode a password when it expands variables. A URL wins over parts, and a file over both: a pod always has the
+variables of its JobQueue, and a mounted file is there to be used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SECRET_PARTS: Final[Mapping[str, str]] = {
     "password": PARTS["password"],
     "dbname": PARTS["database"],
 }
-"""The same by the names that a JobQueue has for them, which are those of most Secrets."""
+"""The same by their names in a JobQueue, which are those of most Secrets."""
 CA_FILE: Final = "PENSTOCK_DATABASE_CA_FILE"
 CERTIFICATE_FILE: Final = "PENSTOCK_DATABASE_CERTIFICATE_FILE"
 KEY_FILE: Final = "PENSTOCK_DATABASE_KEY_FILE"
@@ -50,28 +50,30 @@ _CLIENT: Final = "client certificate of the database"
 
 
 def _content(environ: Mapping[str, str], variable: str) -> str:
-    """What the file holds that a variable names; empty if it names none."""
+    """The content of the file that a variable names; empty if the variable is not set."""
     path = environ.get(variable, "")
     if not path:
         return ""
-    from pathlib import Path  # noqa: PLC0415 - few have one
+    from pathlib import Path  # noqa: PLC0415 - rarely needed
 
     try:
         text = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-        raise ConfigurationError(f"{variable} must name a readable file with a database URL, {path}: {why}") from None
+        rule = "must name a readable file that contains a database URL"
+        raise ConfigurationError(f"{variable} {rule}, got {path}: {why}") from None
     if not text:
-        raise ConfigurationError(f"{variable} must name a file with a database URL, {path} is empty")
+        raise ConfigurationError(
+            f"{variable} must name a file that contains a database URL, got {path}, which is empty"
+        )
     return text
 
 
 def database_urls(environ: Mapping[str, str]) -> dict[str, str]:
-    """Both URLs as the variables say, empty where they say nothing.
+    """Both URLs by the variables; empty if they are not set.
 
     Raises:
-        ConfigurationError: there are parts, and they make no URL; a file cannot be read; or a client certificate
-            that cannot be used.
+        ConfigurationError: the parts make no valid URL, a file cannot be read, or a client certificate cannot be used.
     """
     url, direct = environ.get(URL, ""), environ.get(DIRECT_URL, "")
     url, direct = _content(environ, URL_FILE) or url, _content(environ, DIRECT_URL_FILE) or direct
@@ -81,7 +83,7 @@ def database_urls(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def completed(url: str, environ: Mapping[str, str]) -> str:
-    """A URL with the certificates that the variables name; empty stays empty.
+    """The URL with the certificates that the variables name; an empty URL stays empty.
 
     Raises:
         ConfigurationError: a client certificate cannot be used.
@@ -95,8 +97,8 @@ def completed(url: str, environ: Mapping[str, str]) -> str:
 
 
 def _with_client_certificate(url: str, *, certificate: str, key: str) -> str:
-    """The URL with the files of the client certificate and of its key, which are checked."""
-    from .client_certificate import check, private, with_client_certificate  # noqa: PLC0415 - it needs ssl, and few do
+    """The URL with the files of the client certificate and its key, after checking them."""
+    from .client_certificate import check, private, with_client_certificate  # noqa: PLC0415 - imports ssl, which is rarely needed
 
     if not certificate or not key:
         missing = KEY_FILE if certificate else CERTIFICATE_FILE

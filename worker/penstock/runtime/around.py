@@ -14,7 +14,7 @@ import msgspec
 
 import penstock
 from penstock.app.task import Registry
-from penstock.events import JobFailed, JobStarted, JobStopped
+from penstock.events import JobErrored, JobStarted, JobStopped
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.settings import Settings
 
@@ -55,7 +55,7 @@ class Hooked:
         if finished.fault and finished.error is not None:
             error = msgspec.json.decode(finished.error)
             final = finished.state is OutcomeState.FAILED
-            tell("job.exception", JobFailed(
+            tell("job.exception", JobErrored(
                 job=job, error=error, exception=exception, duration=finished.duration, final=final,
             ))  # fmt: skip
         tell("job.stop", JobStopped(
