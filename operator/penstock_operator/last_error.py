@@ -11,7 +11,7 @@ from typing import Final
 _REASONS: Final = {
     "the server refused the login": "AuthFailed",
     "the server has no such database": "NoSuchDatabase",
-    "a limit of connections is reached": "TooManyConnections",
+    "a connection limit is reached": "TooManyConnections",
     "the login may not connect to this database": "MissingRights",
     "the login lacks a right": "MissingRights",
     "lacks EXECUTE on ": "MissingRights",

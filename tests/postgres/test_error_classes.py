@@ -105,11 +105,11 @@ def _gone(mine: Connection, other: Connection) -> None:
 
 
 KINDS: tuple[tuple[Callable[[Connection, Connection], None], type[PenstockError], str], ...] = (
-    (_lock_timeout, RowLocked, "another transaction holds a row"),
-    (_statement_timeout, StatementTimeout, "statement_timeout is too short"),
-    (_serialization, SerializationFailure, "repeat the whole transaction"),
+    (_lock_timeout, RowLocked, "another transaction locks a row"),
+    (_statement_timeout, StatementTimeout, "exceeded statement_timeout"),
+    (_serialization, SerializationFailure, "retry the whole transaction"),
     (_read_only, ReadOnlyServer, "accepts no writes"),
-    (_aborted, TransactionAborted, "roll it back and repeat it"),
+    (_aborted, TransactionAborted, "roll the transaction back and retry it"),
     (_terminated, ServerShutdown, "an administrator ended the connection"),
     (_idle, SessionTimedOut, "idle_in_transaction_session_timeout"),
     (_too_long, SessionTimedOut, "transaction_timeout"),
@@ -177,7 +177,7 @@ def test_an_enqueue_of_ours_keeps_the_class_too(pg_newest: Database):
         _holding(other, "k")
         canceller = threading.Thread(target=_cancel_when_waiting, args=(pg_newest,))
         canceller.start()
-        with pytest.raises(StatementTimeout, match="somebody canceled it"):
+        with pytest.raises(StatementTimeout, match="an administrator canceled it"):
             client.enqueue([keyed("k")])
         canceller.join(60)
         other.execute("ROLLBACK")

@@ -31,7 +31,7 @@
         ├── SchemaMissing         `penstock migrate` has not been run
         ├── SchemaMismatch        the schema is older or newer than this version knows
         ├── StatementRefused      a statement is wrong for this database
-        │   └── MissingRights     the login lacks a privilege; the message has the SQL that grants it
+        │   └── MissingRights     the login lacks a right; the message has the SQL that grants it
         ├── ReadOnlyServer        a standby, or a server set read-only
         ├── RejectedByDatabase    a value that the database does not accept
         ├── PartitionMissing      no partition of outcome covers the current time, and none could be made
@@ -175,11 +175,11 @@ class SchemaMismatch(StoreError):  # noqa: N818
 
 
 class StatementRefused(StoreError):  # noqa: N818
-    """The server refused a statement (SQLSTATE class 42): a privilege, a function or a type does not match."""
+    """The server refused a statement (SQLSTATE class 42): a right, a function or a type does not match."""
 
 
 class MissingRights(StatementRefused):
-    """The login lacks a privilege in this database; if it is known, the message has the SQL that grants it."""
+    """The login lacks a right in this database; if it is known, the message has the SQL that grants it."""
 
 
 class ReadOnlyServer(StoreError):  # noqa: N818

@@ -1,6 +1,6 @@
-"""psycopg's errors mapped to ours, once, where they enter.
+"""Maps psycopg's errors to the store's, once, where they enter.
 
-The text of a database URL never reaches a message: libpq quotes what it could not parse, password and all.
+The text of a database URL never reaches a message: libpq quotes what it cannot parse, including the password.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .sqlstates import by_state, by_words
 
 
 def check_url(source: Url) -> None:
-    """Refuse a URL that libpq cannot parse, without quoting it; one that is asked for at each connect is asked for.
+    """Refuse a URL that libpq cannot parse, without quoting it. A function is called for its URL.
 
     Raises:
         InvalidDatabaseURL: it is empty or cannot be parsed.
@@ -31,7 +31,7 @@ def check_url(source: Url) -> None:
     url = resolve(source)
     if not url.strip():
         raise InvalidDatabaseURL("database URL: must be postgresql://USER@HOST:PORT/DATABASE, got an empty string")
-    msg = "database URL: must be postgresql://USER@HOST:PORT/DATABASE or key=value pairs; this does not parse"
+    msg = "database URL: must be postgresql://USER@HOST:PORT/DATABASE or key=value pairs; it cannot be parsed"
     try:
         parts = psycopg.conninfo.conninfo_to_dict(url)
     except (psycopg.ProgrammingError, UnicodeDecodeError):
@@ -45,23 +45,23 @@ def _first_line(error: BaseException) -> str:
 
 
 def _is_of_no_partition(error: Exception) -> bool:
-    """Whether a check_violation is of no constraint, but of a row that no partition of outcome takes."""
+    """Whether a check_violation means that no partition of outcome accepts the row, not that a constraint failed."""
     details = getattr(error, "diag", error)  # asyncpg has them on the error itself
     return getattr(details, "table_name", None) == "outcome" and not getattr(details, "constraint_name", None)
 
 
 def translate(error: Exception, doing: str) -> PenstockError:
-    """Our error for one of a driver's. `doing` says what was being done.
+    """The store's error for a driver's. `doing` names the operation.
 
-    The SQLSTATE decides, because the server's words may be in any language; `sqlstate` is what psycopg and asyncpg both
-    call it. Without one the connection could not be made or was lost.
+    The SQLSTATE decides, because the server's messages may be in any language; psycopg and asyncpg both call it
+    `sqlstate`. Without one the connection could not be made or was lost.
     """
     state = getattr(error, "sqlstate", None) or ""
     text = _first_line(error)
     if isinstance(error, psycopg.DataError) and not state:  # never sent: NUL in a text, values of several types
         return RejectedByDatabase(f"{doing}: the driver refused the data ({text})")
     if state == "23514" and _is_of_no_partition(error):
-        rule = "penstock.outcome has no partition for this moment; a worker makes it, or `penstock migrate`"
+        rule = "penstock.outcome has no partition for the current time; a worker makes it, or run `penstock migrate`"
         return PartitionMissing(f"{doing}: {rule} ({text})")
     found = by_state(state, text, doing) if state else by_words(str(error), text, doing)
     if found is not None:
@@ -71,10 +71,11 @@ def translate(error: Exception, doing: str) -> PenstockError:
     return StoreError(f"{doing}: {text}")
 
 
-def _without_form(error: UnicodeEncodeError) -> str:
+def _unencodable(error: UnicodeEncodeError) -> str:
     if error.encoding.lower().replace("-", "") == "utf8":
-        return "text with a lone surrogate has no UTF-8 form"
-    return f"text has no form in {error.encoding}, the connection's client_encoding; SET client_encoding = 'UTF8'"
+        return "text with a lone surrogate cannot be encoded as UTF-8"
+    encoding = f"{error.encoding}, the connection's client_encoding"
+    return f"text cannot be encoded in {encoding}; run SET client_encoding = 'UTF8'"
 
 
 def ours(error: BaseException, doing: str) -> PenstockError | None:
@@ -83,16 +84,16 @@ def ours(error: BaseException, doing: str) -> PenstockError | None:
         case psycopg.Error() | psycopg_pool.PoolTimeout():
             return translate(error, doing)
         case UnicodeEncodeError():
-            return RejectedByDatabase(f"{doing}: {_without_form(error)}")
+            return RejectedByDatabase(f"{doing}: {_unencodable(error)}")
         case UnicodeDecodeError():
-            return StoreError(f"{doing}: the database answered with text that is not UTF-8")
+            return StoreError(f"{doing}: the database returned text that is not UTF-8")
         case RecursionError():
-            return StoreError(f"{doing}: JSON in the answer is nested too deeply to be read")
+            return StoreError(f"{doing}: the database returned JSON that is nested too deeply to decode")
     return None
 
 
 class mapped:  # noqa: N801 - a context, called as a function is
-    """Raise the store's error for any of psycopg's inside the block. No generator: entered for every statement."""
+    """Raises the store's error for any of psycopg's inside the block. A class: a generator costs more."""
 
     __slots__ = ("_doing",)
 
@@ -103,6 +104,6 @@ class mapped:  # noqa: N801 - a context, called as a function is
         """Nothing to open."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Raise what `ours` gives."""
+        """Raise the error of `ours`."""
         if error is not None and (found := ours(error, self._doing)) is not None:
             raise found from error

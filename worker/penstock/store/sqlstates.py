@@ -1,4 +1,4 @@
-"""Which of our errors stands for an SQLSTATE, and what it says. `docs/reference/database.md` has what a caller does."""
+"""The error class and the message for each SQLSTATE. `docs/reference/database.md` has what a caller does."""
 
 from __future__ import annotations
 
@@ -36,43 +36,47 @@ from penstock.errors import (
 OURS: Final[dict[str, tuple[type[StoreError], str]]] = {
     "PN001": (ClaimRefused, ""),
     "PN002": (UniqueConflict, ""),
-    "PN003": (TooManyQueues, "; check the name, or apply a JobQueue for it; `penstock doctor` tells more"),
+    "PN003": (
+        TooManyQueues,
+        "; check the name, or apply a JobQueue for it; `penstock doctor` lists such queues",
+    ),
 }
-"""What the functions of the schema raise: their text is the message, with what to do next."""
+"""SQLSTATEs that the functions of the schema raise. Their text is the message; the second value is appended."""
 STATES: Final[dict[str, tuple[type[StoreError], str]]] = {
     "40P01": (
         DeadlockDetected,
-        "the server undid this transaction to resolve a deadlock; nothing was written, repeat the whole transaction",
+        ("the server rolled this transaction back to resolve a deadlock; nothing was written, retry the whole "
+         "transaction"),
     ),
     "40001": (
         SerializationFailure,
-        ("a concurrent transaction changed what this one read, above READ COMMITTED; nothing was written, repeat the "
-         "whole transaction"),
+        ("a concurrent transaction changed rows that this one read, above READ COMMITTED; nothing was written, retry "
+         "the whole transaction"),
     ),
-    "40": (TransactionRolledBack, "the server undid this transaction; repeat it as a whole"),
-    "55P03": (RowLocked, "another transaction holds a row that this needs and does not end"),
+    "40": (TransactionRolledBack, "the server rolled this transaction back; retry it as a whole"),
+    "55P03": (RowLocked, "another transaction locks a row that this needs and does not end; nothing was written"),
     "57014": (
         StatementTimeout,
-        ("the server canceled the statement: statement_timeout is too short for it, or somebody canceled it; nothing "
+        ("the server canceled the statement: it exceeded statement_timeout, or an administrator canceled it; nothing "
          "was written"),
     ),
     "25P02": (
         TransactionAborted,
-        "an earlier statement of this transaction failed, so it accepts nothing more; roll it back and repeat it",
+        "an earlier statement of this transaction failed; roll the transaction back and retry it",
     ),
     "25P03": (
         SessionTimedOut,
         ("the server ended this session because its transaction was idle for longer than "
-         "idle_in_transaction_session_timeout; nothing was written, repeat the transaction on a new connection"),
+         "idle_in_transaction_session_timeout; nothing was written, retry the transaction on a new connection"),
     ),
     "25P04": (
         SessionTimedOut,
         ("the server ended this session because its transaction took longer than transaction_timeout; nothing was "
-         "written, repeat the transaction on a new connection"),
+         "written, retry the transaction on a new connection"),
     ),
     "57P05": (
         SessionTimedOut,
-        "the server ended this session because it was idle for longer than idle_session_timeout; connect again",
+        "the server ended this session because it was idle for longer than idle_session_timeout; reconnect",
     ),
     "25006": (ReadOnlyServer, "the server accepts no writes: a standby, or set read-only"),
     "28": (LoginRefused, "the server refused the login"),
@@ -80,25 +84,25 @@ STATES: Final[dict[str, tuple[type[StoreError], str]]] = {
     "57P04": (NoSuchDatabase, "the database was dropped"),
     "53300": (
         TooManyConnections,
-        "a limit of connections is reached (max_connections, or CONNECTION LIMIT of the login or the database)",
+        "a connection limit is reached (max_connections, or CONNECTION LIMIT of the login or the database)",
     ),
     "53100": (
-        DiskFull, "the server's disk is full; nothing was written, repeat it when an administrator has made room"
+        DiskFull, "the server's disk is full; nothing was written, retry after an administrator has freed space"
     ),
     "53": (OutOfResources, "the server lacks memory, temporary files or another resource; nothing was written"),
     "57P": (
         ServerShutdown,
-        "the server is starting up or shutting down, or an administrator ended the connection; connect again later",
+        "the server is starting up or shutting down, or an administrator ended the connection; reconnect later",
     ),
-    "58": (ServerFault, "the server's operating system failed; its log says more"),
-    "XX": (ServerFault, "the server failed inside, or a table or index is damaged; its log says more"),
+    "58": (ServerFault, "the server's operating system reported an error; see the server's log"),
+    "XX": (ServerFault, "the server had an internal error, or a table or index is corrupted; see the server's log"),
     "08": (DatabaseUnavailable, "the database cannot be reached or the connection was lost"),
     "26000": (StoreError, "behind a pooler in transaction mode a connection must be made with prepare_threshold=None"),
     "42P05": (StoreError, "behind a pooler in transaction mode a connection must be made with prepare_threshold=None"),
-    "42501": (MissingRights, "the login lacks a right; `penstock grants` prints what each role needs"),
-    "42": (StatementRefused, "the server does not accept the statement"),
-    "22P05": (RejectedByDatabase, "the database refused the data: its encoding has no such character, or it is NUL"),
-    "22021": (RejectedByDatabase, "a text is not valid in the database's encoding or not in UTF-8"),
+    "42501": (MissingRights, "the login lacks a right; `penstock grants` prints the grants of each role"),
+    "42": (StatementRefused, "the server refused the statement"),
+    "22P05": (RejectedByDatabase, "the database refused the data: it has NUL or a character that the encoding lacks"),
+    "22021": (RejectedByDatabase, "the database refused the data: a text is not valid in its encoding or in UTF-8"),
     "22": (RejectedByDatabase, "the database refused the data"),
     "23": (RejectedByDatabase, "the database refused the data"),
     "54": (RejectedByDatabase, "the database refused the data"),
@@ -121,12 +125,12 @@ _WORDS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
         r"not accepting connections)|terminating connection due to administrator command"),
     ),
 )  # fmt: skip
-"""The server's words for states, because libpq gives no SQLSTATE of a connection that was refused at its start."""
+"""Messages of the server by SQLSTATE, because libpq reports no SQLSTATE when a connection is refused."""
 _NO_CONNECT: Final = 'permission denied for database "'
 
 
 def by_state(state: str, text: str, doing: str) -> PenstockError | None:
-    """Our error for an SQLSTATE and the server's text; None if the state says nothing."""
+    """The store's error for an SQLSTATE and the server's text; None for an unknown state."""
     if state in OURS:
         kind, more = OURS[state]
         return kind(text + more)
@@ -140,17 +144,17 @@ def by_state(state: str, text: str, doing: str) -> PenstockError | None:
 
 
 def by_words(whole: str, text: str, doing: str) -> PenstockError | None:
-    """Our error for a refusal to connect.
+    """The store's error for a refused connection; None if the message is unknown.
 
     Args:
-        whole: all that the driver says; several hosts have a line each.
+        whole: the driver's whole message; one line per host.
         text: its first line.
-        doing: what was being done.
+        doing: the operation.
     """
     for state, words in _WORDS:
         if words.search(whole):
             return by_state(state, text, doing)
     if _NO_CONNECT in whole:
-        meaning = "the login may not connect to this database; let its owner run GRANT CONNECT ON DATABASE … TO …"
+        meaning = "the login may not connect to this database; as its owner run GRANT CONNECT ON DATABASE … TO …"
         return MissingRights(f"{doing}: {meaning} ({text})")
     return None

@@ -78,7 +78,7 @@ def refusal(value: object) -> str | None:
         if b"null" in encoded and _has_non_finite(msgspec.to_builtins(value, str_keys=True, enc_hook=give)):
             return "NaN and infinity have no JSON form"
     except UnicodeEncodeError:
-        return "text with a lone surrogate has no UTF-8 form"
+        return "text with a lone surrogate cannot be encoded as UTF-8"
     except RecursionError:
         return "it contains itself, or is nested too deeply"
     except (TypeError, ValueError, OverflowError) as error:
