@@ -15,9 +15,12 @@ import pytest
 
 from tests.support import strays
 from tests.support.postgres import Servers
+from tests.support.schedule import Schedule, worker_count
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from xdist.remote import Producer
 
     from tests.support.postgres import Database
 
@@ -31,7 +34,7 @@ ROOT = Path(__file__).parent.parent
 sys.dont_write_bytecode = False
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Prepare what all tests share.
 
     - Compile our packages, as the images do: the tests start hundreds of processes, many as a user who cannot write
@@ -39,11 +42,22 @@ def pytest_configure() -> None:
     - Set no event loop: the asyncio plugin asks for one, and asyncio would make one that nobody closes.
     - Give each example of a property unlimited time: Hypothesis grants 200 ms, except where it sees that it is CI.
     """
-    for package in ("worker", "operator", "examples"):
-        compileall.compile_dir(ROOT / package, quiet=2)
+    if not hasattr(config, "workerinput"):
+        for package in ("worker", "operator", "examples"):
+            compileall.compile_dir(ROOT / package, quiet=2)
     asyncio.set_event_loop(None)
     hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
     hypothesis.settings.load_profile("patient")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: more workers than cores."""
+    return worker_count()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:
+    """Distribute by folder, file or test; see `tests/support/schedule.py`."""
+    return Schedule(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

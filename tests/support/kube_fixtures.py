@@ -10,6 +10,7 @@ fixture, where a test's timeout would end it. Without them tests skip with the r
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,17 +38,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = any("control_plane_commands" in getattr(item, "fixturenames", ()) for item in session.items)
     if not wanted or session.config.option.collectonly:
         return
-    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
-
-    def echo(line: str) -> None:
-        if terminal is not None:
-            terminal.write_line(line)
-            terminal.flush()
-
     try:
-        session.config.stash[_COMMANDS] = commands(echo)
+        session.config.stash[_COMMANDS] = commands(lambda line: _echo(session.config, line))
     except ControlPlaneUnavailableError as error:
         session.config.stash[_REASON] = str(error)
+
+
+def _echo(config: pytest.Config, line: str) -> None:
+    """Show the progress of the build at once; a worker of `pytest -n` has no terminal and writes to stderr."""
+    if terminal := config.pluginmanager.get_plugin("terminalreporter"):
+        terminal.write_line(line)
+        terminal.flush()
+    elif capture := config.pluginmanager.get_plugin("capturemanager"):
+        with capture.global_and_fixture_disabled():
+            print(line, file=sys.stderr, flush=True)
 
 
 def pytest_report_header() -> str:
