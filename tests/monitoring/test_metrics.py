@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 from tools.monitoring import registry
 
-from penstock.runtime.metrics import WorkerMetrics
+from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.scaling import Bound
 from penstock.store import Store
 from penstock.store.vitals import Vitals, vitals

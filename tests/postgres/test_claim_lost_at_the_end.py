@@ -7,9 +7,9 @@ import random
 from dataclasses import dataclass
 
 from penstock.app.task import Registry
-from penstock.runtime.claimer import Claimer
-from penstock.runtime.held import Held
-from penstock.runtime.metrics import WorkerMetrics
+from penstock.runtime.claims.claimer import Claimer
+from penstock.runtime.claims.held_claims import Held
+from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.store import Store
 from tests.postgres import desk
 from tests.support.postgres_proxy import Proxy

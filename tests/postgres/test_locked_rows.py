@@ -15,11 +15,11 @@ import penstock
 from penstock.cancellation import end_all
 from penstock.events import Hooks
 from penstock.job import Finished, OutcomeState
-from penstock.runtime.acknowledger import Acknowledger
-from penstock.runtime.announce import Announcer
-from penstock.runtime.forensics import Forensics
-from penstock.runtime.held import Held, release
-from penstock.runtime.metrics import WorkerMetrics
+from penstock.runtime.claims.acknowledger import Acknowledger
+from penstock.runtime.claims.held_claims import Held, release
+from penstock.runtime.middleware.hooks import Announcer
+from penstock.runtime.observe.forensics import Forensics
+from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.store import Maintenance, Store, Witness, roles
 from penstock.store.connect import connect
 from penstock.store.roles import executable

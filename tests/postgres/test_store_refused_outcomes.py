@@ -10,11 +10,11 @@ import pytest
 from penstock.app.task import Registry
 from penstock.events import Hooks
 from penstock.job import Finished, OutcomeState
-from penstock.runtime.acknowledger import Acknowledger
-from penstock.runtime.announce import Announcer
-from penstock.runtime.forensics import Forensics
-from penstock.runtime.held import Held
-from penstock.runtime.metrics import WorkerMetrics
+from penstock.runtime.claims.acknowledger import Acknowledger
+from penstock.runtime.claims.held_claims import Held
+from penstock.runtime.middleware.hooks import Announcer
+from penstock.runtime.observe.forensics import Forensics
+from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.store import Witness
 from penstock.store.outcomes import end_refused
 from tests.postgres import desk

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from penstock.runtime.declared import tell_differences
+from penstock.runtime.config_warnings import tell_differences
 from penstock.settings import Settings
 from tests.postgres import desk, starting_jobs
 from tests.postgres.executors import alive

@@ -14,7 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.local.endpoint import BOUND, GAUGES, LABELS
-from penstock.runtime.metrics import WorkerMetrics
+from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock_operator.metrics import OperatorMetrics
 
 if TYPE_CHECKING:

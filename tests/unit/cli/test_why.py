@@ -11,7 +11,7 @@ from penstock.backoff import Backoff
 from penstock.cli.why import Why, explain
 from penstock.errors import InvalidArguments
 from penstock.job import ClaimedJob
-from penstock.runtime.failure import Endings
+from penstock.runtime.execution.outcomes import Endings
 
 JOB: dict[str, Any] = {
     "id": 42, "state": "queued", "queue": "q", "task": "work", "priority": 1, "attempt": 0, "max_attempts": 5,

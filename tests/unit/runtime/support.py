@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.runtime.consumers import Consumers
 from penstock.runtime.demand_policy import DemandPolicy
+from penstock.runtime.execution.consumers import Consumers
 from penstock.runtime.isolation import Isolation
 from penstock.runtime.slots import Slots
 from penstock.runtime.state import WorkerState

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from penstock.job import ClaimedJob
-from penstock.runtime.claimer import Claimer
+from penstock.runtime.claims.claimer import Claimer
+from penstock.runtime.claims.held_claims import Held
 from penstock.runtime.drain import Drain
-from penstock.runtime.held import Held
-from penstock.runtime.metrics import WorkerMetrics
+from penstock.runtime.observe.metrics import WorkerMetrics
 from tests.unit.runtime.support import job, running_state
 
 

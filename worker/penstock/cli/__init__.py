@@ -18,7 +18,7 @@ import typer
 
 from penstock.database.system_certificates import use_system_certificates
 from penstock.errors import ConfigurationError, PayloadTooLarge, PenstockError, TaskError
-from penstock.leaving import interrupt_on_sigterm
+from penstock.runtime.process_exit import interrupt_on_sigterm
 
 from . import bench, dead, dev, doctor, enqueue, grants, jobs, migrate, queues, top, worker, workers
 

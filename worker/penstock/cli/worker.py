@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from penstock.errors import ConfigurationError
-from penstock.leaving import buffer_lines, leaving_at_once
+from penstock.runtime.process_exit import buffer_lines, leaving_at_once
 from penstock.settings import Settings
 
 

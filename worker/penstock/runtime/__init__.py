@@ -1,4 +1,4 @@
-"""One pod: the demand-driven loop over one queue, and what keeps it honest. Start reading at `pipeline`.
+"""One pod: the demand-driven loop over one queue, and what keeps it honest. Start reading at `worker`.
 
 Importing this package loads nothing else: a child process needs a small part of it.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .entry import run_worker
+    from .main import run_worker
 
 __all__ = ["run_worker"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from . import entry  # noqa: PLC0415 - see above
+        from . import main  # noqa: PLC0415 - see above
 
-        return getattr(entry, name)
+        return getattr(main, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

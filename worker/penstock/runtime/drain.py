@@ -24,10 +24,10 @@ from penstock.job import ClaimedJob
 from penstock.stages import StageError
 from penstock.store import Store
 
-from .claimer import Claimer
-from .consumers import Consumers
-from .held import Held, release
-from .metrics import WorkerMetrics
+from .claims.claimer import Claimer
+from .claims.held_claims import Held, release
+from .execution.consumers import Consumers
+from .observe.metrics import WorkerMetrics
 from .slots import Slots
 from .state import WorkerState
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from penstock.store import MovedRenewal, Renewal
 
-from .children.executor import ChildExecutor
-from .claimer import Claimer
-from .consumers import Consumers
-from .exclusive import Exclusive
-from .held import Held
-from .lease import Lease
+from .claims.claimer import Claimer
+from .claims.exclusive import Exclusive
+from .claims.held_claims import Held
+from .claims.lease import Lease
+from .execution.consumers import Consumers
+from .execution.processes.executor import ChildExecutor
 from .state import WorkerState
 
 logger = logging.getLogger("penstock.worker")

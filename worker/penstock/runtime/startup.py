@@ -24,7 +24,7 @@ from penstock.errors import InvalidDatabaseURL, LoginRefused, NoSuchDatabase, St
 from penstock.http_server import HttpServer, verdict
 from penstock.settings import Settings
 
-from .again import pause
+from .retry_delay import pause
 
 logger = logging.getLogger("penstock.worker")
 

@@ -11,13 +11,13 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from .claimer import Claimer
-from .consumers import Consumers
-from .held import Held
-from .lease import Lease
-from .loop_watch import LoopWatch
-from .metrics import WorkerMetrics
-from .probes import Probes
+from .claims.claimer import Claimer
+from .claims.held_claims import Held
+from .claims.lease import Lease
+from .execution.consumers import Consumers
+from .observe.loop_watchdog import LoopWatch
+from .observe.metrics import WorkerMetrics
+from .observe.probes import Probes
 from .process_state import here
 from .signals import Signals
 from .slots import Slots

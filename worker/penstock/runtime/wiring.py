@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from penstock.stages import Cancel, Stage
 
-from .acknowledger import Acknowledger
-from .claimer import Claimer
-from .consumers import Consumers
-from .outcome_batcher import BATCH
+from .claims.acknowledger import Acknowledger
+from .claims.claimer import Claimer
+from .execution.consumers import Consumers
+from .execution.outcome_batcher import BATCH
 
 
 async def start_stages(

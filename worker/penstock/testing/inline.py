@@ -25,7 +25,7 @@ from .collector import max_attempts_of
 
 if TYPE_CHECKING:
     from ..app.task import Registry, Task
-    from ..runtime.failure import Endings
+    from ..runtime.execution.outcomes import Endings
 
 MOST_JOBS: Final = 10_000
 """Jobs that one `run_inline` runs before it takes them for an endless chain."""
@@ -57,7 +57,7 @@ class _Call:
 
     async def awaited(self, ended: list[Ended], value: Any = None) -> None:
         """Await an async function, or what a plain one returned; into `ended`, because the task may be cancelled."""
-        from ..runtime.awaitables import settled  # noqa: PLC0415 - not for whoever only enqueues
+        from ..runtime.execution.awaitables import settled  # noqa: PLC0415 - not for whoever only enqueues
 
         try:
             ended.append((await settled(self() if value is None else value), None))
@@ -101,7 +101,7 @@ async def run_async(tasks: Registry, lifespans: Lifespans, collected: Collected)
 
 
 def _run_call(loop: asyncio.AbstractEventLoop, call: _Call) -> Ended:
-    from ..runtime.awaitables import is_awaitable  # noqa: PLC0415
+    from ..runtime.execution.awaitables import is_awaitable  # noqa: PLC0415
 
     value = None
     if not call.task.is_async:
@@ -116,7 +116,7 @@ def _run_call(loop: asyncio.AbstractEventLoop, call: _Call) -> Ended:
 
 async def _await_call(call: _Call) -> Ended:
     """In a task of its own, as in the worker: one that cancels itself must not cancel the caller."""
-    from ..runtime.awaitables import is_awaitable  # noqa: PLC0415
+    from ..runtime.execution.awaitables import is_awaitable  # noqa: PLC0415
 
     value = None
     if not call.task.is_async:
@@ -197,7 +197,7 @@ def _entered(loop: asyncio.AbstractEventLoop, lifespans: Lifespans) -> Iterator[
 
 def _steps(tasks: Registry, collected: Collected) -> Generator[_Call, Ended, list[InlineRun]]:
     """Every job that has not run, in the order of ids: yields calls, is sent what they return or raise."""
-    from ..runtime.failure import Endings  # noqa: PLC0415 - not for whoever only enqueues
+    from ..runtime.execution.outcomes import Endings  # noqa: PLC0415 - not for whoever only enqueues
 
     endings = Endings(backoff=Backoff(), chance=random.Random(0), incompatible_seconds=0.0)  # noqa: S311 - no time passes
     runs: list[InlineRun] = []
@@ -222,7 +222,7 @@ def _attempt(
     endings: Endings, task: Task[..., Any, ..., Any], context: Context
 ) -> Generator[_Call, Ended, tuple[InlineRun, bool]]:
     """One attempt: how it ended, and whether another one follows."""
-    from ..runtime.failure import INVALID, is_a  # noqa: PLC0415
+    from ..runtime.execution.outcomes import INVALID, is_a  # noqa: PLC0415
 
     job = context.job
     try:

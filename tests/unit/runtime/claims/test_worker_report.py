@@ -1,0 +1,246 @@
+"""What a worker tells of itself: progress, its report, its probes, and what breaks beside its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import sys
+import threading
+from decimal import Decimal
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from penstock import Context
+from penstock.app.client import Client
+from penstock.app.context import LONGEST_NOTE
+from penstock.app.task import Registry as Tasks
+from penstock.runtime.background import beside
+from penstock.runtime.claims.held_claims import Held
+from penstock.runtime.claims.lease import Identity, Lease
+from penstock.runtime.claims.worker_report import MOST_JOBS, report
+from penstock.runtime.observe.metrics import WorkerMetrics
+from penstock.runtime.observe.probes import LONGEST_BLOCK, Probes
+from penstock.runtime.slots import Slots
+from penstock.store import Registry, Renewal
+from tests.unit.runtime.support import completed, job, running_state, until
+
+
+def test_progress_is_taken_at_most_once_a_second_and_its_end_always():
+    """A loop may call it for every row."""
+    told: list[dict[str, Any]] = []
+    now = [100.0]
+    context = Context(job=job(), client=cast("Client", None), report=told.append, clock=lambda: now[0])
+    for done in range(1, 11):
+        context.progress(done, 10, note="x" * 500 + "\0")
+        now[0] += 0.3
+    assert [one["done"] for one in told] == [1, 5, 9, 10]
+    assert told[0]["note"] == "x" * LONGEST_NOTE
+    for bad in ((-1, 1), (1, 0), (float("nan"), 1), (1, float("inf")), (10**400, 1)):
+        with pytest.raises(ValueError, match="progress"):
+            context.progress(*bad)
+
+
+@pytest.mark.parametrize(
+    ("done", "told"), [(Fraction(1, 4), 0.25), (Decimal("0.5"), 0.5), (10**30, 1e30), (True, 1.0), (3, 3)]
+)
+def test_progress_is_told_in_numbers_that_every_encoder_takes(done, told):
+    """What a task counts with goes into the renewal of the lease, which must not fail for it."""
+    held = Held()
+    held.add([one := job()])
+    context = Context(
+        job=one, client=cast("Client", None), report=lambda found: held.progress.__setitem__(one.id, found)
+    )
+    context.progress(done, 10**31)
+    assert json.loads(report(held))["jobs"][0]["progress"] == {"done": told, "total": 1e31}
+
+
+def test_progress_may_come_from_threads_while_jobs_end():
+    """Claims are forgotten behind each acknowledgement; what threads add meanwhile must not end the acknowledger."""
+    held, ended = Held(), threading.Event()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+
+    def work() -> None:
+        for number in itertools.takewhile(lambda _: not ended.is_set(), itertools.count()):
+            held.progress[number % 5000] = {"done": 1, "total": 2}
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        jobs = [job(id=number) for number in range(500)]
+        for _ in range(300):
+            held.add(jobs)
+            held.remove(jobs[:1])
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(before)
+
+
+def test_progress_outside_of_a_worker_is_accepted_and_goes_nowhere():
+    """In `run_inline` and in tests."""
+    Context(job=job(), client=cast("Client", None)).progress(0.5)
+
+
+def test_a_report_says_what_runs_since_when_how_far_and_what_came_last():
+    """The oldest first, a bounded number of them, those that told their progress among them; ages in seconds."""
+    now: list[float] = [100.0]
+    held = Held(clock=lambda: now[0])
+    jobs = [job(token=number, id=number) for number in range(1, 31)]
+    for one in jobs:
+        held.add([one])
+        now[0] += 1
+    held.progress[30] = {"done": 1, "total": 2}
+    held.accepted([completed(job(id=99))])
+    now[0] += 5
+    told = json.loads(report(held, clock=lambda: now[0]))
+    assert [one["id"] for one in told["jobs"]] == [*range(1, MOST_JOBS), 30]
+    assert (told["jobs"][0]["age"], told["jobs"][-1]["age"]) == (35.0, 6.0)
+    assert told["jobs"][-1]["progress"] == {"done": 1, "total": 2}
+    assert told["more"] == 30 - MOST_JOBS
+    assert told["last"] == {"id": 99, "task": "work", "outcome": "completed", "age": 5.0}
+    held.remove(jobs)
+    assert held.progress == {}
+    assert json.loads(report(held, clock=lambda: now[0]))["jobs"] == []
+
+
+class Parts:
+    """The parts of a worker that probes look at, all well."""
+
+    def __init__(self) -> None:
+        self.now, self.state = 1000.0, running_state()
+        self.lease = SimpleNamespace(worker=1, alive=True, state="running", renewed_lately=True, age=1.0, trouble=None)
+        self.claimer = SimpleNamespace(defect=None, disconnected=False, trouble=None, pending=0)
+        self.held = Held(clock=lambda: self.now)
+        self.probes = Probes(
+            lease=cast("Any", self.lease), held=self.held, claimer=cast("Any", self.claimer),
+            consumers=cast("Any", SimpleNamespace(waiting=0, unacknowledged=0, prefetching=False)),
+            slots=Slots(concurrency=4, interrupt=lambda _: True), state=self.state,
+            maintenance=cast("Any", SimpleNamespace(
+                upkeep=SimpleNamespace(leading=True, rescued=0, poisoned=0, overdue=0, succeeded_at=990.0))),
+            longest_timeout=900.0, clock=lambda: self.now, wall=lambda: 5000.0,
+        )  # fmt: skip
+
+    def breaks(self, what: str) -> None:
+        match what:
+            case "draining":
+                self.state.drain()
+            case "cordoned":
+                self.lease.state = "cordoned"
+            case "lease":
+                self.lease.renewed_lately, self.lease.age, self.lease.trouble = False, 12.0, "no route"
+            case "claims":
+                self.claimer.disconnected, self.claimer.trouble = True, "DatabaseUnavailable: gone"
+            case "refused":
+                self.claimer.defect = "SchemaMissing: no function claim"
+            case "blocked":
+                self.now += 3.0
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("draining", "draining"), ("cordoned", "cordoned"), ("lease", "disconnected: .*12 s ago .*no route"),
+        ("claims", "disconnected: claims fail .*gone"), ("refused", "claims are refused: SchemaMissing"),
+        ("blocked", "event loop has been blocked for 3 s"),
+    ],
+)  # fmt: skip
+def test_a_worker_is_not_ready_for_each_reason_and_says_it_but_lives(what, said):
+    """A restart would mend none of them."""
+    parts = Parts()
+    assert parts.probes.ready() is None
+    parts.breaks(what)
+    assert re.search(said, str(parts.probes.ready()))
+    assert parts.probes.live() is None
+
+
+def test_a_cordoned_worker_stays_ready_while_it_holds_jobs():
+    """It is still at work."""
+    parts = Parts()
+    parts.held.add([job()])
+    parts.breaks("cordoned")
+    assert parts.probes.ready() is None
+
+
+def test_only_a_dead_lease_thread_or_a_loop_blocked_for_longer_than_any_task_may_take_ends_a_worker():
+    """A restart interrupts jobs."""
+    parts = Parts()
+    parts.now += LONGEST_BLOCK + 1  # a task may take 900 s
+    assert parts.probes.live() is None
+    parts.now += 300
+    assert "901 s" in str(parts.probes.live())
+    other = Parts()
+    other.lease.alive = False
+    assert other.probes.live() == "the lease thread has ended"
+
+
+def test_times_in_the_gauges_are_of_the_epoch():
+    """Whoever asks works out the age."""
+    parts = Parts()
+    parts.held.add([job()])
+    parts.now += 10
+    gauges = parts.probes.gauges()
+    assert (gauges["lease_renewed"], gauges["oldest_running"], gauges["maintenance_success"]) == (4999, 4990, 4980)
+
+
+async def test_what_runs_beside_a_worker_and_ends_by_itself_is_heard_of():
+    """An upkeep that died silently would look like a worker that has nothing to do."""
+    said: list[str] = []
+
+    async def breaks() -> None:
+        raise RuntimeError("ticker")
+
+    async def stays() -> None:
+        await asyncio.sleep(60)
+
+    async with beside(said.append, ticker=breaks(), upkeep=stays()):
+        await until(lambda: said)
+    assert said == ["ticker ended: RuntimeError('ticker')"]
+
+
+class Registrar:
+    """A registry that answers; the first renewal breaks in a way that nobody foresaw."""
+
+    def __init__(self) -> None:
+        self.reports: list[str] = []
+
+    def register(self, **_: object) -> tuple[int, int]:
+        return 1, 1
+
+    def renew(self, _: int, *, report: str, **__: object) -> Renewal:
+        self.reports.append(report)
+        if len(self.reports) == 1:
+            raise AttributeError("unforeseen")
+        return Renewal(state="running", fenced=[], cancelled=[])
+
+    def deregister(self, _: int, *, empty: bool) -> None:
+        assert empty
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_nothing_that_goes_wrong_in_a_renewal_ends_the_lease_thread():
+    """Without it the worker would be restarted, and its jobs with it: a report that cannot be told is left out."""
+    held = Held()
+    held.add([one := job()])
+    held.progress[one.id] = {"done": object()}
+    registrar = Registrar()
+    lease = Lease(
+        registry=cast("Registry", registrar), held=held, seconds=15.0, told=lambda _: None,
+        identity=Identity(identity="me", queue="q", version="1", concurrency=1),
+        metrics=WorkerMetrics(queue="q", tasks=Tasks(), version="1"),
+    )  # fmt: skip
+    lease.open()
+    lease.renew_soon()
+    await until(lambda: len(registrar.reports) == 1 and lease.trouble == "unforeseen")
+    lease.renew_soon()
+    await until(lambda: len(registrar.reports) == 2 and lease.trouble is None)
+    assert lease.alive
+    assert registrar.reports == ["{}", "{}"]
+    await asyncio.to_thread(lease.close, empty=True)

@@ -1,0 +1,138 @@
+"""The pool of child processes, over real ones: kept warm, replaced, and told when none comes up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from penstock.runtime.execution.processes import protocol
+from penstock.runtime.execution.processes.child import ChildLost
+from penstock.runtime.execution.processes.pool import STARTS, Children, NoChild
+from tests.unit.runtime.support import job, until
+
+APP = "tests.unit.runtime.execution.processes.child_app:app"
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[Callable[..., Children]]:
+    made: list[Children] = []
+
+    def make(app: str = APP, max_jobs: int = 0) -> Children:
+        hello = protocol.Hello(
+            app=app, parent=os.getpid(), database_url="", pooled=False, log_level="info", strategy="constant",
+            base_seconds=1.0, max_seconds=1.0,
+        )  # fmt: skip
+        made.append(Children(hello=hello, max_jobs=max_jobs, max_bytes=0))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.close(5.0)
+        assert one.count == 0
+
+
+async def run(children: Children, what: str) -> protocol.Ended:
+    child = await children.take()
+    try:
+        return await child.begin(job(task=what), until=None, report=lambda found: None)
+    finally:
+        children.give_back(child)
+
+
+async def test_one_child_is_kept_warm_and_more_are_started_when_needed(pool):
+    """As many as run at once, no more; the next job takes one that is there."""
+    children = pool()
+    await children.open()
+    first = await run(children, "pid")
+    assert (await run(children, "pid")).result == first.result
+    both = [await children.take(), await children.take()]
+    for child in both:
+        children.give_back(child)
+    assert len({child.pid for child in both}) == children.count == 2
+
+
+async def test_a_child_that_ends_with_its_job_tells_how(pool):
+    """The exit code or the signal, and its last words; the next job has another child."""
+    children = pool()
+    with pytest.raises(ChildLost) as lost:
+        await run(children, "leave")
+    assert (lost.value.how, lost.value.killed, lost.value.said) == ("it left with exit code 7", None, ["farewell"])
+    children.lost(crashed=True)
+    assert (await run(children, "pid")).result
+    await until(lambda: children.count == 1)
+
+
+async def test_a_child_that_dies_idle_is_not_given_to_a_job(pool):
+    """It is gone from the pool, and another one is started."""
+    children = pool()
+    await children.open()
+    told = await run(children, "pid")
+    os.kill(int(told.result or 0), signal.SIGKILL)
+    await until(lambda: children.count == 0)
+    assert (await run(children, "pid")).result != told.result
+
+
+async def test_children_that_never_come_up_are_told_to_who_waits(pool):
+    """After three, with the reason; whoever holds the job can put it off."""
+    children = pool(app="tests.unit.runtime.no_such_module:app")
+    with pytest.raises(ChildLost, match="there is no module"):
+        await children.open()
+    with pytest.raises(NoChild, match="there is no module"):
+        await children.take()
+    assert STARTS == 3
+
+
+async def test_what_a_child_tells_of_its_progress_arrives(pool):
+    """Before its outcome, from a thread of the task's own too."""
+    children = pool()
+    child = await children.take()
+    found: list[dict[str, float | str]] = []
+    await child.begin(job(task="tell"), until=None, report=found.append)
+    children.give_back(child)
+    assert found == [{"done": 1, "total": 2}, {"done": 2, "total": 2, "note": "all"}]
+
+
+def highest_file() -> int:
+    return max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+
+
+async def test_a_child_that_the_machine_has_no_room_for_is_told_as_one_that_did_not_come_up(pool):
+    """No file left: whoever waits hears of it, nothing hangs and nothing stays open."""
+    children = pool()
+    await children.open()
+    child = await children.take()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest_file() + 1, hard))
+    fillers = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(os.dup(0))
+        with pytest.raises(NoChild, match="cannot be started"):
+            await children.take()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in fillers:
+            os.close(fd)
+    children.give_back(child)
+    assert (await run(children, "pid")).result
+
+
+async def test_a_child_that_no_thread_can_wait_for_is_told_as_one_that_did_not_come_up(pool):
+    """The limit of processes counts threads as well: nothing hangs, and the process is not left behind."""
+    children = pool()
+    before = threading.stack_size(1 << 60)  # more than any address space, whatever the kernel overcommits
+    try:
+        with pytest.raises(NoChild, match="cannot be watched"):
+            await children.take()
+    finally:
+        threading.stack_size(before)
+    assert children.count == 0
+    assert (await run(children, "pid")).result

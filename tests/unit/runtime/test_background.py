@@ -1,0 +1,36 @@
+"""Coroutines beside a block: ended behind it, whatever they make of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from penstock.runtime.background import beside
+
+
+async def test_a_coroutine_that_loses_a_cancellation_is_told_again():
+    """As one that is in a library's wait just then; a worker must not hang at its end for it."""
+    heard: list[str] = []
+
+    async def deaf_once() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            heard.append("once")
+        await asyncio.sleep(3600)
+
+    async with asyncio.timeout(30), beside(heard.append, upkeep=deaf_once()):
+        await asyncio.sleep(0)
+    assert heard == ["once"]
+
+
+async def test_one_that_ends_before_the_block_is_told():
+    """By its name, with what it raised."""
+    heard: list[str] = []
+
+    async def breaks() -> None:
+        raise ValueError("no")
+
+    async with beside(heard.append, ticker=breaks()):
+        while not heard:
+            await asyncio.sleep(0)
+    assert heard == ["ticker ended: ValueError('no')"]

@@ -1,0 +1,44 @@
+"""What a worker is told of its queue and the queue's row does not say is named: it does nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.runtime.config_warnings import differences
+from penstock.settings import Settings
+from penstock.store.reading import QueueRow
+
+ROW = QueueRow(
+    name="q", declared_by="a JobQueue", paused=None, paused_by=None, ready=0, capped=False, deferred=0, in_flight=0,
+    dead=0, oldest=None, workers=0, slots=0, max_in_flight=None, limit_in_flight=None, max_attempts=5,
+    retention=86_400.0, job_deadline=None,
+)  # fmt: skip
+
+
+def settings(**values: float) -> Settings:
+    return Settings(queue="q", **values)  # type: ignore[arg-type] # numbers of both kinds
+
+
+def test_what_is_declared_alike_or_left_at_its_default_is_no_difference():
+    """As in a pod of the operator, and as on a laptop."""
+    assert differences(settings(), [ROW]) == []
+    assert differences(settings(), []) == []
+    same = ROW._replace(job_deadline=60.0, max_attempts=7, retention=3600.0)
+    assert differences(settings(job_deadline_seconds=60, max_attempts=7, retention_seconds=3600), [same]) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([ROW._replace(job_deadline=30.0)], "where it is 30"),
+        ([ROW], "where it is 0"),
+        ([ROW._replace(declared_by=None)], "nobody has declared that queue"),
+        ([ROW._replace(name="other", job_deadline=60.0)], "nobody has declared that queue"),
+    ],
+)
+def test_a_deadline_that_the_row_does_not_have_is_named(rows, why):
+    """With its variable, what it is here, and who would have to declare it."""
+    [said] = differences(settings(job_deadline_seconds=60), rows)
+    assert said.startswith("job_deadline_seconds (PENSTOCK_JOB_DEADLINE_SECONDS) is 60 here and does nothing")
+    assert "by a JobQueue or `penstock dev`" in said
+    assert said.endswith(why)

@@ -1,0 +1,22 @@
+"""What the process around a worker says before it begins."""
+
+from penstock import App
+from penstock.runtime.main import mismatch
+
+
+def app(*queues: str) -> App:
+    made = App()
+    for number, queue in enumerate(queues):
+        made.task(name=f"task{number}", queue=queue)(lambda: None)
+    return made
+
+
+def test_a_worker_of_a_queue_that_no_task_has_is_told_of_those_that_they_have():
+    """Whoever forgets `--queue` serves `default`, and nothing would ever run."""
+    assert mismatch(app("reports", "emails", "emails"), "default").endswith("they have emails, reports")
+
+
+def test_a_worker_of_a_queue_that_a_task_has_is_told_nothing():
+    """Nor one of an App without tasks, which says so by itself."""
+    assert mismatch(app("emails", "default"), "default") == ""
+    assert mismatch(app(), "default") == ""

@@ -1,0 +1,196 @@
+"""The end of the pipeline: hands outcomes to the store and sees them answered.
+
+An acknowledgement is repeated until the database answers, because repeating it is safe; a batch that the database
+refuses is halved until the one outcome that cannot be stored is found, and that job fails for it; if the failure is
+refused as well, the claim ends and the attempt counts. Where another
+transaction holds a job's row, the others of the batch are stored and that outcome is postponed. Outcomes of claims that
+were taken back are counted and dropped, never repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
+
+import msgspec
+
+from penstock.cancellation import end_all
+from penstock.errors import RowLocked, SchemaMissing, StoreError
+from penstock.job import Finished, OutcomeState
+from penstock.stages import Consumer, Subscription
+from penstock.store import Difference, Store
+from penstock.store.outcomes import end_refused, is_refusal
+from penstock.store.unlocked import LOCKED, ack_unlocked
+
+from ..execution.outcomes import INCOMPATIBLE, INVALID, describe
+from ..observe.forensics import Forensics
+from ..observe.metrics import WorkerMetrics
+from ..retry_delay import pause
+from .held_claims import Held
+from .postponed_outcomes import Postponed, worker_of
+
+logger = logging.getLogger("penstock.acknowledger")
+
+REFUSED = "outcome_rejected"
+"""The reason of a job whose outcome the database refused."""
+
+_Send = Callable[[int, list[Finished]], Awaitable[list[Finished]]]
+
+
+class Acknowledger(Consumer[Finished]):
+    """Acknowledges batches.
+
+    Args:
+        store: where.
+        held: claims leave it when they are answered.
+        forensics: what dead letters keep, and whom they are told.
+        accepted: told how many outcomes were answered.
+    """
+
+    def __init__(
+        self, *, name: str, store: Store, held: Held, metrics: WorkerMetrics, forensics: Forensics,
+        accepted: Callable[[int], None], chance: random.Random,
+    ) -> None:  # fmt: skip
+        super().__init__(name=name)
+        self._store, self._held, self._metrics, self._accepted, self._chance = store, held, metrics, accepted, chance
+        self._forensics = forensics
+        self._postponed = Postponed(send=self._send_unlocked, stored=self._stored_late, rng=chance)
+        self._repeating: asyncio.Task[None] | None = None
+        self.trouble: str | None = None
+
+    async def on_start(self) -> None:
+        """Begin to repeat what is postponed."""
+        self._repeating = asyncio.get_running_loop().create_task(self._postponed.run(), name=f"{self.name} postponed")
+
+    async def on_stop(self, reason: object) -> None:
+        """What is still postponed is left to the lease: the job runs again."""
+        del reason
+        if self._repeating is not None:
+            await end_all([self._repeating])
+        if len(self._postponed):
+            logger.error("%d outcomes were not stored: other transactions hold their jobs' rows", len(self._postponed))
+
+    async def handle_events(self, events: Sequence[Finished], subscription: Subscription) -> None:
+        """Acknowledge one batch; returns when the database has answered."""
+        del subscription
+        self._metrics.events["consumers"] += len(events)
+        locked = list[Finished]()
+        try:
+            for worker, batch in groupby(events, key=worker_of):
+                locked += await self._answered(worker, await self._forensics.attach(list(batch)))
+        finally:
+            self._metrics.postponed += len(locked)
+            self._metrics.unstored += len(locked)
+            self._postponed.add(locked)
+            self._accepted(len(events) - len(locked))
+
+    async def _answered(self, worker: int, batch: list[Finished]) -> list[Finished]:
+        """Have the database answer for a batch; returns the outcomes that are not stored, for their rows are locked."""
+        failures = 0
+        while True:
+            started = time.perf_counter()
+            try:
+                try:
+                    differences = await self._store.ack(worker, batch)
+                except RowLocked:  # all but the locked ones now, those later
+                    differences = await ack_unlocked(self._store, worker, batch)
+            except StoreError as error:
+                if is_refusal(error):
+                    return await self._halve(worker, batch, error, self._answered)
+                failures += 1
+                self.trouble = str(error)
+                logger.warning("acknowledgement of %d outcomes will be repeated: %s", len(batch), error)
+                await asyncio.sleep(pause(failures, self._chance))
+                continue
+            return self._settle(batch, differences, time.perf_counter() - started)
+
+    async def _send_unlocked(self, worker: int, batch: list[Finished]) -> list[Finished]:
+        """Send postponed outcomes again; returns those whose rows are still locked."""
+        started = time.perf_counter()
+        try:
+            differences = await ack_unlocked(self._store, worker, batch)
+        except StoreError as error:
+            if not is_refusal(error):
+                raise
+            return await self._halve(worker, batch, error, self._send_unlocked)
+        return self._settle(batch, differences, time.perf_counter() - started)
+
+    def _stored_late(self, count: int) -> None:
+        self._metrics.unstored -= count
+        self._accepted(count)
+
+    def _settle(self, batch: list[Finished], differences: Sequence[Difference], seconds: float) -> list[Finished]:
+        """Count what the database answered; returns what it did not store because the row is locked."""
+        self.trouble = None
+        held, locked = self._held, list[Finished]()
+        if any(difference.state == LOCKED for difference in differences):
+            names = {(d.id, d.token) for d in differences if d.state == LOCKED}
+            locked = [o for o in batch if (o.job.id, o.job.token) in names]
+            batch = [o for o in batch if (o.job.id, o.job.token) not in names]
+        held.remove(outcome.job for outcome in batch)
+        if differences:
+            stored = {(d.id, d.token): d.state for d in differences}
+            fenced = [o for o in batch if stored.get((o.job.id, o.job.token), "") is None]
+            self._metrics.fenced += len(fenced)
+            for outcome in fenced:
+                logger.warning("outcome of job %d refused: its claim was taken back", outcome.job.id)
+            batch = [_as_stored(o, stored) for o in batch if stored.get((o.job.id, o.job.token), "") is not None]
+        held.accepted(batch)
+        self._metrics.acknowledged(batch, seconds)
+        self._forensics.settled(batch)
+        return locked
+
+    async def _halve(self, worker: int, batch: list[Finished], error: StoreError, send: _Send) -> list[Finished]:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            return await send(worker, batch[:middle]) + await send(worker, batch[middle:])
+        outcome = batch[0]
+        if outcome.reason == REFUSED:  # even the plain failure was refused
+            return await self._end_claim(worker, outcome, error)
+        logger.error("outcome of job %d was refused by the database and becomes a failure: %s", outcome.job.id, error)
+        plain = msgspec.structs.replace(
+            outcome, state=OutcomeState.FAILED, reason=REFUSED, result=None, forensics="{}",
+            error=describe(error, outcome.job.attempt),
+        )  # fmt: skip
+        return await send(worker, [plain])
+
+    async def _end_claim(self, worker: int, outcome: Finished, refusal: StoreError) -> list[Finished]:
+        """No table takes the outcome: the attempt counts, the job is deferred. Returns it while its row is locked."""
+        job, failures = outcome.job, 0
+        while True:
+            try:
+                due = await end_refused(self._store, worker, job, describe(refusal, job.attempt))
+                break
+            except RowLocked:
+                return [outcome]
+            except StoreError as error:
+                if isinstance(error, SchemaMissing) or is_refusal(error):
+                    logger.error("job %d keeps its claim until the lease of worker %d ends: %s", job.id, worker, error)
+                    return []
+                failures += 1
+                self.trouble = str(error)
+                logger.warning("the end of job %d, whose outcome cannot be stored, will be retried: %s", job.id, error)
+                await asyncio.sleep(pause(failures, self._chance))
+        self.trouble = None
+        self._held.remove([job])
+        said = "fenced" if due is None else f"attempt {job.attempt} counts, the job is due in {due:.0f} s"
+        logger.error("outcome of job %d cannot be stored: %s; %s", job.id, refusal, said)
+        return []
+
+
+def _as_stored(outcome: Finished, stored: Mapping[tuple[int, int], str | None]) -> Finished:
+    """The outcome as the database has it: a job flagged cancel ends as cancelled, whatever its attempt said.
+
+    One that has waited too long for a release that accepts its arguments ends as failed.
+    """
+    state = stored.get((outcome.job.id, outcome.job.token))
+    if state is None:
+        return outcome
+    waited = state == OutcomeState.FAILED and outcome.reason == INCOMPATIBLE
+    return msgspec.structs.replace(
+        outcome, state=OutcomeState(state), reason=INVALID if waited else outcome.reason, delay=0.0
+    )

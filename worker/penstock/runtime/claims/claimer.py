@@ -1,0 +1,300 @@
+"""The producer of a pod: turns demand into claims, and never claims beyond it.
+
+It remembers unmet demand, keeps one claim in flight, and sleeps by the waiting protocol: announce, let every
+transaction that could have missed the announcement end, look once more, wait for a wake-up or the poll. What a claim
+took whose reply was lost is found by its token and handed back. Surprising: a claim is never cancelled, only waited
+for, because a cancelled one may have committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from penstock.errors import ClaimRefused, RowLocked, SchemaMismatch, SchemaMissing, StatementRefused, StoreError
+from penstock.job import ClaimedJob
+from penstock.stages import DemandDispatcher, Dropped, Producer
+from penstock.store import Store
+from penstock.store.unknown_claims import release_unknown
+
+from ..observe.metrics import WorkerMetrics
+from ..retry_delay import pause
+from ..state import WorkerState
+from .held_claims import Held, release
+
+logger = logging.getLogger("penstock.claimer")
+
+LARGEST_CLAIM = 500
+"""Jobs in one call: from 100 to 500 the cost per job still falls, at 1,000 no more (measured)."""
+LARGEST_WINDOW = 100_000
+"""Most demand that one consumer may have open; its window is a setting and follows the run time of jobs."""
+DISCONNECTED_AFTER = 3
+"""Claims in a row without an answer until readiness fails."""
+SCHEMA_DEFECTS = (SchemaMissing, SchemaMismatch, StatementRefused)
+"""Errors of the store that repeating cannot mend."""
+MARK_SECONDS = 15.0
+"""How long an announcement of a waiter stands."""
+
+
+class Rights(Protocol):
+    """What the lease says about claiming."""
+
+    worker: int
+    queue: int
+
+    def may_claim(self) -> bool:
+        """Running, and the lease renewed recently enough."""
+
+
+class Claimer(Producer[ClaimedJob]):
+    """Claims one queue's jobs.
+
+    Args:
+        store: where to claim.
+        rights: this worker's ids, and whether the lease allows a claim now.
+        state: of this worker; a drain ends the claim loop.
+        held: where claims are entered before anybody sees them.
+        queue: the queue's name.
+        poll_seconds: longest sleep without a look; jittered by a fifth.
+        listening: whether wake-ups can arrive; without, no announcement is made.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        rights: Rights,
+        state: WorkerState,
+        held: Held,
+        metrics: WorkerMetrics,
+        queue: str,
+        poll_seconds: float,
+        listening: Callable[[], bool],
+        chance: random.Random,
+    ) -> None:
+        super().__init__(name="claimer", dispatcher=DemandDispatcher(max_demand=LARGEST_WINDOW))
+        self._store, self._rights, self._held, self._metrics = store, rights, held, metrics
+        self._state = state
+        self._queue, self._poll, self._listening, self._chance = queue, poll_seconds, listening, chance
+        self.pending = 0
+        """Demand that no claim has met yet."""
+        self._wake = asyncio.Event()
+        self.in_flight = False
+        """A claim has been sent and not answered."""
+        self.trouble: str | None = None
+        """Why the last claim failed; None once one was answered."""
+        self.defect: str | None = None
+        """As `trouble`, where trying again cannot help: the schema, a right or this program is wrong."""
+        self._failures = 0
+        self._settled_until = 0.0
+        self._unanswered: list[int] = []
+        self._given_back: list[ClaimedJob] = []
+        self._hand_back_at, self._locked = 0.0, 0
+        self._unsure = 0
+        self._loop_task: asyncio.Task[None] | None = None
+
+    # -- what others call -----------------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Begin the claim loop."""
+        self._loop_task = asyncio.get_running_loop().create_task(self._claim_loop(), name="claim loop")
+
+    async def handle_demand(self, demand: int) -> list[ClaimedJob]:
+        """Remember it; the claim loop does the rest."""
+        self.pending += demand
+        self.wake()
+        return []
+
+    def wake(self) -> None:
+        """There may be work, or something changed: look now."""
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop claiming for good; returns when no claim is in flight any more."""
+        self._state.drain()
+        self.wake()
+        if self._loop_task is not None:
+            await asyncio.wait([self._loop_task])
+        with contextlib.suppress(StoreError):
+            await self.hand_back()
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether a claim whose reply was lost may still hold jobs that nobody here knows."""
+        return bool(self._unanswered)
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether several claims in a row were not answered."""
+        return self._failures >= DISCONNECTED_AFTER
+
+    def on_released(self, events: Sequence[ClaimedJob], why: Dropped) -> None:
+        """Claims that the consumers will not run: the claim loop hands them back."""
+        del why
+        self.give_back(events)
+
+    def give_back(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Have unstarted claims handed back, soon."""
+        self._given_back.extend(jobs)
+        self.wake()
+
+    def check_claims(self, *, moved: bool) -> None:
+        """Release, soon, what the database says that we hold and we do not, if it may have lost our last commits."""
+        self._unsure += moved
+        if moved:
+            self.wake()
+
+    async def on_stop(self, reason: object) -> None:
+        """End the claim loop, whatever the way here."""
+        del reason
+        await self.close()
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    async def _claim_loop(self) -> None:
+        while not self._state.draining:
+            self._wake.clear()
+            try:
+                await self._try_hand_back()
+                if not self._may_look():
+                    await self._sleep(min(self._poll, 1.0))
+                elif await self._look():
+                    self._well()
+                else:
+                    await self._wait_for_work()
+            except ClaimRefused as refused:
+                self._failures = 0
+                logger.info("claim refused: %s", refused)
+                await self._sleep(min(self._poll, 1.0))
+            except Exception as error:  # noqa: BLE001 - a claim loop that ended would look like an idle worker
+                await self._sleep(self._failed(error))
+
+    def _well(self) -> None:
+        """All that a look needs was answered."""
+        self.trouble = self.defect = None
+        self._failures = 0
+
+    def _failed(self, error: Exception) -> float:
+        """Remember why, for readiness; returns seconds to pause. What only people can mend is said once."""
+        self._failures += 1
+        self.trouble = f"{type(error).__name__}: {error}"
+        if isinstance(error, StoreError) and not isinstance(error, SCHEMA_DEFECTS):
+            logger.warning("claim failed, demand of %d kept: %s", self.pending, error)
+        elif self.defect != self.trouble:
+            self.defect = self.trouble
+            expected = isinstance(error, StoreError)
+            logger.error("claims are refused and repeating them cannot help: %s", error, exc_info=not expected)
+        return pause(self._failures, self._chance)
+
+    def _may_look(self) -> bool:
+        return self._state.may_claim and self.pending > 0 and self._rights.may_claim()
+
+    async def _try_hand_back(self) -> None:
+        """As `hand_back`, but a row that another transaction holds stops no claim: it is tried again later."""
+        if time.monotonic() < self._hand_back_at or not (self._unanswered or self._given_back or self._unsure):
+            return
+        try:
+            await self.hand_back()
+        except RowLocked as error:
+            logger.warning("claims are released later, another transaction holds a row: %s", error)
+        locked = bool(self._unanswered or self._given_back or self._unsure)
+        self._locked = self._locked + 1 if locked else 0
+        self._hand_back_at = time.monotonic() + pause(self._locked, self._chance) if locked else 0.0
+
+    async def hand_back(self) -> None:
+        """Release what was given back, and what a claim took whose reply was lost; what is locked stays for later.
+
+        Raises:
+            RowLocked: the worker's row, or one of a claim whose reply was lost, is held by another transaction.
+            StoreError: as `Store.release`.
+        """
+        if self._given_back:
+            jobs = list(self._given_back)
+            self._metrics.released += await release(self._store, self._held, jobs)
+            # Only now: what was not answered is tried again, which is safe.
+            self._given_back[: len(jobs)] = self._held.still(jobs)
+        while self._unanswered:
+            await self._store.release_claim(self._rights.worker, self._rights.queue, self._unanswered[0])
+            self._unanswered.pop(0)
+        if self._unsure:
+            await self._release_unknown()
+
+    async def _release_unknown(self) -> None:
+        worker, unsure = self._rights.worker, self._unsure
+        held = [job for job in self._held.snapshot() if job.worker == worker]
+        if number := await release_unknown(self._store, worker, self._rights.queue, held):
+            logger.warning("claims released whose outcomes the database lost with its last commits: %d", number)
+            self._metrics.released += number
+        self._unsure -= unsure  # another server may have answered meanwhile
+
+    async def _look(self) -> bool:
+        """One claim for the open demand; True if it brought anything."""
+        asked = min(self.pending, LARGEST_CLAIM)
+        token = self._chance.getrandbits(63)
+        started = time.perf_counter()
+        self.in_flight = True
+        try:
+            jobs = await self._store.claim(self._rights.worker, self._rights.queue, self._queue, asked, token)
+        except ClaimRefused:
+            raise
+        except Exception:  # also one of our own: what the claim took may be committed whatever went wrong behind it
+            self._unanswered.append(token)
+            raise
+        finally:
+            self.in_flight = False
+        self._metrics.claimed(len(jobs), time.perf_counter() - started)
+        if jobs:
+            self.pending -= len(jobs)
+            self._held.add(jobs)
+            self.push(jobs)
+        return bool(jobs)
+
+    async def _wait_for_work(self) -> None:
+        """The waiting protocol; returns early if a look found something."""
+        found = self._listening() and await self._announce()
+        self._well()
+        if not found:
+            await self._sleep(self._poll * self._chance.uniform(0.8, 1.2))
+
+    async def _announce(self) -> bool:
+        """Be marked as waiting; True if a look on the way found work.
+
+        While the mark has stood without a gap since a settled look, every enqueue has seen it: renewing it is enough.
+        """
+        now = time.monotonic()
+        if self._settled_until - now > MARK_SECONDS / 2:
+            return False
+        gap = self._settled_until <= now
+        try:
+            marked_until = now + await self._store.wait_mark([self._rights.queue], MARK_SECONDS)
+        except RowLocked as error:  # no wake-ups then: the poll covers it
+            logger.warning("no wake-ups for now, another transaction holds the queue's row: %s", error)
+            return False
+        if gap and await self._settle():
+            return True
+        self._settled_until = marked_until
+        return False
+
+    async def _settle(self) -> bool:
+        """Wait until no transaction is open that began before the mark, then look; True if a look found work."""
+        horizon = await self._store.take_xid()
+        give_up = time.monotonic() + self._poll
+        pause = 0.001
+        while await self._store.oldest_xid() <= horizon:
+            if await self._look() or self._state.draining:
+                return True
+            if time.monotonic() >= give_up:  # a long writer somewhere on the server: the poll covers it
+                return False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.1)
+        return await self._look()
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()

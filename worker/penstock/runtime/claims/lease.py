@@ -1,0 +1,180 @@
+"""The lease of this process, kept by a thread with a connection of its own.
+
+A blocked event loop must not lose the lease, and a busy one must not be needed to keep it. The thread registers, renews
+every third of the lease, compares what is held, and registers anew when it was declared lost. Two thirds of a lease
+without an answer, and `may_claim` says no; that is judged on the monotonic clock, from before the renewal was sent.
+Who writes: the thread; who reads: everybody. Events reach the loop through `told`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from penstock.errors import LoginRefused, StoreError
+from penstock.store import Registry, Renewal
+
+from ..observe.metrics import WorkerMetrics
+from .held_claims import Held
+from .worker_report import report
+
+logger = logging.getLogger("penstock.lease")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What the registry shows of a worker; for people."""
+
+    identity: str
+    queue: str
+    version: str
+    concurrency: int
+    pod: str | None = None
+    node: str | None = None
+    info: Mapping[str, object] | None = None
+
+
+class Lease:
+    """Keeps one registration alive.
+
+    Args:
+        registry: used by the thread alone, after `open`.
+        seconds: length of the lease.
+        told: called in the thread after every renewal; hands over to the event loop.
+    """
+
+    def __init__(
+        self, *, registry: Registry, identity: Identity, held: Held, metrics: WorkerMetrics, seconds: float,
+        told: Callable[[Renewal], None],
+    ) -> None:  # fmt: skip
+        self._registry, self._identity, self._held, self._metrics = registry, identity, held, metrics
+        self.seconds, self._told = seconds, told
+        self.worker = self.queue = 0
+        self.state = "new"
+        self.confirmed_at = float("-inf")
+        self.trouble: str | None = None
+        """Why the last renewal failed; None when it did not."""
+        self.refused_since: float | None = None
+        """Since when, on the monotonic clock, the server refuses the login; None while it does not."""
+        self._draining = False
+        self._shorten: Callable[[float], None] = lambda _: None
+        self._poke = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="penstock-lease", daemon=True)
+
+    def open(self) -> None:
+        """Register, in the caller's thread, so that its errors reach whoever starts the worker; then keep the lease."""
+        self._register()
+        self._thread.start()
+
+    def may_claim(self) -> bool:
+        """Running, and renewed less than two thirds of a lease ago."""
+        return self.state == "running" and self.renewed_lately
+
+    @property
+    def renewed_lately(self) -> bool:
+        """Whether the lease was renewed less than two thirds of its length ago: the rest is for clocks and pauses."""
+        return self.age < self.seconds * 2 / 3
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last confirmed renewal was sent."""
+        return time.monotonic() - self.confirmed_at
+
+    @property
+    def until(self) -> float:
+        """When the lease ends on the monotonic clock, if it is not renewed; never later than on the database's."""
+        return self.confirmed_at + self.seconds
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs, or was told to end."""
+        return self._thread.is_alive() or self._ended.is_set()
+
+    def renew_soon(self) -> None:
+        """Something may have changed: renew now."""
+        self._poke.set()
+
+    def begin_drain(self, shorten: Callable[[float], None] = lambda _: None) -> None:
+        """Have the registry say, at once and for good, that this worker is stopping.
+
+        Args:
+            shorten: called in the thread with the seconds that are left, if an operator has said that the pod is
+                killed before its grace period ends.
+        """
+        self._draining, self._shorten = True, shorten
+        self._poke.set()
+
+    def close(self, *, empty: bool) -> None:
+        """Stop renewing and leave the registry. `empty`: no claim and no acknowledgement is open."""
+        self._ended.set()
+        self._poke.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=self.seconds)
+        try:
+            if self.worker and not self._thread.is_alive():
+                self._registry.deregister(self.worker, empty=empty)
+        except StoreError as error:
+            logger.warning("could not leave the registry, the lease will run out: %s", error)
+        finally:
+            self._registry.close()
+
+    def _register(self) -> None:
+        sent = time.monotonic()
+        who = self._identity
+        registration = self._registry.register(
+            queue=who.queue, identity=who.identity, version=who.version, concurrency=who.concurrency,
+            lease=self.seconds, pod=who.pod, node=who.node, info=who.info,
+        )  # fmt: skip
+        self.worker, self.queue = registration
+        self.state, self.confirmed_at = "running", sent
+
+    def _run(self) -> None:
+        pause = self.seconds / 3
+        while not self._ended.is_set():
+            if self._poke.wait(pause):
+                self._poke.clear()
+            if not self._ended.is_set():
+                pause = self._renew()
+
+    def _report(self) -> str:
+        """What the worker says for people; nothing, where that cannot be told: no lease is lost for it."""
+        try:
+            return report(self._held)
+        except Exception:
+            logger.exception("no report goes with this renewal")
+            return "{}"
+
+    def _renew(self) -> float:
+        """One renewal; returns seconds until the next."""
+        sent = time.monotonic()
+        jobs = self._held.snapshot()
+        in_flight = {self._identity.queue: len(jobs)}
+        try:
+            renewal = self._registry.renew(
+                self.worker, lease=self.seconds, held=[(j.id, j.token) for j in jobs if j.worker == self.worker],
+                in_flight=in_flight, done=dict(self._held.done), drained=not jobs, report=self._report(),
+            )  # fmt: skip
+            if renewal.state in {None, "lost"}:
+                logger.warning("worker %d was declared lost; registering anew", self.worker)
+                self._register()
+            else:
+                self.state, self.confirmed_at = str(renewal.state), sent
+            if self._draining and self.state != "draining":  # a new registration too: it would count as one to keep
+                self.state = self._registry.begin_drain(self.worker) or self.state
+            if self._draining and (left := self._registry.grace_left(self.worker)) is not None:
+                self._shorten(left)
+            self.trouble = self.refused_since = None
+        except Exception as error:  # without this thread the worker must be restarted
+            self.trouble = str(error)
+            refused = isinstance(error, LoginRefused)
+            self.refused_since = (self.refused_since or time.monotonic()) if refused else None
+            self._metrics.renewal_failures += 1
+            expected = isinstance(error, StoreError)
+            logger.warning("lease not renewed for %.1f s: %s", self.age, error, exc_info=not expected)
+            return min(1.0, self.seconds / 15)
+        self._told(renewal)
+        return self.seconds / 3

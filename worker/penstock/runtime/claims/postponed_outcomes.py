@@ -1,0 +1,100 @@
+"""Outcomes that are not stored yet because other transactions hold the rows of their jobs.
+
+They are sent again, with back-off, until the database has answered for each; nothing is dropped. What bounds their
+number is the back-pressure of the consumers: they count as unacknowledged all the while, and two batches of those stop
+new attempts. People hear of them when they are postponed, and once a minute while any are left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
+
+from penstock.errors import StoreError
+from penstock.job import Finished
+
+from ..retry_delay import pause
+
+logger = logging.getLogger("penstock.acknowledger")
+
+REMIND_SECONDS = 60.0
+NAMED = 5
+"""Jobs that a log line names."""
+
+worker_of = attrgetter("job.worker")
+
+
+class Postponed:
+    """The postponed outcomes of one acknowledger.
+
+    Args:
+        send: stores outcomes of one worker, however often it is called; returns those whose rows are still locked.
+        stored: called with how many outcomes the database has answered for.
+        rng: for jitter.
+    """
+
+    def __init__(
+        self,
+        *,
+        send: Callable[[int, list[Finished]], Awaitable[list[Finished]]],
+        stored: Callable[[int], None],
+        rng: random.Random,
+    ) -> None:
+        self._send, self._stored, self._rng = send, stored, rng
+        self._outcomes: list[Finished] = []
+        self._added = asyncio.Event()
+        self._reminded_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    def add(self, outcomes: Sequence[Finished]) -> None:
+        """Keep outcomes to send them again."""
+        if outcomes:
+            self._outcomes.extend(outcomes)
+            self._say()
+            self._added.set()
+
+    def _say(self) -> None:
+        self._reminded_at = time.monotonic()
+        named = ", ".join(str(outcome.job.id) for outcome in self._outcomes[:NAMED])
+        more = len(self._outcomes) - NAMED
+        logger.warning(
+            "%d outcomes not stored yet, jobs %s%s: other transactions hold their rows (`penstock jobs why ID` names "
+            "them); sent again until stored", len(self._outcomes), named, f" and {more} more" if more > 0 else "",
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Send again until cancelled."""
+        failures = 0
+        while True:
+            if not self._outcomes:
+                failures = 0
+                self._added.clear()
+                await self._added.wait()
+            failures += 1
+            await asyncio.sleep(pause(failures, self._rng))
+            try:
+                await self._send_all()
+            except Exception as error:
+                expected = isinstance(error, StoreError)
+                logger.warning(
+                    "%d outcomes could not be sent again: %s", len(self._outcomes), error, exc_info=not expected
+                )
+            if self._outcomes and time.monotonic() - self._reminded_at > REMIND_SECONDS:
+                self._say()
+
+    async def _send_all(self) -> None:
+        batch = list(self._outcomes)
+        for worker, group in groupby(batch, key=worker_of):
+            some = list(group)
+            locked = await self._send(worker, some)
+            left = {(outcome.job.id, outcome.job.token) for outcome in locked}
+            done = {(outcome.job.id, outcome.job.token) for outcome in some} - left
+            self._outcomes = [one for one in self._outcomes if (one.job.id, one.job.token) not in done]
+            self._stored(len(done))

@@ -1,0 +1,299 @@
+"""One child process, as the worker sees it: started, given a job, interrupted, killed, and seen to its end.
+
+Owns the process, its pipe and its output. Must not decide what an outcome is or when to kill. The end of a child is
+what the kernel says, waited for by a thread, never the end of its pipe: a task may have forked, and the copy holds it.
+Surprising: the thread only waits (WNOWAIT); the loop alone signals and reaps, so a signal never meets another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from penstock.job import ClaimedJob
+from penstock.runtime.process_state import here
+
+from .log_capture import Output
+from .protocol import (  # fmt: skip
+    HEAD,
+    Claim,
+    Ended,
+    Failed,
+    Hello,
+    Interrupt,
+    Progress,
+    Ready,
+    Run,
+    Stop,
+    ToChild,
+    ToWorker,
+    Until,
+    body_length,
+    claim_of,
+    encode,
+    from_child,
+)
+from .stats import why
+
+logger = logging.getLogger("penstock.child")
+
+BOOT: Final = (
+    "import sys; sys.path[:] = sys.argv[2:]; "
+    "from penstock.runtime.execution.processes.child_main import main; main(int(sys.argv[1]))"
+)
+LAST_FRAMES_SECONDS: Final = 0.5
+"""How long what a dead child has written is read, should something else hold its pipe open."""
+
+Report = Callable[[dict[str, float | str]], None]
+
+
+class ChildLost(Exception):  # noqa: N818 - tells, to the executor alone, that a child has ended
+    """The child ended while it ran a job. `killed` is why the worker killed it, None if it did not."""
+
+    def __init__(self, how: str, *, killed: str | None, said: list[str]) -> None:
+        super().__init__(how)
+        self.how, self.killed, self.said = how, killed, said
+
+
+class Child:
+    """A process that runs one job at a time.
+
+    Args:
+        hello: what it is told first.
+        gone: called in the loop once it has ended and been reaped.
+    """
+
+    def __init__(self, hello: Hello, gone: Callable[[Child], None]) -> None:
+        self._hello, self._gone = hello, gone
+        self._loop = asyncio.get_running_loop()
+        self.jobs = 0
+        self.resident = 0
+        """Bytes at the end of its last job."""
+        self.code: int | None = None
+        """Exit code once it has ended; minus the signal that ended it."""
+        self.until: float | None = None
+        """When an exclusive attempt ends itself, as last told."""
+        self.end = "crash"
+        """Why it has ended, once it has: a word of tally.ENDS."""
+        self._killed: str | None = None
+        self._leaving: str | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._current: tuple[Claim, asyncio.Future[Ended]] | None = None
+        self._heard = True
+        """Its pipe is open, and what came was frames."""
+        self._report: Report = _ignore
+        self.ended = asyncio.Event()
+
+    async def start(self, seconds: float) -> None:
+        """Start the process and wait until its App is imported and its lifespans are entered.
+
+        Raises:
+            ChildLost: it did not come up, or not within `seconds`; it has been killed then.
+        """
+        try:
+            ours = self._spawn()
+        except OSError as error:  # no memory, no process, no file left
+            raise ChildLost(f"it cannot be started: {error}", killed=None, said=[]) from error
+        self._outputs: list[Output] = []
+        try:
+            for name, level in (("stdout", logging.INFO), ("stderr", logging.WARNING)):
+                self._outputs.append(self._output(name, level))
+            threading.Thread(target=self._wait, name=f"penstock-child-{self.pid}", daemon=True).start()
+        except (OSError, RuntimeError) as error:  # no file, no thread left
+            self._abandon(ours)
+            raise ChildLost(f"it cannot be watched: {error}", killed="start", said=[]) from error
+        self._reading = self._loop.create_task(self._read(ours), name=f"child {self.pid}")
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ready
+        except TimeoutError:
+            await self._give_up()
+            raise ChildLost(f"it was not ready within {seconds:g} s", killed="start", said=self.said) from None
+        except BaseException:
+            await self._give_up()
+            raise
+
+    def _spawn(self) -> socket.socket:
+        """Start the process; returns our end of its pipe."""
+        ours, theirs = socket.socketpair()
+        with theirs, contextlib.ExitStack() as stack:
+            stack.callback(ours.close)
+            command = [sys.executable, "-c", BOOT, str(theirs.fileno()), *sys.path]
+            self._process = subprocess.Popen(  # not asyncio's: who reaps it is decided here
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                pass_fds=[theirs.fileno()], start_new_session=True, env=here.environment, cwd=here.folder,
+            )  # fmt: skip
+            self.pid = self._process.pid
+            stack.pop_all()
+        return ours
+
+    def _abandon(self, ours: socket.socket) -> None:
+        """End what was just started and has nobody who waits for it: here, at once."""
+        ours.close()
+        self.kill("start")
+        self.code = self._process.wait()
+        for output in self._outputs:
+            output.close()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    async def _give_up(self) -> None:
+        self.kill("start")
+        await self.ended.wait()
+
+    def _output(self, name: str, level: int) -> Output:
+        stream = self._process.stdout if name == "stdout" else self._process.stderr
+        assert stream is not None
+        with stream:
+            return Output(os.dup(stream.fileno()), name=f"child {self.pid} {name}", level=level, loop=self._loop)
+
+    @property
+    def said(self) -> list[str]:
+        """Its last lines of standard error."""
+        return list(self._outputs[1].last)
+
+    @property
+    def idle(self) -> bool:
+        """It runs no job and can be given one."""
+        return self._current is None and self.code is None and self._killed is None and self._heard
+
+    def begin(self, job: ClaimedJob, *, until: float | None, report: Report) -> asyncio.Future[Ended]:
+        """Give it a job; the future has what the attempt ended in, or ChildLost.
+
+        Args:
+            job: the claimed job.
+            until: for an exclusive task: when to end by itself, on the monotonic clock.
+            report: told what the attempt tells of its progress.
+        """
+        future: asyncio.Future[Ended] = self._loop.create_future()
+        self._current, self._report, self.until = (claim_of(job), future), report, until
+        for output in self._outputs:
+            output.job = job
+        self.jobs += 1
+        if self.code is None:
+            self._write(Run(job=job, until=until))
+        else:  # it ended since it was chosen
+            self._current = None
+            future.set_exception(ChildLost(_how(self.code), killed=None, said=self.said))
+        return future
+
+    def prolong(self, until: float) -> None:
+        """The lease was renewed: an exclusive job may go on until then."""
+        self.until = until
+        self._write(Until(until))
+
+    def interrupt(self) -> None:
+        """Ask the current attempt to end."""
+        if self._current is not None:
+            self._write(Interrupt(self._current[0]))
+
+    def stop(self, reason: str) -> None:
+        """Ask it to leave when its job is done. `reason` is a word of tally.ENDS."""
+        self._leaving = self._leaving or reason
+        self._write(Stop())
+
+    def kill(self, reason: str) -> None:
+        """End it and what its tasks have started. Does nothing once it has ended."""
+        if self.code is None:
+            self._killed = self._killed or reason
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def _write(self, frame: ToChild) -> None:
+        if self.code is None and self._writer is not None and not self._writer.is_closing():
+            self._writer.write(encode(frame))
+
+    # -- what comes back ------------------------------------------------------------------------------------------
+
+    async def _read(self, pipe: socket.socket) -> None:
+        """Until the pipe ends. A child that breaks it, or writes something else, can tell us nothing more."""
+        reader, self._writer = await asyncio.open_connection(sock=pipe)
+        self._write(self._hello)
+        try:
+            while True:
+                head = await reader.readexactly(HEAD)
+                self._take(from_child(await reader.readexactly(body_length(head))))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            logger.debug("child %d: its pipe is closed", self.pid)
+        except ValueError as error:
+            logger.error("child %d: what it wrote is no frame: %s", self.pid, error)
+        self._heard = False
+        self._loop.call_later(LAST_FRAMES_SECONDS, self.kill, "pipe")  # unless it is ending anyway
+
+    def _take(self, frame: ToWorker) -> None:
+        match frame:
+            case Ready() if not self._ready.done():
+                self._ready.set_result(None)
+            case Failed() if not self._ready.done():
+                self._ready.set_exception(ChildLost(frame.reason, killed=None, said=[]))
+                self._ready.exception()
+            case Failed():
+                logger.error("child %d: its lifespans ended with %s", self.pid, frame.reason)
+            case Progress() if self._current is not None and self._current[0] == frame.claim:
+                note: dict[str, float | str] = {} if frame.note is None else {"note": frame.note}
+                self._report({"done": frame.done, "total": frame.total, **note})
+            case Ended() if self._current is not None and self._current[0] == frame.claim:
+                (_, future), self._current = self._current, None
+                self.resident = frame.resident
+                if not future.done():
+                    future.set_result(frame)
+
+    # -- its end --------------------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """The waiting thread."""
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody needs it
+            self._loop.call_soon_threadsafe(self._has_ended)
+
+    def _has_ended(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)  # what it forked; its own entry is still there, so nobody else's
+        self.code = self._process.wait()
+        self._finishing = self._loop.create_task(self._finish(), name=f"end of child {self.pid}")
+
+    async def _finish(self) -> None:
+        await asyncio.wait([self._reading], timeout=LAST_FRAMES_SECONDS)
+        self._reading.cancel()
+        if self._writer is not None:
+            self._writer.close()
+        for output in self._outputs:
+            output.close()
+        late = self.until is not None and time.monotonic() >= self.until
+        self.end = why(leaving=self._leaving, killed=self._killed, busy=self._current is not None, late=late)
+        lost = ChildLost(_how(self.code or 0), killed=self._killed, said=self.said)
+        for future in (self._ready, self._current and self._current[1]):
+            if future is not None and not future.done():
+                future.set_exception(lost)
+                future.exception()  # whoever waited may have given up: then nobody asks
+        self._current = None
+        self.ended.set()
+        self._gone(self)
+
+
+def _ignore(found: dict[str, float | str]) -> None:
+    del found
+
+
+def _how(code: int) -> str:
+    """An exit code as a sentence."""
+    if code >= 0:
+        return f"it left with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "unknown"
+    more = ", which the kernel sends when memory runs out" if -code == signal.SIGKILL else ""
+    return f"it was ended by signal {-code} ({name}){more}"

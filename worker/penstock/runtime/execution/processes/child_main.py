@@ -1,0 +1,300 @@
+"""What runs in a child process: the App, its lifespans, and one job after the other, told by frames.
+
+A plain function runs in the main thread, outside any event loop, so that a soft timeout can interrupt it and
+`asyncio.run` works in it; between jobs and for async ones the loop runs, so that what a lifespan opened stays alive. A
+thread reads the frames: it passes jobs to the loop, interrupts, and ends the process when the worker is gone or, for an
+exclusive task, when its time is up. Surprising: a task that forks may return twice; the copy is ended where it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import faulthandler
+import functools
+import logging
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, NoReturn
+
+from penstock.app.app import App
+from penstock.app.context import Context
+from penstock.app.loading import load_app
+from penstock.backoff import Backoff
+from penstock.database.source import Url, source
+from penstock.errors import PenstockError
+from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.runtime.event_loop import Runner, loop_factory
+from penstock.runtime.execution.awaitables import finished_call, is_awaitable, settled
+from penstock.runtime.execution.outcomes import AnyTask, Endings, is_a, of_defect
+from penstock.runtime.execution.timeouts import Alarm, within
+from penstock.runtime.observe.worker_log import always_write
+from penstock.runtime.process_exit import buffer_lines
+from penstock.runtime.process_state import here, resident
+
+from .protocol import (
+    Claim,
+    Failed,
+    Hello,
+    Interrupt,
+    Progress,
+    Ready,
+    Run,
+    Stop,
+    ToChild,
+    ToWorker,
+    Until,
+    claim_of,
+    encode,
+    ended,
+    receive,
+)
+
+PR_SET_PDEATHSIG = 1
+FORMAT = "%(levelname)s %(name)s: %(message)s"
+Result = tuple[object, BaseException | None]
+
+
+def main(fd: int) -> None:
+    """The whole life of a child; `fd` is its end of the pipe."""
+    pipe = socket.socket(fileno=fd)
+    pipe.set_inheritable(False)
+    os.register_at_fork(after_in_child=pipe.close)  # what a task forks must not hold the pipe open
+    sys.argv = ["penstock child"]
+    hello = receive(pipe)
+    if not isinstance(hello, Hello):
+        return
+    _end_with(hello.parent)
+    ignore_signals()
+    buffer_lines()
+    faulthandler.enable()
+    logging.basicConfig(level=hello.log_level.upper(), format=FORMAT)
+    always_write(hello.log_level, logging.Formatter(FORMAT))
+    try:
+        Inside(pipe, hello, load_app(hello.app)).serve()
+    except Exception as error:
+        known = isinstance(error, PenstockError)
+        pipe.sendall(encode(Failed(str(error) if known else f"{type(error).__name__}: {error}")))
+        if not known:
+            raise
+
+
+def ignore_signals() -> None:
+    """The worker decides. By a handler, for what is ignored would be inherited by programs that tasks start."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel kill this process when the worker is gone, frozen or not."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        _end_all()
+
+
+def _end_all() -> NoReturn:
+    """End this process and what its tasks have started."""
+    os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+class Inside:
+    """One child.
+
+    Args:
+        pipe: to the worker.
+        hello: the worker's settings.
+        app: imported here.
+    """
+
+    def __init__(self, pipe: socket.socket, hello: Hello, app: App) -> None:
+        self._pipe, self._hello, self._app = pipe, hello, app
+        self._backoff = Backoff(strategy=hello.strategy, base_seconds=hello.base_seconds, max_seconds=hello.max_seconds)
+        self._endings = Endings(
+            backoff=self._backoff, chance=random.Random(),  # noqa: S311 - jitter
+            incompatible_seconds=hello.incompatible_seconds,
+        )  # fmt: skip
+        self._alarm = Alarm()
+        self._process = os.getpid()
+        self._jobs: asyncio.Queue[ClaimedJob | None] = asyncio.Queue()
+        self._leaving = asyncio.Event()
+        self._around = contextvars.copy_context()
+        self._lock, self._saying = threading.Lock(), threading.Lock()
+        self._until: float | None = None
+        self._claim: Claim | None = None
+        self._unwanted: Claim | None = None
+        self._context: Context | None = None
+        self._running: asyncio.Task[Any] | None = None
+
+    def serve(self) -> None:
+        """Enter the lifespans, run jobs until told to stop, leave the lifespans."""
+        here.note()
+        with Runner(loop_factory()) as runner:
+            self._loop = runner.get_loop()
+            living = runner.run(self._enter())
+            threading.Thread(target=self._listen, name="penstock-pipe", daemon=True).start()
+            self._say(Ready())
+            while (job := runner.run(self._jobs.get())) is not None:
+                try:
+                    outcome = self._run(runner, job)
+                except BaseException as error:  # noqa: BLE001 - the last net: the child and its worker go on
+                    outcome = of_defect(job, error, reason="defect")
+                if os.getpid() != self._process:  # a copy that the task forked and that came back
+                    os._exit(0)
+                self._say(ended(outcome, resident()))
+                self._put_right()
+            runner.run(self._leave(living))
+
+    async def _enter(self) -> asyncio.Task[None]:
+        entered = self._loop.create_future()
+        living = self._loop.create_task(self._live(entered), name="lifespans")
+        await asyncio.wait([entered, living], return_when=asyncio.FIRST_COMPLETED)
+        if living.done():
+            living.result()
+        return living
+
+    async def _live(self, entered: asyncio.Future[None]) -> None:
+        """One task enters and leaves the lifespans: task groups and cancel scopes insist on it."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._app.close_async)
+            for lifespan in self._app.lifespans:
+                await stack.enter_async_context(lifespan())
+            self._around = contextvars.copy_context()
+            entered.set_result(None)
+            await self._leaving.wait()
+
+    async def _leave(self, living: asyncio.Task[None]) -> None:
+        self._leaving.set()
+        await living
+
+    # -- one job --------------------------------------------------------------------------------------------------
+
+    def _run(self, runner: Runner, job: ClaimedJob) -> Finished:
+        task = self._app.tasks.get(job.task)
+        if task is None:
+            return self._endings.of_unknown_task(job)
+        try:
+            values = task.decode(job.args)
+        except BaseException as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
+            return self._endings.of_invalid_arguments(job, error)
+        context = Context(
+            job=job,
+            client=self._app.client,
+            database=self._database,
+            report=functools.partial(self._report, claim_of(job)),
+        )
+        self._context, self._claim = context, claim_of(job)
+        if self._unwanted == self._claim:  # the frame was here first
+            context.mark_cancelled()
+        before = (context,) if task.wants_context else ()
+        call = functools.partial(task.invoke, *before, **values)
+        started = time.perf_counter()
+        value, failure = self._call(runner, task, call)
+        duration = time.perf_counter() - started
+        self._claim, self._context, self._running = None, None, None
+        with self._lock:
+            self._until = None
+        if is_a(failure, asyncio.CancelledError) and self._unwanted == claim_of(job):
+            return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason="asked")
+        return self._endings.of_end(job, task, value, failure, duration)
+
+    def _call(self, runner: Runner, task: AnyTask, call: Callable[[], Any]) -> Result:
+        around, began = self._around.copy(), time.monotonic()
+        ended: list[Result] = []
+        try:
+            if task.is_async:
+                runner.run(self._awaited(task, lambda: finished_call(call), ended), context=around)
+                return ended[0]
+            value = around.run(self._alarm.within, task, call)
+            if value is None or not is_awaitable(value):
+                return value, None
+            left = None if task.timeout is None else task.timeout - (time.monotonic() - began)
+            runner.run(self._awaited(task, lambda: settled(value), ended, left), context=around)
+        except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job, not the child
+            return ended[0] if ended else (None, error)
+        return ended[0]
+
+    async def _awaited(
+        self,
+        task: AnyTask,
+        call: Callable[[], Coroutine[Any, Any, object]],
+        ended: list[Result],
+        left: float | None = None,
+    ) -> None:
+        """Into `ended`, whatever it raises: SystemExit would reach the loop, a task may have cancelled itself."""
+        self._running = asyncio.current_task()
+        self._interrupt()
+        try:
+            ended.append((await within(task, call, left=left), None))
+        except BaseException as error:  # noqa: BLE001 - as above; a cancellation is the worker's, and told apart
+            ended.append((None, error))
+
+    def _put_right(self) -> None:
+        """Behind a job: settings of the process that the next one relies on and that this one may have changed."""
+        here.keep_stack()
+        self._alarm.install()
+        ignore_signals()
+
+    def _database(self) -> tuple[Url, bool]:
+        return source(self._hello.database_url, self._hello.database_url_file, self._app.password), self._hello.pooled
+
+    # -- the pipe -------------------------------------------------------------------------------------------------
+
+    def _say(self, frame: ToWorker) -> None:
+        if os.getpid() != self._process:  # a copy that the task forked
+            return
+        try:
+            with self._saying:  # a task may report from a thread of its own
+                self._pipe.sendall(encode(frame))
+        except OSError:
+            _end_all()
+
+    def _report(self, claim: Claim, found: dict[str, Any]) -> None:
+        self._say(Progress(claim, **found))
+
+    def _listen(self) -> None:
+        """The reader's thread."""
+        watched = select.poll()
+        watched.register(self._pipe, select.POLLIN)
+        while True:
+            if watched.poll(self._patience()):
+                frame = receive(self._pipe)
+                if frame is None:
+                    _end_all()
+                self._take(frame)
+            elif self._patience() == 0:  # the worker is frozen or cut off past its lease: another may run this job now
+                _end_all()
+
+    def _patience(self) -> float | None:
+        """Milliseconds to wait for a frame; None: for ever."""
+        until = self._until
+        return None if until is None else max(0.0, until - time.monotonic()) * 1000
+
+    def _take(self, frame: ToChild) -> None:
+        match frame:
+            case Run():
+                self._until = frame.until
+                self._loop.call_soon_threadsafe(self._jobs.put_nowait, frame.job)
+            case Until():
+                with self._lock:
+                    self._until = None if self._until is None else frame.time
+            case Interrupt():
+                self._unwanted = frame.claim
+                if (context := self._context) is not None and frame.claim == self._claim:
+                    context.mark_cancelled()  # here, because a plain function keeps the loop from running
+                self._loop.call_soon_threadsafe(self._interrupt)
+            case Stop():
+                self._loop.call_soon_threadsafe(self._jobs.put_nowait, None)
+
+    def _interrupt(self) -> None:
+        if self._unwanted == self._claim and self._running is not None:
+            self._running.cancel()

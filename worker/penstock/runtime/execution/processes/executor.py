@@ -1,0 +1,178 @@
+"""Runs attempts in child processes: what is waited for, when a child is killed, and what its end makes of the attempt.
+
+Owns the two limits after which a child is killed: the hard timeout, and five seconds in which a cancelled attempt has
+not ended. A child that ends by itself fails its one job; the third time that a job's process ends makes it poison.
+Surprising: a soft timeout implies a hard one, five seconds later: a child that does not react to the one would hang.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from penstock.errors import ChildCrashed
+from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.runtime.execution.outcomes import AnyTask, Endings
+from penstock.runtime.execution.timeouts import overdue
+
+from .child import Child, ChildLost
+from .pool import Children, NoChild
+from .protocol import Ended, finished
+
+logger = logging.getLogger("penstock.children")
+
+GRACE_SECONDS: Final = 5.0
+"""From a soft timeout, or from a cancellation, to the kill."""
+HAND_BACK_SECONDS: Final = 0.5
+NO_CHILD_DELAY: Final = 30.0
+
+Found = dict[str, float | str]
+
+
+class Tenure(Protocol):
+    """What the lease says of how long its claims are ours."""
+
+    @property
+    def until(self) -> float:
+        """On the monotonic clock; whatever runs exclusively must have ended then."""
+
+
+class ChildExecutor:
+    """The executor "process".
+
+    Args:
+        children: the processes.
+        endings: turns what did not come from the child itself into outcomes.
+        tenure: the lease.
+        report: told what the attempt of a job tells of its progress.
+        hand_back_seconds: what an attempt has to end whose claim is being handed back; then its child is killed.
+    """
+
+    def __init__(
+        self, *, children: Children, endings: Endings, tenure: Tenure, report: Callable[[ClaimedJob, Found], None],
+        clock: Callable[[], float] = time.monotonic, hand_back_seconds: float = HAND_BACK_SECONDS,
+    ) -> None:  # fmt: skip
+        self._children, self._endings, self._tenure, self._clock = children, endings, tenure, clock
+        self.tally = children.tally
+        self._report, self._hand_back_seconds = report, hand_back_seconds
+        self._running: dict[int, Child] = {}
+        self._exclusive: set[Child] = set()
+        self._interrupted: set[int] = set()
+
+    async def open(self) -> None:
+        """Start the first child. Raises ChildCrashed, with the reason."""
+        try:
+            await self._children.open()
+        except ChildLost as lost:
+            said = "".join(f"\n  {line}" for line in lost.said)
+            raise ChildCrashed(f"executor 'process': a child process does not come up: {lost.how}{said}") from lost
+
+    async def close(self, seconds: float) -> None:
+        """Have all children leave, or kill them."""
+        await self._children.close(seconds)
+
+    async def run(self, job: ClaimedJob, task: AnyTask) -> Finished:
+        """Run the job in a child. Raises nothing but cancellation."""
+        try:
+            child = await self._children.take()
+        except NoChild as error:
+            logger.error("job %d waits, no child process comes up: %s", job.id, error)
+            return Finished(job=job, state=OutcomeState.SNOOZE, delay=NO_CHILD_DELAY, reason="no_child")
+        started = self._clock()
+        self._running[id(job)] = child
+        if task.exclusive:
+            self._exclusive.add(child)
+        limit = _hard_limit(task)
+        timer = None if limit is None else asyncio.get_running_loop().call_later(limit, child.kill, "hard_timeout")
+        try:
+            told = await self._ended(child, job, self._tenure.until if task.exclusive else None)
+            return finished(job, told)
+        except ChildLost as lost:
+            if child.until is not None and self._clock() >= child.until:
+                return self._of_end_of_lease(job)
+            return self._of_lost(job, task, lost, self._clock() - started)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            del self._running[id(job)]
+            self._interrupted.discard(id(job))
+            self._exclusive.discard(child)
+            self._children.give_back(child)
+
+    async def _ended(self, child: Child, job: ClaimedJob, until: float | None) -> Ended:
+        future = child.begin(job, until=until, report=functools.partial(self._report, job))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:  # the claim is being handed back: the attempt must be over before it is
+            child.interrupt()
+            try:
+                with contextlib.suppress(TimeoutError, ChildLost):
+                    async with asyncio.timeout(self._hand_back_seconds):
+                        await asyncio.shield(future)
+            finally:
+                if not future.done():  # also when it is cancelled once more
+                    child.kill("handed_back")
+            if future.done() and (told := _completed(future)) is not None:
+                return told  # its effects are there: if the claim is still ours, it need not run again
+            raise
+
+    def _of_end_of_lease(self, job: ClaimedJob) -> Finished:
+        """It ended itself, without fault: if the claim is still ours, the job runs again, its attempt refunded."""
+        self._children.lost(crashed=False)
+        logger.warning("job %d is exclusive and was ended: no renewal of the lease was heard of in time", job.id)
+        return Finished(job=job, state=OutcomeState.SNOOZE, reason="lease_lost")
+
+    def _of_lost(self, job: ClaimedJob, task: AnyTask, lost: ChildLost, duration: float) -> Finished:
+        self._children.lost(crashed=lost.killed in {None, "pipe"})
+        match lost.killed:
+            case "cancelled":
+                return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason="asked")
+            case "hard_timeout":
+                error = overdue(task, kind="hard timeout", seconds=_hard_limit(task))
+                return self._endings.of_error(job, task, error, duration)
+        crash = ChildCrashed(f"task {task.name!r}: the child process ended during the attempt: {lost.how}")
+        if lost.said:
+            crash.add_note("its last lines:\n" + "\n".join(lost.said))
+        logger.error("job %d, attempt %d: %s", job.id, job.attempt, crash)
+        return self._endings.of_crash(job, task, crash, duration)
+
+    # -- from outside ---------------------------------------------------------------------------------------------
+
+    def interrupt(self, job: ClaimedJob) -> bool:
+        """Have this job end: its child is told, and killed when that does not help; False if it does not run here."""
+        child = self._running.get(id(job))
+        if child is None:
+            return False
+        if id(job) not in self._interrupted:  # every renewal says it again
+            self._interrupted.add(id(job))
+            child.interrupt()
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill_if_running, job, child)
+        return True
+
+    def _kill_if_running(self, job: ClaimedJob, child: Child) -> None:
+        if self._running.get(id(job)) is child:
+            child.kill("cancelled")
+
+    def renewed(self) -> None:
+        """The lease was renewed: exclusive attempts may go on."""
+        for child in self._exclusive:
+            child.prolong(self._tenure.until)
+
+
+def _completed(future: asyncio.Future[Ended]) -> Ended | None:
+    """The outcome, if it is a success."""
+    if future.cancelled() or future.exception() is not None or future.result().state is not OutcomeState.COMPLETED:
+        return None
+    return future.result()
+
+
+def _hard_limit(task: AnyTask) -> float | None:
+    """Seconds until the child is killed, None: never."""
+    if task.hard_timeout is not None or task.timeout is None:
+        return task.hard_timeout
+    return task.timeout + GRACE_SECONDS

@@ -1,0 +1,109 @@
+"""What a child writes to its standard output and error, as lines of the worker's log; floods are bounded.
+
+A child that prints without end is read at 1 MiB/s at most, so that it waits and the worker does not work for it; of the
+lines in a second 50 are logged, and how many were not is said. Must not block, and keeps the last lines only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import os
+from collections import deque
+from typing import Final
+
+from penstock.job import ClaimedJob
+from penstock.runtime.observe.logs import fields
+
+logger = logging.getLogger("penstock.child")
+
+READ_BYTES: Final = 64 * 1024
+BYTES_PER_SECOND: Final = 1024 * 1024
+LINES_PER_SECOND: Final = 50
+LONGEST_LINE: Final = 4096
+"""Bytes; what a longer line has beyond is not shown."""
+LAST_LINES: Final = 20
+LONGEST_KEPT: Final = 300
+"""Lines and their characters that are kept for the error of a child that crashed."""
+
+
+class Output:
+    """One stream of one child.
+
+    Args:
+        fd: the reading end; closed by `close`.
+        name: what stands before each line, such as `child 71 stdout`.
+        level: of the lines.
+    """
+
+    def __init__(self, fd: int, *, name: str, level: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._fd, self._name, self._level, self._loop = fd, name, level, loop
+        self._rest = b""
+        self._read = self._lines = self._dropped = 0
+        self.last: deque[str] = deque(maxlen=LAST_LINES)
+        """The last lines, shown or not."""
+        self._window: asyncio.TimerHandle | None = None
+        os.set_blocking(fd, False)
+        self.job: ClaimedJob | None = None
+        """Whose attempt runs in the child, or ran last: its lines carry it."""
+        contextvars.Context().run(loop.add_reader, fd, self._readable)  # not the context of whoever needed the child
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self._loop.remove_reader(self._fd)
+            return
+        if self._window is None:
+            self._window = self._loop.call_later(1.0, self._window_over)
+        self._read += len(data)
+        if self._read >= BYTES_PER_SECOND:
+            self._loop.remove_reader(self._fd)
+        self._split(data)
+
+    def _split(self, data: bytes) -> None:
+        *lines, rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._log(line)
+        if len(rest) > LONGEST_LINE:
+            self._log(rest)
+            rest = b""
+        self._rest = rest
+
+    def _log(self, line: bytes) -> None:
+        text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
+        if not text:
+            return
+        text = "".join(sign if sign.isprintable() else " " for sign in text)
+        self.last.append(text[:LONGEST_KEPT])
+        if self._lines >= LINES_PER_SECOND:
+            self._dropped += 1
+            return
+        self._lines += 1
+        extra = None if self.job is None else fields(self.job)
+        logger.log(self._level, "%s: %s", self._name, text, extra=extra)
+
+    def _window_over(self) -> None:
+        if self._dropped:
+            logger.warning("%s: %d more lines within a second are not shown", self._name, self._dropped)
+        paused = self._read >= BYTES_PER_SECOND
+        self._window, self._read, self._lines, self._dropped = None, 0, 0, 0
+        if paused:
+            self._loop.add_reader(self._fd, self._readable)
+
+    def close(self) -> None:
+        """The child has ended: log what is there yet, once, and close; what it forked may hold the other end."""
+        self._loop.remove_reader(self._fd)
+        with contextlib.suppress(BlockingIOError):
+            self._split(os.read(self._fd, READ_BYTES))
+        if self._rest:
+            self._log(self._rest)
+        if self._window is not None:
+            self._window.cancel()
+            if self._dropped:
+                logger.warning("%s: %d more lines are not shown", self._name, self._dropped)
+        os.close(self._fd)

@@ -1,0 +1,223 @@
+"""The children of a worker: as many as run jobs at once, started when needed, kept warm, recycled, replaced.
+
+Owns which child runs a job. Must not know what an outcome means. One that ends is replaced at once, several in a row
+with a growing pause; one that cannot come up is tried again three times before whoever waits is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from penstock.runtime.retry_delay import doubled
+
+from .child import Child, ChildLost
+from .protocol import Hello
+from .stats import Tally
+
+logger = logging.getLogger("penstock.children")
+
+START_SECONDS: Final = 60.0
+"""How long a child may take to import the App and enter its lifespans."""
+LEAVE_SECONDS: Final = 5.0
+"""How long a child that is recycled may take to leave its lifespans; then it is killed."""
+FREE_LOSSES: Final = 2
+"""Losses in a row that are replaced at once; then the pause doubles from 0.1 s."""
+LONGEST_PAUSE: Final = 5.0
+STARTS: Final = 3
+"""Failures to come up, one after the other, until those who wait are told."""
+
+
+class NoChild(Exception):  # noqa: N818 - tells, to the executor alone, why
+    """No child can be started."""
+
+
+class Children:
+    """A pool.
+
+    Args:
+        hello: what each child is told.
+        max_jobs: a child is replaced after so many; 0: never.
+        max_bytes: a child is replaced when more is resident after a job; 0: never.
+    """
+
+    def __init__(self, *, hello: Hello, max_jobs: int, max_bytes: int) -> None:
+        self._hello, self._max_jobs, self._max_bytes = hello, max_jobs, max_bytes
+        self.tally = Tally()
+        self._all: set[Child] = set()
+        self._idle: list[Child] = []
+        self._waiters: deque[asyncio.Future[Child]] = deque()
+        self._starts: set[asyncio.Task[None]] = set()
+        self._losses = self._failures = 0
+        self._closing = False
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def count(self) -> int:
+        """Children that are there, starting and leaving ones too."""
+        return len(self._all)
+
+    async def open(self) -> None:
+        """Start the first child, so that an App that cannot run in one is told before anything is claimed.
+
+        Raises:
+            ChildLost: it did not come up.
+        """
+        self._idle.append(await self._start())
+
+    async def take(self) -> Child:
+        """A child for one job; give it back.
+
+        Raises:
+            NoChild: three in a row did not come up.
+        """
+        while True:
+            child = self._idle.pop() if self._idle else await self._next()
+            if child.idle:  # else it has just ended
+                return child
+
+    async def _next(self) -> Child:
+        future: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._waiters.append(future)
+        self._start_what_is_missing()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future in self._waiters:
+                self._waiters.remove(future)
+            elif future.done() and not future.cancelled() and future.exception() is None:
+                self._offer(future.result())
+            raise
+
+    def give_back(self, child: Child) -> None:
+        """Its job is over."""
+        if not child.idle:
+            return  # it ended, or is about to; `_gone` does the rest
+        self._losses = self._failures = 0
+        if (worn := self._worn(child)) is not None:
+            logger.info("child %d is replaced: %s", child.pid, worn[1])
+            self._run(self._retire(child, LEAVE_SECONDS, worn[0]), f"retire child {child.pid}", self._retiring)
+            self._begin_start()
+        else:
+            self._offer(child)
+
+    def _worn(self, child: Child) -> tuple[str, str] | None:
+        """The word for it, and a sentence."""
+        if self._max_jobs and child.jobs >= self._max_jobs:
+            return "max_jobs", f"it has run {child.jobs} jobs"
+        if self._max_bytes and child.resident > self._max_bytes:
+            return "memory", f"{child.resident / 2**20:.0f} MiB are resident"
+        return None
+
+    async def close(self, seconds: float) -> None:
+        """Have all children leave; those that have not after `seconds` are killed."""
+        self._closing = True
+        starts = set(self._starts)
+        for start in starts:
+            start.cancel()
+        await asyncio.gather(*starts, return_exceptions=True)
+        await asyncio.gather(*(self._retire(child, seconds, "closing") for child in set(self._all)))
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+
+    # -- starting -------------------------------------------------------------------------------------------------
+
+    def _offer(self, child: Child) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(child)
+                return
+        self._idle.append(child)
+
+    def _start_what_is_missing(self) -> None:
+        under_way = sum(not start.done() for start in self._starts)  # one that has just ended starts nothing more
+        for _ in range(len(self._waiters) - under_way):
+            self._begin_start()
+
+    def _begin_start(self) -> None:
+        self._run(self._one_more(), "start a child", self._starts)
+
+    async def _one_more(self) -> None:
+        """One more child: for who waits longest, or to be kept warm."""
+        while True:
+            await asyncio.sleep(self._pause())
+            try:
+                child = await self._start()
+            except Exception as lost:  # noqa: BLE001 - also what nobody foresaw: somebody waits for an answer
+                self._failed(lost)
+                if not self._waiters:
+                    return
+            else:
+                self._offer(child)
+                return
+
+    def _pause(self) -> float:
+        count = max(self._losses, self._failures + FREE_LOSSES if self._failures else 0)
+        return 0.0 if count <= FREE_LOSSES else doubled(count - FREE_LOSSES, longest=LONGEST_PAUSE)
+
+    async def _start(self) -> Child:
+        child = Child(self._hello, self._gone)
+        self.tally.started += 1
+        try:
+            await child.start(START_SECONDS)
+        except BaseException:
+            self.tally.ended["start"] += 1
+            raise
+        self._all.add(child)
+        self.tally.up()
+        logger.debug("child %d is ready", child.pid)
+        return child
+
+    def _failed(self, lost: Exception) -> None:
+        self._failures += 1
+        logger.error("a child did not come up: %s", lost, exc_info=not isinstance(lost, ChildLost))
+        if self._failures % STARTS == 0:
+            while self._waiters:
+                waiter = self._waiters.popleft()
+                if not waiter.done():
+                    waiter.set_exception(NoChild(str(lost)))
+
+    # -- ending ---------------------------------------------------------------------------------------------------
+
+    def _gone(self, child: Child) -> None:
+        """A child has ended."""
+        if child not in self._all:
+            return  # it never came up; `_start` says so
+        self._all.discard(child)
+        self.tally.down(child.end)
+        if child in self._idle:
+            self._idle.remove(child)
+            if not self._closing:
+                logger.warning("child %d ended while it ran nothing", child.pid)
+
+    def lost(self, *, crashed: bool) -> None:
+        """A child has ended with its job, by itself or killed: have another in its place."""
+        self._losses += crashed
+        if not self._closing:
+            self._begin_start()
+
+    async def _retire(self, child: Child, seconds: float, why: str) -> None:
+        child.stop(why)
+        try:
+            async with asyncio.timeout(seconds):
+                await child.ended.wait()
+        except TimeoutError:
+            logger.warning("child %d did not leave within %.1f s and is killed", child.pid, seconds)
+        finally:
+            child.kill("closing")
+        await child.ended.wait()
+
+    def _run(self, coroutine: Coroutine[Any, Any, None], name: str, among: set[asyncio.Task[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        among.add(task)
+        task.add_done_callback(functools.partial(_done, among))
+
+
+def _done(among: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+    among.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s: %r", task.get_name(), error)

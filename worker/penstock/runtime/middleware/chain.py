@@ -1,0 +1,87 @@
+"""What stands around the run of an attempt: the gate of the breakers, the span, the hooks. Only what is used.
+
+    gate ─► span ─► hooks ─► the attempt
+
+A worker without breaker, tracing and hooks runs attempts as they are: each layer costs one await more per job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+import penstock
+from penstock.app.task import Registry
+from penstock.events import JobErrored, JobStarted, JobStopped
+from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.settings import Settings
+
+from ..execution.outcomes import Endings
+from ..observe.metrics import WorkerMetrics
+from .circuit_breaker import BreakerPolicy
+from .circuit_gate import Gate
+from .hooks import Announcer
+from .tracing import Traced
+
+Run = Callable[[ClaimedJob], Awaitable[Finished]]
+
+
+class Hooked:
+    """Runs attempts and tells the hooks of each.
+
+    Args:
+        run: runs an attempt; raises nothing but cancellation.
+        announcer: of whom somebody hears attempts.
+        endings: keep the exceptions meanwhile.
+    """
+
+    def __init__(self, *, run: Run, announcer: Announcer, endings: Endings) -> None:
+        self._inner, self._announcer = run, announcer
+        self._exceptions = endings.keep_exceptions()
+
+    async def run(self, job: ClaimedJob) -> Finished:
+        """Run one."""
+        tell = self._announcer.tell
+        tell("job.start", JobStarted(job=job))
+        try:
+            finished = await self._inner(job)
+        except BaseException:  # handed back or cancelled: whoever did it says what becomes of the job
+            tell("job.stop", JobStopped(job=job, outcome=OutcomeState.CANCELLED, reason="interrupted", duration=0.0))
+            raise
+        finally:
+            exception = self._exceptions.pop(id(job), None)
+        if finished.fault and finished.error is not None:
+            error = msgspec.json.decode(finished.error)
+            final = finished.state is OutcomeState.FAILED
+            tell("job.exception", JobErrored(
+                job=job, error=error, exception=exception, duration=finished.duration, final=final,
+            ))  # fmt: skip
+        tell("job.stop", JobStopped(
+            job=job, outcome=finished.state, reason=finished.reason, duration=finished.duration,
+        ))  # fmt: skip
+        return finished
+
+
+def around(
+    run: Run, *, tasks: Registry, settings: Settings, endings: Endings, metrics: WorkerMetrics, announcer: Announcer,
+    tracing: Any = None,
+) -> Run:  # fmt: skip
+    """`run` with what this worker uses around it; itself where it uses nothing.
+
+    `tracing` is the module `opentelemetry.trace`, if the application uses it.
+    """
+    if announcer.hears("job.start", "job.stop", "job.exception"):
+        run = Hooked(run=run, announcer=announcer, endings=endings).run
+    if tracing is not None:
+        run = Traced(run=run, trace=tracing, version=penstock.__version__).run
+    if settings.circuit_failure_percent:
+        policy = BreakerPolicy(
+            failure_percent=settings.circuit_failure_percent, minimum_calls=settings.circuit_minimum_calls,
+            window_seconds=settings.circuit_window_seconds, open_seconds=settings.circuit_open_seconds,
+        )  # fmt: skip
+        gate = Gate(run=run, tasks=tasks, policy=policy, endings=endings, metrics=metrics)
+        metrics.circuits = gate.states
+        run = gate.run
+    return run

@@ -1,0 +1,89 @@
+"""The gate before a slot runs a job: asks the circuit of the job's task, and tells it how the attempt went.
+
+Stands around the run of one attempt, not before the Consumers as a stage of its own: jobs held ahead of free slots
+would be past such a stage when the circuit opens. What is blocked is snoozed like a job of an unknown task: about half
+a minute later it is looked at again, its attempt refunded. A worker without a breaker has no gate at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from penstock.app.task import Registry
+from penstock.job import ClaimedJob, Finished, OutcomeState
+
+from ..execution.outcomes import Endings
+from ..observe.metrics import WorkerMetrics
+from .circuit_breaker import Breaker, BreakerPolicy, CircuitState
+
+logger = logging.getLogger("penstock.breaker")
+
+Run = Callable[[ClaimedJob], Awaitable[Finished]]
+
+
+class Gate:
+    """Breakers by task around a run of attempts.
+
+    Args:
+        run: runs an attempt; raises nothing but cancellation.
+        tasks: the App's; an alias shares its task's circuit. Jobs of others pass: their end is decided behind the gate.
+        policy: of every breaker.
+        endings: make the outcome of what is blocked.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, *, run: Run, tasks: Registry, policy: BreakerPolicy, endings: Endings,
+        metrics: WorkerMetrics, clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._inner, self._policy, self._endings, self._metrics, self._clock = run, policy, endings, metrics, clock
+        self._tasks = tasks
+        self._breakers = {name: Breaker(policy) for name in tasks}
+        self._said = dict.fromkeys(tasks, CircuitState.CLOSED)
+
+    def states(self) -> Mapping[str, int]:
+        """State by task, for a scrape; from any thread."""
+        now = self._clock()
+        return {name: int(breaker.state(now)) for name, breaker in self._breakers.items()}
+
+    async def run(self, job: ClaimedJob) -> Finished:
+        """Run the attempt if its task's circuit lets it; else its job is snoozed."""
+        task = self._tasks.get(job.task)
+        if task is None:
+            return await self._inner(job)
+        breaker = self._breakers[task.name]
+        if not breaker.admit(self._clock()):
+            self._metrics.blocked(task.name)
+            return self._endings.of_blocked(job)
+        epoch = breaker.epoch
+        self._say(breaker, task.name)
+        finished = None
+        try:
+            finished = await self._inner(job)
+        finally:
+            if finished is None or not (finished.fault or finished.state is OutcomeState.COMPLETED):
+                breaker.gave_up(epoch)
+            else:
+                breaker.ended(epoch, failed=finished.fault, now=self._clock())
+                self._say(breaker, task.name)
+        return finished
+
+    def _say(self, breaker: Breaker, task: str) -> None:
+        """One line for each change, by whoever sees it first."""
+        state = breaker.state(self._clock())
+        if state is self._said[task]:
+            return
+        self._said[task] = state
+        extra = {"task": task, "circuit": state.name.lower()}
+        if state is CircuitState.OPEN:
+            failed, calls = breaker.counted
+            logger.warning(
+                "circuit of task %s is open: %d of %d attempts failed within %.0f s; its jobs are deferred for %.0f s",
+                task, failed, calls, self._policy.window_seconds, self._policy.open_seconds, extra=extra,
+            )  # fmt: skip
+        elif state is CircuitState.HALF_OPEN:
+            logger.info("circuit of task %s is half-open: %d probes", task, self._policy.probes, extra=extra)
+        else:
+            logger.info("circuit of task %s is closed again", task, extra=extra)

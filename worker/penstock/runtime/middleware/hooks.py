@@ -1,0 +1,150 @@
+"""Calls an application's hooks. They may be slow, wrong or many: no job waits for one, and none harms a job.
+
+Plain functions of the events of attempts are called where they arise, on the event loop; everything else is a task of
+its own, plain functions in a thread. Each function's first exception is logged with its traceback, later ones are only
+counted. Surprising: with a thousand calls under way further ones are dropped, and counted, because a hook that hangs
+must not fill the memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from penstock.events import EVENTS, Hooks
+
+from ..execution.awaitables import is_awaitable, is_closing, settled
+
+logger = logging.getLogger("penstock.hooks")
+
+MOST_CALLS = 1000
+THREADS = 4
+ON_THE_LOOP = frozenset({"job.start", "job.stop", "job.exception"})
+
+Function = Callable[[Any], Any]
+
+
+class Announcer:
+    """The hooks of one worker.
+
+    Args:
+        hooks: of the App, as they are now: what is added later is not heard.
+    """
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._functions = {event: hooks.functions(event) for event in EVENTS}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="penstock-hook")
+        self._in_threads, self._counting = 0, threading.Lock()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._said: set[Function] = set()
+        self.failed: Counter[str] = Counter(dict.fromkeys(EVENTS, 0))
+        """Calls that raised or were dropped, by event."""
+
+    def hears(self, *events: str) -> bool:
+        """Whether anybody listens to one of these."""
+        return any(self._functions[event] for event in events)
+
+    def tell(self, event: str, value: object) -> None:
+        """Call everybody who listens. Never raises; waits for nobody."""
+        for function in self._functions[event]:
+            if inspect.iscoroutinefunction(function):
+                self._begin(event, function, self._awaited(event, function, value))
+            elif event in ON_THE_LOOP:
+                self._call(event, function, value)
+            else:
+                self._begin(event, function, self._in_thread(event, function, value))
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a function is still in a thread, which nothing can interrupt."""
+        return self._in_threads > 0
+
+    async def close(self, seconds: float) -> None:
+        """Wait for calls under way, so long at most; then cancel them, and forget those in threads."""
+        if self._calls:
+            _, late = await asyncio.wait(self._calls, timeout=seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=1.0)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self, event: str, function: Function, call: Coroutine[Any, Any, None]) -> None:
+        if len(self._calls) >= MOST_CALLS:
+            call.close()
+            self.failed[event] += 1
+            self._say(event, function, None)
+            return
+        name = f"hook {event}"
+        task = asyncio.get_running_loop().create_task(call, name=name, context=contextvars.copy_context())
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    def _call(self, event: str, function: Function, value: object) -> None:
+        try:
+            answer = function(value)
+        except BaseException as error:  # noqa: BLE001 - whatever it raises, the attempt around it goes on
+            self._failed(event, function, error)
+            return
+        if answer is not None and is_awaitable(answer):  # an async function behind a plain decorator
+            self._begin(event, function, self._settled(event, function, answer))
+
+    async def _awaited(self, event: str, function: Function, value: object) -> None:
+        try:
+            await function(value)
+        except BaseException as error:  # noqa: BLE001 - what leaves a task as SystemExit would reach the event loop
+            self._failed(event, function, error)
+
+    async def _settled(self, event: str, function: Function, answer: object) -> None:
+        try:
+            await settled(answer)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._failed(event, function, error)
+
+    async def _in_thread(self, event: str, function: Function, value: object) -> None:
+        try:
+            run = asyncio.get_running_loop().run_in_executor(self._threads, self._called, function, value)
+            answer, error = await run
+        except BaseException as raised:  # noqa: BLE001 - no thread can be started, or it is cancelled
+            self._failed(event, function, raised)
+            return
+        if error is not None:
+            self._failed(event, function, error)
+        elif answer is not None and is_awaitable(answer):
+            await self._settled(event, function, answer)
+
+    def _called(self, function: Function, value: object) -> tuple[object, BaseException | None]:
+        """As a value, whatever it raises: a future cannot hold a StopIteration."""
+        with self._counting:
+            self._in_threads += 1
+        try:
+            return function(value), None
+        except BaseException as error:  # noqa: BLE001 - as above
+            return None, error
+        finally:
+            with self._counting:
+                self._in_threads -= 1
+
+    def _failed(self, event: str, function: Function, error: BaseException) -> None:
+        if is_closing(error):
+            raise error
+        current = asyncio.current_task()
+        if current in self._calls and current.cancelling():
+            raise error  # `close` has cancelled it
+        self.failed[event] += 1
+        self._say(event, function, error)
+
+    def _say(self, event: str, function: Function, error: BaseException | None) -> None:
+        if function in self._said:
+            return
+        self._said.add(function)
+        name = getattr(function, "__qualname__", repr(function))
+        what = "is not called: too many calls are under way" if error is None else "raised"
+        logger.error("hook %s for %s %s; this is said once", name, event, what, exc_info=error)

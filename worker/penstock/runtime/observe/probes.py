@@ -1,0 +1,100 @@
+"""What a worker says of itself to probes and scrapes: whether it lives, whether it takes jobs, and its gauges.
+
+Read by the health thread while the event loop runs or hangs, so everything here is one look at a plain attribute. Not
+ready: it drains, is cordoned and empty, has no database, its claims are refused as wrong, or its loop does not tick.
+Not alive only where nothing but a restart helps, because a restart interrupts jobs: the loop has been blocked for
+longer than any task may take and for ten minutes, or the lease thread is dead. Each answer is a sentence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from penstock.store import Maintenance
+
+from ..claims.claimer import Claimer
+from ..claims.held_claims import Held
+from ..claims.lease import Lease
+from ..execution.consumers import Consumers
+from ..slots import Slots
+from ..state import WorkerState
+
+LONGEST_BLOCK = 600.0
+"""Seconds without a tick of the loop until liveness fails; longer if a task's timeout is."""
+SHORTEST_BLOCK = 2.5
+"""Seconds without a tick until readiness fails."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Probes:
+    """Judges one worker from outside its loop.
+
+    Args:
+        state: of the worker.
+        longest_timeout: of the App's tasks, seconds.
+        clock: monotonic seconds.
+        wall: seconds of the Unix epoch, for timestamps in metrics.
+    """
+
+    lease: Lease
+    held: Held
+    claimer: Claimer
+    consumers: Consumers
+    maintenance: Maintenance
+    slots: Slots
+    state: WorkerState
+    longest_timeout: float
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    ticked: float = field(init=False)
+    """When the event loop last ran its ticker."""
+
+    def __post_init__(self) -> None:
+        self.ticked = self.clock()
+
+    def live(self) -> str | None:
+        """None, or why only a restart helps."""
+        if self.lease.worker and not self.lease.alive:
+            return "the lease thread has ended"
+        blocked = self.clock() - self.ticked
+        limit = max(LONGEST_BLOCK, self.longest_timeout)
+        return f"the event loop has been blocked for {blocked:.0f} s" if blocked > limit else None
+
+    def ready(self) -> str | None:
+        """None, or why this worker takes no jobs."""
+        if self.state.draining:
+            return "draining"
+        if self.lease.state in {"cordoned", "drained"} and not len(self.held):
+            return self.lease.state
+        if (defect := self.claimer.defect) is not None:
+            return f"claims are refused: {defect}"
+        if not self.lease.worker:
+            return f"waiting for the database: {self.lease.trouble or 'no answer so far'}"
+        if not self.lease.renewed_lately:
+            return f"disconnected: the lease was last renewed {self.lease.age:.0f} s ago{_because(self.lease.trouble)}"
+        if self.claimer.disconnected:
+            return f"disconnected: claims fail{_because(self.claimer.trouble)}"
+        blocked = self.clock() - self.ticked
+        return f"the event loop has been blocked for {blocked:.0f} s" if blocked > SHORTEST_BLOCK else None
+
+    def gauges(self) -> Mapping[str, float]:
+        """Numbers of this moment, for a scrape."""
+        upkeep, busy, lease = self.maintenance.upkeep, len(self.slots.running), self.lease
+        oldest = self.held.oldest()
+        now, wall = self.clock(), self.wall()
+        return {
+            "consumers_busy": busy, "consumers_idle": self.slots.concurrency - busy,
+            "demand_claimer": self.claimer.pending, "buffered_consumers": self.consumers.waiting,
+            "buffered_acknowledger": self.consumers.unacknowledged, "prefetching": self.consumers.prefetching,
+            "leading": upkeep.leading, "rescued_lease": upkeep.rescued, "rescued_poison": upkeep.poisoned,
+            "rescued_deadline": upkeep.overdue,
+            "maintenance_success": 0 if upkeep.succeeded_at is None else wall - (now - upkeep.succeeded_at),
+            "lease_renewed": wall - lease.age if lease.worker else 0,
+            "oldest_running": 0 if oldest is None else wall - (now - oldest),
+        }  # fmt: skip
+
+
+def _because(trouble: str | None) -> str:
+    return f" ({trouble})" if trouble else ""

@@ -1,0 +1,54 @@
+"""The registration of a worker whose database went away after the start's check: it waits, as a running one does.
+
+By then the application's lifespans have been entered, so the worker stays in this process rather than starting again.
+Its pages are served, and readiness says what it waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+
+from penstock.errors import StoreError
+
+from .claims.lease import Lease
+from .retry_delay import pause
+from .startup import REPEAT_SECONDS, is_final
+
+logger = logging.getLogger("penstock.worker")
+
+
+async def registered(lease: Lease, draining: asyncio.Event, *, rng: random.Random) -> bool:
+    """Register, however long the database is away; False if the worker is told to leave before that.
+
+    Args:
+        lease: opened once the database has the worker's row; its `trouble` is the last error until then.
+        draining: set when the worker is told to leave.
+        rng: spreads the attempts of many pods.
+
+    Raises:
+        StoreError: that only a new process can mend.
+    """
+    began = time.monotonic()
+    failures, logged_at = 0, float("-inf")
+    while not draining.is_set():
+        try:
+            await asyncio.to_thread(lease.open)
+        except StoreError as error:
+            if is_final(error, waited=time.monotonic() - began):
+                raise
+            if str(error) != lease.trouble or time.monotonic() - logged_at > REPEAT_SECONDS:
+                logged_at = time.monotonic()
+                logger.warning("cannot register yet, trying again: %s", error)
+            lease.trouble = str(error)
+            failures += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause(failures, rng)):
+                    await draining.wait()
+        else:
+            lease.trouble = None
+            return True
+    return False
