@@ -25,7 +25,7 @@ HEADING: Final = "\n## Words that we do not use\n"
 _GLOSSARIES: Final = ("docs/reference/glossary.md", "docs/glossary.md")
 _NOT_READ: Final = re.compile(
     r"uv\.lock|.*LICENSE(\.md)?|.*\.(svg|png|jpg|sum|mod)|.*/store/(schema/)?migrations/.*"
-    r"|(.*/)?store-figures\.json|docs/(reference/)?schema\.sql|.*words_left\.txt"
+    r"|(.*/)?store-figures\.json|docs/(reference/)?schema\.sql|tests/unit/(words_left|messages)\.txt"
 )
 _PARTS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _IDENTIFIER: Final = re.compile(r"\b(?:\w*_\w*|\w*[a-z][A-Z]\w*|[A-Z]+[a-z]+\w*)\b")
