@@ -172,8 +172,19 @@ def test_a_decision_has_its_form_and_its_place_in_the_list(path: Path):
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Cost", "Revisit"]
     assert "**Example.**" in text.split("## Decision", maxsplit=1)[0]
     assert len(text.splitlines()) <= 60
-    assert text.startswith(f"# {int(path.stem[:4])}. ")
-    assert f"({path.name})" in (path.parent / "README.md").read_text(encoding="utf-8")
+    number = int(path.stem[:4])
+    head = re.match(
+        rf"# {number}\. (.+)\n\n- Status: (accepted|superseded by \d+)\n- Date: (\d{{4}}-\d\d-\d\d)\n\n## ", text
+    )
+    assert head, "number, title, status and date come first"
+    row = f"| [{number}]({path.name}) | {' | '.join(head.groups())} |\n"
+    assert row in (path.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_decisions_are_numbered_without_gaps():
+    """A missing number reads like a decision that was hidden."""
+    numbers = sorted(int(path.stem[:4]) for path in (ROOT / "docs" / "adr").glob("0*.md"))
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_every_figure_of_the_readme_is_on_the_page_that_it_links():
