@@ -1,4 +1,4 @@
-"""`penstock doctor` on real servers: well, unwell, and by logins of few rights."""
+"""`penstock doctor` on real servers: healthy, unhealthy, and with logins of few rights."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Doctor:
         self._monkeypatch.setenv("PENSTOCK_DATABASE_URL", url)
         with pytest.raises(SystemExit) as exit_:
             main(["doctor", "-o", "json", *arguments])
-        told: dict[str, Any] = json.loads(self._capsys.readouterr().out)
-        return int(exit_.value.code or 0), {one["check"]: one for one in told["checks"]}
+        report: dict[str, Any] = json.loads(self._capsys.readouterr().out)
+        return int(exit_.value.code or 0), {one["check"]: one for one in report["checks"]}
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_migrated_database_is_well_for_its_owner(owned, doctor):
     """Every check is made but one: other logins' transactions are not the owner's to see."""
     code, found = doctor(owned.url(owned.owner))
     assert (code, levels(found)) == (0, {"oldest transaction": "skipped"})
-    assert {"listen", "clock", "drift", "functions", "upkeep", "partitions", "queues paused"} <= set(found)
+    assert {"listen", "clock", "drift", "functions", "maintenance", "partitions", "queues paused"} <= set(found)
 
 
 def test_what_a_login_may_not_see_is_skipped_and_its_role_is_told(owned, doctor):
@@ -62,11 +62,11 @@ def test_what_a_login_may_not_see_is_skipped_and_its_role_is_told(owned, doctor)
         code, found = doctor(url, "--for", "worker")
         assert code == 0
         assert levels(found) == dict.fromkeys(("drift", "oldest transaction", "state", "queues"), "skipped")
-        assert found["rights"]["said"].endswith(": enqueuer, worker")
+        assert found["rights"]["message"].endswith(": enqueuer, worker")
     with member(owned, "enqueuer") as url:
         code, found = doctor(url, "--for", "worker")
         assert (code, found["rights"]["level"]) == (1, "failure")
-        assert "penstock grants --for worker" in found["rights"]["do"]
+        assert "penstock grants --for worker" in found["rights"]["hint"]
         assert found["schema"]["level"] == "skipped"
 
 
@@ -85,20 +85,20 @@ def test_an_observer_sees_the_whole_state(owned, doctor):
     with member(owned, "observer") as url:
         code, found = doctor(url)
     assert code == 1
-    assert {check: found[check]["level"] for check in ("upkeep", "due jobs")} == dict.fromkeys(
-        ("upkeep", "due jobs"), "failure"
+    assert {check: found[check]["level"] for check in ("maintenance", "due jobs")} == dict.fromkeys(
+        ("maintenance", "due jobs"), "failure"
     )
-    assert "1 deferred jobs are due and not promoted" in found["due jobs"]["said"]
-    assert "1 lapsed" in found["workers"]["said"]
-    assert found["tasks known"]["said"].endswith("strange")
-    assert found["queues paused"]["said"].startswith("other (since ")
-    assert "q (2 ready, oldest 2m" in found["queues served"]["said"]
+    assert "1 deferred job is due but not promoted" in found["due jobs"]["message"]
+    assert "1 lapsed" in found["workers"]["message"]
+    assert found["tasks known"]["message"].endswith("strange")
+    assert found["queues paused"]["message"].startswith("other (for ")
+    assert "q (2 ready, oldest 2m" in found["queues served"]["message"]
 
 
 def test_a_database_without_the_schema_and_one_that_was_changed_fail(pg_blank, doctor):
     """Each with the command that mends it."""
     code, found = doctor(pg_blank.url)
-    assert (code, found["schema"]["do"]) == (1, "run `penstock migrate`")
+    assert (code, found["schema"]["hint"]) == (1, "run `penstock migrate`")
     assert "partitions" not in found
     with owned_by_a_login(pg_blank) as owned:
         with owned.database.connect() as admin:
@@ -107,7 +107,7 @@ def test_a_database_without_the_schema_and_one_that_was_changed_fail(pg_blank, d
             admin.execute("DELETE FROM penstock.schema_version WHERE version > 1")
         code, found = doctor(owned.url(owned.owner))
     assert code == 1
-    assert "older than" in found["schema"]["said"]
+    assert "older than" in found["schema"]["message"]
     assert found["drift"]["level"] == "failure"
     assert found["functions"]["level"] == "warning"
 
@@ -118,7 +118,7 @@ def test_an_index_that_is_gone_is_drift(pg, doctor):
         admin.execute("DROP INDEX penstock.job_due")
     code, found = doctor(pg.url)
     assert code == 1
-    assert found["drift"]["said"].endswith("index job_due: missing")
+    assert found["drift"]["message"].endswith("index job_due: missing")
 
 
 def test_listening_through_a_pooler_is_found_out(pg_newest, doctor, monkeypatch):
@@ -126,12 +126,12 @@ def test_listening_through_a_pooler_is_found_out(pg_newest, doctor, monkeypatch)
     with pgbouncer.pooled(pg_newest.url) as pooled:
         code, found = doctor(pooled)
         assert (code, found["listen"]["level"]) == (0, "warning")
-        assert "a pooler stands between" in found["listen"]["said"]
-        assert "PENSTOCK_DIRECT_URL" in found["listen"]["do"]
+        assert "a pooler stands between" in found["listen"]["message"]
+        assert "PENSTOCK_DIRECT_URL" in found["listen"]["hint"]
         monkeypatch.setenv("PENSTOCK_DIRECT_URL", pg_newest.url)
         code, found = doctor(pooled)
         assert (code, found["listen"]["level"]) == (0, "ok")
-        assert "the pooled one needs none" in found["listen"]["said"]
+        assert "on the direct URL" in found["listen"]["message"]
     monkeypatch.setenv("PENSTOCK_LISTEN", "false")
     assert doctor(pg_newest.url)[1]["listen"]["level"] == "skipped"
 
@@ -141,7 +141,7 @@ def test_an_old_transaction_is_named(pg_newest, doctor):
     with psycopg.connect(pg_newest.url, application_name="forgotten") as idle:
         idle.execute("SELECT 1")
         _, found = doctor(pg_newest.url)
-        assert found["oldest transaction"]["said"].startswith("since ")
+        assert found["oldest transaction"]["message"].startswith("open for ")
 
 
 def test_whoever_holds_rows_or_a_table_is_named(pg_newest, newest, doctor):
@@ -153,16 +153,16 @@ def test_whoever_holds_rows_or_a_table_is_named(pg_newest, newest, doctor):
         _, found = doctor(pg_newest.url)
         assert found["row locks"]["level"] == "warning"
         pid = person.info.backend_pid
-        assert found["row locks"]["said"].startswith(f"pid {pid} (lunch, idle in transaction) for ")
-        assert "holds 3 rows, as job 1" in found["row locks"]["said"]
-        assert f"pg_terminate_backend({pid})" in found["row locks"]["do"]
+        assert found["row locks"]["message"].startswith(f"pid {pid} (lunch, idle in transaction) for ")
+        assert "locks 3 rows, for example job 1" in found["row locks"]["message"]
+        assert f"pg_terminate_backend({pid})" in found["row locks"]["hint"]
         person.rollback()
         person.execute("SELECT FROM penstock.worker WHERE id = %s FOR UPDATE", [worker.id])
-        assert "holds 1 row, as worker 1" in doctor(pg_newest.url)[1]["row locks"]["said"]
+        assert "locks 1 row, for example worker 1" in doctor(pg_newest.url)[1]["row locks"]["message"]
         person.execute("LOCK TABLE penstock.job, penstock.queue")
         found = doctor(pg_newest.url)[1]
-        assert "holds the table job and the table queue" in found["table locks"]["said"]
-        assert f"pid {pid} " in found["table locks"]["said"]
+        assert "locks the table job and the table queue" in found["table locks"]["message"]
+        assert f"pid {pid} " in found["table locks"]["message"]
         assert found["state"]["level"] == "failure"
         person.rollback()
         found = doctor(pg_newest.url)[1]

@@ -134,23 +134,23 @@ def test_workers_are_listed_with_what_they_have_held_for_longest(shell, db):
     assert shell.value("workers", "--queue", "other") == []
 
 
-def test_top_is_one_picture_or_one_after_the_other(shell, db, monkeypatch):
-    """Elsewhere than on a terminal pictures follow each other; a second one has a rate."""
+def test_top_prints_one_view_or_one_after_the_other(shell, db, monkeypatch):
+    """Without a terminal the views follow each other; the second one has a rate."""
     a_scene(db)
-    picture = shell.value("top", "--once", "--queue", "q")
-    assert [row["name"] for row in picture["queues"]] == ["q"]
-    assert [row["id"] for row in picture["dead"]] == [2]
+    view = shell.value("top", "--once", "--queue", "q")
+    assert [row["name"] for row in view["queues"]] == ["q"]
+    assert [row["id"] for row in view["dead"]] == [2]
     from penstock.cli import top as module
     from penstock.store.reading import Reader
 
     now = iter([0.0, 2.0])
     with Reader(shell.url) as reader:
-        look = module.Top(reader, queue=None, clock=lambda: next(now))
-        assert look.picture()["per_second"] is None
+        sampler = module.Sampler(reader, queue=None, clock=lambda: next(now))
+        assert sampler.sample()["per_second"] is None
         db.execute("UPDATE penstock.worker SET done = '{\"q\": 10}'")
-        second = look.picture()
+        second = sampler.sample()
     assert second["per_second"] == 5.0
-    assert "1 workers, 5.0 jobs/s" in module.drawn(second)
+    assert "1 worker, 5.0 jobs/s" in module.drawn(second)
 
 
 def test_top_is_redrawn_on_a_terminal_until_somebody_interrupts_it(pg_newest, db):

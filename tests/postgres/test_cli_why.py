@@ -38,7 +38,7 @@ class Scene:
         self.code = int(exit_.value.code or 0)
         assert "4929" not in json.dumps(told)
         assert told["facts"]["now"]
-        return Why(told["why"]), told["said"], [Why(one["why"]) for one in told["also"]]
+        return Why(told["why"]), told["message"], [Why(one["why"]) for one in told["also"]]
 
     def claim(self, count: int = 1) -> tuple[list[int], int]:
         """Claim; ids and the token."""
@@ -81,9 +81,9 @@ def test_an_attempt_that_ended_the_job(scene: Scene, state: str, why: Why, named
     [job] = desk.enqueue(scene.admin)
     _, token = scene.claim()
     scene.end(job, token, state, "exhausted", error=state == "failed")
-    found, said, _ = scene.why(job)
+    found, message, _ = scene.why(job)
     assert (found, scene.code) == (why, 0)
-    assert named in said
+    assert named in message
 
 
 def test_a_job_that_was_cancelled_before_and_while_it_ran(scene: Scene):
@@ -92,8 +92,8 @@ def test_a_job_that_was_cancelled_before_and_while_it_ran(scene: Scene):
     scene.claim()
     [waits] = desk.enqueue(scene.admin)
     scene.do("SELECT * FROM penstock.cancel_jobs(%s, 'nobody wants it')", [waits, runs])
-    found, said, _ = scene.why(waits)
-    assert (found, "nobody wants it" in said) == (Why.CANCELLED, True)
+    found, message, _ = scene.why(waits)
+    assert (found, "nobody wants it" in message) == (Why.CANCELLED, True)
     assert scene.why(runs)[0] is Why.CANCELLING
 
 
@@ -103,16 +103,16 @@ def test_a_dead_letter_whose_key_another_job_has(scene: Scene):
     _, token = scene.claim()
     scene.end(first, token, "failed", "exhausted")
     [second] = desk.enqueue(scene.admin, p_unique_keys=["k"])
-    found, said, _ = scene.why(first)
-    assert (found, said.endswith(f"held by job {second}")) == (Why.KEY_TAKEN, True)
+    found, message, _ = scene.why(first)
+    assert (found, message.endswith(f"belongs to job {second}")) == (Why.KEY_TAKEN, True)
 
 
 def test_a_running_job_and_one_whose_worker_is_gone(scene: Scene):
     """As the lease says; a worker that was forgotten altogether is gone too."""
     [job] = desk.enqueue(scene.admin)
     scene.claim()
-    found, said, _ = scene.why(job)
-    assert (found, f"(worker {scene.worker.id}, lease for" in said) == (Why.RUNNING, True)
+    found, message, _ = scene.why(job)
+    assert (found, f"(worker {scene.worker.id}, lease expires in" in message) == (Why.RUNNING, True)
     desk.lapse(scene.admin, scene.worker)
     assert scene.why(job)[0] is Why.WORKER_GONE
     scene.do("DELETE FROM penstock.worker")
@@ -123,7 +123,7 @@ def test_a_running_job_and_one_whose_worker_is_gone(scene: Scene):
     ("state", "reason", "why"),
     [
         ("retry", "error", Why.RETRY), ("retry", "timeout", Why.RETRY), ("retry", "crash", Why.CRASH),
-        ("snooze", "no_child", Why.CRASH), ("snooze", "asked", Why.ASKED), ("retry", "too early", Why.ASKED),
+        ("snooze", "no_child", Why.CRASH), ("snooze", "asked", Why.REQUESTED), ("retry", "too early", Why.REQUESTED),
         ("snooze", "task_unknown", Why.TASK_UNKNOWN), ("snooze", "breaker", Why.BREAKER_OPEN),
         ("snooze", "incompatible_arguments", Why.INCOMPATIBLE_ARGUMENTS),
     ],
@@ -135,10 +135,10 @@ def test_a_deferred_attempt_says_what_for(scene: Scene, state: str, reason: str,
     scene.do("UPDATE penstock.queue SET retry = %s", retry)
     _, token = scene.claim()
     scene.end(job, token, state, reason, error=state == "retry")
-    found, said, also = scene.why(job)
+    found, message, also = scene.why(job)
     assert (found, also) == (why, [])
-    assert " more, until " in said
-    assert ("failed with builtins.ValueError" in said) is (reason == "error")
+    assert "deferred for another " in message
+    assert ("failed with builtins.ValueError" in message) is (reason == "error")
 
 
 def test_a_job_that_was_enqueued_for_later(scene: Scene):
@@ -150,7 +150,7 @@ def test_a_job_that_was_enqueued_for_later(scene: Scene):
 
 
 def test_a_job_of_a_lost_worker_and_one_past_its_deadline(scene: Scene):
-    """Taken back by the upkeep itself."""
+    """Rescued by maintenance itself."""
     retry = '{"strategy": "constant", "base_seconds": 60}'
     scene.do("UPDATE penstock.queue SET job_deadline = '1 second', retry = %s", retry)
     [late] = desk.enqueue(scene.admin)
@@ -170,20 +170,20 @@ def test_a_job_of_a_lost_worker_and_one_past_its_deadline(scene: Scene):
 
 
 def test_a_due_job_that_nobody_promoted(scene: Scene):
-    """Nobody does the upkeep here."""
+    """There is no maintenance leader here."""
     [job] = desk.enqueue(scene.admin, p_delays=[60.0])
     scene.do("UPDATE penstock.job SET due_at = clock_timestamp() - interval '1 minute'")
-    found, said, _ = scene.why(job)
-    assert (found, said.endswith("nobody does the upkeep")) == (Why.NOT_PROMOTED, True)
+    found, message, _ = scene.why(job)
+    assert (found, message.endswith("maintenance has no leader")) == (Why.NOT_PROMOTED, True)
 
 
 def test_a_paused_queue(scene: Scene):
     """By a login, and by its JobQueue."""
     [job] = desk.enqueue(scene.admin)
     scene.do("SELECT penstock.pause('q', true)")
-    found, said, _ = scene.why(job)
+    found, message, _ = scene.why(job)
     login = scene.admin.info.user
-    assert (found, said.endswith(f", by {login}")) == (Why.PAUSED, True)
+    assert (found, message.endswith(f" by {login}")) == (Why.PAUSED, True)
     scene.do("SELECT penstock.pause('q', false)")
     scene.do("SELECT penstock.declare_queue('q', 'uid', 1, true, 5::smallint, NULL, NULL, 60, '{}')")
     assert scene.why(job)[1].endswith("by its JobQueue (spec.stopPolicy)")
@@ -197,8 +197,8 @@ def test_a_limit_that_is_counted_and_one_that_is_reached(scene: Scene):
     scene.do("UPDATE penstock.queue_limit SET in_flight = 0")
     assert scene.why(first)[0] is Why.NEXT
     assert scene.claim(2)[0] == [first]
-    found, said, also = scene.why(second)
-    assert (found, "runs 1 jobs" in said) == (Why.AT_LIMIT, True)
+    found, message, also = scene.why(second)
+    assert (found, "has 1 job in flight" in message) == (Why.AT_LIMIT, True)
     assert also == [Why.BUSY]
 
 
@@ -217,23 +217,26 @@ def test_a_job_that_is_run_alone_and_one_that_waits_for_it(scene: Scene):
     """After two losses of its worker."""
     suspect, other = desk.enqueue(scene.admin, 2)
     scene.do("UPDATE penstock.job SET crashes = 2 WHERE id = %s", suspect)
-    assert scene.why(suspect)[0] is Why.SOLO
+    assert scene.why(suspect)[0] is Why.NEEDS_ISOLATION
     assert scene.claim()[0] == [suspect]
-    found, said, _ = scene.why(other)
-    assert (found, f"runs job {suspect} alone" in said) == (Why.BEHIND_SOLO, True)
+    found, message, _ = scene.why(other)
+    assert (found, f"runs job {suspect} alone" in message) == (Why.ISOLATED_JOB, True)
 
 
 def test_a_job_behind_others_one_behind_busy_slots_and_one_that_is_next(scene: Scene):
     """Counted by priority and by order."""
     early, late = desk.enqueue(scene.admin, 2)
     [urgent] = desk.enqueue(scene.admin, p_priorities=[0])
-    found, said, _ = scene.why(late)
-    assert (found, said) == (Why.BEHIND, "1 of higher priority and 1 earlier ones go first; 1 slots, 0 jobs run")
+    found, message, _ = scene.why(late)
+    assert (found, message) == (
+        Why.JOBS_AHEAD,
+        "jobs that run first: 1 with a higher priority and 1 enqueued earlier; 1 slot, 0 running",
+    )
     assert scene.why(urgent)[0] is Why.NEXT
     taken = "token = 1, worker = %s, claimed_at = clock_timestamp(), attempt = 1"  # a claim is free to take a lower one
     scene.do(f"UPDATE penstock.job SET {taken} WHERE id = %s", scene.worker.id, urgent)
-    found, said, _ = scene.why(late)
-    assert (found, "0 of higher priority and 1 earlier ones" in said) == (Why.BUSY, True)
+    found, message, _ = scene.why(late)
+    assert (found, "0 with a higher priority and 1 enqueued earlier" in message) == (Why.BUSY, True)
     assert scene.why(early)[0] is Why.BUSY
 
 
@@ -242,8 +245,8 @@ def test_whoever_holds_its_row_is_named(scene: Scene, pg_newest: Database):
     [job] = desk.enqueue(scene.admin)
     with psycopg.connect(pg_newest.url, application_name="lunch") as person:
         person.execute("UPDATE penstock.job SET cancel = cancel")
-        found, said, _ = scene.why(job)
-        assert (found, f"pid {person.info.backend_pid} " in said) == (Why.LOCKED, True)
+        found, message, _ = scene.why(job)
+        assert (found, f"pid {person.info.backend_pid} " in message) == (Why.LOCKED, True)
         person.rollback()
     assert scene.why(job)[0] is Why.NEXT
 
@@ -253,8 +256,8 @@ def test_an_outcome_that_no_table_took(scene: Scene):
     [job] = desk.enqueue(scene.admin)
     _, token = scene.claim()
     scene.do("SELECT penstock.end_refused(%s, %s, %s, %s::jsonb)", scene.worker.id, job, token, ERROR)
-    found, said, _ = scene.why(job)
-    assert (found, "how attempt 1 of 5 ended with builtins.ValueError" in said) == (Why.OUTCOME_REJECTED, True)
+    found, message, _ = scene.why(job)
+    assert (found, "the outcome of attempt 1 of 5 with builtins.ValueError" in message) == (Why.OUTCOME_REJECTED, True)
 
 
 def test_a_job_below_the_mark_of_a_copy(scene: Scene):

@@ -1,4 +1,4 @@
-"""What doctor says of copies of a database and of rows removed by hand: each member of the kind, without a database."""
+"""The checks of doctor for copied databases and rows removed by hand, without a database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BEHIND = {"sequence": "job_id_seq", "last": 5, "highest": 100_000}
     ("check", "changes", "level", "named"),
     [
         ("sequences", {}, Level.OK, "ahead"),
-        ("sequences", {"sequences": [BEHIND]}, Level.FAILURE, "job_id_seq at 5, stored is 100,000"),
+        ("sequences", {"sequences": [BEHIND]}, Level.FAILURE, "job_id_seq at 5, highest stored 100,000"),
         ("sequences", {"below_marks": ["emails"]}, Level.FAILURE, "in queue emails"),
         ("server clock", {}, Level.OK, "not behind"),
         ("server clock", {"clock_behind": -3.0}, Level.OK, "not behind"),
@@ -27,19 +27,19 @@ BEHIND = {"sequence": "job_id_seq", "last": 5, "highest": 100_000}
         ("server clock", {"clock_behind": 3600.0}, Level.WARNING, "1h behind"),
         ("orphans", {}, Level.OK, "every job"),
         ("orphans", {"orphan_queues": [7]}, Level.FAILURE, "id 7"),
-        ("orphans", {"strays": 1}, Level.WARNING, "1 job runs"),
-        ("orphans", {"strays": 1000}, Level.WARNING, "1,000 jobs run"),
-        ("orphans", {"limits": ["emails"]}, Level.WARNING, "in queue emails"),
+        ("orphans", {"strays": 1}, Level.WARNING, "1 running job belongs"),
+        ("orphans", {"strays": 1000}, Level.WARNING, "1,000 running jobs belong"),
+        ("orphans", {"limits": ["emails"]}, Level.WARNING, "of queue emails"),
     ],
 )
 def test_each_member_has_its_finding(check: str, changes: dict[str, Any], level: Level, named: str):
-    """And whatever is not well says what to do."""
+    """A finding that is not ok has a hint."""
     (finding,) = (one for one in of_integrity({"integrity": SOUND | changes}) if one.check == check)
     assert finding.level is level
-    assert named in finding.said
-    assert bool(finding.do) is (level is not Level.OK)
+    assert named in finding.message
+    assert bool(finding.hint) is (level is not Level.OK)
 
 
-def test_a_schema_that_does_not_look_has_no_finding():
-    """Before `penstock migrate` has brought the function."""
+def test_an_older_schema_has_no_finding():
+    """Before `penstock migrate` has created the function."""
     assert list(of_integrity({})) == []

@@ -1,4 +1,4 @@
-"""What doctor says of what it saw: each level of each check, without a database."""
+"""The checks of doctor: each level of each check, without a database."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.cli import findings
+from penstock.cli import findings, queue_checks
 from penstock.cli.findings import Finding, Level
 from penstock.store.reading import QueueRow
 
@@ -45,21 +45,21 @@ def of_facts(check: str, **changes: Any) -> Finding:
         ("server version", {}, Level.OK, "18.1"),
         ("server version", {"version": "14.2", "version_num": 140002}, Level.FAILURE, "too old"),
         ("server version", {"version_num": 190000}, Level.WARNING, "newer"),
-        ("writes", {}, Level.OK, "takes writes"),
+        ("writes", {}, Level.OK, "accepts writes"),
         ("writes", {"standby": True}, Level.FAILURE, "a standby"),
         ("writes", {"read_only": True}, Level.FAILURE, "read_only"),
-        ("connections", {}, Level.OK, "3 of 97"),
+        ("connections", {}, Level.OK, "3 of 97 connections in use"),
         ("connections", {"connections": 90}, Level.WARNING, "90 of 97"),
-        ("connections", {"login_limit": 2}, Level.WARNING, "2 of its 2"),
+        ("connections", {"login_limit": 2}, Level.WARNING, "2 of its 2 connections"),
         ("oldest transaction", {}, Level.OK, "none"),
         ("oldest transaction", {"oldest": OLD | {"seconds": 2.0}}, Level.OK, "2s"),
-        ("oldest transaction", {"oldest": OLD}, Level.WARNING, "pid 7 (psql, idle in transaction) since 6m 40s"),
-        ("oldest transaction", {"sees_all": False}, Level.SKIPPED, "only this login's own"),
+        ("oldest transaction", {"oldest": OLD}, Level.WARNING, "pid 7 (psql, idle in transaction) open for 6m 40s"),
+        ("oldest transaction", {"sees_all": False}, Level.SKIPPED, "only its own"),
         (
             "oldest transaction",
             {"prepared": {"name": "x", "number": 2, "seconds": 4000.0}},
             Level.WARNING,
-            "2 prepared",
+            "2 prepared transactions, the oldest open for",
         ),
         ("dead tuples", {}, Level.OK, "3 in penstock.job"),
         ("dead tuples", {"tables": []}, Level.SKIPPED, "no statistics"),
@@ -69,32 +69,33 @@ def of_facts(check: str, **changes: Any) -> Finding:
             Level.WARNING,
             "200,000 in penstock.job, 5 live, vacuumed never",
         ),
-        ("partitions", {}, Level.OK, "up to 20261207"),
+        ("partitions", {}, Level.OK, "until 20261207"),
         ("partitions", {"last_partition": "outcome_20261123"}, Level.WARNING, "tomorrow"),
-        ("partitions", {"last_partition": "outcome_20261122"}, Level.FAILURE, "no job can end"),
-        ("partitions", {"last_partition": None}, Level.FAILURE, "no job can end"),
-        ("partitions", {"partitions": ["outcome_20261207"]}, Level.FAILURE, "no job can end"),
+        ("partitions", {"last_partition": "outcome_20261122"}, Level.FAILURE, "no job can finish"),
+        ("partitions", {"last_partition": None}, Level.FAILURE, "no job can finish"),
+        ("partitions", {"partitions": ["outcome_20261207"]}, Level.FAILURE, "no job can finish"),
     ],
 )
 def test_what_any_login_sees_has_its_finding(check: str, changes: dict[str, Any], level: Level, named: str):
-    """And whatever is not well says what to do."""
+    """A finding that is not ok has a hint."""
     finding = of_facts(check, **changes)
     assert finding.level is level
-    assert named in finding.said
-    assert finding.do or level in {Level.OK, Level.SKIPPED}
+    assert named in finding.message
+    assert finding.hint or level in {Level.OK, Level.SKIPPED}
 
 
 @pytest.mark.parametrize(
     ("check", "changes", "level", "named"),
     [
-        ("upkeep", {}, Level.OK, "led by w"),
-        ("upkeep", {"leaders": []}, Level.FAILURE, "nobody leads it"),
-        ("upkeep", {"leaders": [LEADER | {"lease_left": -9.0}]}, Level.WARNING, "w led it until 9s ago"),
-        ("upkeep", {"leaders": [LEADER | {"lease_left": -99.0}]}, Level.FAILURE, "nobody leads it"),
-        ("upkeep", {"leaders": [], "workers": {}}, Level.OK, "nobody needs it"),
-        ("upkeep", {"leaders": [], "workers": {}, "overdue_seconds": 60.0}, Level.FAILURE, "nobody leads it"),
+        ("maintenance", {}, Level.OK, "leader w for 3s"),
+        ("maintenance", {"leaders": []}, Level.FAILURE, "no leader: due jobs"),
+        ("maintenance", {"leaders": [LEADER | {"lease_left": -9.0}]}, Level.WARNING, "the lease of w expired 9s ago"),
+        ("maintenance", {"leaders": [LEADER | {"lease_left": -99.0}]}, Level.FAILURE, "no leader: due jobs"),
+        ("maintenance", {"leaders": [], "workers": {}}, Level.OK, "none needed"),
+        ("maintenance", {"leaders": [], "workers": {}, "overdue_seconds": 60.0}, Level.FAILURE, "no leader: due jobs"),
         ("due jobs", {"overdue_seconds": 2.0}, Level.OK, "none"),
-        ("due jobs", {"overdue_seconds": 60.0, "overdue": 3}, Level.FAILURE, "3 deferred jobs"),
+        ("due jobs", {"overdue_seconds": 60.0, "overdue": 3}, Level.FAILURE, "3 deferred jobs are due"),
+        ("due jobs", {"overdue_seconds": 60.0, "overdue": 1}, Level.FAILURE, "1 deferred job is due"),
         ("workers", {}, Level.OK, "2 running"),
         ("workers", {"workers": {"lapsed": 1}}, Level.WARNING, "1 lapsed"),
         ("tasks known", {}, Level.OK, "no job waits"),
@@ -103,17 +104,17 @@ def test_what_any_login_sees_has_its_finding(check: str, changes: dict[str, Any]
     ],
 )
 def test_the_state_of_the_database_has_its_finding(check: str, changes: dict[str, Any], level: Level, named: str):
-    """The upkeep is missed only where somebody needs it."""
+    """Missing maintenance is a failure only if a worker or a due job needs it."""
     finding = next(f for f in findings.of_state(STATE | changes) if f.check == check)
     assert finding.level is level
-    assert named in finding.said
+    assert named in finding.message
 
 
 @pytest.mark.parametrize(
     ("check", "changes", "level", "named"),
     [
         ("queues paused", {}, Level.OK, "none of 1"),
-        ("queues paused", {"paused": 90.0, "paused_by": "bob"}, Level.WARNING, "emails (since 1m 30s, by bob)"),
+        ("queues paused", {"paused": 90.0, "paused_by": "bob"}, Level.WARNING, "emails (for 1m 30s, by bob)"),
         ("queues paused", {"paused": 90.0, "paused_by": "uid"}, Level.WARNING, "by its JobQueue"),
         ("queues served", {"ready": 3, "workers": 0, "oldest": 61.0}, Level.WARNING, "emails (3 ready, oldest 1m 1s)"),
         ("queues served", {"ready": 3, "workers": 0, "oldest": 59.0}, Level.OK, ""),
@@ -121,11 +122,11 @@ def test_the_state_of_the_database_has_its_finding(check: str, changes: dict[str
     ],
 )
 def test_queues_that_stand_still_have_their_finding(check: str, changes: dict[str, Any], level: Level, named: str):
-    """A paused queue is told once, as paused."""
+    """A paused queue is reported as paused only."""
     queues = [QUEUE._replace(**changes)]
-    finding = next(f for f in findings.of_queues(queues) if f.check == check)
+    finding = next(f for f in queue_checks.of_queues(queues) if f.check == check)
     assert finding.level is level
-    assert named in finding.said
+    assert named in finding.message
 
 
 @pytest.mark.parametrize(
@@ -158,24 +159,24 @@ def test_functions_of_another_release_are_a_warning():
 @pytest.mark.parametrize(
     ("changes", "level", "named"),
     [
-        ({"number": 0, "newest": None, "biggest": None}, Level.OK, "none; 1,000 may exist"),
-        ({}, Level.OK, "3, 997 more may exist; newest typo, 5s old; biggest mail (12 jobs)"),
-        ({"number": 101}, Level.WARNING, "101, 997 more"),
-        ({"free": 0}, Level.WARNING, "3, 0 more"),
+        ({"number": 0, "newest": None, "biggest": None}, Level.OK, "none of at most 1,000"),
+        ({}, Level.OK, "3; room for 997 more; newest typo, 5s old; largest mail (12 jobs)"),
+        ({"number": 101}, Level.WARNING, "101; room for 997 more"),
+        ({"free": 0}, Level.WARNING, "3; room for 0 more"),
         ({"number": 10_000, "biggest_jobs": 1_000}, Level.WARNING, "10,000 or more"),
     ],
 )
 def test_undeclared_queues_have_their_finding(changes: dict[str, Any], level: Level, named: str):
     """How many, how many more, the newest and the biggest; a schema that does not count them says nothing."""
     seen = {"number": 3, "most": 1000, "free": 997, "newest": "typo", "newest_seconds": 5.0, "biggest": "mail"}
-    (finding,) = findings.of_undeclared({"undeclared": seen | {"biggest_jobs": 12} | changes})
+    (finding,) = queue_checks.of_undeclared({"undeclared": seen | {"biggest_jobs": 12} | changes})
     assert finding.level is level
-    assert named in finding.said
-    assert list(findings.of_undeclared({})) == []
+    assert named in finding.message
+    assert list(queue_checks.of_undeclared({})) == []
 
 
 def test_a_finding_names_five_queues_of_any_number():
     """Who may enqueue decides how many wait for nobody."""
     queues = [QUEUE._replace(name=f"q{n}", ready=3, workers=0, oldest=99.0) for n in range(1000)]
-    finding = next(f for f in findings.of_queues(queues) if f.check == "queues served")
-    assert finding.said.endswith("and 995 more")
+    finding = next(f for f in queue_checks.of_queues(queues) if f.check == "queues served")
+    assert finding.message.endswith("and 995 more")

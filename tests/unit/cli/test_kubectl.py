@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from penstock.cli import main
-from penstock.cli.database import address
+from penstock.cli.database import database_urls
 from penstock.cli.kubectl import database_variables
 from penstock.errors import ConfigurationError, PenstockError
 
@@ -70,7 +70,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 def test_the_url_comes_from_the_secret_that_the_jobqueue_names(cluster: Cluster):
     """In the namespace asked for; kubectl is told names, and never a URL."""
     cluster.has(jobqueues__emails=jobqueue(), secret__db=encoded(url=URL + "\n", other="x"))
-    found = address("emails", "shop")
+    found = database_urls("emails", "shop")
     assert (found.url, found.direct_url, found.pooled) == (URL, URL, False)
     assert cluster.asked == [
         "get jobqueues.penstock.dev --output=json --namespace=shop -- emails",
@@ -83,7 +83,7 @@ def test_a_direct_key_and_the_operators_own_secret_are_followed(cluster: Cluster
     """The operator's login may look at everything, a worker's may not."""
     reference = {"secretRef": {"name": "db", "key": "pooled"}, "directKey": "direct"}
     cluster.has(jobqueues__emails=jobqueue(**reference), secret__db=encoded(pooled=URL, direct=OTHER))
-    assert address("emails", None).pooled
+    assert database_urls("emails", None).pooled
     assert cluster.asked[-1] == "get secret --output=json -- db"
     own = {**reference, "operatorSecretRef": {"name": "watcher"}}
     cluster.has(jobqueues__emails=jobqueue(**own), secret__watcher=encoded(url=OTHER))
@@ -97,7 +97,7 @@ def test_a_secret_with_parts_and_certificates_are_followed(cluster: Cluster):
     }  # fmt: skip
     parts = encoded(host="db.example.com", user="shop", password="p@ss", dbname="another")
     cluster.has(jobqueues__emails=jobqueue(**reference), secret__db=parts, secret__ca=encoded(**{"ca.crt": "PEM"}))
-    found = address("emails", None)
+    found = database_urls("emails", None)
     url, _, query = found.url.partition("?")
     assert url == "postgresql://shop:p%40ss@db.example.com:5432/shop"
     file = query.removeprefix("sslrootcert=").removesuffix("&sslmode=verify-full")
@@ -124,7 +124,7 @@ def test_a_client_certificate_is_a_pair_of_private_files(cluster: Cluster, field
             "kubectl get jobqueues.penstock.dev emails: Error from server (NotFound): jobqueues.",
         ),
         ({"jobqueues__emails": jobqueue()}, "kubectl get secret db: Error from server (NotFound)"),
-        ({"jobqueues__emails": {"spec": {}}}, "secretRef.name must be given"),
+        ({"jobqueues__emails": {"spec": {}}}, "secretRef.name must be set"),
         ({"jobqueues__emails": jobqueue(secretRef={"name": "../x"})}, "databaseRef.secretRef.name must be the name"),
         ({"jobqueues__emails": jobqueue(secretRef={"name": "--all"})}, "got '--all'"),
         ({"jobqueues__emails": jobqueue(secretRef={"name": ["a"]})}, "got ['a']"),

@@ -5,18 +5,20 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from tools.pages import command_names
 
-from penstock.cli import main
+from penstock.cli import cli, main
 
 URL = "postgresql://shop:hunter2@127.0.0.1:1/shop"
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No PENSTOCK_ variable of whoever runs the tests, and sys.path as it was."""
+    """No PENSTOCK_ variable of the caller, and sys.path restored."""
     for name in [name for name in os.environ if name.startswith("PENSTOCK_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -44,7 +46,7 @@ def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
     return exit_.value.code, out.out, out.err
 
 
-def test_the_version_and_the_commands_are_told(capsys):
+def test_the_version_and_the_commands_are_printed(capsys):
     """Without a database and without an App."""
     code, out, _ = ended(capsys, "--version")
     assert (code, out.split()[0]) == (0, "penstock")
@@ -57,11 +59,50 @@ def test_the_version_and_the_commands_are_told(capsys):
 
 @pytest.mark.parametrize("command", command_names())
 def test_every_command_has_an_example_in_its_help(capsys, command: str):
-    """What a person learns from; a group lists its commands."""
+    """A group lists its commands instead."""
     code, out, err = ended(capsys, *command.split(), "--help")
     assert (code, err) == (0, "")
     example = re.search(rf"^  Example: (?:kubectl )?penstock {command} ?", out, re.MULTILINE)
     assert example or "Commands:" in out
+
+
+HELP_COLUMNS = 60
+"""Columns for the description of a command in the list of its group; typer cuts longer ones with `...`."""
+
+
+@pytest.mark.parametrize("command", command_names())
+def test_the_first_line_of_help_is_one_short_sentence(command: str):
+    """It is what the list of commands shows, whole."""
+    first = help_of(command).help
+    assert first is not None
+    [sentence, *_] = first.split("\n\n")
+    assert len(sentence) <= HELP_COLUMNS
+    assert sentence.endswith(".")
+    assert sentence[0].isupper()
+
+
+@pytest.mark.parametrize("group", ["", "queues", "jobs", "dead"])
+def test_no_description_in_a_list_of_commands_is_cut(capsys, group: str):
+    """On a terminal of 80 columns."""
+    _, out, _ = ended(capsys, *group.split(), "--help")
+    _, commands = out.split("Commands:")
+    assert "..." not in commands
+
+
+@pytest.mark.parametrize("command", command_names())
+def test_every_option_has_a_description(command: str):
+    """A sentence that starts with a capital letter and ends with a period, before the variable in brackets."""
+    described = {param.name: str(getattr(param, "help", "")) for param in help_of(command).params}
+    sentence = re.compile(r"(/|[A-Z]).*\.( \[PENSTOCK_[A-Z_]+\])?")
+    assert {name: text for name, text in described.items() if not sentence.fullmatch(text)} == {}
+
+
+def help_of(command: str) -> Any:
+    """The command as typer has built it."""
+    found: Any = typer.main.get_command(cli)
+    for name in command.split():
+        found = found.commands[name]
+    return found
 
 
 BAD = [
@@ -109,21 +150,21 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, arguments: list[str], nam
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["enqueue", "crop"], "no task 'crop' on this App; it has resize"),
+        (["enqueue", "crop"], "the App has no task 'crop'; its tasks: resize"),
         (["enqueue", "resize"], "missing required field `path`"),
         (["enqueue", "resize", "--args", '{"path": "a", "width": "b"}'], "parameter 'width': expected `int`"),
         (["enqueue", "resize", "--args", '{"path": "a"}', "--priority", "9"], "priority must be"),
     ],
 )
 def test_a_job_is_checked_against_its_task(capsys, shop: str, arguments: list[str], named: str):
-    """As the application itself would be; the App is found in the current directory."""
+    """As `enqueue` in the application checks it; the App is found in the current directory."""
     code, _, err = ended(capsys, *arguments, "--app", shop)
     assert code == 2
     assert named in err
 
 
 def test_options_of_a_worker_win_over_the_environment(capsys, environment, shop: str):
-    """One parser judges both, and names the variable."""
+    """One parser checks both, and names the variable."""
     environment.setenv("PENSTOCK_DATABASE_URL", URL)
     environment.setenv("PENSTOCK_CONCURRENCY", "0")
     code, _, err = ended(capsys, "worker", shop)
@@ -156,7 +197,7 @@ def test_the_migrations_are_printed_without_a_database(capsys):
 
 
 def test_python_dash_m_penstock_is_the_same_command():
-    """Where the script is not on PATH."""
+    """For when the script is not on PATH."""
     run = subprocess.run(
         [sys.executable, "-m", "penstock", "worker", "--nonsense"], capture_output=True, text=True, check=False
     )
@@ -164,7 +205,7 @@ def test_python_dash_m_penstock_is_the_same_command():
     assert run.stderr.startswith("penstock: No such option: --nonsense")
 
 
-def test_a_reader_that_leaves_early_is_no_error():
+def test_a_reader_that_closes_its_pipe_early_is_no_error():
     """`penstock migrate --sql | head`."""
     code = f"{sys.executable} -m penstock migrate --sql | head -n 1"
     run = subprocess.run(["sh", "-c", code], capture_output=True, text=True, check=False)

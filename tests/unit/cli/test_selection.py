@@ -1,4 +1,4 @@
-"""The filter of lists and bulk commands, and the question that comes before a bulk change."""
+"""The filters of lists and bulk commands, the question before a bulk change, and the progress bar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from penstock.cli.bulk import Progress, batches, confirmed
-from penstock.cli.selection import LIVE, chosen, moment, states
+from penstock.cli.selection import LIVE, check_selection, moment, states
 from penstock.errors import ConfigurationError
 from penstock.job import JobState
 
@@ -28,7 +28,7 @@ def never() -> NoReturn:
     [("90s", 90), ("15m", 900), ("2h", 7200), ("1.5h", 5400), ("3d", 259_200), ("1w", 604_800), ("0s", 0)],
 )
 def test_a_relative_time_counts_back_from_the_databases_clock(text: str, ago: float):
-    """Which alone wrote what it is compared with."""
+    """Because that clock wrote the times that it is compared with."""
     assert moment(text, lambda: NOW) == NOW - timedelta(seconds=ago)
 
 
@@ -42,14 +42,14 @@ def test_an_absolute_time_needs_no_clock_and_is_utc_unless_it_says():
 
 @pytest.mark.parametrize("text", ["", "5", "5 m", "-5m", "5y", "soon", "999999999w", "2026-13-01", "m"])
 def test_what_is_no_time_is_refused_with_examples(text: str):
-    """And repeated."""
+    """The message repeats the value."""
     with pytest.raises(ConfigurationError, match="90s, 15m, 2h") as caught:
         moment(text, lambda: NOW)
     assert repr(text) in str(caught.value)
 
 
-def test_states_are_those_that_the_command_is_about():
-    """Nobody cancels what has ended."""
+def test_states_are_limited_to_those_that_the_command_can_change():
+    """A finished job cannot be cancelled."""
     assert states(None) == frozenset(JobState)
     assert states(["dead", "dead"]) == {JobState.DEAD}
     assert states(None, default=LIVE) == {JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING}
@@ -64,13 +64,13 @@ def test_states_are_those_that_the_command_is_about():
         (None, False, False, "which jobs"), ([1], True, False, "not both"), ([1], False, True, "not both"),
     ],
 )  # fmt: skip
-def test_a_bulk_command_is_told_which_jobs(ids, filtered, everything, refused):
-    """Forgetting the filter must not mean all."""
+def test_a_bulk_command_needs_ids_or_a_filter_or_all(ids, filtered, everything, refused):
+    """A forgotten filter must not mean all."""
     if refused:
         with pytest.raises(ConfigurationError, match=refused):
-            chosen(ids, filtered=filtered, everything=everything, what="jobs")
+            check_selection(ids, filtered=filtered, everything=everything, noun="jobs")
     else:
-        chosen(ids, filtered=filtered, everything=everything, what="jobs")
+        check_selection(ids, filtered=filtered, everything=everything, noun="jobs")
 
 
 def test_batches_hold_everything_in_order():
@@ -79,16 +79,16 @@ def test_batches_hold_everything_in_order():
     assert list(batches([])) == []
 
 
-def test_where_nobody_can_answer_a_question_is_refused(monkeypatch):
-    """A script that forgot --yes must not wait for ever."""
+def test_without_a_terminal_a_question_is_refused(monkeypatch):
+    """A script that forgot --yes must not wait for an answer."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     with pytest.raises(ConfigurationError, match="give --yes"):
         confirmed("Cancel 3 jobs?", yes=False)
     assert confirmed("Cancel 3 jobs?", yes=True)
 
 
-def test_progress_is_drawn_on_a_terminal_alone(monkeypatch):
-    """And on stderr: stdout is the answer."""
+def test_progress_is_drawn_only_on_a_terminal(monkeypatch):
+    """And on stderr: stdout is the output."""
     kept = io.StringIO()
     monkeypatch.setattr(sys, "stderr", kept)
     with Progress(10, "cancelling") as progress:

@@ -1,4 +1,4 @@
-"""From facts to the reason: a table of every reason that there is, and in which order they are looked at."""
+"""From facts to the reason: a table of all reasons, and the order in which obstacles are reported."""
 
 from __future__ import annotations
 
@@ -60,58 +60,78 @@ TABLE: list[tuple[Why, dict[str, Any], str]] = [
         facts(job={"state": "dead", "ended": 61.0, "reason": "exhausted", "error": "ValueError", "attempt": 5}),
         "(exhausted, ValueError, attempt 5 of 5)",
     ),
-    (Why.KEY_TAKEN, facts(job={"state": "dead", "ended": 1.0, "reason": "exhausted"}, key_holder=50), "held by job 50"),
-    (Why.RUNNING, facts(job=RUNNING), "since 3s, attempt 1 of 5, on pod-1:1 (worker 7, lease for 9s)"),
-    (Why.CANCELLING, facts(job={**RUNNING, "cancel": True}), "told to stop"),
-    (Why.WORKER_GONE, facts(job=RUNNING, worker={"lease_left": -1.0}), "(pod-1:1), which is gone"),
-    (Why.WORKER_GONE, facts(job=RUNNING, worker={"state": "lost"}), "(pod-1:1), which is gone"),
-    (Why.WORKER_GONE, facts(job=RUNNING, workers=[]), "by worker 7, which is gone"),
-    (Why.SCHEDULED, facts(job={**DEFERRED, "reason": "scheduled"}), "for 30s more, until T: it was enqueued for then"),
+    (
+        Why.KEY_TAKEN,
+        facts(job={"state": "dead", "ended": 1.0, "reason": "exhausted"}, key_holder=50),
+        "belongs to job 50",
+    ),
+    (Why.RUNNING, facts(job=RUNNING), "for 3s, attempt 1 of 5, on pod-1:1 (worker 7, lease expires in 9s)"),
+    (Why.CANCELLING, facts(job={**RUNNING, "cancel": True}), "asked to stop"),
+    (Why.WORKER_GONE, facts(job=RUNNING, worker={"lease_left": -1.0}), "(pod-1:1), whose lease has expired"),
+    (Why.WORKER_GONE, facts(job=RUNNING, worker={"state": "lost"}), "(pod-1:1), whose lease has expired"),
+    (Why.WORKER_GONE, facts(job=RUNNING, workers=[]), "by worker 7, whose lease has expired"),
+    (
+        Why.SCHEDULED,
+        facts(job={**DEFERRED, "reason": "scheduled"}),
+        "for another 30s, until T: it was enqueued for that time",
+    ),
     (Why.RETRY, facts(job={**DEFERRED, "reason": "error", "attempt": 2, "error": "E"}), "attempt 2 of 5 failed with E"),
-    (Why.RETRY, facts(job={**DEFERRED, "reason": "timeout", "attempt": 2}), "took too long"),
-    (Why.ASKED, facts(job={**DEFERRED, "reason": "rate {id} limit"}), "asked for it (rate {id} limit)"),
-    (Why.TASK_UNKNOWN, facts(job={**DEFERRED, "reason": "task_unknown"}), "knows the task work"),
+    (Why.RETRY, facts(job={**DEFERRED, "reason": "timeout", "attempt": 2}), "timed out"),
+    (Why.REQUESTED, facts(job={**DEFERRED, "reason": "rate {id} limit"}), "asked for it (rate {id} limit)"),
+    (Why.TASK_UNKNOWN, facts(job={**DEFERRED, "reason": "task_unknown"}), "has the task work"),
     (
         Why.INCOMPATIBLE_ARGUMENTS,
         facts(job={**DEFERRED, "reason": "incompatible_arguments", "incompatible": 90.0}),
-        "accepts its arguments for task work, since ",
+        "accepts its arguments for task work, for 1m 30s",
     ),
     (Why.BREAKER_OPEN, facts(job={**DEFERRED, "reason": "breaker"}), "breaker of task work is open"),
     (Why.CRASH, facts(job={**DEFERRED, "reason": "worker_lost", "crashes": 2}), "(2 times"),
     (Why.CRASH, facts(job={**DEFERRED, "reason": "crash", "attempt": 1}), "crashed its child"),
     (Why.CRASH, facts(job={**DEFERRED, "reason": "no_child"}), "no child process"),
-    (Why.CRASH, facts(job={**DEFERRED, "reason": "lease_lost"}), "it is exclusive"),
-    (Why.OUTCOME_REJECTED, facts(job={**DEFERRED, "reason": "outcome_rejected", "attempt": 1}), "how attempt 1 of 5"),
+    (Why.CRASH, facts(job={**DEFERRED, "reason": "lease_lost"}), "it is exclusive, and its worker did not renew"),
+    (
+        Why.OUTCOME_REJECTED,
+        facts(job={**DEFERRED, "reason": "outcome_rejected", "attempt": 1}),
+        "the outcome of attempt 1 of 5",
+    ),
     (Why.OUTCOME_REJECTED, facts(job={**DEFERRED, "reason": "no_partition"}), "no partition for its outcome"),
-    (Why.DEADLINE, facts(job={**DEFERRED, "reason": "deadline", "attempt": 1}), "past the queue's deadline"),
+    (Why.DEADLINE, facts(job={**DEFERRED, "reason": "deadline", "attempt": 1}), "past the queue's job deadline"),
     (
         Why.NOT_PROMOTED,
         facts(job={**DEFERRED, "due_in": -60.0}, leader=None),
-        "due for 1m and was not made ready: nobody",
+        "due for 1m and was not promoted: maintenance has no leader",
     ),
-    (Why.NOT_PROMOTED, facts(job={**DEFERRED, "due_in": -60.0}), "pod-1:1 does the upkeep and is late"),
-    (Why.PAUSED, facts(queue=PAUSED), "queue q is paused since T, by bob"),
+    (Why.NOT_PROMOTED, facts(job={**DEFERRED, "due_in": -60.0}), "the maintenance leader, pod-1:1, is late"),
+    (Why.PAUSED, facts(queue=PAUSED), "queue q has been paused since T by bob"),
     (Why.PAUSED, facts(queue={**PAUSED, "by_declarer": True}), "by its JobQueue (spec.stopPolicy)"),
-    (Why.LIMIT_COUNTED, facts(queue={**LIMITED, "in_flight": None}), "being counted"),
-    (Why.AT_LIMIT, facts(queue=LIMITED), "queue q runs 3 jobs"),
+    (Why.LIMIT_COUNTED, facts(queue={**LIMITED, "in_flight": None}), "still being counted"),
+    (Why.AT_LIMIT, facts(queue=LIMITED), "queue q has 3 jobs in flight"),
     (Why.UNDECLARED, facts(queue={"declared": False}, workers=[]), "no JobQueue declares it"),
     (Why.NO_WORKER, facts(workers=[]), "no live worker serves queue q"),
     (Why.NO_WORKER, facts(worker={"lease_left": -1.0}), "no live worker"),
     (Why.NO_WORKER, facts(worker={"serves": False}), "no live worker"),
     (Why.CORDONED, facts(worker={"state": "cordoned"}), "pod-1:1 cordoned"),
     (Why.CORDONED, facts(worker={"state": "drained"}), "pod-1:1 drained"),
-    (Why.BELOW_MARK, {**facts(), "below_mark": True}, "below the mark at which claims of its queue start"),
-    (Why.SOLO, facts(job={"crashes": 2}), "run alone"),
-    (Why.BEHIND_SOLO, facts(suspect=50, running=1), "the only worker runs job 50 alone"),
-    (Why.BUSY, facts(running=5, earlier=2), "all 5 slots of 1 workers are taken (5 jobs run), and 0 of higher"),
-    (Why.BEHIND, facts(higher=10_000, earlier=3), "10,000+ of higher priority and 3 earlier ones go first"),
+    (Why.BELOW_MARK, {**facts(), "below_mark": True}, "below the mark where claims of its queue start"),
+    (Why.NEEDS_ISOLATION, facts(job={"crashes": 2}), "run it alone"),
+    (Why.ISOLATED_JOB, facts(suspect=50, running=1), "the only worker runs job 50 alone"),
+    (
+        Why.BUSY,
+        facts(running=5, earlier=2),
+        "all 5 slots of 1 worker are busy (5 running); jobs that run first: 0 with a higher priority",
+    ),
+    (
+        Why.JOBS_AHEAD,
+        facts(higher=10_000, earlier=3),
+        "jobs that run first: 10,000+ with a higher priority and 3 enqueued earlier",
+    ),
     (Why.NEXT, facts(running=2), "3 slots are free"),
-    (Why.LOCKED, facts(locks={"job": HOLDER}), "pid 4711 (psql, idle in transaction) for 1m holds its row"),
-    (Why.LOCKED, facts(locks={"limit": PREPARED}), "prepared transaction lunch for 1m holds the limit of its queue"),
+    (Why.LOCKED, facts(locks={"job": HOLDER}), "pid 4711 (psql, idle in transaction) for 1m locks its row"),
+    (Why.LOCKED, facts(locks={"limit": PREPARED}), "prepared transaction lunch for 1m locks the limit of its queue"),
     (
         Why.LOCKED,
         facts(job={**DEFERRED, "due_in": -60.0}, locks={"leader": {**HOLDER, "name": None, "state": None}}),
-        "pid 4711 for 1m holds the row of the leader",
+        "pid 4711 for 1m locks the row of the maintenance leader",
     ),
 ]
 
@@ -121,17 +141,17 @@ def test_facts_have_their_reason(why: Why, given: dict[str, Any], named: str):
     """One word for programs, one sentence with the facts for people."""
     reason, _ = explain(42, given)
     assert reason.why is why
-    assert named in reason.said
-    assert "\n" not in reason.said + reason.do
+    assert named in reason.message
+    assert "\n" not in reason.message + reason.hint
 
 
 def test_every_reason_is_in_the_table():
-    """A reason that nothing leads to would be a promise."""
+    """No reason is unreachable."""
     assert {why for why, _, _ in TABLE} == set(Why)
 
 
-def test_the_words_of_a_worker_are_known():
-    """What it puts off by itself is not taken for what a task asked for."""
+def test_the_reasons_that_a_worker_writes_are_known():
+    """A retry by the worker is not reported as a request of the task."""
     endings = Endings(backoff=Backoff(), chance=random.Random(1))
     job = ClaimedJob(
         id=42, token=1, worker=7, attempt=1, max_attempts=5, crashes=0, queue="q", priority=1, task="work", args="{}"
@@ -144,20 +164,26 @@ def test_the_words_of_a_worker_are_known():
         assert explain(42, facts(job={**DEFERRED, "reason": finished.reason}))[0].why is why
 
 
-def test_obstacles_are_told_in_the_order_in_which_a_claim_meets_them():
+def test_obstacles_are_reported_in_the_order_in_which_a_claim_meets_them():
     """The first is the reason, the others follow."""
     given = facts(job={"crashes": 2}, queue={**PAUSED, **LIMITED}, worker={"state": "cordoned"}, earlier=3, running=1)
     reason, also = explain(42, given)
-    assert [reason.why, *(one.why for one in also)] == [Why.PAUSED, Why.AT_LIMIT, Why.CORDONED, Why.SOLO, Why.BEHIND]
+    assert [reason.why, *(one.why for one in also)] == [
+        Why.PAUSED,
+        Why.AT_LIMIT,
+        Why.CORDONED,
+        Why.NEEDS_ISOLATION,
+        Why.JOBS_AHEAD,
+    ]
 
 
-def test_a_deferred_job_hears_what_would_stop_it_when_its_time_comes():
-    """But not of jobs before it: they will be others by then."""
+def test_a_deferred_job_reports_the_obstacles_that_it_will_meet_when_due():
+    """But not the jobs that run first: they will be other jobs by then."""
     reason, also = explain(42, facts(job={**DEFERRED, "reason": "error"}, queue=PAUSED, workers=[], earlier=9))
     assert [reason.why, *(one.why for one in also)] == [Why.RETRY, Why.PAUSED, Why.NO_WORKER]
 
 
-def test_nothing_stands_in_the_way_only_where_nothing_does():
+def test_next_is_reported_only_without_an_obstacle():
     """It is never an addition."""
     reason, also = explain(42, facts(queue=PAUSED))
     assert (reason.why, also) == (Why.PAUSED, [])
@@ -168,16 +194,16 @@ def test_a_hostile_task_rewrites_no_terminal():
     evil = "x\x1b[2J\n"
     for changes in ({"reason": evil}, {"reason": "task_unknown", "task": evil}, {"reason": "error", "error": evil}):
         reason, _ = explain(42, facts(job={**DEFERRED, **changes}))
-        assert "\x1b" not in reason.said + reason.do
-        assert "x\\x1b[2J\\n" in reason.said
+        assert "\x1b" not in reason.message + reason.hint
+        assert "x\\x1b[2J\\n" in reason.message
     reason, _ = explain(42, facts(job=RUNNING, worker={"identity": evil}))
-    assert "\x1b" not in reason.said
+    assert "\x1b" not in reason.message
 
 
-def test_a_running_job_whose_row_or_worker_is_held_says_by_whom_as_well():
-    """It runs; what it ends in waits for them. A queued job has nothing to do with the leader's row."""
+def test_a_running_job_reports_who_locks_its_row_or_worker():
+    """It runs, but its outcome waits for the lock. The leader's row does not matter to a queued job."""
     reason, also = explain(42, facts(job=RUNNING, locks={"job": HOLDER, "worker": PREPARED}))
     assert (reason.why, [one.why for one in also]) == (Why.RUNNING, [Why.LOCKED, Why.LOCKED])
-    assert also[0].do == "end its transaction, or SELECT pg_terminate_backend(4711)"
-    assert "pg_prepared_xacts" in also[1].do
+    assert also[0].hint == "end the transaction, or SELECT pg_terminate_backend(4711)"
+    assert "pg_prepared_xacts" in also[1].hint
     assert explain(42, facts(locks={"leader": HOLDER}))[0].why is Why.NEXT

@@ -96,25 +96,25 @@ def found(encoding: str = "UTF8", **settings: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("seen", "pooled", "check", "level", "said"),
+    ("seen", "pooled", "check", "level", "named"),
     [
-        (found(), False, "settings", Level.OK, "usual values"),
+        (found(), False, "settings", Level.OK, "default values"),
         (found(DateStyle="German, DMY"), False, "settings", Level.OK, "DateStyle = German, DMY"),
         (found(DateStyle="German, DMY"), True, "settings", Level.WARNING, "two more round trips"),
-        (found(idle_session_timeout="5 ms"), True, "settings", Level.OK, "not for sessions of the pooler"),
-        (found("SQL_ASCII"), False, "encoding", Level.WARNING, "checks no text"),
-        (found("LATIN1"), False, "encoding", Level.WARNING, "characters that it lacks are refused"),
+        (found(idle_session_timeout="5 ms"), True, "settings", Level.OK, "do not apply to sessions of the pooler"),
+        (found("SQL_ASCII"), False, "encoding", Level.WARNING, "does not validate text"),
+        (found("LATIN1"), False, "encoding", Level.WARNING, "other characters are refused"),
         (found(session_replication_role="replica"), False, "triggers", Level.WARNING, "do not fire"),
         (found(lc_messages="de_DE.UTF-8"), False, "messages", Level.WARNING, "de_DE.UTF-8"),
         ({**found(), "row_security": ["job"]}, False, "row security", Level.WARNING, "job"),
     ],
 )
-def test_the_doctor_names_what_is_unusual(seen, pooled, check, level, said):
+def test_the_doctor_names_what_is_unusual(seen, pooled, check, level, named):
     """A warning where an ordinary login cannot set it, or pays for it with each statement."""
     [finding] = [one for one in of_settings(seen, login="shop", pooled=pooled) if one.check == check]
     assert finding.level is level
-    assert said in finding.said
-    assert bool(finding.do) is (level is Level.WARNING)
+    assert named in finding.message
+    assert bool(finding.hint) is (level is Level.WARNING)
 
 
 @pytest.mark.parametrize("messages", ["C", "", "POSIX", "C.UTF-8", "en_US.UTF-8", "en_GB"])

@@ -1,10 +1,10 @@
-"""The command line `penstock`: one module per noun, typer only here.
+"""The command line `penstock`: one module per noun; typer is imported only in this package.
 
-Owns how a command ends. Exit code 0: done. 2: bad input, one line on stderr, nothing was written. 1: a failure that the
-input cannot mend (a server that is down, a schema that is missing), one line as well. An error that is not ours keeps
-its traceback: it is a bug, here or in the application.
+Owns the exit codes. 0: success. 2: invalid input; one line on stderr, and nothing was written. 1: any other failure, as
+a server that is down or a missing schema; also one line. An exception that is not a PenstockError keeps its traceback,
+because it is a bug, here or in the application.
 
-A command imports what it needs when it runs, so that `penstock --help` stays quick.
+Each command imports what it needs when it runs, which keeps `penstock --help` fast.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ cli.command("top")(top.top)
 cli.command("bench")(bench.bench)
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        import penstock  # noqa: PLC0415 - read only when asked for
+def _version(requested: bool) -> None:
+    if requested:
+        import penstock  # noqa: PLC0415 - the version is read on request only
 
         typer.echo(f"penstock {penstock.__version__}")
         raise typer.Exit
@@ -61,7 +61,9 @@ def _version(asked: bool) -> None:
 def root(
     context: typer.Context,
     *,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Demand-driven background jobs on Postgres."""
     if context.invoked_subcommand is None and not version:
@@ -69,40 +71,40 @@ def root(
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run a command and exit.
+    """Run one command and exit the process.
 
     Args:
-        arguments: without the program's name; default those of the process.
+        arguments: without the program's name; default `sys.argv[1:]`.
     """
-    terminated = interrupt_on_sigterm() if arguments is None else bool  # given some, the process is somebody else's
+    terminated = interrupt_on_sigterm() if arguments is None else bool  # the caller of main([...]) owns the signals
     if not sys.flags.safe_path and os.getcwd() not in sys.path:  # noqa: PTH109 - an entry of sys.path is text
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where `python -m` would find the application
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as `python -m` does, to find the application
     use_system_certificates()
     try:
         code = cli(arguments, standalone_mode=False, prog_name=_program())
         sys.stdout.flush()
     except PenstockError as error:
         bad_input = isinstance(error, ConfigurationError | TaskError | PayloadTooLarge)
-        _end(str(error), BAD_INPUT if bad_input else FAILURE)
+        _exit(str(error), BAD_INPUT if bad_input else FAILURE)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the reader closed its end, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILURE)
     except Exception as error:
-        if (usage := getattr(error, "format_message", None)) is None:  # typer's errors have no public common class
+        if (usage := getattr(error, "format_message", None)) is None:  # typer's errors have no public base class
             raise
-        _end(usage(), BAD_INPUT)
-    if code == INTERRUPTED and terminated():  # typer makes that code of a KeyboardInterrupt
+        _exit(usage(), BAD_INPUT)
+    if code == INTERRUPTED and terminated():  # typer returns this code for a KeyboardInterrupt
         code = TERMINATED
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _program() -> str:
-    """As it was typed: kubectl runs `kubectl-penstock` for `kubectl penstock`."""
+    """The program as the user typed it: kubectl runs `kubectl-penstock` for `kubectl penstock`."""
     return "kubectl penstock" if Path(sys.argv[0]).name.startswith("kubectl-") else "penstock"
 
 
-def _end(message: str, code: int) -> NoReturn:
+def _exit(message: str, code: int) -> NoReturn:
     typer.echo(f"penstock: {' '.join(message.split())}", err=True)
     sys.exit(code)

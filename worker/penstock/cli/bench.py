@@ -1,7 +1,7 @@
-"""`penstock bench`: what this database and this machine can do, measured in a scratch queue that is gone afterwards.
+"""`penstock bench`: measure the throughput and wait of this database and machine, in a scratch queue that it deletes.
 
-A real worker process drains it. Rates and waits are taken from the outcomes, on the database's clock; start-up does not
-count. The application's own queues are not touched, but they share the server: not while it is needed elsewhere.
+A real worker process drains the queue. Rates and waits come from the outcomes, on the database's clock; start-up time
+does not count. The application's queues are not touched, but they share the server, which is busy for that time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import typer
 
 from penstock.app.app import App
 from penstock.errors import PenstockError
+from penstock.plural import plural
 
 from .bulk import Progress
-from .database import Address, JobQueue, Namespace, Output, address
+from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
 from .output import Format, pairs, write
 
 if TYPE_CHECKING:
@@ -31,43 +32,47 @@ app = App()
 """What the worker process runs."""
 BATCH: Final = 1000
 IDLE_SAMPLES: Final = 20
-LOOK_SECONDS: Final = 0.05
-END_SECONDS: Final = 30.0
+SAMPLE_SECONDS: Final = 0.05
+EXIT_SECONDS: Final = 30.0
 
 
 @app.task(name="penstock.bench:noop")
 async def noop() -> None:
-    """Nothing: what remains is what Penstock costs."""
+    """Do nothing: the measured time is Penstock's own."""
 
 
 def bench(
     *,
-    count: Annotated[int, typer.Option("--jobs", help="How many.", min=1, max=1_000_000)] = 10_000,
-    concurrency: Annotated[int, typer.Option(help="Slots of the worker.", min=1, max=10_000)] = 500,
-    timeout: Annotated[float, typer.Option(help="Seconds until it gives up and cleans up.", min=1)] = 300.0,
+    count: Annotated[int, typer.Option("--jobs", help="Number of jobs.", min=1, max=1_000_000)] = 10_000,
+    concurrency: Annotated[int, typer.Option(help="Concurrency of the worker.", min=1, max=10_000)] = 500,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds after which the benchmark stops and cleans up.", min=1)
+    ] = 300.0,
     output: Output = Format.TABLE,
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
 ) -> None:
-    """Enqueue and drain no-op jobs in a scratch queue, and measure; the queue and its outcomes are deleted at the end.
+    """Measure enqueue and drain rates with no-op jobs.
 
-    Needs the schema's owner (it deletes) and as much of the server as it can get for some seconds.
+    The jobs run in a scratch queue, which is deleted afterwards with its outcomes: only the owner of the schema may do
+    that. The server is busy for some seconds.
 
     Example: penstock bench --jobs 20000
     """
     from penstock.store.bench import Scratch  # noqa: PLC0415 - the driver is loaded when it is needed
 
-    where = address(jobqueue, namespace)
+    urls = database_urls(jobqueue, namespace)
     until = time.monotonic() + timeout
-    with Scratch(where.url) as scratch, App(where.url, pooled=where.pooled) as client:
+    with Scratch(urls.url) as scratch, App(urls.url, pooled=urls.pooled) as client:
         enqueued = _enqueue(client, scratch.queue, count)
-        with _worker(where, scratch.queue, concurrency) as ended:
-            _drain(scratch, count, until, ended)
+        with _worker(urls, scratch.queue, concurrency) as exited:
+            _drain(scratch, count, until, exited)
             drained = scratch.drained()
-            last = _idle(client, scratch, until, ended)
+            last = _idle(client, scratch, until, exited)
             waits = scratch.drained(last)
     if (drained.ended, drained.jobs) != (count, count):
-        raise PenstockError(f"bench: {count} jobs ended {drained.ended} times, {drained.jobs} of them at all")
+        outcomes, jobs = plural(drained.ended, "outcome"), plural(drained.jobs, "job")
+        raise PenstockError(f"bench: enqueued {plural(count, 'job')}, found {outcomes} of {jobs}")
     value = {
         "jobs": count,
         "each_exactly_once": True,
@@ -81,22 +86,22 @@ def bench(
 
 
 def _enqueue(client: App, queue: str, count: int) -> float:
-    """Seconds that it took."""
+    """Enqueue the jobs; return the seconds that it took."""
     task = noop.options(queue=queue)
-    began = time.perf_counter()
+    started = time.perf_counter()
     with Progress(count, "enqueueing") as progress:
         for start in range(0, count, BATCH):
             size = min(BATCH, count - start)
             client.enqueue_many(task.job() for _ in range(size))
             progress.advance(size)
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 @contextmanager
-def _worker(where: Address, queue: str, concurrency: int) -> Iterator[Callable[[], str | None]]:
-    """A worker of the scratch queue; gives a function that says why it has ended, if it has."""
+def _worker(urls: DatabaseUrls, queue: str, concurrency: int) -> Iterator[Callable[[], str | None]]:
+    """Run a worker for the scratch queue; yields a function that returns why it exited, None while it runs."""
     settings: dict[str, Any] = {
-        "DATABASE_URL": where.url, "DIRECT_URL": where.direct_url, "DATABASE_URL_FILE": "",
+        "DATABASE_URL": urls.url, "DIRECT_URL": urls.direct_url, "DATABASE_URL_FILE": "",
         "DIRECT_URL_FILE": "", "QUEUE": queue, "CONCURRENCY": concurrency,
         "HTTP_PORT": 0, "LOG_LEVEL": "error", "DRAIN_TIMEOUT_SECONDS": 5, "MAX_DEMAND": "", "MIN_DEMAND": "",
     }  # fmt: skip
@@ -104,42 +109,42 @@ def _worker(where: Address, queue: str, concurrency: int) -> Iterator[Callable[[
     command = [sys.executable, "-m", "penstock", "worker", "penstock.cli.bench:app"]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
-    def ended() -> str | None:
+    def exited() -> str | None:
         if process.poll() is None:
             return None
-        said = process.stderr.read() if process.stderr else ""
-        return said.strip().rpartition("\n")[2] or f"exit code {process.returncode}"
+        written = process.stderr.read() if process.stderr else ""
+        return written.strip().rpartition("\n")[2] or f"exit code {process.returncode}"
 
     try:
-        yield ended
+        yield exited
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=END_SECONDS)
+            process.communicate(timeout=EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
 
 
-def _drain(scratch: Scratch, count: int, until: float, ended: Callable[[], str | None]) -> None:
+def _drain(scratch: Scratch, count: int, until: float, exited: Callable[[], str | None]) -> None:
     with Progress(count, "draining") as progress:
         while left := scratch.left():
-            if (said := ended()) is not None:
-                raise PenstockError(f"bench: the worker has ended: {said}")
+            if (reason := exited()) is not None:
+                raise PenstockError(f"bench: the worker exited: {reason}")
             if time.monotonic() > until:
-                raise PenstockError(f"bench: {left} of {count} jobs are left at the end of the time")
+                raise PenstockError(f"bench: timed out with {left:,} of {plural(count, 'job')} left; raise --timeout")
             progress.to(count - left)
-            time.sleep(LOOK_SECONDS)
+            time.sleep(SAMPLE_SECONDS)
         progress.to(count)
 
 
-def _idle(client: App, scratch: Scratch, until: float, ended: Callable[[], str | None]) -> int:
-    """One job after another to a worker that sleeps; returns the id before the first."""
+def _idle(client: App, scratch: Scratch, until: float, exited: Callable[[], str | None]) -> int:
+    """Enqueue one job after another for an idle worker; returns the id before the first."""
     task = noop.options(queue=scratch.queue)
     first = 0
     for _ in range(IDLE_SAMPLES):
-        time.sleep(LOOK_SECONDS)
+        time.sleep(SAMPLE_SECONDS)
         [job_id] = client.enqueue_many([task.job()])
         first = first or job_id
-        _drain(scratch, 1, until, ended)
+        _drain(scratch, 1, until, exited)
     return first - 1

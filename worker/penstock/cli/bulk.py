@@ -1,54 +1,178 @@
-"""What bulk commands share: the question with the count, batches with a bar, and statements of the async store.
+"""What the four bulk commands share: `jobs cancel`, `jobs retry`, `dead redrive` and `dead discard`.
 
-A bar is drawn on stderr and only on a terminal, so that output stays a program's to read. Surprising: where nobody can
-answer, a command that would ask refuses, because a script that forgot `--yes` must not wait for ever.
+`BulkCommand` owns the options, the question with the count, the dry run, the batches with a progress bar, and the
+output; a subclass says which jobs it may change and how. It must not know one command from another. Without a terminal
+a command that would ask refuses, because a script that forgot `--yes` must not wait for an answer.
 """
 
 from __future__ import annotations
 
 import getpass
+import inspect
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 import typer
 
 from penstock.errors import ConfigurationError
+from penstock.plural import plural, plural_word
+
+from . import selection
+from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
+from .output import Format, write
+from .rehearsal import LEFT, drawn_dry_run, dry_run
 
 if TYPE_CHECKING:
+    from penstock.job import JobState
     from penstock.store import DeadLetters
-
-    from .database import Address
+    from penstock.store.reading import Reader
 
 BATCH: Final = 500
-"""Jobs in one transaction: long enough to be quick, short enough to hold no claim up."""
+"""Jobs per transaction: large enough to be fast, small enough not to delay claims."""
 _WIDTH: Final = 30
+_FILTERS: Final[Mapping[str, Any]] = {
+    "queue": selection.Queue, "task": selection.Task, "state": selection.State, "reason": selection.DeadReason,
+    "error": selection.Error, "since": selection.Since,
+}  # fmt: skip
 T = TypeVar("T")
+
+
+class BulkCommand(ABC):
+    """One invocation of a bulk command. The class attributes are what the commands differ in."""
+
+    name: ClassVar[str]
+    help: ClassVar[str]
+    action: ClassVar[str]
+    """What it does to `{}`, as `cancel {}`; asked as a question and reported by a dry run."""
+    doing: ClassVar[str]
+    """The label of the progress bar, as `cancelling`."""
+    noun: ClassVar[str] = "job"
+    filters: ClassVar[tuple[str, ...]] = ("queue", "task", "error", "since")
+    options: ClassVar[Mapping[str, tuple[Any, Any]]] = {}
+    """Options of this command alone: annotation and default by parameter name."""
+    results: ClassVar[tuple[str, ...]]
+    """The counts in its output, as `cancelled`."""
+    would: ClassVar[Mapping[JobState, str]]
+    """What becomes of a job in each state that the command changes."""
+
+    def __init__(self, urls: DatabaseUrls, given: Mapping[str, Any]) -> None:
+        self.urls = urls
+        self.given = given
+        self.ids: list[int] = sorted(set(given["ids"] or ()))
+        self.by_id = bool(self.ids)
+
+    @classmethod
+    def register(cls, group: typer.Typer) -> None:
+        """Add the command to its group, with the shared options and its own."""
+        parameters = {
+            "ids": (selection.Ids, None),
+            **{name: (_FILTERS[name], None) for name in _FILTERS if name in cls.filters},
+            "everything": (selection.All, False),
+            **cls.options,
+            "dry_run": (selection.DryRun, False),
+            "yes": (selection.Yes, False),
+            "output": (Output, Format.TABLE),
+            "jobqueue": (JobQueue, None),
+            "namespace": (Namespace, None),
+        }
+
+        def command(**given: Any) -> None:
+            cls(database_urls(given["jobqueue"], given["namespace"]), given).run()
+
+        command.__annotations__ = {name: annotation for name, (annotation, _) in parameters.items()}
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        signature = [
+            inspect.Parameter(name, keyword, default=default, annotation=annotation)
+            for name, (annotation, default) in parameters.items()
+        ]
+        command.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+        group.command(cls.name, help=cls.help)(command)
+
+    @abstractmethod
+    def find(self) -> int:
+        """Find what the filters match now, and return its number; not called if ids were given."""
+
+    @abstractmethod
+    def change(self, progress: Progress) -> dict[str, int]:
+        """Change the jobs of `ids`, or those that `find` found, in batches; return the counts named in `results`."""
+
+    def details(self) -> dict[str, Any]:
+        """Further fields of the output, after `change`."""
+        return {}
+
+    def detail_lines(self) -> Iterator[str]:
+        """Further lines of the output, after `change`."""
+        return iter(())
+
+    def run(self) -> None:
+        """Select, ask, change and report.
+
+        Raises:
+            ConfigurationError: the selection is empty or contradictory, or nobody can answer the question.
+            typer.Exit: 1 if the answer was no.
+        """
+        filtered = any(self.given[name] for name in self.filters)
+        noun = plural_word(2, self.noun)
+        selection.check_selection(self.ids, filtered=filtered, everything=self.given["everything"], noun=noun)
+        dry = self.given["dry_run"]
+        if self.by_id and dry:
+            self._report_dry_run_by_id()
+            return
+        count = len(self.ids) if self.by_id else self.find()
+        done = dict.fromkeys(self.results, 0)
+        if count and not dry:
+            if not self.by_id and not confirmed(f"{self._would(count)}?".capitalize(), yes=self.given["yes"]):
+                raise typer.Exit(1)
+            with Progress(count, self.doing) as progress:
+                done = self.change(progress)
+        left = 0 if dry else count - sum(done.values())
+        value = {"matched": count, "dry_run": dry, **done, "left": left, **self.details()}
+        write(self.given["output"], value, drawn=self._drawn(count, {**done, "left": left}, dry=dry))
+
+    def _would(self, count: int) -> str:
+        return self.action.format(plural(count, self.noun))
+
+    def _drawn(self, count: int, counts: Mapping[str, int], *, dry: bool) -> str:
+        if not count:
+            return f"no {plural_word(2, self.noun)} match; nothing was changed\n"
+        if dry:
+            return f"would {self._would(count)}; nothing was changed\n"
+        summary = ", ".join(f"{number:,} {name}" for name, number in counts.items())
+        return "".join(f"{line}\n" for line in (summary, *self.detail_lines()))
+
+    def _report_dry_run_by_id(self) -> None:
+        with open_reader(self.urls) as reader:
+            found = dry_run(reader, self.ids, self.would)
+        count = sum(one.would != LEFT for one in found)
+        drawn = drawn_dry_run(found) + f"would {self._would(count)}; nothing was changed\n"
+        write(self.given["output"], {"matched": count, "dry_run": True, "jobs": found}, drawn=drawn)
 
 
 def confirmed(question: str, *, yes: bool) -> bool:
     """Ask on stderr; True without asking if `yes`.
 
     Raises:
-        ConfigurationError: nobody is there to answer.
+        ConfigurationError: stdin is not a terminal.
     """
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise ConfigurationError(f"{question} nobody can answer here: give --yes, or --dry-run to see")
+        raise ConfigurationError(f"{question} There is no terminal to answer: give --yes, or --dry-run to see")
     return typer.confirm(question, err=True)
 
 
 class Progress:
-    """A bar on stderr, if that is a terminal.
+    """A progress bar on stderr; draws nothing if stderr is not a terminal.
 
     Args:
-        total: steps in all.
-        doing: said before the bar.
+        total: number of steps.
+        label: printed before the bar.
     """
 
-    def __init__(self, total: int, doing: str) -> None:
-        self._total, self._doing, self._done = total, doing, 0
+    def __init__(self, total: int, label: str) -> None:
+        self._total, self._label, self._done = total, label, 0
         self._drawn = sys.stderr.isatty() and total > 0
 
     def __enter__(self) -> Self:
@@ -60,41 +184,48 @@ class Progress:
             sys.stderr.write("\n")
 
     def to(self, done: int) -> None:
-        """So many steps are done."""
+        """Set the number of steps that are done."""
         self._done = done
         if self._drawn:
             filled = min(_WIDTH, _WIDTH * done // self._total)
             bar = "#" * filled + "." * (_WIDTH - filled)
-            sys.stderr.write(f"\r{self._doing} [{bar}] {done:,} of {self._total:,}")
+            sys.stderr.write(f"\r{self._label} [{bar}] {done:,} of {self._total:,}")
             sys.stderr.flush()
 
     def advance(self, steps: int) -> None:
-        """So many more."""
+        """Add to the number of steps that are done."""
         self.to(self._done + steps)
 
 
-def person() -> str:
-    """Who types, as the operating system knows them; in a container nobody has a name."""
+def os_user() -> str:
+    """The user of the operating system, for the reason of a cancelled job; a container may have none."""
     try:
         return f"{getpass.getuser()} on the command line"
     except (KeyError, OSError, ImportError):
-        return "somebody on the command line"
+        return "an unknown user on the command line"
 
 
 def batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """In pieces of `BATCH`."""
+    """The ids in pieces of `BATCH`."""
     for start in range(0, len(ids), BATCH):
         yield ids[start : start + BATCH]
 
 
-def on_store(where: Address, work: Callable[[DeadLetters], Awaitable[T]]) -> T:
+def open_reader(urls: DatabaseUrls) -> Reader:
+    """The queries of the lists, over one connection."""
+    from penstock.store.reading import Reader  # noqa: PLC0415 - the driver is loaded when it is needed
+
+    return Reader(urls.url, pooled=urls.pooled)
+
+
+def on_store(urls: DatabaseUrls, work: Callable[[DeadLetters], Awaitable[T]]) -> T:
     """Run `work` with the store's statements, over one connection."""
     import asyncio  # noqa: PLC0415 - with the driver, when it is needed
 
     from penstock.store import DeadLetters  # noqa: PLC0415
 
     async def run() -> T:
-        async with DeadLetters(where.url, name="penstock command", lanes=1, pooled=where.pooled) as store:
+        async with DeadLetters(urls.url, name="penstock command", lanes=1, pooled=urls.pooled) as store:
             return await work(store)
 
     return asyncio.run(run())

@@ -1,7 +1,7 @@
-"""Where a command finds the database, and the options that every command about a database has.
+"""The options that say which database a command uses, and how they become its URLs.
 
-From the environment, or with `--jobqueue` from the Secret that a JobQueue names. The URL stays in this process: it is
-in no argument, no output and no log.
+The URLs come from the environment or, with `--jobqueue`, from the Secret that the JobQueue names. They stay in this
+process: no argument, output or log line contains them.
 """
 
 from __future__ import annotations
@@ -17,38 +17,39 @@ from penstock.settings import Settings
 
 from .output import Format
 
-Output = Annotated[Format, typer.Option("-o", "--output", help="Form of the answer.", case_sensitive=False)]
+Output = Annotated[Format, typer.Option("-o", "--output", help="Output format.", case_sensitive=False)]
 JobQueue = Annotated[
     str | None,
     typer.Option(
-        "--jobqueue", help="Take the database from the Secret of this JobQueue, through kubectl.", show_default=False
+        "--jobqueue", help="Read the database URL from the Secret of this JobQueue, by kubectl.", show_default=False
     ),
 ]
 Namespace = Annotated[
-    str | None, typer.Option("-n", "--namespace", help="Its namespace. Default: kubectl's.", show_default=False)
+    str | None,
+    typer.Option("-n", "--namespace", help="Namespace of the JobQueue. Default: kubectl's.", show_default=False),
 ]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Address:
-    """How a database is reached; both URLs are credentials. `pooled`: a pooler stands before the first."""
+class DatabaseUrls:
+    """The two URLs of a database, both credentials. `pooled`: `url` leads to a pooler, `direct_url` to the server."""
 
     url: str
     direct_url: str
     pooled: bool
 
 
-def address(jobqueue: str | None = None, namespace: str | None = None) -> Address:
-    """The database of a JobQueue, else of the environment.
+def database_urls(jobqueue: str | None = None, namespace: str | None = None) -> DatabaseUrls:
+    """The URLs of a JobQueue's database, or those of the environment without a JobQueue.
 
     Raises:
-        ConfigurationError: there is none, or kubectl cannot be run.
-        PenstockError: the cluster does not say.
+        ConfigurationError: no URL is set, or kubectl is not installed.
+        PenstockError: kubectl failed.
     """
     environ = {name: os.environ.get(name, "") for name in DATABASE_VARIABLES}
     if jobqueue is not None:
-        from .kubectl import database_variables  # noqa: PLC0415 - most commands ask no cluster
+        from .kubectl import database_variables  # noqa: PLC0415 - most commands need no cluster
 
         environ = database_variables(jobqueue, namespace)
     settings = Settings.from_env(environ)
-    return Address(settings.database_url, settings.direct_url, settings.pooled)
+    return DatabaseUrls(settings.database_url, settings.direct_url, settings.pooled)

@@ -1,4 +1,4 @@
-"""`penstock enqueue`: one job from the command line, checked against the application's task unless told not to be."""
+"""`penstock enqueue`: enqueue one job, checked against the application's task unless `--raw` is given."""
 
 from __future__ import annotations
 
@@ -19,20 +19,32 @@ from penstock.settings import shown
 
 
 def enqueue(
-    task: Annotated[str, typer.Argument(help="The task's name.")],
+    task: Annotated[str, typer.Argument(help="Name of the task.")],
     *,
-    args: Annotated[str, typer.Option(help="Its arguments: a JSON object by parameter name.")] = "{}",
-    queue: Annotated[str | None, typer.Option(help="Default: the task's.", show_default=False)] = None,
-    priority: Annotated[int | None, typer.Option(help="0 to 3, lower first.", show_default=False)] = None,
-    delay: Annotated[float | None, typer.Option(help="Seconds from now.", show_default=False)] = None,
-    max_attempts: Annotated[int | None, typer.Option(help="Default: the task's.", show_default=False)] = None,
+    args: Annotated[str, typer.Option(help="Arguments by parameter name, as a JSON object.")] = "{}",
+    queue: Annotated[
+        str | None, typer.Option(help="Queue of the job. Default: the task's queue.", show_default=False)
+    ] = None,
+    priority: Annotated[
+        int | None, typer.Option(help="Priority from 0 to 3; 0 runs first. Default: the task's.", show_default=False)
+    ] = None,
+    delay: Annotated[
+        float | None, typer.Option(help="Seconds until the job may run. Default: the task's.", show_default=False)
+    ] = None,
+    max_attempts: Annotated[
+        int | None, typer.Option(help="Maximum number of attempts. Default: the task's.", show_default=False)
+    ] = None,
     app: Annotated[
         str | None,
-        typer.Option(help="The App, as package.module:attribute. [PENSTOCK_APP]", show_default=False),
+        typer.Option(help="App with the task, as package.module:attribute. [PENSTOCK_APP]", show_default=False),
     ] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Without an App: task and arguments are not checked.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Enqueue without an App; the task and its arguments are not checked.")
+    ] = False,
 ) -> None:
-    """Enqueue one job and print its id. The database is PENSTOCK_DATABASE_URL.
+    """Enqueue one job and print its id.
+
+    The database is PENSTOCK_DATABASE_URL.
 
     Example: penstock enqueue mailer.jobs:send_mail --app mailer.jobs:app --args '{"user_id": 7}'
     """
@@ -43,7 +55,7 @@ def enqueue(
     else:
         path = app or os.environ.get("PENSTOCK_APP", "")
         if not path:
-            raise ConfigurationError("app (PENSTOCK_APP) must be given with --app, or --raw to enqueue without one")
+            raise ConfigurationError("no App: give --app or PENSTOCK_APP, or --raw to enqueue without an App")
         application = load_app(path)
         job = _checked_job(application, task, args, options)
     with application:
@@ -54,13 +66,13 @@ def enqueue(
 def _checked_job(app: App, name: str, args: str, options: Options) -> NewJob:
     task = app.tasks.get(name)
     if task is None:
-        raise UnknownTask(f"no task {name!r} on this App; it has {', '.join(app.tasks) or 'none'}")
+        raise UnknownTask(f"the App has no task {name!r}; its tasks: {', '.join(app.tasks) or 'none'}")
     arguments = task.decode(args)
     return Enqueuer(task, options).job(**arguments)
 
 
 def _raw_job(name: str, args: str, options: Options) -> NewJob:
-    """What an application in any language would write: the name as it is, plain JSON."""
+    """The job that an application in any language would write: the task's name unchecked, plain JSON arguments."""
     try:
         arguments = msgspec.json.decode(args, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

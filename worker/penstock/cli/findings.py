@@ -1,7 +1,7 @@
-"""From what `penstock doctor` saw to what it says: one finding per check, and what to do about it.
+"""The checks of `penstock doctor`: from the facts of the database to one finding per check, with a hint what to do.
 
 Pure: no database, no clock. A check that could not be made is a finding as well, because silence would read as health.
-Only a failure means that jobs are lost, refused or not run; a warning is what will become one.
+A failure means that jobs are lost, refused or not run; a warning is what can become a failure.
 """
 
 from __future__ import annotations
@@ -10,31 +10,27 @@ import enum
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from penstock.plural import plural
+
 from .output import safe, seconds
 
 OLDEST_MAJOR: Final = 15
 NEWEST_MAJOR: Final = 18
 SKEW_SECONDS: Final = 2.0
-"""Penstock decides nothing by this clock; logs and metrics of different machines are hard to read beyond it."""
+"""Penstock decides nothing by the local clock; beyond this, logs and metrics of two machines are hard to compare."""
 OLD_TRANSACTION_SECONDS: Final = 300.0
 DEAD_TUPLES: Final = 100_000
 CONNECTIONS_SHARE: Final = 0.8
 OVERDUE_SECONDS: Final = 10.0
-"""Promotion runs once in 0.75 s; what waits ten times as long waits for somebody to do it."""
-WAITED_SECONDS: Final = 60.0
+"""Promotion runs every 0.75 s; a job that is overdue for more than ten times that has no maintenance leader."""
 CHANGE_SECONDS: Final = 30.0
-"""A leader that died is followed within a lease and its third; twice that is too long."""
-MANY_UNDECLARED: Final = 100
-"""Undeclared queues that are worth a word."""
-COUNTED_QUEUES: Final = 10_000
-COUNTED_JOBS: Final = 1_000
-"""Where functions/undeclared.sql stops counting."""
+"""A dead leader is replaced within four thirds of a lease; twice that is too long."""
 NAMED: Final = 5
-"""Queues that a sentence names; who enqueues can make any number of them."""
+"""Maximum number of queues that a message names; enqueuers can create any number of them."""
 
 
 class Level(enum.StrEnum):
-    """How bad."""
+    """Severity of a finding."""
 
     OK = "ok"
     SKIPPED = "skipped"
@@ -43,113 +39,120 @@ class Level(enum.StrEnum):
 
 
 class Finding(NamedTuple):
-    """One line: which check, how bad, what was seen, and what to do (empty if nothing)."""
+    """The result of one check: its severity, what was found, and what to do about it (empty if nothing)."""
 
     check: str
     level: Level
-    said: str
-    do: str = ""
+    message: str
+    hint: str = ""
 
 
-def ok(check: str, said: str) -> Finding:
-    """Nothing to do."""
-    return Finding(check, Level.OK, said)
+def ok(check: str, message: str) -> Finding:
+    """The check passed."""
+    return Finding(check, Level.OK, message)
 
 
-def skipped(check: str, said: str, do: str = "") -> Finding:
-    """Not looked at, and why."""
-    return Finding(check, Level.SKIPPED, said, do)
+def skipped(check: str, message: str, hint: str = "") -> Finding:
+    """The check could not be made; `message` says why."""
+    return Finding(check, Level.SKIPPED, message, hint)
 
 
-def warning(check: str, said: str, do: str) -> Finding:
-    """Will become a failure."""
-    return Finding(check, Level.WARNING, said, do)
+def warning(check: str, message: str, hint: str) -> Finding:
+    """Something that can become a failure."""
+    return Finding(check, Level.WARNING, message, hint)
 
 
-def failure(check: str, said: str, do: str) -> Finding:
+def failure(check: str, message: str, hint: str) -> Finding:
     """Jobs are lost, refused or not run."""
-    return Finding(check, Level.FAILURE, said, do)
+    return Finding(check, Level.FAILURE, message, hint)
 
 
 def of_server(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """Version, and whether it takes writes."""
+    """The server's version, and whether it accepts writes."""
     major = facts["version_num"] // 10_000
     if major < OLDEST_MAJOR:
-        do = f"upgrade it to {OLDEST_MAJOR} to {NEWEST_MAJOR}"
-        yield failure("server version", f"PostgreSQL {facts['version']} is too old", do)
+        hint = f"upgrade the server to PostgreSQL {OLDEST_MAJOR} to {NEWEST_MAJOR}"
+        yield failure("server version", f"PostgreSQL {facts['version']} is not supported: too old", hint)
     elif major > NEWEST_MAJOR:
-        do = f"tested are {OLDEST_MAJOR} to {NEWEST_MAJOR}; look for a newer release of Penstock"
-        yield warning("server version", f"PostgreSQL {facts['version']} is newer than this release knows", do)
+        hint = f"this release was tested with {OLDEST_MAJOR} to {NEWEST_MAJOR}; check for a newer release of Penstock"
+        yield warning("server version", f"PostgreSQL {facts['version']} is newer than the tested versions", hint)
     else:
         yield ok("server version", f"PostgreSQL {facts['version']}")
     if facts["standby"] or facts["read_only"]:
-        said = "a standby" if facts["standby"] else "default_transaction_read_only is on"
-        yield failure("writes", f"the server takes no writes: {said}", "let the URL lead to the primary")
+        message = "a standby" if facts["standby"] else "default_transaction_read_only is on"
+        yield failure("writes", f"the server accepts no writes: {message}", "point the URL at the primary")
     else:
-        yield ok("writes", "the server takes writes")
+        yield ok("writes", "the server accepts writes")
 
 
 def of_rights(facts: Mapping[str, Any], may: Sequence[str], wanted: str | None) -> Iterator[Finding]:
-    """What this login can do, and whether that is what it is for."""
+    """The roles whose work this login can do, and whether the wanted one is among them."""
     login = safe(facts["login"])
-    said = f"login {login} can do the work of: {', '.join(may) or 'no role'}"
+    message = f"login {login} has the rights of: {', '.join(may) or 'no role'}"
     if wanted is not None and wanted not in may:
-        do = f"let the schema's owner run what `penstock grants --for {wanted}` prints, or GRANT penstock_{wanted}"
-        yield failure("rights", f"login {login} lacks rights of the role {wanted}", do)
+        hint = f"as the schema's owner, run the output of `penstock grants --for {wanted}`, or GRANT penstock_{wanted}"
+        yield failure("rights", f"login {login} lacks rights of the role {wanted}", hint)
     elif not may:
-        do = "`penstock grants` prints what each role needs; `penstock migrate --roles` makes them"
-        yield failure("rights", said, do)
+        hint = "`penstock grants` prints what each role needs; `penstock migrate --roles` creates the roles"
+        yield failure("rights", message, hint)
     elif facts["superuser"]:
-        do = "fine on a laptop; elsewhere a login for each purpose: `penstock grants --for worker --to LOGIN`"
-        yield warning("rights", f"login {login} is a superuser, which no process needs", do)
+        hint = "outside of development, use one login per role: `penstock grants --for worker --to LOGIN`"
+        yield warning("rights", f"login {login} is a superuser; no Penstock process needs that", hint)
     else:
-        yield ok("rights", said + (", and it owns the schema" if facts["owner"] else ""))
+        yield ok("rights", message + (", and owns the schema" if facts["owner"] else ""))
 
 
 def of_connections(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """Of all clients, and of this login where it has a limit of its own."""
-    used, most = facts["connections"], facts["max_connections"]
-    said = f"{used} of {most} connections are in use"
-    limit, own = facts["login_limit"], facts["login_connections"]
-    if limit >= 0 and own >= CONNECTIONS_SHARE * limit:
-        do = "raise the login's CONNECTION LIMIT; a worker needs four, and one more for each open transaction"
-        yield warning("connections", f"this login uses {own} of its {limit} connections", do)
-    elif used >= CONNECTIONS_SHARE * most:
-        do = "raise max_connections, lower maxReplicas, or put a pooler in transaction mode before the server"
-        yield warning("connections", said, do)
+    """The connections of all clients, and those of this login if it has its own limit."""
+    used, limit = facts["connections"], facts["max_connections"]
+    message = f"{used} of {plural(limit, 'connection')} in use"
+    login_limit, own = facts["login_limit"], facts["login_connections"]
+    if login_limit >= 0 and own >= CONNECTIONS_SHARE * login_limit:
+        hint = "raise the login's CONNECTION LIMIT; a worker needs four, and one more for each open transaction"
+        yield warning("connections", f"this login uses {own} of its {plural(login_limit, 'connection')}", hint)
+    elif used >= CONNECTIONS_SHARE * limit:
+        hint = "raise max_connections, lower maxReplicas, or use a pooler in transaction mode"
+        yield warning("connections", message, hint)
     else:
-        yield ok("connections", said)
+        yield ok("connections", message)
 
 
 def of_transactions(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """The oldest one holds back the removal of dead rows, of ours too."""
+    """The oldest transaction: autovacuum cannot remove rows that died after it started."""
     check, prepared, oldest = "oldest transaction", facts["prepared"], facts["oldest"]
     if prepared is not None and prepared["seconds"] > OLD_TRANSACTION_SECONDS:
-        said = f"{prepared['number']} prepared transactions, one since {seconds(prepared['seconds'])}"
-        yield warning(check, said, "end what no transaction manager knows any more: see pg_prepared_xacts")
+        number = plural(prepared["number"], "prepared transaction")
+        message = f"{number}, the oldest open for {seconds(prepared['seconds'])}"
+        yield warning(
+            check, message, "ROLLBACK PREPARED those that no transaction manager knows: see pg_prepared_xacts"
+        )
     elif oldest is not None and oldest["seconds"] > OLD_TRANSACTION_SECONDS:
         who = f"pid {oldest['pid']} ({safe(oldest['name'] or 'no name')}, {oldest['state']})"
-        do = f"end it, or SELECT pg_terminate_backend({oldest['pid']}); set idle_in_transaction_session_timeout"
-        yield warning(check, f"{who} since {seconds(oldest['seconds'])}: dead rows pile up behind it", do)
+        hint = f"end it, or SELECT pg_terminate_backend({oldest['pid']}); set idle_in_transaction_session_timeout"
+        yield warning(
+            check, f"{who} open for {seconds(oldest['seconds'])}: autovacuum cannot remove newer dead rows", hint
+        )
     elif not facts["sees_all"]:
-        said = "only this login's own transactions are visible, none of them is old"
-        yield skipped(check, said, "GRANT pg_read_all_stats to see the others")
+        message = "this login sees only its own transactions; none of them is old"
+        yield skipped(check, message, "GRANT pg_read_all_stats to check the transactions of other logins")
     else:
-        yield ok(check, "none" if oldest is None else f"since {seconds(oldest['seconds'])}")
+        yield ok(check, "none" if oldest is None else f"open for {seconds(oldest['seconds'])}")
 
 
 def of_tables(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """Dead rows that autovacuum has not removed."""
+    """Dead rows that autovacuum has not removed yet."""
     worst = max(facts["tables"], key=lambda one: one["dead"], default=None)
     if worst is None:
-        yield skipped("dead tuples", "the server keeps no statistics of the schema's tables")
+        yield skipped("dead tuples", "the server has no statistics for the schema's tables")
         return
-    said = f"{worst['dead']:,} in penstock.{worst['name']}, {worst['live']:,} live, vacuumed {_ago(worst['vacuumed'])}"
+    message = (
+        f"{worst['dead']:,} in penstock.{worst['name']}, {worst['live']:,} live, vacuumed {_ago(worst['vacuumed'])}"
+    )
     if worst["dead"] > max(DEAD_TUPLES, worst["live"]):
-        do = f"look for an old transaction above; then VACUUM penstock.{worst['name']}; is autovacuum on?"
-        yield warning("dead tuples", said, do)
+        hint = f"end old transactions, check that autovacuum is on, then VACUUM penstock.{worst['name']}"
+        yield warning("dead tuples", message, hint)
     else:
-        yield ok("dead tuples", said)
+        yield ok("dead tuples", message)
 
 
 def _ago(value: float | None) -> str:
@@ -157,127 +160,86 @@ def _ago(value: float | None) -> str:
 
 
 def of_partitions(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """Without a partition for today each outcome waits until one is made. `partitions` are those that are attached."""
+    """Whether outcomes have partitions; without one for today no job can finish. `partitions`: those attached."""
     last, today = facts["last_partition"], facts["today"]
-    do = "run `penstock migrate`; then maintenance, which a worker or the operator does, keeps fourteen days ahead"
+    hint = "run `penstock migrate`; after that maintenance, in a worker or the operator, creates them 14 days ahead"
     if last is None or last < today or today not in facts.get("partitions", [today]):
-        yield failure("partitions", "outcome has no partition for today: no job can end until a worker makes it", do)
+        yield failure(
+            "partitions", "outcome has no partition for today: no job can finish until a worker creates it", hint
+        )
     elif last == today:
-        yield warning("partitions", "outcome has no partition for tomorrow", do)
+        yield warning("partitions", "outcome has no partition for tomorrow", hint)
     else:
-        yield ok("partitions", f"outcome is ready up to {last.removeprefix('outcome_')}")
+        yield ok("partitions", f"outcome has partitions until {last.removeprefix('outcome_')}")
 
 
 def of_clock(skew: float, round_trip: float) -> Iterator[Finding]:
-    """This machine's against the server's."""
-    said = f"this clock is {abs(skew):.3f} s {'ahead of' if skew >= 0 else 'behind'} the server's"
+    """The local clock compared with the server's."""
+    message = f"the local clock is {abs(skew):.3f} s {'ahead of' if skew >= 0 else 'behind'} the server's"
     if abs(skew) > SKEW_SECONDS + round_trip / 2:
-        do = "start NTP here; no job depends on it, but times in logs and metrics will not fit together"
-        yield warning("clock", said, do)
+        hint = "enable NTP on this machine; jobs do not depend on it, but times in logs and metrics will not match"
+        yield warning("clock", message, hint)
     else:
-        yield ok("clock", said)
+        yield ok("clock", message)
 
 
-def of_queues(queues: Sequence[Any]) -> Iterator[Finding]:
-    """Paused ones, and ready jobs that nobody serves."""
-    paused = [queue for queue in queues if queue.paused is not None]
-    if paused:
-        by_hand = [queue.name for queue in paused if queue.resumable]
-        told = [f"{q.name} (since {seconds(q.paused)}, by {safe(q.pauser)})" for q in paused]
-        do = f"`penstock queues resume {by_hand[0]}`" if by_hand else "spec.stopPolicy of their JobQueues"
-        yield warning("queues paused", some(told), f"if that is over: {do}")
-    else:
-        yield ok("queues paused", f"none of {len(queues)}")
-    unserved = [
-        q for q in queues if q.ready and not q.workers and q.paused is None and (q.oldest or 0) > WAITED_SECONDS
-    ]
-    if unserved:
-        told = [f"{q.name} ({q.ready:,} ready, oldest {seconds(q.oldest)})" for q in unserved]
-        do = "a JobQueue for each, `kubectl get jobqueues`; or start one: `penstock worker APP --queue NAME`"
-        yield warning("queues served", f"no worker runs for {some(told)}", do)
-    else:
-        yield ok("queues served", "every queue with jobs that wait for a minute has a worker")
-
-
-def some(told: Sequence[str]) -> str:
-    """The first of them, and how many more."""
-    more = len(told) - NAMED
-    return ", ".join(told[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def of_undeclared(state: Mapping[str, Any]) -> Iterator[Finding]:
-    """Queues that somebody made by enqueueing to a name; nothing for a schema that does not count them."""
-    found = state.get("undeclared")
-    if found is None:
-        return
-    number, free = found["number"], found["free"]
-    if not number:
-        yield ok("queues undeclared", f"none; {found['most']:,} may exist")
-        return
-    said = f"{number:,}{' or more' if number >= COUNTED_QUEUES else ''}, {free:,} more may exist"
-    if found["newest"] is not None:
-        said += f"; newest {found['newest']}, {seconds(found['newest_seconds'])} old"
-    if found["biggest"] is not None:
-        jobs = found["biggest_jobs"]
-        said += f"; biggest {found['biggest']} ({jobs:,}{' or more' if jobs >= COUNTED_JOBS else ''} jobs)"
-    if number > MANY_UNDECLARED or not free:
-        do = (
-            "find who enqueues to these names; `penstock jobs cancel --queue NAME` empties one, and it goes in a day; "
-            "a JobQueue or a worker for those that are meant; the owner may SELECT penstock.limit_undeclared(NUMBER)"
-        )
-        yield warning("queues undeclared", said, do)
-    else:
-        yield ok("queues undeclared", said)
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def of_functions(*, same: bool) -> Iterator[Finding]:
-    """The functions in the database against this release's."""
+    """Whether the functions in the database are those of this release."""
     if same:
-        yield ok("functions", "those of this release")
+        yield ok("functions", "match this release")
     else:
-        do = "run `penstock migrate` after an upgrade; before one it is as it should be"
-        yield warning("functions", "the installed functions are not those of this release", do)
+        hint = "run `penstock migrate`, unless an upgrade of this process is still to come"
+        yield warning("functions", "the functions in the database are those of another release", hint)
 
 
 def of_state(state: Mapping[str, Any]) -> Iterator[Finding]:
-    """The upkeep, and what only it does; tasks that nobody knows."""
+    """Maintenance and the jobs that wait for it; workers; jobs that no worker can run."""
     leaders = {leader["name"]: leader for leader in state["leaders"]}
     leader, alive = leaders.get("maintenance"), state["workers"].get("running", 0)
     late = state["overdue_seconds"] or 0.0
-    do = "start a worker or the operator; if some run, read their logs for errors of the upkeep"
+    hint = "start a worker or the operator; if one runs, check its log for maintenance errors"
     if leader is not None and leader["lease_left"] > 0:
-        yield ok("upkeep", f"led by {safe(leader['holder'])} since {seconds(leader['held'])}")
+        yield ok("maintenance", f"leader {safe(leader['holder'])} for {seconds(leader['held'])}")
     elif leader is not None and leader["lease_left"] > -CHANGE_SECONDS and late <= OVERDUE_SECONDS:
-        said = f"{safe(leader['holder'])} led it until {seconds(-leader['lease_left'])} ago"
-        yield warning("upkeep", said, "look again in a moment: another worker or the operator takes over")
+        message = f"no leader: the lease of {safe(leader['holder'])} expired {seconds(-leader['lease_left'])} ago"
+        yield warning("maintenance", message, "check again in 30 s: another worker or the operator takes over")
     elif alive or late > OVERDUE_SECONDS:
-        yield failure("upkeep", "nobody leads it: due jobs stay deferred, lost workers keep their jobs", do)
+        yield failure("maintenance", "no leader: due jobs stay deferred, and lost workers keep their jobs", hint)
     else:
-        yield ok("upkeep", "nobody leads it and nobody needs it: no worker runs, no job is due")
+        yield ok("maintenance", "no leader and none needed: no worker runs, and no job is due")
     if late > OVERDUE_SECONDS:
-        said = f"{state['overdue']:,} deferred jobs are due and not promoted, one since {seconds(late)}"
-        yield failure("due jobs", said, do)
+        number = plural(state["overdue"], "deferred job is", "deferred jobs are")
+        message = f"{number} due but not promoted, the oldest for {seconds(late)}"
+        yield failure("due jobs", message, hint)
     else:
-        yield ok("due jobs", "none is late")
+        yield ok("due jobs", "none is overdue")
     yield from _of_workers(state)
 
 
 def _of_workers(state: Mapping[str, Any]) -> Iterator[Finding]:
     gone = state["workers"].get("lapsed", 0) + state["workers"].get("lost", 0)
-    told = ", ".join(f"{number} {name}" for name, number in sorted(state["workers"].items())) or "none"
+    counts = ", ".join(f"{number} {name}" for name, number in sorted(state["workers"].items())) or "none"
     if gone:
-        do = "wait for one lease (15 s); if they stay, nobody does the upkeep"
-        yield warning("workers", f"{told}: those that are gone still hold claims", do)
+        hint = "wait for one lease (15 s); if they remain, maintenance has no leader"
+        yield warning("workers", f"{counts}: lapsed and lost workers still hold claims", hint)
     else:
-        yield ok("workers", told)
+        yield ok("workers", counts)
     if unknown := state["unknown"]:
-        do = "deploy workers that know them, or cancel: `penstock jobs cancel --task NAME --dry-run`"
-        yield warning("tasks known", f"jobs wait for workers that know {_tasks(unknown)}", do)
+        hint = "deploy workers with these tasks, or cancel the jobs: `penstock jobs cancel --task NAME --dry-run`"
+        yield warning("tasks known", f"jobs wait because no worker has their task: {_tasks(unknown)}", hint)
     else:
-        yield ok("tasks known", "no job waits for a worker that knows its task")
+        yield ok("tasks known", "no job waits for a worker that has its task")
     if incompatible := state.get("incompatible"):
-        do = "deploy workers of the release that enqueued them; `penstock jobs why ID` says since when one waits"
-        yield warning("arguments fit", f"jobs wait for workers that accept their arguments: {_tasks(incompatible)}", do)
+        hint = "deploy workers of the release that enqueued them; `penstock jobs why ID` says how long a job has waited"
+        yield warning(
+            "arguments fit", f"jobs wait because no worker accepts their arguments: {_tasks(incompatible)}", hint
+        )
     else:
         yield ok("arguments fit", "no job waits for a worker that accepts its arguments")
 

@@ -1,7 +1,7 @@
-"""The database of a JobQueue, asked of the cluster by running kubectl: its credentials, its contexts, its plugins.
+"""The database URLs of a JobQueue, read from the cluster by running kubectl with its credentials and contexts.
 
-No client library is needed where no cluster is. What kubectl answers holds a Secret, so it is read from a pipe, never
-printed, and never part of an error; nothing of it is given to a program as an argument.
+Running kubectl needs no client library. Its output contains a Secret: it is read from a pipe, never printed, never part
+of an error, and never an argument of another program.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ TIMEOUT_SECONDS: Final = 30
 
 
 def database_variables(jobqueue: str, namespace: str | None) -> dict[str, str]:
-    """What the JobQueue's workers are told of the database, as environment variables.
+    """The environment variables by which the JobQueue's workers find the database.
 
-    The operator's Secret is preferred where the JobQueue names one: its role may look at everything.
+    If the JobQueue names a Secret for the operator, that one is used, because the operator's role may read everything.
 
     Raises:
-        ConfigurationError: kubectl is not there, or the Secret has no such key.
-        PenstockError: kubectl failed; its own first line says why.
+        ConfigurationError: kubectl is not installed, or the Secret lacks the key.
+        PenstockError: kubectl failed; the message contains the first line of its error.
     """
     reference = _get(RESOURCE, jobqueue, namespace).get("spec", {}).get("databaseRef", {})
     own = reference.get("operatorSecretRef")
     chosen = own or reference.get("secretRef") or {}
     name, key = chosen.get("name"), chosen.get("key", "url")
     if not name:
-        raise ConfigurationError(f"JobQueue {jobqueue}: spec.databaseRef.secretRef.name must be given, got nothing")
-    if not is_resource_name(name):  # whoever wrote the JobQueue may not choose another object by it, or an option
+        raise ConfigurationError(f"JobQueue {jobqueue}: spec.databaseRef.secretRef.name must be set")
+    if not is_resource_name(name):  # the author of the JobQueue must not be able to name another object or an option
         where = "operatorSecretRef" if own else "secretRef"
         raise ConfigurationError(
             f"JobQueue {jobqueue}: spec.databaseRef.{where}.name must be the name of a Secret in its namespace, "
@@ -65,7 +65,7 @@ def database_variables(jobqueue: str, namespace: str | None) -> dict[str, str]:
 def _files(
     jobqueue: str, field: str, secret: dict[str, Any], namespace: str | None, keys: dict[str, str]
 ) -> dict[str, str]:
-    """Variables that name files with the values of a Secret; `keys` are its keys by variable."""
+    """Variables that name files with the values of a Secret; `keys` maps each variable to its key."""
     if not is_resource_name(name := secret.get("name")):
         rule = "must be the name of a Secret in its namespace"
         raise ConfigurationError(f"JobQueue {jobqueue}: spec.databaseRef.{field}.name {rule}")
@@ -74,7 +74,7 @@ def _files(
 
 
 def _parts(data: dict[str, str], name: str, keys: dict[str, str], reference: dict[str, Any]) -> dict[str, str]:
-    """The variables of a URL in parts; what the JobQueue says itself wins over the Secret."""
+    """The variables of a URL given in parts; fields of the JobQueue win over keys of the Secret."""
     found = {}
     for part, variable in SECRET_PARTS.items():
         key = keys.get(part, part)
@@ -86,7 +86,7 @@ def _parts(data: dict[str, str], name: str, keys: dict[str, str], reference: dic
 
 
 def _kept(text: str) -> str:
-    """A file that only this user may read, and that is there until this process ends."""
+    """Write a file that only this user may read and that is deleted when this process exits."""
     with tempfile.NamedTemporaryFile("w", prefix="penstock-tls-", suffix=".pem", delete=False) as file:
         file.write(text + "\n")
     atexit.register(Path(file.name).unlink, missing_ok=True)
@@ -110,15 +110,15 @@ def _get(kind: str, name: str, namespace: str | None) -> dict[str, Any]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     except FileNotFoundError:
         raise ConfigurationError(
-            "--jobqueue needs kubectl on PATH, to read the JobQueue and its Secret; else set PENSTOCK_DATABASE_URL"
+            "--jobqueue needs kubectl on PATH to read the JobQueue and its Secret; or set PENSTOCK_DATABASE_URL instead"
         ) from None
     except subprocess.TimeoutExpired:
         raise PenstockError(f"kubectl get {kind} {name}: no answer within {TIMEOUT_SECONDS} s") from None
     if done.returncode != 0:
-        said = safe(done.stderr.strip().split("\n", 1)[0]) or f"exit code {done.returncode}"
-        raise PenstockError(f"kubectl get {kind} {safe(name)}: {said}")
+        message = safe(done.stderr.strip().split("\n", 1)[0]) or f"exit code {done.returncode}"
+        raise PenstockError(f"kubectl get {kind} {safe(name)}: {message}")
     try:
         found: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        raise PenstockError(f"kubectl get {kind} {safe(name)}: the answer is no JSON") from None
+        raise PenstockError(f"kubectl get {kind} {safe(name)}: the output is not JSON") from None
     return found

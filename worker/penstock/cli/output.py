@@ -1,9 +1,9 @@
-"""What a command prints: a table for people, JSON and YAML for programs. Needs no library.
+"""The output formats of commands: a table for people, JSON and YAML for programs. Needs no library.
 
-Text out of a database is somebody else's: a task's name or an error may hold escape sequences that would rewrite a
-terminal. So every character that does not print (controls, bidirectional overrides, surrogates) is shown as its escape,
-in all three forms. Surprising: the YAML is JSON's scalars in YAML's block style, so that no text can be taken for a
-number, a date or `no`, and any YAML 1.2 parser reads it.
+Text from the database is untrusted: a task's name or an error may contain escape sequences that would rewrite a
+terminal. Therefore every character that does not print (controls, bidirectional overrides, surrogates) is shown as its
+escape, in all three formats. The YAML uses JSON's scalars in YAML's block style: no text can be read as a number, a
+date or `no`, and any YAML 1.2 parser reads it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-LONGEST_CELL: Final = 60
-"""Characters of a table's cell; JSON and YAML have the whole."""
+MAX_CELL: Final = 60
+"""Maximum length of a table's cell, in characters; JSON and YAML contain the whole text."""
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOT_PLAIN: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
-"""Words that a YAML 1.1 parser takes for something else."""
+"""Words that a YAML 1.1 parser reads as a boolean or null."""
 
 
 class Format(enum.StrEnum):
@@ -34,7 +34,7 @@ class Format(enum.StrEnum):
 
 
 def safe(text: str) -> str:
-    r"""The text with every character that does not print as its escape, `\x1b` or `\u202e`; a line stays a line."""
+    r"""The text on one line, with every character that does not print as its escape, as `\x1b` or `\u202e`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(c) if unicodedata.category(c) in _UNPRINTABLE else c for c in text)
@@ -44,8 +44,8 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode() if ord(character) != 0x7F else "\\x7f"
 
 
-def cell(value: object, longest: int | None = LONGEST_CELL) -> str:
-    """One value in a table: safe, on one line, cut."""
+def cell(value: object, max_length: int | None = MAX_CELL) -> str:
+    """One value in a table: safe, on one line, truncated."""
     match value:
         case None:
             return "-"
@@ -56,11 +56,11 @@ def cell(value: object, longest: int | None = LONGEST_CELL) -> str:
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M:%S%z")
         case dict():
-            return cell(json.dumps(plain(value), ensure_ascii=False), longest)
+            return cell(json.dumps(plain(value), ensure_ascii=False), max_length)
         case list() | tuple():
-            return cell(", ".join(map(str, value)), longest)
+            return cell(", ".join(map(str, value)), max_length)
     text = safe(str(value))
-    return text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
+    return text if max_length is None or len(text) <= max_length else text[: max_length - 1] + "…"
 
 
 def seconds(value: float | None) -> str:
@@ -80,7 +80,7 @@ def seconds(value: float | None) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns under their names, two blanks between; every cell safe. Empty without rows."""
+    """Columns under their names, two spaces apart; every cell is safe. Empty without rows."""
     cells = [[cell(value) for value in row] for row in rows]
     if not cells:
         return ""
@@ -91,14 +91,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def pairs(values: Mapping[str, object]) -> str:
-    """Names and values, one line each; what is None is left out."""
-    told = {name: value for name, value in values.items() if value is not None}
-    width = max(map(len, told), default=0)
-    return "".join(f"{name.ljust(width)}  {cell(value, None)}\n" for name, value in told.items())
+    """Names and values, one line each; None is left out."""
+    present = {name: value for name, value in values.items() if value is not None}
+    width = max(map(len, present), default=0)
+    return "".join(f"{name.ljust(width)}  {cell(value, None)}\n" for name, value in present.items())
 
 
 def as_json(value: Any) -> str:
-    """JSON in UTF-8, indented; what does not print is escaped, so that it may be shown on a terminal too."""
+    """Indented JSON in UTF-8; characters that do not print are escaped, which makes it safe on a terminal."""
     text = json.dumps(plain(value), ensure_ascii=False, indent=2)
     return _escape_outside_lines(text, _json_escape) + "\n"
 
@@ -133,14 +133,14 @@ def _yaml_item(value: Any) -> list[str]:
 
 def _yaml_scalar(value: Any) -> str:
     if isinstance(value, float):
-        # Readers of YAML 1.1 take a number for a text if it has an exponent and no point.
+        # A YAML 1.1 parser reads a number with an exponent but without a point as text.
         digits, _, exponent = repr(value).partition("e")
         return f"{digits}.0e{exponent}" if exponent and "." not in digits else repr(value)
     return _escape_outside_lines(json.dumps(value, ensure_ascii=False), _yaml_escape)
 
 
 def _escape_outside_lines(text: str, escape: Any) -> str:
-    """Line ends are the form's own here: inside a text JSON has already escaped them."""
+    """Escape all but line ends: those inside a text were escaped by JSON already."""
     if text.isascii() and "\x7f" not in text:
         return text
     return "".join(escape(c) if c != "\n" and unicodedata.category(c) in _UNPRINTABLE else c for c in text)
@@ -155,7 +155,7 @@ def _yaml_escape(character: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Only what JSON has: named tuples as objects, times in ISO 8601, other sequences as lists."""
+    """The value in JSON's types: named tuples as objects, times in ISO 8601, other sequences as lists."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, enum.Enum):
@@ -175,10 +175,10 @@ def write(form: Format, value: Any, *, drawn: str, empty: str = "") -> None:
     """Print a result to stdout.
 
     Args:
-        form: of the command's `-o`.
-        value: for JSON and YAML.
-        drawn: for people.
-        empty: said on stderr in place of an empty table.
+        form: the value of `-o`.
+        value: printed as JSON or YAML.
+        drawn: printed as the table.
+        empty: printed on stderr in place of an empty table.
     """
     match form:
         case Format.JSON:

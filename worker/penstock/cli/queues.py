@@ -1,4 +1,4 @@
-"""`penstock queues`: what they hold and what they did, and to pause, resume and remove them."""
+"""`penstock queues`: list queues and their statistics; pause, resume and remove them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.errors import PenstockError
+from penstock.plural import plural, plural_word
 from penstock.settings import check_queue_name
 
 from . import selection
-from .bulk import on_store
-from .database import JobQueue, Namespace, Output, address
+from .bulk import on_store, open_reader
+from .database import JobQueue, Namespace, Output, database_urls
 from .output import Format, seconds, table, write
 
 if TYPE_CHECKING:
     from penstock.store import DeadLetters
-    from penstock.store.reading import QueueRow, QueueStats, Reader
+    from penstock.store.reading import QueueRow, QueueStats
     from penstock.store.removal import Removal
 
-    from .database import Address
+    from .database import DatabaseUrls
 
-queues = typer.Typer(help="What queues hold and did; pause, resume and remove them.", no_args_is_help=True)
+queues = typer.Typer(help="List queues and statistics; pause, resume and remove.", no_args_is_help=True)
 _COLUMNS = ("queue", "ready", "oldest", "in flight", "limit", "deferred", "dead", "workers", "slots", "state")
 _STATS = (
     "queue",
@@ -35,17 +36,13 @@ _STATS = (
     "run p50",
     "run p95",
 )
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of queues.")]
-
-
-def _reader(where: Address) -> Reader:
-    from penstock.store.reading import Reader  # noqa: PLC0415 - the driver is loaded when it is needed
-
-    return Reader(where.url, pooled=where.pooled)
+COUNTED = 1000
+"""Where the count of what a queue still has stops."""
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of the queues.")]
 
 
 def line(row: QueueRow) -> tuple[object, ...]:
-    """A queue as a line of a table."""
+    """One queue as a line of the table."""
     ready = f"{row.ready}+" if row.capped else row.ready
     state = "open" if row.declared_by is not None else "undeclared"
     if row.paused is not None:
@@ -56,7 +53,7 @@ def line(row: QueueRow) -> tuple[object, ...]:
 
 
 def drawn(rows: list[QueueRow]) -> str:
-    """All of them as a table."""
+    """The queues as a table."""
     return table(_COLUMNS, map(line, rows))
 
 
@@ -67,13 +64,13 @@ def list_queues(
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
 ) -> None:
-    """List every queue: ready jobs and the oldest one's age, jobs in flight, deferred and dead ones, live workers.
+    """List queues with their jobs, limits and workers.
 
-    Counts stop at 10,000. `undeclared` is a queue that somebody enqueued to and no JobQueue names.
+    Counts stop at 10,000. An `undeclared` queue was created by an enqueue; no JobQueue names it.
 
     Example: penstock queues list -o json
     """
-    with _reader(address(jobqueue, namespace)) as reader:
+    with open_reader(database_urls(jobqueue, namespace)) as reader:
         rows = reader.queues()
     write(output, rows, drawn=drawn(rows), empty="no queues")
 
@@ -81,7 +78,7 @@ def list_queues(
 @queues.command("stats")
 def stats(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One queue; default all.", show_default=False)
+        str | None, typer.Argument(metavar="[NAME]", help="Name of one queue. Default: all.", show_default=False)
     ] = None,
     *,
     since: selection.Since = "1h",
@@ -89,16 +86,16 @@ def stats(
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
 ) -> None:
-    """Show what queues did lately: attempts by how they ended, waits and run times at 50 and 95 of 100.
+    """Show outcomes of attempts, and wait and run times.
 
-    Reads the outcomes of the days that the time touches: on a busy database ask for little.
+    Times are percentiles. The query reads the outcomes of every day in the window; on a busy database keep the window short.
 
     Example: penstock queues stats emails --since 15m
     """
-    with _reader(address(jobqueue, namespace)) as reader:
+    with open_reader(database_urls(jobqueue, namespace)) as reader:
         now = reader.clock()
-        begin = selection.moment(since, lambda: now) or now
-        window = max((now - begin).total_seconds(), 1.0)
+        start = selection.moment(since, lambda: now) or now
+        window = max((now - start).total_seconds(), 1.0)
         rows = reader.stats(name, window)
     if name is not None and not rows:
         raise PenstockError(f"there is no queue {check_queue_name(name, of='name')}")
@@ -119,13 +116,14 @@ def pause(
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
 ) -> None:
-    """Have queues give no job to any worker until they are resumed. What runs goes on; enqueueing goes on.
+    """Stop claims from queues until they are resumed.
 
-    A JobQueue does not undo it, nor a restart of the operator: only `penstock queues resume` does.
+    Running jobs continue, and enqueueing continues. Neither the JobQueue nor a restart of the operator ends the pause:
+    only `penstock queues resume` does.
 
     Example: penstock queues pause emails
     """
-    _set(names, address(jobqueue, namespace), output, paused=True, dry_run=dry_run)
+    _set(names, database_urls(jobqueue, namespace), output, paused=True, dry_run=dry_run)
 
 
 @queues.command("resume")
@@ -137,13 +135,13 @@ def resume(
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
 ) -> None:
-    """Have queues give jobs to workers again.
+    """Allow claims from paused queues again.
 
-    Where the pause is the JobQueue's own (spec.stopPolicy) it comes back with the JobQueue's next change: change that.
+    A pause by the JobQueue itself (spec.stopPolicy) returns with the next change of the JobQueue; change its spec.
 
     Example: penstock queues resume emails
     """
-    _set(names, address(jobqueue, namespace), output, paused=False, dry_run=dry_run)
+    _set(names, database_urls(jobqueue, namespace), output, paused=False, dry_run=dry_run)
 
 
 @queues.command("remove")
@@ -155,43 +153,48 @@ def remove(
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
 ) -> None:
-    """Remove queues without jobs, dead letters and workers. Outcomes of their ended jobs are no longer shown.
+    """Remove queues that have no jobs, dead letters or workers.
 
-    A JobQueue that still exists declares its queue again, and so does the next enqueue to the name.
+    Outcomes of their finished jobs are no longer listed. An existing JobQueue, or the next enqueue to the name, creates
+    the queue again.
 
     Example: penstock queues remove old-emails
     """
     for name in names:
         check_queue_name(name, of="name")
-    where = address(jobqueue, namespace)
-    found = on_store(where, lambda store: _remove(store, names, dry_run=dry_run))
+    urls = database_urls(jobqueue, namespace)
+    found = on_store(urls, lambda store: _remove(store, names, dry_run=dry_run))
     removed = [name for name, removal in found.items() if removal.verdict in {"removed", "removable"}]
     kept = {name: removal for name, removal in found.items() if name not in removed}
     value = {"removed": removed, "kept": {name: one.verdict for name, one in kept.items()}, "dry_run": dry_run}
-    told = ", ".join(removed) or "nothing"
-    said = f"would have removed {told}; nothing was changed\n" if dry_run else f"removed {told}\n"
-    write(output, value, drawn=said)
+    names_removed = ", ".join(removed) or "nothing"
+    message = f"would remove {names_removed}; nothing was changed\n" if dry_run else f"removed {names_removed}\n"
+    write(output, value, drawn=message)
     if kept:
         raise PenstockError("; ".join(_kept(name, removal) for name, removal in kept.items()))
 
 
 def _kept(name: str, removal: Removal) -> str:
     """Why a queue was not removed, and what to do."""
-    count = "1,000 or more" if (removal.number or 0) >= 1000 else str(removal.number)
-    one = removal.number == 1
+    number = removal.number or 0
     match removal.verdict:
         case "missing":
             return f"there is no queue {name}"
         case "jobs":
-            do = f"wait for {'it' if one else 'them'} or run `penstock jobs cancel --queue {name}`"
-            return f"queue {name} has {count} {'job' if one else 'jobs'} and was not removed: {do}"
+            hint = f"wait for {plural_word(number, 'it', 'them')}, or run `penstock jobs cancel --queue {name}`"
+            return f"queue {name} has {_up_to_1000(number, 'job')} and was not removed: {hint}"
         case "dead":
-            do = f"`penstock dead redrive --queue {name}` or `penstock dead discard --queue {name}`"
-            return f"queue {name} has {count} dead {'letter' if one else 'letters'} and was not removed: {do}"
+            hint = f"`penstock dead redrive --queue {name}` or `penstock dead discard --queue {name}`"
+            return f"queue {name} has {_up_to_1000(number, 'dead letter')} and was not removed: {hint}"
         case "workers":
-            do = "delete its JobQueue or stop them"
-            return f"{count} {'worker serves' if one else 'workers serve'} queue {name} and it was not removed: {do}"
-    return f"queue {name} was not removed: a transaction that may enqueue to it is open; run this again later"
+            hint = f"delete its JobQueue or stop {plural_word(number, 'it', 'them')}"
+            return f"queue {name} has {_up_to_1000(number, 'worker')} and was not removed: {hint}"
+    return f"queue {name} was not removed, because an open transaction may enqueue to it: try again later"
+
+
+def _up_to_1000(number: int, noun: str) -> str:
+    """The number with its noun; functions/remove_queue.sql stops counting at 1,000."""
+    return f"1,000 or more {noun}s" if number >= COUNTED else plural(number, noun)
 
 
 async def _remove(store: DeadLetters, names: list[str], *, dry_run: bool) -> dict[str, Removal]:
@@ -200,25 +203,26 @@ async def _remove(store: DeadLetters, names: list[str], *, dry_run: bool) -> dic
     return {name: await remove_queue(store, name, dry_run=dry_run) for name in names}
 
 
-def _set(names: list[str], where: Address, output: Format, *, paused: bool, dry_run: bool) -> None:
+def _set(names: list[str], urls: DatabaseUrls, output: Format, *, paused: bool, dry_run: bool) -> None:
     for name in names:
         check_queue_name(name, of="name")
-    with _reader(where) as reader:
+    with open_reader(urls) as reader:
         there = {row.name: row for row in reader.queues(cap=1)}
     if missing := [name for name in names if name not in there]:
         raise PenstockError(f"there is no queue {', '.join(missing)}; nothing was changed")
     changed = [name for name in names if (there[name].paused is not None) is not paused]
     if not dry_run:
-        on_store(where, lambda store: _pause(store, changed, paused=paused))
+        on_store(urls, lambda store: _pause(store, changed, paused=paused))
     if not paused:
         for row in (there[name] for name in changed):
             if not row.resumable:
-                note = f"penstock: {row.name} was paused by its JobQueue (spec.stopPolicy), which will do it again"
+                note = f"penstock: the JobQueue of {row.name} will pause it again: change spec.stopPolicy"
                 typer.echo(note, err=True)
     verb = "paused" if paused else "resumed"
-    told = ", ".join(changed) or "nothing"
-    said = f"would have {verb} {told}; nothing was changed\n" if dry_run else f"{verb} {told}\n"
-    write(output, {verb: changed, "dry_run": dry_run}, drawn=said)
+    names_changed = ", ".join(changed) or "nothing"
+    would = "would pause" if paused else "would resume"
+    message = f"{would} {names_changed}; nothing was changed\n" if dry_run else f"{verb} {names_changed}\n"
+    write(output, {verb: changed, "dry_run": dry_run}, drawn=message)
 
 
 async def _pause(store: DeadLetters, names: list[str], *, paused: bool) -> None:

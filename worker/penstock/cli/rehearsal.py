@@ -1,6 +1,7 @@
-"""What a command that is given ids would do with each, for `--dry-run`: looked up, not assumed. Changes nothing.
+"""The dry run of a bulk command that is given ids: what would become of each job. Changes nothing.
 
-Owns the answer and how it is drawn. Surprising: it is of this moment; a job that waits now may run when it is meant.
+Every job is looked up. The answer holds for that moment only: a job that waits now may be running when the command is
+run for real.
 """
 
 from __future__ import annotations
@@ -16,30 +17,28 @@ if TYPE_CHECKING:
     from penstock.store.reading import Reader
 
 LEFT = "left"
-"""What becomes of a job that the command does not touch."""
+"""What becomes of a job that the command does not change."""
 
 
-class Rehearsed(NamedTuple):
-    """One job. `state` None: there is none of that id. `would`: what would become of it."""
+class DryRun(NamedTuple):
+    """One job. `state` is None if there is no such job; `would` is what would become of it."""
 
     id: int
     state: str | None
     would: str
 
 
-def rehearse(reader: Reader, ids: Sequence[int], would: Mapping[JobState, str]) -> list[Rehearsed]:
-    """Look each up; `would` has what the command makes of a job in that state, the rest is left."""
-    by_name = {state.value: done for state, done in would.items()}
-    found: list[Rehearsed] = []
+def dry_run(reader: Reader, ids: Sequence[int], would: Mapping[JobState, str]) -> list[DryRun]:
+    """Look up each job; `would` says what becomes of a job in each state, and any other job is left."""
+    by_name = {state.value: result for state, result in would.items()}
+    found: list[DryRun] = []
     for job_id in ids:
         job = reader.job(job_id)
         state = None if job is None else str(job.job["state"])
-        found.append(Rehearsed(job_id, state, LEFT if state is None else by_name.get(state, LEFT)))
+        found.append(DryRun(job_id, state, LEFT if state is None else by_name.get(state, LEFT)))
     return found
 
 
-def rehearsed(found: Sequence[Rehearsed], verb: str) -> str:
-    """A line for each, and the sum."""
-    count = sum(one.would != LEFT for one in found)
-    lines = ((one.id, one.state or "no such job", one.would) for one in found)
-    return f"{table(Rehearsed._fields, lines)}would {verb} {count:,} of {len(found):,}; nothing was changed\n"
+def drawn_dry_run(found: Sequence[DryRun]) -> str:
+    """One line for each job."""
+    return table(DryRun._fields, ((one.id, one.state or "no such job", one.would) for one in found))

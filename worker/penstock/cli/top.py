@@ -1,7 +1,7 @@
-"""`penstock top`: queues, workers and the latest dead letters, again and again.
+"""`penstock top`: a live view of queues, workers and the newest dead letters.
 
-On a terminal the picture is redrawn in place (rich, where it is installed); elsewhere each picture follows the last.
-It costs three reads per picture; counts stop at 10,000.
+On a terminal the view is redrawn in place, if rich is installed; elsewhere one view follows the other. Each view takes
+three queries; counts stop at 10,000.
 """
 
 from __future__ import annotations
@@ -17,53 +17,54 @@ import typer
 
 from penstock.errors import StoreError
 from penstock.job import JobState
+from penstock.plural import plural
 
 from . import queues, selection, workers
-from .database import JobQueue, Namespace, Output, address
+from .database import JobQueue, Namespace, Output, database_urls
 from .output import Format, safe, table, write
 
 if TYPE_CHECKING:
     from penstock.store.reading import JobRow, Reader, WorkerRow
 
-LATEST = 5
-"""Dead letters that are shown."""
+NEWEST = 5
+"""Number of dead letters to show."""
 _DEAD = ("id", "queue", "task", "died", "reason", "error")
 
 
-class Top:
-    """Takes pictures; keeps how much workers had done at the last one, for the rate."""
+class Sampler:
+    """Reads one view after the other; keeps the workers' counters of the last one, for the rate."""
 
     def __init__(self, reader: Reader, *, queue: str | None, clock: Callable[[], float]) -> None:
         self._reader, self._queue, self._clock = reader, queue, clock
         self._done: dict[int, int] = {}
         self._at: float | None = None
 
-    def picture(self) -> dict[str, Any]:
-        """One moment, as values."""
+    def sample(self) -> dict[str, Any]:
+        """The view as values."""
         from penstock.store.reading import JobFilter  # noqa: PLC0415 - the driver is loaded when it is needed
 
-        held = [row for row in self._reader.queues() if self._queue in {None, row.name}]
-        here = self._reader.workers(self._queue)
-        matching = JobFilter(states=frozenset({JobState.DEAD}), queue=self._queue, limit=LATEST)
+        rows = [row for row in self._reader.queues() if self._queue in {None, row.name}]
+        workers = self._reader.workers(self._queue)
+        matching = JobFilter(states=frozenset({JobState.DEAD}), queue=self._queue, limit=NEWEST)
         letters = self._reader.jobs(matching)
-        return {"queues": held, "workers": here, "dead": letters, "per_second": self._rate(here)}
+        return {"queues": rows, "workers": workers, "dead": letters, "per_second": self._rate(workers)}
 
-    def _rate(self, here: list[WorkerRow]) -> float | None:
-        """Jobs done per second since the last picture, by workers that were there; None at the first."""
+    def _rate(self, workers: list[WorkerRow]) -> float | None:
+        """Jobs per second since the last view, of workers that were in both; None for the first view."""
         now, before = self._clock(), self._at
-        done = {row.id: row.done for row in here}
+        done = {row.id: row.done for row in workers}
         fresh = sum(max(0, number - self._done.get(worker, number)) for worker, number in done.items())
         self._done, self._at = done, now
         return None if before is None or now <= before else fresh / (now - before)
 
 
-def drawn(picture: dict[str, Any]) -> str:
-    """A picture for people."""
-    alive = [row for row in picture["workers"] if row.state != "lost"]
-    rate = picture["per_second"]
-    told = "" if rate is None else f", {rate:,.1f} jobs/s"
-    parts = [f"{len(picture['queues'])} queues, {len(alive)} workers{told}\n"]
-    for part in (queues.drawn(picture["queues"]), workers.drawn(alive), _letters(picture["dead"])):
+def drawn(sample: dict[str, Any]) -> str:
+    """The view as text."""
+    alive = [row for row in sample["workers"] if row.state != "lost"]
+    rate = sample["per_second"]
+    throughput = "" if rate is None else f", {rate:,.1f} jobs/s"
+    parts = [f"{plural(len(sample['queues']), 'queue')}, {plural(len(alive), 'worker')}{throughput}\n"]
+    for part in (queues.drawn(sample["queues"]), workers.drawn(alive), _letters(sample["dead"])):
         parts += ["\n", part] if part else []
     return "".join(parts)
 
@@ -71,51 +72,52 @@ def drawn(picture: dict[str, Any]) -> str:
 def _letters(rows: list[JobRow]) -> str:
     lines = ((row.id, row.queue, row.task, row.finished_at, row.reason, row.message or row.error) for row in rows)
     text = table(_DEAD, lines)
-    return f"latest dead letters\n{text}" if text else ""
+    return f"newest dead letters\n{text}" if text else ""
 
 
 def top(
     *,
     queue: selection.Queue = None,
-    interval: Annotated[float, typer.Option(help="Seconds between pictures.", min=0.2, max=3600)] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="One picture, then end.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds between two views.", min=0.2, max=3600)] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one view and exit.")] = False,
     output: Output = Format.TABLE,
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
 ) -> None:
-    """Watch queues, workers and the latest dead letters; Ctrl-C ends.
+    """Watch queues, workers and the newest dead letters.
 
-    A database that is away is told and waited for. JSON and YAML are for `--once`.
+    Ctrl-C exits. If the database cannot be reached, the view says so and is refreshed until it can be. JSON and YAML
+    print one view and exit.
 
     Example: kubectl penstock top --jobqueue emails -n shop
     """
     from penstock.store.reading import Reader  # noqa: PLC0415
 
-    where = address(jobqueue, namespace)
-    with Reader(where.url, pooled=where.pooled) as reader:
-        look = Top(reader, queue=queue, clock=time.monotonic)
+    urls = database_urls(jobqueue, namespace)
+    with Reader(urls.url, pooled=urls.pooled) as reader:
+        sampler = Sampler(reader, queue=queue, clock=time.monotonic)
         if once or output is not Format.TABLE:
-            picture = look.picture()
-            write(output, picture, drawn=drawn(picture))
+            sample = sampler.sample()
+            write(output, sample, drawn=drawn(sample))
             return
-        with contextlib.suppress(KeyboardInterrupt), _screen() as show:  # that is how it ends
+        with contextlib.suppress(KeyboardInterrupt), _screen() as show:  # Ctrl-C is the way out
             while True:
-                show(_told(look))
+                show(_view(sampler))
                 time.sleep(interval)
 
 
-def _told(look: Top) -> str:
+def _view(sampler: Sampler) -> str:
     try:
-        return drawn(look.picture())
+        return drawn(sampler.sample())
     except StoreError as error:
         return f"{safe(str(error))}\n"
 
 
 @contextmanager
 def _screen() -> Iterator[Callable[[str], None]]:
-    """Shows a text in place of the last one, where that can be done."""
+    """Yields a function that shows a text, in place of the last one where the terminal allows it."""
     try:
-        from rich.console import Console  # noqa: PLC0415 - only for a live picture
+        from rich.console import Console  # noqa: PLC0415 - only for a live view
         from rich.live import Live  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
     except ModuleNotFoundError:

@@ -19,26 +19,44 @@ def _option(variable: str, text: str) -> Any:
 def worker(
     app: Annotated[
         str | None,
-        typer.Argument(help="The App, as package.module:attribute. [PENSTOCK_APP]", show_default=False),
+        typer.Argument(help="App to run, as package.module:attribute. [PENSTOCK_APP]", show_default=False),
     ] = None,
     *,
-    queue: Annotated[str | None, _option("QUEUE", "The queue to take jobs from.")] = None,
-    concurrency: Annotated[int | None, _option("CONCURRENCY", "Jobs that run at once.")] = None,
-    min_demand: Annotated[int | None, _option("MIN_DEMAND", "Ask again at this level.")] = None,
-    max_demand: Annotated[int | None, _option("MAX_DEMAND", "Most jobs asked for at once.")] = None,
-    executor: Annotated[str | None, _option("EXECUTOR", "async, thread or process.")] = None,
-    drain_timeout_seconds: Annotated[float | None, _option("DRAIN_TIMEOUT_SECONDS", "Grace from SIGTERM.")] = None,
-    lease_seconds: Annotated[float | None, _option("LEASE_SECONDS", "Unheard of for so long, jobs are lost.")] = None,
-    poll_seconds: Annotated[float | None, _option("POLL_SECONDS", "Look for jobs this often when idle.")] = None,
-    listen: Annotated[bool | None, _option("LISTEN", "Take wake-ups by LISTEN.")] = None,
-    http_host: Annotated[str | None, _option("HTTP_HOST", "Address of health and metrics.")] = None,
-    http_port: Annotated[int | None, _option("HTTP_PORT", "Their port; 0: any free one.")] = None,
-    log_level: Annotated[str | None, _option("LOG_LEVEL", "debug, info, warning, error or critical.")] = None,
-    log_format: Annotated[str | None, _option("LOG_FORMAT", "text or json.")] = None,
+    queue: Annotated[str | None, _option("QUEUE", "Queue to run jobs from.")] = None,
+    concurrency: Annotated[
+        int | None, _option("CONCURRENCY", "Maximum number of jobs that run at the same time.")
+    ] = None,
+    min_demand: Annotated[
+        int | None, _option("MIN_DEMAND", "Ask for more jobs when the open demand falls to this number.")
+    ] = None,
+    max_demand: Annotated[
+        int | None, _option("MAX_DEMAND", "Maximum number of jobs to ask for, running jobs included.")
+    ] = None,
+    executor: Annotated[str | None, _option("EXECUTOR", "Default executor of tasks: async, thread or process.")] = None,
+    drain_timeout_seconds: Annotated[
+        float | None, _option("DRAIN_TIMEOUT_SECONDS", "How long jobs may run on after SIGTERM.")
+    ] = None,
+    lease_seconds: Annotated[
+        float | None,
+        _option("LEASE_SECONDS", "Lease length; a worker silent for this long has its jobs returned to the queue."),
+    ] = None,
+    poll_seconds: Annotated[float | None, _option("POLL_SECONDS", "Polling interval of an idle worker.")] = None,
+    listen: Annotated[
+        bool | None, _option("LISTEN", "Wake up by LISTEN/NOTIFY; without it, jobs are found by polling alone.")
+    ] = None,
+    http_host: Annotated[
+        str | None, _option("HTTP_HOST", "DatabaseUrls that serves health checks and metrics.")
+    ] = None,
+    http_port: Annotated[int | None, _option("HTTP_PORT", "Port of that address; 0 picks a free port.")] = None,
+    log_level: Annotated[
+        str | None, _option("LOG_LEVEL", "Lowest level to log: debug, info, warning, error or critical.")
+    ] = None,
+    log_format: Annotated[str | None, _option("LOG_FORMAT", "Format of log lines: text or json.")] = None,
 ) -> None:
-    """Take jobs from one queue and run them until SIGTERM; a second signal ends at once.
+    """Run a worker for one queue until SIGTERM.
 
-    What is not given is read from the variable named beside it; the database is PENSTOCK_DATABASE_URL.
+    SIGTERM drains the worker; a second signal stops it at once. An option that is not given takes its value from the
+    environment variable in brackets. The database is PENSTOCK_DATABASE_URL.
 
     Example: penstock worker mailer.jobs:app --queue emails --concurrency 20
     """
@@ -47,7 +65,7 @@ def worker(
     if not settings.app:
         raise ConfigurationError("app (PENSTOCK_APP) must be given, as package.module:attribute")
     buffer_lines()
-    with leaving_at_once():  # until the worker listens itself; its start takes as long as the application's import
+    with leaving_at_once():  # until the worker handles signals itself: importing the application can take seconds
         from penstock.app.loading import load_app  # noqa: PLC0415 - wrong settings need no application
         from penstock.runtime import run_worker  # noqa: PLC0415
 
@@ -56,7 +74,7 @@ def worker(
 
 
 def _variables(given: dict[str, object]) -> dict[str, str]:
-    """Options as the variables that they stand for, so that one parser judges both."""
+    """Options as environment variables, because one parser checks both."""
     texts = {True: "true", False: "false"}
     return {
         f"PENSTOCK_{name.upper()}": texts[value] if isinstance(value, bool) else str(value)

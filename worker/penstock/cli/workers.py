@@ -1,11 +1,11 @@
-"""`penstock workers`: who works on what, since when, and whether its lease stands."""
+"""`penstock workers`: list the workers with their queues, leases and oldest jobs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from . import selection
-from .database import JobQueue, Namespace, Output, address
+from .database import JobQueue, Namespace, Output, database_urls
 from .output import Format, seconds, table, write
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ _COLUMNS = (
 
 
 def drawn(rows: Iterable[WorkerRow]) -> str:
-    """Workers as a table."""
+    """The workers as a table."""
     return table(_COLUMNS, map(line, rows))
 
 
 def line(row: WorkerRow) -> tuple[object, ...]:
-    """A worker as a line of a table."""
-    state = row.state if row.state == "lost" or row.lease_left > 0 else f"{row.state}, lapsed"
+    """One worker as a line of the table."""
+    state = row.state if row.state == "lost" or row.lease_left > 0 else f"{row.state}, lease expired"
     oldest = None if row.oldest_job is None else f"{row.oldest_job} {row.oldest_task}"
     busy = f"{row.in_flight}/{row.concurrency}"
     lease, up, since = seconds(row.lease_left), seconds(row.up), seconds(row.oldest_claimed)
@@ -56,17 +56,17 @@ def workers(
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
 ) -> None:
-    """List workers: what they serve, their lease, what they hold, and the job that they have held for longest.
+    """List workers with their leases and oldest running jobs.
 
-    `busy` and the last job are as of the last renewal, at most five seconds ago; JSON and YAML have the worker's whole
-    report: up to ten of its attempts with age and progress. A lease that is over shows as lapsed until the upkeep
-    takes its jobs back.
+    `busy` and the last job are as of the last lease renewal, at most five seconds ago. JSON and YAML contain the
+    worker's full report: up to ten attempts with age and progress. A worker whose lease expired is listed until
+    maintenance has rescued its jobs.
 
     Example: penstock workers --queue emails
     """
     from penstock.store.reading import Reader  # noqa: PLC0415 - the driver is loaded when it is needed
 
-    where = address(jobqueue, namespace)
-    with Reader(where.url, pooled=where.pooled) as reader:
+    urls = database_urls(jobqueue, namespace)
+    with Reader(urls.url, pooled=urls.pooled) as reader:
         rows = reader.workers(queue)
     write(output, rows, drawn=drawn(rows), empty="no workers")
