@@ -88,7 +88,7 @@ def stats(
 ) -> None:
     """Show outcomes of attempts, and wait and run times.
 
-    Times are percentiles. The query reads the outcomes of every day in the window; on a busy database keep the window short.
+    Reads the outcomes of every day in the window; on a busy database keep the window short.
 
     Example: penstock queues stats emails --since 15m
     """
