@@ -70,9 +70,7 @@ def bench(
             drained = scratch.drained()
             last = _idle(client, scratch, until, exited)
             waits = scratch.drained(last)
-    if (drained.ended, drained.jobs) != (count, count):
-        outcomes, jobs = plural(drained.ended, "outcome"), plural(drained.jobs, "job")
-        raise PenstockError(f"bench: enqueued {plural(count, 'job')}, found {outcomes} of {jobs}")
+    _check(count, drained.ended, drained.jobs)
     value = {
         "jobs": count,
         "each_exactly_once": True,
@@ -83,6 +81,13 @@ def bench(
         "concurrency": concurrency,
     }
     write(output, value, drawn=pairs(value))
+
+
+def _check(count: int, outcomes: int, jobs: int) -> None:
+    """Every job must have one outcome."""
+    if (outcomes, jobs) != (count, count):
+        found = f"{plural(outcomes, 'outcome')} of {plural(jobs, 'job')}"
+        raise PenstockError(f"bench: enqueued {plural(count, 'job')}, found {found}")
 
 
 def _enqueue(client: App, queue: str, count: int) -> float:

@@ -8,7 +8,6 @@ a command that would ask refuses, because a script that forgot `--yes` must not 
 from __future__ import annotations
 
 import getpass
-import inspect
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from penstock.plural import plural, plural_word
 from . import selection
 from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
 from .output import Format, write
+from .parameters import Parameter, with_parameters
 from .rehearsal import LEFT, drawn_dry_run, dry_run
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class BulkCommand(ABC):
     """The label of the progress bar, as `cancelling`."""
     noun: ClassVar[str] = "job"
     filters: ClassVar[tuple[str, ...]] = ("queue", "task", "error", "since")
-    options: ClassVar[Mapping[str, tuple[Any, Any]]] = {}
+    options: ClassVar[Mapping[str, Parameter]] = {}
     """Options of this command alone: annotation and default by parameter name."""
     results: ClassVar[tuple[str, ...]]
     """The counts in its output, as `cancelled`."""
@@ -81,14 +81,7 @@ class BulkCommand(ABC):
         def command(**given: Any) -> None:
             cls(database_urls(given["jobqueue"], given["namespace"]), given).run()
 
-        command.__annotations__ = {name: annotation for name, (annotation, _) in parameters.items()}
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        signature = [
-            inspect.Parameter(name, keyword, default=default, annotation=annotation)
-            for name, (annotation, default) in parameters.items()
-        ]
-        command.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
-        group.command(cls.name, help=cls.help)(command)
+        group.command(cls.name, help=cls.help)(with_parameters(command, parameters))
 
     @abstractmethod
     def find(self) -> int:

@@ -16,6 +16,7 @@ from .bulk import BulkCommand, Progress, on_store, open_reader
 from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
 from .jobs import JobId, errors_drawn
 from .output import Format, pairs, plain, table, write
+from .parameters import Parameter
 
 if TYPE_CHECKING:
     from penstock.store import DeadCount, DeadFilter
@@ -149,7 +150,7 @@ class Redrive(_DeadCommand):
     """
     action = "redrive {}"
     doing = "redriving"
-    options: ClassVar[Mapping[str, tuple[Any, Any]]] = {
+    options: ClassVar[Mapping[str, Parameter]] = {
         "drop_key": (
             Annotated[bool, typer.Option("--drop-key", help="Redrive without the unique key if it is taken.")],
             False,

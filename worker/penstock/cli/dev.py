@@ -12,25 +12,26 @@ from penstock.database.variables import DATABASE_VARIABLES
 from penstock.errors import ConfigurationError
 from penstock.settings import Settings
 
+Files = Annotated[list[Path], typer.Option("-f", "--file", help="Manifest file with JobQueues; repeatable.")]
+External = Annotated[bool, typer.Option("--external", help="Use PENSTOCK_DATABASE_URL instead of an embedded server.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Keep the embedded server's data in this directory. Default: deleted at exit.")
+]
+Reload = Annotated[
+    bool, typer.Option("--reload", help="Restart workers when code below the current directory changes.")
+]
+LogFile = Annotated[Path | None, typer.Option(help="File for the workers' output. Default: a temporary file.")]
+MetricsPort = Annotated[int, typer.Option(help="Port of /metrics on 127.0.0.1; 0 picks a free port.", min=0, max=65535)]
+
 
 def dev(
     *,
-    files: Annotated[list[Path], typer.Option("-f", "--file", help="Manifest file with JobQueues; repeatable.")],
-    external: Annotated[
-        bool, typer.Option("--external", help="Use PENSTOCK_DATABASE_URL instead of an embedded server.")
-    ] = False,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Keep the embedded server's data in this directory. Default: deleted at exit.")
-    ] = None,
-    reload: Annotated[
-        bool, typer.Option("--reload", help="Restart workers when code below the current directory changes.")
-    ] = False,
-    log_file: Annotated[
-        Path | None, typer.Option(help="File for the workers' output. Default: a temporary file.")
-    ] = None,
-    metrics_port: Annotated[
-        int, typer.Option(help="Port of /metrics on 127.0.0.1; 0 picks a free port.", min=0, max=65535)
-    ] = 0,
+    files: Files,
+    external: External = False,
+    data_dir: DataDir = None,
+    reload: Reload = False,
+    log_file: LogFile = None,
+    metrics_port: MetricsPort = 0,
 ) -> None:
     """Run JobQueues as local processes, without a cluster.
 

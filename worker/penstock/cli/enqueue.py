@@ -17,30 +17,33 @@ from penstock.errors import ConfigurationError, InvalidArguments, UnknownTask
 from penstock.job import NewJob
 from penstock.settings import shown
 
+Queue = Annotated[str | None, typer.Option(help="Queue of the job. Default: the task's queue.", show_default=False)]
+Priority = Annotated[
+    int | None, typer.Option(help="Priority from 0 to 3; 0 runs first. Default: the task's.", show_default=False)
+]
+Delay = Annotated[
+    float | None, typer.Option(help="Seconds until the job may run. Default: the task's.", show_default=False)
+]
+MaxAttempts = Annotated[
+    int | None, typer.Option(help="Maximum number of attempts. Default: the task's.", show_default=False)
+]
+AppPath = Annotated[
+    str | None,
+    typer.Option(help="App with the task, as package.module:attribute. [PENSTOCK_APP]", show_default=False),
+]
+Raw = Annotated[bool, typer.Option("--raw", help="Enqueue without an App; the task and its arguments are not checked.")]
+
 
 def enqueue(
     task: Annotated[str, typer.Argument(help="Name of the task.")],
     *,
     args: Annotated[str, typer.Option(help="Arguments by parameter name, as a JSON object.")] = "{}",
-    queue: Annotated[
-        str | None, typer.Option(help="Queue of the job. Default: the task's queue.", show_default=False)
-    ] = None,
-    priority: Annotated[
-        int | None, typer.Option(help="Priority from 0 to 3; 0 runs first. Default: the task's.", show_default=False)
-    ] = None,
-    delay: Annotated[
-        float | None, typer.Option(help="Seconds until the job may run. Default: the task's.", show_default=False)
-    ] = None,
-    max_attempts: Annotated[
-        int | None, typer.Option(help="Maximum number of attempts. Default: the task's.", show_default=False)
-    ] = None,
-    app: Annotated[
-        str | None,
-        typer.Option(help="App with the task, as package.module:attribute. [PENSTOCK_APP]", show_default=False),
-    ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Enqueue without an App; the task and its arguments are not checked.")
-    ] = False,
+    queue: Queue = None,
+    priority: Priority = None,
+    delay: Delay = None,
+    max_attempts: MaxAttempts = None,
+    app: AppPath = None,
+    raw: Raw = False,
 ) -> None:
     """Enqueue one job and print its id.
 

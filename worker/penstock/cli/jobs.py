@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -16,6 +16,7 @@ from . import selection
 from .bulk import BulkCommand, Progress, batches, on_store, open_reader, os_user
 from .database import JobQueue, Namespace, Output, database_urls
 from .output import Format, cell, pairs, safe, table, write
+from .parameters import Parameter
 from .selection import LIVE
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Cancel(BulkCommand):
     action = "cancel {}"
     doing = "cancelling"
     filters = ("queue", "task", "state", "error", "since")
-    options: ClassVar[Mapping[str, tuple[Any, Any]]] = {
+    options: ClassVar[Mapping[str, Parameter]] = {
         "message": (
             Annotated[
                 str | None,
