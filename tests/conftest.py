@@ -1,4 +1,4 @@
-"""Fixtures of every folder: real servers on demand, and the rule that a test leaves nothing behind."""
+"""Fixtures of every folder: real servers on demand, and the rule that a test leaves nothing running."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is there by now out of every collection of garbage: there is one after each test."""
+    """Exclude the objects that exist by now from garbage collection, which runs after each test."""
     gc.collect()
     gc.freeze()
 
@@ -87,7 +87,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_stray_thread_or_process() -> Iterator[None]:
-    """Fail a test that leaves a thread or a child process behind."""
+    """Fail a test that leaves a thread or a child process running."""
     threads, children = strays.threads(), strays.children()
     yield
     if left := strays.left_behind(threads, children):
@@ -96,7 +96,7 @@ def no_stray_thread_or_process() -> Iterator[None]:
 
 @pytest.fixture
 async def no_stray_task() -> AsyncIterator[None]:
-    """Fail a test that leaves an asyncio task behind."""
+    """Fail a test that leaves an asyncio task running."""
     yield
     if left := await strays.tasks_left_behind():
         pytest.fail(f"the test left asyncio tasks: {left}")

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need the control plane: short ways to say a Deployment and to look at its pods."""
+"""Fixtures of the tests that need the control plane: short ways to create a Deployment and to list its pods."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

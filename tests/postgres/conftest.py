@@ -47,7 +47,7 @@ def pg_blank(pg_server: Server) -> Iterator[Database]:
 
 @pytest.fixture
 def db(pg: Database) -> Iterator[psycopg.Connection]:
-    """A plain connection to `pg`: for setting the scene and for looking at it."""
+    """A plain connection to `pg`: for preparing rows and for reading them."""
     with pg.connect() as connection:
         yield connection
 
@@ -91,16 +91,16 @@ def trace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(pg_newest: Database, trace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., WorkerProcess]]:
-    """Starts workers over `newest`; ends what a test leaves running."""
+    """Start workers on `newest`; kill those that a test leaves running."""
     monkeypatch.setenv("PENSTOCK_DATABASE_URL", pg_newest.url)
     monkeypatch.setenv("TRACE", str(trace))
     started: list[WorkerProcess] = []
 
-    def begin(**settings: Any) -> WorkerProcess:
+    def start_worker(**settings: Any) -> WorkerProcess:
         started.append(WorkerProcess(pg_newest.url, trace, **settings))
         return started[-1]
 
-    yield begin
+    yield start_worker
     for worker in started:
         worker.kill()
     jobs.app.close()

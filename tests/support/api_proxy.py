@@ -1,9 +1,9 @@
-"""An HTTP proxy in front of the API server that does what a troubled one does: refuse, hang, fall silent.
+"""An HTTP proxy in front of the API server that fails as a real one does: it refuses, hangs or falls silent.
 
-Owns its threads and the connections to the server behind it. Speaks plain HTTP towards the client, which then needs no
-certificate of ours; its bearer token is passed on, so that rights stay those of the client.
+Owns its threads and its connections to the server. Speaks plain HTTP to the client, which needs no certificate, and
+forwards the client's bearer token, so the client keeps its rights.
 
-Surprising: a watch that is made silent stays open and simply tells nothing more, which is how a network loses one.
+A watch that is made silent stays open and delivers no more events, which is how a network loses one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ApiProxy:
     ca_file: Path
     rules: list[Rule] = field(default_factory=list)
     silent: threading.Event = field(default_factory=threading.Event)
-    """While it is set, watches tell nothing."""
+    """While it is set, watches deliver no events."""
     _server: ThreadingHTTPServer | None = None
     _thread: threading.Thread | None = None
     _http: urllib3.PoolManager | None = None
@@ -122,7 +122,7 @@ class ApiProxy:
         return None
 
     def opened(self, connection: socket.socket) -> None:
-        """It is ended with the proxy: at once if that is just ending."""
+        """Close the connection when the proxy closes; at once if the proxy is closing already."""
         with self._counting:
             self._open.add(connection)
             closing = self._closing.is_set()
@@ -170,12 +170,14 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - the server's names
 
     def _refuse(self, status: int) -> None:
-        told = json.dumps({"kind": "Status", "status": "Failure", "message": f"in trouble ({status})", "code": status})
+        body = json.dumps(
+            {"kind": "Status", "status": "Failure", "message": f"failing on purpose ({status})", "code": status}
+        )
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(told)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(told.encode())
+        self.wfile.write(body.encode())
 
     def _pass_on(self, body: bytes | None) -> None:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _DROPPED}
@@ -185,9 +187,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.command, self.proxy.url + self.path, body=body, headers=headers, preload_content=False,
             timeout=timeout, redirect=False,
         )  # fmt: skip
-        behind = getattr(answer.connection, "sock", None)
-        if watching and behind is not None:
-            self.proxy.opened(behind)
+        upstream = getattr(answer.connection, "sock", None)
+        if watching and upstream is not None:
+            self.proxy.opened(upstream)
         try:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
@@ -201,8 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.end_headers()
                 self.wfile.write(data)
         finally:
-            if behind is not None:
-                self.proxy.closed(behind)
+            if upstream is not None:
+                self.proxy.closed(upstream)
             if watching:
                 answer.close()
             answer.release_conn()

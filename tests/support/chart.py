@@ -2,8 +2,8 @@
 
 Owns: rendering, and applying a few kinds of the result without Helm. Must not judge; the tests of the chart do.
 
-Surprising: `rights()` gives the operator's service account exactly the roles that an installation would, so that a
-verb missing in the chart fails a test of the operator.
+`rights()` gives the operator's service account exactly the roles that an installation would: a verb
+that the chart lacks fails a test of the operator.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,7 +3,7 @@
 Owns: its processes from first to last, its temporary folder (data, certificates, logs) and the ways to speak to it: an
 administrator's kubeconfig and, by TokenRequest, any service account's. Must not know of JobQueues or pods' processes.
 
-Surprising: the API server is stopped before etcd, for one that has lost its etcd ignores SIGTERM. It signs its own
+The API server is stopped before etcd, because an API server without its etcd ignores SIGTERM. It signs its own
 certificate on start, and the key of that certificate signs the service accounts' tokens too.
 """
 
@@ -85,7 +85,7 @@ class ControlPlane:
         return [process.pid for process in self._processes.values()]
 
     def start(self) -> None:
-        """Return when the API server is ready and the controllers have begun their work.
+        """Return when the API server is ready and the controllers have started their work.
 
         Raises:
             ControlPlaneFailedError: not ready within 150 s, or a component ended; everything is stopped by then.
@@ -177,7 +177,7 @@ class ControlPlane:
         return yaml.safe_dump(config)
 
     def service_account_token(self, namespace: str, name: str, *, seconds: int = 3600) -> str:
-        """A token of that service account by TokenRequest, so that a client gets its rights and no more."""
+        """A token of that service account by TokenRequest; a client that presents it has exactly its rights."""
         spec = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
@@ -275,10 +275,10 @@ class ControlPlane:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct TCP ports that nobody held on loopback a moment ago.
+    """Distinct TCP ports that were free on loopback a moment ago.
 
-    They are below those that the kernel gives out by itself, for whoever asks for any port or connects: until a process
-    has started that is to listen here, somebody else would get it.
+    They are below the ephemeral ports of the kernel, which gives those to any process that connects or asks for any
+    port: one of them could be taken before the process that is to listen here has started.
     """
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     with contextlib.ExitStack() as stack:

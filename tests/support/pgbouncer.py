@@ -1,7 +1,7 @@
 """A real PgBouncer in transaction mode in front of one test's database, on a free port of loopback.
 
-It has two server connections and uses them in turns, so that two transactions of one client after the other run in two
-sessions: what depends on a session shows. It refuses to run as root; it runs as the account of the servers.
+It has two server connections and uses them in turn: two consecutive transactions of one client run in two sessions,
+and code that depends on a session fails. It refuses to run as root; it runs as the account of the servers.
 """
 
 from __future__ import annotations

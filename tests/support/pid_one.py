@@ -1,6 +1,6 @@
 """A command as PID 1 of a PID namespace of its own, as the entry point of a container is: only root can start one.
 
-The kernel drops a signal to PID 1 that has no handler, so that nothing but such a process tells whether one is lost.
+The kernel drops a signal to PID 1 that has no handler, so only such a process shows whether one is lost.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PidOne:
     def __init__(self, outer: subprocess.Popen[str]) -> None:
         self._outer = outer
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
-        self.pid = int(eventually(lambda: children.read_text().split(), "the command has begun")[0])
+        self.pid = int(eventually(lambda: children.read_text().split(), "the command has started")[0])
 
     def alive(self) -> bool:
         """Whether it runs."""

@@ -1,9 +1,9 @@
 """One container of a process-backed pod: its process, restarts, probes and the status that the API shows of it.
 
-Owns: the process from spawn to the end of everything it forked. Must not speak to the API server; its pod does.
+Owns: the process from spawn until everything that it forked has exited. Must not speak to the API server; its pod does.
 
-Surprising: when a container's first process ends, whatever it left running is killed too, as the end of a process
-namespace does. Leftovers are found by a marker in their environment, for they may have left the process group.
+When a container's first process exits, everything that it left running is killed too, as the kernel does with a process
+namespace. Leftovers are found by a marker in their environment, because they may have left the process group.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _START_ERROR = 128  # what a container runtime reports when the command cannot b
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """One end of one container: `code` as the kubelet reports it, 128 + the number for a signal."""
+    """One exit of one container: `code` as the kubelet reports it, 128 + the number for a signal."""
 
     pod: str
     container: str
@@ -86,7 +86,7 @@ class Container:
         self._env: dict[str, str] = {}
         self._state: dict[str, Any] = {"waiting": {"reason": "ContainerCreating"}}
         self._last_state: dict[str, Any] = {}
-        self._begins = 0
+        self._log_start = 0
 
     def status(self) -> dict[str, Any]:
         """The containerStatus of the Kubernetes API."""
@@ -188,7 +188,7 @@ class Container:
         line = command_line(self._spec, image=around.image, env=self._env)
         command = self._as_user(line)
         with around.log.open("ab") as log:
-            self._begins = log.tell()
+            self._log_start = log.tell()
             if shutil.which(line[0], path=self._env["PATH"]) is None:
                 log.write(f"exec: {line[0]}: executable file not found in $PATH\n".encode())
                 return None
@@ -266,7 +266,7 @@ class Container:
         now = datetime.now(UTC)
         self.pid = None
         ended = {"exitCode": code, "startedAt": _stamp(began), "finishedAt": _stamp(now)}
-        ended |= last_output(self._spec, self._around.log, self._begins, code)
+        ended |= last_output(self._spec, self._around.log, self._log_start, code)
         reason = "StartError" if pid == 0 else "Completed" if code == 0 else "Error"
         reason, self.out_of_memory = ("OOMKilled" if self.out_of_memory else reason), False
         pod = self._around.pod()["metadata"]["name"]

@@ -2,7 +2,7 @@
 
 Owns: `env`, `envFrom`, field references and `$(NAME)` expansion. Must not start anything.
 
-Surprising: nothing of the test run's own environment reaches the container; what the process needs (PATH, PYTHONPATH)
+Nothing of the test run's own environment reaches the container; what the process needs (PATH, PYTHONPATH)
 belongs to the `Image`, as it would to a real one.
 """
 

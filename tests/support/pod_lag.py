@@ -1,6 +1,6 @@
 """A kubelet's lag: readiness is published late, in order for one pod, in any order between pods.
 
-Owns: the delays, drawn from a seed and a pod's place, so that a run can be repeated. A worker registers, claims and
+Owns: the delays, drawn from a seed and a pod's place, so a run can be repeated. A worker registers, claims and
 runs jobs seconds before its pod is Ready, and a success from before a drain may be published after it.
 """
 
@@ -20,13 +20,13 @@ class Lag:
     """How late a pod's readiness is published.
 
     Args:
-        least: seconds; 0.0 for both is no lag.
-        most: seconds.
+        min_seconds: shortest delay; 0.0 for both is no lag.
+        max_seconds: longest delay.
         seed: of the delays.
     """
 
-    least: float = 0.0
-    most: float = 0.0
+    min_seconds: float = 0.0
+    max_seconds: float = 0.0
     seed: int = 0
 
     def of(self, place: int, wake: Callable[[float], None]) -> DelayedReadiness:
@@ -39,22 +39,22 @@ class DelayedReadiness:
 
     Args:
         lag: bounds of each delay.
-        chance: draws them.
+        rng: draws them.
         wake: called with the seconds after which to ask again.
     """
 
-    def __init__(self, lag: Lag, chance: random.Random, wake: Callable[[float], None]) -> None:
-        self._lag, self._chance, self._wake = lag, chance, wake
+    def __init__(self, lag: Lag, rng: random.Random, wake: Callable[[float], None]) -> None:
+        self._lag, self._rng, self._wake = lag, rng, wake
         self._latest = self._shown = False
         self._due = 0.0
         self._pending: deque[tuple[float, bool]] = deque()
 
     def published(self, ready: bool, now: float) -> bool:
-        """What the API server is told at `now` of a pod that is `ready` or not."""
-        if self._lag.most <= 0:
+        """The readiness that the API server shows at `now` for a pod that is `ready` or not."""
+        if self._lag.max_seconds <= 0:
             return ready
         if ready is not self._latest:
-            self._latest, delay = ready, self._chance.uniform(self._lag.least, self._lag.most)
+            self._latest, delay = ready, self._rng.uniform(self._lag.min_seconds, self._lag.max_seconds)
             self._due = max(self._due + SHOWN_SECONDS, now + delay)
             self._pending.append((self._due, ready))
             self._wake(self._due - now)

@@ -1,4 +1,4 @@
-"""What a container left running, found by a marker in its environment, for it may have left the process group."""
+"""Processes that a container left running, found by a marker in their environment, whatever their process group."""
 
 import time
 from pathlib import Path

@@ -23,7 +23,7 @@ class Node:
         lag: how late readiness is published.
         restart_seconds: first pause of the restart back-off.
         ended: called with every container's exit.
-        ending: called in a thread with name and address of a pod that is about to get its SIGTERM, as a preStop hook.
+        before_stop: called in a thread, as a preStop hook is, with name and address of a pod before its SIGTERM.
     """
 
     name: str
@@ -35,4 +35,4 @@ class Node:
     lag: Lag
     restart_seconds: float
     ended: Callable[[Exit], None]
-    ending: Callable[[str, str], None]
+    before_stop: Callable[[str, str], None]

@@ -3,7 +3,7 @@
 Owns: `httpGet`, `tcpSocket` and `exec` checks on the pod's own address, thresholds and periods as in the Kubernetes
 API. Must not decide what a verdict means; the container does.
 
-Surprising: the verdict before the first crossed threshold is None, which readiness and start-up read as "not yet" and
+The verdict before the first crossed threshold is None, which readiness and start-up read as "not yet" and
 liveness as "alive".
 """
 

@@ -3,7 +3,7 @@
 Owns: the pod's status in the API (phase, addresses, conditions, containers) and its end: SIGTERM, grace, SIGKILL, then
 deletion with grace 0. Must not watch; `pods.py` hands over what the watch says.
 
-Surprising: status is written from one place, a loop that publishes the newest truth, so that writes never overtake
+Status is written from one place, a loop that publishes the newest state, so writes never overtake
 each other; conditions of others (readiness gates) stay, for the patch merges by type.
 """
 
@@ -48,7 +48,7 @@ class Pod:
         self._readiness = node.lag.of(place, self._publish_after)
 
     def observe(self, seen: Mapping[str, Any]) -> None:
-        """The watch saw this version; one that our own write has overtaken already tells nothing."""
+        """The watch saw this version; one that our own write has overtaken is ignored."""
         if _version(seen) > _version(self._seen):
             self._seen = seen
         self._news.set()
@@ -148,15 +148,15 @@ class Pod:
             await self._news.wait()
 
     async def _end(self, running: "asyncio.Future[list[None]]") -> None:
-        """SIGTERM, then wait for the end of all containers, SIGKILL when the grace period is over."""
+        """SIGTERM, then wait until all containers have exited; SIGKILL when the grace period is over."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         if not self._gone:
-            await asyncio.to_thread(self._node.ending, self.name, self.address)
+            await asyncio.to_thread(self._node.before_stop, self.name, self.address)
         for container in self.containers:
             container.terminate()
         while not self._gone and not running.done():
-            # A second deletion may shorten the grace period, so it is read anew.
+            # A second deletion may shorten the grace period, so it is read again.
             left = began + self._seen["metadata"].get("deletionGracePeriodSeconds", 30) - loop.time()
             if left <= 0:
                 break
@@ -221,11 +221,11 @@ class Pod:
         codes = [container.final_code for container in self.containers]
         over = all(code is not None for code in codes)
         policy = self._seen["spec"].get("restartPolicy", "Always")
-        ending = "deletionTimestamp" in self._seen["metadata"]
-        if over and (ending or policy == "Never" or (policy == "OnFailure" and not any(codes))):
+        deleted = "deletionTimestamp" in self._seen["metadata"]
+        if over and (deleted or policy == "Never" or (policy == "OnFailure" and not any(codes))):
             return "Failed" if any(codes) else "Succeeded"
-        begun = all(one.restarts or "waiting" not in one.status()["state"] for one in self.containers)
-        return "Running" if begun else "Pending"
+        started = all(one.restarts or "waiting" not in one.status()["state"] for one in self.containers)
+        return "Running" if started else "Pending"
 
     def _condition(self, name: str, value: bool) -> dict[str, Any]:
         status = str(value)

@@ -2,7 +2,7 @@
 
 Run as a script. Speaks standard library only. `GET /ready` and `/alive` answer 200 until `GET /break/ready` or
 `/break/alive`; `GET /env` shows the environment, `GET /user` who it is and where it can write; `GET /crash/N` exits
-with N; `GET /fork` leaves a child behind.
+with N; `GET /fork` leaves a child running.
 """
 
 import json

@@ -151,7 +151,7 @@ def _closed(path: Path, user: User) -> Path | None:
 
 
 def _open_parts(path: Path, user: User) -> list[Path]:
-    """The path itself, or what lies in it if it is a folder that the user may not enter."""
+    """The path itself, or its contents if it is a folder that the user may not enter."""
     if path.is_dir() and not _may(path, user, stat.S_IXOTH | stat.S_IROTH):
         return [each for part in path.iterdir() for each in _open_parts(part, user)]
     if not path.is_symlink() and not _may(path, user, stat.S_IROTH):

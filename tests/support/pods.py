@@ -3,7 +3,7 @@
 Owns: the thread with the event loop in which one namespace's pods live, the Node object, the watch, and the addresses.
 Must not judge what the processes do; tests ask `processes()`, `exits()`, `log()` and send `signal()`.
 
-Surprising: it runs in a thread of its own, so that neither a blocked test nor a busy event loop delays the kubelet's
+It runs in a thread of its own, so neither a blocked test nor a busy event loop delays the kubelet's
 part. Run by root, pods are processes of a user without a passwd entry, a home or a folder to write (`pod_user`). In
 place of a mounted service account token a pod gets KUBECONFIG. Not played: other volumes, init containers, preStop
 hooks, resource limits.
@@ -44,7 +44,7 @@ class ProcessPods:
         namespace: whose pods it runs.
         images: container image name -> what runs in its place; another image is an ErrImagePull.
         logs: folder for the containers' output, within the test's own folder, which the pods see.
-        selector: label selector of the pods it looks after; the others stay Pending. Default all.
+        selector: label selector of the pods that it runs; the others stay Pending. Default all.
         pace: factor on delay and period of readiness and start-up probes; 1.0 is the kubelet's, 0.1 makes 1 s one of
             100 ms. Start-up gets as much time as before; liveness keeps its own, else it would kill who starts slowly.
         lag: how late a pod's readiness is published; none by default.
@@ -74,7 +74,7 @@ class ProcessPods:
             lag=lag,
             restart_seconds=restart_seconds,
             ended=self._record,
-            ending=self._ending,
+            before_stop=self._before_stop,
         )
         self.before_end: Callable[[str, str], None] = lambda _pod, _address: None
         """What a test wants to do, in a thread, before a pod gets its SIGTERM."""
@@ -178,7 +178,7 @@ class ProcessPods:
     def _record(self, ended: Exit) -> None:
         self._exits.append(ended)
 
-    def _ending(self, pod: str, address: str) -> None:
+    def _before_stop(self, pod: str, address: str) -> None:
         self.before_end(pod, address)
 
     def _run(self) -> None:
@@ -257,7 +257,7 @@ class ProcessPods:
 
 
 def _addresses() -> Iterator[str]:
-    """Addresses of 127.0.0.0/8 in a row, from a random start, so that two test runs on one machine do not meet."""
+    """Addresses of 127.0.0.0/8 in a row, from a random start, so two runs on one machine do not meet."""
     first = (127 << 24) + (16 << 16) + secrets.randbelow(100 << 16)
     for number in itertools.count(first):
         if number & 0xFF not in {0, 255}:

@@ -106,7 +106,7 @@ class Server:
 
     @contextmanager
     def database(self, *, migrated: bool = True) -> Iterator[Database]:
-        """A fresh database, dropped afterwards; a connection left open at the end is an error of the test."""
+        """A fresh database, dropped afterwards; a connection that is still open then is an error of the test."""
         if migrated:
             self._migrate()
         name = f"penstock_test_{os.getpid()}_{next(self._numbers)}"

@@ -1,7 +1,7 @@
 """A TCP proxy in front of a server that loses what a network loses.
 
 It understands just enough of the protocol to wait for the server's ReadyForQuery: by then the statement is committed,
-so a reply dropped there is the case that matters: done, but the client was told that the connection died.
+so a reply dropped there is the case that matters: committed, but the client sees a dead connection.
 """
 
 from __future__ import annotations

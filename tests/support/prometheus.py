@@ -4,8 +4,8 @@ Owns: the server's process and folder, its HTTP API as far as the tests ask, and
 PodMonitors into scrape configurations with the same relabelling (keep, then namespace, pod, container, job, endpoint,
 then the monitor's own). Must not judge what is found.
 
-Surprising: Debian's Prometheus is built without discovery by Kubernetes, so `discovery()` answers in its place over
-HTTP, with the same labels. The pods behind a Service are found by the Service's selector, not by Endpoints, which no
+Debian's Prometheus is built without discovery by Kubernetes, so `discovery()` answers in its place over
+HTTP, with the same labels. The pods of a Service are found by the Service's selector, not by Endpoints, which no
 controller of the tests' control plane makes; the labels are those that a ServiceMonitor gives all the same.
 """
 

@@ -4,8 +4,8 @@ Owns the units (what one worker runs in a row) and their order. Must not change 
 PostgreSQL servers and a control plane of its own, so any two tests may run at once.
 
 Tests of a cluster mostly wait, unit tests mostly compute. Half of the workers take units from the start of the
-collection, where the folders that wait are, and the others from its end, so that both kinds always overlap and only
-half of the workers ever start a control plane.
+collection, where the folders that wait are, and the others from its end: both kinds overlap at all times, and only
+half of the workers start a control plane.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What a test may not leave behind: threads, child processes, asyncio tasks, and what is garbage but was not closed.
+"""Finds what a test left running: threads, child processes, asyncio tasks, and garbage that was never closed.
 
-Looks at this process only. Servers that live as long as the session are announced with `keep`.
+Checks this process and its children only, so workers of `pytest -n` do not see each other. Servers that live as long
+as the session are announced with `keep`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def children() -> dict[int, str]:
             pid, ppid = int(stat.parent.name), int(text.rpartition(")")[2].split()[1])
             if ppid == os.getpid() and pid not in own:
                 found[pid] = (stat.parent / "cmdline").read_text().replace("\0", " ").strip() or "ended, not reaped"
-        except (OSError, IndexError, ValueError):  # gone while we looked
+        except (OSError, IndexError, ValueError):  # gone in the meantime
             continue
     return found
 
@@ -55,7 +56,7 @@ def left_behind(
     until = time.monotonic() + grace
     while True:
         new_threads = [thread.name for thread in threads() - threads_before if thread.is_alive()]
-        new_children = [f"{pid} ({told})" for pid, told in children().items() if pid not in children_before]
+        new_children = [f"{pid} ({command})" for pid, command in children().items() if pid not in children_before]
         if not new_threads and not new_children:
             return ""
         if time.monotonic() > until:
@@ -65,13 +66,13 @@ def left_behind(
 
 def unclosed() -> list[str]:
     """What garbage said as it was collected: sockets and transports that nobody closed, coroutines never awaited."""
-    told: list[str] = []
-    before, sys.unraisablehook = sys.unraisablehook, lambda garbage: told.append(repr(garbage.exc_value))
+    messages: list[str] = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda garbage: messages.append(repr(garbage.exc_value))
     try:
         gc.collect()
     finally:
         sys.unraisablehook = before
-    return told
+    return messages
 
 
 async def tasks_left_behind(*, turns: int = 400) -> list[str]:

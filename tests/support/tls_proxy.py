@@ -21,7 +21,7 @@ _CHUNK: Final = 65_536
 
 
 class TlsProxy:
-    """A listener on 127.0.0.1 while the `with` block runs; `url` is the server's behind it.
+    """A listener on 127.0.0.1 while the `with` block runs; `url` is that of the server.
 
     Args:
         url: of a server.

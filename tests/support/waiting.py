@@ -1,6 +1,6 @@
 """Waiting for a condition with a deadline, in tests that have no event loop.
 
-Must not hide the reason of a failure: the last error that the condition raised is told when time is up.
+Must not hide the reason of a failure: the error at the deadline carries the last answer of the condition.
 """
 
 import time
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 SECONDS = 120.0
-"""Long, for it costs nothing where the condition comes: a busy machine may stall a process for many seconds."""
+"""Long, because a condition that comes true costs none of it: a busy machine may stall a process for many seconds."""
 
 
 def eventually(condition: Callable[[], Found], what: str, *, seconds: float = SECONDS) -> Found:

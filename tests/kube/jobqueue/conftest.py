@@ -127,8 +127,8 @@ class JobQueues:
 
 
 @pytest.fixture
-def trouble(control_plane: ControlPlane, operator_rights: OperatorRights) -> Iterator[ApiProxy]:
-    """What is between the operators and the API server; ask for it before `operator`."""
+def api_proxy(control_plane: ControlPlane, operator_rights: OperatorRights) -> Iterator[ApiProxy]:
+    """A proxy between the operators and the API server; ask for it before `operator`."""
     with ApiProxy(url=control_plane.url, ca_file=control_plane.ca_file) as proxy:
         proxy.lead(operator_rights.kubeconfig)
         yield proxy
@@ -143,7 +143,7 @@ def started(jobqueues: JobQueues, operator: Start, url: str, **changes: Any) -> 
     jobqueues.secret(url)
     jobqueues.create(**(QUICK | {name: value for name, value in changes.items() if name not in env}))
     process = operator(**env)
-    eventually(lambda: jobqueues.conditions().get("Listening") == ("True", "Subscribed"), "the queue is looked after")
+    eventually(lambda: jobqueues.conditions().get("Listening") == ("True", "Subscribed"), "the queue is managed")
     eventually(jobqueues.deployment, "its Deployment is there")
     return process
 

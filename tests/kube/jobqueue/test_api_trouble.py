@@ -23,14 +23,14 @@ def telling(method: str, path: str) -> bool:
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_refusal_by_a_server_in_trouble_is_a_condition_and_is_tried_until_it_works(
-    jobqueues: JobQueues, trouble: ApiProxy, operator: Start, pg_url: str, database: psycopg.Connection, status: int
+    jobqueues: JobQueues, api_proxy: ApiProxy, operator: Start, pg_url: str, database: psycopg.Connection, status: int
 ):
     """Too many requests, or an error of its own: the sentence has the call; the replicas come when it lets them."""
     started(jobqueues, operator, pg_url)
-    rule = trouble.rule(scaling, status=status)
+    rule = api_proxy.rule(scaling, status=status)
     enqueue(database, 1, 0.0)
     sentence = becomes(jobqueues, "WorkersAvailable", "False", "ApiServerUnreachable")
-    assert f"in trouble ({status})" in sentence
+    assert f"failing on purpose ({status})" in sentence
     assert jobqueues.deployment()["spec"]["replicas"] == 0
     rule.times = 0
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "scaled once it is served")
@@ -38,11 +38,11 @@ def test_a_refusal_by_a_server_in_trouble_is_a_condition_and_is_tried_until_it_w
 
 
 def test_a_storm_of_conflicts_ends_where_it_should(
-    jobqueues: JobQueues, trouble: ApiProxy, operator: Start, pg_url: str, database: psycopg.Connection
+    jobqueues: JobQueues, api_proxy: ApiProxy, operator: Start, pg_url: str, database: psycopg.Connection
 ):
     """Ten writes in a row come too late, of the replicas and of the status; each is decided anew until one lands."""
     started(jobqueues, operator, pg_url)
-    rules = [trouble.rule(scaling, status=409, times=10), trouble.rule(telling, status=409, times=10)]
+    rules = [api_proxy.rule(scaling, status=409, times=10), api_proxy.rule(telling, status=409, times=10)]
     enqueue(database, 1, 0.0)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "scaled after the storm")
     eventually(lambda: jobqueues.get()["status"]["desiredReplicas"] == 1, "told after the storm")
@@ -50,11 +50,11 @@ def test_a_storm_of_conflicts_ends_where_it_should(
 
 
 def test_an_operator_that_reaches_no_api_server_gives_up_its_lead_and_takes_it_again(
-    jobqueues: JobQueues, trouble: ApiProxy, operator: Start, pg_url: str, database: psycopg.Connection
+    jobqueues: JobQueues, api_proxy: ApiProxy, operator: Start, pg_url: str, database: psycopg.Connection
 ):
     """Every call fails, the Lease's too: it acts no more; afterwards everything goes on."""
     running = started(jobqueues, operator, pg_url)
-    rule = trouble.rule(lambda method, path: True, status=500)
+    rule = api_proxy.rule(lambda method, path: True, status=500)
     eventually(lambda: "this replica follows" in running.text, "it does not believe that it leads")
     enqueue(database, 1, 0.0)
     rule.times = 0
@@ -62,13 +62,13 @@ def test_an_operator_that_reaches_no_api_server_gives_up_its_lead_and_takes_it_a
 
 
 def test_watches_that_fall_silent_are_made_good_by_the_list(
-    jobqueues: JobQueues, trouble: ApiProxy, operator: Start, pg_url: str
+    jobqueues: JobQueues, api_proxy: ApiProxy, operator: Start, pg_url: str
 ):
     """What came, changed and went meanwhile is found; the open watches tell nothing of it."""
     running = started(jobqueues, operator, pg_url, PENSTOCK_RELIST_SECONDS="2")
     jobqueues.create("letters", **QUICK)
     eventually(lambda: jobqueues.deployment("letters"), "the watches tell")
-    trouble.silent.set()
+    api_proxy.silent.set()
     jobqueues.create("parcels", **QUICK)
     jobqueues.patch({"spec": {"worker": {"concurrency": 7}}})
     jobqueues.delete("letters")

@@ -33,7 +33,7 @@ def writes(plane: ControlPlane, namespace: str, replica: str, since: dt.datetime
 
 
 def test_a_leader_frozen_between_decision_and_write_changes_nothing_once_it_is_thawed(
-    jobqueues: JobQueues, operator_rights: OperatorRights, trouble: ApiProxy, operator: Start, pg_url: str,
+    jobqueues: JobQueues, operator_rights: OperatorRights, api_proxy: ApiProxy, operator: Start, pg_url: str,
     control_plane: ControlPlane,
 ):  # fmt: skip
     """The object is as it was when it decided, so that no resource version can tell; its own clock does."""
@@ -44,8 +44,8 @@ def test_a_leader_frozen_between_decision_and_write_changes_nothing_once_it_is_t
     eventually(lambda: second.page("/readyz")[0] == 200, "the second knows the cluster")
 
     # Its first write is answered as a conflict; it freezes while it reads again what it is about to write.
-    trouble.rule(lambda method, path: method == "PATCH" and "/scale" in path, status=409, times=1)
-    frozen = trouble.rule(
+    api_proxy.rule(lambda method, path: method == "PATCH" and "/scale" in path, status=409, times=1)
+    frozen = api_proxy.rule(
         lambda method, path: method == "GET" and path.endswith("/deployments/emails-worker"), times=1,
         before=lambda method, path: first.freeze(),
     )  # fmt: skip

@@ -44,10 +44,10 @@ def seen_by_the_watch(jobqueues: JobQueues, url: str) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_watch_that_is_refused_begins_again_by_itself(
-    jobqueues: JobQueues, trouble: ApiProxy, operator: Start, pg_url: str, status: int
+    jobqueues: JobQueues, api_proxy: ApiProxy, operator: Start, pg_url: str, status: int
 ):
     """A token that ran out, rights that come later, a definition that was deleted and made again, an old version."""
-    rule = trouble.rule(jobqueues_asked_for, status=status, times=3)
+    rule = api_proxy.rule(jobqueues_asked_for, status=status, times=3)
     running = operator(**SELDOM)
     eventually(lambda: rule.used == 3, "it was refused three times")
     eventually(lambda: running.page("/readyz") == (200, "ok\n"), "it watches")
@@ -57,10 +57,10 @@ def test_a_watch_that_is_refused_begins_again_by_itself(
 
 @pytest.mark.parametrize("status", [500, 503])
 def test_an_operator_that_starts_while_the_api_server_is_away_waits_and_goes_on(
-    jobqueues: JobQueues, trouble: ApiProxy, operator: Start, pg_url: str, status: int
+    jobqueues: JobQueues, api_proxy: ApiProxy, operator: Start, pg_url: str, status: int
 ):
     """It lives, says why it is not ready, and neither ends nor goes on without its watches."""
-    rule = trouble.rule(everything, status=status)
+    rule = api_proxy.rule(everything, status=status)
     running = operator(**SELDOM)
     eventually(lambda: str(status) in running.page("/readyz")[1], "it says why it is not ready")
     assert running.page("/readyz")[0] == 503
@@ -73,19 +73,19 @@ def test_an_operator_that_starts_while_the_api_server_is_away_waits_and_goes_on(
     seen_by_the_watch(jobqueues, pg_url)
 
 
-def test_an_operator_that_waits_for_the_api_server_ends_at_a_signal(trouble: ApiProxy, operator: Start):
+def test_an_operator_that_waits_for_the_api_server_ends_at_a_signal(api_proxy: ApiProxy, operator: Start):
     """At once and with 0, as one that is at work."""
-    trouble.rule(everything, status=503)
+    api_proxy.rule(everything, status=503)
     running = operator(**SELDOM)
     eventually(lambda: running.page("/readyz")[0] == 503, "it waits")
     assert running.stop() == 0
 
 
 def test_a_definition_that_comes_after_the_operator_is_watched(
-    jobqueues: JobQueues, trouble: ApiProxy, operator: Start, pg_url: str
+    jobqueues: JobQueues, api_proxy: ApiProxy, operator: Start, pg_url: str
 ):
     """Discovery did not know it, so nothing asked for it; the watches start over until it is there."""
-    rule = trouble.rule(definition_asked_for, status=404)
+    rule = api_proxy.rule(definition_asked_for, status=404)
     running = operator(**SELDOM)
     eventually(lambda: "the watches ended" in running.text, "the watches start over")
     assert running.page("/readyz")[0] == 503

@@ -1,4 +1,4 @@
-"""A pod without a database, for whoever looks at its consumers."""
+"""A pod without a database, for tests of its consumers."""
 
 from __future__ import annotations
 

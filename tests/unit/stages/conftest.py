@@ -1,4 +1,4 @@
-"""A house for stages: starts them, ends them after the test, and fails the test that leaves a task behind."""
+"""A house for stages: starts them, stops them after the test, and fails a test that leaves a task running."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

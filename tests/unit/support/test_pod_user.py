@@ -83,7 +83,7 @@ def test_the_run_itself_is_left_as_it_is(tmp_path: Path):
 
 
 def test_what_is_open_needs_no_mount():
-    """Beside the container's own /tmp."""
+    """Apart from the container's own /tmp."""
     assert [folder for folder, _, _ in replaced([Path(os.path.realpath("/bin/sh"))], IMAGE, tmp_mode="0755")] == [
         one for one in ("/tmp", "/var/tmp") if Path(one).is_dir()
     ]

@@ -53,23 +53,23 @@ def test_a_child_that_belongs_to_the_session_is_not_the_tests() -> None:
 
 
 def test_a_socket_that_nobody_closed_is_named_as_it_is_collected() -> None:
-    """Once; before that it is garbage that nobody has looked at."""
+    """Once; before that it is garbage that nobody has collected."""
     gc.disable()  # else any other collection might come first
     try:
         ring: list[object] = [socket.socket()]
         ring.append(ring)
         del ring
-        assert ["unclosed <socket" in told for told in strays.unclosed()] == [True]
+        assert ["unclosed <socket" in message for message in strays.unclosed()] == [True]
     finally:
         gc.enable()
     assert strays.unclosed() == []
 
 
 async def test_a_task_that_nobody_awaits_is_named() -> None:
-    """And one that ends within a few turns of the loop is not."""
+    """And one that finishes within a few turns of the loop is not."""
     assert await strays.tasks_left_behind() == []
     task = asyncio.create_task(asyncio.sleep(3600), name="forgotten")
     short = asyncio.create_task(asyncio.sleep(0), name="short")
-    assert [told.partition(":")[0] for told in await strays.tasks_left_behind(turns=10)] == ["forgotten"]
+    assert [task.partition(":")[0] for task in await strays.tasks_left_behind(turns=10)] == ["forgotten"]
     await short
     task.cancel()
