@@ -18,8 +18,8 @@ from penstock.stages import (
     Subscription,
     SubscriptionOptions,
 )
-from penstock.stages.inbound import Delivery, InboundQueue
-from penstock.stages.outlet import Outlet
+from penstock.stages.core.inbound import Delivery, InboundQueue
+from penstock.stages.core.outlet import Outlet
 
 from .model import Model
 

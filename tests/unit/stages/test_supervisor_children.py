@@ -20,7 +20,7 @@ from penstock.stages import (
 )
 
 from .doubles import Recorder
-from .test_supervisor import BoomError
+from .supervision.test_supervisor import BoomError
 
 
 async def test_a_child_that_fails_at_the_first_start_fails_the_supervisor(house):

@@ -6,11 +6,15 @@ must import nothing but the standard library: the folder can be lifted out and u
 """
 
 from .backoff import Backoff
-from .broadcast import BroadcastDispatcher
-from .buffer import Buffer
-from .children import Child, ChildStatus, Restart, Strategy
-from .demand import DemandDispatcher
-from .dispatcher import Dispatcher
+from .core.base import Consumer, Producer, ProducerConsumer
+from .core.buffer import Buffer
+from .core.stage import Stage
+from .core.subscription import ConsumerPort, ProducerPort, Role, Subscription, SubscriptionOptions
+from .core.window import DemandWindow
+from .dispatchers.base import Dispatcher
+from .dispatchers.broadcast import BroadcastDispatcher
+from .dispatchers.demand import DemandDispatcher
+from .dispatchers.partition import PartitionDispatcher, stable_hash
 from .errors import (
     AlreadyStarted,
     BadOption,
@@ -22,21 +26,17 @@ from .errors import (
     StageError,
     SubscriptionRefused,
 )
-from .iterables import IterableProducer, Stream, from_iterable, stream
-from .kinds import Consumer, Producer, ProducerConsumer
+from .library.iterables import IterableProducer, Stream, from_iterable, stream
+from .library.operators import Enrich, Filter, Reservoir, Throttle
+from .library.poller import Poller
 from .names import Names
-from .partition import PartitionDispatcher, stable_hash
-from .per_event import TaskPerEvent
 from .pipeline import Acknowledger, BatchInfo, CallerAcknowledger, DummyProducer, Envelope, Pipeline, RateLimit
-from .polling import Poller
 from .reasons import KILLED, NORMAL, SHUTDOWN, Cancel, Cancellation, Dropped, Exit, Shutdown, is_quiet
 from .release import release
-from .shipped import Enrich, Filter, Reservoir, Throttle
-from .stage import Stage
 from .status import InletStatus, OutletStatus, StageStatus, State
-from .subscription import ConsumerPort, ProducerPort, Role, Subscription, SubscriptionOptions
-from .supervisor import Supervisor
-from .window import DemandWindow
+from .supervision.child_spec import Child, ChildStatus, Restart, Strategy
+from .supervision.supervisor import Supervisor
+from .supervision.task_supervisor import TaskPerEvent
 
 __all__ = [
     "KILLED",

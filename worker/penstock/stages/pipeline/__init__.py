@@ -8,7 +8,7 @@ from .batcher import Batcher, Batching, BatchWorker
 from .builder import Pipeline
 from .doubles import CallerAcknowledger, DummyProducer, Outcome
 from .envelope import Acknowledger, Batch, BatchInfo, Envelope, NoAcknowledger, acknowledge, acknowledge_now
-from .limit import RateLimit
+from .rate_limit import RateLimit
 from .running import Running
 
 __all__ = [

@@ -13,10 +13,10 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..kinds import Consumer, ProducerConsumer
+from ..core.base import Consumer, ProducerConsumer
+from ..core.subscription import Subscription
 from ..reasons import Dropped
 from ..release import release
-from ..subscription import Subscription
 from .drain import Layer
 from .envelope import Batch, BatchInfo, Envelope, Function, acknowledge, called
 from .processor import failing

@@ -11,15 +11,15 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Self
 
 from ..backoff import Backoff
+from ..core.base import Producer
 from ..errors import BadOption
-from ..kinds import Producer
 from ..names import Names
 from ..reasons import SHUTDOWN
 from .batcher import Batching, Splitter
 from .doubles import CallerAcknowledger
 from .envelope import BatchMode, Envelope, Function
-from .limit import RateLimit
 from .plan import BatchPlan, PartitionBy, Plan, ProcessPlan, SourcePlan, default_concurrency
+from .rate_limit import RateLimit
 from .running import Running
 from .telemetry import Listener, Telemetry
 

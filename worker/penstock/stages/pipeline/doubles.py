@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..kinds import Producer
+from ..core.base import Producer
 from ..reasons import Dropped
 from .envelope import Acknowledger, Envelope
 

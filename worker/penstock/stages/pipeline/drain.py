@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Coroutine, Iterable
 from inspect import isawaitable
 from typing import Any
 
-from ..linked import Linked
-from ..producing import Producing
+from ..core._common import Linked
+from ..core.producing import Producing
+from ..core.stage import Stage
+from ..core.subscription import Subscription
 from ..reasons import SHUTDOWN, Cancellation
-from ..stage import Stage
-from ..subscription import Subscription
 
 
 class Layer(Linked):

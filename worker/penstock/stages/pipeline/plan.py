@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backoff import Backoff
+from ..core.base import Producer
+from ..core.window import DemandWindow, is_count
 from ..errors import BadOption
-from ..kinds import Producer
-from ..window import DemandWindow, is_count
 from .batcher import Batching
 from .envelope import Envelope, Function
-from .limit import RateLimit
+from .rate_limit import RateLimit
 
 PartitionBy = Callable[[Envelope], int]
 

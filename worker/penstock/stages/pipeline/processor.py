@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.base import Consumer, ProducerConsumer
+from ..core.subscription import Subscription
 from ..errors import BadReturn
-from ..kinds import Consumer, ProducerConsumer
-from ..subscription import Subscription
 from .drain import Layer
 from .envelope import Envelope, Function, acknowledge, called, wrapped
 from .telemetry import Telemetry

@@ -15,19 +15,19 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from ..bounds import KILL_SECONDS
-from ..children import Child, ChildStatus, Restart
-from ..demand import DemandDispatcher
-from ..dispatcher import Dispatcher
+from ..core.base import Producer
+from ..core.stage import Stage
+from ..core.subscription import SubscriptionOptions
+from ..dispatchers.base import Dispatcher
+from ..dispatchers.demand import DemandDispatcher
+from ..dispatchers.partition import PartitionDispatcher
 from ..errors import BadOption, NoProducer, RestartsExceeded
-from ..kinds import Producer
 from ..names import Names
-from ..partition import PartitionDispatcher
 from ..reasons import SHUTDOWN, Cancel, is_quiet
-from ..stage import Stage
 from ..status import State
-from ..subscription import SubscriptionOptions
-from ..supervisor import Supervisor
+from ..supervision.child_spec import Child, ChildStatus, Restart
+from ..supervision.supervisor import Supervisor
+from ..timeouts import KILL_SECONDS
 from . import drain
 from .batcher import Batcher, BatchWorker
 from .envelope import Batch, Envelope, wrapped

@@ -1,0 +1,1 @@
+"""Stages themselves: their callbacks, subscriptions, demand windows and buffers."""

@@ -1,0 +1,1 @@
+"""Dispatchers, pure: who gets which event."""

@@ -1,0 +1,1 @@
+"""Ready-made stages on the public interface."""

@@ -1,0 +1,1 @@
+"""Stages that keep other stages, or one task for each event, alive."""

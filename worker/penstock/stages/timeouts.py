@@ -1,0 +1,65 @@
+"""How long stages wait for code that is not theirs: nothing here waits for ever unless its caller asks for that.
+
+It owns the default bounds and finds circles of calls. It must not know what is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from .errors import CallCycle
+
+if TYPE_CHECKING:
+    from .core.stage import Stage
+
+T = TypeVar("T")
+
+START_SECONDS: Final = 60.0
+"""For `on_start`."""
+STOP_SECONDS: Final = 30.0
+"""For a stage to end behind what it does, or a fetch in flight; then it is killed."""
+CALL_SECONDS: Final = 30.0
+"""For the reply to a call."""
+KILL_SECONDS: Final = 0.5
+"""For a cancelled callback to end; then it is cancelled once more, and then abandoned."""
+
+turn: ContextVar[Stage | None] = ContextVar("penstock_stage_turn", default=None)
+"""The stage whose task runs here, or started what runs here."""
+
+
+async def answer_within(seconds: float | None, reply: Awaitable[T], stage: Stage) -> T:
+    """Wait for a stage's reply.
+
+    Raises:
+        TimeoutError: there was none in time; the stage may still run the request.
+        CallCycle: the stage waits, by its own calls, for the stage that asks here.
+    """
+    asking = turn.get()
+    if asking is None or not asking.inside:
+        return await _within(seconds, reply, stage)
+    names, other = [str(asking.name)], stage
+    while True:
+        names.append(str(other.name))
+        if other is asking:
+            raise CallCycle(f"a circle of calls, none of which can be answered: {' -> '.join(names)}")
+        if other.waits_for is None:
+            break
+        other = other.waits_for
+    asking.waits_for = stage
+    try:
+        return await _within(seconds, reply, stage)
+    finally:
+        asking.waits_for = None
+
+
+async def _within(seconds: float | None, reply: Awaitable[T], stage: Stage) -> T:
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            return await reply
+    except TimeoutError as error:
+        if scope.expired():
+            raise TimeoutError(f"{stage!r} gave no answer within {seconds:g} s (it is {stage.state.value})") from error
+        raise
