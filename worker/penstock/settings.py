@@ -1,10 +1,10 @@
-"""What one worker pod is told, as environment variables, in both directions.
+"""The configuration of one worker, as environment variables, in both directions.
 
-`Settings.from_env()` and `Settings.to_env()` are exact inverses: the operator and the local mode write what the pod
-reads. A worker reads nothing else: no files, no layers. Each field below owns its variable, default, unit and rule;
-the table of the docs is made from them. Durations are in seconds, with the unit in the name.
-Surprising: the two database URLs are credentials. They are in no repr, no error, and `to_env(urls=False)` leaves them
-out, for a pod that gets them from a Secret.
+`Settings.from_env()` and `Settings.to_env()` are exact inverses: the operator and `penstock dev` write the variables
+that a worker reads. A worker reads nothing else: no files, no layers. Each field below owns its variable, default, unit
+and rule; the reference page is generated from them. Durations are in seconds, with the unit in the name.
+The two database URLs are credentials: no repr and no error shows them, and `to_env(urls=False)` leaves them out, for a
+pod that gets them from a Secret.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ EXECUTORS: Final[tuple[str, ...]] = get_args(ExecutorName)
 LogFormat = Literal["text", "json"]
 
 DERIVED: Final = -1
-"""Given to a number whose default is worked out from the others; never a value of its own."""
+"""Marks a number whose default is computed from other settings; never a valid value itself."""
 
 DEFAULT_INCOMPATIBLE_SECONDS: Final = 3600.0
 DEFAULT_MAX_ATTEMPTS: Final = 5
 """Attempts of a job when task, options and queue say nothing."""
 _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_QUEUE_RULE: Final = "1 to 63 letters, digits, '.', '_' or '-', beginning and ending with a letter or digit"
+_QUEUE_RULE: Final = "1 to 63 letters, digits, '.', '_' or '-', with a letter or digit first and last"
 _APP_PATH: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
-_SHOWN: Final = 80  # characters of a refused value that an error repeats
+_SHOWN: Final = 80  # characters of a rejected value in an error
 
 
 def check_queue_name(name: object, *, of: str) -> str:
-    """The name of a queue, if it is one.
+    """The name of a queue, if it is one; `of` names its owner in the error.
 
     Raises:
-        ConfigurationError: not 1 to 63 letters, digits, '.', '_' or '-', or a sign at an end; `of` says whose it is.
+        ConfigurationError: not 1 to 63 letters, digits, '.', '_' or '-', or such a symbol first or last.
     """
     if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name):
         raise ConfigurationError(f"{of} must be {_QUEUE_RULE}, got {shown(name)}")
@@ -51,7 +51,7 @@ def check_queue_name(name: object, *, of: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A refused value as errors repeat it: its repr, cut at 80 characters."""
+    """A rejected value as errors show it: its repr, cut at 80 characters."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - objects of an ORM refuse outside their session
@@ -83,78 +83,76 @@ class Settings:
         ConfigurationError: a value breaks its field's rule; the message names field, variable, rule and value.
     """
 
-    database_url: str = _setting("DATABASE_URL", "", "The database; through a pooler or direct.", secret=True)
-    direct_url: str = _setting("DIRECT_URL", "", "For LISTEN, not through a pooler. Default: that URL.", secret=True)
-    database_url_file: str = _setting("DATABASE_URL_FILE", "", "A file that holds the URL, read at each connect.")
-    direct_url_file: str = _setting("DIRECT_URL_FILE", "", "The same for the direct URL.")
-    app: str = _setting("APP", "", "Import path of the App, as package.module:attribute.")
-    queue: str = _setting("QUEUE", "default", "The queue that this worker takes jobs from.")
-    concurrency: int = _setting("CONCURRENCY", 5, "Consumers: jobs that run at once.", low=1, high=10_000)
+    database_url: str = _setting("DATABASE_URL", "", "URL of the database, direct or through a pooler.", secret=True)
+    direct_url: str = _setting("DIRECT_URL", "", "For LISTEN, without a pooler. Default: DATABASE_URL.", secret=True)
+    database_url_file: str = _setting("DATABASE_URL_FILE", "", "File with the database URL, read at each connect.")
+    direct_url_file: str = _setting("DIRECT_URL_FILE", "", "File with the direct URL, read at each connect.")
+    app: str = _setting("APP", "", "Import path of the App: package.module:attribute.")
+    queue: str = _setting("QUEUE", "default", "Queue to take jobs from.")
+    concurrency: int = _setting("CONCURRENCY", 5, "Jobs that run at once.", low=1, high=10_000)
     min_demand: int = _setting(
-        "MIN_DEMAND", DERIVED, "Demand is asked again at this level. Default: half the concurrency.", low=0, high=99_999
+        "MIN_DEMAND", DERIVED, "Ask for more at this many jobs. Default: half of CONCURRENCY.", low=0, high=99_999
     )
     max_demand: int = _setting(
-        "MAX_DEMAND", DERIVED, "Most jobs asked for at once. Default: the concurrency.", low=1, high=100_000
+        "MAX_DEMAND", DERIVED, "Jobs held or asked for at once. Default: CONCURRENCY.", low=1, high=100_000
     )
     executor: ExecutorName = _setting(  # noqa: RUF009 - a field, not a shared value
-        "EXECUTOR", "async", "Where a task runs that does not say.", choices=EXECUTORS
+        "EXECUTOR", "async", "Executor of tasks that name none.", choices=EXECUTORS
     )
     child_max_jobs: int = _setting(
-        "CHILD_MAX_JOBS", 1000, "A child process is replaced after so many jobs; 0: never.", low=0, high=1_000_000_000
+        "CHILD_MAX_JOBS", 1000, "Replace a child process after this many jobs; 0: never.", low=0, high=1_000_000_000
     )
     child_max_resident_mib: int = _setting(
-        "CHILD_MAX_RESIDENT_MIB", 0, "A child process with more MiB resident after a job is replaced; 0: never.",
-        low=0, high=16_777_216,
-    )  # fmt: skip
+        "CHILD_MAX_RESIDENT_MIB", 0, "Replace a child process above this size; 0: never.", low=0, high=16_777_216
+    )
     drain_timeout_seconds: float = _setting(
-        "DRAIN_TIMEOUT_SECONDS", 30.0, "The grace period from SIGTERM to SIGKILL.", low=0, high=MAX_DELAY
+        "DRAIN_TIMEOUT_SECONDS", 30.0, "Grace period from SIGTERM to SIGKILL.", low=0, high=MAX_DELAY
     )
     lease_seconds: float = _setting(
-        "LEASE_SECONDS", 15.0, "A worker unheard of for so long loses its jobs.", low=0.5, high=3600
-    )
-    poll_seconds: float = _setting(
-        "POLL_SECONDS", 2.0, "An idle worker looks for jobs this often, wake-ups or not.", low=0.05, high=3600
-    )
-    listen: bool = _setting("LISTEN", True, "Take wake-ups by LISTEN: true or false.")
+        "LEASE_SECONDS", 15.0, "If a worker does not renew its lease for this long, its jobs go to other workers.",
+        low=0.5, high=3600,
+    )  # fmt: skip
+    poll_seconds: float = _setting("POLL_SECONDS", 2.0, "Polling interval of an idle worker.", low=0.05, high=3600)
+    listen: bool = _setting("LISTEN", True, "Receive wake-ups with LISTEN: true or false.")
     max_attempts: int = _setting(
-        "MAX_ATTEMPTS", DEFAULT_MAX_ATTEMPTS, "Of the queue: attempts unless task or options say.", low=1, high=1000
+        "MAX_ATTEMPTS", DEFAULT_MAX_ATTEMPTS, "Of the queue: attempts, unless a task sets them.", low=1, high=1000
     )
     backoff_strategy: Strategy = _setting(  # noqa: RUF009
-        "BACKOFF_STRATEGY", "exponential", "Back-off between attempts.", choices=STRATEGIES
+        "BACKOFF_STRATEGY", "exponential", "Backoff between attempts.", choices=STRATEGIES
     )
     backoff_base_seconds: float = _setting(
-        "BACKOFF_BASE_SECONDS", DERIVED, "Base of the back-off. Default: exponential 5, others 60, or the longest.",
+        "BACKOFF_BASE_SECONDS", DERIVED, "Base of the backoff. Default: 5 if exponential, else 60; or the maximum.",
         low=0.001, high=MAX_DELAY,
     )  # fmt: skip
     backoff_max_seconds: float = _setting(
-        "BACKOFF_MAX_SECONDS", DERIVED, "Longest back-off. Default: 3600, or the base if longer.",
+        "BACKOFF_MAX_SECONDS", DERIVED, "Maximum backoff. Default: 3600, or the base if greater.",
         low=0.001, high=MAX_DELAY,
     )  # fmt: skip
     circuit_failure_percent: int = _setting(
-        "CIRCUIT_FAILURE_PERCENT", 0, "Per cent of failures that open a task's circuit; 0: no breaker.", low=0, high=100
+        "CIRCUIT_FAILURE_PERCENT", 0, "Failure rate that opens a task's circuit, in percent; 0: off.", low=0, high=100
     )
-    circuit_minimum_calls: int = _setting("CIRCUIT_MINIMUM_CALLS", 20, "Attempts that it takes.", low=1, high=10_000)
-    circuit_window_seconds: float = _setting("CIRCUIT_WINDOW_SECONDS", 60.0, "In so long.", low=1, high=86_400)
-    circuit_open_seconds: float = _setting("CIRCUIT_OPEN_SECONDS", 30.0, "Until the probes.", low=0.1, high=86_400)
+    circuit_minimum_calls: int = _setting("CIRCUIT_MINIMUM_CALLS", 20, "Attempts before it opens.", low=1, high=10_000)
+    circuit_window_seconds: float = _setting("CIRCUIT_WINDOW_SECONDS", 60.0, "Window of the rate.", low=1, high=86_400)
+    circuit_open_seconds: float = _setting("CIRCUIT_OPEN_SECONDS", 30.0, "Time until a probe.", low=0.1, high=86_400)
     job_deadline_seconds: float = _setting(
-        "JOB_DEADLINE_SECONDS", 0.0, "Of the queue: attempts are taken back after it; 0: never.", low=0, high=MAX_DELAY
+        "JOB_DEADLINE_SECONDS", 0.0, "Of the queue: reclaim attempts that run longer; 0: never.", low=0, high=MAX_DELAY
     )
     retention_seconds: float = _setting(
-        "RETENTION_SECONDS", 86_400.0, "Of the queue: outcomes are kept at least as long.", low=0, high=MAX_DELAY
+        "RETENTION_SECONDS", 86_400.0, "Of the queue: minimum time to keep outcomes.", low=0, high=MAX_DELAY
     )
     incompatible_seconds: float = _setting(
         "INCOMPATIBLE_SECONDS", DEFAULT_INCOMPATIBLE_SECONDS,
-        "A job whose arguments do not fit waits so long for another release; 0: not at all.", low=0, high=MAX_DELAY,
+        "How long a job with incompatible arguments waits for another release; 0: not at all.", low=0, high=MAX_DELAY,
     )  # fmt: skip
-    http_host: str = _setting("HTTP_HOST", "127.0.0.1", "Address of /healthz, /readyz, /metrics; `::` is all of them.")
-    http_port: int = _setting("HTTP_PORT", 9464, "Port of the same; 0: any free one.", low=0, high=65_535)
-    pod_name: str = _setting("POD_NAME", "", "Name in the registry and in logs. Default: the host's.")
-    node_name: str = _setting("NODE_NAME", "", "Node in the registry.")
+    http_host: str = _setting("HTTP_HOST", "127.0.0.1", "Address of /healthz, /readyz and /metrics; `::`: all.")
+    http_port: int = _setting("HTTP_PORT", 9464, "Port of that address; 0: any free port.", low=0, high=65_535)
+    pod_name: str = _setting("POD_NAME", "", "Name of the worker, with its process id. Default: host name.")
+    node_name: str = _setting("NODE_NAME", "", "Kubernetes node of the worker.")
     log_level: str = _setting(
-        "LOG_LEVEL", "info", "Least level logged.", choices=("debug", "info", "warning", "error", "critical")
+        "LOG_LEVEL", "info", "Minimum log level.", choices=("debug", "info", "warning", "error", "critical")
     )
     log_format: LogFormat = _setting(  # noqa: RUF009
-        "LOG_FORMAT", "text", "Lines for people or for machines.", choices=("text", "json")
+        "LOG_FORMAT", "text", "Format of log lines: text or JSON.", choices=("text", "json")
     )
 
     def __post_init__(self) -> None:
@@ -175,29 +173,29 @@ class Settings:
             )
 
     def _derive(self) -> None:
-        base, longest = self.backoff_base_seconds, self.backoff_max_seconds
+        base, maximum = self.backoff_base_seconds, self.backoff_max_seconds
         if base == DERIVED:
             base = DEFAULT_BASE_SECONDS[self.backoff_strategy]
-            base = base if longest == DERIVED else min(base, longest)
+            base = base if maximum == DERIVED else min(base, maximum)
         max_demand = self.concurrency if self.max_demand == DERIVED else self.max_demand
         derived = {
             "direct_url": self.direct_url or self.database_url,
             "max_demand": max_demand,
             "min_demand": min(self.concurrency // 2, max_demand - 1) if self.min_demand == DERIVED else self.min_demand,
             "backoff_base_seconds": base,
-            "backoff_max_seconds": max(DEFAULT_MAX_SECONDS, base) if longest == DERIVED else longest,
+            "backoff_max_seconds": max(DEFAULT_MAX_SECONDS, base) if maximum == DERIVED else maximum,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
 
     @property
     def pooled(self) -> bool:
-        """Whether the database URL leads to a pooler: a direct one stands beside it."""
+        """Whether the database URL leads to a pooler: the direct URL differs."""
         return self.direct_url != self.database_url
 
     @property
     def backoff(self) -> Backoff:
-        """The back-off of attempts whose task says nothing."""
+        """The backoff of tasks that set none."""
         return Backoff(
             strategy=self.backoff_strategy, base_seconds=self.backoff_base_seconds, max_seconds=self.backoff_max_seconds
         )
