@@ -78,14 +78,14 @@ CASES = (
         series={of_queue("ready"): "5x60", DONE: "0+10x5 50x30 60+10x20"},
         quiet=(5, 25, 45),
         fires=(35,),
-        says="shop/emails has ready jobs, and no attempt ends.",
+        says="shop/emails has ready jobs, but no attempt finishes.",
     ),
     Case(
         alert="NotDraining",
         series={of_queue("ready"): "5x20 0x20"},
         quiet=(10, 25),
         fires=(16,),
-        says="shop/emails has ready jobs, and no attempt ends.",
+        says="shop/emails has ready jobs, but no attempt finishes.",
     ),
     Case(alert="NotDraining", series={of_queue("ready"): "5x60", of_queue("paused"): "1x60"}, quiet=(20, 50)),
     Case(
@@ -94,21 +94,21 @@ CASES = (
         series={MAXIMUM: "1x20 0x20", of_queue("ready"): "100x40"},
         quiet=(14, 22),
         fires=(16, 20),
-        says="shop/emails wants more workers than its bound Maximum allows.",
+        says="shop/emails needs more workers than its bound Maximum allows.",
     ),
     Case(
         alert="DeadLetters",
         series={of_queue("dead"): "7x5 10x40"},
         quiet=(5, 25),
         fires=(7, 15),
-        says="shop/emails has new dead letters: jobs that will not run again by themselves.",
+        says="shop/emails has new dead letters: jobs that Penstock will not retry.",
     ),
     Case(
         alert="CrashLoop",
         series={condition("WorkersAvailable"): "1x4 0x10 1x20"},
         quiet=(4, 8, 17),
         fires=(11, 15),
-        says="Workers of shop/emails cannot start or do not stay up.",
+        says="Workers of shop/emails cannot start or keep crashing.",
     ),
     Case(
         alert="WorkersLost",
@@ -116,7 +116,7 @@ CASES = (
         series={'penstock_rescued_total{namespace="shop",pod="emails-1",reason="lease"}': "0x5 20x40"},
         quiet=(5, 25),
         fires=(10,),
-        says="Workers in shop die without handing their jobs back.",
+        says="Workers in shop die without releasing their jobs.",
     ),
     Case(
         alert="WorkersLost",
@@ -124,28 +124,28 @@ CASES = (
         series={of_database("rescued_total", ',reason="lease"'): "0x5 20x40"},
         quiet=(5, 25),
         fires=(10,),
-        says="Workers in shop die without handing their jobs back.",
+        says="Workers in shop die without releasing their jobs.",
     ),
     Case(
         alert="FencedOutcomes",
         series={of_worker("fenced_total"): "0x5 1x40"},
         quiet=(5, 25),
         fires=(10,),
-        says="Workers of shop/emails were cut off for longer than their lease, and their outcomes were refused.",
+        says="Workers of shop/emails were cut off for longer than their lease, and their outcomes were rejected.",
     ),
     Case(
         alert="AutoscalerBlind",
         series={condition("DatabaseReachable"): "1x4 0x5 -1x5 1x20"},
         quiet=(4, 9, 18),
         fires=(11, 15),
-        says="The operator cannot look at shop/emails; its workers stay as they are.",
+        says="The operator cannot sample shop/emails; its replica count stays as it is.",
     ),
     Case(
         alert="AutoscalerBlind",
         series={condition("DatabaseReachable"): "1x40", of_queue("sample_age_seconds"): "1x4 15 75 135 195x10 1x20"},
         quiet=(5, 10, 19),
         fires=(13, 17),
-        says="The operator cannot look at shop/emails; its workers stay as they are.",
+        says="The operator cannot sample shop/emails; its replica count stays as it is.",
     ),
     Case(
         alert="NoLeader",
@@ -156,10 +156,10 @@ CASES = (
         },
         quiet=(4, 6, 13),
         fires=(8, 10),
-        says="No operator in penstock leads: workers run on, nothing is scaled.",
+        says="No operator in penstock leads: workers continue, nothing is scaled.",
     ),
     Case(alert="NoLeader", about={}, series={}, quiet=(1,), fires=(3,),
-         says="No operator in penstock leads: workers run on, nothing is scaled."),
+         says="No operator in penstock leads: workers continue, nothing is scaled."),
     Case(
         alert="NotWatching",
         about={"pod": "penstock-0", "resource": "jobqueues", "namespace": "penstock"},
@@ -170,7 +170,7 @@ CASES = (
         },
         quiet=(4, 8, 16),
         fires=(11, 13),
-        says="penstock-0 does not watch jobqueues: it sees changes a minute late.",
+        says="penstock-0 does not watch jobqueues: it notices changes up to a minute late.",
     ),
     Case(
         alert="PausedTooLong",
@@ -187,7 +187,7 @@ CASES = (
         },
         quiet=(5, 18, 50),
         fires=(25, 36),
-        says="Jobs of shop/emails name a task, or have arguments, that its workers do not know.",
+        says="Jobs of shop/emails have a task or arguments that its workers do not know.",
     ),
     Case(
         alert="DeadTuples",
@@ -269,11 +269,11 @@ def test_an_alert_names_only_metrics_and_labels_that_exist(alert: Any):
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda one: one.name)
 def test_an_alert_has_a_page_that_says_what_to_do(alert: Any):
-    """Meaning, what to look at, what to do; and no page is left over."""
+    """Meaning, what to check, what to do."""
     text = (RUNBOOKS / f"{alert.full_name}.md").read_text()
     headings = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
     assert text.startswith(f"# {alert.full_name}\n")
-    assert headings == ["What it means", "What to look at", "What to do"]
+    assert headings == ["What it means", "What to check", "What to do"]
 
 
 def test_no_page_is_left_over():

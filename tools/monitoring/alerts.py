@@ -76,7 +76,7 @@ ALERTS: Final = (
         expression=(
             f"{_queue('ready')} > 0 unless {ON} sum {BY} (increase(penstock_jobs_total[10m])) > 0 {_UNLESS_PAUSED}"
         ),
-        says=f"{_WHO} has ready jobs, and no attempt ends.",
+        says=f"{_WHO} has ready jobs, but no attempt finishes.",
         severity="critical",
         wait="15m",
     ),
@@ -87,7 +87,7 @@ ALERTS: Final = (
             ' (penstock_queue_decision_bound{bound=~"Maximum|ConnectionBudget|MaxInFlight"}) == 1'
             f" and {ON} {_queue('ready')} > 0"
         ),
-        says=f"{_WHO} wants more workers than its bound {{{{ $labels.bound }}}} allows.",
+        says=f"{_WHO} needs more workers than its bound {{{{ $labels.bound }}}} allows.",
         severity="warning",
         wait="15m",
     ),
@@ -96,14 +96,14 @@ ALERTS: Final = (
         expression=f"max {BY} (delta(penstock_queue_dead[15m])) > {THRESHOLD}",
         threshold=0,
         means="new dead letters within 15 minutes",
-        says=f"{_WHO} has new dead letters: jobs that will not run again by themselves.",
+        says=f"{_WHO} has new dead letters: jobs that Penstock will not retry.",
         severity="warning",
         wait="0m",
     ),
     Alert(
         name="CrashLoop",
         expression=f"{_condition('WorkersAvailable')} == 0",
-        says=f"Workers of {_WHO} cannot start or do not stay up.",
+        says=f"Workers of {_WHO} cannot start or keep crashing.",
         severity="critical",
         wait="5m",
     ),
@@ -115,8 +115,8 @@ ALERTS: Final = (
             f' (increase(penstock_database_rescued_total{{reason="lease"}}[15m])) > {THRESHOLD}'
         ),
         threshold=10,
-        means="claims taken back from lost workers within 15 minutes",
-        says="Workers in {{ $labels.namespace }} die without handing their jobs back.",
+        means="claims rescued from lost workers within 15 minutes",
+        says="Workers in {{ $labels.namespace }} die without releasing their jobs.",
         severity="warning",
         wait="0m",
     ),
@@ -124,8 +124,8 @@ ALERTS: Final = (
         name="FencedOutcomes",
         expression=f"sum {BY} (increase(penstock_fenced_total[15m])) > {THRESHOLD}",
         threshold=0,
-        means="outcomes refused within 15 minutes",
-        says=f"Workers of {_WHO} were cut off for longer than their lease, and their outcomes were refused.",
+        means="outcomes rejected within 15 minutes",
+        says=f"Workers of {_WHO} were cut off for longer than their lease, and their outcomes were rejected.",
         severity="warning",
         wait="0m",
     ),
@@ -133,22 +133,22 @@ ALERTS: Final = (
         name="AutoscalerBlind",
         expression=f"{_condition('DatabaseReachable')} < 1 or {_queue('sample_age_seconds')} > {THRESHOLD}",
         threshold=120,
-        means="seconds since the queue was last seen",
-        says=f"The operator cannot look at {_WHO}; its workers stay as they are.",
+        means="seconds since the last sample of the queue",
+        says=f"The operator cannot sample {_WHO}; its replica count stays as it is.",
         severity="critical",
         wait="5m",
     ),
     Alert(
         name="NoLeader",
         expression=f'absent(penstock_operator_leader{{namespace="{RELEASE}"}} == 1)',
-        says=f"No operator in {RELEASE} leads: workers run on, nothing is scaled.",
+        says=f"No operator in {RELEASE} leads: workers continue, nothing is scaled.",
         severity="critical",
         wait="2m",
     ),
     Alert(
         name="NotWatching",
         expression=f'min by (namespace, pod, resource) (penstock_operator_watching{{namespace="{RELEASE}"}}) == 0',
-        says="{{ $labels.pod }} does not watch {{ $labels.resource }}: it sees changes a minute late.",
+        says="{{ $labels.pod }} does not watch {{ $labels.resource }}: it notices changes up to a minute late.",
         severity="warning",
         wait="5m",
     ),
@@ -163,7 +163,7 @@ ALERTS: Final = (
         name="TaskUnknown",
         expression=f'sum {BY} (rate(penstock_jobs_total{{task="unknown"}}[10m])) > 0'
         f" or sum {BY} (rate(penstock_jobs_incompatible_total[10m])) > 0",
-        says=f"Jobs of {_WHO} name a task, or have arguments, that its workers do not know.",
+        says=f"Jobs of {_WHO} have a task or arguments that its workers do not know.",
         severity="warning",
         wait="15m",
     ),
@@ -171,7 +171,7 @@ ALERTS: Final = (
         name="DeadTuples",
         expression=f"max by (namespace, secret) (penstock_database_dead_tuples) > {THRESHOLD}",
         threshold=500_000,
-        means="dead tuples among the live jobs",
+        means="dead tuples in the table of live jobs",
         says=f"{_DATABASE} cannot remove dead tuples; claims become slower.",
         severity="warning",
         wait="15m",
@@ -228,12 +228,13 @@ def _dump(value: object) -> str:
 
 def index() -> str:
     """`docs/runbooks/README.md`: every alert with its sentence and its defaults."""
-    lines = ["| alert | severity | fires after | threshold | says |", "|---|---|---|---|---|"]
+    lines = ["| alert | severity | fires after | threshold | message |", "|---|---|---|---|---|"]
     for alert in ALERTS:
         limit = "" if alert.threshold is None else f"{alert.threshold:.12g} {alert.means}"
         says = alert.says.replace("{{ $labels.namespace }}/{{ $labels.jobqueue }}", "NAMESPACE/JOBQUEUE")
         says = says.replace("{{ $labels.namespace }}/{{ $labels.secret }}", "NAMESPACE/SECRET")
         says = says.replace("{{ $labels.namespace }}", "NAMESPACE").replace("{{ $labels.bound }}", "BOUND")
+        says = says.replace("{{ $labels.pod }}", "POD").replace("{{ $labels.resource }}", "RESOURCE")
         link = f"[{alert.full_name}]({alert.full_name}.md)"
         lines.append(f"| {link} | {alert.severity} | {alert.wait} | {limit} | {says} |")
     return _INDEX % "\n".join(lines)
@@ -244,8 +245,8 @@ _INDEX: Final = """\
 
 <!-- Made by `make generate`; edits here are lost. -->
 
-A page for each alert of the chart: what it means, what to look at, what to do. Thresholds, times and severities are
-values of [the chart](../../charts/penstock/README.md), under `prometheusRule.alerts`.
+One page per alert of the chart: what it means, what to check, what to do. Thresholds, times and severities are values
+of [the chart](../../charts/penstock/README.md), under `prometheusRule.alerts`.
 
 %s
 """
