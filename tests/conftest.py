@@ -6,6 +6,7 @@ import asyncio
 import compileall
 import gc
 import inspect
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
       bytecode; without it an operator spends four seconds of CPU on compiling before its first line.
     - Set no event loop: the asyncio plugin asks for one, and asyncio would make one that nobody closes.
     - Give each example of a property unlimited time: Hypothesis grants 200 ms, except where it sees that it is CI.
+    - Take SIGINT: a shell lets what it runs in the background ignore it, and every process of the tests would inherit
+      that.
     """
     if not hasattr(config, "workerinput"):
         for package in ("worker", "operator", "examples"):
@@ -48,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     asyncio.set_event_loop(None)
     hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
     hypothesis.settings.load_profile("patient")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
