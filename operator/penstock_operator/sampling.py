@@ -185,15 +185,15 @@ class Database:
         now = time.monotonic()
         due = [queue for queue in self._resting if self._marked.get(queue, 0.0) <= now]
         if due:
-            stands = await store.wait_mark(sorted(self._resting), MARK_SECONDS, operator=True)
+            stands = await store.queues.mark_waiting(sorted(self._resting), MARK_SECONDS, operator=True)
             new = any(queue not in self._marked for queue in due)
             # A row that another transaction holds is not marked; it is tried again, but not at every look.
             self._marked = dict.fromkeys(self._resting, now + max(stands / 2, UNMARKED_SECONDS))
             if new:
-                self._unsettled, self._settles = await store.take_xid(), 0
-        if self._unsettled is not None and await store.oldest_xid() > self._unsettled:
+                self._unsettled, self._settles = await store.queues.take_xid(), 0
+        if self._unsettled is not None and await store.queues.oldest_xid() > self._unsettled:
             self._unsettled = None  # and the look below is the one that sees all of them
-        return {state.name: state for state in await store.snapshot(queues=queues, soon=soon)}
+        return {state.name: state for state in await store.queues.snapshot(queues=queues, soon=soon)}
 
     async def waits(self) -> Mapping[int, float]:
         """Seconds that 95 of 100 attempts of the last minute waited, by queue; asked once in ten seconds.
@@ -268,12 +268,12 @@ class Database:
 
     async def declare(self, name: str, **declaration: Any) -> None:
         """Mirror a JobQueue's settings into the queue's row."""
-        await self._acting().declare_queue(name, **declaration)
+        await self._acting().queues.declare(name, **declaration)
 
     async def cordon(self, workers: Sequence[int], *, cordon: bool) -> None:
         """Cordon workers or call them back."""
         if workers:
-            await self._acting().cordon(workers, cordon=cordon)
+            await self._acting().workers.cordon(workers, cordon=cordon)
 
     def _acting(self) -> Store:
         if not self._may_act():

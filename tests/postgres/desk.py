@@ -115,4 +115,4 @@ def new(**values: Any) -> NewJob:
 
 async def claim_some(store: Store, worker: Worker, count: int = 10) -> list[ClaimedJob]:
     """A claim through the store."""
-    return await store.claim(worker.id, worker.queue, "q", count, token())
+    return await store.jobs.claim(worker.id, worker.queue, "q", count, token())

@@ -98,7 +98,7 @@ async def a_life(url: str, text: str = "Ж \\ é") -> None:
         ids = an_application(client, text)
         worker, queue = registry.register(queue="q", identity="höst:1", version="1", concurrency=2, lease=15.0)
         async with Store(url, lanes=1) as store:
-            claimed = await store.claim(worker, queue, "q", 10, desk.token())
+            claimed = await store.jobs.claim(worker, queue, "q", 10, desk.token())
             assert [job.id for job in claimed] == ids[:2]
             assert (claimed[0].task, text.replace("\\", "\\\\") in claimed[0].args) == ("größe", True)
             assert 0 <= claimed[0].wait < 600
@@ -140,24 +140,24 @@ async def an_end(store: Store, worker: int, claimed: Sequence[ClaimedJob]) -> No
         Finished(job=first, state=OutcomeState.COMPLETED, result='"é"', duration=0.123456789),
         Finished(job=second, state=OutcomeState.RETRY, delay=0.0, error=error, duration=0.1),
     ]
-    assert await store.ack(worker, outcomes) == []
+    assert await store.jobs.ack(worker, outcomes) == []
 
 
 async def the_maintenance(store: Store) -> None:
     """All of it; numbers come back as they are."""
-    promotion = await store.promote()
+    promotion = await store.leadership.promote()
     assert promotion.promoted == 1
     assert promotion.next_due is None or 3000 < promotion.next_due < 3700
-    held_for, left = await store.lead("maintenance", "x", 15.5)
+    held_for, left = await store.leadership.acquire("maintenance", "x", 15.5)
     assert held_for is not None
     assert 10 < left <= 15.5
-    await store.rescue("x", 15.5, strays=True)
-    await store.make_partitions()
-    await store.drop_partitions()
-    await store.prune_workers()
-    await store.prune_queues()
-    assert await store.begin_marks() > (0, 0)
-    [seen] = await store.snapshot()
+    await store.leadership.rescue("x", 15.5, strays=True)
+    await store.leadership.make_partitions()
+    await store.leadership.drop_partitions()
+    await store.leadership.prune_workers()
+    await store.leadership.prune_queues()
+    assert await store.leadership.begin_marks() > (0, 0)
+    [seen] = await store.queues.snapshot()
     assert (seen.ready, seen.deferred) == (1, 2)
 
 
@@ -282,7 +282,7 @@ async def test_a_jobs_life_is_the_same_in_every_encoding(encoding, text, pg_newe
                     client.enqueue([NewJob(task="t", args='{"text": "🚀"}', queue="q")])
                 worker, queue = registry.register(queue="q", identity="h", version="1", concurrency=1, lease=15.0)
                 async with Store(url, lanes=1) as store:
-                    [job] = await store.claim(worker, queue, "q", 10, desk.token())
+                    [job] = await store.jobs.claim(worker, queue, "q", 10, desk.token())
                 assert job.args == f'{{"text": "{body}"}}'
 
 

@@ -62,7 +62,7 @@ async def running(url: str, *, resting_seconds: float = 1.0) -> AsyncIterator[tu
     async with Store(url) as store:
         settings = worker_settings(POLICY, base=Settings(), database_url=url, direct_url=url)
         told = declaration(POLICY, settings, declared_by="local", generation=1)
-        await store.declare_queue(POLICY.queue_name, **told)
+        await store.queues.declare(POLICY.queue_name, **told)
         loop = Loop(store=store, fleet=fleet, policies=[POLICY], woken=woken, resting_seconds=resting_seconds)
         listener = Listener(url, [DEPTH], lambda *_: woken.set())
         tasks = [asyncio.create_task(loop.run(), name="loop"), asyncio.create_task(listener.run(), name="listen")]
@@ -108,7 +108,7 @@ async def test_a_member_is_cordoned_drained_and_only_then_stopped(pg_newest: Dat
             await until(lambda: len(fleet.present) == 1)
             [member] = fleet.present
             worker, queue = await asyncio.to_thread(register, registry, member.name)
-            jobs = await store.claim(worker, queue, "emails", 10, token=7)
+            jobs = await store.jobs.claim(worker, queue, "emails", 10, token=7)
             assert len(jobs) == 2
             with pg_newest.connect() as connection:
                 connection.execute("DELETE FROM penstock.job")

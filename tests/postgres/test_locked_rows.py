@@ -20,7 +20,7 @@ from penstock.runtime.claims.held_claims import Held, release
 from penstock.runtime.middleware.hooks import Announcer
 from penstock.runtime.observe.forensics import Forensics
 from penstock.runtime.observe.metrics import WorkerMetrics
-from penstock.store import Maintenance, Store, Witness, roles
+from penstock.store import Maintenance, Store, WorkerStore, roles
 from penstock.store.connect import connect
 from penstock.store.roles import executable
 from penstock.store.unlocked import LOCKED, ack_unlocked
@@ -143,7 +143,7 @@ async def test_an_outcome_whose_row_is_locked_is_stored_once_the_lock_is_gone(en
     worker, held, accepted = desk.register(newest), Held(), list[int]()
     ids = desk.enqueue(newest, 5)
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="0")
-    async with Witness(pg_newest.url, lanes=1) as store:
+    async with WorkerStore(pg_newest.url, lanes=1) as store:
         jobs = await desk.claim_some(store, worker)
         held.add(jobs)
         forensics = Forensics(

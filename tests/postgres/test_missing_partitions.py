@@ -55,7 +55,7 @@ async def test_the_missing_partition_is_made_and_the_outcome_stored(loss, state,
     LOSSES[loss](newest)
     async with Store(pg_newest.url, lanes=1) as store:
         (job,) = await desk.claim_some(store, worker)
-        assert await store.ack(worker.id, [Finished(job=job, state=OutcomeState(state))]) == []
+        assert await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState(state))]) == []
     assert newest.execute(OUTCOMES).fetchall() == [(state,)]
     assert newest.execute("SELECT count(*) FROM penstock.job WHERE token IS NOT NULL").fetchone() == (0,)
 

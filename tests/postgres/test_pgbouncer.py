@@ -173,17 +173,26 @@ async def a_life_through(url: str, registry: Registry, *, pooled: bool = True) -
         values = {"identity": "host:1", "version": "1", "concurrency": 2, "lease": 15.0}
         worker, queue = registry.register(queue="q", **values)  # type: ignore[arg-type]
         for turn in range(6):
-            claimed = await store.claim(worker, queue, "q", 4, desk.token())
+            claimed = await store.jobs.claim(worker, queue, "q", 4, desk.token())
             held = [(job.id, job.token) for job in claimed]
             renewal = registry.renew(worker, lease=15, held=held, in_flight={"q": 4}, done={}, drained=False)
             assert renewal == ("running", [], [])
             done = [Finished(job=job, state=OutcomeState.COMPLETED) for job in claimed[:3]]
-            acked, released = await asyncio.gather(store.ack(worker, done), store.release(worker, claimed[3:]))
+            acked, released = await asyncio.gather(
+                store.jobs.ack(worker, done), store.jobs.release(worker, claimed[3:])
+            )
             assert (acked, released, turn) == ([], 1, turn)
-            await asyncio.gather(store.promote(), store.snapshot(), store.lead("maintenance", "x", 15))
-        assert await store.wait_mark([queue], 20) > 10
-        assert await store.oldest_xid() <= await store.take_xid() + 1
-        assert await store.make_partitions() == await store.drop_partitions() == await store.prune_workers() == 0
+            await asyncio.gather(
+                store.leadership.promote(), store.queues.snapshot(), store.leadership.acquire("maintenance", "x", 15)
+            )
+        assert await store.queues.mark_waiting([queue], 20) > 10
+        assert await store.queues.oldest_xid() <= await store.queues.take_xid() + 1
+        assert (
+            await store.leadership.make_partitions()
+            == await store.leadership.drop_partitions()
+            == await store.leadership.prune_workers()
+            == 0
+        )
         registry.deregister(worker, empty=True)
 
 

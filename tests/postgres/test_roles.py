@@ -205,22 +205,23 @@ async def test_the_whole_life_of_a_job_runs_under_the_worker(owned):
         app.enqueue_many([new(), new(), new(), new(delay=0.001)])
         worker, queue = registry.register(queue="q", identity="host:1", version="1", concurrency=2, lease=15)
         async with Store(url, lanes=1) as store:
-            assert await store.wait_mark([queue], 20) > 0
-            first, second, third = (await store.claim(worker, queue, "q", 3, desk.token()))[:3]
+            assert await store.queues.mark_waiting([queue], 20) > 0
+            first, second, third = (await store.jobs.claim(worker, queue, "q", 3, desk.token()))[:3]
             held = [(job.id, job.token) for job in (first, second, third)]
             assert registry.renew(worker, lease=15, held=held, in_flight={}, done={}, drained=False).fenced == []
             batch = [
                 Finished(job=first, state=OutcomeState.COMPLETED, result="1"),
                 Finished(job=second, state=OutcomeState.RETRY, error="{}"),
             ]
-            assert await store.ack(worker, batch) == []
-            assert await store.release(worker, [third]) == 1
-            assert (await store.lead("maintenance", "x", 15))[0] is not None
-            assert (await store.promote()).promoted > 0
-            await store.rescue("x", 0.01)
-            await store.count_limits()
-            assert await store.make_partitions() == await store.drop_partitions() == await store.prune_workers() == 0
-            assert await store.oldest_xid() > 0
+            assert await store.jobs.ack(worker, batch) == []
+            assert await store.jobs.release(worker, [third]) == 1
+            chores = store.leadership
+            assert (await chores.acquire("maintenance", "x", 15))[0] is not None
+            assert (await chores.promote()).promoted > 0
+            await chores.rescue("x", 0.01)
+            await chores.count_limits()
+            assert await chores.make_partitions() == await chores.drop_partitions() == await chores.prune_workers() == 0
+            assert await store.queues.oldest_xid() > 0
         registry.deregister(worker, empty=True)
 
 
@@ -230,12 +231,12 @@ async def test_the_operator_watches_scales_and_does_what_people_ask(owned):
         [job] = app.enqueue_many([new()])
     with member(owned, "operator") as url:
         async with Store(url, lanes=1) as store:
-            queue = await store.declare_queue("q", declared_by="uid", generation=1)
-            [state] = await store.snapshot()
+            queue = await store.queues.declare("q", declared_by="uid", generation=1)
+            [state] = await store.queues.snapshot()
             assert (state.name, state.ready, state.declared) == ("q", 1, True)
-            assert await store.wait_mark([queue], 20, operator=True) > 0
-            await store.set_limit(queue, 3)
-            assert await store.cordon([1]) == []
+            assert await store.queues.mark_waiting([queue], 20, operator=True) > 0
+            await store.queues.set_limit(queue, 3)
+            assert await store.workers.cordon([1]) == []
         with psycopg.connect(url) as connection:
             query = "SELECT verdict FROM penstock.cancel_jobs(%s)"
             assert connection.execute(query, [[job]]).fetchone() == ("cancelled",)
@@ -285,11 +286,11 @@ async def test_an_observer_sees_states_and_error_types_and_no_contents(owned):
         with App(owned.database.url) as app:
             app.enqueue_many(new(args=f'{{"card": "{secret}"}}', headers=f'{{"h": "{secret}"}}') for _ in range(4))
         async with Store(owned.database.url, lanes=1) as store:
-            jobs = await store.claim(worker.id, worker.queue, "q", 3, desk.token())
+            jobs = await store.jobs.claim(worker.id, worker.queue, "q", 3, desk.token())
             error = f'{{"type": "builtins.ValueError", "message": "{secret}", "traceback": "{secret}"}}'
             ends = zip(jobs, (OutcomeState.COMPLETED, OutcomeState.FAILED, OutcomeState.RETRY), strict=True)
             batch = [Finished(job=job, state=end, result=f'"{secret}"', error=error) for job, end in ends]
-            assert await store.ack(worker.id, batch) == []
+            assert await store.jobs.ack(worker.id, batch) == []
     with member(owned, "observer") as url, psycopg.connect(url) as connection:
         rows = connection.execute("SELECT * FROM penstock.jobs_redacted ORDER BY id").fetchall()
         seen = connection.execute("SELECT penstock.snapshot(9, 9)::text").fetchall()

@@ -34,7 +34,7 @@ async def test_a_mixed_batch_puts_each_job_where_it_belongs(store, client, db):
         Finished(job=job, state=state, delay=60, reason="why", error='{"message": "no"}', result='"yes"')
         for job, state in zip(jobs, states, strict=True)
     ]
-    assert await store.ack(worker.id, batch) == []
+    assert await store.jobs.ack(worker.id, batch) == []
     found = [desk.state_of(db, job.id) for job in jobs]
     assert found == ["completed", "dead", "cancelled", "scheduled", "scheduled"]
     attempts = db.execute("SELECT attempt, reason, errors FROM penstock.job ORDER BY id").fetchall()
@@ -50,7 +50,7 @@ async def test_a_result_and_a_dead_letters_history_can_be_read(store, client, db
     worker = desk.register(db)
     first, second = await desk.claim_some(store, worker)
     failed = Finished(job=second, state=OutcomeState.FAILED, reason="exhausted", error='{"message": "no"}')
-    await store.ack(worker.id, [Finished(job=first, state=OutcomeState.COMPLETED, result="[1, 2]"), failed])
+    await store.jobs.ack(worker.id, [Finished(job=first, state=OutcomeState.COMPLETED, result="[1, 2]"), failed])
     info = client.info(done)
     assert info is not None
     assert (info.state, info.result, info.args) == (JobState.COMPLETED, [1, 2], {"n": 1})
@@ -66,8 +66,8 @@ async def test_the_history_keeps_the_last_five_errors(store, client, db):
     worker = desk.register(db)
     for number in range(1, 8):
         (job,) = await desk.claim_some(store, worker)
-        await store.ack(worker.id, [Finished(job=job, state=OutcomeState.RETRY, error=f'{{"n": {number}}}')])
-        await store.promote()
+        await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.RETRY, error=f'{{"n": {number}}}')])
+        await store.leadership.promote()
     errors = db.execute("SELECT errors FROM penstock.job").fetchone()[0]
     assert [error["n"] for error in errors] == [3, 4, 5, 6, 7]
 
@@ -79,7 +79,7 @@ async def test_one_unstorable_outcome_refuses_its_batch_and_writes_nothing(store
     first, second = await desk.claim_some(store, worker)
     wrong = Finished(job=second, state=OutcomeState.COMPLETED, result='"\\u0000"')
     with pytest.raises(RejectedByDatabase):
-        await store.ack(worker.id, [Finished(job=first, state=OutcomeState.COMPLETED), wrong])
+        await store.jobs.ack(worker.id, [Finished(job=first, state=OutcomeState.COMPLETED), wrong])
     assert [desk.state_of(db, job.id) for job in (first, second)] == ["running", "running"]
 
 
@@ -89,7 +89,7 @@ async def test_release_refunds_the_attempt_and_goes_behind_those_that_wait(store
     worker = desk.register(db)
     ready_at = db.execute("SELECT ready_at FROM penstock.job WHERE id = %s", [ids[0]]).fetchone()
     first = await desk.claim_some(store, worker, 1)
-    assert await store.release(worker.id, first) == 1
+    assert await store.jobs.release(worker.id, first) == 1
     assert [job.id for job in await desk.claim_some(store, worker, 2)] == ids[::-1]
     assert db.execute("SELECT ready_at FROM penstock.job WHERE id = %s", [ids[0]]).fetchone() == ready_at
     assert db.execute("SELECT attempt FROM penstock.job WHERE id = %s", [ids[0]]).fetchone() == (1,)
@@ -104,12 +104,12 @@ async def test_the_third_crash_makes_a_dead_letter_and_spares_the_neighbours(sto
         (neighbour,) = client.enqueue([desk.new()])
         assert len(await desk.claim_some(store, worker, 2)) == 2
         desk.lapse(db, worker)
-        rescue = await store.rescue("leader", desk.QUIET_LEASE)
+        rescue = await store.leadership.rescue("leader", desk.QUIET_LEASE)
         assert rescue == ((1, 2, 0) if crash < 3 else (1, 1, 1))
         assert desk.state_of(db, neighbour) == "scheduled"
         db.execute("DELETE FROM penstock.job WHERE id = %s", [neighbour])
         db.execute("UPDATE penstock.job SET due_at = clock_timestamp() WHERE due_at IS NOT NULL")
-        await store.promote()
+        await store.leadership.promote()
     info = client.info(poison)
     assert info is not None
     assert (info.state, info.reason, info.crashes) == (JobState.DEAD, "poison", 3)
@@ -120,7 +120,7 @@ async def test_promotion_keeps_the_due_time_as_the_begin_of_the_wait(store, clie
     first, _ = client.enqueue([desk.new(delay=0.001), desk.new(delay=500)])
     desk.until(lambda: db.execute("SELECT min(due_at) < clock_timestamp() FROM penstock.job").fetchone() == (True,))
     due = db.execute("SELECT due_at FROM penstock.job WHERE id = %s", [first]).fetchone()
-    promotion = await store.promote()
+    promotion = await store.leadership.promote()
     assert promotion.promoted == 1
     assert promotion.next_due == pytest.approx(500, abs=60)
     assert db.execute("SELECT ready_at FROM penstock.job WHERE id = %s", [first]).fetchone() == due
@@ -132,22 +132,22 @@ async def test_a_snapshot_counts_every_queue_in_one_query(store, client, db):
     worker = desk.register(db)
     db.execute("UPDATE penstock.job SET ready_at = ready_at - interval '1 minute' WHERE queue = %s", [worker.queue])
     jobs = await desk.claim_some(store, worker, 2)
-    await store.ack(worker.id, [Finished(job=jobs[0], state=OutcomeState.FAILED, reason="exhausted")])
-    by_name = {state.name: state for state in await store.snapshot()}
+    await store.jobs.ack(worker.id, [Finished(job=jobs[0], state=OutcomeState.FAILED, reason="exhausted")])
+    by_name = {state.name: state for state in await store.queues.snapshot()}
     q = by_name["q"]
     assert (q.ready, q.deferred, q.due_soon, q.in_flight, q.dead, q.capped) == (4, 2, 1, 1, 1, False)
     assert q.oldest == pytest.approx(60, abs=10)
     assert [w["id"] for w in q.workers] == [worker.id]
     assert (by_name["other"].ready, by_name["other"].workers, by_name["other"].declared) == (1, [], False)
-    capped = {state.name: state for state in await store.snapshot(cap=2)}["q"]
+    capped = {state.name: state for state in await store.queues.snapshot(cap=2)}["q"]
     assert capped.capped
     assert capped.ready <= 3
 
 
 async def test_declaring_a_queue_mirrors_its_settings_and_ignores_an_older_generation(store, db):
     """The newest generation of one declarer wins, whatever order they arrive in."""
-    await store.declare_queue("q", declared_by="uid", generation=2, max_attempts=9, job_deadline=60)
-    await store.declare_queue("q", declared_by="uid", generation=1, max_attempts=3)
+    await store.queues.declare("q", declared_by="uid", generation=2, max_attempts=9, job_deadline=60)
+    await store.queues.declare("q", declared_by="uid", generation=1, max_attempts=3)
     row = db.execute("SELECT max_attempts, job_deadline, generation FROM penstock.queue").fetchone()
     assert row == (9, timedelta(minutes=1), 2)
 
@@ -214,11 +214,11 @@ async def test_a_stale_snooze_beside_the_current_one_of_the_same_job_is_fenced(s
     (job,) = client.enqueue([desk.new()])
     worker = desk.register(db)
     (stale,) = await desk.claim_some(store, worker)
-    await store.release(worker.id, [stale])
+    await store.jobs.release(worker.id, [stale])
     for stale_first in (True, False):
         (current,) = await desk.claim_some(store, worker)
         batch = [stale, current] if stale_first else [current, stale]
         said = [Finished(job=one, state=OutcomeState.SNOOZE, delay=0) for one in batch]
-        assert await store.ack(worker.id, said) == [(job, stale.token, None)]
+        assert await store.jobs.ack(worker.id, said) == [(job, stale.token, None)]
         assert db.execute("SELECT attempt, token FROM penstock.job").fetchone() == (0, None)
-        await store.promote()
+        await store.leadership.promote()

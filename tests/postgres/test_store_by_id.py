@@ -15,7 +15,7 @@ def unique(key: str = "k", queue: str = "q", **values) -> NewJob:
 
 async def claim_one(store: Store, db: psycopg.Connection):
     worker = desk.register(db)
-    (job,) = await store.claim(worker.id, worker.queue, "q", 1, desk.token())
+    (job,) = await store.jobs.claim(worker.id, worker.queue, "q", 1, desk.token())
     return worker, job
 
 
@@ -28,15 +28,15 @@ async def test_cancelling_ends_what_waits_and_flags_what_runs(client, store, db)
         [unique("a"), NewJob(task="work", args="{}", queue="q", delay=60), unique("b")]
     )
     worker = desk.register(db)
-    jobs = await store.claim(worker.id, worker.queue, "q", 2, desk.token())
-    await store.release(worker.id, [job for job in jobs if job.id == waiting])
+    jobs = await store.jobs.claim(worker.id, worker.queue, "q", 2, desk.token())
+    await store.jobs.release(worker.id, [job for job in jobs if job.id == waiting])
     assert client.cancel_jobs([waiting, later, running, 999]) == {
         waiting: "cancelled", later: "cancelled", running: "cancelling",
     }  # fmt: skip
     assert [desk.state_of(db, job) for job in (waiting, later, running)] == ["cancelled", "cancelled", "running"]
     assert client.cancel_jobs([waiting]) == {}
     (job,) = [job for job in jobs if job.id == running]
-    assert await store.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED)]) == [
+    assert await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED)]) == [
         (running, job.token, "cancelled")
     ]
 
@@ -85,11 +85,11 @@ async def test_a_release_and_a_rescue_end_a_flagged_job(client, store, db):
     ids = client.enqueue([unique("a"), unique("b")])
     desk.lead_for_long(db)
     worker = desk.register(db)
-    jobs = await store.claim(worker.id, worker.queue, "q", 2, desk.token())
+    jobs = await store.jobs.claim(worker.id, worker.queue, "q", 2, desk.token())
     client.cancel_jobs(ids)
-    await store.release(worker.id, jobs[:1])
+    await store.jobs.release(worker.id, jobs[:1])
     desk.lapse(db, worker)
-    await store.rescue("leader", desk.QUIET_LEASE)
+    await store.leadership.rescue("leader", desk.QUIET_LEASE)
     assert [desk.state_of(db, job) for job in ids] == ["cancelled", "cancelled"]
 
 
@@ -99,7 +99,7 @@ async def test_a_release_and_a_rescue_end_a_flagged_job(client, store, db):
 async def test_a_deferred_job_can_be_made_ready_at_once(client, store, db):
     """What is ready, running or over is not touched."""
     ready, later = client.enqueue([unique("a"), NewJob(task="work", args="{}", queue="q", delay=3600)])
-    assert await store.retry_now([ready, later, 999]) == 1
+    assert await store.jobs.retry_now([ready, later, 999]) == 1
     assert desk.state_of(db, later) == "queued"
 
 
@@ -107,26 +107,28 @@ async def test_a_dead_letter_comes_back_under_its_id_with_its_history(client, st
     """Attempts and crashes begin at zero; the errors are kept; it can die again."""
     (dead,) = client.enqueue([unique()])
     worker, job = await claim_one(store, db)
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.FAILED, reason="exhausted", error='{"n": 1}')])
-    assert await store.redrive([dead, 999]) == {dead: None}
+    await store.jobs.ack(
+        worker.id, [Finished(job=job, state=OutcomeState.FAILED, reason="exhausted", error='{"n": 1}')]
+    )
+    assert await store.jobs.redrive([dead, 999]) == {dead: None}
     info = client.info(dead)
     assert info is not None
     assert (info.state.value, info.attempt, info.crashes, info.errors) == ("queued", 0, 0, [{"n": 1}])
     worker, job = await claim_one(store, db)
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
+    await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
     assert desk.state_of(db, dead) == "completed"
-    assert await store.redrive([dead]) == {}
+    assert await store.jobs.redrive([dead]) == {}
 
 
 async def test_a_dead_letter_whose_key_is_taken_stays_and_names_the_holder(client, store, db):
     """Until it is told to come back without the key."""
     (dead,) = client.enqueue([unique()])
     worker, job = await claim_one(store, db)
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.FAILED)])
+    await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.FAILED)])
     (holder,) = client.enqueue([unique()])
-    assert await store.redrive([dead]) == {dead: holder}
+    assert await store.jobs.redrive([dead]) == {dead: holder}
     assert desk.state_of(db, dead) == "dead"
-    assert await store.redrive([dead], drop_key=True) == {dead: None}
+    assert await store.jobs.redrive([dead], drop_key=True) == {dead: None}
     assert desk.state_of(db, dead) == "queued"
 
 
@@ -151,17 +153,17 @@ async def test_a_discarded_dead_letter_is_gone(client, store, db):
     dead, alive = client.enqueue([unique("a"), unique("b")])
     worker, job = await claim_one(store, db)
     assert job.id == dead
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.FAILED)])
-    assert await store.discard([dead, alive]) == 1
+    await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.FAILED)])
+    assert await store.jobs.discard([dead, alive]) == 1
     assert [desk.state_of(db, job) for job in (dead, alive)] == ["gone", "queued"]
 
 
 async def test_pausing_a_queue_that_nobody_knows_says_so(store, client):
     """False instead of a new row."""
     client.enqueue([unique()])
-    assert await store.pause("q")
-    assert await store.pause("q", paused=False)
-    assert not await store.pause("never")
+    assert await store.queues.pause("q")
+    assert await store.queues.pause("q", paused=False)
+    assert not await store.queues.pause("never")
 
 
 def test_an_id_that_a_copy_took_again_stops_neither_redrive_nor_rescue(play, db):

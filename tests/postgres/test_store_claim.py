@@ -89,7 +89,7 @@ async def test_plans_made_on_empty_tables_still_find_rows_by_index_when_there_ar
     db.execute("ALTER TABLE penstock.job SET (autovacuum_enabled = off)")
     for _ in range(12):
         await desk.claim_some(store, worker)
-        await store.promote()
+        await store.leadership.promote()
     desk.enqueue(db, 50_000)
     desk.enqueue(db, 50_000, p_delays=[3600.0] * 50_000)
     scans = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'job'"
@@ -98,11 +98,11 @@ async def test_plans_made_on_empty_tables_still_find_rows_by_index_when_there_ar
     for _ in range(3):
         jobs = await desk.claim_some(store, worker, 100)
         assert len(jobs) == 100
-        await store.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED) for job in jobs[:50]])
-        await store.ack(worker.id, [Finished(job=job, state=OutcomeState.RETRY, delay=9) for job in jobs[50:75]])
-        await store.release(worker.id, jobs[75:])
-        await store.promote()
-        await store.snapshot(cap=100)
+        await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED) for job in jobs[:50]])
+        await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.RETRY, delay=9) for job in jobs[50:75]])
+        await store.jobs.release(worker.id, jobs[75:])
+        await store.leadership.promote()
+        await store.queues.snapshot(cap=100)
     await store.close()  # a backend that ends has told all its counts
     db.execute("SELECT pg_stat_clear_snapshot()")
     assert db.execute(scans).fetchone() == before

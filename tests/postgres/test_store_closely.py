@@ -22,7 +22,7 @@ async def test_who_holds_how_many_is_exact_before_any_worker_reports(store, clie
     queue = one.queue
     assert await held_by(store, queue) == {one.id: 3, other.id: 1}
     assert idle.id not in await held_by(store, queue)
-    await store.ack(other.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
+    await store.jobs.ack(other.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
     assert await held_by(store, queue) == {one.id: 3}
     assert await held_by(store, queue + 1000) == {}
 
@@ -40,9 +40,9 @@ async def test_a_dead_letter_by_lost_workers_names_pod_node_and_how_each_ended(s
             await note_end(store, worker.queue, pod=f"pod-{crash}", at=at[0], how=how)
         await note_end(store, worker.queue, pod=f"pod-{crash}", at="2020-01-01T00:00:00Z", how="of another")
         desk.lapse(db, worker)
-        await store.rescue("leader", desk.QUIET_LEASE)
+        await store.leadership.rescue("leader", desk.QUIET_LEASE)
         db.execute("UPDATE penstock.job SET due_at = clock_timestamp() WHERE due_at IS NOT NULL")
-        await store.promote()
+        await store.leadership.promote()
     found = db.execute("SELECT error ->> 'message', errors FROM penstock.dead WHERE id = %s", [job]).fetchone()
     assert found is not None
     assert [(one["attempt"], one["type"]) for one in found[1]] == [(n, "WorkerLost") for n in (1, 2, 3)]
@@ -79,7 +79,7 @@ async def test_the_wait_that_95_of_100_had_at_most_is_that_of_the_newest_outcome
     client.enqueue([desk.new() for _ in range(21)])
     worker = desk.register(db)
     jobs = await desk.claim_some(store, worker, 21)
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED) for job in jobs])
+    await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED) for job in jobs])
     waits = "UPDATE penstock.outcome SET ready_at = claimed_at - make_interval(secs => %s) WHERE job_id = ANY (%s)"
     db.execute(waits, [2.0, [job.id for job in jobs]])
     db.execute(waits, [9.0, [jobs[3].id]])

@@ -29,7 +29,7 @@ async def test_what_was_declared_stands(store, changes):
     """As it comes back from the database: durations, numbers in JSON, limits."""
     told = made(**changes)
     assert await declarations(store) == {}
-    await store.declare_queue("q", **told)
+    await store.queues.declare("q", **told)
     assert (await declarations(store))["q"].stands(**told)
 
 
@@ -45,17 +45,17 @@ async def test_what_was_declared_stands(store, changes):
 async def test_whatever_differs_does_not_stand(store, change):
     """Not the generation alone: another release may declare something else of the same JobQueue."""
     told = made(**FULL)
-    await store.declare_queue("q", **told)
+    await store.queues.declare("q", **told)
     assert not (await declarations(store))["q"].stands(**{**told, **change})
 
 
 async def test_a_pause_by_a_login_stands_beside_any_declaration_and_the_declarers_own_does_not(store, db):
     """As declare_queue leaves the one and takes back the other."""
-    await store.declare_queue("q", **made(stopPolicy="Hold"))
+    await store.queues.declare("q", **made(stopPolicy="Hold"))
     found = (await declarations(store))["q"]
     assert (found.stands(**made(stopPolicy="Hold")), found.stands(**made())) == (True, False)
-    await store.declare_queue("q", **made())
-    await store.pause("q")
+    await store.queues.declare("q", **made())
+    await store.queues.pause("q")
     found = (await declarations(store))["q"]
     assert (found.stands(**made(stopPolicy="Hold")), found.stands(**made())) == (True, True)
 

@@ -117,9 +117,9 @@ async def test_the_stores_users_are_told_in_one_line(pg_newest, newest):
     async with Store(pg_newest.url, lanes=1) as store:
         for name in ("a\0b", "\ud800"):
             with pytest.raises(RejectedByDatabase, match=r"^pause: \S"):
-                await store.pause(name)
-        assert not await store.pause(SQL)
-        assert await store.discard([2**63 - 1, -(2**63)]) == 0
+                await store.queues.pause(name)
+        assert not await store.queues.pause(SQL)
+        assert await store.jobs.discard([2**63 - 1, -(2**63)]) == 0
     assert newest.execute("SELECT count(*) FROM penstock.queue").fetchone() == (0,)
 
 

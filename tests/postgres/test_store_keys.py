@@ -21,7 +21,7 @@ def unique(key: str = "k", queue: str = "q", **values) -> NewJob:
 
 async def claim_one(store: Store, db: psycopg.Connection):
     worker = desk.register(db)
-    (job,) = await store.claim(worker.id, worker.queue, "q", 1, desk.token())
+    (job,) = await store.jobs.claim(worker.id, worker.queue, "q", 1, desk.token())
     return worker, job
 
 
@@ -41,11 +41,11 @@ async def test_until_finish_holds_the_key_while_the_job_runs_and_retries(client,
     (first,) = client.enqueue([unique()])
     worker, job = await claim_one(store, db)
     assert client.enqueue([unique()]) == [first]
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.RETRY)])
+    await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.RETRY)])
     assert client.enqueue([unique()]) == [first]
-    await store.promote()
+    await store.leadership.promote()
     worker, job = await claim_one(store, db)
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
+    await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
     assert client.enqueue([unique()]) != [first]
 
 
@@ -55,7 +55,7 @@ async def test_until_start_frees_the_key_at_the_claim_and_a_retry_does_not_take_
     worker, job = await claim_one(store, db)
     (second,) = client.enqueue([unique(until="start")])
     assert second != first
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.RETRY)])
+    await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.RETRY)])
     assert db.execute("SELECT unique_key, unique_kept FROM penstock.job WHERE id = %s", [first]).fetchone() == (
         None,
         None,
@@ -66,11 +66,11 @@ async def test_a_released_job_takes_its_key_back_if_it_is_free(client, store, db
     """A claim that was handed back never started; with the key taken meanwhile it goes on without."""
     (first,) = client.enqueue([unique(until="start")])
     worker, job = await claim_one(store, db)
-    await store.release(worker.id, [job])
+    await store.jobs.release(worker.id, [job])
     assert client.enqueue([unique(until="start")]) == [first]
     worker, job = await claim_one(store, db)
     (second,) = client.enqueue([unique(until="start")])
-    await store.release(worker.id, [job])
+    await store.jobs.release(worker.id, [job])
     rows = db.execute(
         "SELECT id, unique_key IS NOT NULL, unique_kept IS NOT NULL FROM penstock.job ORDER BY id"
     ).fetchall()
@@ -215,8 +215,8 @@ async def test_a_redriven_job_holds_its_key_until_the_start_again(client, store,
     (first,) = client.enqueue([unique(until="start")])
     for drop_key in (False, True):
         worker, job = await claim_one(store, db)
-        await store.ack(worker.id, [Finished(job=job, state=OutcomeState.FAILED)])
-        assert await store.redrive([first], drop_key=drop_key) == {first: None}
+        await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.FAILED)])
+        assert await store.jobs.redrive([first], drop_key=drop_key) == {first: None}
         kept = db.execute("SELECT unique_key IS NOT NULL, unique_kept = unique_key FROM penstock.job").fetchone()
         assert kept == ((False, None) if drop_key else (True, True))
     (second,) = client.enqueue([unique(until="start")])
@@ -227,8 +227,8 @@ async def test_a_redriven_job_frees_its_key_when_it_starts(client, store, db):
     """The next may wait while it runs."""
     (first,) = client.enqueue([unique(until="start")])
     worker, job = await claim_one(store, db)
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState.FAILED)])
-    await store.redrive([first])
+    await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.FAILED)])
+    await store.jobs.redrive([first])
     assert client.enqueue([unique(until="start")]) == [first]
     worker, job = await claim_one(store, db)
     assert client.enqueue([unique(until="start")]) != [first]
@@ -241,12 +241,12 @@ async def test_a_job_that_may_have_started_does_not_take_its_key_back(way, clien
     desk.lead_for_long(db)
     worker, job = await claim_one(store, db)
     if way == "snooze":
-        await store.ack(worker.id, [Finished(job=job, state=OutcomeState.SNOOZE)])
+        await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.SNOOZE)])
     else:
         desk.lapse(db, worker)
-        assert (await store.rescue("leader", desk.QUIET_LEASE)).rescued == 1
-    assert await store.retry_now([first]) == 1
+        assert (await store.leadership.rescue("leader", desk.QUIET_LEASE)).rescued == 1
+    assert await store.jobs.retry_now([first]) == 1
     worker, job = await claim_one(store, db)
-    await store.release(worker.id, [job])
+    await store.jobs.release(worker.id, [job])
     assert db.execute("SELECT unique_key, unique_kept FROM penstock.job").fetchone() == (None, None)
     assert client.enqueue([unique(until="start")]) != [first]

@@ -205,10 +205,10 @@ async def test_the_store_counts_limits_that_were_turned_on(store, db):
     """What upkeep calls until nothing is left to count."""
     worker = desk.register(db)
     desk.enqueue(db, 3)
-    await store.set_limit(worker.queue, 2)
-    while not await store.count_limits():
+    await store.queues.set_limit(worker.queue, 2)
+    while not await store.leadership.count_limits():
         pass
-    assert len(await store.claim(worker.id, worker.queue, "q", 10, desk.token())) == 2
+    assert len(await store.jobs.claim(worker.id, worker.queue, "q", 10, desk.token())) == 2
 
 
 def test_six_claimers_with_random_batches_never_exceed_the_limit(pg, db):

@@ -13,6 +13,7 @@ import pytest
 from penstock.backoff import Backoff
 from penstock.cancellation import end_all
 from penstock.store import Maintenance, Promotion, Store
+from penstock.store.leadership import Leadership
 from penstock.store.maintenance import BATCH
 from penstock.store.rows import Overdue
 from tests.postgres import desk
@@ -37,11 +38,12 @@ def test_the_databases_back_off_is_the_workers(pg_newest):
         assert 0 <= db.execute("SELECT penstock.retry_delay(NULL, 1::smallint)").fetchone()[0] <= 5
 
 
-class Slow(Store):
-    """A store whose calls take as long as it is told, on a clock of the test's."""
+class Slow(Leadership):
+    """Chores that take as long as the test says, on a clock of the test's."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.connections)
+        store.leadership = self
         self.now, self.takes, self.promotion = 0.0, 0.0, Promotion(0, None)
 
     async def promote(self, limit: int = 5000) -> Promotion:
@@ -56,17 +58,18 @@ class Slow(Store):
 
 async def test_what_looks_at_many_rows_rests_the_longer_the_longer_it_takes():
     """Looks for due jobs take a fifth of a lane at most, for deadlines a twentieth; a full batch goes on at once."""
-    store = Slow("postgresql://nobody@127.0.0.1:1/nowhere")
-    upkeep = Maintenance(store=store, holder="x", lease=15, clock=lambda: store.now)
+    store = Store("postgresql://nobody@127.0.0.1:1/nowhere")
+    chores = Slow(store)
+    upkeep = Maintenance(store=store, holder="x", lease=15, clock=lambda: chores.now)
     pauses = {}
-    for store.takes in (0.001, 0.1, 3.0):
-        store.promotion = Promotion(0, None)
+    for chores.takes in (0.001, 0.1, 3.0):
+        chores.promotion = Promotion(0, None)
         idle = await upkeep._promote()
-        store.promotion = Promotion(7, 0.01)
+        chores.promotion = Promotion(7, 0.01)
         busy = await upkeep._promote()
-        store.promotion = Promotion(BATCH, 0.0)
+        chores.promotion = Promotion(BATCH, 0.0)
         assert await upkeep._promote() == 0
-        pauses[store.takes] = (idle, busy, await upkeep._overdue())
+        pauses[chores.takes] = (idle, busy, await upkeep._overdue())
     assert pauses[0.001] == pytest.approx((0.75, 0.05, 3.0))
     assert pauses[0.1] == pytest.approx((0.75, 0.4, 3.0))
     assert pauses[3.0] == pytest.approx((12.0, 12.0, 60.0))
@@ -115,6 +118,6 @@ async def test_jobs_that_nobody_holds_are_looked_for_only_when_asked(store, play
     desk.claim(play.connection("a"), worker, 1, desk.token()).finish()
     db.execute("DELETE FROM penstock.worker")
     desk.lead_for_long(db)
-    assert await store.rescue("leader", desk.QUIET_LEASE) == (0, 0, 0)
-    assert await store.rescue("leader", desk.QUIET_LEASE, strays=True) == (0, 1, 0)
-    assert await store.rescue("leader", desk.QUIET_LEASE, strays=True) == (0, 0, 0)
+    assert await store.leadership.rescue("leader", desk.QUIET_LEASE) == (0, 0, 0)
+    assert await store.leadership.rescue("leader", desk.QUIET_LEASE, strays=True) == (0, 1, 0)
+    assert await store.leadership.rescue("leader", desk.QUIET_LEASE, strays=True) == (0, 0, 0)

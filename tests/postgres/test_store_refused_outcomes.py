@@ -15,8 +15,7 @@ from penstock.runtime.claims.held_claims import Held
 from penstock.runtime.middleware.hooks import Announcer
 from penstock.runtime.observe.forensics import Forensics
 from penstock.runtime.observe.metrics import WorkerMetrics
-from penstock.store import Witness
-from penstock.store.outcomes import end_refused
+from penstock.store import WorkerStore
 from tests.postgres import desk
 
 UNSTORABLE = '"\\u0000"'
@@ -26,7 +25,7 @@ UNSTORABLE = '"\\u0000"'
 class Scene:
     """A worker that has just run nine jobs; the results of some cannot be stored."""
 
-    def __init__(self, store: Witness, held: Held, worker: desk.Worker) -> None:
+    def __init__(self, store: WorkerStore, held: Held, worker: desk.Worker) -> None:
         self.store, self.held, self.worker = store, held, worker
         self.accepted: list[int] = []
 
@@ -55,7 +54,7 @@ class Scene:
 @pytest.mark.parametrize("unstorable", [{0}, {4, 5}, {8}, set(range(9))], ids=str)
 async def test_an_outcome_that_is_refused_becomes_a_failure_and_its_neighbours_are_kept(unstorable, pg_newest, newest):
     """The batch is halved until it is found; the dead letter says what was refused."""
-    async with Witness(pg_newest.url, lanes=1) as store:
+    async with WorkerStore(pg_newest.url, lanes=1) as store:
         scene = Scene(store, Held(), desk.register(newest))
         ids = await scene.acknowledge(newest, unstorable)
     states = [desk.state_of(newest, job) for job in ids]
@@ -83,7 +82,7 @@ REFUSALS = {
 async def test_an_outcome_that_can_never_be_stored_ends_its_claim_and_counts_the_attempt(refusal, pg_newest, newest):
     """The job is deferred with the refusal in its history; the worker holds nothing, and a limit's room comes back."""
     newest.execute(REFUSALS[refusal])
-    async with Witness(pg_newest.url, lanes=1) as store:
+    async with WorkerStore(pg_newest.url, lanes=1) as store:
         scene = Scene(store, Held(), desk.register(newest))
         newest.execute("SELECT penstock.set_limit(%s, 9)", [scene.worker.queue])
         desk.until(lambda: newest.execute("SELECT penstock.count_limits()").fetchone() == (0,))
@@ -102,15 +101,15 @@ async def test_an_outcome_that_can_never_be_stored_ends_its_claim_and_counts_the
 async def test_after_its_last_attempt_such_a_job_waits_for_people(pg_newest, newest):
     """It must not run once more, so it is due in ten years; `jobs retry` runs it and `jobs cancel` ends it."""
     newest.execute(REFUSALS["a constraint"])
-    async with Witness(pg_newest.url, lanes=1) as store:
+    async with WorkerStore(pg_newest.url, lanes=1) as store:
         worker = desk.register(newest)
         (job,) = desk.enqueue(newest, p_max_attempts=[1])
         (claimed,) = await desk.claim_some(store, worker)
-        due = await end_refused(store, worker.id, claimed, "{}")
+        due = await store.jobs.end_refused(worker.id, claimed, "{}")
         assert due is not None
         assert due > 9 * 365 * 86400
-        assert await end_refused(store, worker.id, claimed, "{}") is None
-        assert await store.retry_now([job]) == 1
+        assert await store.jobs.end_refused(worker.id, claimed, "{}") is None
+        assert await store.jobs.retry_now([job]) == 1
     assert newest.execute("SELECT verdict FROM penstock.cancel_jobs(%s)", [[job]]).fetchall() == [("cancelled",)]
 
 
@@ -120,6 +119,6 @@ async def test_an_unreadable_job_that_no_table_takes_stops_no_claim(pg_newest, n
     worker = desk.register(newest)
     desk.enqueue(newest, 2)
     newest.execute("UPDATE penstock.job SET args = to_jsonb(repeat('x', 400000)) WHERE id = 1")
-    async with Witness(pg_newest.url, lanes=1) as store:
+    async with WorkerStore(pg_newest.url, lanes=1) as store:
         assert [job.id for job in await desk.claim_some(store, worker)] == [2]
     assert newest.execute("SELECT reason, attempt FROM penstock.job WHERE id = 1").fetchone() == ("outcome_rejected", 1)

@@ -25,7 +25,7 @@ async def refused(store, db, worker, **given) -> list:
     """One claim of the only job and its refusal; what differed from what was sent."""
     db.execute("SELECT penstock.retry_now(array(SELECT id FROM penstock.job))")
     [job] = await desk.claim_some(store, worker)
-    return [found.state for found in await store.ack(worker.id, [refusal(job, **given)])]
+    return [found.state for found in await store.jobs.ack(worker.id, [refusal(job, **given)])]
 
 
 def age(db, hours: float) -> None:
@@ -40,7 +40,7 @@ async def test_a_refused_job_waits_with_its_attempt_and_one_error(store, client,
         assert await refused(store, db, worker) == []
     attempt, reason, errors = db.execute("SELECT attempt, reason, errors FROM penstock.job").fetchone()
     assert (attempt, reason, len(errors)) == (0, "incompatible_arguments", 1)
-    [sample] = await store.snapshot(cap=10, soon=60.0)
+    [sample] = await store.queues.snapshot(cap=10, soon=60.0)
     assert (sample.deferred, sample.due_soon) == (1, 0), "it adds no replica"
 
 
@@ -59,7 +59,7 @@ async def test_a_job_that_is_refused_for_too_long_is_a_dead_letter(store, client
     assert db.execute("SELECT state, reason, final FROM penstock.outcome").fetchall() == [
         ("failed", "invalid_arguments", True)
     ]
-    await store.redrive([job_id])
+    await store.jobs.redrive([job_id])
     assert await refused(store, db, worker) == []
 
 
@@ -87,7 +87,7 @@ async def test_the_wait_counts_from_the_first_refusal_until_an_attempt_runs(
     age(db, 2)
     db.execute("SELECT penstock.retry_now(array(SELECT id FROM penstock.job))")
     [job] = await desk.claim_some(store, worker)
-    await store.ack(worker.id, [Finished(job=job, state=OutcomeState(state), duration=duration, reason=reason)])
+    await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState(state), duration=duration, reason=reason)])
     assert await refused(store, db, worker) == (["failed"] if goes_on else [])
 
 
@@ -102,7 +102,7 @@ async def test_a_refusal_beside_other_outcomes_changes_none_of_them(store, clien
         refusal(third, wait=0.0),
         Finished(job=fourth, state=OutcomeState.SNOOZE, delay=9, reason="incompatible_arguments"),
     ]
-    assert [(found.id, found.state) for found in await store.ack(worker.id, batch)] == [(third.id, "failed")]
+    assert [(found.id, found.state) for found in await store.jobs.ack(worker.id, batch)] == [(third.id, "failed")]
     found = [desk.state_of(db, job.id) for job in (first, second, third, fourth)]
     assert found == ["completed", "scheduled", "dead", "scheduled"]
 

@@ -20,6 +20,7 @@ import pytest
 from penstock.cancellation import end_all
 from penstock.job import Finished, OutcomeState
 from penstock.store import Maintenance, Promotion, Store
+from penstock.store.leadership import Leadership
 from tests.postgres import desk
 
 LONG = os.environ.get("PENSTOCK_SOAK") not in {None, "", "0"}
@@ -36,12 +37,24 @@ FILL = """INSERT INTO penstock.job (queue, ord, due_at, ready_at, reason, task, 
 T = TypeVar("T")
 
 
+class TimedLeadership(Leadership):
+    """Keeps how long each promotion took."""
+
+    def __init__(self, store: Timed) -> None:
+        super().__init__(store.connections)
+        self._store = store
+
+    async def promote(self, limit: int = 5000) -> Promotion:
+        return await self._store.timed("promote", super().promote(limit))
+
+
 class Timed(Store):
     """A store that keeps how long each call of a kind took, in seconds."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, lanes=4)
         self.took: dict[str, list[float]] = defaultdict(list)
+        self.leadership = TimedLeadership(self)
 
     async def timed(self, kind: str, call: Awaitable[T]) -> T:
         began = time.perf_counter()
@@ -49,9 +62,6 @@ class Timed(Store):
             return await call
         finally:
             self.took[kind].append(time.perf_counter() - began)
-
-    async def promote(self, limit: int = 5000) -> Promotion:
-        return await self.timed("promote", super().promote(limit))
 
     def told(self, kind: str) -> str:
         took = sorted(self.took[kind])
@@ -71,10 +81,10 @@ def fill(db: psycopg.Connection[Any], queue: int, count: int, *, deferred: bool)
 async def work(store: Timed, worker: desk.Worker, count: list[int]) -> None:
     """Claim and end jobs until all are done."""
     while count[0] < READY + DUE:
-        jobs = await store.timed("claim", store.claim(worker.id, worker.queue, "q", 500, desk.token()))
+        jobs = await store.timed("claim", store.jobs.claim(worker.id, worker.queue, "q", 500, desk.token()))
         done = [Finished(job=job, state=OutcomeState.COMPLETED) for job in jobs]
         if done:
-            assert await store.timed("ack", store.ack(worker.id, done)) == []
+            assert await store.timed("ack", store.jobs.ack(worker.id, done)) == []
             count[0] += len(jobs)
         else:
             await asyncio.sleep(0.01)
@@ -83,7 +93,7 @@ async def work(store: Timed, worker: desk.Worker, count: list[int]) -> None:
 async def look(store: Timed, count: list[int]) -> None:
     """What the operator asks, only more often."""
     while count[0] < READY + DUE:
-        await store.timed("snapshot", store.snapshot(cap=1000))
+        await store.timed("snapshot", store.queues.snapshot(cap=1000))
         await asyncio.sleep(0.05)
 
 
@@ -99,7 +109,7 @@ async def test_many_ready_and_many_more_deferred_jobs_are_worked_off_to_the_last
     async with Timed(pg_newest.url) as store:
         upkeep = Maintenance(store=store, holder="soak", lease=60, clock=time.monotonic)
         began = time.perf_counter()
-        (state,) = await store.timed("snapshot", store.snapshot(cap=1000))
+        (state,) = await store.timed("snapshot", store.queues.snapshot(cap=1000))
         assert (state.capped, state.deferred) == (True, 1000)
         running = asyncio.create_task(upkeep.run(), name="upkeep")
         try:
@@ -113,7 +123,7 @@ async def test_many_ready_and_many_more_deferred_jobs_are_worked_off_to_the_last
                 await asyncio.sleep(0.5)
         finally:
             await end_all([running])
-        (state,) = await store.snapshot(cap=DEFERRED)
+        (state,) = await store.queues.snapshot(cap=DEFERRED)
     assert upkeep.upkeep.last_error is None
     assert upkeep.upkeep.promoted == DUE
     assert (state.ready, state.in_flight, state.deferred) == (0, 0, DEFERRED - DUE)

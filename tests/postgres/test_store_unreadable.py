@@ -128,8 +128,8 @@ async def test_a_queue_that_begins_with_many_unreadable_jobs_is_served_by_one_cl
 async def test_an_unreadable_job_of_a_limited_queue_takes_no_room(store, db):
     """Its room comes back with its end."""
     worker = desk.register(db)
-    await store.set_limit(worker.queue, 2)
-    while not await store.count_limits():
+    await store.queues.set_limit(worker.queue, 2)
+    while not await store.leadership.count_limits():
         pass
     ids = desk.enqueue(db, 3)
     db.execute("UPDATE penstock.job SET args = %s WHERE id = %s", [LONG, ids[0]])

@@ -25,14 +25,14 @@ async def test_an_enqueue_open_while_a_worker_goes_to_sleep_is_seen_before_it_sl
     producer = play.connection("producer")
     producer.begin()
     producer.run(desk.ENQUEUE)  # has read the marks: nobody waits
-    await store.wait_mark([worker.queue], 600)
-    horizon = await store.take_xid()
-    assert await store.oldest_xid() <= horizon
+    await store.queues.mark_waiting([worker.queue], 600)
+    horizon = await store.queues.take_xid()
+    assert await store.queues.oldest_xid() <= horizon
     producer.commit()
     async with asyncio.timeout(60):
-        while await store.oldest_xid() <= horizon:  # a vacuum of the server's may be open too
+        while await store.queues.oldest_xid() <= horizon:  # a vacuum of the server's may be open too
             await asyncio.sleep(0.005)
-    jobs = await store.claim(worker.id, worker.queue, "q", 1, desk.token())
+    jobs = await store.jobs.claim(worker.id, worker.queue, "q", 1, desk.token())
     assert len(jobs) == 1
 
 
@@ -43,7 +43,7 @@ async def test_an_enqueue_after_the_mark_sends_a_wake_up(store, play, db):
     producer = play.connection("producer")
     producer.begin()
     producer.run("SELECT 1")
-    await store.wait_mark([worker.queue], 600)
+    await store.queues.mark_waiting([worker.queue], 600)
     producer.run(desk.ENQUEUE)
     producer.commit()
     assert notes(db, 60) == [("penstock_work", str(worker.queue))]
@@ -87,9 +87,9 @@ def test_a_rolled_back_enqueue_leaves_nothing_and_wakes_nobody(play, db):
 async def test_a_mark_is_renewed_only_when_half_of_it_is_over(store, db):
     """Many waiters cost one write: the second announcement within half the time changes no row."""
     worker = desk.register(db)
-    first = await store.wait_mark([worker.queue], 600)
+    first = await store.queues.mark_waiting([worker.queue], 600)
     before = db.execute("SELECT xmin::text FROM penstock.queue").fetchone()
-    second = await store.wait_mark([worker.queue], 600)
+    second = await store.queues.mark_waiting([worker.queue], 600)
     assert db.execute("SELECT xmin::text FROM penstock.queue").fetchone() == before
     assert first == pytest.approx(600, abs=60)
     assert 300 < second <= first

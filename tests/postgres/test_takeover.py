@@ -7,6 +7,7 @@ import time
 import pytest
 
 from penstock.store import Maintenance, Store
+from penstock.store.leadership import Leadership
 from tests.postgres import desk, jobs
 from tests.postgres.workers import lines
 
@@ -19,25 +20,26 @@ CREATE TRIGGER never_for_long BEFORE INSERT OR UPDATE ON penstock.leader
 """Nobody has led for a lease, however long it takes: what is rescued then was rescued on a worker's contact alone."""
 
 
-class Held(Store):
-    """A store in which another leads for so many seconds more; nobody does at 0."""
+class Held(Leadership):
+    """A leadership that another has for so many seconds more; nobody does at 0."""
 
     left = 0.0
 
-    async def lead(self, name: str, holder: str, lease: float) -> tuple[float | None, float]:
+    async def acquire(self, name: str, holder: str, lease: float) -> tuple[float | None, float]:
         return (None, self.left) if self.left else (0.0, lease)
 
 
 async def test_a_leadership_is_tried_for_as_it_ends():
     """Every third of a lease while it is kept; when it is not, behind its end, spread over a sixtieth of a lease."""
-    store = Held("postgresql://nobody@127.0.0.1:1/nowhere")
+    store = Store("postgresql://nobody@127.0.0.1:1/nowhere")
+    store.leadership = held = Held(store.connections)
     upkeep = Maintenance(store=store, holder="other", lease=15.0, clock=time.monotonic, chance=lambda: 0.5)
     pauses = []
-    for store.left in (14.0, 4.0, 0.01):
+    for held.left in (14.0, 4.0, 0.01):
         pauses.append(await upkeep._lead())
         assert not upkeep.upkeep.leading
     assert pauses == pytest.approx([5.0, 4.175, 0.185])
-    store.left = 0.0
+    held.left = 0.0
     assert await upkeep._lead() == 5.0
     assert upkeep.upkeep.leading
 

@@ -162,10 +162,10 @@ async def test_a_queue_whose_first_enqueue_never_commits_stops_no_declarer(play,
     enqueuer.begin()
     enqueuer.run(ENQUEUE, ["held"])
     with pytest.raises(RowLocked, match="another transaction"):
-        await store.declare_queue("held", declared_by="uid")
-    await store.declare_queue("other", declared_by="uid")
+        await store.queues.declare("held", declared_by="uid")
+    await store.queues.declare("other", declared_by="uid")
     enqueuer.rollback()
-    await store.declare_queue("held", declared_by="uid")
+    await store.queues.declare("held", declared_by="uid")
 
 
 def test_two_prunes_at_once_remove_a_queue_once(play, db):

@@ -17,7 +17,7 @@ STORE = ROOT / "worker" / "penstock" / "store"
 MODULE_LINES, FUNCTION_LINES, SQL_LINES = 300, 40, 60
 MACHINE_PATHS = ("/" + "root/", "/" + "work/", "/" + "home/")
 REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted.org", "proxy." + "golang.org", "registry." + "npmjs.org")
-SENDS = {"statement", "_look", "_row", "_rows", "_value"}
+SENDS = {"statement", "_row", "_rows", "named_rows", "rows", "value"}
 """The functions of the store whose first argument is the name of a statement file."""
 
 

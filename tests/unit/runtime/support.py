@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.runtime.demand_policy import DemandPolicy
@@ -152,3 +154,8 @@ class Pod:
     async def stop(self) -> None:
         for stage in (self.source, self.consumers, self.sink):
             await stage.stop(timeout=60)
+
+
+def store_of(fake: object) -> Any:
+    """A store whose every part is this fake."""
+    return SimpleNamespace(jobs=fake, queues=fake, workers=fake, leadership=fake, connections=fake)

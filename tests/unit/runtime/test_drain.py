@@ -13,7 +13,7 @@ from penstock.runtime.claims.claimer import Claimer
 from penstock.runtime.claims.held_claims import Held
 from penstock.runtime.drain import Drain
 from penstock.runtime.observe.metrics import WorkerMetrics
-from tests.unit.runtime.support import job, running_state
+from tests.unit.runtime.support import job, running_state, store_of
 
 
 class Shelf:
@@ -38,7 +38,7 @@ async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_handed
     held.add([exclusive])
     metrics, state = WorkerMetrics(queue="q", tasks=["work"], version="1"), running_state()
     claimer = Claimer(
-        store=cast("Any", shelf),
+        store=store_of(shelf),
         rights=cast("Any", SimpleNamespace(worker=1, queue=1)),
         state=state,
         held=held,
@@ -56,7 +56,7 @@ async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_handed
     slots = SimpleNamespace(running={}, idle=idle)
     drain = Drain(
         claimer=claimer, consumers=cast("Any", consumers), slots=cast("Any", slots), state=state,
-        store=cast("Any", shelf), held=held, metrics=metrics, grace=2.0,
+        store=store_of(shelf), held=held, metrics=metrics, grace=2.0,
     )  # fmt: skip
     assert await drain.run()
     assert (shelf.released, metrics.released) == ([exclusive], 1)
@@ -83,7 +83,7 @@ async def test_a_drain_whose_pod_is_killed_sooner_releases_what_runs_within_that
     slots = SimpleNamespace(running={1: running}, idle=idle)
     drain = Drain(
         claimer=cast("Any", SimpleNamespace(close=nothing, hand_back=nothing, unanswered=())),
-        consumers=cast("Any", consumers), slots=cast("Any", slots), state=running_state(), store=cast("Any", shelf),
+        consumers=cast("Any", consumers), slots=cast("Any", slots), state=running_state(), store=store_of(shelf),
         held=held, metrics=metrics, grace=3600.0,
     )  # fmt: skip
     ending = asyncio.create_task(drain.run())

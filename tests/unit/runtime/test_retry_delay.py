@@ -13,7 +13,7 @@ from penstock.runtime.claims.held_claims import Held
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.runtime.retry_delay import LONGEST_SECONDS, doubled, pause
 from penstock.store.listen import longest_pause
-from tests.unit.runtime.support import completed, job
+from tests.unit.runtime.support import completed, job, store_of
 
 LONG = 5_000
 """Failures in a row: above 1,023 a power of two is no float any more, which an outage of an hour reaches."""
@@ -51,7 +51,7 @@ async def test_an_outcome_is_acknowledged_after_an_outage_of_any_length():
     held.add([one])
     away = Away(LONG)
     acknowledger = Acknowledger(
-        name="acks", store=cast("Any", away), held=held, accepted=answered.append, chance=Unhurried(1),
+        name="acks", store=store_of(away), held=held, accepted=answered.append, chance=Unhurried(1),
         metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
         forensics=cast("Any", SimpleNamespace(attach=attach, settled=lambda batch: None)),
     )  # fmt: skip

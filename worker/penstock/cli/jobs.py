@@ -221,7 +221,7 @@ class Retry(BulkCommand):
         async def work(store: DeadLetters) -> int:
             ready = 0
             for some in batches(self.ids):
-                ready += await store.retry_now(some)
+                ready += await store.jobs.retry_now(some)
                 progress.advance(len(some))
             return ready
 

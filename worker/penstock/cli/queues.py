@@ -227,4 +227,4 @@ def _set(names: list[str], urls: DatabaseUrls, output: Format, *, paused: bool, 
 
 async def _pause(store: DeadLetters, names: list[str], *, paused: bool) -> None:
     for name in names:
-        await store.pause(name, paused=paused)
+        await store.queues.pause(name, paused=paused)

@@ -126,9 +126,9 @@ class Loop:
         """Ask for wake-ups of queues with nothing ready, then look: what came before the mark shows in this look."""
         now = self._clock()
         if self._sleeping and (not self._sleeping <= self._marked or now >= self._mark_again_at):
-            stands = await self._store.wait_mark(sorted(self._sleeping), WAITING_SECONDS, operator=True)
+            stands = await self._store.queues.mark_waiting(sorted(self._sleeping), WAITING_SECONDS, operator=True)
             self._marked, self._mark_again_at = self._sleeping, now + stands / 2
-        states = await self._store.snapshot(queues=list(self._policies), soon=START_SECONDS)
+        states = await self._store.queues.snapshot(queues=list(self._policies), soon=START_SECONDS)
         self._sleeping = frozenset(state.id for state in states if state.name in self._policies and not state.ready)
         return states
 
@@ -168,9 +168,9 @@ class Loop:
         acts = plan(desired, self._fleet.members(name), rows_of(state.workers))
         try:
             if acts.call_back:
-                await self._store.cordon(acts.call_back, cordon=False)
+                await self._store.workers.cordon(acts.call_back, cordon=False)
             if acts.cordon:
-                await self._store.cordon(acts.cordon)
+                await self._store.workers.cordon(acts.cordon)
         except StoreError as error:  # the next look finds what came of it
             self.last_error = str(error)
             return acts.serving, acts.leaving

@@ -138,7 +138,7 @@ async def local_run(
 async def _declare(store: Store, policies: Sequence[QueuePolicy], settings: Mapping[str, Settings]) -> None:
     for policy in policies:
         told = declaration(policy, settings[policy.queue_name], declared_by=DECLARED_BY, generation=int(time.time()))
-        await store.declare_queue(policy.queue_name, **told)
+        await store.queues.declare(policy.queue_name, **told)
 
 
 @contextlib.asynccontextmanager

@@ -29,7 +29,7 @@ from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
 from penstock.stages import Stage
-from penstock.store import CONTROL, WORK, Listener, Maintenance, Registry, Witness
+from penstock.store import CONTROL, WORK, Listener, Maintenance, Registry, WorkerStore
 
 from .background import beside
 from .claims.acknowledger import Acknowledger
@@ -85,7 +85,7 @@ class Worker:
         self.chance = random.Random()  # noqa: S311 - tokens tell claims apart, they guard nothing
         self.pooled = settings.direct_url != settings.database_url
         self.url, self.direct_url = sources(settings, app.password)
-        self.store = Witness(self.url, name="penstock worker", lanes=ACKNOWLEDGERS, pooled=self.pooled)
+        self.store = WorkerStore(self.url, name="penstock worker", lanes=ACKNOWLEDGERS, pooled=self.pooled)
         self.threads = ThreadPoolExecutor(max_workers=settings.concurrency, thread_name_prefix="penstock-job")
         self.announcer = Announcer(app.hooks)
         self.metrics.hook_failures = self.announcer.failed

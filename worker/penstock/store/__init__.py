@@ -15,15 +15,16 @@ from .migrate import Migrated, check_schema, latest_version, migrate, migration_
 from .registry import MovedRenewal, Registration, Registry, Renewal
 from .rights import check_rights
 from .roles import grants_sql, roles, roles_sql
-from .rows import Difference, Promotion, QueueState, Rescue
+from .rows import AckConflict, Promotion, QueueState, Rescue
 from .store import Store
 from .transaction import JobTransaction, complete_on, complete_on_async
-from .witness import Depth, Untold, Witness
+from .witness import Depth, UnreportedDeadLetter, WorkerStore
 
 __all__ = [
     "CONTROL",
     "DEPTH",
     "WORK",
+    "AckConflict",
     "AsyncClient",
     "DeadCount",
     "DeadFilter",
@@ -31,7 +32,6 @@ __all__ = [
     "DeadLetterInfo",
     "DeadLetters",
     "Depth",
-    "Difference",
     "JobTransaction",
     "Listener",
     "Maintenance",
@@ -46,9 +46,9 @@ __all__ = [
     "Rescue",
     "Store",
     "SyncClient",
-    "Untold",
+    "UnreportedDeadLetter",
     "Upkeep",
-    "Witness",
+    "WorkerStore",
     "check_rights",
     "check_schema",
     "complete_on",

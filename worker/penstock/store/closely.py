@@ -26,7 +26,7 @@ async def held_by(store: Store, queue: int) -> dict[int, int]:
     Raises:
         StoreError: the database cannot be asked.
     """
-    return {int(worker): int(jobs) for worker, jobs in await store._rows("held_by", queue, HELD_ROWS)}  # noqa: SLF001 - of this package
+    return {int(worker): int(jobs) for worker, jobs in await store.connections.rows("held_by", queue, HELD_ROWS)}
 
 
 class LostWorker(NamedTuple):
@@ -42,7 +42,7 @@ async def lost_workers(store: Store, queue: int) -> dict[str, LostWorker]:
     Raises:
         StoreError: the database cannot be asked.
     """
-    rows = await store._rows("lost_workers", queue)  # noqa: SLF001
+    rows = await store.connections.rows("lost_workers", queue)
     return {str(pod): LostWorker(node, max(0.0, float(silent))) for pod, node, silent in rows}
 
 
@@ -59,7 +59,7 @@ async def note_end(store: Store, queue: int, *, pod: str, at: str, how: str) -> 
     Raises:
         StoreError: the database cannot be asked.
     """
-    await store._rows("note_end", queue, pod, at, how)  # noqa: SLF001
+    await store.connections.rows("note_end", queue, pod, at, how)
 
 
 async def shorten_grace(store: Store, queue: int, *, pod: str, seconds: float) -> None:
@@ -68,7 +68,7 @@ async def shorten_grace(store: Store, queue: int, *, pod: str, seconds: float) -
     Raises:
         StoreError: the database cannot be asked.
     """
-    await store._rows("shorten_grace", queue, pod, seconds)  # noqa: SLF001
+    await store.connections.rows("shorten_grace", queue, pod, seconds)
 
 
 async def recent_waits(store: Store) -> dict[int, float]:
@@ -79,7 +79,7 @@ async def recent_waits(store: Store) -> dict[int, float]:
     Raises:
         StoreError: the database cannot be asked.
     """
-    rows = await store._rows("recent_waits", WAITS_SECONDS, WAITS_BLOCKS)  # noqa: SLF001
+    rows = await store.connections.rows("recent_waits", WAITS_SECONDS, WAITS_BLOCKS)
     return {int(queue): max(0.0, float(p95)) for queue, p95 in rows}
 
 
@@ -90,7 +90,7 @@ async def identity(store: Store) -> str:
         StoreError: the database cannot be asked.
     """
     try:
-        ((found,),) = await store._rows("identity")  # noqa: SLF001
+        ((found,),) = await store.connections.rows("identity")
     except MissingRights as error:
         if "pg_control_system" not in str(error):
             raise

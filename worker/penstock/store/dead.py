@@ -13,8 +13,6 @@ from typing import Any
 
 import msgspec
 
-from ._sql import statement
-from .errors import mapped
 from .store import Store
 
 BATCH = 500
@@ -99,23 +97,18 @@ class DeadLetters(Store):
     Every method raises StoreError; StatementRefused where the login lacks a right.
     """
 
-    async def _look(self, name: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
-        with mapped(name.replace("_", " ")):
-            async with self._pool.connection() as connection:
-                return await (await connection.execute(statement(name), values)).fetchall()
-
     async def list_dead(self, matching: DeadFilter, *, limit: int = 50) -> list[DeadLetter]:
         """The newest `limit`, newest first; with messages where the login may read `penstock.jobs`."""
         values = {**_values(matching), "after": None, "newest": True, "limit": limit}
-        return [_made(DeadLetter, row) for row in await self._look("find_dead", values)]
+        return [_made(DeadLetter, row) for row in await self.connections.named_rows("find_dead", values)]
 
     async def count_dead(self, matching: DeadFilter) -> list[DeadCount]:
         """What a redrive or a discard would touch, most first; nothing is changed."""
-        return [_made(DeadCount, row) for row in await self._look("count_dead", _values(matching))]
+        return [_made(DeadCount, row) for row in await self.connections.named_rows("count_dead", _values(matching))]
 
     async def show_dead(self, job_id: int) -> DeadLetterInfo | None:
         """All of one; None if it is not there (redriven, discarded, or never dead)."""
-        rows = await self._look("dead_letter", {"id": job_id})
+        rows = await self.connections.named_rows("dead_letter", {"id": job_id})
         return _made(DeadLetterInfo, rows[0]) if rows else None
 
     async def redrive_matching(
@@ -130,7 +123,7 @@ class DeadLetters(Store):
         """
         count, kept, seen = 0, dict[int, int](), 0
         async for ids in self._batches(matching):
-            for job_id, holder in (await self.redrive(ids, drop_key=drop_key)).items():
+            for job_id, holder in (await self.jobs.redrive(ids, drop_key=drop_key)).items():
                 if holder is None:
                     count += 1
                 else:
@@ -144,7 +137,7 @@ class DeadLetters(Store):
         """Throw them away for good; how many there were. Arguments as `redrive_matching`."""
         count, seen = 0, 0
         async for ids in self._batches(matching):
-            count += await self.discard(ids)
+            count += await self.jobs.discard(ids)
             seen += len(ids)
             if told is not None:
                 told(seen)
@@ -156,7 +149,7 @@ class DeadLetters(Store):
             return
         before = max(counted.last for counted in counts) + timedelta.resolution  # `before` is exclusive
         values = {**_values(matching), "before": before, "after": None, "newest": False, "limit": BATCH}
-        while rows := await self._look("find_dead", values):
+        while rows := await self.connections.named_rows("find_dead", values):
             ids = [row[0] for row in rows]
             values["after"] = ids[-1]
             yield ids

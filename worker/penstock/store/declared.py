@@ -60,5 +60,5 @@ async def declarations(store: Store) -> dict[str, Declared]:
     Raises:
         StoreError: the database cannot be asked.
     """
-    rows = await store._rows("declarations")  # noqa: SLF001 - one statement of the same package, kept out of a long module
+    rows = await store.connections.rows("declarations")
     return {name: Declared(*columns) for name, *columns in rows}

@@ -151,7 +151,7 @@ class Maintenance:
         While another transaction holds the leader's row nobody can take the leadership, so whoever has it goes on.
         """
         try:
-            held, left = await self.store.lead(NAME, self.holder, self.lease)
+            held, left = await self.store.leadership.acquire(NAME, self.holder, self.lease)
         except RowLocked:
             raise
         except StoreError:
@@ -164,7 +164,7 @@ class Maintenance:
 
     async def _promote(self) -> float:
         began = self.clock()
-        promotion = await self.store.promote(BATCH)
+        promotion = await self.store.leadership.promote(BATCH)
         self.upkeep.promoted += promotion.promoted
         if promotion.promoted >= BATCH:
             return 0.0
@@ -176,7 +176,7 @@ class Maintenance:
         return max(rest, min(LONGEST_PAUSE, max(SHORTEST_PAUSE, promotion.next_due or LONGEST_PAUSE)))
 
     async def _rescue(self, *, strays: bool = False) -> float:
-        rescue = await self.store.rescue(self.holder, self.lease, strays=strays)
+        rescue = await self.store.leadership.rescue(self.holder, self.lease, strays=strays)
         self.upkeep.lost_workers += rescue.lost
         self.upkeep.rescued += rescue.rescued
         self.upkeep.poisoned += rescue.poisoned
@@ -186,7 +186,7 @@ class Maintenance:
 
     async def _overdue(self) -> float:
         began = self.clock()
-        overdue = await self.store.rescue_overdue(self.holder, self.lease)
+        overdue = await self.store.leadership.rescue_overdue(self.holder, self.lease)
         self.upkeep.overdue += overdue.retried + overdue.buried
         if overdue.buried:
             await self._tell()
@@ -199,23 +199,23 @@ class Maintenance:
     async def _marks(self) -> float:
         """Begin, and at the next look publish; often while queues move, seldom while they rest."""
         if self._marking is None:
-            self._marking = await self.store.begin_marks()
+            self._marking = await self.store.leadership.begin_marks()
             return SHORTEST_PAUSE
-        moved = await self.store.publish_marks(*self._marking)
+        moved = await self.store.leadership.publish_marks(*self._marking)
         if moved is None:
             return MARKS_SECONDS
         self._marking = None
         return MARKS_SECONDS if moved else RESTING_MARKS_SECONDS
 
     async def _limits(self) -> float:
-        return LIMITS_SECONDS if await self.store.count_limits() else SHORTEST_PAUSE
+        return LIMITS_SECONDS if await self.store.leadership.count_limits() else SHORTEST_PAUSE
 
     async def _housekeeping(self) -> float:
         began = self.clock()
         errors = list[StoreError]()
         for step in (
-            functools.partial(self._rescue, strays=True), self.store.make_partitions, self._audit,
-            self.store.prune_workers, self.store.prune_queues,
+            functools.partial(self._rescue, strays=True), self.store.leadership.make_partitions, self._audit,
+            self.store.leadership.prune_workers, self.store.leadership.prune_queues,
         ):  # fmt: skip
             try:
                 await step()
@@ -228,9 +228,9 @@ class Maintenance:
     async def _audit(self) -> None:
         """Sequences before marks: what they gave again is found below the marks."""
         for part, said in AUDITS.items():
-            if corrected := await self.store.audit(part):
+            if corrected := await self.store.leadership.audit(part):
                 logger.warning("audit: corrected %d %s", corrected, said)
 
     async def _retention(self) -> float:
-        await self.store.drop_partitions()
+        await self.store.leadership.drop_partitions()
         return RETENTION_SECONDS

@@ -1,4 +1,4 @@
-"""Outcomes on their way into the database: a batch by columns, and the claim of one that the database refuses."""
+"""Outcomes as columns of a batch, and the fallback for one that the database refuses."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from penstock.errors import RejectedByDatabase, StoreError
-from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.job import Finished, OutcomeState
 
 from . import arrays
 
 if TYPE_CHECKING:
-    from .store import Store
+    from .jobs import Jobs
 
 _RAISED = ("21", "27", "44", "P0")
-"""SQLSTATE classes of what a trigger, a rule or a view of the owner's raises about a row."""
+"""SQLSTATE classes that a trigger, a rule or a view of the schema's owner raises about a row."""
 
 
 def is_refusal(error: StoreError) -> bool:
-    """Whether the database would refuse the outcome again, whenever it is sent."""
+    """Whether the database would refuse the outcome again on a retry."""
     state = getattr(error.__cause__, "sqlstate", None) or ""
     return isinstance(error, RejectedByDatabase) or state[:2] in _RAISED
 
@@ -38,35 +38,16 @@ def columns(outcomes: Sequence[Finished]) -> tuple[object, ...]:
     )
 
 
-async def end_refused(store: Store, worker: int, job: ClaimedJob, error: str) -> float | None:
-    """End the claim of an attempt whose outcome is refused in any form; the attempt counts.
-
-    Args:
-        store: where.
-        worker: the registration that made the claim.
-        job: the attempt.
-        error: JSON of the refusal, for the job's history.
-
-    Returns:
-        Seconds until the job is due again, ten years after its last attempt; None if the claim was fenced.
+async def fail_unreadable(jobs: Jobs, worker: int, unreadable: Sequence[Finished]) -> None:
+    """Acknowledge jobs that cannot be read as failed; end their claims if no table accepts that.
 
     Raises:
-        StoreError: the database cannot be used, refuses this as well, or is older than this function.
-    """
-    due: float | None = await store._value("end_refused", worker, job.id, job.token, error)  # noqa: SLF001 - of this package
-    return due
-
-
-async def bury(store: Store, worker: int, unreadable: Sequence[Finished]) -> None:
-    """Acknowledge jobs that cannot be read; end their claims where no table takes them.
-
-    Raises:
-        StoreError: as `end_refused`.
+        StoreError: as `Jobs.end_refused`.
     """
     try:
-        await store.ack(worker, unreadable)
+        await jobs.ack(worker, unreadable)
     except StoreError as error:
         if not is_refusal(error):
             raise
         for outcome in unreadable:
-            await end_refused(store, worker, outcome.job, outcome.error or "{}")
+            await jobs.end_refused(worker, outcome.job, outcome.error or "{}")

@@ -33,7 +33,7 @@ async def remove_queue(store: Store, name: str, *, dry_run: bool = False) -> Rem
     """
     until = time.monotonic() + WAIT_SECONDS
     while True:
-        removal = Removal(*(await store._rows("remove_queue", name, dry_run))[0])  # noqa: SLF001 - of this package
+        removal = Removal(*(await store.connections.rows("remove_queue", name, dry_run))[0])
         if removal.verdict != "waiting" or time.monotonic() > until:
             return removal
         await asyncio.sleep(_PAUSE_SECONDS)

@@ -8,7 +8,7 @@ AuditPart = Literal["sequences", "marks", "limits", "queues"]
 """What `Store.audit` corrects; see functions/audit.sql."""
 
 
-class Difference(NamedTuple):
+class AckConflict(NamedTuple):
     """An outcome that was not simply accepted: `state` is what is stored, None means fenced."""
 
     id: int

@@ -28,4 +28,4 @@ async def release_unknown(store: Store, worker: int, queue: int, held: Sequence[
         StoreError: the database cannot be asked.
     """
     ids, tokens = arrays.numbers(job.id for job in held), arrays.numbers(job.token for job in held)
-    return int(await store._value("release_unknown", worker, queue, ids, tokens) or 0)  # noqa: SLF001 - of this package
+    return int(await store.connections.value("release_unknown", worker, queue, ids, tokens) or 0)

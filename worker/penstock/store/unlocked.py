@@ -13,7 +13,7 @@ from penstock.job import ClaimedJob, Finished
 
 from . import arrays
 from .outcomes import columns
-from .rows import Difference
+from .rows import AckConflict
 from .store import Store
 
 LOCKED = "locked"
@@ -27,15 +27,15 @@ class Released(NamedTuple):
     locked: frozenset[int]
 
 
-async def ack_unlocked(store: Store, worker: int, outcomes: Sequence[Finished]) -> list[Difference]:
+async def ack_unlocked(store: Store, worker: int, outcomes: Sequence[Finished]) -> list[AckConflict]:
     """As `Store.ack`, but outcomes whose rows are locked come back with the state `LOCKED` and are not stored.
 
     Raises:
         RowLocked: a table is locked as a whole; nothing was written.
         StoreError: as `Store.ack`.
     """
-    rows = await store._rows("ack_unlocked", worker, *columns(outcomes))  # noqa: SLF001 - of this package
-    return [Difference(*row) for row in rows]
+    rows = await store.connections.rows("ack_unlocked", worker, *columns(outcomes))
+    return [AckConflict(*row) for row in rows]
 
 
 async def release_unlocked(store: Store, worker: int, jobs: Sequence[ClaimedJob]) -> Released:
@@ -45,5 +45,5 @@ async def release_unlocked(store: Store, worker: int, jobs: Sequence[ClaimedJob]
         StoreError: as `Store.release`.
     """
     ids, tokens = arrays.numbers(j.id for j in jobs), arrays.numbers(j.token for j in jobs)
-    ((released, locked),) = await store._rows("release_unlocked", worker, ids, tokens)  # noqa: SLF001
+    ((released, locked),) = await store.connections.rows("release_unlocked", worker, ids, tokens)
     return Released(int(released or 0), frozenset(locked or ()))

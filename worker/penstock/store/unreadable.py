@@ -39,19 +39,19 @@ def refused(jobs: Sequence[ClaimedJob]) -> list[Finished]:
 
 def others(jobs: Sequence[ClaimedJob], refused: Sequence[Finished]) -> list[ClaimedJob]:
     """The jobs that were not refused."""
-    given_up = {outcome.job.id for outcome in refused}
-    return [job for job in jobs if job.id not in given_up]
+    refused_ids = {outcome.job.id for outcome in refused}
+    return [job for job in jobs if job.id not in refused_ids]
 
 
 def _refused(job: ClaimedJob) -> Finished:
     what = "arguments" if len(job.args) > LONGEST else "headers"
     message = f"its {what} are longer than {LONGEST:,} characters of JSON"
-    tell(job.queue, [job.id], message)
+    log(job.queue, [job.id], message)
     error = json.dumps({"type": "UnreadableJob", "message": message, "attempt": job.attempt})
     return Finished(job=job, state=OutcomeState.FAILED, reason=REASON, error=error)
 
 
-def tell(queue: str, ids: Sequence[int], why: str) -> None:
-    """Say in the log what became of them."""
+def log(queue: str, ids: Sequence[int], why: str) -> None:
+    """Log that they became dead letters."""
     for job in ids:
         logger.error("job %d of queue %s cannot be read and is a dead letter now: %s", job, queue, why)

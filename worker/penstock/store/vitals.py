@@ -29,5 +29,5 @@ async def vitals(store: Store) -> Vitals:
     Raises:
         StoreError: the database cannot be asked.
     """
-    (row,) = await store._rows("vitals")  # noqa: SLF001 - one statement of the same package, kept out of a long module
+    (row,) = await store.connections.rows("vitals")
     return Vitals(*map(int, row))

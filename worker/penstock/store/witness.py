@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from .store import Store
 
-MOST_TOLD = 500
-"""Dead letters in one answer of `untold`."""
+MAX_UNREPORTED = 500
+"""Dead letters in one answer of `take_unreported`."""
 
 
 class Depth(NamedTuple):
@@ -24,7 +24,7 @@ class Depth(NamedTuple):
     oldest: float | None
 
 
-class Untold(NamedTuple):
+class UnreportedDeadLetter(NamedTuple):
     """A dead letter that a rescue made. `error` and `message` are of its last error."""
 
     id: int
@@ -36,17 +36,17 @@ class Untold(NamedTuple):
     message: str | None
 
 
-class Witness(Store):
+class WorkerStore(Store):
     """See the module. Methods raise StoreError."""
 
     async def depth(self, queue: int) -> Depth:
         """The queue of that id."""
-        return Depth(*(await self._rows("depth", queue))[0])
+        return Depth(*(await self.connections.rows("depth", queue))[0])
 
-    async def untold(self, holder: str) -> list[Untold]:
+    async def take_unreported(self, holder: str) -> list[UnreportedDeadLetter]:
         """Dead letters of rescues within the last hour that nobody was given yet; they count as told from now on.
 
         Args:
             holder: who asks, for their forensics.
         """
-        return [Untold(*row) for row in await self._rows("tell_dead", holder, MOST_TOLD)]
+        return [UnreportedDeadLetter(*row) for row in await self.connections.rows("tell_dead", holder, MAX_UNREPORTED)]

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,7 @@ from penstock.runtime.claims.claimer import DISCONNECTED_AFTER, Claimer
 from penstock.runtime.claims.held_claims import Held
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.stages import Cancel, Consumer, Subscription
-from tests.unit.runtime.support import job, running_state, until
+from tests.unit.runtime.support import job, running_state, store_of, until
 
 
 class Shelf:
@@ -58,7 +58,7 @@ class Pair:
     def __init__(self) -> None:
         self.shelf, self.taker = Shelf(), Taker()
         self.claimer = Claimer(
-            store=cast("Any", self.shelf),
+            store=store_of(self.shelf),
             rights=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
             state=running_state(),
             held=Held(),
@@ -139,7 +139,7 @@ class Locked(Shelf):
         self.released += [one.id for one in jobs]
         return len(jobs)
 
-    async def _rows(self, name: str, worker: int, ids: str, tokens: str) -> list[tuple[int, list[int]]]:
+    async def rows(self, name: str, worker: int, ids: str, tokens: str) -> list[tuple[int, list[int]]]:
         assert name == "release_unlocked"
         numbers = [int(number) for number in ids.strip("{}").split(",")]
         free = [number for number in numbers if number not in self.held]
@@ -149,7 +149,7 @@ class Locked(Shelf):
     async def release_claim(self, worker: int, queue: int, token: int) -> int:
         raise RowLocked("the worker's row")
 
-    async def wait_mark(self, queues: list[int], seconds: float) -> float:
+    async def mark_waiting(self, queues: list[int], seconds: float) -> float:
         raise RowLocked("the queue's row")
 
 
@@ -158,7 +158,7 @@ async def test_rows_that_others_hold_stop_no_claim_and_what_is_locked_is_release
     pair = Pair()
     shelf = pair.shelf = Locked()
     pair.claimer = Claimer(
-        store=cast("Any", shelf),
+        store=store_of(shelf),
         rights=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
         state=running_state(),
         held=Held(),
@@ -196,7 +196,7 @@ class Forgetful(Shelf):
         self.refusals, self.unknown = 1, 3
         self.told: list[tuple[object, ...]] = []
 
-    async def _value(self, name: str, *values: object) -> int:
+    async def value(self, name: str, *values: object) -> int:
         assert name == "release_unknown"
         self.told.append(values)
         if self.refusals:
@@ -212,7 +212,7 @@ async def test_claims_that_only_the_database_knows_of_are_released_once_it_may_h
     shelf = pair.shelf = Forgetful()
     held = Held()
     pair.claimer = Claimer(
-        store=cast("Any", shelf),
+        store=store_of(shelf),
         rights=SimpleNamespace(worker=1, queue=7, may_claim=lambda: True),
         state=running_state(),
         held=held,

@@ -16,7 +16,7 @@ from penstock.runtime.middleware.hooks import Announcer
 from penstock.runtime.observe.forensics import LINES_SECONDS, MOST_LINES, RECENT_ERRORS, Forensics, machine
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.store import Depth
-from penstock.store.witness import Untold
+from penstock.store.witness import UnreportedDeadLetter
 from tests.unit.runtime.support import completed, job, until
 
 
@@ -38,7 +38,7 @@ class Glass:
     def __init__(self) -> None:
         self.looks = 0
         self.error: Exception | None = None
-        self.letters: list[Untold] = []
+        self.letters: list[UnreportedDeadLetter] = []
 
     async def depth(self, queue: int) -> Depth:
         self.looks += 1
@@ -46,7 +46,7 @@ class Glass:
             raise self.error
         return Depth(ready=queue, deferred=2, in_flight=3, dead=4, oldest=5.0)
 
-    async def untold(self, holder: str) -> list[Untold]:
+    async def take_unreported(self, holder: str) -> list[UnreportedDeadLetter]:
         assert holder == "me"
         letters, self.letters = self.letters, []
         return letters
@@ -154,7 +154,7 @@ async def test_a_task_that_fails_all_the_time_does_not_flood_the_log(bench, capl
 
 async def test_dead_letters_of_a_rescue_are_counted_and_told_by_whoever_rescued(bench):
     """Of other queues as well."""
-    bench.glass.letters = [Untold(5, "other", "work", "poison", 1, "WorkerLost", "lost three times")]
+    bench.glass.letters = [UnreportedDeadLetter(5, "other", "work", "poison", 1, "WorkerLost", "lost three times")]
     await bench.forensics.rescued()
     await until(lambda: bench.heard)
     assert [(one.id, one.queue, one.reason, one.by_rescue) for one in bench.heard] == [(5, "other", "poison", True)]

@@ -22,8 +22,8 @@ from penstock.cancellation import end_all
 from penstock.errors import RowLocked, SchemaMissing, StoreError
 from penstock.job import Finished, OutcomeState
 from penstock.stages import Consumer, Subscription
-from penstock.store import Difference, Store
-from penstock.store.outcomes import end_refused, is_refusal
+from penstock.store import AckConflict, Store
+from penstock.store.outcomes import is_refusal
 from penstock.store.unlocked import LOCKED, ack_unlocked
 
 from ..execution.outcomes import INCOMPATIBLE, INVALID, describe
@@ -95,7 +95,7 @@ class Acknowledger(Consumer[Finished]):
             started = time.perf_counter()
             try:
                 try:
-                    differences = await self._store.ack(worker, batch)
+                    differences = await self._store.jobs.ack(worker, batch)
                 except RowLocked:  # all but the locked ones now, those later
                     differences = await ack_unlocked(self._store, worker, batch)
             except StoreError as error:
@@ -123,7 +123,7 @@ class Acknowledger(Consumer[Finished]):
         self._metrics.unstored -= count
         self._accepted(count)
 
-    def _settle(self, batch: list[Finished], differences: Sequence[Difference], seconds: float) -> list[Finished]:
+    def _settle(self, batch: list[Finished], differences: Sequence[AckConflict], seconds: float) -> list[Finished]:
         """Count what the database answered; returns what it did not store because the row is locked."""
         self.trouble = None
         held, locked = self._held, list[Finished]()
@@ -163,7 +163,7 @@ class Acknowledger(Consumer[Finished]):
         job, failures = outcome.job, 0
         while True:
             try:
-                due = await end_refused(self._store, worker, job, describe(refusal, job.attempt))
+                due = await self._store.jobs.end_refused(worker, job, describe(refusal, job.attempt))
                 break
             except RowLocked:
                 return [outcome]

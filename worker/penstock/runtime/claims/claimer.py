@@ -219,7 +219,7 @@ class Claimer(Producer[ClaimedJob]):
             # Only now: what was not answered is tried again, which is safe.
             self._given_back[: len(jobs)] = self._held.still(jobs)
         while self._unanswered:
-            await self._store.release_claim(self._rights.worker, self._rights.queue, self._unanswered[0])
+            await self._store.jobs.release_claim(self._rights.worker, self._rights.queue, self._unanswered[0])
             self._unanswered.pop(0)
         if self._unsure:
             await self._release_unknown()
@@ -239,7 +239,7 @@ class Claimer(Producer[ClaimedJob]):
         started = time.perf_counter()
         self.in_flight = True
         try:
-            jobs = await self._store.claim(self._rights.worker, self._rights.queue, self._queue, asked, token)
+            jobs = await self._store.jobs.claim(self._rights.worker, self._rights.queue, self._queue, asked, token)
         except ClaimRefused:
             raise
         except Exception:  # also one of our own: what the claim took may be committed whatever went wrong behind it
@@ -271,7 +271,7 @@ class Claimer(Producer[ClaimedJob]):
             return False
         gap = self._settled_until <= now
         try:
-            marked_until = now + await self._store.wait_mark([self._rights.queue], MARK_SECONDS)
+            marked_until = now + await self._store.queues.mark_waiting([self._rights.queue], MARK_SECONDS)
         except RowLocked as error:  # no wake-ups then: the poll covers it
             logger.warning("no wake-ups for now, another transaction holds the queue's row: %s", error)
             return False
@@ -282,10 +282,10 @@ class Claimer(Producer[ClaimedJob]):
 
     async def _settle(self) -> bool:
         """Wait until no transaction is open that began before the mark, then look; True if a look found work."""
-        horizon = await self._store.take_xid()
+        horizon = await self._store.queues.take_xid()
         give_up = time.monotonic() + self._poll
         pause = 0.001
-        while await self._store.oldest_xid() <= horizon:
+        while await self._store.queues.oldest_xid() <= horizon:
             if await self._look() or self._state.draining:
                 return True
             if time.monotonic() >= give_up:  # a long writer somewhere on the server: the poll covers it

@@ -106,7 +106,7 @@ async def release(store: Store, held: Held, jobs: Sequence[ClaimedJob]) -> int:
     for worker, batch in groupby(jobs, key=attrgetter("worker")):
         some = list(batch)
         try:
-            count += await store.release(worker, some)
+            count += await store.jobs.release(worker, some)
         except RowLocked:
             released = await release_unlocked(store, worker, some)
             count += released.number

@@ -24,7 +24,7 @@ import msgspec
 from penstock.errors import StoreError
 from penstock.events import DeadLetterMade, QueueDepth
 from penstock.job import Finished, OutcomeState
-from penstock.store import Depth, Witness
+from penstock.store import Depth, WorkerStore
 
 from ..execution.outcomes import INCOMPATIBLE
 from ..middleware.hooks import Announcer
@@ -60,7 +60,7 @@ class Forensics:
     """
 
     def __init__(
-        self, *, store: Witness, queue: Callable[[], tuple[int, str]], facts: Callable[[], Mapping[str, Any]],
+        self, *, store: WorkerStore, queue: Callable[[], tuple[int, str]], facts: Callable[[], Mapping[str, Any]],
         announcer: Announcer, metrics: WorkerMetrics, tasks: Sequence[str], holder: str,
         clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
@@ -98,7 +98,7 @@ class Forensics:
 
     async def rescued(self) -> None:
         """A rescue may have made dead letters: say so once, here or wherever the next rescue is. Raises StoreError."""
-        for letter in await self._store.untold(self._holder):
+        for letter in await self._store.take_unreported(self._holder):
             self._metrics.buried(letter.queue, letter.task)
             logger.error(
                 "job %d is a dead letter of a rescue (%s): %s: %s", letter.id, letter.reason, letter.error,

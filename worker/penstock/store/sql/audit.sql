@@ -1,2 +1,2 @@
--- Used by Store.audit. See functions/audit.sql.
+-- Used by Leadership.audit. See functions/audit.sql.
 SELECT penstock.audit(%s::text)

@@ -1,2 +1,2 @@
--- Used by Store.begin_marks. See functions/begin_marks.sql.
+-- Used by Leadership.begin_marks. See functions/begin_marks.sql.
 SELECT last_ord, horizon FROM penstock.begin_marks()

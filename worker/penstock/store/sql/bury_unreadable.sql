@@ -1,2 +1,2 @@
--- Used by unreadable.py. See functions/bury_unreadable.sql.
+-- Used by Jobs.claim. See functions/bury_unreadable.sql.
 SELECT penstock.bury_unreadable(%s::integer, %s::integer)

@@ -1,2 +1,2 @@
--- Used by Store.cordon. See functions/cordon.sql.
+-- Used by Workers.cordon. See functions/cordon.sql.
 SELECT penstock.cordon(%s::bigint[], %s::boolean)

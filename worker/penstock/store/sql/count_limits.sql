@@ -1,2 +1,2 @@
--- Used by Store.count_limits. See functions/count_limits.sql.
+-- Used by Leadership.count_limits. See functions/count_limits.sql.
 SELECT penstock.count_limits()

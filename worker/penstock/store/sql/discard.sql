@@ -1,2 +1,2 @@
--- Used by Store.discard. See functions/discard.sql.
+-- Used by Jobs.discard. See functions/discard.sql.
 SELECT penstock.discard(%s::bigint[])

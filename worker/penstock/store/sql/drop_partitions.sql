@@ -1,2 +1,2 @@
--- Used by Store.drop_partitions. See functions/drop_partitions.sql.
+-- Used by Leadership.drop_partitions. See functions/drop_partitions.sql.
 SELECT penstock.drop_partitions()

@@ -1,2 +1,2 @@
--- Used by outcomes.end_refused. See functions/end_refused.sql.
+-- Used by Jobs.end_refused. See functions/end_refused.sql.
 SELECT penstock.end_refused(%s::bigint, %s::bigint, %s::bigint, %s::jsonb)

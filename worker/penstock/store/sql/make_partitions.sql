@@ -1,2 +1,2 @@
--- Used by Store.make_partitions. See functions/make_partitions.sql.
+-- Used by Leadership.make_partitions. See functions/make_partitions.sql.
 SELECT penstock.make_partitions(%s::integer)

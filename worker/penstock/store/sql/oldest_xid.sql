@@ -1,2 +1,2 @@
--- Used by Store.oldest_xid: every transaction with a lower id has ended. Index: none. Locks: none.
+-- Used by Queues.oldest_xid: every transaction with a lower id has ended. Index: none. Locks: none.
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint

@@ -1,2 +1,2 @@
--- Used by Store.pause. See functions/pause.sql.
+-- Used by Queues.pause. See functions/pause.sql.
 SELECT penstock.pause(%s::text, %s::boolean)

@@ -1,2 +1,2 @@
--- Used by Store.promote. See functions/promote.sql.
+-- Used by Leadership.promote. See functions/promote.sql.
 SELECT promoted, next_due FROM penstock.promote(%s::integer)

@@ -1,2 +1,2 @@
--- Used by Store.prune_queues. See functions/prune_queues.sql.
+-- Used by Leadership.prune_queues. See functions/prune_queues.sql.
 SELECT penstock.prune_queues()

@@ -1,2 +1,2 @@
--- Used by Store.prune_workers. See functions/prune_workers.sql.
+-- Used by Leadership.prune_workers. See functions/prune_workers.sql.
 SELECT penstock.prune_workers()

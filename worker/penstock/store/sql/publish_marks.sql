@@ -1,2 +1,2 @@
--- Used by Store.publish_marks. See functions/publish_marks.sql.
+-- Used by Leadership.publish_marks. See functions/publish_marks.sql.
 SELECT penstock.publish_marks(%s::bigint, %s::bigint)

@@ -1,2 +1,2 @@
--- Used by Store.redrive. See functions/redrive.sql.
+-- Used by Jobs.redrive. See functions/redrive.sql.
 SELECT id, holder FROM penstock.redrive(%s::bigint[], %s::boolean)

@@ -1,2 +1,2 @@
--- Used by Store.release. See functions/release.sql.
+-- Used by Jobs.release. See functions/release.sql.
 SELECT penstock.release(%s::bigint, %s::bigint[], %s::bigint[])

@@ -1,2 +1,2 @@
--- Used by Store.retry_now. See functions/retry_now.sql.
+-- Used by Jobs.retry_now. See functions/retry_now.sql.
 SELECT penstock.retry_now(%s::bigint[])

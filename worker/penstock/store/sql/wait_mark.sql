@@ -1,2 +1,2 @@
--- Used by Store.wait_mark. See functions/wait_mark.sql.
+-- Used by Queues.mark_waiting. See functions/wait_mark.sql.
 SELECT penstock.wait_mark(%s::integer[], %s::double precision, %s::boolean)
