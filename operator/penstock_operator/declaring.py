@@ -17,7 +17,7 @@ from typing import Any, Final
 from penstock.errors import RejectedByDatabase, RowLocked
 from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
-from penstock.store.declared import Declared
+from penstock.store.queue_declarations import Declared
 
 from .database.client import DatabaseClient
 from .resource import JobQueue

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from penstock.store.closely import LostWorker
+from penstock.store.operator_queries import LostWorker
 
 from .pod_history import UNSEEN, Seen
 from .resource import Pod

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from penstock.errors import StoreError
 from penstock.store import QueueState
-from penstock.store.closely import LostWorker
+from penstock.store.operator_queries import LostWorker
 
 from .database.client import DatabaseClient
 from .fleet import Member, Role, members, worker_rows

@@ -22,7 +22,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from penstock.scaling import Bound
-from penstock.store.vitals import Vitals
+from penstock.store.inspect.database_stats import Vitals
 
 from .conditions import Facts, verdicts
 from .resource import JobQueue

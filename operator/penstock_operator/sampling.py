@@ -21,11 +21,11 @@ from typing import Any, Final
 from penstock.cancellation import end_all
 from penstock.errors import MissingRights, StoreError
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema
-from penstock.store.closely import LostWorker, held_by, identity, lost_workers, recent_waits
-from penstock.store.declared import Declared, declarations
-from penstock.store.identity import check_same_database
+from penstock.store.inspect.database_stats import Vitals, vitals
 from penstock.store.maintenance import Upkeep
-from penstock.store.vitals import Vitals, vitals
+from penstock.store.operator_queries import LostWorker, held_by, identity, lost_workers, recent_waits
+from penstock.store.queue_declarations import Declared, declarations
+from penstock.store.same_database import check_same_database
 
 from .certificate_files import with_files
 from .errors import Deposed

@@ -10,7 +10,7 @@ from tools.monitoring import registry
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.scaling import Bound
 from penstock.store import Store
-from penstock.store.vitals import Vitals, vitals
+from penstock.store.inspect.database_stats import Vitals, vitals
 from penstock_operator.conditions import TYPES
 from penstock_operator.metrics import OperatorMetrics
 

@@ -141,7 +141,7 @@ def test_top_prints_one_view_or_one_after_the_other(shell, db, monkeypatch):
     assert [row["name"] for row in view["queues"]] == ["q"]
     assert [row["id"] for row in view["dead"]] == [2]
     from penstock.cli import top as module
-    from penstock.store.reading import Reader
+    from penstock.store.inspect.inspection import Reader
 
     now = iter([0.0, 2.0])
     with Reader(shell.url) as reader:
@@ -182,7 +182,7 @@ def test_top_is_redrawn_on_a_terminal_until_somebody_interrupts_it(pg_newest, db
 def test_a_look_that_takes_too_long_is_given_up_with_advice(pg_newest, db):
     """The server ends it; the next look works."""
     from penstock.errors import StoreError
-    from penstock.store.reading import Reader
+    from penstock.store.inspect.inspection import Reader
 
     put(db)
     with Reader(pg_newest.url, timeout=0.05) as reader, psycopg.connect(pg_newest.url) as holder:

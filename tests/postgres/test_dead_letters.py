@@ -9,7 +9,7 @@ import pytest
 
 from penstock.job import NewJob
 from penstock.store import DeadFilter, DeadLetters, SyncClient
-from penstock.store import dead as module
+from penstock.store import dead_letters as module
 from tests.postgres.logins import member, owned_by_a_login
 from tests.support.postgres import Database
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.errors import DatabaseUnavailable
-from penstock.store.failures import Failures
+from penstock.store.inspect.recent_failures import Failures
 
 if TYPE_CHECKING:
     from tests.support.postgres import Database

@@ -19,10 +19,10 @@ from penstock import App, JobState
 from penstock.errors import Fenced, RejectedByDatabase
 from penstock.job import ClaimedJob, Finished, NewJob, OutcomeState, UniqueKey
 from penstock.store import Registry, Store, SyncClient, differences, migrate
-from penstock.store.checkup import Checkup
 from penstock.store.connect import connect, connect_async
-from penstock.store.reading import JobFilter, Reader
-from penstock.store.session import SETTINGS
+from penstock.store.inspect.diagnostics import Checkup
+from penstock.store.inspect.inspection import JobFilter, Reader
+from penstock.store.session_settings import SETTINGS
 from penstock.store.transaction import JobTransaction
 from tests.postgres import desk
 from tests.support.postgres import Database

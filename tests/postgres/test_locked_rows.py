@@ -21,9 +21,9 @@ from penstock.runtime.middleware.hooks import Announcer
 from penstock.runtime.observe.forensics import Forensics
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.store import Maintenance, Store, WorkerStore, roles
+from penstock.store.acknowledge.unlocked import LOCKED, ack_unlocked
 from penstock.store.connect import connect
-from penstock.store.roles import executable
-from penstock.store.unlocked import LOCKED, ack_unlocked
+from penstock.store.schema.roles import executable
 from tests.postgres import desk
 from tests.postgres.interleave import Interleaving
 from tests.postgres.test_pair_interleavings import STATEMENTS, Scene, outcome

@@ -22,7 +22,7 @@ from penstock.errors import (
     WrongDatabase,
 )
 from penstock.store import check_rights, check_schema, migrate, shake_hands
-from penstock.store.identity import check_same_database
+from penstock.store.same_database import check_same_database
 from penstock_operator.database_reasons import reason_of
 from penstock_operator.sampling import Address, Database
 from tests.postgres import desk

@@ -16,8 +16,8 @@ import pytest
 from penstock.cli import main
 from penstock.errors import DatabaseUnavailable, MigrationFailed, SchemaMismatch, SchemaMissing, StoreError
 from penstock.store import check_schema, differences, latest_version, migrate
-from penstock.store._sql import retired
-from penstock.store.migrate import ATTEMPTS
+from penstock.store.schema.migrate import ATTEMPTS
+from penstock.store.sql_files import retired
 from tests.postgres import desk, jobs
 from tests.postgres.workers import WorkerProcess
 from tests.support.postgres import Database

@@ -14,8 +14,8 @@ from psycopg import sql
 
 from penstock.errors import MissingRights, SchemaMissing
 from penstock.store import check_rights, check_schema, differences, migrate, shake_hands
-from penstock.store.migrate import migration_sql
-from penstock.store.roles import grants_sql
+from penstock.store.schema.migrate import migration_sql
+from penstock.store.schema.roles import grants_sql
 from tests.postgres.logins import Owned, grant, logins
 from tests.support.postgres import Database
 

@@ -15,7 +15,7 @@ from penstock import App, JobState
 from penstock.errors import StoreError
 from penstock.job import Finished, NewJob, OutcomeState
 from penstock.store import Registry, Store, check_schema, roles
-from penstock.store.roles import executable
+from penstock.store.schema.roles import executable
 from tests.postgres import desk
 from tests.postgres.logins import Owned, member, owned_by_a_login
 from tests.support.postgres import Database

@@ -13,7 +13,7 @@ import pytest
 
 from penstock import App, JobHandle
 from penstock.errors import DatabaseUnavailable, PoolExhausted
-from penstock.store.reuse import answers, answers_async
+from penstock.store.pools.reuse import answers, answers_async
 from tests.support.postgres import Database
 from tests.support.postgres_proxy import Proxy
 from tests.support.waiting import eventually

@@ -9,7 +9,7 @@ import pytest
 
 from penstock.job import Finished, OutcomeState
 from penstock.store import Store, migrate
-from penstock.store.closely import held_by, identity, lost_workers, note_end, recent_waits, shorten_grace
+from penstock.store.operator_queries import held_by, identity, lost_workers, note_end, recent_waits, shorten_grace
 from tests.postgres import desk
 
 

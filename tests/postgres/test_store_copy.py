@@ -15,7 +15,7 @@ import pytest
 from penstock.errors import RejectedByDatabase
 from penstock.job import NewJob, UniqueKey
 from penstock.store import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
-from penstock.store.copying import FEWEST
+from penstock.store.enqueue.copy_enqueue import FEWEST
 from tests.postgres import desk
 from tests.postgres.logins import member, owned_by_a_login
 

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.scaling import declaration, parse_policy, worker_settings
 from penstock.settings import Settings
-from penstock.store.declared import declarations
+from penstock.store.queue_declarations import declarations
 from tests.unit.scaling.examples import manifest
 
 

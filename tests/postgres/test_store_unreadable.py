@@ -13,8 +13,8 @@ import pytest
 
 from penstock.job import NewJob
 from penstock.store import Store, SyncClient, migrate
-from penstock.store.copying import FEWEST
-from penstock.store.unreadable import LONGEST
+from penstock.store.acknowledge.unreadable import LONGEST
+from penstock.store.enqueue.copy_enqueue import FEWEST
 from tests.postgres import desk
 from tests.postgres.interleave import Interleaving
 from tests.postgres.logins import Owned, member, owned_by_a_login

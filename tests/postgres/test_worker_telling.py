@@ -14,7 +14,7 @@ from penstock import JobState
 from penstock.cli.workers import drawn
 from penstock.errors import MissingRights, SchemaMissing
 from penstock.store import migrate, shake_hands
-from penstock.store.reading import Reader
+from penstock.store.inspect.inspection import Reader
 from tests.postgres import desk, telling_jobs
 from tests.postgres.logins import member, owned_by_a_login
 from tests.postgres.workers import WorkerProcess, lines

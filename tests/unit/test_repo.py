@@ -98,7 +98,7 @@ def test_no_statement_or_function_of_the_store_is_longer_than_60_lines():
 
 def statements_sent() -> Iterator[tuple[str, str]]:
     """(statement, module) wherever the store sends one by name."""
-    for path in STORE.glob("*.py"):
+    for path in STORE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not node.args:
                 continue

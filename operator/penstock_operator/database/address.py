@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from penstock.store.tenant_hosts import pinned
-from penstock.store.tenant_url import restricted
+from penstock.store.tenants.hosts import pinned
+from penstock.store.tenants.url import restricted
 
 from ..sampling import Address
 

@@ -17,9 +17,9 @@ import msgspec
 
 from penstock.errors import DatabaseUnavailable, StoreError
 from penstock.store import QueueState
-from penstock.store.closely import LostWorker
-from penstock.store.declared import Declared
-from penstock.store.vitals import Vitals
+from penstock.store.inspect.database_stats import Vitals
+from penstock.store.operator_queries import LostWorker
+from penstock.store.queue_declarations import Declared
 
 from ..errors import DatabaseMisbehaves, Deposed
 from ..sampling import SOON_SECONDS, Address

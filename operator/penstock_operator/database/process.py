@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from penstock.errors import PenstockError
-from penstock.store.closely import note_end, shorten_grace
+from penstock.store.operator_queries import note_end, shorten_grace
 
 from ..sampling import Address, Database
 from ..sanitize import sanitized

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from penstock.store import QueueState
-from penstock.store.declared import Declared
+from penstock.store.queue_declarations import Declared
 
 MAX_FRAME: Final = 8 * 2**20
 """Bytes of one frame in either direction."""
@@ -89,7 +89,7 @@ class Sample(msgspec.Struct, array_like=True, frozen=True):
 
 
 class DeclaredRow(msgspec.Struct, array_like=True, frozen=True):
-    """What is declared of a queue, in the order of `penstock.store.declared.Declared`; JSON stays text."""
+    """What is declared of a queue, in the order of `penstock.store.queue_declarations.Declared`; JSON stays text."""
 
     declared_by: Text
     generation: int

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.cli import findings, queue_checks
 from penstock.cli.findings import Finding, Level
-from penstock.store.reading import QueueRow
+from penstock.store.inspect.inspection import QueueRow
 
 FACTS: dict[str, Any] = {
     "version": "18.1", "version_num": 180001, "standby": False, "read_only": False, "login": "shop", "superuser": False,

@@ -12,7 +12,7 @@ from penstock import errors
 from penstock.cli.findings import Level
 from penstock.cli.settings_findings import of_settings
 from penstock.store.errors import translate
-from penstock.store.session import SETTINGS, local, needs_transactions
+from penstock.store.session_settings import SETTINGS, local, needs_transactions
 from penstock.store.sqlstates import OURS, STATES
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from penstock.local.fleet import Member, MemberState
 from penstock.local.loop import QueueStatus, Scaled
 from penstock.local.view import LiveView, Picture, PlainView, failure_line, render, replicas, view_for
 from penstock.scaling import Bound, Decision, History, QueueSnapshot
-from penstock.store.failures import Failure
+from penstock.store.inspect.recent_failures import Failure
 
 SEEN = QueueSnapshot(
     ready=120, deferred=3, due_soon=0, in_flight=9, dead=2, oldest_ready_seconds=4.25, sampled_at=1.0,

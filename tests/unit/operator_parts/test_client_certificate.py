@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from penstock.database.client_certificate import check, private, with_client_certificate
 from penstock.database.variables import CERTIFICATE_FILE, KEY_FILE, database_urls
 from penstock.errors import ConfigurationError, InvalidClientCertificate, InvalidDatabaseURL
-from penstock.store.tenant_url import restricted
+from penstock.store.tenants.url import restricted
 from penstock_operator.certificate_files import WHERE, with_files
 from penstock_operator.database.address import usable
 from penstock_operator.database_reasons import describe

@@ -10,7 +10,7 @@ import pytest
 from penstock.errors import RejectedByDatabase, RowLocked
 from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
-from penstock.store.declared import Declared
+from penstock.store.queue_declarations import Declared
 from penstock_operator.declaring import COMPARE_SECONDS, LOCKED_SECONDS, Declaring
 from penstock_operator.resource import JobQueue
 from tests.unit.operator_parts.objects import jobqueue

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.store.closely import LostWorker
+from penstock.store.operator_queries import LostWorker
 from penstock_operator.conditions import Facts, verdicts
 from penstock_operator.fleet import Member, Role, WorkerRow, members
 from penstock_operator.fleet_view import lost_text

@@ -9,7 +9,7 @@ import pytest
 
 from penstock.errors import StoreError
 from penstock.store import QueueState
-from penstock.store.closely import LostWorker
+from penstock.store.operator_queries import LostWorker
 from penstock_operator.cache import Cache
 from penstock_operator.database.client import DatabaseClient
 from penstock_operator.first_history import wanted_replicas

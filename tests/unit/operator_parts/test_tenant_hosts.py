@@ -9,8 +9,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL
-from penstock.store.tenant_hosts import MAX_ADDRESSES, check_host, literal, pinned, refusal
-from penstock.store.tenant_url import restricted
+from penstock.store.tenants.hosts import MAX_ADDRESSES, check_host, literal, pinned, refusal
+from penstock.store.tenants.url import restricted
 from penstock_operator.database.address import resolved, usable
 from penstock_operator.database.client import DatabaseClient
 from penstock_operator.database_reasons import describe

@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from penstock.errors import InvalidDatabaseURL
-from penstock.store.tenant_url import IGNORED, MAX_HOSTS, MAX_URL, PASSED, restricted
+from penstock.store.tenants.url import IGNORED, MAX_HOSTS, MAX_URL, PASSED, restricted
 from penstock_operator.database.address import usable
 from penstock_operator.sampling import Address, Database
 

@@ -6,7 +6,7 @@ import pytest
 
 from penstock.runtime.config_warnings import differences
 from penstock.settings import Settings
-from penstock.store.reading import QueueRow
+from penstock.store.inspect.inspection import QueueRow
 
 ROW = QueueRow(
     name="q", declared_by="a JobQueue", paused=None, paused_by=None, ready=0, capped=False, deferred=0, in_flight=0,

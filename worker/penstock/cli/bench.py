@@ -26,7 +26,7 @@ from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
 from .output import Format, pairs, write
 
 if TYPE_CHECKING:
-    from penstock.store.bench import Scratch
+    from penstock.store.bench_queue import Scratch
 
 app = App()
 """What the worker process runs."""
@@ -59,7 +59,7 @@ def bench(
 
     Example: penstock bench --jobs 20000
     """
-    from penstock.store.bench import Scratch  # noqa: PLC0415 - the driver is loaded when it is needed
+    from penstock.store.bench_queue import Scratch  # noqa: PLC0415 - the driver is loaded when it is needed
 
     urls = database_urls(jobqueue, namespace)
     until = time.monotonic() + timeout

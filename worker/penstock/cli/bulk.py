@@ -27,7 +27,7 @@ from .rehearsal import LEFT, drawn_dry_run, dry_run
 if TYPE_CHECKING:
     from penstock.job import JobState
     from penstock.store import DeadLetters
-    from penstock.store.reading import Reader
+    from penstock.store.inspect.inspection import Reader
 
 BATCH: Final = 500
 """Jobs per transaction: large enough to be fast, small enough not to delay claims."""
@@ -206,7 +206,7 @@ def batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def open_reader(urls: DatabaseUrls) -> Reader:
     """The queries of the lists, over one connection."""
-    from penstock.store.reading import Reader  # noqa: PLC0415 - the driver is loaded when it is needed
+    from penstock.store.inspect.inspection import Reader  # noqa: PLC0415 - the driver is loaded when it is needed
 
     return Reader(urls.url, pooled=urls.pooled)
 

@@ -23,7 +23,7 @@ from .findings import Finding, Level, failure, ok, skipped, warning
 from .output import safe, write
 
 if TYPE_CHECKING:
-    from penstock.store.checkup import Checkup
+    from penstock.store.inspect.diagnostics import Checkup
 
 
 def doctor(
@@ -69,8 +69,8 @@ def _drawn(found: list[Finding]) -> str:
 
 def _examine(role: str | None, jobqueue: str | None, namespace: str | None) -> Iterator[Finding]:
     """All checks in order; later ones use what earlier ones found out."""
-    from penstock.store.checkup import Checkup  # noqa: PLC0415
     from penstock.store.errors import check_url  # noqa: PLC0415
+    from penstock.store.inspect.diagnostics import Checkup  # noqa: PLC0415
 
     from .settings_findings import of_settings  # noqa: PLC0415
 
@@ -121,7 +121,7 @@ def _certificates() -> Finding:
 def _schema(urls: DatabaseUrls, facts: dict[str, Any], role: str | None) -> Iterator[Finding]:
     """The schema's version, the login's rights, and changes made by hand."""
     from penstock import store  # noqa: PLC0415
-    from penstock.store.checkup import rights  # noqa: PLC0415
+    from penstock.store.inspect.diagnostics import rights  # noqa: PLC0415
     from penstock.store.quoting import quoted  # noqa: PLC0415
 
     if not facts["schema"]:
@@ -173,8 +173,8 @@ def _listen(urls: DatabaseUrls, checkup: Checkup) -> Iterator[Finding]:
 
 
 def _state(urls: DatabaseUrls, checkup: Checkup) -> Iterator[Finding]:
-    from penstock.store.migrate import current_checksum  # noqa: PLC0415
-    from penstock.store.reading import Reader  # noqa: PLC0415
+    from penstock.store.inspect.inspection import Reader  # noqa: PLC0415
+    from penstock.store.schema.migrate import current_checksum  # noqa: PLC0415
 
     def queues() -> Iterator[Finding]:
         with Reader(urls.url, pooled=urls.pooled) as reader:

@@ -21,7 +21,7 @@ from .selection import LIVE
 
 if TYPE_CHECKING:
     from penstock.store import DeadLetters
-    from penstock.store.reading import JobFilter, JobRow, Reader
+    from penstock.store.inspect.inspection import JobFilter, JobRow, Reader
 
 PAGE_ROWS = 5000
 """Jobs per query when a filter selects them."""
@@ -58,7 +58,7 @@ def list_jobs(
 
     Example: penstock jobs list --queue emails --state dead --error Timeout --since 2h
     """
-    from penstock.store.reading import JobFilter  # noqa: PLC0415
+    from penstock.store.inspect.inspection import JobFilter  # noqa: PLC0415
 
     states = selection.states(state)
     with open_reader(database_urls(jobqueue, namespace)) as reader:
@@ -230,7 +230,7 @@ class Retry(BulkCommand):
 
 def _matching(command: BulkCommand, states: Iterable[JobState]) -> list[int]:
     """The ids of all jobs that match now, oldest first; a job that matches later is not changed."""
-    from penstock.store.reading import JobFilter  # noqa: PLC0415 - the driver is loaded when it is needed
+    from penstock.store.inspect.inspection import JobFilter  # noqa: PLC0415 - the driver is loaded when it is needed
 
     given = command.given
     with open_reader(command.urls) as reader:

@@ -17,8 +17,8 @@ from .output import Format, seconds, table, write
 
 if TYPE_CHECKING:
     from penstock.store import DeadLetters
-    from penstock.store.reading import QueueRow, QueueStats
-    from penstock.store.removal import Removal
+    from penstock.store.inspect.inspection import QueueRow, QueueStats
+    from penstock.store.queue_removal import Removal
 
     from .database import DatabaseUrls
 
@@ -198,7 +198,7 @@ def _up_to_1000(number: int, noun: str) -> str:
 
 
 async def _remove(store: DeadLetters, names: list[str], *, dry_run: bool) -> dict[str, Removal]:
-    from penstock.store.removal import remove_queue  # noqa: PLC0415 - the driver is loaded when it is needed
+    from penstock.store.queue_removal import remove_queue  # noqa: PLC0415 - the driver is loaded when it is needed
 
     return {name: await remove_queue(store, name, dry_run=dry_run) for name in names}
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from penstock.job import JobState
-    from penstock.store.reading import Reader
+    from penstock.store.inspect.inspection import Reader
 
 LEFT = "left"
 """What becomes of a job that the command does not change."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from penstock.store.session import SETTINGS, needs_transactions
+from penstock.store.session_settings import SETTINGS, needs_transactions
 
 from .findings import Finding, ok, warning
 from .output import safe

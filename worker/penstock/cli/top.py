@@ -24,7 +24,7 @@ from .database import JobQueue, Namespace, Output, database_urls
 from .output import Format, safe, table, write
 
 if TYPE_CHECKING:
-    from penstock.store.reading import JobRow, Reader, WorkerRow
+    from penstock.store.inspect.inspection import JobRow, Reader, WorkerRow
 
 NEWEST = 5
 """Number of dead letters to show."""
@@ -41,7 +41,7 @@ class Sampler:
 
     def sample(self) -> dict[str, Any]:
         """The view as values."""
-        from penstock.store.reading import JobFilter  # noqa: PLC0415 - the driver is loaded when it is needed
+        from penstock.store.inspect.inspection import JobFilter  # noqa: PLC0415 - the driver is loaded when it is needed
 
         rows = [row for row in self._reader.queues() if self._queue in {None, row.name}]
         workers = self._reader.workers(self._queue)
@@ -91,7 +91,7 @@ def top(
 
     Example: kubectl penstock top --jobqueue emails -n shop
     """
-    from penstock.store.reading import Reader  # noqa: PLC0415
+    from penstock.store.inspect.inspection import Reader  # noqa: PLC0415
 
     urls = database_urls(jobqueue, namespace)
     with Reader(urls.url, pooled=urls.pooled) as reader:

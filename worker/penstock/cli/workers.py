@@ -11,7 +11,7 @@ from .output import Format, seconds, table, write
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from penstock.store.reading import WorkerRow
+    from penstock.store.inspect.inspection import WorkerRow
 
 _COLUMNS = (
     "id",
@@ -64,7 +64,7 @@ def workers(
 
     Example: penstock workers --queue emails
     """
-    from penstock.store.reading import Reader  # noqa: PLC0415 - the driver is loaded when it is needed
+    from penstock.store.inspect.inspection import Reader  # noqa: PLC0415 - the driver is loaded when it is needed
 
     urls = database_urls(jobqueue, namespace)
     with Reader(urls.url, pooled=urls.pooled) as reader:

@@ -19,7 +19,7 @@ from penstock.errors import StoreError
 from penstock.scaling import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store import DEPTH, Listener, Maintenance, Store
-from penstock.store.failures import Failures
+from penstock.store.inspect.recent_failures import Failures
 
 from .fleet import ProcessFleet
 from .loop import Loop
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from penstock.scaling import QueuePolicy
-    from penstock.store.failures import Failure
+    from penstock.store.inspect.recent_failures import Failure
 
     from .fleet import Fleet
     from .guard import Guard

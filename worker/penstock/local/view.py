@@ -20,7 +20,7 @@ from .fleet import MemberState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.store.failures import Failure
+    from penstock.store.inspect.recent_failures import Failure
 
     from .loop import QueueStatus, Scaled
 

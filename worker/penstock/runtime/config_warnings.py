@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from penstock.database.source import Url
 from penstock.errors import PenstockError
 from penstock.settings import Settings
-from penstock.store.reading import Reader
+from penstock.store.inspect.inspection import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.store.reading import QueueRow
+    from penstock.store.inspect.inspection import QueueRow
 
 logger = logging.getLogger("penstock.worker")
 

@@ -4,21 +4,20 @@ What runs in the database is in `functions/` and `migrations/`, what is sent to 
 errors and returns frozen values; it takes no decision about a job.
 """
 
-from ..cancellation import end_all
-from .client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
-from .dead import DeadCount, DeadFilter, DeadLetter, DeadLetterInfo, DeadLetters, Redriven
-from .drift import differences
-from .handshake import shake_hands
+from .dead_letters import DeadCount, DeadFilter, DeadLetter, DeadLetterInfo, DeadLetters, Redriven
+from .enqueue.client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
 from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, Upkeep
-from .migrate import Migrated, check_schema, latest_version, migrate, migration_sql
-from .registry import MovedRenewal, Registration, Registry, Renewal
-from .rights import check_rights
-from .roles import grants_sql, roles, roles_sql
+from .registration import MovedRenewal, Registration, Registry, Renewal
 from .rows import AckConflict, Promotion, QueueState, Rescue
+from .schema.drift import differences
+from .schema.handshake import shake_hands
+from .schema.migrate import Migrated, check_schema, latest_version, migrate, migration_sql
+from .schema.rights import check_rights
+from .schema.roles import grants_sql, roles, roles_sql
 from .store import Store
 from .transaction import JobTransaction, complete_on, complete_on_async
-from .witness import Depth, UnreportedDeadLetter, WorkerStore
+from .worker_store import Depth, UnreportedDeadLetter, WorkerStore
 
 __all__ = [
     "CONTROL",
@@ -54,7 +53,6 @@ __all__ = [
     "complete_on",
     "complete_on_async",
     "differences",
-    "end_all",
     "enqueue_on",
     "enqueue_on_async",
     "grants_sql",

@@ -21,7 +21,7 @@ from penstock.errors import MissingRights
 
 from .errors import check_url, mapped
 from .quoting import quoted
-from .session import OPEN, WHO, async_cursor, cursor, needs_transactions
+from .session_settings import OPEN, WHO, async_cursor, cursor, needs_transactions
 
 KEEPALIVES: dict[str, Any] = {
     "connect_timeout": 5,
@@ -99,7 +99,7 @@ def configure_sync(connection: psycopg.Connection[Any], *, settings: bool = True
 
 async def configure(connection: psycopg.AsyncConnection[Any], *, settings: bool = True) -> None:
     """What every connection gets: our JSON decoder, no prepared statements if a pooler stands between, and, if it is
-    for our statements, the settings that they rely on (`session`).
+    for our statements, the settings that they rely on (`session_settings`).
     """
     set_json_loads(msgspec.json.decode, connection)
     if not settings:

@@ -14,9 +14,9 @@ import psycopg_pool
 
 from penstock.database.source import Url
 
-from ._sql import statement
 from .connect import arguments, configure, resolved
 from .errors import check_url, mapped
+from .sql_files import statement
 
 
 class Connections:

@@ -13,7 +13,8 @@ from typing import Any
 from penstock.errors import PartitionMissing, StoreError
 from penstock.job import ClaimedJob, Finished
 
-from . import arrays, outcomes, unreadable
+from . import arrays
+from .acknowledge import outcomes, unreadable
 from .connections import Connections
 from .leadership import make_partitions
 from .rows import AckConflict

@@ -17,10 +17,10 @@ from penstock.database.source import Url
 from penstock.errors import Fenced
 from penstock.job import ClaimedJob
 
-from ._sql import statement
 from .connect import connect, connect_async
+from .enqueue.caller_connection import scalar_on, scalar_on_async
 from .errors import mapped
-from .foreign import scalar_on, scalar_on_async
+from .sql_files import statement
 
 _NAME = "penstock task"
 
@@ -97,7 +97,7 @@ def complete_on(connection: Any, job: ClaimedJob, began: float) -> None:
 
     Raises:
         Fenced: the claim was taken back, or the job is to be cancelled: roll back.
-        ConfigurationError, StoreError: as `foreign.scalar_on`.
+        ConfigurationError, StoreError: as `caller_connection.scalar_on`.
     """
     _accepted(job, scalar_on(connection, statement("complete"), _values(job, began), doing="complete"))
 

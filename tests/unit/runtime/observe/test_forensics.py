@@ -16,7 +16,7 @@ from penstock.runtime.middleware.hooks import Announcer
 from penstock.runtime.observe.forensics import LINES_SECONDS, MOST_LINES, RECENT_ERRORS, Forensics, machine
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.store import Depth
-from penstock.store.witness import UnreportedDeadLetter
+from penstock.store.worker_store import UnreportedDeadLetter
 from tests.unit.runtime.support import completed, job, until
 
 

@@ -20,7 +20,7 @@ from penstock.errors import ClaimRefused, RowLocked, SchemaMismatch, SchemaMissi
 from penstock.job import ClaimedJob
 from penstock.stages import DemandDispatcher, Dropped, Producer
 from penstock.store import Store
-from penstock.store.unknown_claims import release_unknown
+from penstock.store.acknowledge.unknown_claims import release_unknown
 
 from ..observe.metrics import WorkerMetrics
 from ..retry_delay import pause

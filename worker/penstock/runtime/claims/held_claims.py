@@ -17,7 +17,7 @@ from typing import Any
 from penstock.errors import RowLocked
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.store import Store
-from penstock.store.unlocked import release_unlocked
+from penstock.store.acknowledge.unlocked import release_unlocked
 
 _CLAIMS_KNOWN = 256
 """Claims whose arrival is remembered before those that are over are forgotten."""

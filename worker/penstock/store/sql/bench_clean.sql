@@ -1,4 +1,4 @@
--- Used by bench.Scratch: deletes everything of a scratch queue, and nothing of any other name. Index: job_pick for jobs, none for
+-- Used by bench_queue.Scratch: deletes everything of a scratch queue, and nothing of any other name. Index: job_pick for jobs, none for
 -- outcomes. Locks: the rows.
 WITH q AS (SELECT x.id FROM penstock.queue AS x WHERE x.name = %s::text AND x.name LIKE 'penstock-bench-%%'),
 jobs AS (DELETE FROM penstock.job AS j USING q WHERE j.queue = q.id),

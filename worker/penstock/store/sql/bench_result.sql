@@ -1,4 +1,4 @@
--- Used by bench.Scratch: throughput and waits from the outcomes of the scratch queue, by the database's clock. Index: none.
+-- Used by bench_queue.Scratch: throughput and waits from the outcomes of the scratch queue, by the database's clock. Index: none.
 -- Locks: none.
 SELECT count(*), count(DISTINCT o.job_id), extract(epoch FROM max(o.finished_at) - min(o.claimed_at))::double precision,
        percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM o.claimed_at - o.ready_at)::double precision)

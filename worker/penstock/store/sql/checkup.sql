@@ -1,2 +1,2 @@
--- Used by checkup.examine. See functions/checkup.sql.
+-- Used by diagnostics.examine. See functions/checkup.sql.
 SELECT penstock.checkup()

@@ -1,2 +1,2 @@
--- Used by witness.WorkerStore: the worker's own queue. See functions/depth.sql.
+-- Used by worker_store.WorkerStore: the worker's own queue. See functions/depth.sql.
 SELECT ready, deferred, in_flight, dead, oldest FROM penstock.depth(%s::integer, 10000)

@@ -1,4 +1,4 @@
--- Used by failures.Failures: the latest failures of tended queues, for people. The seconds of a job that waits for its next
+-- Used by recent_failures.Failures: the latest failures of tended queues, for people. The seconds of a job that waits for its next
 -- attempt are negative (in the future), those of a dead letter count since it died.
 -- Index: job_due, dead_queue; reads the first 1,000 deferred jobs of a declared or served queue, 10 of another. Locks: none.
 SELECT f.id, q.name, f.task, f.attempt, f.max_attempts, f.dead,

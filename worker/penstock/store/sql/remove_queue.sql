@@ -1,2 +1,2 @@
--- Used by removal.remove_queue. See functions/remove_queue.sql.
+-- Used by queue_removal.remove_queue. See functions/remove_queue.sql.
 SELECT verdict, number FROM penstock.remove_queue(%s::text, %s::boolean)

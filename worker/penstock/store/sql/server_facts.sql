@@ -1,4 +1,4 @@
--- Used by checkup.Checkup: facts about the server and the schema that any login may see. Index: the catalog's own. Locks: none.
+-- Used by diagnostics.Checkup: facts about the server and the schema that any login may see. Index: the catalog's own. Locks: none.
 WITH n AS (SELECT x.oid, x.nspowner, has_schema_privilege(x.oid, 'USAGE') AS usage FROM pg_namespace AS x WHERE x.nspname = 'penstock')
 SELECT jsonb_build_object(
   'version', current_setting('server_version'), 'version_num', current_setting('server_version_num')::integer,

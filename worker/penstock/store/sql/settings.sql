@@ -1,4 +1,4 @@
--- Used by checkup.Checkup: the settings of the server, the database and the login, as a new session has them.
+-- Used by diagnostics.Checkup: the settings of the server, the database and the login, as a new session has them.
 -- Index: the catalog's own. Locks: none.
 SELECT jsonb_build_object(
   'encoding', current_setting('server_encoding'),

@@ -1,4 +1,4 @@
--- Used by vitals.py: dead tuples and connections; reads no table. The connections are of all clients of the server, which no
+-- Used by database_stats.py: dead tuples and connections; reads no table. The connections are of all clients of the server, which no
 -- role needs a right to count; those reserved for superusers are not ours.
 SELECT pg_stat_get_dead_tuples('penstock.job'::regclass), pg_stat_get_live_tuples('penstock.job'::regclass),
        (SELECT coalesce(sum(d.numbackends), 0) FROM pg_stat_database AS d),

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 from penstock.database.source import Url
 from penstock.errors import MissingRights
 
-from ._sql import statement
-from .connect import connect
-from .errors import mapped
-from .quoting import quoted
+from ..connect import connect
+from ..errors import mapped
+from ..quoting import quoted
+from ..sql_files import statement
 from .roles import PREFIX, executable
 
 _SHOWN: Final = 3

@@ -1,7 +1,7 @@
 """Enqueue and look up: what an application's process needs of the store.
 
 `SyncClient` and `AsyncClient` own small pools that open at first use; `enqueue_on` and `enqueue_on_async` write
-through the caller's connection, inside the caller's transaction, of whichever kind `callers` knows.
+through the caller's connection, inside the caller's transaction, of whichever kind `connection_kind` knows.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from penstock.database.source import Url
 from penstock.errors import RejectedByDatabase, StatementRefused
 from penstock.job import JobInfo, JobState, NewJob
 
-from ._sql import statement
-from .arrays import column, sparse, texts
-from .connect import connect, connect_async
-from .copying import copy_jobs, copy_jobs_async, may_copy, may_copy_async, plain, takes_copy
-from .errors import check_url, mapped
-from .foreign import scalar_on, scalar_on_async
-from .loops import LoopPools
-from .pool import Pool
-from .pool_async import LoopPool
+from ..arrays import column, sparse, texts
+from ..connect import connect, connect_async
+from ..errors import check_url, mapped
+from ..pools.async_pool import LoopPool
+from ..pools.loop_pools import LoopPools
+from ..pools.sync_pool import Pool
+from ..sql_files import statement
+from .caller_connection import scalar_on, scalar_on_async
+from .copy_enqueue import copy_jobs, copy_jobs_async, may_copy, may_copy_async, plain, takes_copy
 
 T = TypeVar("T")
 _NAME = "penstock client"
@@ -206,7 +206,7 @@ class AsyncClient:
 def enqueue_on(connection: Any, jobs: Sequence[NewJob], *, wake: bool = True) -> list[int]:
     """Enqueue through the caller's connection, inside its transaction; commits nothing. Ids in the order of `jobs`.
 
-    Raises as `foreign.scalar_on`; `callers` says what connections there are.
+    Raises as `caller_connection.scalar_on`; `connection_kind` says what connections there are.
     """
     if not jobs:
         return []

@@ -18,7 +18,7 @@ from psycopg.rows import tuple_row
 
 from penstock.job import NewJob
 
-from ._sql import statement
+from ..sql_files import statement
 
 FEWEST: Final = 1000
 """Jobs from which on COPY pays for its five further round trips: on one machine it is level with the function at 300

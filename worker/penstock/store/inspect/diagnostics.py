@@ -15,10 +15,10 @@ import psycopg
 
 from penstock.errors import StoreError
 
-from ._sql import statement
-from .connect import connect
-from .errors import mapped
-from .roles import executable, roles
+from ..connect import connect
+from ..errors import mapped
+from ..schema.roles import executable, roles
+from ..sql_files import statement
 
 CHANNEL: Final = "penstock_doctor"
 HEAR_SECONDS: Final = 5.0

@@ -12,9 +12,9 @@ from typing import Final
 from penstock.database.source import Url
 from penstock.errors import MissingRights
 
-from ._sql import statement
-from .connect import connect
-from .errors import mapped
+from ..connect import connect
+from ..errors import mapped
+from ..sql_files import statement
 from .rights import check_rights
 
 WORKER: Final = (

@@ -17,9 +17,9 @@ from penstock.database.source import Url
 from penstock.errors import StoreError
 from penstock.job import JobState
 
-from ._sql import statement
-from .connect import connect
-from .errors import mapped
+from ..connect import connect
+from ..errors import mapped
+from ..sql_files import statement
 
 CAP: Final = 10_000
 """Counts of a queue stop here."""

@@ -17,9 +17,9 @@ import psycopg
 from penstock.database.source import Url
 from penstock.errors import MigrationFailed, MissingRights, SchemaMismatch, SchemaMissing, StoreError
 
-from ._sql import SqlFile, files, retired, statement
-from .connect import connect
-from .errors import mapped
+from ..connect import connect
+from ..errors import mapped
+from ..sql_files import SqlFile, files, retired, statement
 from .migration_rights import find, message
 from .roles import create_and_grant, grant_again, roles_sql, seal_sql
 

@@ -9,9 +9,9 @@ from typing import NamedTuple, Self
 
 import psycopg
 
-from ._sql import statement
-from .connect import connect_async
-from .errors import mapped
+from ..connect import connect_async
+from ..errors import mapped
+from ..sql_files import statement
 
 
 class Failure(NamedTuple):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .store import Store
+from ..store import Store
 
 
 class Vitals(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from penstock.errors import MissingRights, StoreError, WrongDatabase
 
-from ._sql import statement
 from .connect import connect
 from .errors import mapped
 from .quoting import quoted
+from .sql_files import statement
 
 
 def check_same_database(url: str, direct_url: str) -> None:

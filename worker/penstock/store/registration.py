@@ -15,9 +15,9 @@ from penstock.database.source import Url
 from penstock.errors import RejectedByDatabase
 
 from . import arrays
-from ._sql import statement
 from .connect import connect
 from .errors import mapped
+from .sql_files import statement
 
 
 class Registration(NamedTuple):

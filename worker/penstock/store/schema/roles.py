@@ -16,8 +16,8 @@ import psycopg
 
 from penstock.errors import ConfigurationError, MissingRights
 
+from ..quoting import quoted
 from .migration_rights import missing_roles
-from .quoting import quoted
 
 PREFIX: Final = "penstock_"
 _AS_CALLER: Final = ("wake",)

@@ -23,7 +23,7 @@ from typing import Final
 
 from penstock.errors import ConfigurationError
 
-from .pool_async import LoopPool
+from .async_pool import LoopPool
 
 _ATTRIBUTE: Final = "_penstock_end"
 

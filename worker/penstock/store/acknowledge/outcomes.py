@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from penstock.errors import RejectedByDatabase, StoreError
 from penstock.job import Finished, OutcomeState
 
-from . import arrays
+from .. import arrays
 
 if TYPE_CHECKING:
-    from .jobs import Jobs
+    from ..jobs import Jobs
 
 _RAISED = ("21", "27", "44", "P0")
 """SQLSTATE classes that a trigger, a rule or a view of the schema's owner raises about a row."""

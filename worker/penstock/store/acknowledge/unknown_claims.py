@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from penstock.job import ClaimedJob
 
-from . import arrays
-from .store import Store
+from .. import arrays
+from ..store import Store
 
 
 async def release_unknown(store: Store, worker: int, queue: int, held: Sequence[ClaimedJob]) -> int:

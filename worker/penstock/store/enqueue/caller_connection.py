@@ -1,8 +1,8 @@
 """A statement of ours on somebody else's connection, inside their transaction. Commits nothing.
 
-What a connection can be is `callers`'. Every value travels as text and the result comes back as text, whatever the
-driver, so that no row factory, type codec or adapter of the connection sees anything else. Surprising: on psycopg and
-psycopg2 the cursor is made here and not by the connection, whose own may take other placeholders or give other rows.
+`connection_kind` says what a connection can be. Every value travels as text and the result comes back as text, for
+any driver: no row factory, type codec or adapter of the connection sees anything else. On psycopg and psycopg2 the
+cursor is made here and not by the connection, whose own may take other placeholders or give other rows.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from psycopg.types.string import StrDumper, TextLoader
 
 from penstock.errors import ConfigurationError, PenstockError, StoreError
 
-from .alike import alike
-from .callers import check_dialect, check_vendor, kind_of
-from .errors import ours, translate
+from ..errors import ours, translate
+from .connection_kind import check_dialect, check_vendor, kind_of
+from .driver_errors import alike
 
 Values = Sequence[str | None]
 _PLACEHOLDER: Final = re.compile(r"%s")
@@ -34,7 +34,7 @@ def scalar_on(connection: Any, text: bytes, values: Values, *, doing: str) -> st
     """The one value that the statement gives, as text.
 
     Args:
-        connection: what `callers` accepts for sync calls.
+        connection: what `connection_kind` accepts for sync calls.
         text: the statement, with %s for each value, cast to its type.
         values: its values as text.
         doing: what is being done, for errors.
@@ -64,7 +64,7 @@ def scalar_on(connection: Any, text: bytes, values: Values, *, doing: str) -> st
 
 
 async def scalar_on_async(connection: Any, text: bytes, values: Values, *, doing: str) -> str | None:
-    """As `scalar_on`, for what `callers` accepts for async calls."""
+    """As `scalar_on`, for what `connection_kind` accepts for async calls."""
     kind = kind_of(connection, doing, asynchronous=True)
     with through_drivers(doing):
         _check_text(values)

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from penstock import App
 from penstock.errors import ConfigurationError
-from penstock.store.callers import kind_of
+from penstock.store.enqueue.connection_kind import kind_of
 
 app = App("postgresql://u:hunter2@127.0.0.1:1/x")
 SQLITE = sqlalchemy.create_engine("sqlite://")

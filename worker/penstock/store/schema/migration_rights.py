@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from ._sql import statement
-from .quoting import quoted
+from ..quoting import quoted
+from ..sql_files import statement
 
 
 class Found(NamedTuple):

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from penstock.job import ClaimedJob, Finished
 
-from . import arrays
+from .. import arrays
+from ..rows import AckConflict
+from ..store import Store
 from .outcomes import columns
-from .rows import AckConflict
-from .store import Store
 
 LOCKED = "locked"
 """State of an outcome that was not stored because another transaction holds the job's row."""

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from penstock.errors import InvalidDatabaseURL
 
-from .errors import check_url
+from ..errors import check_url
 
 MAX_URL: Final = 8192
 """Characters of a URL."""

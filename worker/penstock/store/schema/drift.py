@@ -13,11 +13,11 @@ import psycopg
 
 from penstock.errors import MissingRights, SchemaMismatch, SchemaMissing
 
-from ._sql import files, statement
-from .connect import connect
-from .errors import mapped
+from ..connect import connect
+from ..errors import mapped
+from ..quoting import quoted
+from ..sql_files import files, statement
 from .migrate import LOCK_KEY, LOCK_TIMEOUT_SECONDS, applied, compare
-from .quoting import quoted
 from .roles import seal_sql
 
 _TWIN: Final = "penstock_twin"

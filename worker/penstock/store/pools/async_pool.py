@@ -72,7 +72,7 @@ class LoopPool:
         self._trimming = False
 
     async def run(self, use: Callable[[AsyncConnection], Awaitable[T]], *, reads: bool = False) -> T:
-        """As `pool.Pool.run`."""
+        """As `sync_pool.Pool.run`."""
         connection, reused = await self._take()
         try:
             return await self._used(connection, use)

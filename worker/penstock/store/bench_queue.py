@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple, Self
 
 from penstock.errors import StoreError
 
-from ._sql import statement
 from .connect import connect
 from .errors import mapped
+from .sql_files import statement
 
 PREFIX: Final = "penstock-bench-"
 _MAY: Final = b"""\

@@ -1,0 +1,1 @@
+"""Acknowledgements and releases of claims, and the claims that cannot be acknowledged."""

@@ -1,0 +1,1 @@
+"""Reads for people and metrics: queues, jobs, failures and the state of the server. Decides nothing."""

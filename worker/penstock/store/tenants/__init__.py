@@ -1,0 +1,1 @@
+"""Database URLs of tenants: which hosts and which parameters a process that serves several may use."""
