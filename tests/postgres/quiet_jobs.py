@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import sys
 import time
 from collections.abc import AsyncIterator
 
@@ -21,7 +22,8 @@ def configure() -> None:
     logging.disable(logging.CRITICAL)
 
 
-configure()
+if "pytest" not in sys.modules:  # the tests import this module too, and keep their logging
+    configure()
 
 
 @app.lifespan
