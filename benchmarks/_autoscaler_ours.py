@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks._autoscaler_world import Pod, World
-from penstock.scaling import Decision, History, QueuePolicy, decide
+from penstock.jobqueue.policy import QueuePolicy
+from penstock.scaling import Decision, History, decide
 from penstock.scaling.sampler import Sampler
 
 BUSY_SECONDS, MOVING_SECONDS, DEFERRED_SECONDS = 1.0, 0.5, 2.0

@@ -25,7 +25,7 @@ from benchmarks._autoscaler_ours import Ours
 from benchmarks._autoscaler_traces import Trace, traces
 from benchmarks._autoscaler_world import Account, Scaler, World
 from benchmarks._contract import OUT, Report
-from penstock.scaling import QueuePolicy, parse_policy
+from penstock.jobqueue.policy import QueuePolicy, parse_policy
 
 RUNS = int(os.environ.get("PENSTOCK_BENCH_RUNS", "5"))
 SLOTS, MOST, LATENCY_SECONDS = 5, 100, 10

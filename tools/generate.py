@@ -40,7 +40,7 @@ def _copy(source: str) -> Callable[[], str]:
 TABLE: Final = (
     Made("worker/LICENSE", "LICENSE", _copy("LICENSE")),  # each distribution carries its own
     Made("operator/LICENSE", "LICENSE", _copy("LICENSE")),
-    Made("worker/penstock/scaling/jobqueue.yaml", "crds/jobqueue.yaml", _copy("crds/jobqueue.yaml")),
+    Made("worker/penstock/jobqueue/jobqueue.yaml", "crds/jobqueue.yaml", _copy("crds/jobqueue.yaml")),
     Made("charts/penstock/files/jobqueue.yaml", "crds/jobqueue.yaml", _copy("crds/jobqueue.yaml")),
     Made("docs/reference/configuration.md", "penstock.settings, penstock_operator.settings", pages.configuration),
     Made("docs/reference/jobqueue.md", "crds/jobqueue.yaml", lambda: pages.jobqueue(ROOT / "crds" / "jobqueue.yaml")),

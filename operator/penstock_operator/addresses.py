@@ -8,7 +8,7 @@ from typing import Final
 
 from penstock.database.url import compose, with_verification
 from penstock.errors import ConfigurationError
-from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY, DatabaseRef, SecretRef
+from penstock.jobqueue.database_ref import TLS_CERTIFICATE, TLS_KEY, DatabaseRef, SecretRef
 
 from .resource import JobQueue
 from .sampling import Address

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.database.client_certificate import check, memory_file, with_client_certificate
 from penstock.database.url import with_certificates
-from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY
+from penstock.jobqueue.database_ref import TLS_CERTIFICATE, TLS_KEY
 
 if TYPE_CHECKING:
     from .sampling import Address

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from penstock.scaling import Bound, Decision, Mode, QueuePolicy, QueueSnapshot, StopPolicy
+from penstock.jobqueue.policy import Mode, QueuePolicy, StopPolicy
+from penstock.scaling import Bound, Decision, QueueSnapshot
 
 from .sanitize import sanitized
 

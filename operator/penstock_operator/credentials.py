@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY, SecretChange
+from penstock.jobqueue.database_ref import TLS_CERTIFICATE, TLS_KEY, SecretChange
 
 from .resource import CREDENTIALS, CREDENTIALS_SEEN, Deployment, JobQueue
 from .secrets import SecretName, Secrets

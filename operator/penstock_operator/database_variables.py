@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from penstock.database.variables import CA_FILE, CERTIFICATE_FILE, DIRECT_URL, KEY_FILE, SECRET_PARTS, URL
-from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY, DatabaseRef
+from penstock.jobqueue.database_ref import TLS_CERTIFICATE, TLS_KEY, DatabaseRef
 
 from .addresses import OPTIONAL
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from penstock.errors import RejectedByDatabase, RowLocked
-from penstock.scaling import declaration, worker_settings
+from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store.queue_declarations import Declared
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.scaling import deployment as settings
+from penstock.jobqueue import deployment as settings
 
 from .pod_template import common_labels, labels, pod_template, worker_container
 from .resource import JobQueue

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from penstock.errors import ManifestError
-from penstock.scaling import QueuePolicy, parse_policy
+from penstock.jobqueue.policy import QueuePolicy, parse_policy
 
 from . import pod_problems
 from .adoption import Meta

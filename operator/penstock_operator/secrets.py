@@ -16,7 +16,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
-from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY
+from penstock.jobqueue.database_ref import TLS_CERTIFICATE, TLS_KEY
 
 from .cluster import Cluster
 from .errors import ClusterError, Forbidden, NotFound

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from penstock.scaling import QueuePolicy, worker_settings
+from penstock.jobqueue.policy import QueuePolicy
+from penstock.jobqueue.worker_settings import worker_settings
 from penstock.settings import Settings
 
 from .database_variables import database_variables

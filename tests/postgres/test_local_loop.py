@@ -12,9 +12,11 @@ import pytest
 
 from penstock.cancellation import end_all
 from penstock.job import NewJob
+from penstock.jobqueue.policy import parse_policy
+from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.local.fleet import Member, MemberState
 from penstock.local.loop import Loop
-from penstock.scaling import Bound, declaration, parse_policy, worker_settings
+from penstock.scaling import Bound
 from penstock.settings import Settings
 from penstock.store import DEPTH, AsyncClient, Listener, Registration, Registry, Store
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from penstock.scaling import declaration, parse_policy, worker_settings
+from penstock.jobqueue.policy import parse_policy
+from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store.queue_declarations import declarations
-from tests.unit.scaling.examples import manifest
+from tests.unit.jobqueue.examples import manifest
 
 
 def made(**changes: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from tests.support.pod_env import Image
 from tests.support.pod_user import check
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
-from tests.unit.scaling.examples import CRD, REPOSITORY, manifest
+from tests.unit.jobqueue.examples import CRD, REPOSITORY, manifest
 
 GROUP = "/apis/penstock.dev/v1alpha1"
 BIN = Path(sys.executable).parent

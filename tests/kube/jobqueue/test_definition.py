@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from penstock.errors import ManifestError
-from penstock.local.manifests import load_manifests
-from penstock.scaling import RULES
+from penstock.jobqueue.manifests import load_manifests
+from penstock.jobqueue.rules import RULES
 from tests.kube.jobqueue.conftest import JobQueues
 from tests.support.api_client import ApiError
 from tests.support.controlplane import ControlPlane
-from tests.unit.scaling.examples import REPOSITORY, manifest
-from tests.unit.scaling.verdicts import ACCEPTED, CHANGES, REFUSED
+from tests.unit.jobqueue.examples import REPOSITORY, manifest
+from tests.unit.jobqueue.verdicts import ACCEPTED, CHANGES, REFUSED
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)

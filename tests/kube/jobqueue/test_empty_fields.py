@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from penstock.errors import ManifestError
-from penstock.local.manifests import load_manifests
+from penstock.jobqueue.manifests import load_manifests
 from penstock_operator.resource import JobQueue
 from tests.kube.jobqueue.conftest import JobQueues
 from tests.support.api_client import ApiError
-from tests.unit.scaling.examples import manifest
-from tests.unit.scaling.test_crd_contract import SPEC
+from tests.unit.jobqueue.examples import manifest
+from tests.unit.jobqueue.test_crd_contract import SPEC
 
 FULL: dict[str, Any] = manifest(
     queueName="emails",

@@ -15,9 +15,9 @@ from tests.kube.jobqueue.test_trouble import becomes
 from tests.support.api_client import ApiClient, ApiError
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
+from tests.unit.jobqueue.verdicts import WORKER, pod
 from tests.unit.operator_parts.objects import jobqueue
 from tests.unit.operator_parts.templates import broken_templates, likely_templates
-from tests.unit.scaling.verdicts import WORKER, pod
 
 BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

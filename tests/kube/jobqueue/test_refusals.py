@@ -12,7 +12,7 @@ from tests.kube.jobqueue.conftest import QUICK, JobQueues, Start, started
 from tests.kube.jobqueue.operator_process import OperatorProcess
 from tests.kube.jobqueue.test_trouble import becomes
 from tests.support.waiting import eventually
-from tests.unit.scaling.examples import manifest
+from tests.unit.jobqueue.examples import manifest
 
 LEVELS = 4000
 """Four times what Python's parsers take by themselves; the API server takes 10,000."""

@@ -26,7 +26,7 @@ from tests.support.pod_env import Image
 from tests.support.pod_user import writable
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
-from tests.unit.scaling.examples import REPOSITORY
+from tests.unit.jobqueue.examples import REPOSITORY
 
 QUEUES = ("emails", "images", "analytics", "reports")
 NEVER_SUCCEED = 8

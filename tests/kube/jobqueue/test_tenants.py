@@ -18,7 +18,7 @@ from tests.support.chart import OperatorRights, rights
 from tests.support.controlplane import ControlPlane
 from tests.support.kube_fixtures import new_namespace
 from tests.support.waiting import eventually
-from tests.unit.scaling.examples import CRD, manifest
+from tests.unit.jobqueue.examples import CRD, manifest
 
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobqueues.penstock.dev"
 

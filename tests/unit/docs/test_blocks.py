@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.local.manifests import load_manifests
+from penstock.jobqueue.manifests import load_manifests
 from tests.unit.docs.pages import Page, pages
 
 ALL = list(pages())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock_operator.resource import JOBQUEUE_LABEL, Deployment, JobQueue, Pod
-from tests.unit.scaling.examples import manifest
+from tests.unit.jobqueue.examples import manifest
 
 
 def jobqueue(*, status: Any = None, metadata: Any = None, **changes: Any) -> JobQueue:

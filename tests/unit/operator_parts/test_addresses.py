@@ -15,8 +15,8 @@ from penstock_operator.database_variables import CA_FOLDER, CA_VOLUME, CLIENT_FO
 from penstock_operator.sampling import Address
 from penstock_operator.secret_content import SecretContent
 from penstock_operator.secrets import Secrets, secrets_of
+from tests.unit.jobqueue.verdicts import WORKER, pod
 from tests.unit.operator_parts.objects import jobqueue
-from tests.unit.scaling.verdicts import WORKER, pod
 
 CLOUDNATIVEPG = {
     "username": "app", "user": "app", "password": "p@ss/w:rd%#ü", "host": "shop-rw", "port": "5432", "dbname": "app",

@@ -14,16 +14,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.errors import ManifestError
-from penstock.scaling import parse_policy
-from penstock.scaling.names import DATA_KEY, RESOURCE_NAME, is_resource_name
+from penstock.jobqueue.policy import parse_policy
+from penstock.jobqueue.resource_names import DATA_KEY, RESOURCE_NAME, is_resource_name
 from penstock_operator import api_paths
 from penstock_operator.api_paths import collection, everywhere, item
 from penstock_operator.errors import InvalidName, SettingsError
 from penstock_operator.resource import JobQueue
 from penstock_operator.secrets import places
 from penstock_operator.settings import OperatorSettings
+from tests.unit.jobqueue.examples import REPOSITORY, manifest
 from tests.unit.operator_parts.objects import jobqueue
-from tests.unit.scaling.examples import REPOSITORY, manifest
 
 HOST = "https://10.0.0.1:6443/k8s/clusters/c-1"
 TRAVERSALS = (

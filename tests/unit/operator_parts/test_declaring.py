@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.errors import RejectedByDatabase, RowLocked
-from penstock.scaling import declaration, worker_settings
+from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store.queue_declarations import Declared
 from penstock_operator.declaring import COMPARE_SECONDS, LOCKED_SECONDS, Declaring

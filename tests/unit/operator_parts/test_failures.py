@@ -22,8 +22,8 @@ from penstock_operator.queue import Look, Queue
 from penstock_operator.reconcile import DatabaseLoop
 from penstock_operator.resource import JobQueue
 from penstock_operator.rest import MAX_REST_SECONDS, REST_SECONDS
+from tests.unit.jobqueue.examples import manifest
 from tests.unit.operator_parts.objects import deployment_object, jobqueue
-from tests.unit.scaling.examples import manifest
 
 odd = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),

@@ -13,8 +13,8 @@ from penstock_operator.fleet_view import lost_text
 from penstock_operator.pod_history import PodHistory, Seen
 from penstock_operator.replica_plan import plan_replicas
 from penstock_operator.resource import Pod
+from tests.unit.jobqueue.examples import policy
 from tests.unit.operator_parts.objects import deployment, jobqueue, pod
-from tests.unit.scaling.examples import policy
 from tests.unit.scaling.test_draining import decided
 
 UNKNOWN = {"conditions": [{"type": "Ready", "status": "Unknown"}]}

@@ -15,7 +15,7 @@ from penstock_operator.handlers import SparingResponse
 from penstock_operator.large_objects import LARGEST_BYTES, MOST_VALUES, decode_jobqueue
 from penstock_operator.listing import decode_page, decoder
 from penstock_operator.resource import JobQueue
-from tests.unit.scaling.examples import manifest
+from tests.unit.jobqueue.examples import manifest
 
 STATUS = {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready"}]}
 

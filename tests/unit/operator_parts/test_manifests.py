@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from penstock.settings import Settings
 from penstock_operator import manifests
+from tests.unit.jobqueue.verdicts import WORKER, pod
 from tests.unit.operator_parts.objects import jobqueue
-from tests.unit.scaling.verdicts import WORKER, pod
 
 
 def worker_of(queue: Any) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pytest
 from penstock_operator import manifests
 from penstock_operator.pod_template import ADDED, pod_template
 from penstock_operator.template_schema import InvalidTemplate
+from tests.unit.jobqueue.verdicts import WORKER, pod
 from tests.unit.operator_parts.objects import jobqueue
-from tests.unit.scaling.verdicts import WORKER, pod
 
 PLAIN = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 SECCOMP = {"type": "RuntimeDefault"}

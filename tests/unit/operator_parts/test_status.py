@@ -10,8 +10,8 @@ from penstock.scaling import History, decide
 from penstock_operator.conditions import TYPES, Facts, conditions, verdicts
 from penstock_operator.status import LastScale, status_of, worth_writing
 from penstock_operator.teller import turns
+from tests.unit.jobqueue.examples import policy, snapshot
 from tests.unit.operator_parts.objects import jobqueue
-from tests.unit.scaling.examples import policy, snapshot
 
 
 def facts(rules: Any = None, seen: Any = None, **changes: Any) -> Facts:

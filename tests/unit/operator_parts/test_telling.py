@@ -21,8 +21,8 @@ from penstock_operator.status import OBSERVE_SECONDS, SPREAD_SECONDS, stamp
 from penstock_operator.teller import TOGETHER_SECONDS, Teller
 from penstock_operator.turns import Turn
 from penstock_operator.undeclared import undeclared, without
+from tests.unit.jobqueue.examples import manifest
 from tests.unit.operator_parts.objects import jobqueue
-from tests.unit.scaling.examples import manifest
 
 WHERE = "failed to create typed patch object (shop/emails; penstock.dev/v1alpha1, Kind=JobQueue): "
 FORBIDDEN = Forbidden("jobqueues.penstock.dev is forbidden: cannot patch jobqueues/status", status=403)

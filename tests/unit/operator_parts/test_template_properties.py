@@ -14,9 +14,9 @@ from penstock_operator.pod_template import pod_template
 from penstock_operator.resource import JobQueue
 from penstock_operator.template_schema import InvalidTemplate
 from penstock_operator.template_warnings import template_warnings
+from tests.unit.jobqueue.verdicts import WORKER, pod
 from tests.unit.operator_parts.objects import jobqueue
 from tests.unit.operator_parts.templates import broken_templates, likely_templates
-from tests.unit.scaling.verdicts import WORKER, pod
 
 
 def warned(*containers: dict[str, Any], **spec: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.scaling import Bound, History, decide
-from tests.unit.scaling.examples import policy, snapshot
+from tests.unit.jobqueue.examples import policy, snapshot
 
 CALM = {"scaling__scaleDown": {"stabilizationWindowSeconds": 0, "cooldownSeconds": 0}}
 TABLE: dict[str, Any] = {

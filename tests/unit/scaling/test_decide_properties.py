@@ -11,8 +11,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from penstock.errors import ManifestError
-from penstock.scaling import Bound, Decision, History, QueuePolicy, QueueSnapshot, decide
-from tests.unit.scaling.examples import policy, snapshot
+from penstock.jobqueue.policy import QueuePolicy
+from penstock.scaling import Bound, Decision, History, QueueSnapshot, decide
+from tests.unit.jobqueue.examples import policy, snapshot
 
 SECONDS = st.integers(0, 300)
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.scaling import Decision, History, QueuePolicy, decide
+from penstock.jobqueue.policy import QueuePolicy
+from penstock.scaling import Decision, History, decide
 from penstock.scaling.sampler import Sampler
 from penstock.store import QueueState
-from tests.unit.scaling.examples import policy, snapshot
+from tests.unit.jobqueue.examples import policy, snapshot
 from tests.unit.scaling.test_decide_properties import PASTS, REPLICAS, SNAPSHOTS, deciding, lived, policies
 
 

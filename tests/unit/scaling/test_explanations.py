@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from penstock.scaling import Bound, Decision, History, decide
-from penstock.scaling.values import ReplicaSample
-from tests.unit.scaling.examples import policy, snapshot
+from penstock.scaling.types import ReplicaSample
+from tests.unit.jobqueue.examples import policy, snapshot
 
 STEPS: dict[str, Any] = {
     "scaling__steps": [{"above": 100, "change": 1}, {"below": 10, "change": -1}],

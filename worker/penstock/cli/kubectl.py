@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from penstock.database.variables import CA_FILE, CERTIFICATE_FILE, DIRECT_URL, KEY_FILE, SECRET_PARTS, URL
 from penstock.errors import ConfigurationError, PenstockError
-from penstock.scaling.database_ref import TLS_CERTIFICATE, TLS_KEY
-from penstock.scaling.names import is_resource_name
+from penstock.jobqueue.database_ref import TLS_CERTIFICATE, TLS_KEY
+from penstock.jobqueue.resource_names import is_resource_name
 
 from .output import safe
 

@@ -22,9 +22,9 @@ from rich.console import Console
 from penstock.errors import ManifestError
 from penstock.store import check_schema, migrate
 
+from ..jobqueue.manifests import load_manifests
 from .endpoint import Endpoint
 from .guard import Guard
-from .manifests import load_manifests
 from .postgres import EmbeddedPostgres
 from .run import local_run
 from .view import view_for
@@ -32,7 +32,7 @@ from .view import view_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from penstock.scaling import QueuePolicy
+    from penstock.jobqueue.policy import QueuePolicy
 
     from .run import LocalRun
     from .view import View

@@ -23,7 +23,7 @@ from .placement import plan, rows_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from penstock.scaling import QueuePolicy
+    from penstock.jobqueue.policy import QueuePolicy
     from penstock.store import QueueState, Store
 
     from .fleet import Fleet, Member

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.cancellation import end_all
 from penstock.errors import StoreError
-from penstock.scaling import declaration, worker_settings
+from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.settings import Settings
 from penstock.store import DEPTH, Listener, Maintenance, Store
 from penstock.store.inspect.recent_failures import Failures
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from penstock.scaling import QueuePolicy
+    from penstock.jobqueue.policy import QueuePolicy
     from penstock.store.inspect.recent_failures import Failure
 
     from .fleet import Fleet

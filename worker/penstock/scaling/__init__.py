@@ -5,23 +5,12 @@ mode and the simulator run this very code, so that what is tried on a laptop hol
 """
 
 from .decide import decide
-from .policy import Mode, QueuePolicy, StopPolicy, parse_policy
-from .rules import RULES, violations
-from .told import declaration, worker_settings
-from .values import Bound, Decision, History, QueueSnapshot
+from .types import Bound, Decision, History, QueueSnapshot
 
 __all__ = [
-    "RULES",
     "Bound",
     "Decision",
     "History",
-    "Mode",
-    "QueuePolicy",
     "QueueSnapshot",
-    "StopPolicy",
     "decide",
-    "declaration",
-    "parse_policy",
-    "violations",
-    "worker_settings",
 ]

@@ -13,10 +13,10 @@ from typing import Final
 
 from penstock.plural import plural
 
-from . import windows
+from ..jobqueue.policy import QueuePolicy, StopPolicy
+from . import stabilization as windows
 from .demand import Demand, jobs, replicas_holding
-from .policy import QueuePolicy, StopPolicy
-from .values import Bound, History, QueueSnapshot, ReplicaSample
+from .types import Bound, History, QueueSnapshot, ReplicaSample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from typing import Final
 
 from penstock.plural import plural
 
-from . import windows
+from ..jobqueue.policy import Mode, QueuePolicy, StopPolicy
+from . import stabilization
 from .bounds import (
     DAMPERS,
     LIMITS,
@@ -26,8 +27,7 @@ from .bounds import (
     with_windows,
 )
 from .demand import demand_of
-from .policy import Mode, QueuePolicy, StopPolicy
-from .values import Bound, Decision, History, QueueSnapshot, ReplicaSample
+from .types import Bound, Decision, History, QueueSnapshot, ReplicaSample
 
 _KEEPING: Final = frozenset({Bound.STEP_PERIOD, Bound.STABILIZATION, Bound.COOLDOWN, Bound.STOP_POLICY})
 """Bounds that say "kept" if the replica count does not change."""
@@ -130,7 +130,7 @@ def _explanation(proposal: ReplicaProposal, current: int) -> str:
 
 def _next(context: DecisionContext, desired: int) -> History:
     history, now, scaling = context.history, context.now, context.policy.scaling
-    added = windows.within(history.added, now, scaling.scale_up.period_seconds)
+    added = stabilization.within(history.added, now, scaling.scale_up.period_seconds)
     changed, more = desired != history.desired, desired - history.desired
     current = (ReplicaSample(now, desired),)
     return History(

@@ -14,9 +14,9 @@ from typing import Final
 
 from penstock.plural import plural
 
-from .latency import WaitingJobs
-from .policy import QueuePolicy, Step
-from .values import Bound, History, QueueSnapshot
+from ..jobqueue.policy import QueuePolicy, Step
+from .drain_time import WaitingJobs
+from .types import Bound, History, QueueSnapshot
 
 MIN_SERVICE_SECONDS: Final = 1e-6
 """Lower bound of the mean run time, so that no quotient overflows."""

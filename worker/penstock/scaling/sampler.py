@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .values import QueueSnapshot
+from .types import QueueSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence

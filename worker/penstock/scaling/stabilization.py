@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import ge, le
 
-from .values import ReplicaSample
+from .types import ReplicaSample
 
 
 def falling(samples: tuple[ReplicaSample, ...], now: float, replicas: int, window: float) -> tuple[ReplicaSample, ...]:

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 import yaml
 
-from penstock.scaling import QueuePolicy, rules
-from penstock.scaling.policy import Executor, Mode
-from tests.unit.scaling.examples import CRD, REPOSITORY, policy
+from penstock.jobqueue import rules
+from penstock.jobqueue.policy import Executor, Mode, QueuePolicy
+from tests.unit.jobqueue.examples import CRD, REPOSITORY, policy
 
 VERSION = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]
 SCHEMA = VERSION["schema"]["openAPIV3Schema"]
@@ -22,7 +22,7 @@ SPEC = SCHEMA["properties"]["spec"]
 
 def test_the_wheel_carries_the_crd_to_the_byte():
     """What local mode reads is what the cluster gets."""
-    copied = REPOSITORY / "worker" / "penstock" / "scaling" / "jobqueue.yaml"
+    copied = REPOSITORY / "worker" / "penstock" / "jobqueue" / "jobqueue.yaml"
     assert copied.read_bytes() == CRD.read_bytes()
 
 

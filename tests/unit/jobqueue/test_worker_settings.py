@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from penstock.scaling import parse_policy
-from penstock.scaling.told import worker_settings
+from penstock.jobqueue.policy import parse_policy
+from penstock.jobqueue.worker_settings import worker_settings
 from penstock.settings import Settings
-from tests.unit.scaling.examples import manifest
+from tests.unit.jobqueue.examples import manifest
 
 BASE = Settings(database_url="postgresql://x")
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from penstock.errors import ManifestError
-from penstock.local.manifests import load_manifests
-from penstock.scaling import Mode
-from tests.unit.scaling.examples import LEAST, REPOSITORY, manifest
+from penstock.jobqueue.manifests import load_manifests
+from penstock.jobqueue.policy import Mode
+from tests.unit.jobqueue.examples import LEAST, REPOSITORY, manifest
 
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shop-postgres"}}
 

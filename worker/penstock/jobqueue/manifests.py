@@ -21,8 +21,9 @@ import yaml
 from jsonschema.exceptions import relevance
 
 from penstock.errors import ManifestError
-from penstock.scaling import QueuePolicy, parse_policy, violations
-from penstock.scaling.names import RESOURCE_NAME
+from penstock.jobqueue.policy import QueuePolicy, parse_policy
+from penstock.jobqueue.resource_names import RESOURCE_NAME
+from penstock.jobqueue.rules import violations
 
 API_GROUP: Final = "penstock.dev/"
 API_VERSION: Final = f"{API_GROUP}v1alpha1"
@@ -182,7 +183,7 @@ def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 @functools.cache
 def _schema() -> tuple[Mapping[str, Any], Any]:
     """The CRD's schema as it stands, and a validator of its JSON Schema form."""
-    text = resources.files("penstock.scaling").joinpath("jobqueue.yaml").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath("jobqueue.yaml").read_text(encoding="utf-8")
     openapi = yaml.safe_load(text)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     strict = _json_schema(openapi)
     strict["required"] = ["apiVersion", "kind", "metadata", "spec"]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import ManifestError
+from penstock.jobqueue.policy import QueuePolicy, parse_policy
+from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.local.dev import hand_over, load_policies
-from penstock.scaling import QueuePolicy, declaration, parse_policy, worker_settings
 from penstock.settings import Settings
 
 SHOP = Path(__file__).parents[3] / "examples" / "shop" / "jobqueues.yaml"

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from .names import Annotations, IntOrPercent, Labels
-from .part import Part
+from .resource_names import Annotations, IntOrPercent, Labels
+from .spec_part import Part
 
 
 class StrategyType(enum.StrEnum):

@@ -1,7 +1,7 @@
 """The CEL rules of `crds/jobqueue.yaml`, each mirrored by one named check with the rule's text beside it.
 
 Owns nothing but the mirror: place, text and message are the CRD's to the letter (a unit test compares them), and on a
-real API server both are held to the same verdicts. What the checks may rely on is said in `checking`.
+real API server both are held to the same verdicts. What the checks may rely on is said in `validation`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from .checking import Rule, Violation, broken, given, rule
+from .validation import Rule, Violation, broken, given, rule
 
 _Fields = Mapping[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from .names import DataKey, ResourceName
-from .part import Part as _Part
+from .resource_names import DataKey, ResourceName
+from .spec_part import Part as _Part
 
 TLS_CERTIFICATE: Final = "tls.crt"
 TLS_KEY: Final = "tls.key"

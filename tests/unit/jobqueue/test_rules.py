@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from penstock.errors import ManifestError
-from penstock.local.manifests import with_defaults
-from penstock.scaling import RULES, parse_policy, violations
-from tests.unit.scaling.examples import manifest
-from tests.unit.scaling.test_crd_contract import SCHEMA
-from tests.unit.scaling.verdicts import ACCEPTED, CHANGES, REFUSED
+from penstock.jobqueue.manifests import with_defaults
+from penstock.jobqueue.policy import parse_policy
+from penstock.jobqueue.rules import RULES, violations
+from tests.unit.jobqueue.examples import manifest
+from tests.unit.jobqueue.test_crd_contract import SCHEMA
+from tests.unit.jobqueue.verdicts import ACCEPTED, CHANGES, REFUSED
 
 
 def completed(changes: dict[str, Any], name: str = "emails") -> Any:

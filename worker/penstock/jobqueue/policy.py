@@ -19,10 +19,10 @@ from penstock.errors import ManifestError
 
 from .database_ref import DatabaseRef
 from .deployment import Deployment
-from .names import Labels
-from .part import Part as _Part
+from .pod_template import check_template
+from .resource_names import Labels
 from .rules import violations
-from .template import check_template
+from .spec_part import Part as _Part
 
 API_VERSION: Final = "penstock.dev/v1alpha1"
 KIND: Final = "JobQueue"

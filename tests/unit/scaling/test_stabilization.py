@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.scaling.values import ReplicaSample
-from penstock.scaling.windows import falling, rising
+from penstock.scaling.stabilization import falling, rising
+from penstock.scaling.types import ReplicaSample
 
 WANTED = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), min_size=1, max_size=20)
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from penstock.scaling import QueuePolicy, QueueSnapshot, parse_policy
+from penstock.jobqueue.policy import QueuePolicy, parse_policy
+from penstock.scaling import QueueSnapshot
 
 REPOSITORY = Path(__file__).parents[3]
 CRD = REPOSITORY / "crds" / "jobqueue.yaml"
