@@ -28,7 +28,7 @@ from tests.support.controlplane import ControlPlane, free_ports
 from tests.support.controlplane_build import commands
 from tests.support.kube_api import APPLY, KubeApi
 
-from penstock.local.postgres import EmbeddedPostgres
+from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.store import migrate
 
 CRD = Path(__file__).parent.parent / "crds" / "jobqueue.yaml"

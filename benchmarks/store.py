@@ -42,7 +42,7 @@ from benchmarks._store_site import (
     register,
     work_off,
 )
-from penstock.local.postgres import EmbeddedPostgres
+from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.store import SyncClient, migrate
 
 JOBS = int(os.environ.get("PENSTOCK_BENCH_JOBS", "20000"))

@@ -19,7 +19,7 @@ from benchmarks._worker_drain import drain
 from benchmarks._worker_peers import available
 from benchmarks._worker_site import SERVER, Site
 from benchmarks._worker_waits import idle, pickup, start_up, takeover
-from penstock.local.postgres import EmbeddedPostgres
+from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.store import migrate
 
 PARTS = {"pickup": pickup, "idle": idle, "takeover": takeover, "import": start_up}

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from penstock.local.view import render
+from penstock.dev.view import render
 from shop.demo import demo
 
 if TYPE_CHECKING:
-    from penstock.local.view import Picture
+    from penstock.dev.view import Picture
 
 TARGET: Final = Path(__file__).parents[1] / "docs" / "images" / "demo.svg"
 WIDTH: Final = 124

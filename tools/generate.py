@@ -47,7 +47,7 @@ TABLE: Final = (
     Made("docs/reference/cli.md", "penstock.cli", pages.cli),
     Made(
         "docs/reference/metrics.md",
-        "penstock.runtime.observe.metrics, penstock.local.endpoint, penstock_operator.metrics",
+        "penstock.runtime.observe.metrics, penstock.dev.http, penstock_operator.metrics",
         pages.metrics,
     ),
     Made("docs/images/why-pull.svg", "tools.pull_picture", pull_picture.why_pull),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from penstock.local.binaries import wheel_installations
-from penstock.local.postgres import EmbeddedPostgres
+from penstock.dev.postgres.install import wheel_installations
+from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.store import migrate
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from penstock import JobState
+from penstock.dev.view import scaled_line
 from penstock.job import ENDED
-from penstock.local.view import scaled_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from penstock import App, JobInfo
-    from penstock.local.loop import Scaled
-    from penstock.local.run import LocalRun
+    from penstock.dev.autoscaler import Scaled
+    from penstock.dev.session import LocalRun
 
     from .smtp_sink import SmtpSink
 

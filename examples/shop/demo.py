@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from penstock.local.dev import DevOptions, database, hand_over, load_policies, private_folder, show, stop_on_signals
-from penstock.local.endpoint import Endpoint
-from penstock.local.guard import Guard
-from penstock.local.run import local_run
-from penstock.local.view import view_for
+from penstock.dev.http import Endpoint
+from penstock.dev.reaper import Guard
+from penstock.dev.run_dev import DevOptions, database, hand_over, load_policies, private_folder, show, stop_on_signals
+from penstock.dev.session import local_run
+from penstock.dev.view import view_for
 
 from . import account, jobs
 from .pictures import pictures
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock import NewJob
-    from penstock.local.run import LocalRun
-    from penstock.local.view import Picture, View
+    from penstock.dev.session import LocalRun
+    from penstock.dev.view import Picture, View
 
 LONGEST_SECONDS = 300.0
 SECOND_WAVE_SECONDS = 12.0

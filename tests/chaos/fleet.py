@@ -24,7 +24,7 @@ from tests.chaos import jobs
 from tests.support.postgres_proxy import Proxy
 
 if TYPE_CHECKING:
-    from penstock.local.postgres import EmbeddedPostgres
+    from penstock.dev.postgres.server import EmbeddedPostgres
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 1.0

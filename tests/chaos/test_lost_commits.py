@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from penstock.local.postgres import EmbeddedPostgres
+from penstock.dev.postgres.server import EmbeddedPostgres
 from tests.chaos.faults import children
 from tests.chaos.fleet import LEASE_SECONDS, WORKERS, Producer, Site
 from tests.chaos.test_store_chaos import SETTINGS, all_serve, quiet

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.local.postgres import EmbeddedPostgres
+from penstock.dev.postgres.server import EmbeddedPostgres
 from tests.chaos.faults import Faults
 from tests.chaos.fleet import WORKERS, Producer, Site
 from tests.chaos.verdict import Verdict

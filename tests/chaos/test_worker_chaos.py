@@ -17,8 +17,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.job import NewJob
-from penstock.local.postgres import EmbeddedPostgres
 from tests.chaos.faults import Faults
 from tests.chaos.fleet import WORKERS, Producer, Site
 from tests.chaos.jobs import QUEUE

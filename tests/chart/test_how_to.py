@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from penstock.local.postgres import EmbeddedPostgres
+from penstock.dev.postgres.server import EmbeddedPostgres
 from tests.chart.conftest import DEFINITION
 from tests.support import strays
 from tests.support.api_client import ApiError

@@ -19,9 +19,9 @@ import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock import App
-from penstock.local.dev import load_policies
-from penstock.local.guard import Guard
-from penstock.local.run import LocalRun, local_run
+from penstock.dev.reaper import Guard
+from penstock.dev.run_dev import load_policies
+from penstock.dev.session import LocalRun, local_run
 from shop.smtp_sink import SmtpSink
 from shop.users_api import UsersApi
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from penstock import NewJob
-    from penstock.local.fleet import Member, ProcessFleet
+    from penstock.dev.processes import Member, ProcessFleet
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

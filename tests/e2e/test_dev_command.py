@@ -202,7 +202,7 @@ def test_a_bad_manifest_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
 def test_a_database_by_url_without_the_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     """`--external` on a blank database: one line that says what to run; nothing is written there."""
     (tmp_path / "jobqueues.yaml").write_text(MANIFEST)
-    from penstock.local.postgres import EmbeddedPostgres
+    from penstock.dev.postgres.server import EmbeddedPostgres
 
     with EmbeddedPostgres(durable=False) as server:
         told = subprocess.run(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock import NewJob
-    from penstock.local.fleet import Member
+    from penstock.dev.processes import Member
 
 pytestmark = pytest.mark.timeout(900)
 

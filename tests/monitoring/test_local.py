@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from penstock import App
-from penstock.local.endpoint import Endpoint
+from penstock.dev.http import Endpoint
 from shop import jobs
 from tests.e2e.shop import shop
 from tests.monitoring.queries import queries

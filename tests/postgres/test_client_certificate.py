@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from penstock.dev.postgres.install import server_account
+from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.errors import DatabaseUnavailable, InvalidClientCertificate
-from penstock.local.binaries import server_account
-from penstock.local.postgres import EmbeddedPostgres
 from penstock.store import check_schema, migrate
 from penstock_operator.database.client import DatabaseClient
 from penstock_operator.sampling import Address

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from tools import generate, schema
 
-from penstock.local.binaries import wheel_installations
+from penstock.dev.postgres.install import wheel_installations
 from tests.support.postgres import Database, missing
 from tests.support.waiting import eventually
 from tests.unit.docs.pages import ROOT, Page, page

@@ -13,9 +13,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from penstock.dev.postgres.install import (
+    CACHE,
+    HOW_TO_GET_IT,
+    Installation,
+    find_installation,
+    reachable,
+    server_account,
+)
+from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.errors import ConfigurationError, DatabaseUnavailable
-from penstock.local.binaries import CACHE, HOW_TO_GET_IT, Installation, find_installation, reachable, server_account
-from penstock.local.postgres import EmbeddedPostgres
 from tests.support.postgres import installations, missing
 
 INSTALLATIONS = installations()
@@ -154,7 +161,7 @@ def test_the_variable_wins_over_the_wheel(installation: Installation) -> None:
 def test_nothing_is_left_when_its_parent_is_killed(number: int) -> None:
     """Server and directory are gone, though nobody ran `close`."""
     script = (
-        "import time; from penstock.local.postgres import EmbeddedPostgres\n"
+        "import time; from penstock.dev.postgres.server import EmbeddedPostgres\n"
         "server = EmbeddedPostgres(durable=False); server.start()\n"
         "print(*server.pids(), server.log_path.parent, flush=True); time.sleep(60)"
     )

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from penstock.local.binaries import server_account
-from penstock.local.postgres import EmbeddedPostgres
+from penstock.dev.postgres.install import server_account
+from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.store import migrate
 from tests.postgres import desk
 from tests.postgres.test_copies import integrity

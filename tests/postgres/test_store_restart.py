@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from penstock.local.postgres import EmbeddedPostgres
+from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.store import migrate
 from tests.postgres import desk
 from tests.support.postgres import Servers

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from penstock.local.binaries import server_account
+from penstock.dev.postgres.install import server_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

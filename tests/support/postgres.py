@@ -18,9 +18,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from penstock.dev.postgres.install import Installation, system_installations, wheel_installations
+from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.errors import ConfigurationError, DatabaseUnavailable
-from penstock.local.binaries import Installation, system_installations, wheel_installations
-from penstock.local.postgres import EmbeddedPostgres
 
 from . import strays
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client.metrics import MetricWrapperBase
 
+from penstock.dev.http import BOUND, GAUGES, LABELS
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.local.endpoint import BOUND, GAUGES, LABELS
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock_operator.metrics import OperatorMetrics
 

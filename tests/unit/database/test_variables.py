@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from penstock import errors
-from penstock.cli.findings import Level
-from penstock.cli.settings_findings import of_settings
+from penstock.cli.doctor_checks import Level
+from penstock.cli.doctor_settings_checks import of_settings
 from penstock.store.errors import translate
 from penstock.store.session_settings import SETTINGS, local, needs_transactions
 from penstock.store.sqlstates import OURS, STATES

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from penstock.dev.run_dev import hand_over, load_policies
 from penstock.errors import ManifestError
 from penstock.jobqueue.policy import QueuePolicy, parse_policy
 from penstock.jobqueue.worker_settings import declaration, worker_settings
-from penstock.local.dev import hand_over, load_policies
 from penstock.settings import Settings
 
 SHOP = Path(__file__).parents[3] / "examples" / "shop" / "jobqueues.yaml"

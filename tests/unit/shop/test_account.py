@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from penstock import JobInfo, JobState
-from penstock.local.loop import Scaled
+from penstock.dev.autoscaler import Scaled
 from shop import account
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -21,7 +21,7 @@ from penstock.app.app import App
 from penstock.errors import PenstockError
 from penstock.plural import plural
 
-from .bulk import Progress
+from .bulk_command import Progress
 from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
 from .output import Format, pairs, write
 

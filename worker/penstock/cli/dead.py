@@ -11,8 +11,8 @@ from penstock.errors import JobNotFound, StoreError
 from penstock.job import JobState
 from penstock.plural import plural
 
-from . import selection
-from .bulk import BulkCommand, Progress, on_store, open_reader
+from . import filters as selection
+from .bulk_command import BulkCommand, Progress, on_store, open_reader
 from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
 from .jobs import JobId, errors_drawn
 from .output import Format, pairs, plain, table, write

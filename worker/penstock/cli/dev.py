@@ -40,7 +40,7 @@ def dev(
     Example: penstock dev -f jobqueues.yaml --reload
     """
     try:
-        from penstock.local.dev import DevOptions, run_dev  # noqa: PLC0415 - the libraries of the `dev` extra
+        from penstock.dev.run_dev import DevOptions, run_dev  # noqa: PLC0415 - the libraries of the `dev` extra
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"penstock dev needs the extra `dev` (there is no module {error.name!r}): pip install 'penstock[dev]'"

@@ -17,9 +17,9 @@ from penstock.errors import ConfigurationError, PenstockError, SchemaMismatch, S
 from penstock.plural import plural
 from penstock.settings import Settings
 
-from . import blockers, copy_findings, findings, queue_checks
+from . import doctor_checks, doctor_copy_checks, doctor_queue_checks, lock_holders
 from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
-from .findings import Finding, Level, failure, ok, skipped, warning
+from .doctor_checks import Finding, Level, failure, ok, skipped, warning
 from .output import safe, write
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _examine(role: str | None, jobqueue: str | None, namespace: str | None) -> I
     from penstock.store.errors import check_url  # noqa: PLC0415
     from penstock.store.inspect.diagnostics import Checkup  # noqa: PLC0415
 
-    from .settings_findings import of_settings  # noqa: PLC0415
+    from .doctor_settings_checks import of_settings  # noqa: PLC0415
 
     try:
         urls = database_urls(jobqueue, namespace)
@@ -95,17 +95,17 @@ def _examine(role: str | None, jobqueue: str | None, namespace: str | None) -> I
             return
         facts = server.facts
         yield ok("reachable", f"{server.host}:{server.port}, database {facts['database']}, login {facts['login']}")
-        yield from findings.of_server(facts)
+        yield from doctor_checks.of_server(facts)
         yield from of_settings(checkup.settings(), login=facts["login"], pooled=urls.pooled)
         yield from _schema(urls, facts, role)
         yield from _listen(urls, checkup)
-        yield from findings.of_clock(server.skew, server.round_trip)
-        yield from findings.of_connections(facts)
-        yield from findings.of_transactions(facts)
-        yield from blockers.of_table_locks(facts)
+        yield from doctor_checks.of_clock(server.skew, server.round_trip)
+        yield from doctor_checks.of_connections(facts)
+        yield from doctor_checks.of_transactions(facts)
+        yield from lock_holders.of_table_locks(facts)
         if facts["schema"]:
-            yield from findings.of_tables(facts)
-            yield from findings.of_partitions(facts)
+            yield from doctor_checks.of_tables(facts)
+            yield from doctor_checks.of_partitions(facts)
             yield from _state(urls, checkup)
 
 
@@ -140,7 +140,7 @@ def _schema(urls: DatabaseUrls, facts: dict[str, Any], role: str | None) -> Iter
         yield skipped(
             "schema", "this login may not read the version", "use the login of a worker, the operator or the owner"
         )
-    yield from findings.of_rights(facts, rights(facts), role)
+    yield from doctor_checks.of_rights(facts, rights(facts), role)
     if not facts["owner"]:
         yield skipped("drift", "only the schema's owner can compare it", "as the owner: `penstock migrate --check`")
         return
@@ -178,15 +178,15 @@ def _state(urls: DatabaseUrls, checkup: Checkup) -> Iterator[Finding]:
 
     def queues() -> Iterator[Finding]:
         with Reader(urls.url, pooled=urls.pooled) as reader:
-            return queue_checks.of_queues(reader.queues())
+            return doctor_queue_checks.of_queues(reader.queues())
 
     def state() -> Iterator[Finding]:
         facts = checkup.state()
-        yield from findings.of_functions(same=facts["functions"] == current_checksum())
-        yield from queue_checks.of_undeclared(facts)
-        yield from blockers.of_locks(facts)
-        yield from copy_findings.of_integrity(facts)
-        yield from findings.of_state(facts)
+        yield from doctor_checks.of_functions(same=facts["functions"] == current_checksum())
+        yield from doctor_queue_checks.of_undeclared(facts)
+        yield from lock_holders.of_locks(facts)
+        yield from doctor_copy_checks.of_integrity(facts)
+        yield from doctor_checks.of_state(facts)
 
     yield from _guarded("state", lambda: iter(list(state())))
     yield from _guarded("queues", queues)

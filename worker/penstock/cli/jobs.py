@@ -12,12 +12,12 @@ import typer
 from penstock.errors import JobNotFound
 from penstock.job import JobState
 
-from . import selection
-from .bulk import BulkCommand, Progress, batches, on_store, open_reader, os_user
+from . import filters as selection
+from .bulk_command import BulkCommand, Progress, batches, on_store, open_reader, os_user
 from .database import JobQueue, Namespace, Output, database_urls
+from .filters import LIVE
 from .output import Format, cell, pairs, safe, table, write
 from .parameters import Parameter
-from .selection import LIVE
 
 if TYPE_CHECKING:
     from penstock.store import DeadLetters

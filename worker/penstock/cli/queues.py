@@ -10,8 +10,8 @@ from penstock.errors import PenstockError
 from penstock.plural import plural, plural_word
 from penstock.settings import check_queue_name
 
-from . import selection
-from .bulk import on_store, open_reader
+from . import filters
+from .bulk_command import on_store, open_reader
 from .database import JobQueue, Namespace, Output, database_urls
 from .output import Format, seconds, table, write
 
@@ -81,7 +81,7 @@ def stats(
         str | None, typer.Argument(metavar="[NAME]", help="Name of one queue. Default: all.", show_default=False)
     ] = None,
     *,
-    since: selection.Since = "1h",
+    since: filters.Since = "1h",
     output: Output = Format.TABLE,
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
@@ -94,7 +94,7 @@ def stats(
     """
     with open_reader(database_urls(jobqueue, namespace)) as reader:
         now = reader.clock()
-        start = selection.moment(since, lambda: now) or now
+        start = filters.moment(since, lambda: now) or now
         window = max((now - start).total_seconds(), 1.0)
         rows = reader.stats(name, window)
     if name is not None and not rows:
@@ -111,7 +111,7 @@ def _stat(row: QueueStats, window: float) -> tuple[object, ...]:
 def pause(
     names: Names,
     *,
-    dry_run: selection.DryRun = False,
+    dry_run: filters.DryRun = False,
     output: Output = Format.TABLE,
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
@@ -130,7 +130,7 @@ def pause(
 def resume(
     names: Names,
     *,
-    dry_run: selection.DryRun = False,
+    dry_run: filters.DryRun = False,
     output: Output = Format.TABLE,
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
@@ -148,7 +148,7 @@ def resume(
 def remove(
     names: Names,
     *,
-    dry_run: selection.DryRun = False,
+    dry_run: filters.DryRun = False,
     output: Output = Format.TABLE,
     jobqueue: JobQueue = None,
     namespace: Namespace = None,

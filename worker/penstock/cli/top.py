@@ -19,7 +19,7 @@ from penstock.errors import StoreError
 from penstock.job import JobState
 from penstock.plural import plural
 
-from . import queues, selection, workers
+from . import filters, queues, workers
 from .database import JobQueue, Namespace, Output, database_urls
 from .output import Format, safe, table, write
 
@@ -77,7 +77,7 @@ def _letters(rows: list[JobRow]) -> str:
 
 def top(
     *,
-    queue: selection.Queue = None,
+    queue: filters.Queue = None,
     interval: Annotated[float, typer.Option(help="Seconds between two views.", min=0.2, max=3600)] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Print one view and exit.")] = False,
     output: Output = Format.TABLE,

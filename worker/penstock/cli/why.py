@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from penstock.plural import plural
 
-from . import blockers
+from . import lock_holders
 from .output import safe, seconds
 
 SUSPECT_CRASHES: Final = 2
@@ -144,8 +144,8 @@ def _locked(facts: Mapping[str, Any]) -> Iterator[Reason]:
         if name == "leader" and facts["job"]["state"] == "queued":
             continue
         if (holder := (facts.get("locks") or {}).get(name)) is not None:
-            message = f"{blockers.who(holder)} locks {what}"
-            yield Reason(Why.LOCKED, message, blockers.remedy(holder))
+            message = f"{lock_holders.who(holder)} locks {what}"
+            yield Reason(Why.LOCKED, message, lock_holders.remedy(holder))
 
 
 def _ended(job: Mapping[str, Any]) -> Reason:

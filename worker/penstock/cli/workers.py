@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import selection
+from . import filters
 from .database import JobQueue, Namespace, Output, database_urls
 from .output import Format, seconds, table, write
 
@@ -51,7 +51,7 @@ def _last(row: WorkerRow) -> str | None:
 
 def workers(
     *,
-    queue: selection.Queue = None,
+    queue: filters.Queue = None,
     output: Output = Format.TABLE,
     jobqueue: JobQueue = None,
     namespace: Namespace = None,

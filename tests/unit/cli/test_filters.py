@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import pytest
 
-from penstock.cli.bulk import Progress, batches, confirmed
-from penstock.cli.selection import LIVE, check_selection, moment, states
+from penstock.cli.bulk_command import Progress, batches, confirmed
+from penstock.cli.filters import LIVE, check_selection, moment, states
 from penstock.errors import ConfigurationError
 from penstock.job import JobState
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from penstock.plural import plural
 
-from .findings import Finding, ok, some, warning
+from .doctor_checks import Finding, ok, some, warning
 from .output import safe, seconds
 
 WAITED_SECONDS: Final = 60.0

@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.plural import plural
 
-from .findings import NAMED, Finding, ok, warning
+from .doctor_checks import NAMED, Finding, ok, warning
 from .output import safe, seconds
 
 

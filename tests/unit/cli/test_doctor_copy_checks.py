@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from penstock.cli.copy_findings import of_integrity
-from penstock.cli.findings import Level
+from penstock.cli.doctor_checks import Level
+from penstock.cli.doctor_copy_checks import of_integrity
 
 SOUND: dict[str, Any] = {
     "sequences": [], "below_marks": [], "orphan_queues": [], "strays": 0, "limits": [], "clock_behind": None,

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from penstock.errors import ConfigurationError, DatabaseUnavailable
 
-from .binaries import Installation, find_installation, reachable, server_account
-from .guard import Guard
+from ..reaper import Guard
+from .install import Installation, find_installation, reachable, server_account
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from penstock.local.fleet import Member, MemberState
-from penstock.local.loop import QueueStatus, Scaled
-from penstock.local.view import LiveView, Picture, PlainView, failure_line, render, replicas, view_for
+from penstock.dev.autoscaler import QueueStatus, Scaled
+from penstock.dev.processes import Member, MemberState
+from penstock.dev.view import LiveView, Picture, PlainView, failure_line, render, replicas, view_for
 from penstock.scaling import Bound, Decision, History, QueueSnapshot
 from penstock.store.inspect.recent_failures import Failure
 

@@ -18,11 +18,11 @@ import typer
 from penstock.errors import ConfigurationError
 from penstock.plural import plural, plural_word
 
-from . import selection
+from . import filters as selection
 from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
+from .dry_run import LEFT, drawn_dry_run, dry_run
 from .output import Format, write
 from .parameters import Parameter, with_parameters
-from .rehearsal import LEFT, drawn_dry_run, dry_run
 
 if TYPE_CHECKING:
     from penstock.job import JobState

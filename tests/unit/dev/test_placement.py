@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.local.fleet import Member, MemberState
-from penstock.local.placement import Plan, Row, plan, rows_of
+from penstock.dev.placement import Plan, Row, plan, rows_of
+from penstock.dev.processes import Member, MemberState
 
 
 def member(name: str, state: MemberState = MemberState.RUNNING) -> Member:

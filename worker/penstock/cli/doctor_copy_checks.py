@@ -7,7 +7,7 @@ from typing import Any
 
 from penstock.plural import plural
 
-from .findings import SKEW_SECONDS, Finding, failure, ok, some, warning
+from .doctor_checks import SKEW_SECONDS, Finding, failure, ok, some, warning
 from .output import seconds
 
 

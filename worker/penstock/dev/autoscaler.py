@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from penstock.jobqueue.policy import QueuePolicy
     from penstock.store import QueueState, Store
 
-    from .fleet import Fleet, Member
+    from .processes import Fleet, Member
 
 RESTING_SECONDS = 1.0
 MOVING_SECONDS = 0.25

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
-from penstock.local.reload import changes, times, watch
+from penstock.dev.reload import changes, times, watch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from penstock.cli import findings, queue_checks
-from penstock.cli.findings import Finding, Level
+from penstock.cli import doctor_checks, doctor_queue_checks
+from penstock.cli.doctor_checks import Finding, Level
 from penstock.store.inspect.inspection import QueueRow
 
 FACTS: dict[str, Any] = {
@@ -33,8 +33,8 @@ OLD = {"pid": 7, "name": "psql", "login": "bob", "state": "idle in transaction",
 def of_facts(check: str, **changes: Any) -> Finding:
     facts = FACTS | changes
     looks = (
-        findings.of_server, findings.of_connections, findings.of_transactions, findings.of_tables,
-        findings.of_partitions,
+        doctor_checks.of_server, doctor_checks.of_connections, doctor_checks.of_transactions, doctor_checks.of_tables,
+        doctor_checks.of_partitions,
     )  # fmt: skip
     return next(f for look in looks for f in look(facts) if f.check == check)
 
@@ -105,7 +105,7 @@ def test_what_any_login_sees_has_its_finding(check: str, changes: dict[str, Any]
 )
 def test_the_state_of_the_database_has_its_finding(check: str, changes: dict[str, Any], level: Level, named: str):
     """Missing maintenance is a failure only if a worker or a due job needs it."""
-    finding = next(f for f in findings.of_state(STATE | changes) if f.check == check)
+    finding = next(f for f in doctor_checks.of_state(STATE | changes) if f.check == check)
     assert finding.level is level
     assert named in finding.message
 
@@ -124,7 +124,7 @@ def test_the_state_of_the_database_has_its_finding(check: str, changes: dict[str
 def test_queues_that_stand_still_have_their_finding(check: str, changes: dict[str, Any], level: Level, named: str):
     """A paused queue is reported as paused only."""
     queues = [QUEUE._replace(**changes)]
-    finding = next(f for f in queue_checks.of_queues(queues) if f.check == check)
+    finding = next(f for f in doctor_queue_checks.of_queues(queues) if f.check == check)
     assert finding.level is level
     assert named in finding.message
 
@@ -141,19 +141,21 @@ def test_queues_that_stand_still_have_their_finding(check: str, changes: dict[st
 )
 def test_rights_are_judged_by_what_the_login_is_for(may: list[str], wanted: str | None, changes: dict, level: Level):
     """A superuser is too much, the wrong role too little."""
-    [finding] = findings.of_rights(FACTS | changes, may, wanted)
+    [finding] = doctor_checks.of_rights(FACTS | changes, may, wanted)
     assert finding.level is level
 
 
 def test_a_clock_is_wrong_by_more_than_the_answer_took():
     """A slow network is no wrong clock."""
-    levels = [next(iter(findings.of_clock(skew, trip))).level for skew, trip in ((0.1, 0.0), (-3.0, 0.0), (3.0, 4.0))]
+    levels = [
+        next(iter(doctor_checks.of_clock(skew, trip))).level for skew, trip in ((0.1, 0.0), (-3.0, 0.0), (3.0, 4.0))
+    ]
     assert levels == [Level.OK, Level.WARNING, Level.OK]
 
 
 def test_functions_of_another_release_are_a_warning():
     """They may be newer: additive changes keep older processes running."""
-    assert [next(findings.of_functions(same=same)).level for same in (True, False)] == [Level.OK, Level.WARNING]
+    assert [next(doctor_checks.of_functions(same=same)).level for same in (True, False)] == [Level.OK, Level.WARNING]
 
 
 @pytest.mark.parametrize(
@@ -169,14 +171,14 @@ def test_functions_of_another_release_are_a_warning():
 def test_undeclared_queues_have_their_finding(changes: dict[str, Any], level: Level, named: str):
     """How many, how many more, the newest and the biggest; a schema that does not count them says nothing."""
     seen = {"number": 3, "most": 1000, "free": 997, "newest": "typo", "newest_seconds": 5.0, "biggest": "mail"}
-    (finding,) = queue_checks.of_undeclared({"undeclared": seen | {"biggest_jobs": 12} | changes})
+    (finding,) = doctor_queue_checks.of_undeclared({"undeclared": seen | {"biggest_jobs": 12} | changes})
     assert finding.level is level
     assert named in finding.message
-    assert list(queue_checks.of_undeclared({})) == []
+    assert list(doctor_queue_checks.of_undeclared({})) == []
 
 
 def test_a_finding_names_five_queues_of_any_number():
     """Who may enqueue decides how many wait for nobody."""
     queues = [QUEUE._replace(name=f"q{n}", ready=3, workers=0, oldest=99.0) for n in range(1000)]
-    finding = next(f for f in queue_checks.of_queues(queues) if f.check == "queues served")
+    finding = next(f for f in doctor_queue_checks.of_queues(queues) if f.check == "queues served")
     assert finding.message.endswith("and 995 more")

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from penstock.local.endpoint import Endpoint
-from penstock.local.fleet import MemberState
+from penstock.dev.http import Endpoint
+from penstock.dev.processes import MemberState
 
 from .test_view import CRASHED, EMAILS
 

@@ -21,8 +21,8 @@ from penstock.settings import Settings
 from penstock.store import DEPTH, Listener, Maintenance, Store
 from penstock.store.inspect.recent_failures import Failures
 
-from .fleet import ProcessFleet
-from .loop import Loop
+from .autoscaler import Loop
+from .processes import ProcessFleet
 from .reload import watch
 from .view import Picture
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from penstock.jobqueue.policy import QueuePolicy
     from penstock.store.inspect.recent_failures import Failure
 
-    from .fleet import Fleet
-    from .guard import Guard
+    from .processes import Fleet
+    from .reaper import Guard
 
 URLS = ("PENSTOCK_DATABASE_URL", "PENSTOCK_DIRECT_URL")
 URL_FILES = ("PENSTOCK_DATABASE_URL_FILE", "PENSTOCK_DIRECT_URL_FILE")

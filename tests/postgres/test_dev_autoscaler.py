@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.cancellation import end_all
+from penstock.dev.autoscaler import Loop
+from penstock.dev.processes import Member, MemberState
 from penstock.job import NewJob
 from penstock.jobqueue.policy import parse_policy
 from penstock.jobqueue.worker_settings import declaration, worker_settings
-from penstock.local.fleet import Member, MemberState
-from penstock.local.loop import Loop
 from penstock.scaling import Bound
 from penstock.settings import Settings
 from penstock.store import DEPTH, AsyncClient, Listener, Registration, Registry, Store

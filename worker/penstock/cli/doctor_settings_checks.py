@@ -12,7 +12,7 @@ from typing import Any
 
 from penstock.store.session_settings import SETTINGS, needs_transactions
 
-from .findings import Finding, ok, warning
+from .doctor_checks import Finding, ok, warning
 from .output import safe
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from penstock.settings import Settings
 
-    from .guard import Guard
+    from .reaper import Guard
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0

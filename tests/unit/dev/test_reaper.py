@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.local.guard import Guard
+from penstock.dev.reaper import Guard
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ import pytest
 PARENT = """
 import os, signal, subprocess, sys
 from pathlib import Path
-from penstock.local.guard import Guard
+from penstock.dev.reaper import Guard
 guard = Guard()
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
 child.stdout.readline()

@@ -9,8 +9,8 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from penstock.local.fleet import MemberState, ProcessFleet
-from penstock.local.guard import Guard
+from penstock.dev.processes import MemberState, ProcessFleet
+from penstock.dev.reaper import Guard
 from penstock.settings import Settings
 
 if TYPE_CHECKING:

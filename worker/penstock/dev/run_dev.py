@@ -23,10 +23,10 @@ from penstock.errors import ManifestError
 from penstock.store import check_schema, migrate
 
 from ..jobqueue.manifests import load_manifests
-from .endpoint import Endpoint
-from .guard import Guard
-from .postgres import EmbeddedPostgres
-from .run import local_run
+from .http import Endpoint
+from .postgres.server import EmbeddedPostgres
+from .reaper import Guard
+from .session import local_run
 from .view import view_for
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from penstock.jobqueue.policy import QueuePolicy
 
-    from .run import LocalRun
+    from .session import LocalRun
     from .view import View
 
 SHOW_SECONDS = 0.25

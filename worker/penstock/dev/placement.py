@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .fleet import Member, MemberState
+from .processes import Member, MemberState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

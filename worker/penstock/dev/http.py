@@ -15,7 +15,7 @@ from penstock.http_server import HttpServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .loop import QueueStatus
+    from .autoscaler import QueueStatus
 
 NAMESPACE = "local"
 """The label that stands for a cluster's namespace, so that dashboards made for a cluster show a laptop too."""

@@ -15,14 +15,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .fleet import MemberState
+from .processes import MemberState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from penstock.store.inspect.recent_failures import Failure
 
-    from .loop import QueueStatus, Scaled
+    from .autoscaler import QueueStatus, Scaled
 
 PLAIN_SECONDS = 5.0
 LAST = 6
