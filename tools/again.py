@@ -1,8 +1,8 @@
-"""What failed in the last `make test`, once more: `python -m tools.again`, a part of `make ci`.
+"""Rerun the tests that failed in the last `make test`: `python -m tools.again`, a part of `make ci`.
 
-The suite runs thousands of tests against real servers on whatever machine CI gives it; one stall of that machine is
-not to stop a change that has nothing to do with it. So at most `MOST` tests get a second chance, each is named loudly,
-and what fails twice has failed. Nobody is to get used to it: a test that is named here is unstable, and to be mended.
+The suite runs thousands of tests against real servers, several at once, on any machine that CI provides; one stall of
+that machine must not stop an unrelated change. At most `MAX_TESTS` tests run a second time, one after the other, and
+what fails twice has failed. A test that passes the second time is reported as UNSTABLE: it has a bug that needs a fix.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")
-MOST = 3
-"""More failures than these are no accident."""
+MAX_TESTS = 3
+"""More failures than these are not explained by one stall."""
 
 
 def failed(root: Path) -> list[str]:
-    """Node ids of what failed last; empty if nothing did, or nothing ran."""
+    """Node ids of the tests that failed last; empty if none failed, or none ran."""
     try:
         found: Mapping[str, bool] = json.loads((root / LAST_FAILED).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -29,15 +29,15 @@ def failed(root: Path) -> list[str]:
 
 
 def again(root: Path, pytest: Sequence[str]) -> int:
-    """Run them by that command; 0 only if there were few and all of them pass now."""
+    """Rerun the failed tests with that command; 0 only if there were few and all of them pass now."""
     tests = failed(root)
-    if not 0 < len(tests) <= MOST:
-        print(f"ci: {len(tests)} tests failed; none is run again (at most {MOST} are)", flush=True)
+    if not 0 < len(tests) <= MAX_TESTS:
+        print(f"ci: no rerun: failed tests: {len(tests)} (rerun for 1 to {MAX_TESTS})", flush=True)
         return 1
-    print(f"ci: run again, for they failed: {', '.join(tests)}", flush=True)
+    print(f"ci: rerunning failed tests: {', '.join(tests)}", flush=True)
     code = subprocess.run([*pytest, *tests], cwd=root, check=False).returncode
-    said = "UNSTABLE, failed once and then passed; to be mended" if code == 0 else "failed twice or were not there"
-    print(f"ci: {said}: {', '.join(tests)}", flush=True)
+    result = "UNSTABLE: passed only when rerun, needs a fix" if code == 0 else "failed again, or not found"
+    print(f"ci: {result}: {', '.join(tests)}", flush=True)
     return code
 
 
