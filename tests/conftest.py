@@ -6,6 +6,7 @@ import asyncio
 import compileall
 import gc
 import inspect
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -78,6 +79,8 @@ def pytest_collection_finish() -> None:
     """Exclude the objects that exist by now from garbage collection, which runs after each test."""
     gc.collect()
     gc.freeze()
+    if logging.root.manager.disable:
+        raise pytest.UsageError("a module of the tests disables logging when it is imported")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
