@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.runtime.demand_policy import DemandPolicy
 from penstock.runtime.execution.consumers import Consumers
-from penstock.runtime.isolation import Isolation
-from penstock.runtime.slots import Slots
+from penstock.runtime.execution.demand_policy import DemandPolicy
+from penstock.runtime.execution.isolation import Isolation
+from penstock.runtime.execution.slots import Slots
 from penstock.runtime.state import WorkerState
 from penstock.stages import Cancel, Consumer, Producer, Subscription
 

@@ -27,8 +27,8 @@ from penstock.store import Store
 from .claims.claimer import Claimer
 from .claims.held_claims import Held, release
 from .execution.consumers import Consumers
+from .execution.slots import Slots
 from .observe.metrics import WorkerMetrics
-from .slots import Slots
 from .state import WorkerState
 
 logger = logging.getLogger("penstock.drain")

@@ -15,12 +15,12 @@ from .claims.claimer import Claimer
 from .claims.held_claims import Held
 from .claims.lease import Lease
 from .execution.consumers import Consumers
+from .execution.slots import Slots
 from .observe.loop_watchdog import LoopWatch
 from .observe.metrics import WorkerMetrics
 from .observe.probes import Probes
 from .process_state import here
 from .signals import Signals
-from .slots import Slots
 from .state import WorkerState
 
 TICK_SECONDS: Final = 0.5

@@ -37,14 +37,15 @@ from .claims.claimer import Claimer
 from .claims.exclusive import Exclusive
 from .claims.held_claims import Held
 from .claims.lease import Identity, Lease
-from .demand_policy import DemandPolicy
 from .drain import Drain
 from .event_loop import in_own_thread
 from .execution.attempt import Attempts
 from .execution.consumers import Consumers
+from .execution.demand_policy import DemandPolicy
+from .execution.isolation import Isolation
 from .execution.outcomes import endings_of
 from .execution.processes.factory import child_executor, in_children, killed_as_one
-from .isolation import Isolation
+from .execution.slots import Slots
 from .login_refused import login_refused
 from .middleware.chain import around
 from .middleware.hooks import Announcer
@@ -56,7 +57,6 @@ from .process_state import here
 from .registration_retry import registered
 from .renewals import RenewalHandler
 from .signals import Signals
-from .slots import Slots
 from .state import WorkerState
 from .ticker import Ticker
 from .wiring import start_stages

@@ -23,9 +23,9 @@ from penstock.runtime.background import beside
 from penstock.runtime.claims.held_claims import Held
 from penstock.runtime.claims.lease import Identity, Lease
 from penstock.runtime.claims.worker_report import MOST_JOBS, report
+from penstock.runtime.execution.slots import Slots
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.runtime.observe.probes import LONGEST_BLOCK, Probes
-from penstock.runtime.slots import Slots
 from penstock.store import Registry, Renewal
 from tests.unit.runtime.support import completed, job, running_state, until
 

@@ -16,7 +16,7 @@ from typing import Final
 from penstock.app.task import Registry
 from penstock.job import ClaimedJob, Finished, OutcomeState
 
-from ..slots import Slots
+from ..execution.slots import Slots
 from .lease import Lease
 
 logger = logging.getLogger("penstock.exclusive")

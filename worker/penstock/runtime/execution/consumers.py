@@ -16,14 +16,14 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.stages import ProducerConsumer, Subscription
 
-from ..demand_policy import DemandPolicy
-from ..isolation import Isolation
-from ..slots import Slots
 from ..state import WorkerState
 from .attempt import asked, broken
 from .awaitables import is_closing
+from .demand_policy import DemandPolicy
+from .isolation import Isolation
 from .outcome_batcher import BATCH, OutcomeBatcher
 from .run_time import Pace
+from .slots import Slots
 from .task_reuse import Chain
 
 MAX_HOLD_SECONDS = 5.0

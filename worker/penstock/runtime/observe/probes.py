@@ -18,7 +18,7 @@ from ..claims.claimer import Claimer
 from ..claims.held_claims import Held
 from ..claims.lease import Lease
 from ..execution.consumers import Consumers
-from ..slots import Slots
+from ..execution.slots import Slots
 from ..state import WorkerState
 
 LONGEST_BLOCK = 600.0

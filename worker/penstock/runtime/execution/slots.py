@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection
 
 from penstock.job import ClaimedJob
 
-from .execution.lost_attempts import without_outcome
-from .execution.outcomes import is_a
+from .lost_attempts import without_outcome
+from .outcomes import is_a
 
 CANCEL_SECONDS = 1.0
 """How long `cancel_all` waits for cancelled attempts."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 from penstock.job import ClaimedJob
 
-from .state import WorkerState
+from ..state import WorkerState
 
 SUSPECT_CRASHES = 2
 """Crashes after which a job is run alone; the third makes a dead letter."""
