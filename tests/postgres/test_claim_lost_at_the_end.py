@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from penstock.app.task import Registry
 from penstock.runtime.claims.claimer import Claimer
-from penstock.runtime.claims.held_claims import Held
+from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.store import Store
 from tests.postgres import desk
@@ -17,7 +17,7 @@ from tests.unit.runtime.support import running_state
 
 
 @dataclass
-class Rights:
+class ClaimPermit:
     """A lease that stands."""
 
     worker: int
@@ -31,14 +31,14 @@ async def lose_a_claim(proxy: Proxy, store: Store, worker: desk.Worker) -> Claim
     """A claimer whose one claim was done and not answered, closing."""
     claimer = Claimer(
         store=store,
-        rights=Rights(worker.id, worker.queue),
+        permit=ClaimPermit(worker.id, worker.queue),
         state=running_state(),
-        held=Held(),
+        held=HeldClaims(),
         queue="q",
         poll_seconds=60,
         metrics=WorkerMetrics(queue="q", tasks=Registry(), version="0"),
         listening=lambda: False,
-        chance=random.Random(),
+        rng=random.Random(),
     )
     proxy.drop_reply("penstock.claim")
     await claimer.start()
@@ -54,25 +54,25 @@ async def test_what_is_given_back_is_tried_again_until_the_database_answers(pg_n
     """The reply of the release is lost: forgotten here, the claims would stay with a worker that renews its lease."""
     worker = desk.register(newest)
     desk.enqueue(newest, 3)
-    held = Held()
+    held = HeldClaims()
     with Proxy(pg_newest.url) as proxy:
         async with Store(proxy.url, lanes=1) as store:
             claimer = Claimer(
                 store=store,
-                rights=Rights(worker.id, worker.queue),
+                permit=ClaimPermit(worker.id, worker.queue),
                 state=running_state(),
                 held=held,
                 queue="q",
                 poll_seconds=60,
                 metrics=WorkerMetrics(queue="q", tasks=Registry(), version="0"),
                 listening=lambda: False,
-                chance=random.Random(),
+                rng=random.Random(),
             )
             jobs = await desk.claim_some(store, worker)
             held.add(jobs)
             proxy.drop_reply("penstock.release")
             await claimer.start()
-            claimer.give_back(jobs)
+            claimer.release_later(jobs)
             async with asyncio.timeout(60):
                 await held.empty()
             await claimer.stop()
@@ -89,7 +89,7 @@ async def test_a_claim_lost_while_closing_is_handed_back_before_the_end(pg_newes
             claimer = await lose_a_claim(proxy, store, worker)
             await claimer.close()
             await claimer.stop()
-            assert not claimer.unanswered
+            assert not claimer.may_hold_unknown_claims
     assert newest.execute("SELECT count(*), sum(attempt) FROM penstock.job WHERE token IS NULL").fetchone() == (3, 0)
 
 
@@ -103,5 +103,5 @@ async def test_a_claim_that_cannot_be_asked_about_any_more_keeps_the_worker_from
             for _ in range(50):
                 proxy.drop_reply()
             await claimer.close()
-            assert claimer.unanswered
+            assert claimer.may_hold_unknown_claims
             await claimer.stop()

@@ -16,8 +16,8 @@ from penstock.cancellation import end_all
 from penstock.events import Hooks
 from penstock.job import Finished, OutcomeState
 from penstock.runtime.claims.acknowledger import Acknowledger
-from penstock.runtime.claims.held_claims import Held, release
-from penstock.runtime.middleware.hooks import Announcer
+from penstock.runtime.claims.held_claims import HeldClaims, release
+from penstock.runtime.middleware.hooks import HookDispatcher
 from penstock.runtime.observe.forensics import Forensics
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.store import Maintenance, Store, WorkerStore, roles
@@ -140,18 +140,18 @@ def test_one_frozen_completion_keeps_no_other_job_from_its_rescue(play, db):
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
 async def test_an_outcome_whose_row_is_locked_is_stored_once_the_lock_is_gone(ends, pg_newest, newest):
     """The other outcomes of its batch are stored at once, whatever the job's fate is; people are told."""
-    worker, held, accepted = desk.register(newest), Held(), list[int]()
+    worker, held, accepted = desk.register(newest), HeldClaims(), list[int]()
     ids = desk.enqueue(newest, 5)
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="0")
     async with WorkerStore(pg_newest.url, lanes=1) as store:
         jobs = await desk.claim_some(store, worker)
         held.add(jobs)
         forensics = Forensics(
-            store=store, queue=lambda: (worker.queue, "q"), facts=dict, announcer=Announcer(Hooks()), metrics=metrics,
+            store=store, queue=lambda: (worker.queue, "q"), facts=dict, hooks=HookDispatcher(Hooks()), metrics=metrics,
             tasks=[], holder="x",
         )  # fmt: skip
         acknowledger = Acknowledger(
-            name="acks", store=store, held=held, accepted=accepted.append, chance=random.Random(1), metrics=metrics,
+            name="acks", store=store, held=held, accepted=accepted.append, rng=random.Random(1), metrics=metrics,
             forensics=forensics,
         )  # fmt: skip
         await acknowledger.start()
@@ -193,7 +193,7 @@ async def test_a_release_steps_over_locked_rows_and_open_producers_of_its_key(pl
     worker = desk.register(db)
     ids = desk.enqueue(db, 3, p_unique_keys=["k", None, None], p_until_start=[True, False, False])
     jobs = await desk.claim_some(store, worker)
-    held = Held()
+    held = HeldClaims()
     held.add(jobs)
     producer, person = play.connection("producer"), play.connection("person")
     producer.begin()

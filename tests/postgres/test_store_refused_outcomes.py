@@ -11,8 +11,8 @@ from penstock.app.task import Registry
 from penstock.events import Hooks
 from penstock.job import Finished, OutcomeState
 from penstock.runtime.claims.acknowledger import Acknowledger
-from penstock.runtime.claims.held_claims import Held
-from penstock.runtime.middleware.hooks import Announcer
+from penstock.runtime.claims.held_claims import HeldClaims
+from penstock.runtime.middleware.hooks import HookDispatcher
 from penstock.runtime.observe.forensics import Forensics
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.store import WorkerStore
@@ -25,7 +25,7 @@ UNSTORABLE = '"\\u0000"'
 class Scene:
     """A worker that has just run nine jobs; the results of some cannot be stored."""
 
-    def __init__(self, store: WorkerStore, held: Held, worker: desk.Worker) -> None:
+    def __init__(self, store: WorkerStore, held: HeldClaims, worker: desk.Worker) -> None:
         self.store, self.held, self.worker = store, held, worker
         self.accepted: list[int] = []
 
@@ -36,11 +36,11 @@ class Scene:
         self.held.add(jobs)
         metrics = WorkerMetrics(queue="q", tasks=Registry(), version="0")
         forensics = Forensics(
-            store=self.store, queue=lambda: (self.worker.queue, "q"), facts=dict, announcer=Announcer(Hooks()),
+            store=self.store, queue=lambda: (self.worker.queue, "q"), facts=dict, hooks=HookDispatcher(Hooks()),
             metrics=metrics, tasks=[], holder="x",
         )  # fmt: skip
         acknowledger = Acknowledger(
-            name="acks", store=self.store, held=self.held, accepted=self.accepted.append, chance=random.Random(1),
+            name="acks", store=self.store, held=self.held, accepted=self.accepted.append, rng=random.Random(1),
             metrics=metrics, forensics=forensics,
         )  # fmt: skip
         batch = [
@@ -55,7 +55,7 @@ class Scene:
 async def test_an_outcome_that_is_refused_becomes_a_failure_and_its_neighbours_are_kept(unstorable, pg_newest, newest):
     """The batch is halved until it is found; the dead letter says what was refused."""
     async with WorkerStore(pg_newest.url, lanes=1) as store:
-        scene = Scene(store, Held(), desk.register(newest))
+        scene = Scene(store, HeldClaims(), desk.register(newest))
         ids = await scene.acknowledge(newest, unstorable)
     states = [desk.state_of(newest, job) for job in ids]
     assert states == ["dead" if n in unstorable else "completed" for n in range(9)]
@@ -83,7 +83,7 @@ async def test_an_outcome_that_can_never_be_stored_ends_its_claim_and_counts_the
     """The job is deferred with the refusal in its history; the worker holds nothing, and a limit's room comes back."""
     newest.execute(REFUSALS[refusal])
     async with WorkerStore(pg_newest.url, lanes=1) as store:
-        scene = Scene(store, Held(), desk.register(newest))
+        scene = Scene(store, HeldClaims(), desk.register(newest))
         newest.execute("SELECT penstock.set_limit(%s, 9)", [scene.worker.queue])
         desk.until(lambda: newest.execute("SELECT penstock.count_limits()").fetchone() == (0,))
         ids = await scene.acknowledge(newest, {3})

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from penstock.runtime.config_warnings import tell_differences
+from penstock.runtime.config_warnings import log_config_warnings
 from penstock.settings import Settings
 from tests.postgres import desk, starting_jobs
 from tests.postgres.executors import alive
@@ -40,8 +40,8 @@ def test_a_login_that_may_not_see_the_declaration_starts_all_the_same(pg_blank, 
     """The role of workers may not: it is told what decides, once, and nothing else happens."""
     caplog.set_level(logging.INFO)
     with owned_by_a_login(pg_blank) as database, member(database, "worker") as url:
-        tell_differences(Settings(database_url=url, queue="q", job_deadline_seconds=60))
-        tell_differences(Settings(database_url=url, queue="q"))
+        log_config_warnings(Settings(database_url=url, queue="q", job_deadline_seconds=60))
+        log_config_warnings(Settings(database_url=url, queue="q"))
     [said] = caplog.messages
     assert said.startswith("PENSTOCK_JOB_DEADLINE_SECONDS: what is declared with the queue decides")
     assert "lacks a right" in said

@@ -11,7 +11,7 @@ from penstock.backoff import Backoff
 from penstock.cli.why import Why, explain
 from penstock.errors import InvalidArguments
 from penstock.job import ClaimedJob
-from penstock.runtime.execution.outcomes import Endings
+from penstock.runtime.execution.outcomes import OutcomeBuilder
 
 JOB: dict[str, Any] = {
     "id": 42, "state": "queued", "queue": "q", "task": "work", "priority": 1, "attempt": 0, "max_attempts": 5,
@@ -152,14 +152,14 @@ def test_every_reason_is_in_the_table():
 
 def test_the_reasons_that_a_worker_writes_are_known():
     """A retry by the worker is not reported as a request of the task."""
-    endings = Endings(backoff=Backoff(), chance=random.Random(1))
+    outcomes = OutcomeBuilder(backoff=Backoff(), rng=random.Random(1))
     job = ClaimedJob(
         id=42, token=1, worker=7, attempt=1, max_attempts=5, crashes=0, queue="q", priority=1, task="work", args="{}"
     )
     for finished, why in (
-        (endings.of_unknown_task(job), Why.TASK_UNKNOWN),
-        (endings.of_blocked(job), Why.BREAKER_OPEN),
-        (endings.of_invalid_arguments(job, InvalidArguments("no")), Why.INCOMPATIBLE_ARGUMENTS),
+        (outcomes.for_unknown_task(job), Why.TASK_UNKNOWN),
+        (outcomes.for_open_circuit(job), Why.BREAKER_OPEN),
+        (outcomes.for_invalid_arguments(job, InvalidArguments("no")), Why.INCOMPATIBLE_ARGUMENTS),
     ):
         assert explain(42, facts(job={**DEFERRED, "reason": finished.reason}))[0].why is why
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from penstock.runtime.background import beside
+from penstock.runtime.background import run_in_background
 
 
 async def test_a_coroutine_that_loses_a_cancellation_is_told_again():
@@ -18,7 +18,7 @@ async def test_a_coroutine_that_loses_a_cancellation_is_told_again():
             heard.append("once")
         await asyncio.sleep(3600)
 
-    async with asyncio.timeout(30), beside(heard.append, upkeep=deaf_once()):
+    async with asyncio.timeout(30), run_in_background(heard.append, upkeep=deaf_once()):
         await asyncio.sleep(0)
     assert heard == ["once"]
 
@@ -30,7 +30,7 @@ async def test_one_that_ends_before_the_block_is_told():
     async def breaks() -> None:
         raise ValueError("no")
 
-    async with beside(heard.append, ticker=breaks()):
+    async with run_in_background(heard.append, ticker=breaks()):
         while not heard:
             await asyncio.sleep(0)
     assert heard == ["ticker ended: ValueError('no')"]

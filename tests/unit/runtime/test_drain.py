@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from penstock.job import ClaimedJob
 from penstock.runtime.claims.claimer import Claimer
-from penstock.runtime.claims.held_claims import Held
+from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.drain import Drain
 from penstock.runtime.observe.metrics import WorkerMetrics
 from tests.unit.runtime.support import job, running_state, store_of
@@ -34,23 +34,23 @@ async def nothing(*_: object) -> None:
 
 async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_handed_back(caplog):
     """The claim loop has ended by then: its job was held to the end of the grace period, and to that of the lease."""
-    shelf, held, exclusive = Shelf(), Held(), job()
+    shelf, held, exclusive = Shelf(), HeldClaims(), job()
     held.add([exclusive])
     metrics, state = WorkerMetrics(queue="q", tasks=["work"], version="1"), running_state()
     claimer = Claimer(
         store=store_of(shelf),
-        rights=cast("Any", SimpleNamespace(worker=1, queue=1)),
+        permit=cast("Any", SimpleNamespace(worker=1, queue=1)),
         state=state,
         held=held,
         metrics=metrics,
         queue="q",
         poll_seconds=1.0,
         listening=lambda: False,
-        chance=random.Random(1),
+        rng=random.Random(1),
     )
 
     async def idle() -> None:
-        claimer.give_back([exclusive])
+        claimer.release_later([exclusive])
 
     consumers = SimpleNamespace(call=nothing, take_waiting=list[ClaimedJob], flush=lambda: None)
     slots = SimpleNamespace(running={}, idle=idle)
@@ -65,7 +65,7 @@ async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_handed
 
 async def test_a_drain_whose_pod_is_killed_sooner_releases_what_runs_within_that_time():
     """A spot notice: the operator tells a worker with an hour to finish that a second is left; it does not wait."""
-    shelf, held, running = Shelf(), Held(), job()
+    shelf, held, running = Shelf(), HeldClaims(), job()
     held.add([running])
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
     begun = asyncio.Event()
@@ -82,7 +82,7 @@ async def test_a_drain_whose_pod_is_killed_sooner_releases_what_runs_within_that
     )
     slots = SimpleNamespace(running={1: running}, idle=idle)
     drain = Drain(
-        claimer=cast("Any", SimpleNamespace(close=nothing, hand_back=nothing, unanswered=())),
+        claimer=cast("Any", SimpleNamespace(close=nothing, release_pending=nothing, may_hold_unknown_claims=False)),
         consumers=cast("Any", consumers), slots=cast("Any", slots), state=running_state(), store=store_of(shelf),
         held=held, metrics=metrics, grace=3600.0,
     )  # fmt: skip

@@ -9,9 +9,9 @@ from typing import Any, cast
 from penstock.errors import DatabaseUnavailable
 from penstock.job import Finished
 from penstock.runtime.claims.acknowledger import Acknowledger
-from penstock.runtime.claims.held_claims import Held
+from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.observe.metrics import WorkerMetrics
-from penstock.runtime.retry_delay import LONGEST_SECONDS, doubled, pause
+from penstock.runtime.retry_delay import MAX_SECONDS, doubled, retry_delay
 from penstock.store.listen import longest_pause
 from tests.unit.runtime.support import completed, job, store_of
 
@@ -33,10 +33,10 @@ class Away:
 
 
 class Unhurried(random.Random):
-    """Draws no pause."""
+    """Draws no retry_delay."""
 
     def uniform(self, a: float, b: float) -> float:
-        assert a <= b <= LONGEST_SECONDS
+        assert a <= b <= MAX_SECONDS
         return 0.0
 
 
@@ -46,12 +46,12 @@ async def attach(batch: list[Finished]) -> list[Finished]:
 
 async def test_an_outcome_is_acknowledged_after_an_outage_of_any_length():
     """The stage ended with an OverflowError instead, and the worker with it, its outcomes lost."""
-    held, answered = Held(), cast("list[int]", [])
+    held, answered = HeldClaims(), cast("list[int]", [])
     one = job()
     held.add([one])
     away = Away(LONG)
     acknowledger = Acknowledger(
-        name="acks", store=store_of(away), held=held, accepted=answered.append, chance=Unhurried(1),
+        name="acks", store=store_of(away), held=held, accepted=answered.append, rng=Unhurried(1),
         metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
         forensics=cast("Any", SimpleNamespace(attach=attach, settled=lambda batch: None)),
     )  # fmt: skip
@@ -66,6 +66,6 @@ def test_wake_ups_come_back_after_an_outage_of_any_length():
 
 def test_pauses_grow_and_stay_within_their_bounds():
     """Of the database, and of children that do not come up: whoever waits for one would have waited for ever."""
-    chance = random.Random(1)
-    assert all(pause(failures, chance) <= LONGEST_SECONDS for failures in (1, 10, 1023, 1024, LONG))
-    assert [doubled(times, longest=5.0) for times in (0, 1, 5, 6, LONG)] == [0.1, 0.2, 3.2, 5.0, 5.0]
+    rng = random.Random(1)
+    assert all(retry_delay(failures, rng) <= MAX_SECONDS for failures in (1, 10, 1023, 1024, LONG))
+    assert [doubled(times, maximum=5.0) for times in (0, 1, 5, 6, LONG)] == [0.1, 0.2, 3.2, 5.0, 5.0]

@@ -46,7 +46,7 @@ class Database:
 
 
 class Impatient(random.Random):
-    """Always the shortest pause."""
+    """Always the shortest retry_delay."""
 
     def uniform(self, a: float, b: float) -> float:
         """The lower end."""

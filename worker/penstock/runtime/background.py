@@ -18,7 +18,9 @@ AGAIN_SECONDS = 0.5
 
 
 @contextlib.asynccontextmanager
-async def beside(broke: Callable[[str], None], **coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def run_in_background(
+    broke: Callable[[str], None], **coroutines: Coroutine[Any, Any, None]
+) -> AsyncIterator[None]:
     """Run coroutines by name beside the block, and cancel them behind it.
 
     Args:

@@ -43,9 +43,10 @@ def differences(settings: Settings, rows: Sequence[QueueRow]) -> list[str]:
         whose = "and nobody has declared that queue"
     else:
         said = {
-            "max_attempts": row.max_attempts, "job_deadline_seconds": row.job_deadline or 0.0,
+            "max_attempts": row.max_attempts,
+            "job_deadline_seconds": row.job_deadline or 0.0,
             "retention_seconds": row.retention,
-        }  # fmt: skip
+        }
         whose = "where it is {:g}"
     return [
         f"{name} (PENSTOCK_{name.upper()}) is {value:g} here and does nothing: it is declared with queue "
@@ -55,7 +56,7 @@ def differences(settings: Settings, rows: Sequence[QueueRow]) -> list[str]:
     ]
 
 
-def tell_differences(settings: Settings, url: Url | None = None) -> None:
+def log_config_warnings(settings: Settings, url: Url | None = None) -> None:
     """Log a warning for each; asks the database only if there may be one."""
     if not given(settings):
         return

@@ -25,7 +25,7 @@ from penstock.stages import StageError
 from penstock.store import Store
 
 from .claims.claimer import Claimer
-from .claims.held_claims import Held, release
+from .claims.held_claims import HeldClaims, release
 from .execution.consumers import Consumers
 from .execution.slots import Slots
 from .observe.metrics import WorkerMetrics
@@ -50,7 +50,7 @@ class Drain:
     slots: Slots
     state: WorkerState
     store: Store
-    held: Held
+    held: HeldClaims
     metrics: WorkerMetrics
     grace: float
     clock: Callable[[], float] = time.monotonic
@@ -91,12 +91,12 @@ class Drain:
         await self._step("finish", self.slots.idle(), FINISH_SHARE)
         if self.slots.running:
             await self._step("give up", self._give_up())
-        await self._step("hand back", self.claimer.hand_back())  # attempts that lost the lease
+        await self._step("hand back", self.claimer.release_pending())  # attempts that lost the lease
         if not self._stages_ended:  # else no outcome leaves any more
             self.consumers.flush()
             await self._step("flush", self.held.empty())
         logger.info("drained in %.2f s, %d claims still held", self.clock() - began, len(self.held))
-        return not len(self.held) and not self.claimer.unanswered
+        return not len(self.held) and not self.claimer.may_hold_unknown_claims
 
     async def release_waiting(self) -> None:
         """Hand back what was not started."""
@@ -110,7 +110,7 @@ class Drain:
             self.metrics.released += await release(self.store, self.held, jobs)
         if locked := self.held.still(jobs):
             logger.warning("drain: other transactions hold the rows of %d claims, released later", len(locked))
-            self.claimer.give_back(locked)
+            self.claimer.release_later(locked)
 
     async def _give_up(self) -> None:
         unfinished = await self.consumers.cancel_running()

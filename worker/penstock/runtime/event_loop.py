@@ -98,8 +98,9 @@ def _report_escape(error: BaseException) -> None:
     shown = f"SystemExit({error.code!r})" if isinstance(error, SystemExit) else type(error).__name__
     logger.error(
         "%s reached the event loop from a callback or task; the loop keeps running, code that awaits the task gets it",
-        shown, exc_info=error,
-    )  # fmt: skip
+        shown,
+        exc_info=error,
+    )
 
 
 async def _end_tasks(seconds: float) -> None:

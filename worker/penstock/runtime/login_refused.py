@@ -29,4 +29,4 @@ async def login_refused(lease: Lease) -> None:
         await asyncio.sleep(CHECK_SECONDS)
         since = lease.refused_since
         if since is not None and time.monotonic() - since >= LEASES * lease.seconds:
-            raise LoginRefused(f"no login for {LEASES * lease.seconds:g} s, so this worker ends: {lease.trouble}")
+            raise LoginRefused(f"no login for {LEASES * lease.seconds:g} s, so this worker ends: {lease.last_error}")

@@ -15,9 +15,10 @@ from penstock.runtime.process_exit import leave_now, leave_within
 from penstock.settings import Settings
 from penstock.store import check_schema, shake_hands
 
-from .config_warnings import tell_differences
+from .config_warnings import log_config_warnings
 from .event_loop import Runner, loop_factory
 from .observe import logs
+from .parts import WorkerParts
 from .startup import Startup
 from .worker import Worker
 
@@ -57,7 +58,7 @@ def run_worker(app: App, settings: Settings) -> int:
     while ended is None:
         if not Startup(check, settings).wait():
             return 0
-        tell_differences(settings, url)
+        log_config_warnings(settings, url)
         if told := mismatch(app, settings.queue):
             logger.warning("%s", told)
         with Runner(loop_factory()) as runner:
@@ -70,19 +71,19 @@ def run_worker(app: App, settings: Settings) -> int:
 
 async def _run(app: App, settings: Settings) -> tuple[int, bool] | None:
     """Exit code, and whether a thread is stuck; None if the database went away after the check: nothing has begun."""
-    worker = Worker(app, settings)
+    parts = WorkerParts(app, settings)
     try:
-        await worker.store.open()
+        await parts.store.open()
     except StoreError as error:
-        worker.health.close()
+        parts.health.close()
         logger.warning("cannot start yet, trying again: %s", error)
         await asyncio.sleep(AGAIN_SECONDS)
         return None
-    os.register_at_fork(after_in_child=partial(worker.attempts.copied, asyncio.get_running_loop()))
+    os.register_at_fork(after_in_child=partial(parts.attempts.copied, parts.loop))
     gc.collect()
-    gc.freeze()  # modules and tasks live as long as the process: no collection need look at them
-    worker.left = lambda code: leave_within(max(EXIT_SECONDS, worker.drain.remaining), code)
-    code = await worker.run()
+    gc.freeze()  # modules and tasks live as long as the process: no collection needs to visit them
+    exit_within = lambda code: leave_within(max(EXIT_SECONDS, parts.drain.remaining), code)  # noqa: E731
+    code = await Worker(parts, on_exit=exit_within).run()
     leave_within(EXIT_SECONDS, code)
-    worker.threads.shutdown(wait=False, cancel_futures=True)
-    return code, bool(worker.attempts.in_threads) or worker.announcer.stuck
+    parts.threads.shutdown(wait=False, cancel_futures=True)
+    return code, bool(parts.attempts.in_threads) or parts.hooks.stuck

@@ -89,8 +89,9 @@ def leave_within(seconds: float, code: int) -> None:
         with contextlib.suppress(Exception):  # the application may have closed what the log is written to
             logger.warning(
                 "the process did not end within %.1f s after its worker (threads that are left: %s); it leaves now",
-                seconds, ", ".join(sorted(others)[:5]),
-            )  # fmt: skip
+                seconds,
+                ", ".join(sorted(others)[:5]),
+            )
         leave_now(code)
 
     threading.Thread(target=leave, name="penstock-leaving", daemon=True).start()

@@ -15,7 +15,7 @@ import time
 from penstock.errors import StoreError
 
 from .claims.lease import Lease
-from .retry_delay import pause
+from .retry_delay import retry_delay
 from .startup import REPEAT_SECONDS, is_final
 
 logger = logging.getLogger("penstock.worker")
@@ -25,7 +25,7 @@ async def registered(lease: Lease, draining: asyncio.Event, *, rng: random.Rando
     """Register, however long the database is away; False if the worker is told to leave before that.
 
     Args:
-        lease: opened once the database has the worker's row; its `trouble` is the last error until then.
+        lease: opened once the database has the worker's row; its `last_error` is the last error until then.
         draining: set when the worker is told to leave.
         rng: spreads the attempts of many pods.
 
@@ -40,15 +40,15 @@ async def registered(lease: Lease, draining: asyncio.Event, *, rng: random.Rando
         except StoreError as error:
             if is_final(error, waited=time.monotonic() - began):
                 raise
-            if str(error) != lease.trouble or time.monotonic() - logged_at > REPEAT_SECONDS:
+            if str(error) != lease.last_error or time.monotonic() - logged_at > REPEAT_SECONDS:
                 logged_at = time.monotonic()
                 logger.warning("cannot register yet, trying again: %s", error)
-            lease.trouble = str(error)
+            lease.last_error = str(error)
             failures += 1
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause(failures, rng)):
+                async with asyncio.timeout(retry_delay(failures, rng)):
                     await draining.wait()
         else:
-            lease.trouble = None
+            lease.last_error = None
             return True
     return False

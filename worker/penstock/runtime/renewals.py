@@ -14,7 +14,7 @@ from penstock.store import MovedRenewal, Renewal
 
 from .claims.claimer import Claimer
 from .claims.exclusive import Exclusive
-from .claims.held_claims import Held
+from .claims.held_claims import HeldClaims
 from .claims.lease import Lease
 from .execution.consumers import Consumers
 from .execution.processes.executor import ChildExecutor
@@ -29,7 +29,7 @@ class RenewalHandler:
 
     lease: Lease
     state: WorkerState
-    held: Held
+    held: HeldClaims
     claimer: Claimer
     consumers: Consumers
     exclusive: Exclusive

@@ -53,7 +53,7 @@ class Signals:
             logger.warning(
                 "the application replaced the worker's handler of %s; the worker took it back (clean up in a lifespan)",
                 " and ".join(number.name for number in replaced),
-            )  # fmt: skip
+            )
 
     @contextlib.asynccontextmanager
     async def starting(self) -> AsyncIterator[None]:

@@ -24,7 +24,7 @@ from penstock.errors import InvalidDatabaseURL, LoginRefused, NoSuchDatabase, St
 from penstock.http_server import HttpServer, verdict
 from penstock.settings import Settings
 
-from .retry_delay import pause
+from .retry_delay import retry_delay
 
 logger = logging.getLogger("penstock.worker")
 
@@ -158,7 +158,7 @@ class Startup:
                 self._problem = str(error)
                 self._failing.set()
                 failures += 1
-                self._over.wait(pause(failures, self._rng))
+                self._over.wait(retry_delay(failures, self._rng))
             else:
                 if failures:
                     logger.info("the database answers after %.1f s", time.monotonic() - began)

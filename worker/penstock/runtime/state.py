@@ -92,9 +92,18 @@ class WorkerState:
     """
 
     __slots__ = (
-        "_backlog", "_lease", "_on_drain", "_suspects", "draining", "may_ask", "may_claim", "may_hold", "may_isolate",
-        "may_start", "phase",
-    )  # fmt: skip
+        "_backlog",
+        "_lease",
+        "_on_drain",
+        "_suspects",
+        "draining",
+        "may_ask",
+        "may_claim",
+        "may_hold",
+        "may_isolate",
+        "may_start",
+        "phase",
+    )
 
     def __init__(self, on_drain: Callable[[], None] = lambda: None) -> None:
         self._on_drain = on_drain

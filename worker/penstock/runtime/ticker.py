@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from .claims.claimer import Claimer
-from .claims.held_claims import Held
+from .claims.held_claims import HeldClaims
 from .claims.lease import Lease
 from .execution.consumers import Consumers
 from .execution.slots import Slots
-from .observe.loop_watchdog import LoopWatch
+from .observe.loop_watchdog import LoopWatchdog
 from .observe.metrics import WorkerMetrics
 from .observe.probes import Probes
 from .process_state import here
@@ -37,12 +37,12 @@ class Ticker:
     slots: Slots
     claimer: Claimer
     lease: Lease
-    held: Held
+    held: HeldClaims
     signals: Signals
 
     async def run(self) -> None:
         """Tick until cancelled; meanwhile a thread watches whether the loop is blocked."""
-        watch = LoopWatch(ticked=lambda: self.probes.ticked, job_of=self.slots.job_of)
+        watch = LoopWatchdog(ticked=lambda: self.probes.ticked, job_of=self.slots.job_of)
         self.probes.ticked = time.monotonic()
         watch.start()
         try:
@@ -66,7 +66,7 @@ class Ticker:
         consumers.sweep()
         stale = consumers.take_stale() if self.state.may_hold else consumers.take_waiting()
         if stale:
-            self.claimer.give_back(stale)
+            self.claimer.release_later(stale)
         consumers.start_waiting()
         consumers.top_up()
         if self.lease.state == "cordoned" and not len(self.held):

@@ -1,7 +1,7 @@
 """Jobs run in this process, by `app.run_inline()`: the rules of attempts without a database and without time.
 
-What an attempt ended in is decided by the worker's own `Endings`, so that a task means the same in both. A retry runs
-at once and a delayed job with the others; timeouts are not applied, and no other release is waited for. The jobs are
+The worker's own `OutcomeBuilder` decides the outcome of an attempt, so a task means the same in both. A retry runs at
+once and a delayed job with the others; timeouts are not applied, and no other release is waited for. The jobs are
 `collector.Collected`'s. KeyboardInterrupt is not a task's here, but of whoever runs the tests.
 """
 
@@ -25,7 +25,7 @@ from .collector import max_attempts_of
 
 if TYPE_CHECKING:
     from ..app.task import Registry, Task
-    from ..runtime.execution.outcomes import Endings
+    from ..runtime.execution.outcomes import OutcomeBuilder
 
 MOST_JOBS: Final = 10_000
 """Jobs that one `run_inline` runs before it takes them for an endless chain."""
@@ -197,9 +197,9 @@ def _entered(loop: asyncio.AbstractEventLoop, lifespans: Lifespans) -> Iterator[
 
 def _steps(tasks: Registry, collected: Collected) -> Generator[_Call, Ended, list[InlineRun]]:
     """Every job that has not run, in the order of ids: yields calls, is sent what they return or raise."""
-    from ..runtime.execution.outcomes import Endings  # noqa: PLC0415 - not for whoever only enqueues
+    from ..runtime.execution.outcomes import OutcomeBuilder  # noqa: PLC0415 - not for whoever only enqueues
 
-    endings = Endings(backoff=Backoff(), chance=random.Random(0), incompatible_seconds=0.0)  # noqa: S311 - no time passes
+    outcomes = OutcomeBuilder(backoff=Backoff(), rng=random.Random(0), incompatible_seconds=0.0)  # noqa: S311 - no time passes
     runs: list[InlineRun] = []
     collected.wake()
     while taken := collected.take():
@@ -212,14 +212,14 @@ def _steps(tasks: Registry, collected: Collected) -> Generator[_Call, Ended, lis
         attempt, again = 0, True
         while again:
             attempt += 1
-            run, again = yield from _attempt(endings, task, _context(job_id, job, attempt, collected))
+            run, again = yield from _attempt(outcomes, task, _context(job_id, job, attempt, collected))
         collected.ended(run)
         runs.append(run)
     return runs
 
 
 def _attempt(
-    endings: Endings, task: Task[..., Any, ..., Any], context: Context
+    outcomes: OutcomeBuilder, task: Task[..., Any, ..., Any], context: Context
 ) -> Generator[_Call, Ended, tuple[InlineRun, bool]]:
     """One attempt: how it ended, and whether another one follows."""
     from ..runtime.execution.outcomes import INVALID, is_a  # noqa: PLC0415
@@ -239,10 +239,10 @@ def _attempt(
         except KeyboardInterrupt:
             raise
         except BaseException as unfit:  # noqa: BLE001 - encoding asks the value for its fields
-            finished, said = endings.of_unstorable_result(job, unfit, 0.0), unfit
+            finished, said = outcomes.for_unstorable_result(job, unfit, 0.0), unfit
         else:
             return _run_of(task, job, OutcomeState.COMPLETED, result=value, stored=stored), False
-    finished = finished or endings.of_end(job, task, value, error, 0.0)
+    finished = finished or outcomes.for_return(job, task, value, error, 0.0)
     again = finished.state is OutcomeState.RETRY
     return _run_of(task, job, finished.state, reason=finished.reason, exception=said), again
 

@@ -13,7 +13,7 @@ import pytest
 from penstock.errors import DatabaseUnavailable, RowLocked, SchemaMissing, StatementRefused
 from penstock.job import ClaimedJob
 from penstock.runtime.claims.claimer import DISCONNECTED_AFTER, Claimer
-from penstock.runtime.claims.held_claims import Held
+from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.stages import Cancel, Consumer, Subscription
 from tests.unit.runtime.support import job, running_state, store_of, until
@@ -59,14 +59,14 @@ class Pair:
         self.shelf, self.taker = Shelf(), Taker()
         self.claimer = Claimer(
             store=store_of(self.shelf),
-            rights=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
+            permit=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
             state=running_state(),
-            held=Held(),
+            held=HeldClaims(),
             metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
             queue="q",
             poll_seconds=0.05,
             listening=lambda: False,
-            chance=random.Random(1),
+            rng=random.Random(1),
         )
 
     async def start(self) -> None:
@@ -103,12 +103,12 @@ async def test_what_repeating_cannot_mend_is_a_defect_said_once_and_the_demand_i
     pair.shelf.error = error
     await pair.start()
     await until(lambda: len(pair.shelf.asked) >= 3)
-    assert pair.claimer.defect == f"{type(error).__name__}: {error}"
+    assert pair.claimer.fatal_error == f"{type(error).__name__}: {error}"
     assert lines(caplog) == ["ERROR"]
     assert set(pair.shelf.asked) == {3}
     assert len(set(pair.shelf.given_back)) >= 2  # it may have committed whatever went wrong behind it
     await pair.recover()
-    await until(lambda: pair.claimer.defect is None)
+    await until(lambda: pair.claimer.fatal_error is None)
     assert not pair.claimer.disconnected
 
 
@@ -117,7 +117,7 @@ async def test_a_database_that_does_not_answer_is_no_defect_and_after_a_few_clai
     pair.shelf.error = DatabaseUnavailable("gone")
     await pair.start()
     await until(lambda: pair.claimer.disconnected)
-    assert pair.claimer.defect is None
+    assert pair.claimer.fatal_error is None
     assert len(pair.shelf.asked) >= DISCONNECTED_AFTER
     assert set(lines(caplog)) == {"WARNING"}
     await pair.recover()
@@ -159,14 +159,14 @@ async def test_rows_that_others_hold_stop_no_claim_and_what_is_locked_is_release
     shelf = pair.shelf = Locked()
     pair.claimer = Claimer(
         store=store_of(shelf),
-        rights=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
+        permit=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
         state=running_state(),
-        held=Held(),
+        held=HeldClaims(),
         metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
         queue="q",
         poll_seconds=0.01,
         listening=lambda: True,
-        chance=random.Random(1),
+        rng=random.Random(1),
     )
     back = [job(), job()]
     pair.claimer._held.add(back)
@@ -175,10 +175,10 @@ async def test_rows_that_others_hold_stop_no_claim_and_what_is_locked_is_release
     try:
         await pair.start()
         await until(lambda: shelf.asked)
-        pair.claimer.give_back(back)
+        pair.claimer.release_later(back)
         await pair.recover()
         await until(lambda: shelf.released == [back[1].id])
-        assert pair.claimer.unanswered
+        assert pair.claimer.may_hold_unknown_claims
         assert not pair.claimer.disconnected
         shelf.held = set()
         await until(lambda: shelf.released == [back[1].id, back[0].id])
@@ -210,17 +210,17 @@ async def test_claims_that_only_the_database_knows_of_are_released_once_it_may_h
     """What is held stays; a row that somebody holds is waited for; while the server stays the same nothing is asked."""
     pair = Pair()
     shelf = pair.shelf = Forgetful()
-    held = Held()
+    held = HeldClaims()
     pair.claimer = Claimer(
         store=store_of(shelf),
-        rights=SimpleNamespace(worker=1, queue=7, may_claim=lambda: True),
+        permit=SimpleNamespace(worker=1, queue=7, may_claim=lambda: True),
         state=running_state(),
         held=held,
         metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
         queue="q",
         poll_seconds=0.01,
         listening=lambda: False,
-        chance=random.Random(1),
+        rng=random.Random(1),
     )
     kept = job()
     held.add([kept])

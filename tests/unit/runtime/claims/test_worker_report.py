@@ -19,13 +19,13 @@ from penstock import Context
 from penstock.app.client import Client
 from penstock.app.context import LONGEST_NOTE
 from penstock.app.task import Registry as Tasks
-from penstock.runtime.background import beside
-from penstock.runtime.claims.held_claims import Held
+from penstock.runtime.background import run_in_background
+from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.claims.lease import Identity, Lease
-from penstock.runtime.claims.worker_report import MOST_JOBS, report
+from penstock.runtime.claims.worker_report import MAX_JOBS, report
 from penstock.runtime.execution.slots import Slots
 from penstock.runtime.observe.metrics import WorkerMetrics
-from penstock.runtime.observe.probes import LONGEST_BLOCK, Probes
+from penstock.runtime.observe.probes import MAX_BLOCKED_SECONDS, Probes
 from penstock.store import Registry, Renewal
 from tests.unit.runtime.support import completed, job, running_state, until
 
@@ -50,7 +50,7 @@ def test_progress_is_taken_at_most_once_a_second_and_its_end_always():
 )
 def test_progress_is_told_in_numbers_that_every_encoder_takes(done, told):
     """What a task counts with goes into the renewal of the lease, which must not fail for it."""
-    held = Held()
+    held = HeldClaims()
     held.add([one := job()])
     context = Context(
         job=one, client=cast("Client", None), report=lambda found: held.progress.__setitem__(one.id, found)
@@ -61,7 +61,7 @@ def test_progress_is_told_in_numbers_that_every_encoder_takes(done, told):
 
 def test_progress_may_come_from_threads_while_jobs_end():
     """Claims are forgotten behind each acknowledgement; what threads add meanwhile must not end the acknowledger."""
-    held, ended = Held(), threading.Event()
+    held, ended = HeldClaims(), threading.Event()
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
 
@@ -90,7 +90,7 @@ def test_progress_outside_of_a_worker_is_accepted_and_goes_nowhere():
 def test_a_report_says_what_runs_since_when_how_far_and_what_came_last():
     """The oldest first, a bounded number of them, those that told their progress among them; ages in seconds."""
     now: list[float] = [100.0]
-    held = Held(clock=lambda: now[0])
+    held = HeldClaims(clock=lambda: now[0])
     jobs = [job(token=number, id=number) for number in range(1, 31)]
     for one in jobs:
         held.add([one])
@@ -99,10 +99,10 @@ def test_a_report_says_what_runs_since_when_how_far_and_what_came_last():
     held.accepted([completed(job(id=99))])
     now[0] += 5
     told = json.loads(report(held, clock=lambda: now[0]))
-    assert [one["id"] for one in told["jobs"]] == [*range(1, MOST_JOBS), 30]
+    assert [one["id"] for one in told["jobs"]] == [*range(1, MAX_JOBS), 30]
     assert (told["jobs"][0]["age"], told["jobs"][-1]["age"]) == (35.0, 6.0)
     assert told["jobs"][-1]["progress"] == {"done": 1, "total": 2}
-    assert told["more"] == 30 - MOST_JOBS
+    assert told["more"] == 30 - MAX_JOBS
     assert told["last"] == {"id": 99, "task": "work", "outcome": "completed", "age": 5.0}
     held.remove(jobs)
     assert held.progress == {}
@@ -114,16 +114,18 @@ class Parts:
 
     def __init__(self) -> None:
         self.now, self.state = 1000.0, running_state()
-        self.lease = SimpleNamespace(worker=1, alive=True, state="running", renewed_lately=True, age=1.0, trouble=None)
-        self.claimer = SimpleNamespace(defect=None, disconnected=False, trouble=None, pending=0)
-        self.held = Held(clock=lambda: self.now)
+        self.lease = SimpleNamespace(
+            worker=1, alive=True, state="running", recently_renewed=True, age=1.0, last_error=None
+        )
+        self.claimer = SimpleNamespace(fatal_error=None, disconnected=False, claim_error=None, pending=0)
+        self.held = HeldClaims(clock=lambda: self.now)
         self.probes = Probes(
             lease=cast("Any", self.lease), held=self.held, claimer=cast("Any", self.claimer),
             consumers=cast("Any", SimpleNamespace(waiting=0, unacknowledged=0, prefetching=False)),
             slots=Slots(concurrency=4, interrupt=lambda _: True), state=self.state,
             maintenance=cast("Any", SimpleNamespace(
                 upkeep=SimpleNamespace(leading=True, rescued=0, poisoned=0, overdue=0, succeeded_at=990.0))),
-            longest_timeout=900.0, clock=lambda: self.now, wall=lambda: 5000.0,
+            max_timeout=900.0, clock=lambda: self.now, wall=lambda: 5000.0,
         )  # fmt: skip
 
     def breaks(self, what: str) -> None:
@@ -133,11 +135,11 @@ class Parts:
             case "cordoned":
                 self.lease.state = "cordoned"
             case "lease":
-                self.lease.renewed_lately, self.lease.age, self.lease.trouble = False, 12.0, "no route"
+                self.lease.recently_renewed, self.lease.age, self.lease.last_error = False, 12.0, "no route"
             case "claims":
-                self.claimer.disconnected, self.claimer.trouble = True, "DatabaseUnavailable: gone"
+                self.claimer.disconnected, self.claimer.claim_error = True, "DatabaseUnavailable: gone"
             case "refused":
-                self.claimer.defect = "SchemaMissing: no function claim"
+                self.claimer.fatal_error = "SchemaMissing: no function claim"
             case "blocked":
                 self.now += 3.0
 
@@ -170,7 +172,7 @@ def test_a_cordoned_worker_stays_ready_while_it_holds_jobs():
 def test_only_a_dead_lease_thread_or_a_loop_blocked_for_longer_than_any_task_may_take_ends_a_worker():
     """A restart interrupts jobs."""
     parts = Parts()
-    parts.now += LONGEST_BLOCK + 1  # a task may take 900 s
+    parts.now += MAX_BLOCKED_SECONDS + 1  # a task may take 900 s
     assert parts.probes.live() is None
     parts.now += 300
     assert "901 s" in str(parts.probes.live())
@@ -185,7 +187,8 @@ def test_times_in_the_gauges_are_of_the_epoch():
     parts.held.add([job()])
     parts.now += 10
     gauges = parts.probes.gauges()
-    assert (gauges["lease_renewed"], gauges["oldest_running"], gauges["maintenance_success"]) == (4999, 4990, 4980)
+    assert (gauges.lease_renewed_at, gauges.oldest_running_at) == (4999, 4990)
+    assert gauges.maintenance_succeeded_at == 4980
 
 
 async def test_what_runs_beside_a_worker_and_ends_by_itself_is_heard_of():
@@ -198,7 +201,7 @@ async def test_what_runs_beside_a_worker_and_ends_by_itself_is_heard_of():
     async def stays() -> None:
         await asyncio.sleep(60)
 
-    async with beside(said.append, ticker=breaks(), upkeep=stays()):
+    async with run_in_background(said.append, ticker=breaks(), upkeep=stays()):
         await until(lambda: said)
     assert said == ["ticker ended: RuntimeError('ticker')"]
 
@@ -227,20 +230,20 @@ class Registrar:
 
 async def test_nothing_that_goes_wrong_in_a_renewal_ends_the_lease_thread():
     """Without it the worker would be restarted, and its jobs with it: a report that cannot be told is left out."""
-    held = Held()
+    held = HeldClaims()
     held.add([one := job()])
     held.progress[one.id] = {"done": object()}
     registrar = Registrar()
     lease = Lease(
-        registry=cast("Registry", registrar), held=held, seconds=15.0, told=lambda _: None,
+        registry=cast("Registry", registrar), held=held, seconds=15.0, on_renewed=lambda _: None,
         identity=Identity(identity="me", queue="q", version="1", concurrency=1),
         metrics=WorkerMetrics(queue="q", tasks=Tasks(), version="1"),
     )  # fmt: skip
     lease.open()
     lease.renew_soon()
-    await until(lambda: len(registrar.reports) == 1 and lease.trouble == "unforeseen")
+    await until(lambda: len(registrar.reports) == 1 and lease.last_error == "unforeseen")
     lease.renew_soon()
-    await until(lambda: len(registrar.reports) == 2 and lease.trouble is None)
+    await until(lambda: len(registrar.reports) == 2 and lease.last_error is None)
     assert lease.alive
     assert registrar.reports == ["{}", "{}"]
     await asyncio.to_thread(lease.close, empty=True)

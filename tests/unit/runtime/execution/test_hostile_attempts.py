@@ -14,7 +14,7 @@ from penstock.app.context import Context
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import TaskOutcome
 from penstock.runtime.execution.attempt import Attempts
-from penstock.runtime.execution.outcomes import AnyTask, Endings
+from penstock.runtime.execution.outcomes import AnyTask, OutcomeBuilder
 from tests.unit.runtime.support import job
 
 
@@ -72,7 +72,7 @@ class NoChildren:
 def attempts(app: App, threads: Executor) -> Attempts:
     return Attempts(
         tasks=app.tasks, context=lambda one: Context(job=one, client=app.client), threads=threads,
-        children=NoChildren(), executor="async", endings=Endings(backoff=Backoff(), chance=random.Random(1)),
+        children=NoChildren(), executor="async", outcomes=OutcomeBuilder(backoff=Backoff(), rng=random.Random(1)),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from penstock.job import ClaimedJob
-from penstock.runtime.execution.task_reuse import MOST, Chain
+from penstock.runtime.execution.task_reuse import MAX_JOBS_PER_TASK, TaskReuser
 from tests.unit.runtime.support import job, until
 
 flavour: contextvars.ContextVar[str] = contextvars.ContextVar("flavour", default="none")
@@ -24,7 +24,7 @@ class Bench:
         self.tasks: list[asyncio.Task[None]] = []
         self.ended = 0
         self.work = work
-        self.chain = Chain(take=self.take, waiting=lambda: self.jobs, attempt=self.attempt)
+        self.chain = TaskReuser(take=self.take, waiting=lambda: self.jobs, attempt=self.attempt)
 
     def take(self, task: asyncio.Task[None]) -> ClaimedJob | None:
         if not self.jobs:
@@ -90,12 +90,12 @@ async def leaves_what_cannot_be_compared(_: ClaimedJob) -> None:
 
 async def test_jobs_that_wait_for_nothing_share_a_task():
     """That is what the chain is for."""
-    assert await Bench(nothing).run(MOST) == 1
+    assert await Bench(nothing).run(MAX_JOBS_PER_TASK) == 1
 
 
 async def test_a_task_ends_after_a_number_of_attempts():
     """The event loop has other things to do."""
-    assert await Bench(nothing).run(3 * MOST) == 3
+    assert await Bench(nothing).run(3 * MAX_JOBS_PER_TASK) == 3
 
 
 @pytest.mark.parametrize("work", [waits, leaves_a_value, cancels_itself, leaves_what_cannot_be_compared])

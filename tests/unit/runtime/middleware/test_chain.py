@@ -15,9 +15,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from penstock import App, Backoff
 from penstock.events import EVENTS, JobErrored, JobStarted, JobStopped
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.runtime.execution.outcomes import Endings
+from penstock.runtime.execution.outcomes import OutcomeBuilder
 from penstock.runtime.middleware import chain as module
-from penstock.runtime.middleware.hooks import MOST_CALLS, Announcer
+from penstock.runtime.middleware.hooks import MAX_CALLS, HookDispatcher
 from penstock.runtime.middleware.tracing import Traced
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.settings import Settings
@@ -37,11 +37,11 @@ def app() -> App:
 
 
 @pytest.fixture
-def endings() -> Endings:
-    return Endings(backoff=Backoff(strategy="constant", base_seconds=1), chance=random.Random(1))
+def outcomes() -> OutcomeBuilder:
+    return OutcomeBuilder(backoff=Backoff(strategy="constant", base_seconds=1), rng=random.Random(1))
 
 
-async def test_a_worker_that_uses_nothing_runs_attempts_as_they_are(app, endings):
+async def test_a_worker_that_uses_nothing_runs_attempts_as_they_are(app, outcomes):
     """No breaker, no span, no hook: no layer."""
     metrics = WorkerMetrics(queue="q", tasks=app.tasks, version="1")
 
@@ -51,7 +51,7 @@ async def test_a_worker_that_uses_nothing_runs_attempts_as_they_are(app, endings
     def wrapped(*, tracing: object = None, **settings) -> object:
         given = Settings(database_url="postgresql://x", **settings)
         return module.around(
-            run, tasks=app.tasks, settings=given, endings=endings, metrics=metrics, announcer=Announcer(app.hooks),
+            run, tasks=app.tasks, settings=given, outcomes=outcomes, metrics=metrics, hooks=HookDispatcher(app.hooks),
             tracing=tracing,
         )  # fmt: skip
 
@@ -67,7 +67,7 @@ async def test_a_worker_that_uses_nothing_runs_attempts_as_they_are(app, endings
 # -- hooks --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_attempts_events_come_in_order_with_what_happened(app, endings):
+async def test_an_attempts_events_come_in_order_with_what_happened(app, outcomes):
     """Start, exception with the exception itself and what the history keeps, stop with the outcome."""
     heard: list[object] = []
     for event in EVENTS:
@@ -75,9 +75,9 @@ async def test_an_attempts_events_come_in_order_with_what_happened(app, endings)
     error = ValueError("no")
 
     async def run(one: ClaimedJob) -> Finished:
-        return endings.of_error(one, app.tasks["work"], error, 0.5) if one.attempt == 5 else completed(one, 0.25)
+        return outcomes.for_error(one, app.tasks["work"], error, 0.5) if one.attempt == 5 else completed(one, 0.25)
 
-    hooked = module.Hooked(run=run, announcer=Announcer(app.hooks), endings=endings)
+    hooked = module.Hooked(run=run, hooks=HookDispatcher(app.hooks), outcomes=outcomes)
     good, bad = job(), job(attempt=5)
     await hooked.run(good)
     await hooked.run(bad)
@@ -92,7 +92,7 @@ async def test_an_attempts_events_come_in_order_with_what_happened(app, endings)
     assert hooked._exceptions == {}
 
 
-async def test_an_attempt_that_is_interrupted_stops_too(app, endings):
+async def test_an_attempt_that_is_interrupted_stops_too(app, outcomes):
     """Whoever counts what runs must come back to zero."""
     heard: list[JobStopped] = []
     app.on("job.stop")(heard.append)
@@ -101,7 +101,7 @@ async def test_an_attempt_that_is_interrupted_stops_too(app, endings):
         await asyncio.sleep(60)
         return completed(one)
 
-    hooked = module.Hooked(run=run, announcer=Announcer(app.hooks), endings=endings)
+    hooked = module.Hooked(run=run, hooks=HookDispatcher(app.hooks), outcomes=outcomes)
     attempt = asyncio.create_task(hooked.run(job()))
     await asyncio.sleep(0)
     attempt.cancel()
@@ -123,13 +123,13 @@ async def test_a_hook_that_raises_is_said_once_and_the_others_are_called(app, ca
     for event in ("job.stop", "job.dead"):
         for function in (broken, broken_async, heard.append):
             app.on(event)(function)
-    announcer = Announcer(app.hooks)
+    hooks = HookDispatcher(app.hooks)
     for _ in range(3):
-        announcer.tell("job.stop", 1)
-        announcer.tell("job.dead", 2)
-    await announcer.close(5.0)
+        hooks.dispatch("job.stop", 1)
+        hooks.dispatch("job.dead", 2)
+    await hooks.close(5.0)
     assert sorted(heard) == [1, 1, 1, 2, 2, 2]
-    assert announcer.failed == {"job.stop": 6, "job.dead": 6, "job.start": 0, "job.exception": 0, "queue.depth": 0}
+    assert hooks.failed == {"job.stop": 6, "job.dead": 6, "job.start": 0, "job.exception": 0, "queue.depth": 0}
     assert len([record for record in caplog.records if record.name == "penstock.hooks"]) == 2
 
 
@@ -153,11 +153,11 @@ async def test_a_hook_that_exits_ends_neither_the_attempt_nor_the_worker(app, ra
     for event in ("job.start", "job.dead"):
         app.on(event)(leave)
         app.on(event)(leave_async)
-    announcer = Announcer(app.hooks)
-    announcer.tell("job.start", 1)
-    announcer.tell("job.dead", 2)
-    await until(lambda: (announcer.failed["job.start"], announcer.failed["job.dead"]) == (2, 2))
-    await announcer.close(1.0)
+    hooks = HookDispatcher(app.hooks)
+    hooks.dispatch("job.start", 1)
+    hooks.dispatch("job.dead", 2)
+    await until(lambda: (hooks.failed["job.start"], hooks.failed["job.dead"]) == (2, 2))
+    await hooks.close(1.0)
 
 
 async def test_hooks_that_hang_do_not_pile_up_without_end(app):
@@ -170,13 +170,13 @@ async def test_hooks_that_hang_do_not_pile_up_without_end(app):
         begun.append(value)
         await gate.wait()
 
-    announcer = Announcer(app.hooks)
-    for number in range(MOST_CALLS + 10):
-        announcer.tell("job.stop", number)
-    await until(lambda: len(begun) == MOST_CALLS)
-    assert announcer.failed["job.stop"] == 10
-    await announcer.close(0.01)
-    assert not announcer._calls
+    hooks = HookDispatcher(app.hooks)
+    for number in range(MAX_CALLS + 10):
+        hooks.dispatch("job.stop", number)
+    await until(lambda: len(begun) == MAX_CALLS)
+    assert hooks.failed["job.stop"] == 10
+    await hooks.close(0.01)
+    assert not hooks._calls
 
 
 async def test_a_plain_function_that_hangs_does_not_keep_the_worker(app):
@@ -188,13 +188,13 @@ async def test_a_plain_function_that_hangs_does_not_keep_the_worker(app):
         begun.set()
         gate.wait()
 
-    announcer = Announcer(app.hooks)
-    announcer.tell("job.dead", 1)
+    hooks = HookDispatcher(app.hooks)
+    hooks.dispatch("job.dead", 1)
     await until(begun.is_set)
-    await announcer.close(0.01)
-    assert announcer.stuck
+    await hooks.close(0.01)
+    assert hooks.stuck
     gate.set()
-    await until(lambda: not announcer.stuck)
+    await until(lambda: not hooks.stuck)
 
 
 # -- spans --------------------------------------------------------------------------------------------------------
@@ -238,11 +238,13 @@ async def test_a_span_of_an_attempt_links_to_the_span_that_enqueued_the_job(app,
     assert span.attributes["penstock.outcome"] == "completed"
 
 
-async def test_a_failed_attempt_is_a_span_with_an_error(app: App, endings: Endings, spans: InMemorySpanExporter):
+async def test_a_failed_attempt_is_a_span_with_an_error(
+    app: App, outcomes: OutcomeBuilder, spans: InMemorySpanExporter
+):
     """And one without a producer has no link."""
 
     async def run(one: ClaimedJob) -> Finished:
-        return endings.of_error(one, app.tasks["work"], ValueError("no"), 0.1)
+        return outcomes.for_error(one, app.tasks["work"], ValueError("no"), 0.1)
 
     await traced(run, spans).run(job())
     [span] = spans.get_finished_spans()

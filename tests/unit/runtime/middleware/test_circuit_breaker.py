@@ -1,4 +1,4 @@
-"""Circuit breakers: pure, so every way through them is tried, also by chance."""
+"""Circuit breakers: pure, so every way through them is tried, also by rng."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from penstock.runtime.middleware.circuit_breaker import (
-    MOST_PROBES,
+    MAX_PROBES,
     SLICES,
     Breaker,
     BreakerPolicy,
@@ -69,7 +69,7 @@ def test_an_open_circuit_admits_nothing_until_its_time_and_then_a_few_probes():
     breaker = opened()
     assert not breaker.admit(29.9)
     assert breaker.state(30) is HALF_OPEN
-    assert [breaker.admit(30) for _ in range(5)] == [True] * MOST_PROBES + [False] * (5 - MOST_PROBES)
+    assert [breaker.admit(30) for _ in range(5)] == [True] * MAX_PROBES + [False] * (5 - MAX_PROBES)
 
 
 def test_successful_probes_close_the_circuit_with_an_empty_window():
@@ -107,9 +107,9 @@ def test_a_probe_that_ends_neither_way_makes_room_for_another():
 def test_probes_that_never_end_do_not_keep_the_circuit_half_open_for_ever():
     """A task without a timeout may hang: one more probe each time that the circuit would have been open."""
     breaker = opened()
-    hung = [breaker.admit(30) for _ in range(MOST_PROBES)]
-    assert hung == [True] * MOST_PROBES
-    for turn in range(1, MOST_PROBES + 1):
+    hung = [breaker.admit(30) for _ in range(MAX_PROBES)]
+    assert hung == [True] * MAX_PROBES
+    for turn in range(1, MAX_PROBES + 1):
         now = 30.0 + 30 * turn
         assert not breaker.admit(now - 0.1)
         assert breaker.state(now) is HALF_OPEN
@@ -120,13 +120,13 @@ def test_probes_that_never_end_do_not_keep_the_circuit_half_open_for_ever():
 def test_a_probe_that_answers_late_is_heard_all_the_same():
     """It was slow, not hung: a success counts towards closing, a failure opens."""
     slow = opened()
-    epochs = [slow.epoch for _ in range(MOST_PROBES) if slow.admit(30)]
+    epochs = [slow.epoch for _ in range(MAX_PROBES) if slow.admit(30)]
     assert slow.admit(60)
     for epoch in epochs:
         slow.ended(epoch, failed=False, now=61)
     assert slow.state(61) is CLOSED
     failing = opened()
-    assert [failing.admit(30) for _ in range(MOST_PROBES)] == [True] * MOST_PROBES
+    assert [failing.admit(30) for _ in range(MAX_PROBES)] == [True] * MAX_PROBES
     epoch = failing.epoch
     assert failing.admit(60)
     failing.ended(epoch, failed=True, now=61)

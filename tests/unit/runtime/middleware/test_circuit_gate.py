@@ -11,7 +11,7 @@ import pytest
 
 from penstock import App, Backoff, Cancel, Retry, Snooze
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.runtime.execution.outcomes import Endings
+from penstock.runtime.execution.outcomes import OutcomeBuilder
 from penstock.runtime.middleware.circuit_breaker import BreakerPolicy, CircuitState
 from penstock.runtime.middleware.circuit_gate import Gate
 from penstock.runtime.observe.metrics import WorkerMetrics
@@ -32,21 +32,26 @@ def app() -> App:
 
 
 @pytest.fixture
-def endings() -> Endings:
-    return Endings(backoff=Backoff(strategy="constant", base_seconds=1), chance=random.Random(1))
+def outcomes() -> OutcomeBuilder:
+    return OutcomeBuilder(backoff=Backoff(strategy="constant", base_seconds=1), rng=random.Random(1))
 
 
 class Door:
     """A gate whose attempts end as told, on a clock of its own."""
 
-    def __init__(self, app: App, endings: Endings) -> None:
+    def __init__(self, app: App, outcomes: OutcomeBuilder) -> None:
         self.now = 0.0
         self.ran: list[ClaimedJob] = []
         self.end: Callable[[ClaimedJob], Finished] = completed
-        self.app, self.endings = app, endings
+        self.app, self.outcomes = app, outcomes
         self.metrics = WorkerMetrics(queue="q", tasks=app.tasks, version="1")
         self.gate = Gate(
-            run=self.run, tasks=app.tasks, policy=POLICY, endings=endings, metrics=self.metrics, clock=lambda: self.now
+            run=self.run,
+            tasks=app.tasks,
+            policy=POLICY,
+            outcomes=outcomes,
+            metrics=self.metrics,
+            clock=lambda: self.now,
         )
 
     async def run(self, one: ClaimedJob) -> Finished:
@@ -56,12 +61,12 @@ class Door:
 
     def fails(self, error: Exception | None = None) -> None:
         task = self.app.tasks["work"]
-        self.end = lambda one: self.endings.of_error(one, task, error or ValueError("no"), 0.1)
+        self.end = lambda one: self.outcomes.for_error(one, task, error or ValueError("no"), 0.1)
 
 
 @pytest.fixture
-def door(app, endings) -> Door:
-    return Door(app, endings)
+def door(app, outcomes) -> Door:
+    return Door(app, outcomes)
 
 
 async def test_jobs_of_a_task_that_mostly_fails_are_put_off_and_keep_their_attempt(door):
@@ -77,13 +82,13 @@ async def test_jobs_of_a_task_that_mostly_fails_are_put_off_and_keep_their_attem
     assert door.gate.states() == {"work": CircuitState.OPEN}
 
 
-async def test_a_timeout_counts_as_a_failure_and_what_a_task_asks_for_does_not(door, endings):
+async def test_a_timeout_counts_as_a_failure_and_what_a_task_asks_for_does_not(door, outcomes):
     """Retry, Snooze and Cancel are the task's own word; invalid arguments are not its doing."""
     said = [
-        lambda one, outcome=outcome: endings.of_outcome(one, outcome, 0.1)
+        lambda one, outcome=outcome: outcomes.for_outcome(one, outcome, 0.1)
         for outcome in (Retry(reason="error"), Snooze(3), Cancel("timeout"))
     ]
-    for end in [*said, lambda one: endings.of_invalid_arguments(one, ValueError("no"))] * 3:
+    for end in [*said, lambda one: outcomes.for_invalid_arguments(one, ValueError("no"))] * 3:
         door.end = end
         await door.gate.run(job())
     assert door.gate.states() == {"work": CircuitState.CLOSED}

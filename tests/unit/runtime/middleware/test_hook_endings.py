@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from penstock import App
-from penstock.runtime.middleware.hooks import Announcer
+from penstock.runtime.middleware.hooks import HookDispatcher
 from tests.endings import plain
 
 
@@ -22,10 +22,10 @@ async def test_an_async_hook_behind_a_plain_decorator_is_awaited() -> None:
 
     for event in ("job.start", "job.dead"):
         app.on(event)(plain(hear))
-    announcer = Announcer(app.hooks)
+    hooks = HookDispatcher(app.hooks)
     for value in ("yes", "no"):
-        announcer.tell("job.start", value)
-        announcer.tell("job.dead", value)
-    await announcer.close(60.0)
+        hooks.dispatch("job.start", value)
+        hooks.dispatch("job.dead", value)
+    await hooks.close(60.0)
     assert sorted(map(str, heard)) == ["no", "no", "yes", "yes"]
-    assert (announcer.failed["job.start"], announcer.failed["job.dead"]) == (1, 1)
+    assert (hooks.failed["job.start"], hooks.failed["job.dead"]) == (1, 1)

@@ -12,8 +12,10 @@ from penstock.errors import DatabaseUnavailable
 from penstock.events import DeadLetterMade
 from penstock.job import Finished, OutcomeState
 from penstock.runtime.execution.outcomes import describe
-from penstock.runtime.middleware.hooks import Announcer
-from penstock.runtime.observe.forensics import LINES_SECONDS, MOST_LINES, RECENT_ERRORS, Forensics, machine
+from penstock.runtime.middleware.hooks import HookDispatcher
+from penstock.runtime.observe.forensics import RECENT_ERRORS, Forensics
+from penstock.runtime.observe.line_limit import MAX_LINES, WINDOW_SECONDS
+from penstock.runtime.observe.machine import machine_facts
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.store import Depth
 from penstock.store.worker_store import UnreportedDeadLetter
@@ -64,10 +66,10 @@ class Bench:
         async def hear(event: DeadLetterMade) -> None:
             self.heard.append(event)
 
-        self.announcer = Announcer(self.app.hooks)
+        self.hooks = HookDispatcher(self.app.hooks)
         self.forensics = Forensics(
             store=cast("Any", self.glass), queue=lambda: (11, "q"), facts=lambda: {"pod": "p"},
-            announcer=self.announcer,
+            hooks=self.hooks,
             metrics=self.metrics, tasks=["work"], holder="me", clock=lambda: self.now, wall=lambda: 1000.0,
         )  # fmt: skip
 
@@ -108,7 +110,7 @@ async def test_a_dead_letter_keeps_what_was_around_it(bench):
     assert len(found["load"]) == 3
     assert [one["message"] for one in found["recent_errors"]] == [f"error {n}" for n in range(2, RECENT_ERRORS + 2)]
     assert found["recent_errors"][0]["job"] == 502
-    assert machine()["threads"] >= 1
+    assert machine_facts()["threads"] >= 1
 
 
 async def test_a_queue_that_cannot_be_looked_at_does_not_hold_up_a_dead_letter(bench):
@@ -130,7 +132,7 @@ async def test_a_failed_attempt_is_one_line_and_a_dead_letter_is_told(bench, cap
     bench.forensics.settled([completed(job()), failed(OutcomeState.RETRY, id=1), failed(id=2, attempt=5)])
     lines = [record for record in caplog.records if record.name == "penstock.attempt"]
     assert [(record.levelname, record.job) for record in lines] == [("WARNING", 1), ("ERROR", 2)]
-    assert "attempt 5 of 5 failed with builtins.ValueError: no" in lines[1].getMessage()
+    assert (lines[1].attempt, lines[1].max_attempts, lines[1].error_type) == (5, 5, "builtins.ValueError")
     await until(lambda: bench.heard)
     assert bench.heard == [
         DeadLetterMade(
@@ -145,11 +147,11 @@ async def test_a_task_that_fails_all_the_time_does_not_flood_the_log(bench, capl
     for number in range(50):
         bench.forensics.settled([failed(OutcomeState.RETRY, id=number)])
     bench.forensics.settled([failed(OutcomeState.RETRY, id=60, task="another")])
-    bench.now = LINES_SECONDS
+    bench.now = WINDOW_SECONDS
     bench.forensics.settled([failed(OutcomeState.RETRY, id=70)])
     lines = [record for record in caplog.records if record.name == "penstock.attempt"]
-    assert [record.job for record in lines] == [*range(MOST_LINES), 60, 70]
-    assert lines[-1].getMessage().endswith("; 40 more of this task were not logged")
+    assert [record.job for record in lines] == [*range(MAX_LINES), 60, 70]
+    assert lines[-1].suppressed == 40
 
 
 async def test_dead_letters_of_a_rescue_are_counted_and_told_by_whoever_rescued(bench):

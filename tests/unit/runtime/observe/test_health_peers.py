@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.runtime.observe.health_server import MOST_CONNECTIONS, HealthServer
+from penstock.http_server import MAX_CONNECTIONS
+from penstock.runtime.observe.health_server import HealthServer
 
 
 @pytest.fixture
@@ -39,17 +40,17 @@ def healthy(server: HealthServer) -> bool:
 def test_peers_that_never_finish_keep_nobody_out_and_have_few_threads(server):
     """The oldest gives way: a thread for each of them would fill the memory, and no room would cost a restart."""
     before = threading.active_count()
-    slow = [connected(server) for _ in range(3 * MOST_CONNECTIONS)]
+    slow = [connected(server) for _ in range(3 * MAX_CONNECTIONS)]
     try:
         for each in slow[-5:]:
             each.sendall(b"GET /metr")
         assert all(healthy(server) for _ in range(3))
-        cut = slow[: 2 * MOST_CONNECTIONS]
+        cut = slow[: 2 * MAX_CONNECTIONS]
         assert [each.recv(1) for each in cut] == [b""] * len(cut)
         deadline = time.monotonic() + 30
-        while threading.active_count() > before + MOST_CONNECTIONS and time.monotonic() < deadline:
+        while threading.active_count() > before + MAX_CONNECTIONS and time.monotonic() < deadline:
             time.sleep(0.01)  # those that were cut are ending
-        assert threading.active_count() <= before + MOST_CONNECTIONS
+        assert threading.active_count() <= before + MAX_CONNECTIONS
     finally:
         for each in slow:
             each.close()

@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.errors import ConfigurationError
 from penstock.job import Finished, OutcomeState
-from penstock.runtime.claims.held_claims import Held
+from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.observe.health_server import HealthServer
 from penstock.runtime.observe.logs import JsonFormatter
-from penstock.runtime.observe.metrics import MOST_QUEUES, WorkerMetrics, exposition
+from penstock.runtime.observe.metrics import MAX_QUEUES, WorkerMetrics, exposition
 from tests.unit.runtime.support import completed, job
 
 
@@ -128,11 +128,11 @@ def test_what_each_stage_handed_on_is_counted_by_the_batch():
 def test_children_are_told_by_why_they_ended():
     """What is neither up nor ended is starting."""
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
-    tally = metrics.children
-    tally.started = 3
-    tally.up()
-    tally.up()
-    tally.down("memory")
+    stats = metrics.children
+    stats.started = 3
+    stats.up()
+    stats.up()
+    stats.down("memory")
     found = {(s.name, s.labels.get("reason")): s.value for s in samples(metrics) if "children" in s.name}
     assert (found["penstock_children", None], found["penstock_children_started_total", None]) == (1, 3)
     assert {reason: count for (_, reason), count in found.items() if reason and count} == {"memory": 1}
@@ -149,11 +149,11 @@ def test_a_job_under_a_former_name_counts_for_its_task():
 def test_dead_letters_of_other_queues_are_counted_under_a_bounded_number_of_names():
     """A rescue takes back jobs of every queue in the database; what is beyond the bound counts as `other`."""
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
-    for number in range(MOST_QUEUES * 2):
+    for number in range(MAX_QUEUES * 2):
         metrics.buried(f"queue {number}", "work" if number % 2 else "made up")
     dead = [s for s in samples(metrics) if s.name == "penstock_dead_letters_total"]
-    assert sum(s.value for s in dead) == MOST_QUEUES * 2
-    assert len({s.labels["queue"] for s in dead}) <= MOST_QUEUES + 1
+    assert sum(s.value for s in dead) == MAX_QUEUES * 2
+    assert len({s.labels["queue"] for s in dead}) <= MAX_QUEUES + 1
     assert {s.labels["task"] for s in dead} == {"work", "unknown"}
 
 
@@ -171,7 +171,7 @@ def test_a_circuit_is_shown_by_task_and_counts_what_it_blocked():
 def test_the_oldest_claim_that_is_held_is_known_by_its_arrival():
     """In the order in which claims came, whatever was acknowledged meanwhile; and not by what is over."""
     now = [10.0]
-    held = Held(clock=lambda: now[0])
+    held = HeldClaims(clock=lambda: now[0])
     first, second = [job(token=1), job(token=1)], [job(token=2)]
     held.add(first)
     now[0] = 20.0

@@ -64,14 +64,14 @@ def test_a_tasks_own_line_carries_its_job_for_machines(written):
 
 
 def test_a_line_for_people_ends_with_its_job(written):
-    """In brackets, behind the message; what `extra` says of another job wins."""
+    """As key=value after the message; what `extra` says of another job wins."""
     logger, stream = written(logs.TextFormatter())
     inside(job(id=7), lambda: logger.warning("half way"))
     inside(job(id=7), lambda: logger.warning("other", extra={"job": 8}))
     logger.warning("idle")
     first, second, third = stream.getvalue().splitlines()
-    assert first.endswith("half way [job=7 attempt=1 task=work]")
-    assert second.endswith("other [job=8]")
+    assert first.endswith("half way job=7 attempt=1 queue=q task=work")
+    assert second.endswith("other job=8")
     assert third.endswith("idle")
 
 
@@ -84,7 +84,7 @@ async def test_the_job_follows_its_task_into_threads(written):
         await asyncio.to_thread(logger.warning, "in a thread")
 
     await asyncio.create_task(attempt())
-    assert "[job=9" in stream.getvalue()
+    assert " job=9 " in stream.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from penstock.job import ClaimedJob
-from penstock.runtime.observe.loop_watchdog import LoopWatch
+from penstock.runtime.observe.loop_watchdog import LoopWatchdog
 from tests.unit.runtime.support import job, until
 
 
@@ -45,7 +45,7 @@ def careless(free: threading.Event) -> None:
 async def watched(act: Callable[[], object], job_of: Callable[[object], ClaimedJob | None], said: Said) -> None:
     """Do something on a loop that is watched and ticks no more."""
     ticked = time.monotonic()
-    watch = LoopWatch(ticked=lambda: ticked, job_of=job_of, seconds=0.1)
+    watch = LoopWatchdog(ticked=lambda: ticked, job_of=job_of, seconds=0.1)
     watch.start()
     try:
         act()
@@ -63,7 +63,7 @@ async def test_a_task_that_blocks_the_loop_is_named_with_its_stack(said):
     message = record.getMessage()
     assert "by task mailer:send: " in message
     assert "careless (" in message
-    assert "test_loop_watch.py" in message
+    assert "test_loop_watchdog.py" in message
     assert "\n" not in message
     assert record.__dict__["job"] == 7
 
@@ -81,7 +81,7 @@ async def test_what_is_no_attempt_is_named_by_its_asyncio_task(said):
 async def test_a_callback_that_blocks_is_told_from_a_task(said):
     """It has a stack and no name."""
     ticked = time.monotonic()
-    watch = LoopWatch(ticked=lambda: ticked, job_of=lambda _: None, seconds=0.1)
+    watch = LoopWatchdog(ticked=lambda: ticked, job_of=lambda _: None, seconds=0.1)
     watch.start()
     try:
         asyncio.get_running_loop().call_soon(careless, said.first)
@@ -100,7 +100,7 @@ async def test_a_loop_that_ticks_is_not_mentioned(said):
         looks.append(time.monotonic())
         return looks[-1]
 
-    watch = LoopWatch(ticked=ticked, job_of=lambda _: None, seconds=0.01)
+    watch = LoopWatchdog(ticked=ticked, job_of=lambda _: None, seconds=0.01)
     watch.start()
     await until(lambda: len(looks) > 5)
     watch.close()

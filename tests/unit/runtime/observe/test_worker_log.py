@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[4]
 SCRIPT = '''
 import configparser, io, json, logging, logging.config, os, sys, threading, time
 
-from penstock.runtime import logs
+from penstock.runtime.observe import logs
 
 logs.configure("info", "text")
 worker = logging.getLogger("penstock.worker")

@@ -29,8 +29,8 @@ from penstock.store.acknowledge.unlocked import LOCKED, ack_unlocked
 from ..execution.outcomes import INCOMPATIBLE, INVALID, describe
 from ..observe.forensics import Forensics
 from ..observe.metrics import WorkerMetrics
-from ..retry_delay import pause
-from .held_claims import Held
+from ..retry_delay import retry_delay
+from .held_claims import HeldClaims
 from .postponed_outcomes import Postponed, worker_of
 
 logger = logging.getLogger("penstock.acknowledger")
@@ -52,15 +52,22 @@ class Acknowledger(Consumer[Finished]):
     """
 
     def __init__(
-        self, *, name: str, store: Store, held: Held, metrics: WorkerMetrics, forensics: Forensics,
-        accepted: Callable[[int], None], chance: random.Random,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        name: str,
+        store: Store,
+        held: HeldClaims,
+        metrics: WorkerMetrics,
+        forensics: Forensics,
+        accepted: Callable[[int], None],
+        rng: random.Random,
+    ) -> None:
         super().__init__(name=name)
-        self._store, self._held, self._metrics, self._accepted, self._chance = store, held, metrics, accepted, chance
+        self._store, self._held, self._metrics, self._accepted, self._rng = store, held, metrics, accepted, rng
         self._forensics = forensics
-        self._postponed = Postponed(send=self._send_unlocked, stored=self._stored_late, rng=chance)
+        self._postponed = Postponed(send=self._send_unlocked, stored=self._stored_late, rng=rng)
         self._repeating: asyncio.Task[None] | None = None
-        self.trouble: str | None = None
+        self.ack_error: str | None = None
 
     async def on_start(self) -> None:
         """Begin to repeat what is postponed."""
@@ -81,14 +88,14 @@ class Acknowledger(Consumer[Finished]):
         locked = list[Finished]()
         try:
             for worker, batch in groupby(events, key=worker_of):
-                locked += await self._answered(worker, await self._forensics.attach(list(batch)))
+                locked += await self._acknowledge(worker, await self._forensics.attach(list(batch)))
         finally:
             self._metrics.postponed += len(locked)
             self._metrics.unstored += len(locked)
             self._postponed.add(locked)
             self._accepted(len(events) - len(locked))
 
-    async def _answered(self, worker: int, batch: list[Finished]) -> list[Finished]:
+    async def _acknowledge(self, worker: int, batch: list[Finished]) -> list[Finished]:
         """Have the database answer for a batch; returns the outcomes that are not stored, for their rows are locked."""
         failures = 0
         while True:
@@ -100,11 +107,11 @@ class Acknowledger(Consumer[Finished]):
                     differences = await ack_unlocked(self._store, worker, batch)
             except StoreError as error:
                 if is_refusal(error):
-                    return await self._halve(worker, batch, error, self._answered)
+                    return await self._halve(worker, batch, error, self._acknowledge)
                 failures += 1
-                self.trouble = str(error)
+                self.ack_error = str(error)
                 logger.warning("acknowledgement of %d outcomes will be repeated: %s", len(batch), error)
-                await asyncio.sleep(pause(failures, self._chance))
+                await asyncio.sleep(retry_delay(failures, self._rng))
                 continue
             return self._settle(batch, differences, time.perf_counter() - started)
 
@@ -125,7 +132,7 @@ class Acknowledger(Consumer[Finished]):
 
     def _settle(self, batch: list[Finished], differences: Sequence[AckConflict], seconds: float) -> list[Finished]:
         """Count what the database answered; returns what it did not store because the row is locked."""
-        self.trouble = None
+        self.ack_error = None
         held, locked = self._held, list[Finished]()
         if any(difference.state == LOCKED for difference in differences):
             names = {(d.id, d.token) for d in differences if d.state == LOCKED}
@@ -153,9 +160,13 @@ class Acknowledger(Consumer[Finished]):
             return await self._end_claim(worker, outcome, error)
         logger.error("outcome of job %d was refused by the database and becomes a failure: %s", outcome.job.id, error)
         plain = msgspec.structs.replace(
-            outcome, state=OutcomeState.FAILED, reason=REFUSED, result=None, forensics="{}",
+            outcome,
+            state=OutcomeState.FAILED,
+            reason=REFUSED,
+            result=None,
+            forensics="{}",
             error=describe(error, outcome.job.attempt),
-        )  # fmt: skip
+        )
         return await send(worker, [plain])
 
     async def _end_claim(self, worker: int, outcome: Finished, refusal: StoreError) -> list[Finished]:
@@ -172,10 +183,10 @@ class Acknowledger(Consumer[Finished]):
                     logger.error("job %d keeps its claim until the lease of worker %d ends: %s", job.id, worker, error)
                     return []
                 failures += 1
-                self.trouble = str(error)
+                self.ack_error = str(error)
                 logger.warning("the end of job %d, whose outcome cannot be stored, will be retried: %s", job.id, error)
-                await asyncio.sleep(pause(failures, self._chance))
-        self.trouble = None
+                await asyncio.sleep(retry_delay(failures, self._rng))
+        self.ack_error = None
         self._held.remove([job])
         said = "fenced" if due is None else f"attempt {job.attempt} counts, the job is due in {due:.0f} s"
         logger.error("outcome of job %d cannot be stored: %s; %s", job.id, refusal, said)

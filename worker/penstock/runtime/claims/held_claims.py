@@ -23,7 +23,7 @@ _CLAIMS_KNOWN = 256
 """Claims whose arrival is remembered before those that are over are forgotten."""
 
 
-class Held:
+class HeldClaims:
     """Claims by job id, and what was done since the start by queue."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -94,10 +94,10 @@ class Held:
         await self._empty.wait()
 
 
-async def release(store: Store, held: Held, jobs: Sequence[ClaimedJob]) -> int:
+async def release(store: Store, held: HeldClaims, jobs: Sequence[ClaimedJob]) -> int:
     """Hand unstarted claims back and forget them; returns how many the store still knew as ours.
 
-    Claims whose rows other transactions hold stay held, see `Held.still`: they must be released later.
+    Claims whose rows other transactions hold stay held, see `HeldClaims.still`: they must be released later.
 
     Raises:
         StoreError: some are still held; calling again is safe.

@@ -18,7 +18,7 @@ from penstock.errors import LoginRefused, StoreError
 from penstock.store import Registry, Renewal
 
 from ..observe.metrics import WorkerMetrics
-from .held_claims import Held
+from .held_claims import HeldClaims
 from .worker_report import report
 
 logger = logging.getLogger("penstock.lease")
@@ -43,26 +43,32 @@ class Lease:
     Args:
         registry: used by the thread alone, after `open`.
         seconds: length of the lease.
-        told: called in the thread after every renewal; hands over to the event loop.
+        on_renewed: called in the thread after every renewal; hands over to the event loop.
     """
 
     def __init__(
-        self, *, registry: Registry, identity: Identity, held: Held, metrics: WorkerMetrics, seconds: float,
-        told: Callable[[Renewal], None],
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        registry: Registry,
+        identity: Identity,
+        held: HeldClaims,
+        metrics: WorkerMetrics,
+        seconds: float,
+        on_renewed: Callable[[Renewal], None],
+    ) -> None:
         self._registry, self._identity, self._held, self._metrics = registry, identity, held, metrics
-        self.seconds, self._told = seconds, told
+        self.seconds, self._on_renewed = seconds, on_renewed
         self.worker = self.queue = 0
         self.state = "new"
         self.confirmed_at = float("-inf")
-        self.trouble: str | None = None
+        self.last_error: str | None = None
         """Why the last renewal failed; None when it did not."""
         self.refused_since: float | None = None
         """Since when, on the monotonic clock, the server refuses the login; None while it does not."""
         self._draining = False
         self._shorten: Callable[[float], None] = lambda _: None
-        self._poke = threading.Event()
-        self._ended = threading.Event()
+        self._renew_now = threading.Event()
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-lease", daemon=True)
 
     def open(self) -> None:
@@ -72,10 +78,10 @@ class Lease:
 
     def may_claim(self) -> bool:
         """Running, and renewed less than two thirds of a lease ago."""
-        return self.state == "running" and self.renewed_lately
+        return self.state == "running" and self.recently_renewed
 
     @property
-    def renewed_lately(self) -> bool:
+    def recently_renewed(self) -> bool:
         """Whether the lease was renewed less than two thirds of its length ago: the rest is for clocks and pauses."""
         return self.age < self.seconds * 2 / 3
 
@@ -92,11 +98,11 @@ class Lease:
     @property
     def alive(self) -> bool:
         """Whether the thread runs, or was told to end."""
-        return self._thread.is_alive() or self._ended.is_set()
+        return self._thread.is_alive() or self._closing.is_set()
 
     def renew_soon(self) -> None:
         """Something may have changed: renew now."""
-        self._poke.set()
+        self._renew_now.set()
 
     def begin_drain(self, shorten: Callable[[float], None] = lambda _: None) -> None:
         """Have the registry say, at once and for good, that this worker is stopping.
@@ -106,12 +112,12 @@ class Lease:
                 killed before its grace period ends.
         """
         self._draining, self._shorten = True, shorten
-        self._poke.set()
+        self._renew_now.set()
 
     def close(self, *, empty: bool) -> None:
         """Stop renewing and leave the registry. `empty`: no claim and no acknowledgement is open."""
-        self._ended.set()
-        self._poke.set()
+        self._closing.set()
+        self._renew_now.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=self.seconds)
         try:
@@ -126,22 +132,28 @@ class Lease:
         sent = time.monotonic()
         who = self._identity
         registration = self._registry.register(
-            queue=who.queue, identity=who.identity, version=who.version, concurrency=who.concurrency,
-            lease=self.seconds, pod=who.pod, node=who.node, info=who.info,
-        )  # fmt: skip
+            queue=who.queue,
+            identity=who.identity,
+            version=who.version,
+            concurrency=who.concurrency,
+            lease=self.seconds,
+            pod=who.pod,
+            node=who.node,
+            info=who.info,
+        )
         self.worker, self.queue = registration
         self.state, self.confirmed_at = "running", sent
 
     def _run(self) -> None:
         pause = self.seconds / 3
-        while not self._ended.is_set():
-            if self._poke.wait(pause):
-                self._poke.clear()
-            if not self._ended.is_set():
+        while not self._closing.is_set():
+            if self._renew_now.wait(pause):
+                self._renew_now.clear()
+            if not self._closing.is_set():
                 pause = self._renew()
 
     def _report(self) -> str:
-        """What the worker says for people; nothing, where that cannot be told: no lease is lost for it."""
+        """What the worker says for people; nothing, where that cannot be on_renewed: no lease is lost for it."""
         try:
             return report(self._held)
         except Exception:
@@ -155,9 +167,14 @@ class Lease:
         in_flight = {self._identity.queue: len(jobs)}
         try:
             renewal = self._registry.renew(
-                self.worker, lease=self.seconds, held=[(j.id, j.token) for j in jobs if j.worker == self.worker],
-                in_flight=in_flight, done=dict(self._held.done), drained=not jobs, report=self._report(),
-            )  # fmt: skip
+                self.worker,
+                lease=self.seconds,
+                held=[(j.id, j.token) for j in jobs if j.worker == self.worker],
+                in_flight=in_flight,
+                done=dict(self._held.done),
+                drained=not jobs,
+                report=self._report(),
+            )
             if renewal.state in {None, "lost"}:
                 logger.warning("worker %d was declared lost; registering anew", self.worker)
                 self._register()
@@ -167,14 +184,14 @@ class Lease:
                 self.state = self._registry.begin_drain(self.worker) or self.state
             if self._draining and (left := self._registry.grace_left(self.worker)) is not None:
                 self._shorten(left)
-            self.trouble = self.refused_since = None
+            self.last_error = self.refused_since = None
         except Exception as error:  # without this thread the worker must be restarted
-            self.trouble = str(error)
+            self.last_error = str(error)
             refused = isinstance(error, LoginRefused)
             self.refused_since = (self.refused_since or time.monotonic()) if refused else None
             self._metrics.renewal_failures += 1
             expected = isinstance(error, StoreError)
             logger.warning("lease not renewed for %.1f s: %s", self.age, error, exc_info=not expected)
             return min(1.0, self.seconds / 15)
-        self._told(renewal)
+        self._on_renewed(renewal)
         return self.seconds / 3

@@ -18,7 +18,7 @@ from operator import attrgetter
 from penstock.errors import StoreError
 from penstock.job import Finished
 
-from ..retry_delay import pause
+from ..retry_delay import retry_delay
 
 logger = logging.getLogger("penstock.acknowledger")
 
@@ -66,8 +66,11 @@ class Postponed:
         more = len(self._outcomes) - NAMED
         logger.warning(
             "%d outcomes not stored yet, jobs %s%s: other transactions hold their rows (`penstock jobs why ID` names "
-            "them); sent again until stored", len(self._outcomes), named, f" and {more} more" if more > 0 else "",
-        )  # fmt: skip
+            "them); sent again until stored",
+            len(self._outcomes),
+            named,
+            f" and {more} more" if more > 0 else "",
+        )
 
     async def run(self) -> None:
         """Send again until cancelled."""
@@ -78,7 +81,7 @@ class Postponed:
                 self._added.clear()
                 await self._added.wait()
             failures += 1
-            await asyncio.sleep(pause(failures, self._rng))
+            await asyncio.sleep(retry_delay(failures, self._rng))
             try:
                 await self._send_all()
             except Exception as error:

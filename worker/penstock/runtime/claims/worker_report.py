@@ -15,28 +15,31 @@ import msgspec
 
 from penstock.job import Finished
 
-from .held_claims import Held
+from .held_claims import HeldClaims
 
-MOST_JOBS = 10
+MAX_JOBS = 10
 """Attempts in a report, oldest first; a row of the registry must stay small, for it is renewed often."""
 
 
-def report(held: Held, *, clock: Callable[[], float] = time.monotonic) -> str:
+def report(held: HeldClaims, *, clock: Callable[[], float] = time.monotonic) -> str:
     """JSON: jobs with id, task, attempt, age in seconds and progress; `more`; and the last one acknowledged."""
     jobs, now, progress = held.snapshot(), clock(), dict(held.progress)
-    told = [job for job in jobs if job.id in progress][:MOST_JOBS]
-    chosen = [*told, *(job for job in jobs[: 2 * MOST_JOBS] if job.id not in progress)][:MOST_JOBS]
+    told = [job for job in jobs if job.id in progress][:MAX_JOBS]
+    chosen = [*told, *(job for job in jobs[: 2 * MAX_JOBS] if job.id not in progress)][:MAX_JOBS]
     chosen.sort(key=held.since)
     found: dict[str, Any] = {
         "jobs": [
             {
-                "id": job.id, "task": job.task, "attempt": job.attempt, "age": round(now - held.since(job), 1),
+                "id": job.id,
+                "task": job.task,
+                "attempt": job.attempt,
+                "age": round(now - held.since(job), 1),
                 **({"progress": progress[job.id]} if job.id in progress else {}),
             }
             for job in chosen
         ],
         "more": len(jobs) - len(chosen),
-    }  # fmt: skip
+    }
     if held.last is not None:
         found["last"] = _last(*held.last, now=now)
     return msgspec.json.encode(found).decode()

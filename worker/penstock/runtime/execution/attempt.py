@@ -29,7 +29,7 @@ from penstock.settings import ExecutorName
 from ..event_loop import Runner
 from ..observe.logs import fields, running
 from .awaitables import discard, finished_call, is_awaitable, is_closing, settled, settled_in
-from .outcomes import AnyTask, Endings, is_a, of_defect
+from .outcomes import AnyTask, OutcomeBuilder, internal_error_outcome, is_a
 from .timeouts import overdue, within
 
 logger = logging.getLogger("penstock.attempt")
@@ -59,7 +59,7 @@ class Attempts:
         threads: where blocking functions run; as many threads as consumers.
         children: where tasks run whose executor is "process".
         executor: where a task runs that does not say.
-        endings: turns how it went into what is stored.
+        outcomes: turns how it went into what is stored.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class Attempts:
         threads: Executor,
         children: ProcessExecutor,
         executor: ExecutorName,
-        endings: Endings,
+        outcomes: OutcomeBuilder,
     ) -> None:
         self._tasks, self._context, self._threads, self._children = tasks, context, threads, children
-        self._executor, self._endings = executor, endings
+        self._executor, self._outcomes = executor, outcomes
         self._plain = {name for name, task in tasks.items() if self._is_plain(task)}
         """Tasks that are awaited as they are: most of the cost of a short job is in what is put around it."""
         self._in_threads: set[int] = set()
@@ -94,7 +94,7 @@ class Attempts:
         running.set(job)  # this is a task of its own: nothing to undo
         task = self._tasks.get(job.task)
         if task is None:
-            return self._endings.of_unknown_task(job)
+            return self._outcomes.for_unknown_task(job)
         plain = job.task in self._plain
         if not plain and task.executor_for(self._executor) == "process":
             return await self._children.run(job, task)
@@ -102,7 +102,7 @@ class Attempts:
         try:
             values = task.decode(job.args)
         except BaseException as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
-            return self._endings.of_invalid_arguments(job, error)
+            return self._outcomes.for_invalid_arguments(job, error)
         try:
             value = await (task.invoke(**values) if plain else self._call(task, job, values))
             if value is not None and is_awaitable(value):
@@ -117,7 +117,7 @@ class Attempts:
         try:
             result = None if value is None else task.encode_result(value)
         except BaseException as error:  # noqa: BLE001 - encoding asks the value for its fields
-            return self._endings.of_unstorable_result(job, error, duration)
+            return self._outcomes.for_unstorable_result(job, error, duration)
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 
     def _other(
@@ -126,7 +126,7 @@ class Attempts:
         """What is neither a value nor this process's: how the attempt ended then."""
         if self._copied:
             os._exit(0)
-        return self._endings.of_end(job, task, value, error, time.perf_counter() - started)
+        return self._outcomes.for_return(job, task, value, error, time.perf_counter() - started)
 
     def interrupt(self, job: ClaimedJob) -> bool:
         """Mark a running attempt as cancelled; True if it runs on the event loop, where it can be interrupted too.
@@ -214,18 +214,18 @@ def _current_step() -> FrameType | None:
     return step
 
 
-def asked(job: ClaimedJob) -> Finished:
+def cancelled_by_request(job: ClaimedJob) -> Finished:
     """Somebody wanted its end, and it has no other outcome."""
     return Finished(job=job, state=OutcomeState.CANCELLED, reason="asked")
 
 
-def broken(job: ClaimedJob, error: BaseException) -> Finished:
+def internal_error(job: ClaimedJob, error: BaseException) -> Finished:
     """The last net: code of ours around the task raised, or the task cancelled itself. Logged, and a failed attempt."""
     itself = is_a(error, asyncio.CancelledError) and is_being_cancelled()
     what = "it was cancelled by its own task" if itself else "a defect of the worker ended it"
     with contextlib.suppress(BaseException):  # a handler of the application may raise, an exception may have no text
         logger.error("job %d, attempt %d: %s", job.id, job.attempt, what, exc_info=error, extra=fields(job))
-    return of_defect(job, error, reason="error" if itself else "defect")
+    return internal_error_outcome(job, error, reason="error" if itself else "defect")
 
 
 def is_being_cancelled() -> bool:

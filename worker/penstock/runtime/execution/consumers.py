@@ -17,14 +17,14 @@ from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.stages import ProducerConsumer, Subscription
 
 from ..state import WorkerState
-from .attempt import asked, broken
+from .attempt import cancelled_by_request, internal_error
 from .awaitables import is_closing
 from .demand_policy import DemandPolicy
 from .isolation import Isolation
 from .outcome_batcher import BATCH, OutcomeBatcher
-from .run_time import Pace
+from .run_time import RunTimeEstimate
 from .slots import Slots
-from .task_reuse import Chain
+from .task_reuse import TaskReuser
 
 MAX_HOLD_SECONDS = 5.0
 """How long a job may wait for a slot before it is released for another worker."""
@@ -46,10 +46,16 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     """
 
     def __init__(
-        self, *, run: Callable[[ClaimedJob], Awaitable[Finished]], state: WorkerState, policy: DemandPolicy,
-        slots: Slots, isolation: Isolation, release: Callable[[Sequence[ClaimedJob]], None],
+        self,
+        *,
+        run: Callable[[ClaimedJob], Awaitable[Finished]],
+        state: WorkerState,
+        policy: DemandPolicy,
+        slots: Slots,
+        isolation: Isolation,
+        release: Callable[[Sequence[ClaimedJob]], None],
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(name="consumers", buffer_size=None)
         self._run_attempt, self._release, self._clock = run, release, clock
         self._state, self._policy, self._slots, self._isolation = state, policy, slots, isolation
@@ -57,11 +63,11 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._waiting: deque[ClaimedJob] = deque()
         self._arrived_at = 0.0
         self._requested = 0
-        self._run_time = Pace()
+        self._run_time = RunTimeEstimate()
         self._outcomes = OutcomeBatcher(emit=self.push, busy=self._more_outcomes_soon)
         self.flush = self._outcomes.flush
         """Emit the outcomes gathered so far."""
-        self._reuser = Chain(take=self._take, waiting=lambda: self._waiting, attempt=self._attempt)
+        self._reuser = TaskReuser(take=self._take, waiting=lambda: self._waiting, attempt=self._attempt)
         self.unacknowledged = 0
         """Outcomes emitted or gathered, and not yet accepted by the store."""
 
@@ -73,7 +79,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     @property
     def prefetching(self) -> bool:
         """Whether jobs are short enough to be held ahead of free slots."""
-        return self._run_time.short
+        return self._run_time.is_short
 
     @property
     def outstanding(self) -> int:
@@ -88,7 +94,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
     def ask(self) -> None:
         """Ask for as many jobs as the policy allows."""
         if self._state.may_ask:
-            self._ask_for(self._policy.to_ask(self.outstanding, prefetching=self._run_time.short))
+            self._ask_for(self._policy.to_ask(self.outstanding, prefetching=self._run_time.is_short))
 
     def top_up(self) -> None:
         """Fill slots that `min_demand` leaves free: no claim is so large that it is worth a slot idle for long."""
@@ -119,7 +125,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
             return
         if not self._waiting:
             return
-        if self._run_time.instant:
+        if self._run_time.is_instant:
             self._reuser.start()
             return
         while self._waiting and not self._slots.full:
@@ -151,11 +157,11 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
             if stopped and not (lost or by_request):
                 self._free(job)
                 raise  # its claim is being released
-            self._settle(job, lost, asked(job) if stopped else broken(job, error))
+            self._settle(job, lost, cancelled_by_request(job) if stopped else internal_error(job, error))
             return
         self._free(job)
         if finished.state is not OutcomeState.SNOOZE:
-            self._run_time.ran(finished.duration)
+            self._run_time.add(finished.duration)
         self._emit_later(finished)
         self.start_waiting()
         self.ask()
@@ -176,7 +182,11 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
             return
         for job, error in self._slots.without_outcome():
             by_request = self._slots.cancelled_by_request(job)
-            self._settle(job, self._slots.claim_lost(job), asked(job) if by_request else broken(job, error))
+            self._settle(
+                job,
+                self._slots.claim_lost(job),
+                cancelled_by_request(job) if by_request else internal_error(job, error),
+            )
 
     def _free(self, job: ClaimedJob) -> None:
         self._slots.free(job)
@@ -189,7 +199,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         self._outcomes.add(finished)
 
     def _more_outcomes_soon(self) -> bool:
-        return self._run_time.short and (bool(self._waiting) or len(self._slots.running) > 1)
+        return self._run_time.is_short and (bool(self._waiting) or len(self._slots.running) > 1)
 
     def acknowledged(self, count: int) -> None:
         """This many outcomes were accepted: room for more."""
@@ -230,7 +240,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         if unwanted:
             self._waiting = deque(job for job in self._waiting if job.id not in ids)
         for job in (*unwanted, *self._isolation.take_jobs(ids)):
-            self._emit_later(asked(job))
+            self._emit_later(cancelled_by_request(job))
         self._slots.cancel(ids)
 
     async def cancel_running(self) -> list[ClaimedJob]:

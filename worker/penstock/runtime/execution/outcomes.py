@@ -22,13 +22,13 @@ AnyTask = Task[..., Any, ..., Any]
 
 T = TypeVar("T")
 
-LONGEST_MESSAGE = 2_000
-LONGEST_TRACEBACK = 16_000
+MAX_MESSAGE = 2_000
+MAX_TRACEBACK = 16_000
 """Characters kept of an error; the end of a traceback says most, so its beginning is cut."""
-LONGEST_REASON = 500
-POISON_CRASHES = 3
+MAX_REASON = 500
+MAX_CRASHES = 3
 """Processes that a job may end until it is a dead letter, as many as the database allows for lost workers."""
-PUT_OFF_SECONDS = 30.0
+SNOOZE_SECONDS = 30.0
 """Until a job is looked at again whose task this App does not know or leaves alone; jittered by a quarter each way."""
 INCOMPATIBLE = "incompatible_arguments"
 """Reason of a snooze: the arguments do not fit this release of the task."""
@@ -72,9 +72,9 @@ def describe(error: BaseException, attempt: int, **more: object) -> str:
         lines = f"{name}: {message}\n<its traceback cannot be shown: {type(broken).__name__}>\n"
     record: dict[str, object] = {
         "attempt": attempt,
-        "type": fit(name, LONGEST_REASON),
-        "message": fit(message, LONGEST_MESSAGE),
-        "traceback": fit(lines, LONGEST_TRACEBACK),
+        "type": fit(name, MAX_REASON),
+        "message": fit(message, MAX_MESSAGE),
+        "traceback": fit(lines, MAX_TRACEBACK),
         **more,
     }
     if is_a(error, ChildCrashed):
@@ -82,27 +82,32 @@ def describe(error: BaseException, attempt: int, **more: object) -> str:
     return msgspec.json.encode(record).decode()
 
 
-class Endings:
+class OutcomeBuilder:
     """Turns how an attempt went into what is stored.
 
     Args:
         backoff: of tasks that say nothing.
-        chance: draws the jitter.
+        rng: draws the jitter.
         incompatible_seconds: how long a job whose arguments do not fit waits for another release; 0: not at all.
     """
 
     def __init__(
-        self, *, backoff: Backoff, chance: random.Random, incompatible_seconds: float = DEFAULT_INCOMPATIBLE_SECONDS
+        self, *, backoff: Backoff, rng: random.Random, incompatible_seconds: float = DEFAULT_INCOMPATIBLE_SECONDS
     ) -> None:
-        self._backoff, self._chance, self._incompatible_seconds = backoff, chance, incompatible_seconds
+        self._backoff, self._rng, self._incompatible_seconds = backoff, rng, incompatible_seconds
         self._exceptions: dict[int, BaseException] | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings, rng: random.Random) -> OutcomeBuilder:
+        """The builder of a worker with these settings."""
+        return cls(backoff=settings.backoff, rng=rng, incompatible_seconds=settings.incompatible_seconds)
 
     def keep_exceptions(self) -> dict[int, BaseException]:
         """From now on, have the exception of each failed attempt by the id() of its job; the caller takes them out."""
         self._exceptions = {}
         return self._exceptions
 
-    def of_outcome(self, job: ClaimedJob, outcome: TaskOutcome, duration: float) -> Finished:
+    def for_outcome(self, job: ClaimedJob, outcome: TaskOutcome, duration: float) -> Finished:
         """What the task said about its own attempt."""
         match outcome:
             case Snooze():
@@ -113,12 +118,12 @@ class Endings:
             case Cancel():
                 return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason=_reason(outcome))
             case Retry():
-                delay = self._backoff.delay(job.attempt, random=self._chance.random)
+                delay = self._backoff.delay(job.attempt, random=self._rng.random)
                 delay = delay if outcome.delay is None else seconds(outcome.delay, of="Retry")
-                return _again(job, outcome, duration, delay=delay, reason=_reason(outcome))
+                return _retry_or_fail(job, outcome, duration, delay=delay, reason=_reason(outcome))
         raise TypeError(f"outcome of {job.task}: must be Retry, Snooze or Cancel, got {type(outcome).__name__}")
 
-    def of_end(
+    def for_return(
         self,
         job: ClaimedJob,
         task: Task[..., Any, ..., Any],
@@ -130,18 +135,18 @@ class Endings:
         said = value if error is None else error
         if is_a(said, TaskOutcome):
             try:
-                return self.of_outcome(job, said, duration)
+                return self.for_outcome(job, said, duration)
             except BaseException as unfit:  # noqa: BLE001 - a subclass of the application's, or one that it changed
-                return self.of_error(job, task, unfit, duration)
+                return self.for_error(job, task, unfit, duration)
         if error is not None:
-            return self.of_error(job, task, error, duration)
+            return self.for_error(job, task, error, duration)
         try:
             result = None if value is None else task.encode_result(value)
         except BaseException as unfit:  # noqa: BLE001 - encoding asks the value for its fields
-            return self.of_unstorable_result(job, unfit, duration)
+            return self.for_unstorable_result(job, unfit, duration)
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 
-    def of_error(self, job: ClaimedJob, task: AnyTask, error: BaseException, duration: float) -> Finished:
+    def for_error(self, job: ClaimedJob, task: AnyTask, error: BaseException, duration: float) -> Finished:
         """The attempt failed: again after a while, or a dead letter."""
         if is_a(error, PartitionMissing):  # rolled back; the acknowledgement makes the partition
             return Finished(job=job, state=OutcomeState.SNOOZE, delay=PARTITION_SECONDS, reason="no_partition")
@@ -153,21 +158,21 @@ class Endings:
             return Finished(
                 job=job, state=OutcomeState.FAILED, duration=duration, reason="non_retryable", error=text, fault=True
             )
-        delay = policy.delay(job.attempt, random=self._chance.random)
+        delay = policy.delay(job.attempt, random=self._rng.random)
         reason = "timeout" if is_a(error, TimeoutError) else "error"
-        return msgspec.structs.replace(_again(job, error, duration, delay=delay, reason=reason), fault=True)
+        return msgspec.structs.replace(_retry_or_fail(job, error, duration, delay=delay, reason=reason), fault=True)
 
-    def of_crash(self, job: ClaimedJob, task: AnyTask, error: ChildCrashed, duration: float) -> Finished:
+    def for_crash(self, job: ClaimedJob, task: AnyTask, error: ChildCrashed, duration: float) -> Finished:
         """The process that ran it ended, a crash as the loss of a worker is: the third one makes it poison."""
-        if job.crashes + 1 >= POISON_CRASHES:
+        if job.crashes + 1 >= MAX_CRASHES:
             text = describe(error, job.attempt)
             return Finished(
                 job=job, state=OutcomeState.FAILED, duration=duration, reason="poison", error=text, fault=True
             )
-        finished = self.of_error(job, task, error, duration)
+        finished = self.for_error(job, task, error, duration)
         return msgspec.structs.replace(finished, reason="crash") if finished.reason == "error" else finished
 
-    def of_invalid_arguments(self, job: ClaimedJob, error: BaseException) -> Finished:
+    def for_invalid_arguments(self, job: ClaimedJob, error: BaseException) -> Finished:
         """The stored arguments do not fit the task here: those of another release may, so the job waits for one.
 
         The database makes it a dead letter once that has lasted for `incompatible_seconds`. What is no JSON object fits
@@ -177,43 +182,38 @@ class Endings:
             return Finished(job=job, state=OutcomeState.FAILED, reason=INVALID, error=describe(error, job.attempt))
         seconds = self._incompatible_seconds
         text = describe(error, job.attempt, wait_seconds=seconds)
-        return msgspec.structs.replace(self._put_off(job, INCOMPATIBLE), error=text)
+        return msgspec.structs.replace(self._snooze(job, INCOMPATIBLE), error=text)
 
-    def of_unstorable_result(self, job: ClaimedJob, error: BaseException, duration: float) -> Finished:
+    def for_unstorable_result(self, job: ClaimedJob, error: BaseException, duration: float) -> Finished:
         """The task ran and its effects are there, but what it returned cannot be kept: visible, and not run again."""
         text = describe(error, job.attempt)
         return Finished(job=job, state=OutcomeState.FAILED, duration=duration, reason="unstorable_result", error=text)
 
-    def of_unknown_task(self, job: ClaimedJob) -> Finished:
+    def for_unknown_task(self, job: ClaimedJob) -> Finished:
         """No task of that name here: perhaps the next version has it. Never imported, never failed."""
-        return self._put_off(job, "task_unknown")
+        return self._snooze(job, "task_unknown")
 
-    def of_blocked(self, job: ClaimedJob) -> Finished:
+    def for_open_circuit(self, job: ClaimedJob) -> Finished:
         """The circuit of its task is open here: looked at again later, perhaps by another worker."""
-        return self._put_off(job, "breaker")
+        return self._snooze(job, "breaker")
 
-    def _put_off(self, job: ClaimedJob, reason: str) -> Finished:
-        delay = PUT_OFF_SECONDS * self._chance.uniform(0.75, 1.25)
+    def _snooze(self, job: ClaimedJob, reason: str) -> Finished:
+        delay = SNOOZE_SECONDS * self._rng.uniform(0.75, 1.25)
         return Finished(job=job, state=OutcomeState.SNOOZE, delay=delay, reason=reason)
 
 
-def endings_of(settings: Settings, chance: random.Random) -> Endings:
-    """Endings as a worker's settings want them."""
-    return Endings(backoff=settings.backoff, chance=chance, incompatible_seconds=settings.incompatible_seconds)
-
-
-def of_defect(job: ClaimedJob, error: BaseException, *, reason: str) -> Finished:
+def internal_error_outcome(job: ClaimedJob, error: BaseException, *, reason: str) -> Finished:
     """Code of ours around the task raised: a failed attempt, and no use is made of what may be what is broken."""
-    return _again(job, error, 0.0, delay=PUT_OFF_SECONDS, reason=reason)
+    return _retry_or_fail(job, error, 0.0, delay=SNOOZE_SECONDS, reason=reason)
 
 
 def _reason(outcome: Snooze | Cancel | Retry) -> str:
     """As text: a task may give an exception for a reason."""
     given = "" if outcome.reason is None else as_text(outcome.reason)
-    return fit(given or "asked", LONGEST_REASON)
+    return fit(given or "asked", MAX_REASON)
 
 
-def _again(job: ClaimedJob, error: BaseException, duration: float, *, delay: float, reason: str) -> Finished:
+def _retry_or_fail(job: ClaimedJob, error: BaseException, duration: float, *, delay: float, reason: str) -> Finished:
     text = describe(error, job.attempt)
     if job.attempt >= job.max_attempts:
         return Finished(job=job, state=OutcomeState.FAILED, duration=duration, reason="exhausted", error=text)

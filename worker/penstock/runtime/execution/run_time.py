@@ -14,7 +14,7 @@ SMOOTHING = 0.1
 """Weight of a new run time in the mean."""
 
 
-class Pace:
+class RunTimeEstimate:
     """Run times, seen one by one."""
 
     __slots__ = ("_mean",)
@@ -22,17 +22,17 @@ class Pace:
     def __init__(self) -> None:
         self._mean: float | None = None
 
-    def ran(self, seconds: float) -> None:
+    def add(self, seconds: float) -> None:
         """An attempt took so long."""
         mean = self._mean
         self._mean = seconds if mean is None else mean + SMOOTHING * (seconds - mean)
 
     @property
-    def short(self) -> bool:
+    def is_short(self) -> bool:
         """Whether jobs are short enough to be held ahead of free slots."""
         return self._mean is not None and self._mean < SHORT_SECONDS
 
     @property
-    def instant(self) -> bool:
+    def is_instant(self) -> bool:
         """Whether jobs are so short that a task of asyncio for each would cost more than they do."""
         return self._mean is not None and self._mean < INSTANT_SECONDS

@@ -16,11 +16,11 @@ from penstock.job import ClaimedJob
 
 from ..observe.logs import running
 
-MOST = 100
+MAX_JOBS_PER_TASK = 100
 """Attempts in one task: the event loop is needed by others."""
 
 
-class Chain:
+class TaskReuser:
     """At most one follower at a time.
 
     Args:
@@ -30,9 +30,12 @@ class Chain:
     """
 
     def __init__(
-        self, *, take: Callable[[asyncio.Task[None]], ClaimedJob | None], waiting: Callable[[], object],
+        self,
+        *,
+        take: Callable[[asyncio.Task[None]], ClaimedJob | None],
+        waiting: Callable[[], object],
         attempt: Callable[[ClaimedJob], Awaitable[None]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._take, self._waiting, self._attempt = take, waiting, attempt
         self._follower: asyncio.Task[None] | None = None
 
@@ -54,7 +57,7 @@ class Chain:
         self._follower = None
         running.set(None)
         clean = contextvars.copy_context()
-        for _ in range(MOST):
+        for _ in range(MAX_JOBS_PER_TASK):
             job = self._take(me)
             if job is None:
                 return

@@ -18,11 +18,11 @@ from penstock.events import JobErrored, JobStarted, JobStopped
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.settings import Settings
 
-from ..execution.outcomes import Endings
+from ..execution.outcomes import OutcomeBuilder
 from ..observe.metrics import WorkerMetrics
 from .circuit_breaker import BreakerPolicy
 from .circuit_gate import Gate
-from .hooks import Announcer
+from .hooks import HookDispatcher
 from .tracing import Traced
 
 Run = Callable[[ClaimedJob], Awaitable[Finished]]
@@ -33,17 +33,17 @@ class Hooked:
 
     Args:
         run: runs an attempt; raises nothing but cancellation.
-        announcer: of whom somebody hears attempts.
-        endings: keep the exceptions meanwhile.
+        hooks: of whom somebody hears attempts.
+        outcomes: keep the exceptions meanwhile.
     """
 
-    def __init__(self, *, run: Run, announcer: Announcer, endings: Endings) -> None:
-        self._inner, self._announcer = run, announcer
-        self._exceptions = endings.keep_exceptions()
+    def __init__(self, *, run: Run, hooks: HookDispatcher, outcomes: OutcomeBuilder) -> None:
+        self._inner, self._hooks = run, hooks
+        self._exceptions = outcomes.keep_exceptions()
 
     async def run(self, job: ClaimedJob) -> Finished:
         """Run one."""
-        tell = self._announcer.tell
+        tell = self._hooks.dispatch
         tell("job.start", JobStarted(job=job))
         try:
             finished = await self._inner(job)
@@ -55,33 +55,54 @@ class Hooked:
         if finished.fault and finished.error is not None:
             error = msgspec.json.decode(finished.error)
             final = finished.state is OutcomeState.FAILED
-            tell("job.exception", JobErrored(
-                job=job, error=error, exception=exception, duration=finished.duration, final=final,
-            ))  # fmt: skip
-        tell("job.stop", JobStopped(
-            job=job, outcome=finished.state, reason=finished.reason, duration=finished.duration,
-        ))  # fmt: skip
+            tell(
+                "job.exception",
+                JobErrored(
+                    job=job,
+                    error=error,
+                    exception=exception,
+                    duration=finished.duration,
+                    final=final,
+                ),
+            )
+        tell(
+            "job.stop",
+            JobStopped(
+                job=job,
+                outcome=finished.state,
+                reason=finished.reason,
+                duration=finished.duration,
+            ),
+        )
         return finished
 
 
 def around(
-    run: Run, *, tasks: Registry, settings: Settings, endings: Endings, metrics: WorkerMetrics, announcer: Announcer,
+    run: Run,
+    *,
+    tasks: Registry,
+    settings: Settings,
+    outcomes: OutcomeBuilder,
+    metrics: WorkerMetrics,
+    hooks: HookDispatcher,
     tracing: Any = None,
-) -> Run:  # fmt: skip
+) -> Run:
     """`run` with what this worker uses around it; itself where it uses nothing.
 
     `tracing` is the module `opentelemetry.trace`, if the application uses it.
     """
-    if announcer.hears("job.start", "job.stop", "job.exception"):
-        run = Hooked(run=run, announcer=announcer, endings=endings).run
+    if hooks.has_functions("job.start", "job.stop", "job.exception"):
+        run = Hooked(run=run, hooks=hooks, outcomes=outcomes).run
     if tracing is not None:
         run = Traced(run=run, trace=tracing, version=penstock.__version__).run
     if settings.circuit_failure_percent:
         policy = BreakerPolicy(
-            failure_percent=settings.circuit_failure_percent, minimum_calls=settings.circuit_minimum_calls,
-            window_seconds=settings.circuit_window_seconds, open_seconds=settings.circuit_open_seconds,
-        )  # fmt: skip
-        gate = Gate(run=run, tasks=tasks, policy=policy, endings=endings, metrics=metrics)
+            failure_percent=settings.circuit_failure_percent,
+            minimum_calls=settings.circuit_minimum_calls,
+            window_seconds=settings.circuit_window_seconds,
+            open_seconds=settings.circuit_open_seconds,
+        )
+        gate = Gate(run=run, tasks=tasks, policy=policy, outcomes=outcomes, metrics=metrics)
         metrics.circuits = gate.states
         run = gate.run
     return run

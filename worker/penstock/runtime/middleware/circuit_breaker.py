@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 SLICES = 12
 """Parts of the window: the oldest part is forgotten at once, so the window is up to a twelfth longer than told."""
-MOST_PROBES = 3
+MAX_PROBES = 3
 """Attempts let through at once while half-open, more only where none ends; as many successes close the circuit."""
 
 
@@ -48,7 +48,7 @@ class BreakerPolicy:
     @property
     def probes(self) -> int:
         """Probes at once, and successes that close: no more than it took to open."""
-        return min(MOST_PROBES, self.minimum_calls)
+        return min(MAX_PROBES, self.minimum_calls)
 
 
 @dataclass(slots=True)

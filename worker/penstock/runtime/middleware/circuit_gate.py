@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from penstock.app.task import Registry
 from penstock.job import ClaimedJob, Finished, OutcomeState
 
-from ..execution.outcomes import Endings
+from ..execution.outcomes import OutcomeBuilder
 from ..observe.metrics import WorkerMetrics
 from .circuit_breaker import Breaker, BreakerPolicy, CircuitState
 
@@ -30,15 +30,27 @@ class Gate:
         run: runs an attempt; raises nothing but cancellation.
         tasks: the App's; an alias shares its task's circuit. Jobs of others pass: their end is decided behind the gate.
         policy: of every breaker.
-        endings: make the outcome of what is blocked.
+        outcomes: make the outcome of what is blocked.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, *, run: Run, tasks: Registry, policy: BreakerPolicy, endings: Endings,
-        metrics: WorkerMetrics, clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
-        self._inner, self._policy, self._endings, self._metrics, self._clock = run, policy, endings, metrics, clock
+        self,
+        *,
+        run: Run,
+        tasks: Registry,
+        policy: BreakerPolicy,
+        outcomes: OutcomeBuilder,
+        metrics: WorkerMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inner, self._policy, self._outcomes, self._metrics, self._clock = (
+            run,
+            policy,
+            outcomes,
+            metrics,
+            clock,
+        )
         self._tasks = tasks
         self._breakers = {name: Breaker(policy) for name in tasks}
         self._said = dict.fromkeys(tasks, CircuitState.CLOSED)
@@ -56,7 +68,7 @@ class Gate:
         breaker = self._breakers[task.name]
         if not breaker.admit(self._clock()):
             self._metrics.blocked(task.name)
-            return self._endings.of_blocked(job)
+            return self._outcomes.for_open_circuit(job)
         epoch = breaker.epoch
         self._say(breaker, task.name)
         finished = None
@@ -81,8 +93,13 @@ class Gate:
             failed, calls = breaker.counted
             logger.warning(
                 "circuit of task %s is open: %d of %d attempts failed within %.0f s; its jobs are deferred for %.0f s",
-                task, failed, calls, self._policy.window_seconds, self._policy.open_seconds, extra=extra,
-            )  # fmt: skip
+                task,
+                failed,
+                calls,
+                self._policy.window_seconds,
+                self._policy.open_seconds,
+                extra=extra,
+            )
         elif state is CircuitState.HALF_OPEN:
             logger.info("circuit of task %s is half-open: %d probes", task, self._policy.probes, extra=extra)
         else:

@@ -24,14 +24,14 @@ from ..execution.awaitables import is_awaitable, is_closing, settled
 
 logger = logging.getLogger("penstock.hooks")
 
-MOST_CALLS = 1000
+MAX_CALLS = 1000
 THREADS = 4
 ON_THE_LOOP = frozenset({"job.start", "job.stop", "job.exception"})
 
 Function = Callable[[Any], Any]
 
 
-class Announcer:
+class HookDispatcher:
     """The hooks of one worker.
 
     Args:
@@ -47,11 +47,11 @@ class Announcer:
         self.failed: Counter[str] = Counter(dict.fromkeys(EVENTS, 0))
         """Calls that raised or were dropped, by event."""
 
-    def hears(self, *events: str) -> bool:
+    def has_functions(self, *events: str) -> bool:
         """Whether anybody listens to one of these."""
         return any(self._functions[event] for event in events)
 
-    def tell(self, event: str, value: object) -> None:
+    def dispatch(self, event: str, value: object) -> None:
         """Call everybody who listens. Never raises; waits for nobody."""
         for function in self._functions[event]:
             if inspect.iscoroutinefunction(function):
@@ -77,7 +77,7 @@ class Announcer:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, event: str, function: Function, call: Coroutine[Any, Any, None]) -> None:
-        if len(self._calls) >= MOST_CALLS:
+        if len(self._calls) >= MAX_CALLS:
             call.close()
             self.failed[event] += 1
             self._say(event, function, None)

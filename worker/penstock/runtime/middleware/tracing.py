@@ -51,12 +51,19 @@ class Traced:
 
     def _span(self, job: ClaimedJob) -> AbstractContextManager[Any]:
         span: AbstractContextManager[Any] = self._tracer.start_as_current_span(
-            f"process {job.queue}", kind=self._trace.SpanKind.CONSUMER, links=self._links(job), attributes={
-                "messaging.system": "penstock", "messaging.operation.type": "process",
-                "messaging.operation.name": "process", "messaging.destination.name": job.queue,
-                "messaging.message.id": str(job.id), "penstock.task": job.task, "penstock.attempt": job.attempt,
+            f"process {job.queue}",
+            kind=self._trace.SpanKind.CONSUMER,
+            links=self._links(job),
+            attributes={
+                "messaging.system": "penstock",
+                "messaging.operation.type": "process",
+                "messaging.operation.name": "process",
+                "messaging.destination.name": job.queue,
+                "messaging.message.id": str(job.id),
+                "penstock.task": job.task,
+                "penstock.attempt": job.attempt,
             },
-        )  # fmt: skip
+        )
         return span
 
     def _tell(self, span: Any, finished: Finished) -> None:
@@ -84,9 +91,11 @@ class Traced:
         return [
             trace.Link(
                 trace.SpanContext(
-                    trace_id=int(producer.trace_id, 16), span_id=int(producer.span_id, 16), is_remote=True,
+                    trace_id=int(producer.trace_id, 16),
+                    span_id=int(producer.span_id, 16),
+                    is_remote=True,
                     trace_flags=trace.TraceFlags(producer.flags),
                     trace_state=trace.TraceState.from_header([producer.state] if producer.state else []),
                 )
             )
-        ]  # fmt: skip
+        ]

@@ -10,13 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import platform
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,8 +23,10 @@ from penstock.job import Finished, OutcomeState
 from penstock.store import Depth, WorkerStore
 
 from ..execution.outcomes import INCOMPATIBLE
-from ..middleware.hooks import Announcer
+from ..middleware.hooks import HookDispatcher
+from .line_limit import LineLimit
 from .logs import fields
+from .machine import machine_facts
 from .metrics import WorkerMetrics
 
 logger = logging.getLogger("penstock.attempt")
@@ -40,11 +38,8 @@ DEPTH_SECONDS = 5.0
 PATIENCE_SECONDS = 0.5
 TELL_SECONDS = 15.0
 """Between two `queue.depth` events, while anybody listens."""
-MOST_LINES = 10
-LINES_SECONDS = 10.0
-"""Log lines of failed attempts of one task within so many seconds; the next one says how many were left out."""
-_LONGEST = 300
-"""Characters of a message among recent errors and in a log line."""
+_MAX_MESSAGE = 300
+"""Characters of an error's message among recent errors and in a log line."""
 
 
 class Forensics:
@@ -54,21 +49,29 @@ class Forensics:
         store: asked for the depth of the queue.
         queue: its id and name; the id is known once the lease is.
         facts: of the process, for people: pod, node, worker, version, running, ...
-        announcer: tells the hooks of dead letters.
+        hooks: tells the hooks of dead letters.
         holder: names this process in what a rescue of its makes.
         tasks: names of the App's tasks: errors of others are not remembered.
     """
 
     def __init__(
-        self, *, store: WorkerStore, queue: Callable[[], tuple[int, str]], facts: Callable[[], Mapping[str, Any]],
-        announcer: Announcer, metrics: WorkerMetrics, tasks: Sequence[str], holder: str,
-        clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
-    ) -> None:  # fmt: skip
-        self._store, self._queue, self._facts, self._announcer = store, queue, facts, announcer
+        self,
+        *,
+        store: WorkerStore,
+        queue: Callable[[], tuple[int, str]],
+        facts: Callable[[], Mapping[str, Any]],
+        hooks: HookDispatcher,
+        metrics: WorkerMetrics,
+        tasks: Sequence[str],
+        holder: str,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._store, self._queue, self._facts, self._hooks = store, queue, facts, hooks
         self._metrics, self._holder = metrics, holder
         self._clock, self._wall = clock, wall
         self._recent: dict[str, deque[dict[str, Any]]] = {name: deque(maxlen=RECENT_ERRORS) for name in tasks}
-        self._lines = Lines()
+        self._limit = LineLimit()
         self._depth: Depth | None = None
         self._looked_at = float("-inf")
 
@@ -77,7 +80,7 @@ class Forensics:
         if not any(map(_may_die, batch)):
             return batch
         depth = await self._depth_now()
-        common = {"made_by": "worker", **self._facts(), **machine(), "queue": depth and depth._asdict()}
+        common = {"made_by": "worker", **self._facts(), **machine_facts(), "queue": depth and depth._asdict()}
         return [self._with(outcome, common) if _may_die(outcome) else outcome for outcome in batch]
 
     def settled(self, batch: Sequence[Finished]) -> None:
@@ -86,36 +89,32 @@ class Forensics:
             if outcome.error is not None:
                 self._failed(outcome, msgspec.json.decode(outcome.error))
 
-    def _incompatible(self, outcome: Finished, message: str, extra: Mapping[str, Any]) -> None:
-        """Its arguments are another release's: not an error of the task, but somebody should know."""
+    def _incompatible(self, outcome: Finished, message: str) -> None:
+        """The arguments are another release's: not an error of the task, but somebody should know."""
         job = outcome.job
-        if (more := self._lines.admit(f"{INCOMPATIBLE} {job.task}", self._clock())) is not None:
-            logger.warning(
-                "job %d waits %.1f s for a worker of another release, its arguments do not fit this one: %s%s",
-                job.id, outcome.delay, message[:_LONGEST],
-                f"; {more} more of this task were not logged" if more else "", extra=extra,
-            )  # fmt: skip
+        suppressed = self._limit.admit(f"{INCOMPATIBLE} {job.task}", self._clock())
+        if suppressed is None:
+            return
+        extra = {**fields(job), "reason": outcome.reason, "error_message": message[:_MAX_MESSAGE]}
+        extra |= {"retry_in_seconds": round(outcome.delay, 1)} | ({"suppressed": suppressed} if suppressed else {})
+        logger.warning("arguments do not fit this release of the task, the job waits for another", extra=extra)
 
     async def rescued(self) -> None:
         """A rescue may have made dead letters: say so once, here or wherever the next rescue is. Raises StoreError."""
         for letter in await self._store.take_unreported(self._holder):
             self._metrics.buried(letter.queue, letter.task)
-            logger.error(
-                "job %d is a dead letter of a rescue (%s): %s: %s", letter.id, letter.reason, letter.error,
-                letter.message, extra={
-                    "job": letter.id, "attempt": letter.attempt, "queue": letter.queue, "task": letter.task,
-                    "reason": letter.reason,
-                },
-            )  # fmt: skip
-            self._announcer.tell("job.dead", DeadLetterMade(**letter._asdict(), by_rescue=True))
+            extra = {"job": letter.id, "attempt": letter.attempt, "queue": letter.queue, "task": letter.task}
+            extra |= {"reason": letter.reason, "error_type": letter.error, "error_message": letter.message}
+            logger.error("job became a dead letter when its claim was rescued", extra=extra)
+            self._hooks.dispatch("job.dead", DeadLetterMade(**letter._asdict(), by_rescue=True))
 
     async def tell_depth(self) -> None:
         """Tell the hooks of the queue's depth now and then, until cancelled."""
-        while self._announcer.hears("queue.depth"):
+        while self._hooks.has_functions("queue.depth"):
             number, name = self._queue()
             with contextlib.suppress(StoreError):  # the claimer says what is wrong
                 depth = await self._store.depth(number)
-                self._announcer.tell("queue.depth", QueueDepth(queue=name, **depth._asdict()))
+                self._hooks.dispatch("queue.depth", QueueDepth(queue=name, **depth._asdict()))
             await asyncio.sleep(TELL_SECONDS)
         await asyncio.Event().wait()
 
@@ -138,72 +137,43 @@ class Forensics:
     def _failed(self, outcome: Finished, error: Mapping[str, Any]) -> None:
         job, dead = outcome.job, outcome.state is OutcomeState.FAILED
         kind, message = str(error.get("type")), str(error.get("message"))
-        if job.task in self._recent and outcome.state is not OutcomeState.SNOOZE:
-            self._recent[job.task].append({
-                "at": round(self._wall(), 3), "job": job.id, "attempt": job.attempt, "type": kind,
-                "message": message[:_LONGEST],
-            })  # fmt: skip
-        extra = {**fields(job), "outcome": outcome.state.value, "reason": outcome.reason}
         if outcome.state is OutcomeState.SNOOZE:
-            self._incompatible(outcome, message, extra)
+            self._incompatible(outcome, message)
             return
-        what = "is a dead letter" if dead else f"runs again in {outcome.delay:.1f} s"
-        more = self._lines.admit(job.task if job.task in self._recent else None, self._clock())
-        if more is not None:
-            logger.log(
-                logging.ERROR if dead else logging.WARNING, "attempt %d of %d failed with %s: %s; the job %s (%s)%s",
-                job.attempt, job.max_attempts, kind, message[:_LONGEST], what, outcome.reason,
-                f"; {more} more of this task were not logged" if more else "", extra=extra,
-            )  # fmt: skip
-        if dead and self._announcer.hears("job.dead"):
-            self._announcer.tell("job.dead", DeadLetterMade(
-                id=job.id, queue=job.queue, task=job.task, reason=outcome.reason or "failed", attempt=job.attempt,
-                error=kind, message=message, by_rescue=False,
-            ))  # fmt: skip
+        if job.task in self._recent:
+            at = round(self._wall(), 3)
+            recent = {"at": at, "job": job.id, "attempt": job.attempt, "type": kind, "message": message[:_MAX_MESSAGE]}
+            self._recent[job.task].append(recent)
+        self._log_failure(outcome, kind, message)
+        if dead and self._hooks.has_functions("job.dead"):
+            reason = outcome.reason or "failed"
+            letter = DeadLetterMade(
+                id=job.id,
+                queue=job.queue,
+                task=job.task,
+                reason=reason,
+                attempt=job.attempt,
+                error=kind,
+                message=message,
+                by_rescue=False,
+            )
+            self._hooks.dispatch("job.dead", letter)
+
+    def _log_failure(self, outcome: Finished, kind: str, message: str) -> None:
+        job = outcome.job
+        suppressed = self._limit.admit(job.task if job.task in self._recent else None, self._clock())
+        if suppressed is None:
+            return
+        extra = {**fields(job), "max_attempts": job.max_attempts, "outcome": outcome.state.value}
+        extra |= {"reason": outcome.reason, "error_type": kind, "error_message": message[:_MAX_MESSAGE]}
+        extra |= {"suppressed": suppressed} if suppressed else {}
+        if outcome.state is OutcomeState.FAILED:
+            logger.error("attempt failed, the job is a dead letter", extra=extra)
+        else:
+            extra["retry_in_seconds"] = round(outcome.delay, 1)
+            logger.warning("attempt failed, the job will be retried", extra=extra)
 
 
 def _may_die(outcome: Finished) -> bool:
     """Whether it may make a dead letter; the database alone knows for how long arguments have been refused."""
     return outcome.state is OutcomeState.FAILED or outcome.reason == INCOMPATIBLE
-
-
-class Lines:
-    """So many log lines of a task and no more: a task that fails a thousand times a second fails for one reason."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str | None, tuple[float, int]] = {}
-
-    def admit(self, task: str | None, now: float) -> int | None:
-        """How many lines were dropped before this one; None: this one is dropped too."""
-        since, count = self._seen.get(task, (now, 0))
-        if now - since >= LINES_SECONDS:
-            self._seen[task] = (now, 1)
-            return max(0, count - MOST_LINES)
-        self._seen[task] = (since, count + 1)
-        return 0 if count < MOST_LINES else None
-
-
-def machine() -> dict[str, Any]:
-    """Load, memory and threads of this process and its host, as far as the platform tells."""
-    found: dict[str, Any] = {
-        "python": platform.python_version(), "pid": os.getpid(), "threads": threading.active_count(),
-        "memory": {"resident_bytes": _resident(), "limit_bytes": _memory_limit()},
-    }  # fmt: skip
-    if hasattr(os, "getloadavg"):
-        found["load"] = [round(load, 2) for load in os.getloadavg()]
-    return found
-
-
-def _resident() -> int | None:
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _memory_limit() -> int | None:
-    try:
-        return int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no such file, or "max"
-        return None

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from penstock.http_server import MAX_CONNECTIONS, HttpServer, verdict
-
-MOST_CONNECTIONS = MAX_CONNECTIONS
+from penstock.http_server import HttpServer, verdict
 
 Check = Callable[[], str | None]
 """None: all is well; else one sentence that says what is not."""

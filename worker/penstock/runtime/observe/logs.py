@@ -25,8 +25,8 @@ running: ContextVar[ClaimedJob | None] = ContextVar("penstock_running", default=
 """The job whose attempt runs here; set by whoever runs it, in a context of the attempt's own."""
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_SHOWN = ("job", "attempt", "task", "trace_id")
-"""Fields that a line for people ends with."""
+_LEFT_OUT = frozenset({"span_id"})
+"""Fields that JSON lines have and text lines do not."""
 
 
 class JobFields(logging.Filter):
@@ -79,10 +79,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, logger, message, and in brackets the job that it is about.
+    """Time, level, logger, message, and the fields as key=value; a value with spaces or quotes is quoted.
 
-    What an exception or an argument says is somebody else's: further lines are indented, so that none can pass for one
-    of the log, and characters that would rewrite a terminal are escaped.
+    Text of an exception or an argument is not ours: further lines are indented, because none may pass for a line of the
+    log, and characters that would rewrite a terminal are escaped.
     """
 
     def __init__(self) -> None:
@@ -98,8 +98,19 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The line without a traceback."""
-        about = " ".join(f"{name}={getattr(record, name)}" for name in _SHOWN if hasattr(record, name))
-        return super().formatMessage(record) + (f" [{about}]" if about else "")
+        shown = [
+            f"{name}={_value(value)}"
+            for name, value in vars(record).items()
+            if name not in _PLAIN and name not in _LEFT_OUT
+        ]
+        return " ".join([super().formatMessage(record), *shown])
+
+
+def _value(value: object) -> str:
+    """As logfmt has it: bare if that is unambiguous."""
+    text = f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    bare = text and not any(sign in ' "=' or not sign.isprintable() for sign in text)
+    return text if bare else msgspec.json.encode(text).decode()
 
 
 def _escaped(sign: str) -> str:

@@ -29,7 +29,7 @@ MAX_FRAMES: Final = 12
 _OURS: Final = ("/penstock/runtime/", "/asyncio/")
 
 
-class LoopWatch:
+class LoopWatchdog:
     """Watches the loop in which it is made, from `start` to `close`.
 
     Args:
@@ -80,8 +80,11 @@ class LoopWatch:
             name = f"task {job.task}"
         logger.warning(
             "the event loop has been blocked for %.1f s by %s: %s",
-            blocked, name, stack_of(frame), extra=None if job is None else fields(job),
-        )  # fmt: skip
+            blocked,
+            name,
+            stack_of(frame),
+            extra=None if job is None else fields(job),
+        )
 
 
 def stack_of(frame: FrameType | None) -> str:

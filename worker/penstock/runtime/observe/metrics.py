@@ -7,7 +7,6 @@ Labels are bounded: outcomes and reasons are closed lists, tasks are those of th
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -20,7 +19,9 @@ from penstock.events import EVENTS
 from penstock.job import Finished, OutcomeState
 
 from ..execution.outcomes import INCOMPATIBLE
-from ..execution.processes.stats import ENDS, Tally
+from ..execution.processes.stats import END_REASONS, ProcessStats
+from .distribution import Distribution
+from .gauges import Gauges
 
 JOB_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """Seconds, of waits and durations: 5 ms to an hour."""
@@ -30,50 +31,8 @@ SIZE_BOUNDS = (0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0)
 """Jobs in a claim."""
 UNKNOWN_TASK = "unknown"
 STAGES = ("claimer", "consumers", "acknowledger")
-MOST_QUEUES = 200
+MAX_QUEUES = 200
 """Other queues that a label names: a rescue takes jobs of every queue back; beyond, they are `other`."""
-
-_TIMES = {
-    "oldest_running": "When the oldest attempt under way was claimed, by this process's clock; 0: none runs.",
-    "lease_renewed": "When the last renewal of the lease was confirmed; 0: never.",
-    "maintenance_success": "When the upkeep last went through without an error; 0: never led.",
-}
-"""Times of the Unix epoch: an age is worked out by whoever asks, at the time of asking."""
-
-Gauges = Callable[[], Mapping[str, float]]
-
-
-class Distribution:
-    """Counts by upper bound; one addition per value."""
-
-    __slots__ = ("_bounds", "_counts", "_sum")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds, self._counts, self._sum = bounds, [0] * (len(bounds) + 1), 0.0
-
-    def add(self, value: float) -> None:
-        """Count one value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def add_all(self, values: list[float]) -> None:
-        """Count many values; sorts the list. One search per bound, not one per value."""
-        values.sort()
-        below = 0
-        for place, bound in enumerate(self._bounds):
-            upto = bisect_right(values, bound, below)
-            self._counts[place] += upto - below
-            below = upto
-        self._counts[-1] += len(values) - below
-        self._sum += sum(values)
-
-    def buckets(self) -> tuple[list[tuple[str, float]], float]:
-        """Cumulative counts by bound, as the exposition wants them, and the sum."""
-        total, cumulative = 0, []
-        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
-            total += count
-            cumulative.append((bound, float(total)))
-        return cumulative, self._sum
 
 
 class WorkerMetrics(Collector):
@@ -87,23 +46,25 @@ class WorkerMetrics(Collector):
     """
 
     def __init__(
-        self, *, queue: str, tasks: Iterable[str], version: str, aliases: Mapping[str, str] | None = None,
+        self,
+        *,
+        queue: str,
+        tasks: Iterable[str],
+        version: str,
+        aliases: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._queue, self._version, self._clock = queue, version, clock
         self._tasks = frozenset(tasks)
         self._names = {**(aliases or {}), **{task: task for task in self._tasks}}
         names = sorted(self._tasks | {UNKNOWN_TASK})
-        self._outcomes: Counter[tuple[str, str]] = Counter(
-            {(task, state.value): 0 for task in names for state in OutcomeState}
-        )
-        self._dead: Counter[tuple[str, str]] = Counter({(queue, task): 0 for task in names})
+        self._outcomes = Counter({(task, state.value): 0 for task in names for state in OutcomeState})
+        self._dead = Counter({(queue, task): 0 for task in names})
         self._durations = {task: Distribution(JOB_BOUNDS) for task in names}
         self._waits = Distribution(JOB_BOUNDS)
-        self._claims, self._claim_sizes, self._acks = (
-            Distribution(CALL_BOUNDS), Distribution(SIZE_BOUNDS), Distribution(CALL_BOUNDS),
-        )  # fmt: skip
-        self._blocked: Counter[str] = Counter(dict.fromkeys(names, 0))
+        self._claims, self._acks = Distribution(CALL_BOUNDS), Distribution(CALL_BOUNDS)
+        self._claim_sizes = Distribution(SIZE_BOUNDS)
+        self._blocked = Counter(dict.fromkeys(names, 0))
         self._incompatible = 0
         self.events: Counter[str] = Counter(dict.fromkeys(STAGES, 0))
         """What each stage handed on, counted by the batch."""
@@ -120,10 +81,10 @@ class WorkerMetrics(Collector):
         """Calls of hooks that raised or were dropped, by event."""
         self.circuits: Callable[[], Mapping[str, int]] = dict
         """Read at each scrape: task -> 1 half-open, 2 open; those that are closed may be left out."""
-        self.children = Tally()
+        self.children = ProcessStats()
         """Of the child processes; read at each scrape."""
-        self.gauges: Gauges = dict
-        """Read at each scrape: name -> value for the consumers, stages, lease and upkeep."""
+        self.gauges: Callable[[], Gauges] = Gauges
+        """Read at each scrape: the slots, stages, lease and maintenance."""
 
     def claimed(self, jobs: int, seconds: float) -> None:
         """A claim was answered."""
@@ -159,7 +120,7 @@ class WorkerMetrics(Collector):
     def buried(self, queue: str, task: str) -> None:
         """A rescue by this process made a dead letter, of whichever queue."""
         task = self._label(task)
-        known = (queue, task) in self._dead or len({name for name, _ in self._dead}) < MOST_QUEUES
+        known = (queue, task) in self._dead or len({name for name, _ in self._dead}) < MAX_QUEUES
         self._dead[queue if known else "other", task] += 1
 
     def _label(self, task: str) -> str:
@@ -201,9 +162,10 @@ class WorkerMetrics(Collector):
         for (task, state), count in list(self._outcomes.items()):
             jobs.add_metric([self._queue, task, state], count)
         dead = CounterMetricFamily(
-            "penstock_dead_letters", "Jobs that became dead letters, by an outcome or by a rescue of this process.",
+            "penstock_dead_letters",
+            "Jobs that became dead letters, by an outcome or by a rescue of this process.",
             labels=["queue", "task"],
-        )  # fmt: skip
+        )
         for (queue, task), count in list(self._dead.items()):
             dead.add_metric([queue, task], count)
         durations = HistogramMetricFamily(
@@ -212,17 +174,20 @@ class WorkerMetrics(Collector):
         for task, distribution in self._durations.items():
             durations.add_metric([self._queue, task], *distribution.buckets())
         states = GaugeMetricFamily(
-            "penstock_circuit_state", "Circuit breaker of a task: 0 closed, 1 half-open, 2 open.",
+            "penstock_circuit_state",
+            "Circuit breaker of a task: 0 closed, 1 half-open, 2 open.",
             labels=["queue", "task"],
-        )  # fmt: skip
+        )
         blocked = CounterMetricFamily(
-            "penstock_circuit_blocked", "Jobs deferred because the circuit of their task was open.",
+            "penstock_circuit_blocked",
+            "Jobs deferred because the circuit of their task was open.",
             labels=["queue", "task"],
-        )  # fmt: skip
+        )
         incompatible = CounterMetricFamily(
-            "penstock_jobs_incompatible", "Jobs deferred because their arguments do not fit this release of the task.",
+            "penstock_jobs_incompatible",
+            "Jobs deferred because their arguments do not fit this release of the task.",
             labels=["queue"],
-        )  # fmt: skip
+        )
         incompatible.add_metric([self._queue], self._incompatible)
         circuits = self.circuits()
         for task, count in list(self._blocked.items()):
@@ -232,41 +197,47 @@ class WorkerMetrics(Collector):
         yield from (jobs, dead, durations, states, blocked, incompatible)
 
     def _of_children(self) -> Iterator[Metric]:
-        tally = self.children
-        yield self._gauge("penstock_children", "Child processes that have come up and not ended.", tally.alive)
-        yield self._counter("penstock_children_started", "Child processes that were started.", tally.started)
+        stats = self.children
+        yield self._gauge("penstock_children", "Child processes that have come up and not ended.", stats.alive)
+        yield self._counter("penstock_children_started", "Child processes that were started.", stats.started)
         ended = CounterMetricFamily(
             "penstock_children_ended", "Child processes that ended, by why.", labels=["queue", "reason"]
         )
-        for reason in ENDS:
-            ended.add_metric([self._queue, reason], tally.ended[reason])
+        for reason in END_REASONS:
+            ended.add_metric([self._queue, reason], stats.ended[reason])
         yield ended
 
     def _from_gauges(self) -> Iterator[Metric]:
-        values = self.gauges()
-        consumers = GaugeMetricFamily("penstock_consumers", "Consumers by state.", labels=["queue", "state"])
-        for state in ("busy", "idle"):
-            consumers.add_metric([self._queue, state], values.get(f"consumers_{state}", 0))
+        now = self.gauges()
+        consumers = GaugeMetricFamily("penstock_consumers", "Slots for jobs by state.", labels=["queue", "state"])
+        consumers.add_metric([self._queue, "busy"], now.busy_slots)
+        consumers.add_metric([self._queue, "idle"], now.idle_slots)
         demand = GaugeMetricFamily("penstock_stage_demand", "Open demand of a stage.", labels=["queue", "stage"])
-        buffered = GaugeMetricFamily("penstock_stage_buffered", "Events a stage holds.", labels=["queue", "stage"])
-        demand.add_metric([self._queue, "claimer"], values.get("demand_claimer", 0))
-        for stage in ("consumers", "acknowledger"):
-            buffered.add_metric([self._queue, stage], values.get(f"buffered_{stage}", 0))
-        events = CounterMetricFamily("penstock_stage_events", "Events a stage handed on.", labels=["queue", "stage"])
+        demand.add_metric([self._queue, "claimer"], now.open_demand)
+        buffered = GaugeMetricFamily("penstock_stage_buffered", "Events that a stage holds.", labels=["queue", "stage"])
+        buffered.add_metric([self._queue, "consumers"], now.waiting_jobs)
+        buffered.add_metric([self._queue, "acknowledger"], now.unacknowledged_outcomes)
+        events = CounterMetricFamily("penstock_stage_events", "Events that a stage emitted.", labels=["queue", "stage"])
         for stage in STAGES:
             events.add_metric([self._queue, stage], self.events[stage])
-        rescued = CounterMetricFamily("penstock_rescued", "Claims this process took back.", labels=["reason"])
-        for reason in ("lease", "poison", "deadline"):
-            rescued.add_metric([reason], values.get(f"rescued_{reason}", 0))
+        rescued = CounterMetricFamily("penstock_rescued", "Claims that this process reclaimed.", labels=["reason"])
+        rescued.add_metric(["lease"], now.rescued_lease)
+        rescued.add_metric(["poison"], now.rescued_poison)
+        rescued.add_metric(["deadline"], now.rescued_deadline)
         yield from (consumers, demand, buffered, events, rescued)
-        for name, text in _TIMES.items():
-            yield self._gauge(f"penstock_{name}_timestamp_seconds", text, values.get(name, 0))
-        yield self._gauge(
-            "penstock_prefetching", "1 while demand beyond free slots is honoured.", values.get("prefetching", 0)
-        )
-        yield self._gauge(
-            "penstock_maintenance_leader", "1 while this process does the upkeep.", values.get("leading", 0)
-        )
+        yield from self._times(now)
+        prefetching = "1 while jobs are short enough to be held ahead of free slots."
+        yield self._gauge("penstock_prefetching", prefetching, now.prefetching)
+        yield self._gauge("penstock_maintenance_leader", "1 while this process runs maintenance.", now.leading)
+
+    def _times(self, now: Gauges) -> Iterator[Metric]:
+        """Seconds of the Unix epoch: whoever reads a time computes its age when it reads."""
+        oldest = "When the oldest running attempt was claimed, by the clock of this process; 0: none runs."
+        yield self._gauge("penstock_oldest_running_timestamp_seconds", oldest, now.oldest_running_at)
+        renewed = "When the last renewal of the lease was confirmed; 0: never."
+        yield self._gauge("penstock_lease_renewed_timestamp_seconds", renewed, now.lease_renewed_at)
+        success = "When maintenance last finished without an error; 0: never led."
+        yield self._gauge("penstock_maintenance_success_timestamp_seconds", success, now.maintenance_succeeded_at)
 
     def _histogram(self, name: str, text: str, distribution: Distribution) -> Metric:
         family = HistogramMetricFamily(name, text, labels=["queue"])

@@ -9,21 +9,22 @@ longer than any task may take and for ten minutes, or the lease thread is dead. 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from penstock.store import Maintenance
 
 from ..claims.claimer import Claimer
-from ..claims.held_claims import Held
+from ..claims.held_claims import HeldClaims
 from ..claims.lease import Lease
 from ..execution.consumers import Consumers
 from ..execution.slots import Slots
 from ..state import WorkerState
+from .gauges import Gauges
 
-LONGEST_BLOCK = 600.0
+MAX_BLOCKED_SECONDS = 600.0
 """Seconds without a tick of the loop until liveness fails; longer if a task's timeout is."""
-SHORTEST_BLOCK = 2.5
+MIN_BLOCKED_SECONDS = 2.5
 """Seconds without a tick until readiness fails."""
 
 
@@ -33,19 +34,19 @@ class Probes:
 
     Args:
         state: of the worker.
-        longest_timeout: of the App's tasks, seconds.
+        max_timeout: of the App's tasks, seconds.
         clock: monotonic seconds.
         wall: seconds of the Unix epoch, for timestamps in metrics.
     """
 
     lease: Lease
-    held: Held
+    held: HeldClaims
     claimer: Claimer
     consumers: Consumers
     maintenance: Maintenance
     slots: Slots
     state: WorkerState
-    longest_timeout: float
+    max_timeout: float
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     ticked: float = field(init=False)
@@ -59,7 +60,7 @@ class Probes:
         if self.lease.worker and not self.lease.alive:
             return "the lease thread has ended"
         blocked = self.clock() - self.ticked
-        limit = max(LONGEST_BLOCK, self.longest_timeout)
+        limit = max(MAX_BLOCKED_SECONDS, self.max_timeout)
         return f"the event loop has been blocked for {blocked:.0f} s" if blocked > limit else None
 
     def ready(self) -> str | None:
@@ -68,33 +69,40 @@ class Probes:
             return "draining"
         if self.lease.state in {"cordoned", "drained"} and not len(self.held):
             return self.lease.state
-        if (defect := self.claimer.defect) is not None:
-            return f"claims are refused: {defect}"
+        if (fatal_error := self.claimer.fatal_error) is not None:
+            return f"claims are refused: {fatal_error}"
         if not self.lease.worker:
-            return f"waiting for the database: {self.lease.trouble or 'no answer so far'}"
-        if not self.lease.renewed_lately:
-            return f"disconnected: the lease was last renewed {self.lease.age:.0f} s ago{_because(self.lease.trouble)}"
+            return f"waiting for the database: {self.lease.last_error or 'no answer so far'}"
+        if not self.lease.recently_renewed:
+            return (
+                f"disconnected: the lease was last renewed {self.lease.age:.0f} s ago{_because(self.lease.last_error)}"
+            )
         if self.claimer.disconnected:
-            return f"disconnected: claims fail{_because(self.claimer.trouble)}"
+            return f"disconnected: claims fail{_because(self.claimer.claim_error)}"
         blocked = self.clock() - self.ticked
-        return f"the event loop has been blocked for {blocked:.0f} s" if blocked > SHORTEST_BLOCK else None
+        return f"the event loop has been blocked for {blocked:.0f} s" if blocked > MIN_BLOCKED_SECONDS else None
 
-    def gauges(self) -> Mapping[str, float]:
-        """Numbers of this moment, for a scrape."""
+    def gauges(self) -> Gauges:
+        """The numbers of this moment, for a scrape."""
         upkeep, busy, lease = self.maintenance.upkeep, len(self.slots.running), self.lease
         oldest = self.held.oldest()
         now, wall = self.clock(), self.wall()
-        return {
-            "consumers_busy": busy, "consumers_idle": self.slots.concurrency - busy,
-            "demand_claimer": self.claimer.pending, "buffered_consumers": self.consumers.waiting,
-            "buffered_acknowledger": self.consumers.unacknowledged, "prefetching": self.consumers.prefetching,
-            "leading": upkeep.leading, "rescued_lease": upkeep.rescued, "rescued_poison": upkeep.poisoned,
-            "rescued_deadline": upkeep.overdue,
-            "maintenance_success": 0 if upkeep.succeeded_at is None else wall - (now - upkeep.succeeded_at),
-            "lease_renewed": wall - lease.age if lease.worker else 0,
-            "oldest_running": 0 if oldest is None else wall - (now - oldest),
-        }  # fmt: skip
+        return Gauges(
+            busy_slots=busy,
+            idle_slots=self.slots.concurrency - busy,
+            open_demand=self.claimer.pending,
+            waiting_jobs=self.consumers.waiting,
+            unacknowledged_outcomes=self.consumers.unacknowledged,
+            prefetching=self.consumers.prefetching,
+            leading=upkeep.leading,
+            rescued_lease=upkeep.rescued,
+            rescued_poison=upkeep.poisoned,
+            rescued_deadline=upkeep.overdue,
+            maintenance_succeeded_at=0.0 if upkeep.succeeded_at is None else wall - (now - upkeep.succeeded_at),
+            lease_renewed_at=wall - lease.age if lease.worker else 0.0,
+            oldest_running_at=0.0 if oldest is None else wall - (now - oldest),
+        )
 
 
-def _because(trouble: str | None) -> str:
-    return f" ({trouble})" if trouble else ""
+def _because(last_error: str | None) -> str:
+    return f" ({last_error})" if last_error else ""

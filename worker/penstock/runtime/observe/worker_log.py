@@ -21,10 +21,25 @@ from typing import Any, Final, TextIO
 MAX_PENDING: Final = 1000
 """Records that wait for handlers of the application; further ones are dropped there."""
 NAMES: Final = (
-    "penstock", "penstock.acknowledger", "penstock.attempt", "penstock.breaker", "penstock.child", "penstock.children",
-    "penstock.claimer", "penstock.drain", "penstock.exclusive", "penstock.hooks", "penstock.http", "penstock.lease",
-    "penstock.loop", "penstock.maintenance", "penstock.stages", "penstock.store", "penstock.tracing", "penstock.worker",
-)  # fmt: skip
+    "penstock",
+    "penstock.acknowledger",
+    "penstock.attempt",
+    "penstock.breaker",
+    "penstock.child",
+    "penstock.children",
+    "penstock.claimer",
+    "penstock.drain",
+    "penstock.exclusive",
+    "penstock.hooks",
+    "penstock.http",
+    "penstock.lease",
+    "penstock.loop",
+    "penstock.maintenance",
+    "penstock.stages",
+    "penstock.store",
+    "penstock.tracing",
+    "penstock.worker",
+)
 """All loggers of the worker."""
 
 _call_handlers = logging.Logger.callHandlers

@@ -13,10 +13,10 @@ import pytest
 
 from penstock import Backoff
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.runtime.execution.outcomes import Endings
+from penstock.runtime.execution.outcomes import OutcomeBuilder
 from penstock.runtime.execution.processes import protocol
 from penstock.runtime.execution.processes.executor import ChildExecutor
-from penstock.runtime.execution.processes.pool import Children
+from penstock.runtime.execution.processes.pool import ProcessPool
 from tests.unit.runtime.execution.processes.child_app import app
 from tests.unit.runtime.support import job, until
 
@@ -34,10 +34,10 @@ class Bench:
             base_seconds=3.0, max_seconds=3.0,
         )  # fmt: skip
         self.until = time.monotonic() + LEASE_SECONDS
-        self.children = Children(hello=hello, max_jobs=0, max_bytes=0)
-        endings = Endings(backoff=Backoff(strategy="constant", base_seconds=3), chance=random.Random(1))
+        self.children = ProcessPool(hello=hello, max_jobs=0, max_bytes=0)
+        outcomes = OutcomeBuilder(backoff=Backoff(strategy="constant", base_seconds=3), rng=random.Random(1))
         self.executor = ChildExecutor(
-            children=self.children, endings=endings, tenure=self, report=lambda one, found: None,
+            children=self.children, outcomes=outcomes, lease=self, report=lambda one, found: None,
             hand_back_seconds=hand_back_seconds,
         )  # fmt: skip
 
@@ -147,4 +147,4 @@ async def test_a_child_does_not_outlive_an_attempt_that_is_cancelled_twice(bench
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
-    await until(lambda: bench.children.tally.ended["handed_back"] == 1)
+    await until(lambda: bench.children.stats.ended["handed_back"] == 1)

@@ -14,22 +14,22 @@ import pytest
 
 from penstock.runtime.execution.processes import protocol
 from penstock.runtime.execution.processes.child import ChildLost
-from penstock.runtime.execution.processes.pool import STARTS, Children, NoChild
+from penstock.runtime.execution.processes.pool import STARTS, NoChild, ProcessPool
 from tests.unit.runtime.support import job, until
 
 APP = "tests.unit.runtime.execution.processes.child_app:app"
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[Callable[..., Children]]:
-    made: list[Children] = []
+async def pool() -> AsyncIterator[Callable[..., ProcessPool]]:
+    made: list[ProcessPool] = []
 
-    def make(app: str = APP, max_jobs: int = 0) -> Children:
+    def make(app: str = APP, max_jobs: int = 0) -> ProcessPool:
         hello = protocol.Hello(
             app=app, parent=os.getpid(), database_url="", pooled=False, log_level="info", strategy="constant",
             base_seconds=1.0, max_seconds=1.0,
         )  # fmt: skip
-        made.append(Children(hello=hello, max_jobs=max_jobs, max_bytes=0))
+        made.append(ProcessPool(hello=hello, max_jobs=max_jobs, max_bytes=0))
         return made[-1]
 
     yield make
@@ -38,12 +38,12 @@ async def pool() -> AsyncIterator[Callable[..., Children]]:
         assert one.count == 0
 
 
-async def run(children: Children, what: str) -> protocol.Ended:
+async def run(children: ProcessPool, what: str) -> protocol.Ended:
     child = await children.take()
     try:
         return await child.begin(job(task=what), until=None, report=lambda found: None)
     finally:
-        children.give_back(child)
+        children.release_later(child)
 
 
 async def test_one_child_is_kept_warm_and_more_are_started_when_needed(pool):
@@ -54,7 +54,7 @@ async def test_one_child_is_kept_warm_and_more_are_started_when_needed(pool):
     assert (await run(children, "pid")).result == first.result
     both = [await children.take(), await children.take()]
     for child in both:
-        children.give_back(child)
+        children.release_later(child)
     assert len({child.pid for child in both}) == children.count == 2
 
 
@@ -95,7 +95,7 @@ async def test_what_a_child_tells_of_its_progress_arrives(pool):
     child = await children.take()
     found: list[dict[str, float | str]] = []
     await child.begin(job(task="tell"), until=None, report=found.append)
-    children.give_back(child)
+    children.release_later(child)
     assert found == [{"done": 1, "total": 2}, {"done": 2, "total": 2, "note": "all"}]
 
 
@@ -121,7 +121,7 @@ async def test_a_child_that_the_machine_has_no_room_for_is_told_as_one_that_did_
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for fd in fillers:
             os.close(fd)
-    children.give_back(child)
+    children.release_later(child)
     assert (await run(children, "pid")).result
 
 

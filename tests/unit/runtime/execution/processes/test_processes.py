@@ -22,7 +22,7 @@ from penstock.errors import ConfigurationError, TaskTimeout
 from penstock.job import Finished
 from penstock.runtime.execution.processes import protocol
 from penstock.runtime.execution.processes.factory import in_children, killed_as_one
-from penstock.runtime.execution.processes.log_capture import BYTES_PER_SECOND, LINES_PER_SECOND, LONGEST_LINE, Output
+from penstock.runtime.execution.processes.log_capture import BYTES_PER_SECOND, LINES_PER_SECOND, MAX_LINE_BYTES, Output
 from penstock.runtime.execution.timeouts import Alarm, within
 from penstock.settings import Settings
 from tests.unit.runtime.support import completed, job, until
@@ -110,9 +110,9 @@ async def test_a_flood_is_cut_counted_and_slowed_down(stream, caplog):
 async def test_a_line_without_end_is_cut(stream, caplog):
     """Nothing is kept of it but what one line may have."""
     with caplog.at_level(logging.INFO, "penstock.child"):
-        stream.write(b"y" * (LONGEST_LINE * 3))
+        stream.write(b"y" * (MAX_LINE_BYTES * 3))
         await until(lambda: caplog.messages)
-    assert all(len(text) < LONGEST_LINE + 30 for text in caplog.messages)
+    assert all(len(text) < MAX_LINE_BYTES + 30 for text in caplog.messages)
 
 
 @pytest.fixture

@@ -12,34 +12,34 @@ import pytest
 
 from penstock.runtime.execution.processes import protocol
 from penstock.runtime.execution.processes.child import ChildLost
-from penstock.runtime.execution.processes.pool import Children
-from penstock.runtime.execution.processes.stats import ENDS, why
+from penstock.runtime.execution.processes.pool import ProcessPool
+from penstock.runtime.execution.processes.stats import END_REASONS, end_reason
 from tests.unit.runtime.support import job, until
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[Callable[..., Children]]:
-    made: list[Children] = []
+async def pool() -> AsyncIterator[Callable[..., ProcessPool]]:
+    made: list[ProcessPool] = []
 
     def make(
         app: str = "tests.unit.runtime.execution.processes.child_app:app", max_jobs: int = 0, max_bytes: int = 0
-    ) -> Children:
+    ) -> ProcessPool:
         hello = protocol.Hello(
             app=app, parent=os.getpid(), database_url="", pooled=False, log_level="info", strategy="constant",
             base_seconds=1.0, max_seconds=1.0,
         )  # fmt: skip
-        made.append(Children(hello=hello, max_jobs=max_jobs, max_bytes=max_bytes))
+        made.append(ProcessPool(hello=hello, max_jobs=max_jobs, max_bytes=max_bytes))
         return made[-1]
 
     yield make
     for one in made:
         await one.close(5.0)
-        tally = one.tally
-        assert (tally.alive, tally.started) == (0, tally.ended.total())
-        assert set(tally.ended) == set(ENDS)
+        stats = one.stats
+        assert (stats.alive, stats.started) == (0, stats.ended.total())
+        assert set(stats.ended) == set(END_REASONS)
 
 
-async def run(children: Children, what: str, *, lease: float | None = None, killed: str | None = None) -> None:
+async def run(children: ProcessPool, what: str, *, lease: float | None = None, killed: str | None = None) -> None:
     child = await children.take()
     until = None if lease is None else time.monotonic() + lease
     future = child.begin(job(task=what), until=until, report=lambda found: None)
@@ -50,11 +50,11 @@ async def run(children: Children, what: str, *, lease: float | None = None, kill
     except ChildLost:
         children.lost(crashed=True)
     finally:
-        children.give_back(child)
+        children.release_later(child)
 
 
-def ended(children: Children) -> dict[str, int]:
-    return {reason: count for reason, count in children.tally.ended.items() if count}
+def ended(children: ProcessPool) -> dict[str, int]:
+    return {reason: count for reason, count in children.stats.ended.items() if count}
 
 
 async def test_ends_with_a_job_are_told_apart(pool):
@@ -65,7 +65,7 @@ async def test_ends_with_a_job_are_told_apart(pool):
     for reason in ("hard_timeout", "cancelled", "handed_back"):
         await run(children, "linger", killed=reason)
     await run(children, "sole", lease=0.2)
-    await until(lambda: children.tally.ended.total() == 5)
+    await until(lambda: children.stats.ended.total() == 5)
     assert ended(children) == dict.fromkeys(("crash", "hard_timeout", "cancelled", "handed_back", "lease_lost"), 1)
 
 
@@ -74,8 +74,8 @@ async def test_one_that_is_replaced_says_for_what(pool, limits, reason):
     """And its successor counts as started."""
     children = pool(**limits)
     await run(children, "pid")
-    await until(lambda: ended(children) == {reason: 1} and children.tally.alive == 1)
-    assert children.tally.started == 2
+    await until(lambda: ended(children) == {reason: 1} and children.stats.alive == 1)
+    assert children.stats.started == 2
 
 
 async def test_one_that_ends_idle_or_with_its_worker_is_no_crash(pool):
@@ -83,11 +83,11 @@ async def test_one_that_ends_idle_or_with_its_worker_is_no_crash(pool):
     children = pool()
     await children.open()
     child = await children.take()
-    children.give_back(child)
+    children.release_later(child)
     os.kill(child.pid, signal.SIGKILL)
     await until(lambda: ended(children) == {"idle": 1})
     await children.open()
-    assert children.tally.alive == 1
+    assert children.stats.alive == 1
     await children.close(5.0)
     assert ended(children) == {"idle": 1, "closing": 1}
 
@@ -100,7 +100,7 @@ async def test_one_that_does_not_come_up_has_ended_too(pool):
     assert ended(broken) == {"start": 1}
     children = pool()
     start = asyncio.create_task(children.open())
-    await until(lambda: children.tally.started == 1)
+    await until(lambda: children.stats.started == 1)
     start.cancel()
     await asyncio.wait([start])
     assert ended(children) == {"start": 1}
@@ -108,5 +108,5 @@ async def test_one_that_does_not_come_up_has_ended_too(pool):
 
 def test_every_word_for_an_end_is_one_of_the_closed_list():
     """What a child wrote ends it as a crash would; a label for anything else would appear with its first event."""
-    assert why(leaving=None, killed="pipe", busy=True, late=False) == "crash"
-    assert why(leaving="memory", killed="closing", busy=False, late=False) == "memory"
+    assert end_reason(leaving=None, killed="pipe", busy=True, late=False) == "crash"
+    assert end_reason(leaving="memory", killed="closing", busy=False, late=False) == "memory"

@@ -24,7 +24,7 @@ from penstock.job import ClaimedJob
 from penstock.runtime.process_state import here
 
 from .log_capture import Output
-from .protocol import (  # fmt: skip
+from .protocol import (
     HEAD,
     Claim,
     Ended,
@@ -43,7 +43,7 @@ from .protocol import (  # fmt: skip
     encode,
     from_child,
 )
-from .stats import why
+from .stats import describe_exit, end_reason
 
 logger = logging.getLogger("penstock.child")
 
@@ -84,7 +84,7 @@ class Child:
         self.until: float | None = None
         """When an exclusive attempt ends itself, as last told."""
         self.end = "crash"
-        """Why it has ended, once it has: a word of tally.ENDS."""
+        """Why it has ended, once it has: a word of stats.END_REASONS."""
         self._killed: str | None = None
         self._leaving: str | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -131,9 +131,16 @@ class Child:
             stack.callback(ours.close)
             command = [sys.executable, "-c", BOOT, str(theirs.fileno()), *sys.path]
             self._process = subprocess.Popen(  # not asyncio's: who reaps it is decided here
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                pass_fds=[theirs.fileno()], start_new_session=True, env=here.environment, cwd=here.folder,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=here.environment,
+                cwd=here.folder,
+            )
             self.pid = self._process.pid
             stack.pop_all()
         return ours
@@ -186,7 +193,7 @@ class Child:
             self._write(Run(job=job, until=until))
         else:  # it ended since it was chosen
             self._current = None
-            future.set_exception(ChildLost(_how(self.code), killed=None, said=self.said))
+            future.set_exception(ChildLost(describe_exit(self.code), killed=None, said=self.said))
         return future
 
     def prolong(self, until: float) -> None:
@@ -200,7 +207,7 @@ class Child:
             self._write(Interrupt(self._current[0]))
 
     def stop(self, reason: str) -> None:
-        """Ask it to leave when its job is done. `reason` is a word of tally.ENDS."""
+        """Ask it to leave when its job is done. `reason` is a word of stats.END_REASONS."""
         self._leaving = self._leaving or reason
         self._write(Stop())
 
@@ -272,8 +279,8 @@ class Child:
         for output in self._outputs:
             output.close()
         late = self.until is not None and time.monotonic() >= self.until
-        self.end = why(leaving=self._leaving, killed=self._killed, busy=self._current is not None, late=late)
-        lost = ChildLost(_how(self.code or 0), killed=self._killed, said=self.said)
+        self.end = end_reason(leaving=self._leaving, killed=self._killed, busy=self._current is not None, late=late)
+        lost = ChildLost(describe_exit(self.code or 0), killed=self._killed, said=self.said)
         for future in (self._ready, self._current and self._current[1]):
             if future is not None and not future.done():
                 future.set_exception(lost)
@@ -285,15 +292,3 @@ class Child:
 
 def _ignore(found: dict[str, float | str]) -> None:
     del found
-
-
-def _how(code: int) -> str:
-    """An exit code as a sentence."""
-    if code >= 0:
-        return f"it left with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = "unknown"
-    more = ", which the kernel sends when memory runs out" if -code == signal.SIGKILL else ""
-    return f"it was ended by signal {-code} ({name}){more}"

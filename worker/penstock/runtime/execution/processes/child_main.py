@@ -1,9 +1,9 @@
-"""What runs in a child process: the App, its lifespans, and one job after the other, told by frames.
+"""The main function of a child process: the App, its lifespans, and one job after the other, as frames request them.
 
-A plain function runs in the main thread, outside any event loop, so that a soft timeout can interrupt it and
-`asyncio.run` works in it; between jobs and for async ones the loop runs, so that what a lifespan opened stays alive. A
-thread reads the frames: it passes jobs to the loop, interrupts, and ends the process when the worker is gone or, for an
-exclusive task, when its time is up. Surprising: a task that forks may return twice; the copy is ended where it returns.
+A plain function runs in the main thread, outside any event loop: a soft timeout can interrupt it, and `asyncio.run`
+works in it. Between jobs and for async ones the loop runs, which keeps alive what a lifespan opened. A thread reads the
+frames: it passes jobs to the loop, interrupts, and kills the process when the worker is gone or an exclusive task's
+time is up. A task that forks may return twice; the copy exits where it returns.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from penstock.errors import PenstockError
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.runtime.event_loop import Runner, loop_factory
 from penstock.runtime.execution.awaitables import finished_call, is_awaitable, settled
-from penstock.runtime.execution.outcomes import AnyTask, Endings, is_a, of_defect
+from penstock.runtime.execution.outcomes import AnyTask, OutcomeBuilder, internal_error_outcome, is_a
 from penstock.runtime.execution.timeouts import Alarm, within
 from penstock.runtime.observe.worker_log import always_write
 from penstock.runtime.process_exit import buffer_lines
@@ -119,10 +119,8 @@ class Inside:
     def __init__(self, pipe: socket.socket, hello: Hello, app: App) -> None:
         self._pipe, self._hello, self._app = pipe, hello, app
         self._backoff = Backoff(strategy=hello.strategy, base_seconds=hello.base_seconds, max_seconds=hello.max_seconds)
-        self._endings = Endings(
-            backoff=self._backoff, chance=random.Random(),  # noqa: S311 - jitter
-            incompatible_seconds=hello.incompatible_seconds,
-        )  # fmt: skip
+        rng = random.Random()  # noqa: S311 - jitter
+        self._outcomes = OutcomeBuilder(backoff=self._backoff, rng=rng, incompatible_seconds=hello.incompatible_seconds)
         self._alarm = Alarm()
         self._process = os.getpid()
         self._jobs: asyncio.Queue[ClaimedJob | None] = asyncio.Queue()
@@ -147,7 +145,7 @@ class Inside:
                 try:
                     outcome = self._run(runner, job)
                 except BaseException as error:  # noqa: BLE001 - the last net: the child and its worker go on
-                    outcome = of_defect(job, error, reason="defect")
+                    outcome = internal_error_outcome(job, error, reason="defect")
                 if os.getpid() != self._process:  # a copy that the task forked and that came back
                     os._exit(0)
                 self._say(ended(outcome, resident()))
@@ -181,11 +179,11 @@ class Inside:
     def _run(self, runner: Runner, job: ClaimedJob) -> Finished:
         task = self._app.tasks.get(job.task)
         if task is None:
-            return self._endings.of_unknown_task(job)
+            return self._outcomes.for_unknown_task(job)
         try:
             values = task.decode(job.args)
         except BaseException as error:  # noqa: BLE001 - a type of the application's may check itself, and raise anything
-            return self._endings.of_invalid_arguments(job, error)
+            return self._outcomes.for_invalid_arguments(job, error)
         context = Context(
             job=job,
             client=self._app.client,
@@ -205,7 +203,7 @@ class Inside:
             self._until = None
         if is_a(failure, asyncio.CancelledError) and self._unwanted == claim_of(job):
             return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason="asked")
-        return self._endings.of_end(job, task, value, failure, duration)
+        return self._outcomes.for_return(job, task, value, failure, duration)
 
     def _call(self, runner: Runner, task: AnyTask, call: Callable[[], Any]) -> Result:
         around, began = self._around.copy(), time.monotonic()

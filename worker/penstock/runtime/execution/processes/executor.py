@@ -17,11 +17,11 @@ from typing import Final, Protocol
 
 from penstock.errors import ChildCrashed
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.runtime.execution.outcomes import AnyTask, Endings
+from penstock.runtime.execution.outcomes import AnyTask, OutcomeBuilder
 from penstock.runtime.execution.timeouts import overdue
 
 from .child import Child, ChildLost
-from .pool import Children, NoChild
+from .pool import NoChild, ProcessPool
 from .protocol import Ended, finished
 
 logger = logging.getLogger("penstock.children")
@@ -34,7 +34,7 @@ NO_CHILD_DELAY: Final = 30.0
 Found = dict[str, float | str]
 
 
-class Tenure(Protocol):
+class LeaseDeadline(Protocol):
     """What the lease says of how long its claims are ours."""
 
     @property
@@ -47,18 +47,24 @@ class ChildExecutor:
 
     Args:
         children: the processes.
-        endings: turns what did not come from the child itself into outcomes.
-        tenure: the lease.
+        outcomes: turns what did not come from the child itself into outcomes.
+        lease: the lease.
         report: told what the attempt of a job tells of its progress.
         hand_back_seconds: what an attempt has to end whose claim is being handed back; then its child is killed.
     """
 
     def __init__(
-        self, *, children: Children, endings: Endings, tenure: Tenure, report: Callable[[ClaimedJob, Found], None],
-        clock: Callable[[], float] = time.monotonic, hand_back_seconds: float = HAND_BACK_SECONDS,
-    ) -> None:  # fmt: skip
-        self._children, self._endings, self._tenure, self._clock = children, endings, tenure, clock
-        self.tally = children.tally
+        self,
+        *,
+        children: ProcessPool,
+        outcomes: OutcomeBuilder,
+        lease: LeaseDeadline,
+        report: Callable[[ClaimedJob, Found], None],
+        clock: Callable[[], float] = time.monotonic,
+        hand_back_seconds: float = HAND_BACK_SECONDS,
+    ) -> None:
+        self._children, self._outcomes, self._lease, self._clock = children, outcomes, lease, clock
+        self.stats = children.stats
         self._report, self._hand_back_seconds = report, hand_back_seconds
         self._running: dict[int, Child] = {}
         self._exclusive: set[Child] = set()
@@ -90,7 +96,7 @@ class ChildExecutor:
         limit = _hard_limit(task)
         timer = None if limit is None else asyncio.get_running_loop().call_later(limit, child.kill, "hard_timeout")
         try:
-            told = await self._ended(child, job, self._tenure.until if task.exclusive else None)
+            told = await self._ended(child, job, self._lease.until if task.exclusive else None)
             return finished(job, told)
         except ChildLost as lost:
             if child.until is not None and self._clock() >= child.until:
@@ -102,7 +108,7 @@ class ChildExecutor:
             del self._running[id(job)]
             self._interrupted.discard(id(job))
             self._exclusive.discard(child)
-            self._children.give_back(child)
+            self._children.release_later(child)
 
     async def _ended(self, child: Child, job: ClaimedJob, until: float | None) -> Ended:
         future = child.begin(job, until=until, report=functools.partial(self._report, job))
@@ -134,12 +140,12 @@ class ChildExecutor:
                 return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason="asked")
             case "hard_timeout":
                 error = overdue(task, kind="hard timeout", seconds=_hard_limit(task))
-                return self._endings.of_error(job, task, error, duration)
+                return self._outcomes.for_error(job, task, error, duration)
         crash = ChildCrashed(f"task {task.name!r}: the child process ended during the attempt: {lost.how}")
         if lost.said:
             crash.add_note("its last lines:\n" + "\n".join(lost.said))
         logger.error("job %d, attempt %d: %s", job.id, job.attempt, crash)
-        return self._endings.of_crash(job, task, crash, duration)
+        return self._outcomes.for_crash(job, task, crash, duration)
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
@@ -161,7 +167,7 @@ class ChildExecutor:
     def renewed(self) -> None:
         """The lease was renewed: exclusive attempts may go on."""
         for child in self._exclusive:
-            child.prolong(self._tenure.until)
+            child.prolong(self._lease.until)
 
 
 def _completed(future: asyncio.Future[Ended]) -> Ended | None:

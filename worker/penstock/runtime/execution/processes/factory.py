@@ -14,30 +14,40 @@ from typing import Final
 from penstock.app.task import Registry
 from penstock.errors import ConfigurationError
 from penstock.job import ClaimedJob
-from penstock.runtime.execution.outcomes import Endings
+from penstock.runtime.execution.outcomes import OutcomeBuilder
 from penstock.settings import Settings
 
-from .executor import ChildExecutor, Found, Tenure
-from .pool import Children
+from .executor import ChildExecutor, Found, LeaseDeadline
+from .pool import ProcessPool
 from .protocol import Hello
 
 GROUP_KILL: Final = Path("/sys/fs/cgroup/memory.oom.group")
 
 
 def child_executor(
-    settings: Settings, *, endings: Endings, tenure: Tenure, report: Callable[[ClaimedJob, Found], None]
+    settings: Settings,
+    *,
+    outcomes: OutcomeBuilder,
+    lease: LeaseDeadline,
+    report: Callable[[ClaimedJob, Found], None],
 ) -> ChildExecutor:
     """The executor; it starts nothing before `open`."""
     backoff = settings.backoff
     hello = Hello(
-        app=settings.app, parent=os.getpid(), database_url=settings.database_url, pooled=settings.pooled,
+        app=settings.app,
+        parent=os.getpid(),
+        database_url=settings.database_url,
+        pooled=settings.pooled,
         database_url_file=settings.database_url_file,
-        log_level=settings.log_level, strategy=backoff.strategy, base_seconds=settings.backoff_base_seconds,
-        max_seconds=settings.backoff_max_seconds, incompatible_seconds=settings.incompatible_seconds,
-    )  # fmt: skip
+        log_level=settings.log_level,
+        strategy=backoff.strategy,
+        base_seconds=settings.backoff_base_seconds,
+        max_seconds=settings.backoff_max_seconds,
+        incompatible_seconds=settings.incompatible_seconds,
+    )
     max_bytes = settings.child_max_resident_mib * 2**20
-    children = Children(hello=hello, max_jobs=settings.child_max_jobs, max_bytes=max_bytes)
-    return ChildExecutor(children=children, endings=endings, tenure=tenure, report=report)
+    children = ProcessPool(hello=hello, max_jobs=settings.child_max_jobs, max_bytes=max_bytes)
+    return ChildExecutor(children=children, outcomes=outcomes, lease=lease, report=report)
 
 
 def in_children(tasks: Registry, settings: Settings) -> frozenset[str]:

@@ -22,10 +22,10 @@ logger = logging.getLogger("penstock.child")
 READ_BYTES: Final = 64 * 1024
 BYTES_PER_SECOND: Final = 1024 * 1024
 LINES_PER_SECOND: Final = 50
-LONGEST_LINE: Final = 4096
+MAX_LINE_BYTES: Final = 4096
 """Bytes; what a longer line has beyond is not shown."""
 LAST_LINES: Final = 20
-LONGEST_KEPT: Final = 300
+MAX_KEPT_CHARACTERS: Final = 300
 """Lines and their characters that are kept for the error of a child that crashed."""
 
 
@@ -69,17 +69,17 @@ class Output:
         *lines, rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._log(line)
-        if len(rest) > LONGEST_LINE:
+        if len(rest) > MAX_LINE_BYTES:
             self._log(rest)
             rest = b""
         self._rest = rest
 
     def _log(self, line: bytes) -> None:
-        text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
+        text = line[:MAX_LINE_BYTES].decode("utf-8", "replace").rstrip()
         if not text:
             return
         text = "".join(sign if sign.isprintable() else " " for sign in text)
-        self.last.append(text[:LONGEST_KEPT])
+        self.last.append(text[:MAX_KEPT_CHARACTERS])
         if self._lines >= LINES_PER_SECOND:
             self._dropped += 1
             return

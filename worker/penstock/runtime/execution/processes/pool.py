@@ -17,7 +17,7 @@ from penstock.runtime.retry_delay import doubled
 
 from .child import Child, ChildLost
 from .protocol import Hello
-from .stats import Tally
+from .stats import ProcessStats
 
 logger = logging.getLogger("penstock.children")
 
@@ -27,7 +27,7 @@ LEAVE_SECONDS: Final = 5.0
 """How long a child that is recycled may take to leave its lifespans; then it is killed."""
 FREE_LOSSES: Final = 2
 """Losses in a row that are replaced at once; then the pause doubles from 0.1 s."""
-LONGEST_PAUSE: Final = 5.0
+MAX_DELAY_SECONDS: Final = 5.0
 STARTS: Final = 3
 """Failures to come up, one after the other, until those who wait are told."""
 
@@ -36,7 +36,7 @@ class NoChild(Exception):  # noqa: N818 - tells, to the executor alone, why
     """No child can be started."""
 
 
-class Children:
+class ProcessPool:
     """A pool.
 
     Args:
@@ -47,7 +47,7 @@ class Children:
 
     def __init__(self, *, hello: Hello, max_jobs: int, max_bytes: int) -> None:
         self._hello, self._max_jobs, self._max_bytes = hello, max_jobs, max_bytes
-        self.tally = Tally()
+        self.stats = ProcessStats()
         self._all: set[Child] = set()
         self._idle: list[Child] = []
         self._waiters: deque[asyncio.Future[Child]] = deque()
@@ -58,7 +58,7 @@ class Children:
 
     @property
     def count(self) -> int:
-        """Children that are there, starting and leaving ones too."""
+        """ProcessPool that are there, starting and leaving ones too."""
         return len(self._all)
 
     async def open(self) -> None:
@@ -93,7 +93,7 @@ class Children:
                 self._offer(future.result())
             raise
 
-    def give_back(self, child: Child) -> None:
+    def release_later(self, child: Child) -> None:
         """Its job is over."""
         if not child.idle:
             return  # it ended, or is about to; `_gone` does the rest
@@ -157,18 +157,18 @@ class Children:
 
     def _pause(self) -> float:
         count = max(self._losses, self._failures + FREE_LOSSES if self._failures else 0)
-        return 0.0 if count <= FREE_LOSSES else doubled(count - FREE_LOSSES, longest=LONGEST_PAUSE)
+        return 0.0 if count <= FREE_LOSSES else doubled(count - FREE_LOSSES, maximum=MAX_DELAY_SECONDS)
 
     async def _start(self) -> Child:
         child = Child(self._hello, self._gone)
-        self.tally.started += 1
+        self.stats.started += 1
         try:
             await child.start(START_SECONDS)
         except BaseException:
-            self.tally.ended["start"] += 1
+            self.stats.ended["start"] += 1
             raise
         self._all.add(child)
-        self.tally.up()
+        self.stats.up()
         logger.debug("child %d is ready", child.pid)
         return child
 
@@ -188,7 +188,7 @@ class Children:
         if child not in self._all:
             return  # it never came up; `_start` says so
         self._all.discard(child)
-        self.tally.down(child.end)
+        self.stats.down(child.end)
         if child in self._idle:
             self._idle.remove(child)
             if not self._closing:

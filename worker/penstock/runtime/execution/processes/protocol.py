@@ -18,7 +18,7 @@ from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import MAX_DELAY
 from penstock.settings import DEFAULT_INCOMPATIBLE_SECONDS
 
-LARGEST_FRAME: Final = 16 * 1024 * 1024
+MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """Bytes; arguments, headers, results and errors are each bounded far below."""
 HEAD: Final = 4
 _SECONDS: Final = msgspec.Meta(ge=0, le=MAX_DELAY)
@@ -118,18 +118,30 @@ def claim_of(job: ClaimedJob) -> Claim:
 def ended(finished: Finished, resident: int) -> Ended:
     """How the child tells an outcome."""
     return Ended(
-        claim=claim_of(finished.job), state=finished.state, duration=finished.duration, delay=finished.delay,
-        reason=finished.reason, error=finished.error, result=finished.result, fault=finished.fault,
+        claim=claim_of(finished.job),
+        state=finished.state,
+        duration=finished.duration,
+        delay=finished.delay,
+        reason=finished.reason,
+        error=finished.error,
+        result=finished.result,
+        fault=finished.fault,
         resident=resident,
-    )  # fmt: skip
+    )
 
 
 def finished(job: ClaimedJob, told: Ended) -> Finished:
     """The outcome of the job, from what its child told."""
     return Finished(
-        job=job, state=told.state, duration=told.duration, delay=told.delay, reason=told.reason, error=told.error,
-        result=told.result, fault=told.fault,
-    )  # fmt: skip
+        job=job,
+        state=told.state,
+        duration=told.duration,
+        delay=told.delay,
+        reason=told.reason,
+        error=told.error,
+        result=told.result,
+        fault=told.fault,
+    )
 
 
 def encode(frame: ToChild | ToWorker) -> bytes:
@@ -145,8 +157,8 @@ def body_length(head: bytes) -> int:
         ValueError: more than any frame has.
     """
     length = int.from_bytes(head)
-    if length > LARGEST_FRAME:
-        raise ValueError(f"a frame has at most {LARGEST_FRAME} bytes, got {length}")
+    if length > MAX_FRAME_BYTES:
+        raise ValueError(f"a frame has at most {MAX_FRAME_BYTES} bytes, got {length}")
     return length
 
 
