@@ -70,7 +70,7 @@ WHERE rolname = ANY (%s) AND NOT rolsuper AND has_schema_privilege(oid, 'penstoc
 
 @functools.cache
 def _sections() -> dict[str, str]:
-    text = (resources.files(__package__) / "roles.sql").read_text(encoding="utf-8")
+    text = (resources.files("penstock.store") / "roles.sql").read_text(encoding="utf-8")
     _, *parts = _HEADING.split(text)
     return {role: body.strip() + "\n" for role, body in zip(parts[::2], parts[1::2], strict=True)}
 
