@@ -61,7 +61,7 @@ class Ours:
         snapshot = None
         if not world.away:
             startup = _learnt(world.starts)
-            snapshot = replace(self._sampler.look(self._state(world), world.now), startup_seconds=startup)
+            snapshot = replace(self._sampler.add(self._state(world), world.now), startup_seconds=startup)
         before = self._history.desired
         decision = decide(snapshot, self._policy, self._history, world.now)
         self._history = decision.history

@@ -20,7 +20,7 @@ View = TypeVar("View", JobQueue, Deployment, Pod, Child)
 
 
 @dataclass(slots=True)
-class Shelf(Generic[View]):
+class ObjectStore(Generic[View]):
     """The views of one kind.
 
     Args:
@@ -120,27 +120,27 @@ class Cache:
     """
 
     def __init__(self, changed: Callable[[str, str], None]) -> None:
-        self.jobqueues: Shelf[JobQueue] = Shelf(
+        self.jobqueues: ObjectStore[JobQueue] = ObjectStore(
             JobQueue.read,
             # Writing our own status must not wake us.
             lambda old, new: (old.generation, old.deleting) != (new.generation, new.deleting),
             lambda view: changed(view.namespace, view.name),
             lambda view: (view.namespace, view.name),
         )
-        self.deployments: Shelf[Deployment] = Shelf(
+        self.deployments: ObjectStore[Deployment] = ObjectStore(
             Deployment.read,
             lambda old, new: _essence(old) != _essence(new),
             lambda view: changed(view.namespace, view.name.removesuffix(CHILD_SUFFIX)),
             lambda view: (view.namespace, view.name),
         )
-        self.pods: Shelf[Pod] = Shelf(
+        self.pods: ObjectStore[Pod] = ObjectStore(
             Pod.read,
             lambda old, new: _condition(old) != _condition(new),
             lambda view: changed(view.namespace, view.jobqueue),
             lambda view: (view.namespace, view.jobqueue),
         )
-        self.others: dict[str, Shelf[Child]] = {
-            kind: Shelf(
+        self.others: dict[str, ObjectStore[Child]] = {
+            kind: ObjectStore(
                 Child.read,
                 lambda old, new: _identity(old) != _identity(new),
                 lambda view: changed(view.namespace, view.jobqueue),

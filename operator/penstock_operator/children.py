@@ -1,8 +1,8 @@
-"""The objects that the operator keeps for one JobQueue: made without a surplus pod, repaired when they drift.
+"""The objects that the operator owns for one JobQueue: Deployment, disruption budget and PodMonitor.
 
-Owns when an object is written: when what is wanted has changed, when its spec has moved since, when its labels or its
-owner are not as wanted, and when it has gone. How it is written is `owned_objects`' to say, whose it is `adoption`'s.
-What failed is tried again after a pause that grows, not at every reconciliation.
+Owns when an object is written: when the wanted manifest changes, when somebody changed its spec, labels or owner, and
+when it was deleted. `owned_object` owns how it is written, `adoption` whether it is ours. A failed write is retried
+after a pause that doubles, not at every reconciliation. A new Deployment starts with zero replicas.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from .cache import Cache
 from .cluster import Cluster
 from .credentials import Credentials, marked, rolls_out
 from .errors import ChangesUndone, ClusterError, Conflict, NotFound
+from .log_fields import log_fields
 from .owned_objects import OwnedObject
 from .resource import Deployment, JobQueue
 from .rest import Rest
 from .template_warnings import template_warnings
-from .turns import Turn
+from .turns import PriorityGate
 from .undone_writes import UndoneWrites
 
 logger = logging.getLogger("penstock.operator.children")
@@ -35,14 +36,14 @@ SCALE_ATTEMPTS: Final = 3
 
 @dataclass(slots=True)
 class Monitoring:
-    """Whether PodMonitors are made: `labels` are those that each gets, None while the cluster knows no PodMonitors."""
+    """Whether PodMonitors are created. `labels` are those each one gets; None if the cluster has no PodMonitor kind."""
 
     labels: Mapping[str, str] | None = None
 
 
 @dataclass(slots=True)
 class _Kept:
-    """What is known of one child: the digest and the generation of our last write of it, and its pause."""
+    """One owned object: digest and generation of our last write, and the pause after a failure."""
 
     applied: tuple[str, int] | None = None
     rest: Rest = field(default_factory=Rest)
@@ -61,33 +62,33 @@ class _Kept:
 
 @dataclass(slots=True, kw_only=True)
 class Children:
-    """The children of one JobQueue.
+    """The owned objects of one JobQueue.
 
-    `problem` is what keeps one other than the Deployment from being as it should, None while nothing does; `warnings`
-    are what is wrong with the template.
+    `problem` is the error of the last write of an object other than the Deployment, None if it succeeded. `warnings`
+    are sentences about the pod template.
     """
 
     cluster: Cluster
     cache: Cache
     monitoring: Monitoring
-    turn: Turn = field(default_factory=Turn)
+    gate: PriorityGate = field(default_factory=PriorityGate)
     problem: ClusterError | None = None
     warnings: tuple[str, ...] = ()
     resting_until: float = math.inf
-    """When the first child that failed in the last `ensure` may be tried again, by the monotonic clock."""
+    """When the first object that failed in the last `ensure` may be retried, by the monotonic clock."""
     _warned: str = ""
     _kept: dict[str, _Kept] = field(default_factory=dict)
 
     async def ensure(self, queue: JobQueue, credentials: Credentials | None = None) -> Deployment:
-        """The Deployment as it should be, except for its replicas; the others as well as they can be had.
+        """Write what differs; the Deployment as it should be, except for its replicas.
 
         Args:
-            queue: whose it is.
-            credentials: what its workers use now, None while that is not known.
+            queue: the owner.
+            credentials: what its workers use now; None while that is not known.
 
         Raises:
-            NameTaken: one of that name is not ours.
-            ClusterError: the API server refused, or did not answer; `held` may still know an older Deployment.
+            NameTaken: a Deployment of that name has another owner.
+            ClusterError: the API server refused, or did not answer; `existing` may still know an older Deployment.
         """
         self.resting_until = math.inf
         view, manifest = self.cache.deployment_of(queue), manifests.deployment(queue)
@@ -108,7 +109,7 @@ class Children:
             self.warnings = template_warnings(queue.template, wanted["spec"]["template"])
 
     async def _keep_others(self, queue: JobQueue) -> None:
-        """A missing disruption budget or monitor is no reason to leave a queue without workers."""
+        """A failure is kept in `problem`: without a disruption budget or monitor the queue still gets workers."""
         wanted = [manifests.disruption_budget(queue)]
         if self.monitoring.labels is not None:
             wanted.append(manifests.pod_monitor(queue, more=self.monitoring.labels))
@@ -140,33 +141,36 @@ class Children:
                 kept.rest.succeeded()  # what was refused is not wanted any more
                 return None
             kept.rest.check((queue.generation, digest))
-            async with self.turn.at(self.cluster.bulk):
+            async with self.gate.through(self.cluster.bulk_gate):
                 found = await writes.put(wanted, held)
         except ChangesUndone:
             self.resting_until = min(self.resting_until, kept.undone.due_at)
             raise
         except ClusterError as error:
             if kept.rest.failed((queue.generation, digest), error):
-                logger.warning("%s: %s not written: %s", queue.where, wanted["kind"], error)
+                logger.warning("owned object not written", extra=log_fields(queue, error) | {"kind": wanted["kind"]})
             self.resting_until = min(self.resting_until, kept.rest.until or math.inf)
             raise
         generation = int(found["metadata"].get("generation", 0))
         if kept.repeats(digest, held, wanted, generation) and kept.undone.repaired(wanted, held):
-            logger.warning("%s: each repair of %s is undone", queue.where, wanted["kind"])
+            logger.warning(
+                "every repair of the owned object is undone by another writer",
+                extra=log_fields(queue) | {"kind": wanted["kind"]},
+            )
         kept.applied = (digest, generation)
         kept.rest.succeeded()
         return found
 
-    def held(self, queue: JobQueue) -> Deployment | None:
+    def existing(self, queue: JobQueue) -> Deployment | None:
         """Our Deployment as last seen, if there is one."""
         found = self.cache.deployment_of(queue)
         return found if found is not None and found.owner == queue.uid else None
 
     async def scale(self, deployment: Deployment, replicas: int) -> Deployment:
-        """Change the replicas of a Deployment whose spec is still as it was read; the view afterwards.
+        """Change the replicas of a Deployment whose spec is still as observed; the view afterwards.
 
         Raises:
-            Conflict: its spec has changed since, or it has gone; the cache has the newer state by then.
+            Conflict: its spec has changed since, or it was deleted; the cache then has the newer state.
             ClusterError: refused, or no answer.
         """
         for attempt in range(SCALE_ATTEMPTS):
@@ -181,11 +185,11 @@ class Children:
                     raise
                 deployment = now  # only its status has moved on
                 continue
-            except NotFound as error:  # and no watch has told
+            except NotFound as error:  # before the watch reported it
                 self.cache.deployments.gone(deployment.uid)
-                raise Conflict(f"Deployment {deployment.name} has gone", status=404) from error
+                raise Conflict(f"Deployment {deployment.name} was deleted", status=404) from error
             break
-        # The answer was a Scale, without the generation that tells our write from a stranger's.
+        # The answer is a Scale, without the generation that distinguishes our write from another writer's.
         view = await self._read(deployment)
         kept = self._kept.get("Deployment")
         if kept is not None and kept.applied is not None and view.generation == deployment.generation + 1:

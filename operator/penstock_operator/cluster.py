@@ -47,7 +47,7 @@ READ_SECONDS: Final = 15.0
 THREADS: Final = 16
 BULK: Final = 8
 """Threads that creation and repair of children may take."""
-TELLING: Final = 4
+STATUSES: Final = 4
 """Threads that statuses may take; the others stay free for scaling."""
 
 
@@ -79,7 +79,7 @@ class Cluster:
         self._election = ThreadPoolExecutor(1, thread_name_prefix="penstock-election")
         self._instance = instance
         self.may_write: Callable[[], bool] = lambda: True
-        self.bulk, self.telling = asyncio.Semaphore(BULK), asyncio.Semaphore(TELLING)
+        self.bulk_gate, self.status_gate = asyncio.Semaphore(BULK), asyncio.Semaphore(STATUSES)
 
     @property
     def pools(self) -> Mapping[str, Executor]:
@@ -126,7 +126,7 @@ class Cluster:
 
         Raises:
             ClusterError: one of its kinds, by the answer's code.
-            Deposed: a write, and this replica does not lead.
+            NotLeader: a write, and this replica does not lead.
         """
         target = self._config.host + path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
@@ -146,7 +146,7 @@ class Cluster:
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
         what = f"{method} {target.removeprefix(self._config.host).split('?', 1)[0]}"
         if fenced and not self.may_write():
-            raise errors.Deposed(f"{what}: not sent, for this replica does not lead")
+            raise errors.NotLeader(f"{what}: not sent, for this replica does not lead")
         try:
             answer = self._http.request(
                 method, target, body=data, headers=headers, timeout=timeout, retries=False, redirect=False

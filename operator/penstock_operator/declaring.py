@@ -1,10 +1,10 @@
-"""The queues' rows in the database, kept as their JobQueues say.
+"""Keeps the queues' rows in the database in sync with their JobQueues.
 
-Owns what is known to stand there. Whoever has just come knows nothing and asks for all of it once: a new leader finds
-nearly everything as its predecessor declared it, and writes only what differs.
+Owns what is known to be declared. A new leader knows nothing and reads all declarations once: it finds nearly all of
+them as its predecessor wrote them, and writes only those that differ.
 
-Surprising: once a minute everything is compared again. Another server may answer by then, or one that was restored from
-a backup, and a queue without a row is a queue that nobody looks at.
+Once a minute all are compared again. Another server may answer by then, or one restored from a backup, and a queue
+without a row is never sampled.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from penstock.settings import Settings
 from penstock.store.queue_declarations import Declared
 
 from .database.client import DatabaseClient
+from .log_fields import log_fields
 from .resource import JobQueue
 
-logger = logging.getLogger("penstock.operator.declaring")
+logger = logging.getLogger("penstock.operator.queue_sync")
 
 COMPARE_SECONDS: Final = 60.0
 LOCKED_SECONDS: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
-"""Pauses before a queue is declared again whose row somebody holds. Whoever may enqueue can hold one that is not
-committed yet for as long as a transaction lasts; the other JobQueues of the database must not wait for that."""
+"""Pauses before a retry if another transaction holds the queue's row. A client that enqueues may keep an uncommitted
+row for as long as its transaction lasts, and the other JobQueues of the database must not wait for that."""
 
 
-class Declaring:
+class QueueSync:
     """The declarations of one database.
 
     Args:
         clock: monotonic seconds.
 
-    `refused` has, by uid, the reason and sentence why a JobQueue could not be declared.
+    `refused` has, by uid, the reason and message why a JobQueue could not be declared.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,7 +48,7 @@ class Declaring:
         self.refused: dict[str, tuple[str, str]] = {}
 
     def forget(self, uid: str | None = None) -> None:
-        """This JobQueue is not ours any more; without one, nothing is known of any."""
+        """Forget one JobQueue, or all of them."""
         if uid is None:
             self._known.clear()
             self._ours.clear()
@@ -60,17 +61,17 @@ class Declaring:
             self._locked.pop(uid, None)
             self.refused.pop(uid, None)
 
-    async def mirror(self, database: DatabaseClient, queues: Iterable[JobQueue], *, moved: Callable[[], None]) -> None:
-        """Declare what does not stand yet.
+    async def sync(self, database: DatabaseClient, queues: Iterable[JobQueue], *, moved: Callable[[], None]) -> None:
+        """Declare the queues whose rows differ from their JobQueues.
 
         Args:
             database: connected.
-            queues: those that this database serves.
-            moved: called after each answer, for whoever waits only while nothing moves.
+            queues: those of this database.
+            moved: called after each answer, as a sign of progress.
 
         Raises:
             StoreError: the database cannot be asked.
-            Deposed: another replica leads.
+            NotLeader: another replica leads.
         """
         stale = self._clock() - self._compared_at >= COMPARE_SECONDS
         due = [one for one in queues if one.policy and (stale or self._known.get(one.uid) != one.generation)]
@@ -86,7 +87,9 @@ class Declaring:
             made = declaration(queue.policy, settings, declared_by=queue.uid, generation=queue.generation)
             found = standing.get(queue.policy.queue_name)
             if found is not None and found.declared_by != queue.uid and queue.uid in self._ours:
-                logger.warning("%s: its queue was declared by another: is it served by two operators?", queue.where)
+                logger.warning(
+                    "queue was declared by another operator; two operators may serve it", extra=log_fields(queue)
+                )
             if found is None or not found.stands(**made):
                 declared = await self._declare(database, queue, made)
                 moved()
@@ -96,7 +99,7 @@ class Declaring:
             self._ours.add(queue.uid)
 
     async def _declare(self, database: DatabaseClient, queue: JobQueue, made: Mapping[str, Any]) -> bool:
-        """Write one declaration; False if the row is held by somebody, who is asked again later."""
+        """Write one declaration; False if another transaction holds the row, which is retried later."""
         assert queue.policy is not None
         try:
             await database.declare(queue.policy.queue_name, **made)
@@ -104,13 +107,16 @@ class Declaring:
             times = self._locked.get(queue.uid, (0, 0.0))[0]
             pause = LOCKED_SECONDS[min(times, len(LOCKED_SECONDS) - 1)]
             self._locked[queue.uid] = times + 1, self._clock() + pause
-            said = f"Queue {queue.policy.queue_name} cannot be declared: a transaction that enqueued first is open"
-            self.refused[queue.uid] = "QueueLocked", f"{said}; end it (`penstock doctor` names the oldest)."
+            cause = (
+                f"Queue {queue.policy.queue_name} cannot be declared: a transaction that enqueued to it is still open"
+            )
+            what = "Commit or roll it back (`penstock doctor` names the oldest transaction)."
+            self.refused[queue.uid] = "QueueLocked", f"{cause}. {what}"
             if times == 0:
-                logger.warning("%s: not declared: %s", queue.where, error)
+                logger.warning("queue not declared, retrying", extra=log_fields(queue, error))
             return False
         except RejectedByDatabase as error:
-            logger.error("%s: not declared: %s", queue.where, error)
+            logger.error("queue not declared", extra=log_fields(queue, error))
         self._locked.pop(queue.uid, None)
         self.refused.pop(queue.uid, None)
         return True

@@ -19,7 +19,7 @@ from typing import Final
 
 from .cache import Cache
 from .cluster import Cluster
-from .errors import ClusterError, Deposed, NotFound, Refused
+from .errors import ClusterError, NotFound, NotLeader, Refused
 from .fleet import WorkerRow
 from .resource import JobQueue, Pod, Protection
 from .rest import Rest
@@ -111,11 +111,11 @@ class Disruption:
     async def _write(self, queue: JobQueue, changes: Sequence[tuple[Pod, bool]]) -> None:
         for pod, protect in changes:
             try:
-                async with self.cluster.bulk:
+                async with self.cluster.bulk_gate:
                     self.cache.pods.observe(await self.cluster.protect(pod, protect=protect))
             except NotFound:
                 continue
-            except Deposed:
+            except NotLeader:
                 return
             except Refused as error:  # of this pod, by an admission policy say
                 self._failed(pod.uid, queue, pod, error)

@@ -2,7 +2,7 @@
 
     OperatorError
     ├── SettingsError        an environment variable breaks its rule
-    ├── Deposed              another replica may lead by now; nothing was written
+    ├── NotLeader              another replica may lead by now; nothing was written
     └── ClusterError         the API server, mapped once at `cluster`
         ├── Unreachable      no answer: away, too slow, connection lost
         ├── Forbidden        401 or 403: the roles lack a verb, or the token is bad
@@ -32,7 +32,7 @@ class SettingsError(OperatorError):
     """An environment variable breaks its rule; the message names variable, rule and value."""
 
 
-class Deposed(OperatorError):  # noqa: N818 - reads as the sentence it is
+class NotLeader(OperatorError):  # noqa: N818 - reads as the sentence it is
     """This replica does not lead any more, so what it had decided was not written."""
 
 

@@ -115,16 +115,17 @@ class Member:
         return self.role is Role.LOST
 
 
-def worker_rows(workers: Sequence[Mapping[str, Any]], held: Mapping[int, int] | None = None) -> dict[str, WorkerRow]:
-    """The workers of a snapshot by pod; the youngest row of a pod counts, for a container may have been restarted.
+def worker_rows(workers: Sequence[Mapping[str, Any]]) -> dict[str, WorkerRow]:
+    """The workers of a sample by pod; the newest row of a pod counts, because a container may have been restarted.
 
-    `held` are the jobs that each holds exactly, by the worker's id; without it their own reports count, which lag.
+    Their counts of jobs in flight are what they last reported, which lags.
     """
     found: dict[str, WorkerRow] = {}
     for one in sorted(workers, key=lambda worker: int(worker["id"])):
         if one.get("pod"):
-            holds = int(one.get("in_flight") or 0) if held is None else held.get(int(one["id"]), 0)
-            row = WorkerRow(id=int(one["id"]), pod=one["pod"], state=one["state"], in_flight=holds)
+            row = WorkerRow(
+                id=int(one["id"]), pod=one["pod"], state=one["state"], in_flight=int(one.get("in_flight") or 0)
+            )
             found[row.pod] = row
     return found
 

@@ -1,7 +1,7 @@
-"""The pods of one queue as its reconciliation sees them, with what is remembered of them between observations.
+"""The pods of one queue with their roles, and what is remembered about them between observations.
 
-Joins what the cluster shows with what the database says. The database is asked for lost workers only while a pod has no
-live one though it should, so a queue at rest, and one that starts, costs no further query.
+Joins the pods of the cluster with the workers of the database. Lost workers are queried only while a pod lacks the live
+worker it should have; a queue at rest, and one that starts, costs no extra query.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .fleet import Member, Role, members, worker_rows
 from .pod_history import PodHistory
 from .process_message import harmless
 from .resource import Pod
-from .starting import Starts
+from .starting import StartupTimeEstimator
 
 logger = logging.getLogger("penstock.operator.fleet")
 _NAMED = 3
@@ -28,29 +28,29 @@ class FleetView:
     """One queue's pods."""
 
     def __init__(self) -> None:
-        self._starts = Starts()
+        self._startup = StartupTimeEstimator()
         self._history = PodHistory()
         self._lost: Mapping[str, LostWorker] = {}
 
     @property
     def startup_seconds(self) -> float | None:
-        """How long a pod of this queue takes until it serves; None while none was seen to start."""
-        return self._starts.seconds
+        """How long a pod of this queue takes until it serves; None until one was observed."""
+        return self._startup.seconds
 
     @property
     def waiting(self) -> dict[str, float]:
-        """Seconds for which each pod that never served has been seen not to, by uid."""
+        """Seconds for which each pod that never served has existed, by uid."""
         return {uid: one.waiting for uid, one in self._history.seen.items() if one.waiting}
 
     async def observe(
         self, pods: Sequence[Pod], state: QueueState | None, database: DatabaseClient | None, now: float
     ) -> None:
-        """Take note of the pods and of what the snapshot says of their workers.
+        """Record the pods and their workers.
 
         Args:
             pods: not terminating.
-            state: the queue's snapshot; None if it could not be sampled, and then nothing is learned.
-            database: where it comes from; None if it cannot be asked more.
+            state: of the queue; None if it could not be sampled, and then nothing is recorded.
+            database: source of the state; None if it must not be queried.
             now: monotonic seconds.
         """
         if state is None:
@@ -58,29 +58,24 @@ class FleetView:
         rows = worker_rows(state.workers)
         drained = {name for name, row in rows.items() if row.state == "drained"}
         # A worker's registration is seen before the probe's next turn.
-        self._starts.look([(pod.uid, pod.ready or pod.name in rows) for pod in pods], now)
+        self._startup.observe([(pod.uid, pod.ready or pod.name in rows) for pod in pods], now)
         self._history.observe(pods, registered={name: row.id for name, row in rows.items()}, drained=drained, now=now)
         if database is None or not self._history.may_be_lost(rows, pods):
             self._lost = {}
         else:
-            try:  # what was known stays until it is known better: else a lost pod would seem to serve for a moment
+            try:  # on failure the last result stays; otherwise a lost pod would seem to serve for a moment
                 self._lost = await database.lost_workers(state.id)
             except StoreError as error:
-                logger.warning("lost workers of queue %s not read, trying again: %s", state.name, error)
+                logger.warning("lost workers not read, retrying", extra={"queue": state.name, "error": str(error)})
 
-    def members(
-        self, pods: Sequence[Pod], state: QueueState | None, held: Mapping[int, int] | None = None
-    ) -> list[Member]:
-        """Every pod with its role; without a snapshot nobody is known to be lost.
-
-        `held` are the jobs that each worker holds exactly, by its id.
-        """
-        rows = {} if state is None else worker_rows(state.workers, held)
+    def members(self, pods: Sequence[Pod], state: QueueState | None) -> list[Member]:
+        """Every pod with its role; without a sample no worker is known to be lost."""
+        rows = {} if state is None else worker_rows(state.workers)
         return members(pods, rows, {} if state is None else self._lost, self._history.seen)
 
 
 def lost_text(found: Sequence[Member]) -> str:
-    """A sentence that names the pods whose worker is lost; empty if there is none."""
+    """A message that names the pods whose worker is lost; empty if there is none."""
     lost = [one for one in found if one.role is Role.LOST]
     parts = []
     for one in lost[:_NAMED]:
@@ -97,4 +92,4 @@ def lost_text(found: Sequence[Member]) -> str:
         return ""
     more = f"; {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
     text = "; ".join(parts) + more
-    return f"{text[:1].upper()}{text[1:]}. Jobs that were held there run elsewhere once their leases are over."
+    return f"{text[:1].upper()}{text[1:]}. Their jobs go to other workers when the leases expire."

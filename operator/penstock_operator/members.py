@@ -1,4 +1,4 @@
-"""A JobQueue in the loop of its database: what is known of its queue, and how soon that has to be sampled again."""
+"""A JobQueue in the loop of its database: the state of its queue, and when to sample it again."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Final
 
 from penstock.store import QueueState
 
-from .look import Look
-from .queue import Queue
+from .look import QueueSample
+from .queue import JobQueueReconciler
 from .resource import JobQueue
 from .sampling import SOON_SECONDS
 
 MOVING_SECONDS: Final = 0.5
 BUSY_SECONDS: Final = 1.0
 DEFERRED_SECONDS: Final = 2.0
-"""The replicas for a job that falls due between two polls are to start before that."""
+"""Between samples of a queue with deferred jobs: replicas have to start before a job becomes due."""
 POLL_SECONDS: Final = 15.0
 MAX_SOON_SECONDS: Final = 60.0
-"""What is due later than that is never counted as due soon, however slow the slowest queue's pods start."""
+"""Jobs that become due later never count as due soon, however slowly pods start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A JobQueue of a loop, with what makes it refused, if anything does."""
+    """A JobQueue of a loop; `refusal` is reason and message why it must not be reconciled, if there is one."""
 
     queue: JobQueue
     refusal: tuple[str, str] | None = None
@@ -41,30 +41,30 @@ class Member:
         return None if self.queue_name is None else states.get(self.queue_name)
 
 
-def ready(look: Look) -> int:
-    """Jobs that wait, as far as that is known."""
-    return 0 if look.state is None else look.state.ready
+def ready(sample: QueueSample) -> int:
+    """Ready jobs; 0 if the queue was not sampled."""
+    return 0 if sample.state is None else sample.state.ready
 
 
-def pause_of(member: Member, queue: Queue | None, state: QueueState | None) -> float:
-    """Seconds within which the queue is to be sampled again: few while something moves, more while it has work.
+def pause_of(member: Member, reconciler: JobQueueReconciler | None, state: QueueState | None) -> float:
+    """Seconds until the queue has to be sampled again: few while something changes, more while it has work.
 
     Args:
         member: the JobQueue.
-        queue: its reconciliation, None before the first.
+        reconciler: of the queue; None before the first reconciliation.
         state: of its queue in the last sample.
     """
     policy = member.queue.policy
-    longest = POLL_SECONDS if policy is None else float(policy.scaling.activation.poll_period_seconds)
-    if queue is None or not queue.settled:
-        longest = min(longest, BUSY_SECONDS if state is not None and state.ready else MOVING_SECONDS)
+    pause = POLL_SECONDS if policy is None else float(policy.scaling.activation.poll_period_seconds)
+    if reconciler is None or not reconciler.settled:
+        pause = min(pause, BUSY_SECONDS if state is not None and state.ready else MOVING_SECONDS)
     else:
-        longest = min(longest, max(MOVING_SECONDS, queue.due_at - time.monotonic()))
+        pause = min(pause, max(MOVING_SECONDS, reconciler.due_at - time.monotonic()))
     deferred = state is not None and state.deferred
-    return min(longest, DEFERRED_SECONDS if deferred else math.inf)
+    return min(pause, DEFERRED_SECONDS if deferred else math.inf)
 
 
-def soon_of(queues: Iterable[Queue]) -> float:
-    """Seconds within which a job that falls due is counted: what the slowest queue's pods need to start, and a poll."""
-    starts = [queue.startup_seconds or SOON_SECONDS for queue in queues]
+def soon_of(reconcilers: Iterable[JobQueueReconciler]) -> float:
+    """How many seconds ahead due jobs are counted: the startup time of the slowest queue's pods, and one poll."""
+    starts = [one.startup_seconds or SOON_SECONDS for one in reconcilers]
     return min(MAX_SOON_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)

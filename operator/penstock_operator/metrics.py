@@ -1,7 +1,7 @@
 """The operator's metrics. The only prometheus_client import of this distribution.
 
-Labels are the namespace and name of JobQueues that exist; a deleted one takes its series along, so their number is
-bounded by the cluster's own objects.
+Labels are the namespace and name of JobQueues that exist. The series of a deleted one are removed, so their number is
+bounded by the objects of the cluster.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from penstock.scaling import Bound
 from penstock.store.inspect.database_stats import Vitals
 
-from .conditions import Facts, verdicts
+from .conditions import ObservedState, conditions_of
 from .resource import JobQueue
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every counter, which nobody reads
@@ -35,39 +35,39 @@ Place = tuple[str, str]
 
 
 class Result(enum.StrEnum):
-    """How the treatment of a queue ended."""
+    """The result of one reconciliation."""
 
     DONE = "done"
     REFUSED = "refused"
-    """Its spec, or its queue, is not acceptable."""
+    """The spec is invalid, or another JobQueue owns the queue."""
     BLIND = "blind"
-    """Its database was not seen."""
+    """The database could not be sampled."""
     BLOCKED = "blocked"
-    """The API server did not do what was asked."""
+    """The API server rejected a request, or did not answer."""
     FAILED = "failed"
-    """An error that nobody expected."""
+    """An unexpected exception."""
 
 
 _QUEUE: Final = ("namespace", "jobqueue")
 _OF_QUEUES: Final = {
     "ready": "Jobs that could start now.",
     "in_flight": "Jobs claimed by workers.",
-    "deferred": "Jobs that wait for their time.",
+    "deferred": "Jobs that are not due yet.",
     "dead": "Dead letters.",
-    "oldest_ready_seconds": "Wait of the oldest ready job in seconds.",
-    "desired_replicas": "Replicas that the last decision asked for.",
+    "oldest_ready_seconds": "Seconds that the oldest ready job has waited.",
+    "desired_replicas": "Replicas of the last scaling decision.",
     "replicas": "Worker pods that exist.",
     "ready_replicas": "Worker pods that are ready.",
-    "draining_replicas": "Worker pods that finish what they hold.",
-    "paused": "1 while the queue gives no jobs to claims.",
+    "draining_replicas": "Worker pods that finish their running jobs before a scale-down.",
+    "paused": "1 while the queue is paused.",
 }
 _DATABASE: Final = ("namespace", "secret")
-"""A database by the first Secret that leads to it; its address is part of that Secret and no label."""
+"""A database by the first Secret that leads to it; its address is secret and must not be a label."""
 _OF_DATABASES: Final = {
-    "dead_tuples": "Dead tuples in the table of live jobs, by the server's statistics.",
-    "live_tuples": "Live tuples in the table of live jobs, by the server's statistics.",
+    "dead_tuples": "Dead tuples in the table of live jobs, from the server's statistics.",
+    "live_tuples": "Live tuples in the table of live jobs, from the server's statistics.",
     "connections": "Connections of all clients of the server.",
-    "connections_limit": "Connections that the server allows to clients that are no superusers.",
+    "connections_limit": "Connections that the server allows to clients that are not superusers.",
 }
 _LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _VALUE: Final = {"True": 1.0, "False": 0.0, "Unknown": -1.0}
@@ -77,8 +77,8 @@ class OperatorMetrics:
     """Every series of the operator, in registries of its own.
 
     Args:
-        leading: False while another replica leads. This one then keeps what it knew of queues and databases to itself:
-            it is out of date, and the leader tells it anew.
+        leading: False while another replica leads. A follower does not export the series of queues and databases:
+            they are out of date, and the leader exports current ones.
         clock: monotonic seconds.
     """
 
@@ -99,54 +99,58 @@ class OperatorMetrics:
             for name, text in _OF_DATABASES.items()
         }
         self._rescued = Counter(
-            "penstock_database_rescued", "Claims that the operator's upkeep took back.",
+            "penstock_database_rescued", "Claims that the operator's maintenance rescued.",
             (*_DATABASE, "reason"), registry=self.registry,
         )  # fmt: skip
         self._condition = Gauge(
-            "penstock_queue_condition", "A condition: 1 true, 0 false, -1 unknown.", (*_QUEUE, "type"),
+            "penstock_queue_condition", "Status of a condition: 1 true, 0 false, -1 unknown.", (*_QUEUE, "type"),
             registry=self.registry,
         )  # fmt: skip
         self._bound = Gauge(
-            "penstock_queue_decision_bound", "1 for the rule that won the last decision.", (*_QUEUE, "bound"),
+            "penstock_queue_decision_bound", "1 for the bound of the last scaling decision.", (*_QUEUE, "bound"),
             registry=self.registry,
         )  # fmt: skip
         self._scalings = Counter(
             "penstock_queue_scalings", "Changes of the replica count.", (*_QUEUE, "direction"), registry=self.registry
         )
         self._decisions = Counter(
-            "penstock_queue_decisions", "Decisions by the rule that won.", (*_QUEUE, "bound"), registry=self.registry
+            "penstock_queue_decisions", "Scaling decisions by bound.", (*_QUEUE, "bound"), registry=self.registry
         )
         self._age = Gauge(
-            "penstock_queue_sample_age_seconds", "Seconds since the queue was last seen in its database.", _QUEUE,
+            "penstock_queue_sample_age_seconds", "Seconds since the queue was last sampled.", _QUEUE,
             registry=self.registry,
         )  # fmt: skip
         self._seen_at: dict[Place, float] = {}
         self._of_operator()
 
     def _of_operator(self) -> None:
-        """What is about this process; told by every replica."""
-        self.look_seconds = Histogram(
-            "penstock_operator_look_seconds", "Time of one look at all queues of a database.", registry=self._own
+        """The series of this process; every replica exports them."""
+        self.sample_seconds = Histogram(
+            "penstock_operator_sample_seconds",
+            "Seconds that one sample of all queues of a database took.",
+            registry=self._own,
         )
         self.failures = Counter(
-            "penstock_operator_failures", "Reconciliations of a queue that failed unexpectedly.", registry=self._own
+            "penstock_operator_failures",
+            "Reconciliations that failed with an unexpected exception.",
+            registry=self._own,
         )
         self._reconciles = Counter(
-            "penstock_operator_reconciles", "Treatments of a queue by how they ended.", ("result",), registry=self._own
+            "penstock_operator_reconciles", "Reconciliations by result.", ("result",), registry=self._own
         )
         self._reconcile_seconds = Histogram(
-            "penstock_operator_reconcile_seconds", "Time of the treatment of one queue.", registry=self._own
+            "penstock_operator_reconcile_seconds", "Seconds that one reconciliation took.", registry=self._own
         )
         self.lag = Histogram(
-            "penstock_operator_loop_lag_seconds", "By how much the event loop was late, once a second.",
+            "penstock_operator_loop_lag_seconds", "Seconds that the event loop was late, measured once a second.",
             buckets=_LAG_BUCKETS, registry=self._own,
         )  # fmt: skip
         self.tick_age = Gauge(
-            "penstock_operator_tick_age_seconds", "Seconds since the slowest of the loops last came round.",
+            "penstock_operator_tick_age_seconds", "Seconds since the slowest database loop last iterated.",
             registry=self._own,
         )  # fmt: skip
         self.watch_restarts = Counter(
-            "penstock_operator_watch_restarts", "Times that all watches were started again.", registry=self._own
+            "penstock_operator_watch_restarts", "Restarts of all watches.", registry=self._own
         )
         self._watching = Gauge(
             "penstock_operator_watching", "1 while the resource is watched in every namespace.", ("resource",),
@@ -161,29 +165,29 @@ class OperatorMetrics:
             self._watching.labels(resource).set_function(lambda resource=resource: float(watching(resource)))  # type: ignore[misc]
 
     def exposition(self) -> bytes:
-        """What a scrape gets."""
+        """The response to a scrape."""
         return generate_latest(self._own) + (generate_latest(self.registry) if self._leading() else b"")
 
-    def observe(self, queue: JobQueue, facts: Facts, *, paused: bool | None = None) -> None:
-        """Show what a reconciliation found; `paused` is None where the queue could not be seen."""
+    def observe(self, queue: JobQueue, state: ObservedState, *, paused: bool | None = None) -> None:
+        """Show the result of a reconciliation; `paused` is None if the queue could not be sampled."""
         labels = (queue.namespace, queue.name)
         if paused is not None:
             self._gauges["paused"].labels(*labels).set(paused)
-        self._set(labels, existing=facts.existing, ready=facts.ready, draining=facts.draining)
-        if facts.snapshot is not None:
-            seen = facts.snapshot
+        self._set(labels, existing=state.existing, ready=state.ready, draining=state.draining)
+        if state.snapshot is not None:
+            seen = state.snapshot
             self._gauges["ready"].labels(*labels).set(seen.ready)
             self._gauges["in_flight"].labels(*labels).set(seen.in_flight)
             self._gauges["deferred"].labels(*labels).set(seen.deferred)
             self._gauges["dead"].labels(*labels).set(seen.dead)
             self._gauges["oldest_ready_seconds"].labels(*labels).set(seen.oldest_ready_seconds or 0.0)
-        if facts.decision is not None:
-            self._gauges["desired_replicas"].labels(*labels).set(facts.decision.desired)
-            self._decisions.labels(*labels, facts.decision.bound.value).inc()
+        if state.decision is not None:
+            self._gauges["desired_replicas"].labels(*labels).set(state.decision.desired)
+            self._decisions.labels(*labels, state.decision.bound.value).inc()
             for bound in Bound:
-                self._bound.labels(*labels, bound.value).set(float(bound is facts.decision.bound))
-        for kind, verdict in verdicts(facts).items():
-            self._condition.labels(*labels, kind).set(_VALUE[verdict.status])
+                self._bound.labels(*labels, bound.value).set(float(bound is state.decision.bound))
+        for kind, condition in conditions_of(state).items():
+            self._condition.labels(*labels, kind).set(_VALUE[condition.status])
 
     def _set(self, labels: tuple[str, str], *, existing: int, ready: int, draining: int) -> None:
         self._gauges["replicas"].labels(*labels).set(existing)
@@ -191,14 +195,14 @@ class OperatorMetrics:
         self._gauges["draining_replicas"].labels(*labels).set(draining)
 
     def seen(self, queue: JobQueue) -> None:
-        """A look has found the queue; at rest nothing else follows from that."""
+        """Record that the queue was just sampled."""
         place = (queue.namespace, queue.name)
         if place not in self._seen_at:
             self._age.labels(*place).set_function(lambda: self._clock() - self._seen_at[place])
         self._seen_at[place] = self._clock()
 
     def reconciled(self, result: Result, seconds: float) -> None:
-        """Count the treatment of a queue."""
+        """Count one reconciliation."""
         self._reconciles.labels(result.value).inc()
         self._reconcile_seconds.observe(seconds)
 
@@ -206,20 +210,20 @@ class OperatorMetrics:
         """Count a change of the replica count."""
         self._scalings.labels(queue.namespace, queue.name, "up" if after > before else "down").inc()
 
-    def bears(self, place: Place, seen: Vitals, upkeep: Mapping[str, int]) -> None:
-        """Show how a database bears up.
+    def show_database(self, place: Place, seen: Vitals, rescued: Mapping[str, int]) -> None:
+        """Show the statistics of a database.
 
         Args:
             place: namespace and name of a Secret that leads to it.
-            seen: what the server says.
-            upkeep: reason -> claims taken back since the last call.
+            seen: the server's statistics.
+            rescued: claims rescued since the last call, by reason.
         """
         for name in _OF_DATABASES:
             self._vitals[name].labels(*place).set(getattr(seen, name))
-        for reason, count in upkeep.items():
+        for reason, count in rescued.items():
             self._rescued.labels(*place, reason).inc(count)
 
-    def lose(self, place: Place) -> None:
+    def forget_database(self, place: Place) -> None:
         """Drop the series of a database that no JobQueue names any more."""
         for metric in (*self._vitals.values(), self._rescued):
             metric.remove_by_labels(dict(zip(_DATABASE, place, strict=True)))

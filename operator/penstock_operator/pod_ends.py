@@ -69,8 +69,8 @@ class PodNews:
     _graces: ShortGraces = field(default_factory=ShortGraces)
     _ends: PodEnds = field(default_factory=PodEnds)
 
-    async def tell(self, database: DatabaseClient, number: int, queue: JobQueue, cache: Cache) -> None:
+    async def write(self, database: DatabaseClient, number: int, queue: JobQueue, cache: Cache) -> None:
         """Write what is new about the pods of `queue`, whose id is `number`."""
         gone = cache.gone_pods_of(queue)
-        await self._graces.tell(database, number, gone)
+        await self._graces.write(database, number, gone)
         await self._ends.note(database, number, [*cache.pods_of(queue), *gone])

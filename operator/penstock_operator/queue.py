@@ -1,10 +1,10 @@
-"""One JobQueue, level-based: observe, decide, apply, tell. The same path for create, update, resume and tick.
+"""The reconciliation of one JobQueue, level-based: observe, plan, apply, report. The same path for every trigger.
 
-Owns what one queue must remember between looks: the history of its decisions, its rates, who has just been let go.
-Everything else is read anew each time, from the cluster and the database. An error of the cluster ends in a condition
-and is tried again at the next look; it never leaves this queue.
+Owns what one queue remembers between reconciliations: its decision history, its rates, its pauses after failures.
+Everything else is observed each time, from the cluster and the database. Every exception ends in a condition, and the
+next reconciliation retries; only `NotLeader` leaves, because a former leader must not write a status.
 
-Surprising: while the database cannot be looked at, `decide` gets no snapshot at all, so nothing moves.
+Without a sample of the queue, `decide` gets no snapshot, so the replicas stay as they are.
 """
 
 from __future__ import annotations
@@ -12,59 +12,54 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from penstock.errors import StoreError
-from penstock.scaling import Decision, History, QueueSnapshot, decide
+from penstock.scaling import Decision, History, QueueSnapshot
 from penstock.scaling.sampler import Sampler
 
+from .actions import ActionRunner
 from .cache import Cache
 from .children import Children, Monitoring
 from .cluster import Cluster
-from .conditions import Facts
+from .conditions import ObservedState
 from .credentials import Credentials
-from .database.client import DatabaseClient
 from .database_reasons import reason_of
 from .disruption import Disruption
-from .errors import ClusterError, Conflict, Deposed, NotFound
+from .errors import ClusterError, Conflict, NotLeader
 from .failure import described, reason_of_call
-from .first_history import first_history, wanted_replicas
 from .fleet import Member, Role, worker_rows
-from .fleet_view import FleetView, lost_text
-from .look import Look
+from .fleet_view import FleetView
+from .log_fields import log_fields
+from .look import Observation, QueueSample
 from .metrics import OperatorMetrics, Result
+from .outcome import Applied, Problem, outcome, with_pods
+from .plan import Actions, plan
 from .pod_ends import PodNews
-from .quiet import at_rest
 from .registrations import Registrations
-from .replica_plan import ReplicaPlan
-from .resource import Deployment, JobQueue, Pod
+from .resource import Deployment, JobQueue
 from .rest import Rest
-from .scale_down import COST, ScaleDownPlan, plan_scale_down
 from .second_scaler import ForeignScaler, SecondScaler
 from .status import LastScale, stamp
-from .teller import Teller
-from .turns import Turn
-from .worker_health import foreign, paused, restarts, trouble
+from .teller import StatusWriter
+from .turns import PriorityGate
 
-__all__ = ["Look", "Queue"]
+__all__ = ["JobQueueReconciler"]
 
-logger = logging.getLogger("penstock.operator.queue")
-
-GOING_SECONDS = 10.0
-"""For so long a pod that was let go is waited for; a survivor is then called back, or tried again."""
+logger = logging.getLogger("penstock.operator.reconciler")
 
 
-class Queue:
+class JobQueueReconciler:
     """The reconciliation of one JobQueue.
 
     Args:
         cluster: the API server.
-        cache: what it last said.
+        cache: the objects it reported last.
         metrics: of the operator.
-        monitoring: whether PodMonitors are made.
-        credentials: what a JobQueue's workers take from their Secret now, None while that is not known.
-        problem: reason and sentence why a JobQueue has no address, None where it has one.
+        monitoring: whether PodMonitors are created.
+        credentials: what a JobQueue's workers take from their Secret now; None while that is not known.
+        problem: reason and message why a JobQueue has no database address; None if it has one.
     """
 
     def __init__(
@@ -75,224 +70,202 @@ class Queue:
         metrics: OperatorMetrics,
         monitoring: Monitoring,
         credentials: Callable[[JobQueue], Credentials | None] = lambda _: None,
-        problem: Callable[[JobQueue], tuple[str, str] | None] = lambda _: None,
+        problem: Callable[[JobQueue], Problem] = lambda _: None,
     ) -> None:
-        self._cluster, self._cache, self._metrics = cluster, cache, metrics
+        self._cache, self._metrics = cache, metrics
         self._credentials, self._problem = credentials, problem
-        self.turn = Turn()
-        self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring, turn=self.turn)
+        self.gate = PriorityGate()
+        self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring, gate=self.gate)
+        self._runner = ActionRunner(cluster=cluster, cache=cache, children=self._children)
+        self._status = StatusWriter(cluster=cluster, cache=cache, gate=self.gate)
         self._disruption = Disruption(cluster=cluster, cache=cache)
         self._pod_news = PodNews()
         self._registrations = Registrations()
         self._fleet = FleetView()
-        self._teller = Teller(cluster=cluster, cache=cache, turn=self.turn)
         self._sampler = Sampler()
+        self._other_scaler = SecondScaler()
+        self._unexpected = Rest()
+        self._scaling = Rest()
         self._history: History | None = None
-        self._going: dict[str, float] = {}
         self._scaled: LastScale | None = None
-        self._waiting_for, self._draining = "", 0
+        self._draining = 0
+        self._drain_waits_for = ""
         self._blocked = False
-        self._failing, self._acting, self._others = Rest(), Rest(), SecondScaler()
-        self.settled, self.due_at = False, math.inf
-        """Whether nothing is to be done before something changes, or before `due_at` of the monotonic clock."""
+        self.settled = False
+        """Whether nothing is left to do until something changes, or until `due_at` of the monotonic clock."""
+        self.due_at = math.inf
 
     @property
     def startup_seconds(self) -> float | None:
-        """How long a pod of this queue takes until it serves; None while none was seen to start."""
+        """How long a pod of this queue takes until it serves; None until one was observed."""
         return self._fleet.startup_seconds
 
-    async def treat(self, queue: JobQueue, look: Look, *, refusal: tuple[str, str] | None = None) -> Result:
-        """Bring the cluster one step closer to what the queue needs, say what was found, and how it went."""
-        facts = Facts(
-            policy=queue.policy, refusal=refusal, database=self._problem(queue) or look.problem,
-            connected=look.connected, listening=look.listening,
-        )  # fmt: skip
+    async def reconcile(self, queue: JobQueue, sample: QueueSample, *, refusal: Problem = None) -> Result:
+        """Bring the cluster one step closer to what the queue needs, and write its status.
+
+        Args:
+            queue: the JobQueue as it is now.
+            sample: the latest of its database.
+            refusal: reason and message why the JobQueue is not to be scaled.
+
+        Raises:
+            NotLeader: another replica leads.
+        """
+        state = ObservedState(
+            policy=queue.policy,
+            refusal=refusal,
+            database=self._problem(queue) or sample.problem,
+            connected=sample.connected,
+            listening=sample.listening,
+        )
         self.settled, self.due_at = refusal is not None or queue.deleting, math.inf
-        if refusal is None and queue.policy is not None and not queue.deleting:
-            facts = await self._attempt(queue, look, facts)
-        busy = 0 if look.state is None else sum(1 for one in look.state.workers if one["in_flight"])
-        if not queue.deleting and not await self._teller.tell(queue, facts, busy=busy, scaled=self._scaled):
-            self.settled = False
-        self.due_at = min(self.due_at, self._teller.due_at)
-        self._metrics.observe(queue, facts, paused=None if look.state is None else look.state.paused)
-        if refusal is not None or facts.failure is not None:
-            return Result.REFUSED if refusal is not None else Result.FAILED
-        return Result.BLIND if look.state is None else Result.BLOCKED if self._blocked else Result.DONE
+        try:
+            if refusal is None and queue.policy is not None and not queue.deleting:
+                state = await self._scale(queue, sample, state)
+            await self._report(queue, sample, state)
+        except NotLeader:
+            raise
+        except Exception as error:
+            if self._pause(queue, error):
+                logger.exception("reconciliation failed", extra=log_fields(queue))
+            state = self._failed(queue, sample, state, error)
+            await self._report(queue, sample, state)
+        if state.refusal is not None or state.failure is not None:
+            return Result.REFUSED if state.refusal is not None else Result.FAILED
+        return Result.BLIND if sample.state is None else Result.BLOCKED if self._blocked else Result.DONE
 
     def forget(self, queue: JobQueue) -> None:
-        """The JobQueue is gone, and its series go too; or it has another database now, and they stay."""
+        """Stop: the JobQueue was deleted, and its series go; or it moved to another database, and they stay."""
         self._disruption.cancel()
         if queue.uid not in self._cache.jobqueues.views:
             self._metrics.forget(queue)
 
-    async def _attempt(self, queue: JobQueue, look: Look, facts: Facts) -> Facts:
-        """Act; an exception that nobody expected is a condition, one traceback, and a pause that grows."""
-        try:
-            self._failing.check(queue.generation)
-            await self._fleet.observe(self._cache.pods_of(queue), look.state, look.database, time.monotonic())
-            facts = await self._act(queue, look, facts)
-            if look.database is not None and look.state is not None:
-                await self._pod_news.tell(look.database, look.state.id, queue, self._cache)
-        except Deposed:
-            raise
-        except Exception as error:
-            if error is not self._failing.error:
-                self._metrics.failures.inc()
-            if self._failing.failed(queue.generation, error):
-                logger.exception("%s: the reconciliation failed", queue.where)
-            self.settled, self.due_at = True, self._failing.until or math.inf
-            members = self._fleet.members(self._cache.pods_of(queue), look.state)
-            return replace(self._with_pods(queue, facts, members), failure=described(error))
-        self._failing.succeeded()
-        return facts
+    async def _scale(self, queue: JobQueue, sample: QueueSample, state: ObservedState) -> ObservedState:
+        self._unexpected.check(queue.generation)
+        await self._fleet.observe(self._cache.pods_of(queue), sample.state, sample.database, time.monotonic())
+        deployment, objects_problem = await self._keep_objects(queue)
+        seen = self._observe(queue, sample, deployment)
+        actions = plan(seen)
+        applied = await self._apply(actions, seen)
+        applied = replace(applied, workers=objects_problem or applied.workers)
+        state = self._outcome(state, seen, applied)
+        if sample.database is not None and sample.state is not None:
+            await self._pod_news.write(sample.database, sample.state.id, queue, self._cache)
+        self._unexpected.succeeded()
+        return state
 
-    async def _act(self, queue: JobQueue, look: Look, facts: Facts) -> Facts:
-        assert queue.policy is not None
-        snapshot = self._snapshot(queue, look, now := time.monotonic())
-        deployment, workers = await self._ensure(queue)
-        decision, settled, stuck, database, second = None, False, deployment is None, facts.database, ""
-        if deployment is not None:
-            members = self._fleet.members(self._cache.pods_of(queue), look.state)
-            history = self._history or first_history(self._cache, queue, deployment, members, now)
-            decision = decide(snapshot, queue.policy, history, now)
-            second = self._others.observe(deployment, decision.desired)
-            self.due_at = min(self.due_at, self._others.due_at)
-            try:
-                self._others.check()
-                self._acting.check(queue.generation)
-                deployment, decision = await self._towards(queue, deployment, decision, look)
-                self._history, settled = decision.history, decision.desired == history.desired
-                self._acting.succeeded()
-            except Conflict as error:
-                logger.info("%s: %s; decided again at the next look", queue.where, error)
-            except ForeignScaler:
-                stuck = True
-            except (ClusterError, StoreError) as error:
-                stuck, (workers, database) = True, self._not_scaled(queue, error, workers, database)
-        pods = self._cache.pods_of(queue)
-        members = self._fleet.members(pods, look.state)
-        known = [one.pod for one in members if one.role is not Role.LOST]
-        elsewhere = self._registrations.observe(known, None if look.state is None else look.state.workers, now)
-        self._blocked = workers is not None
-        protects = self._disruption.observe(queue, None if look.state is None else worker_rows(look.state.workers), now)
-        quiet = at_rest(snapshot, decision, deployment, pods) and not (self._registrations.pending or protects)
-        self.settled = stuck or (settled and quiet)
-        return replace(
-            self._with_pods(queue, facts, members),
-            database=database,
-            decision=decision,
-            snapshot=snapshot,
-            second_scaler=second,
-            workers=workers or paused(deployment) or self._trouble(queue, deployment, pods, decision) or elsewhere,
-            waited=look.waited,
-        )
-
-    async def _ensure(self, queue: JobQueue) -> tuple[Deployment | None, tuple[str, str] | None]:
-        """The Deployment, and what keeps the children from being as they should."""
+    async def _keep_objects(self, queue: JobQueue) -> tuple[Deployment | None, Problem]:
+        """The Deployment, and what keeps the owned objects from being as they should."""
         try:
             deployment: Deployment | None = await self._children.ensure(queue, self._credentials(queue))
             problem = self._children.problem
         except ClusterError as error:
             problem = error
-            deployment = self._children.held(queue)  # a template that is refused does not stop what runs
+            deployment = self._children.existing(queue)  # a template that is refused does not stop running workers
         if problem is None:
             return deployment, None
-        self.due_at = self._children.resting_until  # what the template alone decides heals with it alone
+        self.due_at = self._children.resting_until  # only a new template heals what the template alone causes
         return deployment, (reason_of_call(problem), str(problem))
 
-    def _with_pods(self, queue: JobQueue, facts: Facts, members: Sequence[Member]) -> Facts:
-        pods, strangers = [one.pod for one in members], self._cache.foreign_pods_of(queue)
-        return replace(
-            facts,
-            existing=len(pods),
-            ready=sum(one.pod.ready and one.role is not Role.LOST for one in members),
-            foreign_cost=", ".join(sorted({pod.foreign_cost for pod in pods if pod.foreign_cost})),
-            lost=lost_text(members),
-            draining=self._draining,
-            drain_waits_for=self._waiting_for,
-            warnings=(*self._children.warnings, *restarts(pods, now=time.time()), *foreign(strangers)),
+    def _observe(self, queue: JobQueue, sample: QueueSample, deployment: Deployment | None) -> Observation:
+        now, pods = time.monotonic(), self._cache.pods_of(queue)
+        return Observation(
+            queue=queue,
+            now=now,
+            wall_time=time.time(),
+            sample=sample,
+            snapshot=self._snapshot(queue, sample, now),
+            deployment=deployment,
+            members=tuple(self._fleet.members(pods, sample.state)),
+            ended=tuple(self._cache.gone_pods_of(queue)),
+            unowned=tuple(self._cache.foreign_pods_of(queue)),
+            waiting=self._fleet.waiting,
+            removing=self._runner.removing((pod.uid for pod in pods), now),
+            history=self._history,
+            startup_seconds=self._fleet.startup_seconds,
         )
 
-    def _trouble(
-        self, queue: JobQueue, deployment: Deployment | None, pods: Sequence[Pod], decision: Decision | None
-    ) -> tuple[str, str] | None:
-        gone, desired = self._cache.gone_pods_of(queue), 0 if decision is None else decision.desired
-        return trouble(deployment, pods, gone, waiting=self._fleet.waiting, desired=desired, now=time.time())
-
-    def _snapshot(self, queue: JobQueue, look: Look, now: float) -> QueueSnapshot | None:
-        """What the look says, and how long a pod takes to start by what was seen of those before."""
-        if look.state is None:
+    def _snapshot(self, queue: JobQueue, sample: QueueSample, now: float) -> QueueSnapshot | None:
+        if sample.state is None:
             return None
-        seen = self._sampler.look(look.state, now, stopping=self._cache.stopping_of(queue))
-        return replace(seen, startup_seconds=self._fleet.startup_seconds)
+        snapshot = self._sampler.add(sample.state, now, stopping=self._cache.stopping_of(queue))
+        return replace(snapshot, startup_seconds=self._fleet.startup_seconds)
 
-    def _not_scaled(
-        self, queue: JobQueue, error: ClusterError | StoreError,
-        workers: tuple[str, str] | None, database: tuple[str, str] | None,
-    ) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:  # fmt: skip
-        if self._acting.failed(queue.generation, error):
-            logger.warning("%s: not scaled: %s", queue.where, error)
-        self.due_at = min(self.due_at, self._acting.until or math.inf)
-        if isinstance(error, ClusterError):
-            return workers or (reason_of_call(error), str(error)), database
-        return workers, database or (reason_of(error), str(error))
-
-    async def _towards(
-        self, queue: JobQueue, deployment: Deployment, decision: Decision, look: Look
-    ) -> tuple[Deployment, Decision]:
-        """Add at once; remove only what has drained. The decision comes back with what is asked for beside it."""
-        before, starts = deployment.replicas, self.startup_seconds
-        members = self._fleet.members(self._cache.pods_of(queue), look.state)
-        replicas = wanted_replicas(self._cache, queue, deployment, decision.desired, members, starts=starts)
-        decision = replace(decision, explanation=replicas.explained(decision.explanation))
-        if replicas.target > before:
-            deployment = await self._children.scale(deployment, replicas.target)
-        steps = self._plan(queue, deployment, replicas, look)
-        if steps is not None and look.database is not None:
-            if steps.cordon and look.state is not None:
-                # Their own reports lag; who is asked to leave is chosen by what each holds now.
-                held = await look.database.held_by(look.state.id)
-                steps = self._plan(queue, deployment, replicas, look, held) or steps
-            deployment = await self._carry_out(steps, deployment, look.database)
-        if deployment.replicas != before:
-            self._scaled = LastScale(
-                time=stamp(time.time()), before=before, after=deployment.replicas, reason=decision.bound.value
-            )
-            self._metrics.scaled(queue, before, deployment.replicas)
-            await self._teller.scaled(queue, before, deployment.replicas, decision)
-        return deployment, decision
-
-    def _plan(
-        self, queue: JobQueue, deployment: Deployment, replicas: ReplicaPlan, look: Look,
-        held: Mapping[int, int] | None = None,
-    ) -> ScaleDownPlan | None:  # fmt: skip
-        """None without a look: who holds what cannot be known, so nobody is asked to leave."""
-        pods, now = self._cache.pods_of(queue), time.monotonic()
-        here = {pod.uid for pod in pods}
-        self._going = {uid: until for uid, until in self._going.items() if uid in here and until > now}
-        if look.state is None:
-            return None
-        members = self._fleet.members(pods, look.state, held)
-        made = plan_scale_down(replicas, deployment=deployment, members=members, going=self._going.keys())
-        self._draining, self._waiting_for = made.leaving, made.waiting_for
-        return made
-
-    async def _carry_out(self, steps: ScaleDownPlan, deployment: Deployment, database: DatabaseClient) -> Deployment:
-        await database.cordon(steps.uncordon, cordon=False)
-        await database.cordon(steps.cordon, cordon=True)
-        for pod in steps.clear_cost:
-            await self._cost(pod, None)
-        if steps.scale_to is None:
-            return deployment
-        for pod in steps.removable:
-            await self._cost(pod, COST)  # every answer is awaited: the replica set must see all of them
-        scaled = await self._children.scale(deployment, steps.scale_to)
-        until = time.monotonic() + GOING_SECONDS
-        self._going |= {pod.uid: until for pod in steps.removable}
-        return scaled
-
-    async def _cost(self, pod: Pod, cost: int | None) -> None:
+    async def _apply(self, actions: Actions | None, seen: Observation) -> Applied:
+        if actions is None or seen.deployment is None:
+            return Applied(deployment=seen.deployment, waiting=True)
+        other = self._other_scaler.observe(seen.deployment, actions.decision.desired)
+        self.due_at = min(self.due_at, self._other_scaler.due_at)
+        applied = Applied(deployment=seen.deployment, decision=actions.decision, other_scaler=other)
         try:
-            self._cache.pods.observe(await self._cluster.set_deletion_cost(pod, cost))
-        except NotFound:
-            logger.info("%s/%s: gone before its deletion cost was written", pod.namespace, pod.name)
+            self._other_scaler.check()
+            self._scaling.check(seen.queue.generation)
+            actions, deployment = await self._runner.apply(actions, seen)
+        except Conflict as error:
+            logger.info("deployment has changed, deciding again", extra=log_fields(seen.queue, error))
+            return applied
+        except ForeignScaler:
+            return replace(applied, waiting=True)
+        except (ClusterError, StoreError) as error:
+            return self._not_scaled(seen.queue, error, applied)
+        self._scaling.succeeded()
+        self._history = actions.decision.history
+        if actions.scale_down is not None:
+            self._draining, self._drain_waits_for = actions.scale_down.leaving, actions.scale_down.waiting_for
+        await self._record_scaling(seen, actions.decision, deployment)
+        return replace(applied, decision=actions.decision, deployment=deployment, unchanged=not actions.changed)
+
+    def _not_scaled(self, queue: JobQueue, error: ClusterError | StoreError, applied: Applied) -> Applied:
+        if self._scaling.failed(queue.generation, error):
+            logger.warning("scaling failed", extra=log_fields(queue, error))
+        self.due_at = min(self.due_at, self._scaling.until or math.inf)
+        if isinstance(error, ClusterError):
+            return replace(applied, waiting=True, workers=(reason_of_call(error), str(error)))
+        return replace(applied, waiting=True, database=(reason_of(error), str(error)))
+
+    async def _record_scaling(self, seen: Observation, decision: Decision, deployment: Deployment) -> None:
+        assert seen.deployment is not None
+        before, after = seen.deployment.replicas, deployment.replicas
+        if before != after:
+            at = stamp(time.time())
+            self._scaled = LastScale(time=at, before=before, after=after, reason=decision.bound.value)
+            self._metrics.scaled(seen.queue, before, after)
+            await self._status.post_scaling(seen.queue, before, after, decision)
+
+    def _outcome(self, state: ObservedState, seen: Observation, applied: Applied) -> ObservedState:
+        """The state to report; sets `settled`."""
+        workers = None if seen.sample.state is None else seen.sample.state.workers
+        known = [one.pod for one in seen.members if one.role is not Role.LOST]
+        elsewhere = self._registrations.observe(known, workers, seen.now)
+        protects = self._disruption.observe(seen.queue, None if workers is None else worker_rows(workers), seen.now)
+        pending = (self._registrations.pending or protects) and not applied.waiting
+        self.settled = applied.settled(seen) and not pending
+        self._blocked = applied.workers is not None
+        return outcome(self._with_pods(state, seen.members, seen.unowned), seen, applied, elsewhere=elsewhere)
+
+    def _with_pods(self, state: ObservedState, members: Sequence[Member], unowned: Sequence[str]) -> ObservedState:
+        state = with_pods(state, members, unowned=unowned, warnings=self._children.warnings, now=time.time())
+        return replace(state, draining=self._draining, drain_waits_for=self._drain_waits_for)
+
+    def _pause(self, queue: JobQueue, error: Exception) -> bool:
+        """Start a pause that doubles with each failure; whether this error differs from the last one."""
+        if error is not self._unexpected.error:
+            self._metrics.failures.inc()
+        news = self._unexpected.failed(queue.generation, error)
+        self.settled, self.due_at = True, self._unexpected.until or math.inf
+        return news
+
+    def _failed(self, queue: JobQueue, sample: QueueSample, state: ObservedState, error: Exception) -> ObservedState:
+        """The state to report after an unexpected exception: a condition."""
+        members = self._fleet.members(self._cache.pods_of(queue), sample.state)
+        state = replace(state, decision=None, snapshot=None, failure=described(error))
+        return self._with_pods(state, members, self._cache.foreign_pods_of(queue))
+
+    async def _report(self, queue: JobQueue, sample: QueueSample, state: ObservedState) -> None:
+        """Status, events and metrics; one write, and only if something changed."""
+        workers = () if sample.state is None else sample.state.workers
+        busy = sum(1 for one in workers if one["in_flight"])
+        if not queue.deleting and not await self._status.write(queue, state, busy=busy, scaled=self._scaled):
+            self.settled = False
+        self.due_at = min(self.due_at, self._status.due_at)
+        self._metrics.observe(queue, state, paused=None if sample.state is None else sample.state.paused)

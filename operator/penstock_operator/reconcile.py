@@ -1,7 +1,7 @@
-"""The loops: one for each database with its JobQueues, and one above them that says which there are.
+"""The loop of one database: samples it, and reconciles all of its JobQueues from that one sample.
 
-Owns the pace. A loop looks at its database when it is woken (notification, spec, pod, Deployment) and when the clock
-says so, and treats all of its queues from that one look. One queue's failure stays its own.
+Owns the pace. A loop samples when it is woken (notification, spec, pod, Deployment) and when a poll is due. The failure
+of one queue does not affect the others.
 
 A loop without a database reconciles too: its queues get a status and a Deployment, and keep their replicas.
 """
@@ -23,27 +23,29 @@ from .database.limits import MEMORY_MIB
 from .database.pauses import Pauses
 from .database.sampler import DatabaseSampler
 from .database.scope import SampleScope
-from .declaring import Declaring
-from .errors import Deposed
+from .declaring import QueueSync
+from .errors import NotLeader
+from .log_fields import log_fields
+from .look import QueueSample
 from .members import POLL_SECONDS, Member, pause_of, ready, soon_of
 from .metrics import OperatorMetrics, Result
-from .queue import Look, Queue
+from .queue import JobQueueReconciler
 from .recent_waits import RecentWaits
 from .resource import JobQueue
 from .sampling import Address
-from .vital import VitalSigns, place_of
+from .vital import DatabaseStats, place_of
 
 logger = logging.getLogger("penstock.operator.reconcile")
 
-SHORTEST_SECONDS = 0.02
-"""Wake-ups closer together than this share one look."""
+MIN_SAMPLE_INTERVAL_SECONDS = 0.02
+"""Wake-ups closer together than this share one sample."""
 FOLLOWING_SECONDS = 0.2
-BREATH = 3.0
-"""Pause after a look, in lengths of that look: however many wake-ups come, a loop keeps a core busy for a quarter."""
-LONGEST_BREATH_SECONDS = 5.0  # what waits is to be seen, even by a database whose looks take seconds
-CHEAP_SECONDS = 0.3  # a breath that is longer is waited for before a sample of some queues as well
+PAUSE_FACTOR = 3.0
+"""Pause after a sample, in multiples of its duration: however many wake-ups arrive, a loop uses a quarter of a core."""
+MAX_SAMPLE_PAUSE_SECONDS = 5.0  # ready jobs must be noticed even on a database whose samples take seconds
+CHEAP_SECONDS = 0.3  # a longer pause also delays samples of single queues
 TOGETHER_SECONDS = 0.25
-"""Queues that take longer to treat, while the API server is slow, go on beside the next look."""
+"""Reconciliations that take longer, because the API server is slow, continue during the next sample."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,20 +53,20 @@ class DatabaseLoop:
     """The reconciliation of all JobQueues of one database.
 
     Args:
-        address: of the database; None where `problem` says why there is none.
-        holder: names this operator in the database's leader row.
-        members: gives the JobQueues as they are now.
-        make: makes the reconciliation of one queue.
+        address: of the database; None if `problem` says why there is none.
+        holder: name of this operator in the database's leader row.
+        members: returns the JobQueues as they are now.
+        make: creates the reconciler of one queue.
         metrics: of the operator.
         may_act: False while another replica leads.
         pauses: after failures of the database.
-        opened: told the database's own identity before anything is done with it, None after a look that failed.
+        opened: called with the database's own identity before any other statement, or None after a failed sample.
     """
 
     address: Address | None
     holder: str
     members: Callable[[], Sequence[Member]]
-    make: Callable[[], Queue]
+    make: Callable[[], JobQueueReconciler]
     metrics: OperatorMetrics
     may_act: Callable[[], bool]
     opened: Callable[[str | None], None]
@@ -72,32 +74,27 @@ class DatabaseLoop:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     ticked_at: float = field(default_factory=time.monotonic)
     dirty: set[str] = field(default_factory=set)
-    _queues: dict[str, Queue] = field(default_factory=dict)
+    _reconcilers: dict[str, JobQueueReconciler] = field(default_factory=dict)
     _seen: dict[str, JobQueue] = field(default_factory=dict)
     _sampled: dict[str, int] = field(default_factory=dict)
-    _treated: dict[str, tuple[Member, Look]] = field(default_factory=dict)
-    _declaring: Declaring = field(default_factory=Declaring)
+    _reconciled: dict[str, tuple[Member, QueueSample]] = field(default_factory=dict)
+    _sync: QueueSync = field(default_factory=QueueSync)
     sampler: DatabaseSampler = field(init=False)
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     pauses: Pauses = field(default_factory=Pauses)
     memory_mib: int = MEMORY_MIB
-    _look_seconds: float = 0.0
+    _sample_seconds: float = 0.0
     _waits: RecentWaits = field(default_factory=RecentWaits)
     _states: dict[str, QueueState] = field(default_factory=dict)
     scope: SampleScope = field(default_factory=SampleScope)
-    _signs: VitalSigns = field(init=False)
+    _stats: DatabaseStats = field(init=False)
 
     def __post_init__(self) -> None:
-        self._signs = VitalSigns(metrics=self.metrics)
-        self.sampler = DatabaseSampler(self._declaring, self.metrics, self._name)
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last look did not succeed."""
-        return self.pauses.failing
+        self._stats = DatabaseStats(metrics=self.metrics)
+        self.sampler = DatabaseSampler(self._sync, self.metrics, self._name)
 
     async def run(self) -> None:
-        """Look, treat and wait until cancelled."""
+        """Sample, reconcile and wait until cancelled."""
         database = None
         if self.address is not None:
             database = DatabaseClient(
@@ -111,18 +108,14 @@ class DatabaseLoop:
         try:
             while True:
                 self.woken.clear()
-                if self.may_act():
-                    pause = await self.tick(database)
-                else:
-                    pause = FOLLOWING_SECONDS
-                    await self._follow(database)
+                pause = await (self.tick(database) if self.may_act() else self._follow(database))
                 self.ticked_at = time.monotonic()
-                await self._rest(pause, min(LONGEST_BREATH_SECONDS, BREATH * self._look_seconds))
+                await self._wait(pause, min(MAX_SAMPLE_PAUSE_SECONDS, PAUSE_FACTOR * self._sample_seconds))
                 self.ticked_at = time.monotonic()  # a pause is no lack of progress
         finally:
             await end_all(self._working.values())
             self._forget(set())
-            self._signs.end()
+            self._stats.stop()
             if database is not None:
                 await database.stop()
 
@@ -131,105 +124,110 @@ class DatabaseLoop:
         self.scope.want_all()
         self.woken.set()
 
-    async def _rest(self, pause: float, breath: float) -> None:
-        """Wait until something happens or so many seconds are over; a sample of all queues waits for the breath."""
-        began = time.monotonic()
-        await asyncio.sleep(SHORTEST_SECONDS)
+    async def _wait(self, pause: float, minimum: float) -> None:
+        """Wait until woken, or for `pause` seconds; before a sample of all queues for at least `minimum` seconds."""
+        started = time.monotonic()
+        await asyncio.sleep(MIN_SAMPLE_INTERVAL_SECONDS)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, pause - SHORTEST_SECONDS)):
+            async with asyncio.timeout(max(0.0, pause - MIN_SAMPLE_INTERVAL_SECONDS)):
                 await self.woken.wait()
-        left = began + breath - time.monotonic()
-        if left > 0 and (breath > CHEAP_SECONDS or not self._some_suffice()):
+        left = started + minimum - time.monotonic()
+        if left > 0 and (minimum > CHEAP_SECONDS or not self._some_suffice()):
             await asyncio.sleep(left)
 
-    async def _follow(self, database: DatabaseClient | None) -> None:
-        """Another replica decides by now: what was remembered of our own decisions would be wrong afterwards."""
-        for uid in self._queues:
+    async def _follow(self, database: DatabaseClient | None) -> float:
+        """Forget everything: another replica decides now. Seconds until the next check."""
+        for uid in self._reconcilers:
             self.metrics.forget(self._seen[uid])
-        for known in (self._queues, self._seen, self._treated):
+        for known in (self._reconcilers, self._seen, self._reconciled):
             known.clear()
-        self._declaring.forget()
+        self._sync.forget()
         self._waits.forget()
         self.scope.want_all()
         self.pauses.succeeded()
         await (database.stand_by() if database is not None else asyncio.sleep(0))
+        return FOLLOWING_SECONDS
 
     async def tick(self, database: DatabaseClient | None) -> float:
-        """One sample of all queues, or of those that something happened to; seconds until the next, unless woken."""
-        self._look_seconds = 0.0
+        """Sample all queues, or those that changed, and reconcile them; seconds until the next sample, unless woken."""
+        self._sample_seconds = 0.0
         if database is not None and self._some_suffice():
             return await self._tick_some(database)
-        states, problem = await self._look(database)
+        states, problem = await self._sample(database)
         if problem is not None:
             self.opened(None)
         self._states, members = dict(states), self.members()
         connected = database is not None and problem is None
         listening = connected and database is not None and database.listening
-        look = Look(database=database, connected=connected, listening=listening, problem=problem)
-        await self._begin_all(members, look)
+        sample = QueueSample(database=database, connected=connected, listening=listening, problem=problem)
+        await self._start_all(members, sample)
         self._forget({member.queue.uid for member in members})
         if database is None or problem is not None:
             self.scope.want_all()
             return self.pauses.left
         await self._waits.read(database, states)
-        await self._signs.look(database, [member.queue for member in members])
+        await self._stats.refresh(database, [member.queue for member in members])
         pause = await self._pause(database, states, members)
         self.scope.sampled_all(self._sampled, pause)
         return pause
 
     def _some_suffice(self) -> bool:
         here = {one.queue.uid: one.queue.generation for one in self.members() if one.refusal is None}
-        return not self.failing and self.scope.suffices(here)
+        return not self.pauses.failing and self.scope.suffices(here)
 
     async def _tick_some(self, database: DatabaseClient) -> float:
-        """The same for the queues that were notified, and for those whose JobQueue or children changed."""
+        """The same for the queues that were notified, and those whose JobQueue or owned objects changed."""
         changed = [one for one in self.members() if one.queue.uid in self.dirty]
         names = [one.queue_name for one in changed if one.refusal is None and one.queue_name is not None]
-        states = await self.sampler.sample_some(database, names, soon=soon_of(self._queues.values()))
+        states = await self.sampler.sample_some(database, names, soon=soon_of(self._reconcilers.values()))
         if states is None:
             self.scope.want_all()
             return 0.0
-        self._look_seconds = self.sampler.seconds
+        self._sample_seconds = self.sampler.seconds
         self._states.update(states)
         touched = [one for one in self.members() if one.queue.uid in self.dirty or one.queue_name in states]
-        await self._begin_all(touched, Look(database=database, connected=True, listening=database.listening))
+        sample = QueueSample(database=database, connected=True, listening=database.listening)
+        await self._start_all(touched, sample)
         for one in touched:
-            self.scope.within(pause_of(one, self._queues.get(one.queue.uid), one.state(states)))
-        await asyncio.sleep(min(LONGEST_BREATH_SECONDS, BREATH * self._look_seconds))  # a server decides how often
+            self.scope.within(pause_of(one, self._reconcilers.get(one.queue.uid), one.state(states)))
+        # A slow server is sampled less often.
+        await asyncio.sleep(min(MAX_SAMPLE_PAUSE_SECONDS, PAUSE_FACTOR * self._sample_seconds))
         return self.scope.left
 
-    async def _begin_all(self, members: Sequence[Member], look: Look) -> None:
-        """Begin what is due, and wait for it for a moment."""
-        began, elsewhere = time.monotonic(), 0.0
-        # Who waits comes first: a new leader looks after everybody's children, and that takes its time.
+    async def _start_all(self, members: Sequence[Member], sample: QueueSample) -> None:
+        """Start the reconciliations that are due, and wait a moment for them."""
+        started, elsewhere = time.monotonic(), 0.0
+        # Queues with ready jobs come first: a new leader checks the owned objects of all, which takes a while.
         for member in sorted(members, key=lambda one: not getattr(one.state(self._states), "ready", 0)):
             queue, state = member.queue, member.state(self._states)
-            if look.connected and member.refusal is None and self._sampled.get(queue.uid) != queue.generation:
-                self.wake()  # it has changed since: what its status says is to stand in the database before
+            if sample.connected and member.refusal is None and self._sampled.get(queue.uid) != queue.generation:
+                self.wake()  # it has changed since: its declaration has to be in the database before its status
                 continue
-            wrong = look.problem or self._declaring.refused.get(queue.uid)
+            problem = sample.problem or self._sync.refused.get(queue.uid)
             waited = None if state is None else self._waits.of(state.id)
-            seen = replace(look, state=state, waited=waited, problem=wrong)
+            seen = replace(sample, state=state, waited=waited, problem=problem)
             if state is not None and member.refusal is None:
                 self.metrics.seen(queue)
             if self._is_due(member, seen):
-                self._begin(member, seen)
+                self._start(member, seen)
                 yielded = time.monotonic()
-                await asyncio.sleep(0)  # what has begun goes on meanwhile: hundreds may be due at once
+                await asyncio.sleep(0)  # those already started make progress: hundreds may be due at once
                 elsewhere += time.monotonic() - yielded
-        self._look_seconds += time.monotonic() - began - elsewhere
+        self._sample_seconds += time.monotonic() - started - elsewhere
         if self._working:
             await asyncio.wait(self._working.values(), timeout=TOGETHER_SECONDS)
 
-    async def _look(self, database: DatabaseClient | None) -> tuple[Mapping[str, QueueState], tuple[str, str] | None]:
+    async def _sample(self, database: DatabaseClient | None) -> tuple[Mapping[str, QueueState], tuple[str, str] | None]:
         wanted = {member.queue.uid: member.queue.generation for member in self.members()}
         if database is None:
             self.pauses.failed(wanted, self.problem or ("", ""))
             return {}, self.problem
-        if (held := self.pauses.held(wanted)) is not None:
-            return {}, held
-        found = await self.sampler.sample(database, self._ours, soon=soon_of(self._queues.values()), opened=self.opened)
-        self._look_seconds = self.sampler.seconds
+        if (problem := self.pauses.held(wanted)) is not None:
+            return {}, problem
+        found = await self.sampler.sample(
+            database, self._ours, soon=soon_of(self._reconcilers.values()), opened=self.opened
+        )
+        self._sample_seconds = self.sampler.seconds
         self.pauses.ended(wanted, found[1])
         return found
 
@@ -239,30 +237,31 @@ class DatabaseLoop:
         return found
 
     def _name(self) -> str:
-        """What log lines call the database: the first of the Secrets that lead to it."""
+        """The name of the database in log lines: the first of the Secrets that lead to it."""
         place = place_of(member.queue for member in self.members())
         return "database" if place is None else f"database of Secret {'/'.join(place)}"
 
-    def _is_due(self, member: Member, look: Look) -> bool:
-        """False for a queue at rest about which nothing has changed; most queues, most of the time."""
-        queue, uid = self._queues.get(member.queue.uid), member.queue.uid
-        at_rest = queue is not None and queue.settled and time.monotonic() < queue.due_at
-        return not at_rest or uid in self.dirty or self._treated.get(uid) != (member, look)
+    def _is_due(self, member: Member, sample: QueueSample) -> bool:
+        """False for a queue at rest whose JobQueue and sample have not changed; most queues, most of the time."""
+        reconciler, uid = self._reconcilers.get(member.queue.uid), member.queue.uid
+        at_rest = reconciler is not None and reconciler.settled and time.monotonic() < reconciler.due_at
+        return not at_rest or uid in self.dirty or self._reconciled.get(uid) != (member, sample)
 
-    def _begin(self, member: Member, look: Look) -> None:
-        """Treat a queue in a task of its own; one that is still being treated is due again afterwards."""
+    def _start(self, member: Member, sample: QueueSample) -> None:
+        """Reconcile a queue in a task of its own; if one is still running, it is due again afterwards."""
         uid = member.queue.uid
-        queue = self._queues.get(uid) or self._queues.setdefault(uid, self.make())
-        hurries = ready(look) > 0 and (uid not in self._treated or ready(self._treated[uid][1]) == 0)
+        reconciler = self._reconcilers.get(uid) or self._reconcilers.setdefault(uid, self.make())
+        urgent = ready(sample) > 0 and (uid not in self._reconciled or ready(self._reconciled[uid][1]) == 0)
         if uid in self._working:
             self.dirty.add(uid)
-            if hurries and queue.turn.waits:  # behind the repairs of others, while its own jobs have come
+            if urgent and reconciler.gate.waiting:  # for the repairs of other queues, while its own jobs are ready
                 self._working[uid].cancel()
             return
-        queue.turn.hurries = hurries
+        reconciler.gate.urgent = urgent
         self.dirty.discard(uid)
-        self._seen[uid], self._treated[uid] = member.queue, (member, look)
-        task = asyncio.create_task(self._treat(queue, member, look), name=f"treat {member.queue.where}")
+        self._seen[uid] = member.queue
+        self._reconciled[uid] = (member, sample)
+        task = asyncio.create_task(self._reconcile(reconciler, member, sample), name=f"reconcile {member.queue.where}")
         self._working[uid] = task
         task.add_done_callback(lambda _: self._done(uid))
 
@@ -271,30 +270,30 @@ class DatabaseLoop:
         if uid in self.dirty:
             self.woken.set()
 
-    async def _treat(self, queue: Queue, member: Member, look: Look) -> None:
-        began, result = time.monotonic(), Result.FAILED
+    async def _reconcile(self, reconciler: JobQueueReconciler, member: Member, sample: QueueSample) -> None:
+        started, result = time.monotonic(), Result.FAILED
         try:
-            result = await queue.treat(member.queue, look, refusal=member.refusal)
-        except Deposed as error:
-            logger.info("%s: %s", member.queue.where, error)
+            result = await reconciler.reconcile(member.queue, sample, refusal=member.refusal)
+        except NotLeader as error:
+            logger.info("reconciliation stopped, another replica leads", extra=log_fields(member.queue, error))
             result = Result.BLOCKED
-        except Exception:  # one bad JobQueue never disturbs the others
+        except Exception:  # the report itself failed; other JobQueues must not be affected
             self.metrics.failures.inc()
-            logger.exception("%s: the reconciliation failed", member.queue.where)
-        self.metrics.reconciled(result, time.monotonic() - began)
+            logger.exception("reconciliation failed", extra=log_fields(member.queue))
+        self.metrics.reconciled(result, time.monotonic() - started)
 
     def _forget(self, kept: set[str]) -> None:
-        for uid in self._queues.keys() - kept - self._working.keys():
-            self._queues.pop(uid).forget(self._seen.pop(uid))
-            self._treated.pop(uid, None)
-            self._declaring.forget(uid)
+        for uid in self._reconcilers.keys() - kept - self._working.keys():
+            self._reconcilers.pop(uid).forget(self._seen.pop(uid))
+            self._reconciled.pop(uid, None)
+            self._sync.forget(uid)
             self.dirty.discard(uid)
 
     async def _pause(
         self, database: DatabaseClient, states: Mapping[str, QueueState], members: Sequence[Member]
     ) -> float:
-        """Short while something moves, a second while there is work, else until somebody wants to look again."""
+        """Short while something changes, a second while there is work, otherwise the minimum of all poll periods."""
         here = [(member, member.state(states)) for member in members if member.refusal is None]
         database.rest(state.id for _, state in here if state is not None and state.ready == 0)
-        pauses = (pause_of(one, self._queues.get(one.queue.uid), state) for one, state in here)
+        pauses = (pause_of(one, self._reconcilers.get(one.queue.uid), state) for one, state in here)
         return await database.pause(min([POLL_SECONDS, *pauses]))

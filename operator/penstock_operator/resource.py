@@ -167,7 +167,7 @@ class Pod:
     named worker last ended, though it may run again. `killed_at` is when a pod that is being deleted is killed, in
     seconds since the epoch, if that is sooner than its own grace period has it.
     `finished`: all its containers have ended for good; it is listed until somebody deletes it.
-    `foreign_cost` is who else manages its deletion cost, empty where nobody does. `replica_set` is its owner's uid,
+    `other_cost_manager` is who else sets its deletion cost; empty if nobody does. `replica_set` is its owner's uid,
     `replica_set_name` its name if it is a ReplicaSet, else empty. `unreachable`: its node does not report any more.
     `probe_seconds` is a period of its readiness probes and their timeout: a result from before is published by then.
     """
@@ -181,7 +181,7 @@ class Pod:
     ready: bool
     terminating: bool
     cost: str | None
-    foreign_cost: str
+    other_cost_manager: str
     problem: tuple[str, str] | None
     pending: tuple[str, str] | None = None
     ended: tuple[str, str, float] | None = None
@@ -211,7 +211,7 @@ class Pod:
             ready=part(conditions, "Ready").get("status") == "True",
             terminating="deletionTimestamp" in metadata or status.get("phase") in {"Failed", "Succeeded"},
             cost=cost,
-            foreign_cost="" if cost is None else _foreign(_managers(metadata, DELETION_COST)),
+            other_cost_manager="" if cost is None else _foreign(_managers(metadata, DELETION_COST)),
             problem=pod_problems.problem(status),
             pending=pod_problems.pending(status),
             ended=_ended(metadata, status),

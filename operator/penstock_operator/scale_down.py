@@ -165,7 +165,7 @@ def _steps(
     groups: Sequence[_Group], here: Sequence[Member], *, scale_to: int | None = None, waiting_for: str = ""
 ) -> ScaleDownPlan:
     kept = {one.pod.uid for group in groups for one in (*group.kept, *group.stuck)}
-    ours = [one.pod for one in here if one.pod.cost == str(COST) and not one.pod.foreign_cost]
+    ours = [one.pod for one in here if one.pod.cost == str(COST) and not one.pod.other_cost_manager]
     return ScaleDownPlan(
         cordon=tuple(one.worker.id for group in groups for one in group.asked if one.worker),
         uncordon=tuple(one.worker.id for group in groups for one in group.called_back if one.worker),
@@ -221,7 +221,7 @@ def _staying(group: _Group) -> list[Member]:
 
     def protected(one: Member) -> bool:
         unready = one.seen.unready > UNREADY_SECONDS
-        return by_cost and one.worker is not None and unready and not one.pod.foreign_cost
+        return by_cost and one.worker is not None and unready and not one.pod.other_cost_manager
 
     found = [one for one in group.members if one.pod.uid not in harmless and not one.removable]
     return [one for one in found if not protected(one)]

@@ -30,7 +30,7 @@ class ShortGraces:
 
     _told: dict[str, float] = field(default_factory=dict)
 
-    async def tell(self, database: DatabaseClient, queue: int, pods: Iterable[Pod]) -> None:
+    async def write(self, database: DatabaseClient, queue: int, pods: Iterable[Pod]) -> None:
         """Tell the workers of pods that are new, or whose time has become shorter.
 
         Args:

@@ -1,8 +1,8 @@
-"""How long a queue's pods take from being wanted to serving: learnt from those that were seen to start. Pure.
+"""Estimates how long a queue's pods take from their creation until they serve, from those that were observed. Pure.
 
-Kept in memory only: a new operator has no estimate, and `decide` then counts none. A pod that served already when it
-was first seen says nothing, and one that never serves (a crash, a missing image) has not started and is not counted.
-The mean is exponential, so that an image that grew, or a node pool that is slow today, is believed after a few pods.
+Kept in memory only: a new operator has no estimate, and `decide` then assumes zero. A pod that already served when it
+was first seen tells nothing, and one that never serves (a crash, a missing image) has not started and does not count.
+The mean is exponential: after a larger image or on a slower node pool it follows within a few pods.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from collections.abc import Iterable
 from typing import Final
 
 WEIGHT: Final = 0.3
-"""Of the newest start in the mean; the last five make five sixths of it."""
-SHORTEST_SECONDS: Final = 0.1
-LONGEST_SECONDS: Final = 600.0
-"""A start that took longer was somebody's repair, not a start."""
+"""Weight of the newest pod in the mean; the last five make up five sixths of it."""
+MIN_SECONDS: Final = 0.1
+MAX_SECONDS: Final = 600.0
+"""A pod that took longer was waiting for a repair and does not count."""
 
 
-class Starts:
-    """The starts of one queue's pods; `seconds` is their mean, None while none was seen."""
+class StartupTimeEstimator:
+    """The startup time of one queue's pods; `seconds` is the mean, None until one was observed."""
 
     def __init__(self) -> None:
         self.seconds: float | None = None
         self._waiting: dict[str, float] = {}
         self._known: set[str] = set()
 
-    def look(self, pods: Iterable[tuple[str, bool]], now: float) -> None:
-        """Take note of the pods that there are.
+    def observe(self, pods: Iterable[tuple[str, bool]], now: float) -> None:
+        """Record the pods that exist.
 
         Args:
-            pods: uid, and whether it serves: it is ready, or its worker has registered.
+            pods: uid, and whether the pod serves: it is ready, or its worker is registered.
             now: monotonic seconds.
         """
         here = dict(pods)
@@ -46,7 +46,7 @@ class Starts:
         self._waiting = {uid: since for uid, since in self._waiting.items() if uid in here}
 
     def _learn(self, took: float) -> None:
-        if took > LONGEST_SECONDS:
+        if took > MAX_SECONDS:
             return
-        took = max(SHORTEST_SECONDS, took)
+        took = max(MIN_SECONDS, took)
         self.seconds = took if self.seconds is None else self.seconds + WEIGHT * (took - self.seconds)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from penstock.scaling import Decision, QueueSnapshot
 
 from .api_object import epoch
-from .conditions import Facts, conditions
+from .conditions import ObservedState, api_conditions
 from .manifests import selector
 from .resource import JobQueue
 
@@ -47,12 +47,14 @@ class LastScale:
     reason: str
 
 
-def status_of(queue: JobQueue, facts: Facts, *, now: float, busy: int, scaled: LastScale | None) -> dict[str, Any]:
+def status_of(
+    queue: JobQueue, state: ObservedState, *, now: float, busy: int, scaled: LastScale | None
+) -> dict[str, Any]:
     """The whole status. What is not known stays out, so that nothing is shown that was not seen.
 
     Args:
         queue: as read; its conditions keep their times.
-        facts: of this reconciliation.
+        state: of this reconciliation.
         now: seconds since the epoch.
         busy: workers that hold jobs.
         scaled: the last change, if there was one since we know.
@@ -62,18 +64,18 @@ def status_of(queue: JobQueue, facts: Facts, *, now: float, busy: int, scaled: L
     made: dict[str, Any] = {
         "observedGeneration": queue.generation,
         "observedAt": at,
-        "replicas": facts.existing,
-        "readyReplicas": facts.ready,
+        "replicas": state.existing,
+        "readyReplicas": state.ready,
         "busyReplicas": busy,
-        "drainingReplicas": facts.draining,
+        "drainingReplicas": state.draining,
         "selector": selector(queue),
-        "conditions": conditions(facts, generation=queue.generation, now=at, before=before),
+        "conditions": api_conditions(state, generation=queue.generation, now=at, before=before),
     }
-    if facts.decision is not None:
-        made |= {"desiredReplicas": facts.decision.desired, "decision": _decision(facts.decision, at)}
-    if facts.snapshot is not None:
-        made["queue"] = _queue(facts.snapshot, at)
-        if throughput := _throughput(facts.snapshot, facts.waited):
+    if state.decision is not None:
+        made |= {"desiredReplicas": state.decision.desired, "decision": _decision(state.decision, at)}
+    if state.snapshot is not None:
+        made["queue"] = _queue(state.snapshot, at)
+        if throughput := _throughput(state.snapshot, state.waited):
             made["throughput"] = throughput
     elif "queue" in queue.status:
         made["queue"] = queue.status["queue"]  # what was last seen, with its own time

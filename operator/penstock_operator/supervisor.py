@@ -19,7 +19,7 @@ from penstock.cancellation import end_all
 
 from .addresses import address_of
 from .belonging import Belonging
-from .cache import Cache, Shelf
+from .cache import Cache, ObjectStore
 from .children import Monitoring
 from .cluster import Cluster
 from .credentials import CredentialVersions, worker_keys
@@ -29,7 +29,7 @@ from .liveness import STUCK_SECONDS, Liveness
 from .members import Member
 from .metrics import OperatorMetrics
 from .others import Others
-from .queue import Queue
+from .queue import JobQueueReconciler
 from .reconcile import DatabaseLoop
 from .resource import JOBQUEUE_LABEL, JobQueue
 from .sampling import Address
@@ -159,7 +159,7 @@ class Supervisor:
         yet, and the others go on.
         """
         cache = self.cache
-        shelves: dict[str, Shelf[Any]] = {
+        shelves: dict[str, ObjectStore[Any]] = {
             "Deployment": cache.deployments,
             "Pod": cache.pods,
             "JobQueue": cache.jobqueues,
@@ -227,7 +227,7 @@ class Supervisor:
 
     def _suspect(self) -> set[SecretName]:
         """Secrets by which their database cannot be looked at."""
-        failing = [key for key, running in self._loops.items() if running.loop.failing]
+        failing = [key for key, running in self._loops.items() if running.loop.pauses.failing]
         return {place for key in failing for queue in self._queues_of(key) for place in secrets_of(queue)}
 
     # -- loops --------------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ class Supervisor:
             problem=None if isinstance(key, Address) else key,
             holder=self.settings.pod_name,
             members=lambda: self._members(key),
-            make=lambda: Queue(
+            make=lambda: JobQueueReconciler(
                 cluster=self.cluster,
                 cache=self.cache,
                 metrics=self.metrics,

@@ -1,8 +1,8 @@
-"""The gates that many queues pass on their way to the API server, and who need not wait there. Decides nothing else.
+"""The gates that many queues pass on their way to the API server, and which queues bypass them. Decides nothing else.
 
-A new leader looks after hundreds of Deployments, and a change of all queues is hundreds of statuses: so many at once
-would keep the few requests waiting that somebody's job depends on. A queue to which jobs have just come hurries: it
-passes the gates as if they were not there. One that waits at a gate can be begun anew without anything being lost.
+A new leader writes hundreds of Deployments, and a change that affects every queue writes hundreds of statuses. So many
+requests at once would delay the few that a job waits for. A queue that has just received jobs is urgent: it bypasses
+the gates. A reconciliation that waits at a gate can be cancelled and started again without losing anything.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Turn:
-    """One queue's way through the gates; `waits` says whether it stands at one."""
+class PriorityGate:
+    """One queue's way through the gates. `urgent` is set by the database loop; `waiting` is true while it waits."""
 
-    hurries: bool = False
-    waits: bool = False
+    urgent: bool = False
+    waiting: bool = False
 
     @contextlib.asynccontextmanager
-    async def at(self, gate: asyncio.Semaphore) -> AsyncIterator[None]:
-        """Hold the gate, or pass it in a hurry."""
-        if self.hurries:
+    async def through(self, gate: asyncio.Semaphore) -> AsyncIterator[None]:
+        """Hold `gate`, or bypass it if urgent."""
+        if self.urgent:
             yield
             return
-        self.waits = True
+        self.waiting = True
         try:
             await gate.acquire()
         finally:
-            self.waits = False
+            self.waiting = False
         try:
             yield
         finally:

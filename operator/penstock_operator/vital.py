@@ -1,7 +1,7 @@
-"""How a database bears up, looked at now and then for the metrics. Nothing is decided by it.
+"""Statistics of one database server, read now and then for the metrics. Nothing is decided by them.
 
-Owns the pace and the name: a database is told by the first of the Secrets that lead to it, for its address is a part of
-what that Secret keeps. An error waits for the next time: the look that decides something has told it already.
+Owns the pace and the labels: a database is labeled by the first of the Secrets that lead to it, because its address is
+part of the Secret's content. An error is not reported here: the sample that decides something reports it.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ from .database.client import DatabaseClient
 from .metrics import OperatorMetrics, Place
 from .resource import JobQueue
 
-VITALS_SECONDS: Final = 30.0
-LONGEST_SECONDS: Final = 10.0
+REFRESH_SECONDS: Final = 30.0
+MAX_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
-class VitalSigns:
-    """Those of one database.
+class DatabaseStats:
+    """The statistics of one database.
 
     Args:
-        metrics: told what was seen.
+        metrics: where they are shown.
     """
 
     metrics: OperatorMetrics
     _place: Place | None = None
-    _looked_at: float = float("-inf")
+    _read_at: float = float("-inf")
 
-    async def look(self, database: DatabaseClient, queues: Iterable[JobQueue]) -> None:
-        """Once in half a minute; `queues` are those of the database, by whose Secrets it is named."""
+    async def refresh(self, database: DatabaseClient, queues: Iterable[JobQueue]) -> None:
+        """Read them at most once in half a minute; `queues` are the JobQueues whose Secrets lead to the database."""
         self._move(place_of(queues))
-        if self._place is None or time.monotonic() - self._looked_at < VITALS_SECONDS:
+        if self._place is None or time.monotonic() - self._read_at < REFRESH_SECONDS:
             return
-        self._looked_at = time.monotonic()
+        self._read_at = time.monotonic()
         with contextlib.suppress(StoreError, TimeoutError):
-            async with asyncio.timeout(LONGEST_SECONDS):
-                self.metrics.bears(self._place, *await database.vitals())
+            async with asyncio.timeout(MAX_SECONDS):
+                self.metrics.show_database(self._place, *await database.vitals())
 
-    def end(self) -> None:
-        """Nobody looks any more; its series go."""
+    def stop(self) -> None:
+        """Drop the series."""
         self._move(None)
 
     def _move(self, place: Place | None) -> None:
         if self._place not in {None, place}:
-            self.metrics.lose(self._place)
+            self.metrics.forget_database(self._place)
         self._place = place
 
 
 def place_of(queues: Iterable[JobQueue]) -> Place | None:
-    """Namespace and name of the first of the Secrets that lead to a database; None where no JobQueue is valid."""
+    """Namespace and name of the first of the Secrets that lead to a database; None if no JobQueue is valid."""
     found = []
     for queue in queues:
         if queue.policy is not None:

@@ -223,7 +223,7 @@ WORKERS = Dashboard(
         ),
     ),
 )
-_LOOK: Final = "penstock_operator_look_seconds_bucket"
+_SAMPLE: Final = "penstock_operator_sample_seconds_bucket"
 
 
 def _of_database(name: str) -> str:
@@ -249,7 +249,7 @@ OPERATOR = Dashboard(
             help="Duration of the query that counts all queues of a database.",
             queries=tuple(
                 Query(
-                    f"histogram_quantile({of}, sum by (le) (rate(penstock_operator_look_seconds_bucket{RATE})))", told
+                    f"histogram_quantile({of}, sum by (le) (rate(penstock_operator_sample_seconds_bucket{RATE})))", told
                 )
                 for of, told in ((0.5, "p50"), (0.95, "p95"))
             ),

@@ -1,7 +1,7 @@
-"""The operator's side of a database: the same calls as `Database`, answered by a process of its own.
+"""The operator's client of one database: the same calls as `Database`, answered by a separate process.
 
-Owns what is known of the connection. No thread of the operator ever waits for a database's server, and no name is
-resolved in it.
+Owns the known state of the connection. No thread of the operator waits for a database server, and no host name is
+resolved in its process.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from penstock.store.inspect.database_stats import Vitals
 from penstock.store.operator_queries import LostWorker
 from penstock.store.queue_declarations import Declared
 
-from ..errors import DatabaseMisbehaves, Deposed
+from ..errors import DatabaseMisbehaves, NotLeader
 from ..sampling import SOON_SECONDS, Address
 from .limits import MEMORY_MIB
 from .link import ProcessLink
 from .protocol import declared, now, unpacked
 
 ATTEMPTS: Final = 5
-"""So often a write is sent that reached the process of the database too late."""
+"""Attempts for a write that reached the process of the database too late."""
 STAND_BY_SECONDS: Final = 10.0
-"""A follower starts the process of a database at most once in this time, however often it ends."""
+"""A follower starts the process of a database at most once in this time, however often it exits."""
 CLOSE_SECONDS: Final = 5.0
-"""A process that has not closed its connections within this is ended."""
+"""A process that has not closed its connections within this is killed."""
 
 
 class DatabaseClient:
@@ -40,10 +40,10 @@ class DatabaseClient:
 
     Args:
         address: where it is.
-        holder: names this operator in the leader row.
-        woken: called in the event loop when a wake-up arrives, or the process has ended while it was asked nothing.
+        holder: name of this operator in the leader row.
+        woken: called in the event loop when a wake-up arrives, or when the process exits while no call is pending.
         may_act: False while another replica leads; workers and queues are then left alone.
-        named: what log lines call the database.
+        named: returns the name of the database for log lines.
         memory_mib: bound on the private memory of the process, in MiB.
     """
 
@@ -67,26 +67,26 @@ class DatabaseClient:
 
     @property
     def pid(self) -> int | None:
-        """The process, None while there is none."""
+        """Of the process; None while there is none."""
         return self._link.pid
 
     async def start(self) -> None:
         """Start the process; harmless while it runs.
 
         Raises:
-            StoreError: it did not start, or the last one ended by itself, which is said once.
+            StoreError: it did not start, or the last one exited by itself, which is reported once.
         """
         await self._link.start()
 
     async def stand_by(self) -> None:
-        """Keep a process without connections, so that a takeover need not wait for its start; never raises."""
+        """Keep a process without connections, ready for a takeover; never raises."""
         if self.pid is None and time.monotonic() >= self._stand_by_at:
             self._stand_by_at = time.monotonic() + STAND_BY_SECONDS
             with contextlib.suppress(StoreError):
                 await self.start()
 
     async def stop(self) -> None:
-        """Close the connections if the process still answers, and end it; harmless when repeated."""
+        """Close the connections if the process still answers, and stop it; idempotent."""
         await self.close()
         await self._link.stop()
 
@@ -94,7 +94,7 @@ class DatabaseClient:
         self.identity, self.listening, self._failed = None, False, None
 
     async def open(self) -> None:
-        """Connect and check the schema; harmless when open.
+        """Connect and check the schema; idempotent.
 
         Raises:
             StoreError: unreachable, refused, no schema, or one that is too old.
@@ -105,7 +105,7 @@ class DatabaseClient:
             self.identity = await self._link.call("open", asdict(self._address), self._holder)
 
     async def close(self) -> None:
-        """Close the connections; a process that does not do that in time is ended. Harmless when closed."""
+        """Close the connections; a process that does not do that in time is killed. Idempotent."""
         self._forget()
         if self.pid is None:
             await self._link.stop()
@@ -116,81 +116,81 @@ class DatabaseClient:
             await self._link.stop()
 
     def failed_task(self) -> str | None:
-        """The name of a task of the process that has ended though it should not, None while all run."""
+        """The name of a task of the process that stopped unexpectedly; None while all run."""
         return self._failed
 
-    async def look(
+    async def sample(
         self, names: Sequence[str], *, soon: float = SOON_SECONDS, some: bool = False
     ) -> Mapping[str, QueueState]:
-        """The queues of these names that are there, after marking those that rest.
+        """The existing queues of these names, after marking those at rest.
 
         Args:
             names: of queues.
-            soon: what is due within so many seconds is counted as due soon.
+            soon: jobs due within this many seconds count as due soon.
             some: add those of the last sample of all queues that were notified since.
 
         Raises:
             StoreError: the database cannot be sampled.
         """
-        sample = await self._link.call("look", names, soon, some)
+        sample = await self._link.call("sample", names, soon, some)
         self.listening, self._failed = sample.listening, sample.failed
         try:
             return unpacked(sample.queues)
         except msgspec.ValidationError as error:
-            raise DatabaseMisbehaves(f"look: {error}") from error
+            raise DatabaseMisbehaves(f"sample: {error}") from error
 
     async def waits(self) -> Mapping[int, float]:
-        """Seconds that 95 of 100 attempts of the last minute waited, by queue.
+        """Seconds that 95 % of the attempts of the last minute waited at most, by queue id.
 
         Raises:
-            StoreError: the database cannot be asked.
+            StoreError: the query failed.
         """
         found: Mapping[int, float] = await self._link.call("waits")
         return found
 
-    async def held_by(self, queue: int) -> Mapping[int, int]:
-        """Jobs that each worker of the queue holds, exactly.
+    async def jobs_in_flight(self, queue: int) -> Mapping[int, int]:
+        """The exact number of jobs in flight of each worker of the queue, by worker id.
 
         Raises:
-            StoreError: the database cannot be asked.
+            StoreError: the query failed.
         """
-        found: Mapping[int, int] = await self._link.call("held_by", queue)
+        found: Mapping[int, int] = await self._link.call("jobs_in_flight", queue)
         return found
 
     async def lost_workers(self, queue: int) -> Mapping[str, LostWorker]:
         """Lost workers of the queue by pod, for pods without a live worker.
 
         Raises:
-            StoreError: the database cannot be asked.
+            StoreError: the query failed.
         """
         return {pod: LostWorker(*row) for pod, row in (await self._link.call("lost_workers", queue)).items()}
 
     async def vitals(self) -> tuple[Vitals, Mapping[str, int]]:
-        """The server's statistics, and what was taken back since this was last asked, by reason.
+        """The server's statistics, and the claims rescued since the last call, by reason.
 
         Raises:
-            StoreError: the database cannot be asked.
+            StoreError: the query failed.
         """
-        *seen, taken_back = msgspec.structs.astuple(await self._link.call("vitals"))
-        return Vitals(*seen), taken_back
+        *seen, rescued = msgspec.structs.astuple(await self._link.call("vitals"))
+        return Vitals(*seen), rescued
 
     def rest(self, queues: Iterable[int]) -> None:
-        """Say which queues have nothing ready: an enqueue to them is to wake us."""
+        """Set the queues without ready jobs; an enqueue to one of them wakes the operator."""
         self._resting = list(queues)
 
-    async def pause(self, longest: float) -> float:
-        """Seconds until the next sample is due for the marks' sake, at most `longest`; that without an answer."""
+    async def pause(self, maximum: float) -> float:
+        """Seconds until the marks require the next sample, at most `maximum`; `maximum` if there is no answer."""
         try:
-            seconds = await self._link.call("pause", self._resting, longest)
+            seconds = await self._link.call("pause", self._resting, maximum)
         except StoreError:
-            return longest
-        return min(longest, max(0.0, seconds)) if math.isfinite(seconds) else longest
+            return maximum
+        return min(maximum, max(0.0, seconds)) if math.isfinite(seconds) else maximum
 
     async def declarations(self, names: Sequence[str]) -> Mapping[str, Declared]:
-        """What is declared of the queues of these names, by name.
+        """The declarations of the queues of these names, by name.
 
         Raises:
-            StoreError: the database cannot be asked.
+            StoreError: the query failed.
         """
         try:
             return {name: declared(row) for name, row in (await self._link.call("declarations", names)).items()}
@@ -198,47 +198,47 @@ class DatabaseClient:
             raise DatabaseMisbehaves(f"declarations: {error}") from error
 
     async def declare(self, name: str, **declaration: Any) -> None:
-        """Mirror a JobQueue's settings into the queue's row.
+        """Write a JobQueue's settings to the queue's row.
 
         Raises:
-            StoreError: the database refuses it, or cannot be asked.
-            Deposed: another replica leads.
+            StoreError: the database rejects it, or the statement failed.
+            NotLeader: another replica leads.
         """
         await self._act("declare", name, declaration)
 
     async def cordon(self, workers: Sequence[int], *, cordon: bool) -> None:
-        """Cordon workers or call them back.
+        """Cordon or uncordon workers.
 
         Raises:
-            StoreError: the database cannot be asked.
-            Deposed: another replica leads.
+            StoreError: the query failed.
+            NotLeader: another replica leads.
         """
         if workers:
             await self._act("cordon", workers, cordon)
 
     async def note_end(self, queue: int, *, pod: str, at: str, how: str) -> None:
-        """Note how the workers of a pod ended, for the history of the jobs that they held.
+        """Record how the workers of a pod exited, for the history of their jobs.
 
         Raises:
             StoreError: it could not be written.
-            Deposed: another replica leads.
+            NotLeader: another replica leads.
         """
         await self._act("note_end", queue, pod, at, how)
 
     async def shorten_grace(self, queue: int, *, pod: str, seconds: float) -> None:
-        """Tell the workers of a pod that it is killed in so many seconds.
+        """Record for the workers of a pod that it is killed in so many seconds.
 
         Raises:
             StoreError: it could not be written.
-            Deposed: another replica leads.
+            NotLeader: another replica leads.
         """
         await self._act("shorten_grace", queue, pod, seconds)
 
     async def _act(self, method: str, *values: object) -> None:
-        """A write. The process refuses one that reaches it late, for another replica may lead by then."""
+        """A write. The process rejects one that reaches it late, because another replica may lead by then."""
         for _ in range(ATTEMPTS):
             if not self._may_act():
-                raise Deposed("nothing is asked of the database, for this replica does not lead")
+                raise NotLeader("this replica does not lead, so it writes nothing to the database")
             if await self._link.call(method, now(), *values):
                 return
-        raise DatabaseUnavailable(f"{method}: the process of the database is too slow for a write")
+        raise DatabaseUnavailable(f"{method}: the database process is too slow for a write")

@@ -70,13 +70,13 @@ class Service:
         self._calls: dict[str, Callable[..., Awaitable[object]]] = {
             "open": self._open,
             "close": self._close,
-            "look": self._look,
+            "sample": self._sample,
             "vitals": self._vitals,
             "pause": self._pause,
             "declarations": self._declarations,
             "declare": self._declare,
             "waits": self._waits,
-            "held_by": self._held_by,
+            "jobs_in_flight": self._jobs_in_flight,
             "lost_workers": self._lost_workers,
             "cordon": self._cordon,
             "note_end": self._note_end,
@@ -174,13 +174,13 @@ class Service:
         if database is not None:
             await database.close()
 
-    async def _look(self, names: list[str], soon: float, some: bool) -> Sample:
+    async def _sample(self, names: list[str], soon: float, some: bool) -> Sample:
         notified, self._notified, self._woken = self._notified, set(), False
         database = self._opened
         if some:
             woken = self._names if notified is None else notified
             names = list(dict.fromkeys([*names, *(self._names[queue] for queue in woken)]))
-        states = await database.look(names, soon=soon)
+        states = await database.sample(names, soon=soon)
         if not some:
             self._names = {state.id: name for name, state in states.items()}
         return Sample(database.listening, database.failed_task(), packed(states, names))
@@ -196,8 +196,8 @@ class Service:
     async def _waits(self) -> Mapping[int, float]:
         return await self._opened.waits()
 
-    async def _held_by(self, queue: int) -> Mapping[int, int]:
-        return await self._opened.held_by(queue)
+    async def _jobs_in_flight(self, queue: int) -> Mapping[int, int]:
+        return await self._opened.jobs_in_flight(queue)
 
     async def _lost_workers(self, queue: int) -> Mapping[str, tuple[str | None, float]]:
         return {pod: (one.node, one.silent) for pod, one in (await self._opened.lost_workers(queue)).items()}

@@ -41,7 +41,7 @@ Name = Annotated[str, Meta(max_length=253)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Scalar = Annotated[str, Meta(max_length=300)] | int | float | bool | None
 
-Facts = Annotated[dict[Annotated[str, Meta(max_length=60)], Scalar], Meta(max_length=40)]
+WorkerFields = Annotated[dict[Annotated[str, Meta(max_length=60)], Scalar], Meta(max_length=40)]
 """A worker as the server describes it."""
 
 
@@ -77,11 +77,11 @@ class QueueRow(msgspec.Struct, array_like=True, frozen=True):
     in_flight: Count
     dead: Count
     oldest: Seconds | None
-    workers: Annotated[list[Facts], Meta(max_length=MAX_WORKERS)]
+    workers: Annotated[list[WorkerFields], Meta(max_length=MAX_WORKERS)]
 
 
 class Sample(msgspec.Struct, array_like=True, frozen=True):
-    """The answer to `look`; `failed` names a task of the process that has ended though it should not."""
+    """The answer to `sample`; `failed` names a task of the process that stopped unexpectedly."""
 
     listening: bool
     failed: Text | None
@@ -116,9 +116,9 @@ class ServerStats(msgspec.Struct, array_like=True, frozen=True):
 ANSWERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
     "open": msgspec.msgpack.Decoder(Annotated[str, Meta(max_length=300)]),
     "close": msgspec.msgpack.Decoder(None),
-    "look": msgspec.msgpack.Decoder(Sample),
+    "sample": msgspec.msgpack.Decoder(Sample),
     "waits": msgspec.msgpack.Decoder(Annotated[dict[Count, Seconds], Meta(max_length=MAX_ROWS)]),
-    "held_by": msgspec.msgpack.Decoder(Annotated[dict[Count, Count], Meta(max_length=MAX_ROWS)]),
+    "jobs_in_flight": msgspec.msgpack.Decoder(Annotated[dict[Count, Count], Meta(max_length=MAX_ROWS)]),
     "lost_workers": msgspec.msgpack.Decoder(
         Annotated[dict[Name, tuple[Name | None, Seconds]], Meta(max_length=MAX_ROWS)]
     ),

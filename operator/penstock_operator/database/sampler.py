@@ -1,6 +1,6 @@
-"""One sample of a database: connect if needed, declare what does not stand, read the queues; or say what failed.
+"""One sample of a database: connect if needed, sync the declarations, read the queues; or report what failed.
 
-Owns the deadlines, the log lines about failures, and when the process of a database is ended.
+Owns the deadlines, the log lines about failures, and when the process of a database is killed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from penstock.errors import PenstockError
 from penstock.store import QueueState
 
 from ..database_reasons import describe, described_timeout
-from ..declaring import Declaring
-from ..errors import Deposed
+from ..declaring import QueueSync
+from ..errors import NotLeader
 from ..metrics import OperatorMetrics
 from ..resource import JobQueue
 from .client import DatabaseClient
@@ -24,25 +24,25 @@ from .client import DatabaseClient
 logger = logging.getLogger("penstock.operator.database")
 
 SAMPLE_SECONDS: Final = 10.0
-"""A sample that takes longer has failed, as has one declaration: a peer that is gone may keep its connection open."""
+"""A sample, or one declaration, that takes longer has failed: a dead peer may keep its connection open."""
 LOG_SECONDS: Final = 60.0
 """Between two log lines about the failures of one database."""
 
 Sampled = tuple[Mapping[str, QueueState], tuple[str, str] | None]
-"""Queues by name, and the reason and sentence of what failed."""
+"""Queues by name, and reason and message of the failure; None if there was none."""
 
 
 class DatabaseSampler:
     """Samples of one database.
 
     Args:
-        declaring: what stands in the queues' rows.
+        sync: of the queues' declarations.
         metrics: of the operator.
-        named: what log lines call the database.
+        named: returns the name of the database for log lines.
     """
 
-    def __init__(self, declaring: Declaring, metrics: OperatorMetrics, named: Callable[[], str]) -> None:
-        self._declaring, self._metrics, self._named = declaring, metrics, named
+    def __init__(self, sync: QueueSync, metrics: OperatorMetrics, named: Callable[[], str]) -> None:
+        self._sync, self._metrics, self._named = sync, metrics, named
         self._logged: tuple[str, float] = ("", float("-inf"))
         self.seconds = 0.0
         """How long the last snapshot took."""
@@ -61,9 +61,9 @@ class DatabaseSampler:
 
         Args:
             database: connected or not.
-            ours: its JobQueues, asked once it is known which database it is.
-            soon: what is due within so many seconds is counted as due soon.
-            opened: called with the database's identity before anything else is done with it.
+            ours: returns its JobQueues; called once the identity of the database is known.
+            soon: jobs due within this many seconds count as due soon.
+            opened: called with the database's identity before any other statement.
         """
         self.seconds, connected = 0.0, False
         try:
@@ -74,8 +74,8 @@ class DatabaseSampler:
                 connected = True
                 opened(database.identity)
                 return await self._read(database, ours(), within, soon), None
-        except Deposed as error:
-            return {}, ("Deposed", str(error))
+        except NotLeader as error:
+            return {}, ("NotLeader", str(error))
         except TimeoutError:
             await self._drop(database, end=True)
             self._log(f"no answer within {SAMPLE_SECONDS:.0f} s")
@@ -86,65 +86,65 @@ class DatabaseSampler:
             return {}, describe(error)
         except Exception as error:
             await self._drop(database, end=True)
-            logger.exception("%s: the sample failed", self._named())
+            logger.exception("sample failed", extra={"database": self._named()})
             return {}, ("Unreachable", f"Sampling failed: {type(error).__name__}.")
 
     async def sample_some(
         self, database: DatabaseClient, names: Sequence[str], *, soon: float
     ) -> Mapping[str, QueueState] | None:
-        """Some queues of a database; None: that failed, and a sample of all says why.
+        """Some queues of a database; None if that failed. The next sample of all queues reports why.
 
         Args:
             database: connected.
             names: of queues; those that were notified are added.
-            soon: what is due within so many seconds is counted as due soon.
+            soon: jobs due within this many seconds count as due soon.
         """
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             async with asyncio.timeout(SAMPLE_SECONDS):
-                with self._metrics.look_seconds.time():
-                    states = await database.look(names, soon=soon, some=True)
+                with self._metrics.sample_seconds.time():
+                    states = await database.sample(names, soon=soon, some=True)
         except (PenstockError, TimeoutError):
             return None
         self.moved_at = time.monotonic()
-        self.seconds = self.moved_at - began
+        self.seconds = self.moved_at - started
         return states
 
     async def _read(
         self, database: DatabaseClient, queues: Sequence[JobQueue], within: asyncio.Timeout, soon: float
     ) -> Mapping[str, QueueState]:
-        """Each answer grants the next one its time."""
+        """Each answer extends the deadline for the next one."""
 
         def moved() -> None:
             self.moved_at = time.monotonic()
             within.reschedule(asyncio.get_running_loop().time() + SAMPLE_SECONDS)
 
-        await self._declaring.mirror(database, queues, moved=moved)
+        await self._sync.sync(database, queues, moved=moved)
         names = [queue.policy.queue_name for queue in queues if queue.policy is not None]
-        began = time.monotonic()
-        with self._metrics.look_seconds.time():
-            states = await database.look(names, soon=soon)
-        self.seconds = time.monotonic() - began
+        started = time.monotonic()
+        with self._metrics.sample_seconds.time():
+            states = await database.sample(names, soon=soon)
+        self.seconds = time.monotonic() - started
         return states
 
     async def _drop_failed(self, database: DatabaseClient) -> None:
         if (ended := database.failed_task()) is not None:
-            logger.error("%s: the task %s ended; connecting again", self._named(), ended)
+            logger.error("database task stopped, reconnecting", extra={"database": self._named(), "task": ended})
             await self._drop(database)
 
     async def _drop(self, database: DatabaseClient, *, end: bool = False) -> None:
-        """Connect again at the next sample: that says what is wrong; a pool would only retry, ever more slowly.
+        """Reconnect at the next sample, which reports the cause; a pool would only retry, ever more slowly.
 
         Args:
             database: whose connections are closed.
-            end: end its process as well, for something in it may wait for ever.
+            end: stop its process as well, because something in it may wait forever.
         """
-        self._declaring.forget()
+        self._sync.forget()
         await (database.stop() if end else database.close())
 
     def _log(self, text: str) -> None:
-        """Details for the operator's own people: what is new, and at most one line a minute for each database."""
+        """Log the details of a new failure, at most once a minute for each database."""
         before, at = self._logged
         if text != before and time.monotonic() - at >= LOG_SECONDS:
             self._logged = (text, time.monotonic())
-            logger.warning("%s: %s", self._named(), text)
+            logger.warning("query failed", extra={"database": self._named(), "error": text})

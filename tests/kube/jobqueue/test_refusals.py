@@ -37,7 +37,7 @@ def row(jobqueues: JobQueues, name: str, accepted: str) -> str:
 def looks(running: OperatorProcess) -> int:
     """Looks at databases so far."""
     page = running.page("/metrics")[1]
-    name = "penstock_operator_look_seconds_count"
+    name = "penstock_operator_sample_seconds_count"
     return round(float(next(line for line in page.splitlines() if line.startswith(name)).split()[-1]))
 
 

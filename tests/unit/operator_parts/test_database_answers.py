@@ -41,18 +41,26 @@ def decoded(method: str, answer: object) -> Any:
 @pytest.mark.parametrize(
     ("method", "answer"),
     [
-        ("look", Sample(True, None, [queue(workers(MAX_WORKERS + 1))])),
-        ("look", Sample(True, None, [queue([workers(1)[0] | {f"x{number}": 1 for number in range(40)}])])),
-        ("look", Sample(True, None, [queue([])] * (MAX_ROWS + 1))),
+        ("sample", Sample(True, None, [queue(workers(MAX_WORKERS + 1))])),
+        ("sample", Sample(True, None, [queue([workers(1)[0] | {f"x{number}": 1 for number in range(40)}])])),
+        ("sample", Sample(True, None, [queue([])] * (MAX_ROWS + 1))),
         ("waits", dict.fromkeys(range(MAX_ROWS + 1), 1.0)),
-        ("held_by", dict.fromkeys(range(MAX_ROWS + 1), 1)),
+        ("jobs_in_flight", dict.fromkeys(range(MAX_ROWS + 1), 1)),
         ("lost_workers", {str(number): ("n", 1.0) for number in range(MAX_ROWS + 1)}),
         (
             "declarations",
             {str(n): DECLARED for n in range(MAX_ROWS + 1)},
         ),
     ],
-    ids=["workers of a queue", "facts of a worker", "queues", "waits", "held_by", "lost_workers", "declarations"],
+    ids=[
+        "workers of a queue",
+        "fields",
+        "queues",
+        "waits",
+        "jobs_in_flight",
+        "lost_workers",
+        "declarations",
+    ],
 )
 def test_an_answer_beyond_its_bound_is_refused_as_it_is_decoded(method: str, answer: object):
     """Each collection has one; 40000 workers took most of a second of the event loop at each sample."""
@@ -64,7 +72,7 @@ def test_all_workers_of_a_sample_have_a_bound_as_well():
     """It is kept by many queues as by one."""
     most = MAX_ALL_WORKERS // MAX_WORKERS
     rows = [queue(workers(MAX_WORKERS), f"q{number}") for number in range(most)]
-    assert len(unpacked(decoded("look", Sample(True, None, rows)).queues)) == most
+    assert len(unpacked(decoded("sample", Sample(True, None, rows)).queues)) == most
     with pytest.raises(msgspec.ValidationError, match="10001 workers"):
         unpacked([*rows, queue(workers(1), "more")])
 

@@ -17,7 +17,7 @@ from penstock_operator.members import Member
 from penstock_operator.metrics import OperatorMetrics, Result
 from penstock_operator.reconcile import DatabaseLoop
 from penstock_operator.sampling import Address
-from penstock_operator.turns import Turn
+from penstock_operator.turns import PriorityGate
 from tests.support.hostile_postgres import GREEDY, NETWORK, Servers, hostile_servers
 from tests.support.postgres_messages import Behavior, answers, penstock
 from tests.unit.operator_parts.objects import jobqueue
@@ -26,15 +26,15 @@ WANTED = {"u-1": 1}
 
 
 class Settled:
-    """A queue's reconciliation that is always done, and counts its treatments."""
+    """A queue's reconciliation that is always done, and counts its runs."""
 
     settled, due_at, startup_seconds = True, float("inf"), None
 
     def __init__(self) -> None:
-        self.turn, self.treated = Turn(), 0
+        self.gate, self.reconciled = PriorityGate(), 0
 
-    async def treat(self, *_: Any, **__: Any) -> Result:
-        self.treated += 1
+    async def reconcile(self, *_: Any, **__: Any) -> Result:
+        self.reconciled += 1
         return Result.DONE
 
     def forget(self, _: Any) -> None:
@@ -45,10 +45,10 @@ class Ticking:
     """A loop over one JobQueue, with a clock that the test moves; `ticks` counts the times that it asked for it."""
 
     def __init__(self, url: str) -> None:
-        self.now, self.queue, self.treats = 1000.0, jobqueue(), Settled()
+        self.now, self.queue, self.reconciler = 1000.0, jobqueue(), Settled()
         self.loop = DatabaseLoop(
             address=Address(url=url, direct_url=url), holder="a", members=self.members,
-            make=cast("Any", lambda: self.treats), metrics=OperatorMetrics(leading=lambda: True),
+            make=cast("Any", lambda: self.reconciler), metrics=OperatorMetrics(leading=lambda: True),
             may_act=lambda: True, opened=lambda _: None, memory_mib=48, pauses=Pauses(lambda: self.now),
         )  # fmt: skip
 
@@ -56,12 +56,12 @@ class Ticking:
         return [Member(self.queue)]
 
     async def wake(self, times: int) -> None:
-        """So often as any wake-up may come; each is followed by a treatment."""
+        """So often as any wake-up may come; each is followed by a reconciliation."""
         for _ in range(times):
-            before = self.treats.treated
+            before = self.reconciler.reconciled
             self.loop.dirty.add(self.queue.uid)
             self.loop.woken.set()
-            await until(lambda before=before: self.treats.treated > before)  # type: ignore[misc]
+            await until(lambda before=before: self.reconciler.reconciled > before)  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ async def test_a_database_that_fails_is_not_tried_before_its_pause_is_over_howev
 ):
     """Its JobQueues are treated meanwhile. Its process started without end, each with a burst of processor time."""
     async with ticking(servers.url(name, FAILING[name])) as made:
-        await until(lambda: made.loop.failing and made.treats.treated > 0)
+        await until(lambda: made.loop.pauses.failing and made.reconciler.reconciled > 0)
         tried = servers.connections[name]
         await made.wake(10)
         assert servers.connections[name] == tried
@@ -114,7 +114,7 @@ async def test_a_database_that_fails_is_not_tried_before_its_pause_is_over_howev
 async def test_a_jobqueue_that_changes_is_tried_at_once(servers: Servers):
     """Its people may just have mended it."""
     async with ticking(servers.url("changed", NETWORK["closes at once"])) as made:
-        await until(lambda: made.loop.failing and made.treats.treated > 0)
+        await until(lambda: made.loop.pauses.failing and made.reconciler.reconciled > 0)
         tried = servers.connections["changed"]
         made.queue = jobqueue(metadata={"generation": 2})
         made.loop.woken.set()

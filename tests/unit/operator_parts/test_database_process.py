@@ -19,7 +19,7 @@ from penstock_operator.database.child import environment
 from penstock_operator.database.client import DatabaseClient
 from penstock_operator.database.limits import EXIT_MEMORY
 from penstock_operator.database.protocol import FRESH_SECONDS
-from penstock_operator.errors import DatabaseMisbehaves, Deposed
+from penstock_operator.errors import DatabaseMisbehaves, NotLeader
 from penstock_operator.sampling import Address
 from tests.support.hostile_postgres import DEAF, GREEDY, NETWORK, Servers, escapes, hostile_servers
 from tests.support.postgres_messages import Answer, Behavior, answers, penstock, queue_row, snapshot, worker_row
@@ -64,7 +64,7 @@ async def sampled(database: DatabaseClient, seconds: float) -> object:
     await database.start()
     async with asyncio.timeout(seconds):
         await database.open()
-        return await database.look(["bad"])
+        return await database.sample(["bad"])
 
 
 @pytest.mark.parametrize("name", DEAF)
@@ -167,9 +167,9 @@ async def test_nothing_is_asked_of_the_database_by_a_replica_that_does_not_lead(
     """Neither a cordon nor a declaration leaves the operator's own process."""
     async with client(servers.url("penstock", answers(penstock)), may_act=lambda: False) as database:
         await sampled(database, 30.0)
-        with pytest.raises(Deposed):
+        with pytest.raises(NotLeader):
             await database.cordon([1], cordon=True)
-        with pytest.raises(Deposed):
+        with pytest.raises(NotLeader):
             await database.declare("bad", declared_by="u")
 
 
@@ -192,7 +192,7 @@ async def test_a_write_that_reaches_its_process_late_is_not_done(servers: Server
             await asyncio.sleep(0.02)
         leads = False
         os.kill(database.pid, signal.SIGCONT)
-        with pytest.raises(Deposed):
+        with pytest.raises(NotLeader):
             await asked
     assert not any("cordon" in one for one in sent)
 

@@ -94,7 +94,7 @@ class Answering:
     """An API server that answers each annotation of a pod with the error that is set for it."""
 
     def __init__(self, **errors: Exception) -> None:
-        self.bulk, self.errors = asyncio.Semaphore(8), errors
+        self.bulk_gate, self.errors = asyncio.Semaphore(8), errors
         self.tries: list[str] = []
 
     async def protect(self, pod: Pod, *, protect: bool) -> Any:

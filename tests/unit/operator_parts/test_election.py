@@ -12,7 +12,7 @@ import yaml
 
 from penstock_operator.api_paths import everywhere, item
 from penstock_operator.cluster import Cluster
-from penstock_operator.errors import Deposed
+from penstock_operator.errors import NotLeader
 from penstock_operator.leader import RENEW_SECONDS, Leader
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/shop/leases"
@@ -74,7 +74,7 @@ async def test_whoever_does_not_lead_reads_and_stands_for_election_and_writes_no
     await cluster.request("GET", everywhere("Deployment"))
     await cluster.request("PUT", item("Lease", "shop", "penstock"), {}, electing=True)
     for method in ("POST", "PATCH", "PUT", "DELETE"):
-        with pytest.raises(Deposed, match="does not lead"):
+        with pytest.raises(NotLeader, match="does not lead"):
             await cluster.request(method, everywhere("Deployment"), {})
     assert asked == ["GET /apis/apps/v1/deployments", f"PUT {LEASES}/penstock"]
     cluster.may_write = lambda: True

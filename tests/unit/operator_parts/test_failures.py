@@ -16,9 +16,10 @@ from penstock_operator.children import Monitoring
 from penstock_operator.cluster import Cluster
 from penstock_operator.errors import ClusterError, Conflict, Forbidden, NotFound, Refused, Unreachable
 from penstock_operator.failure import described, summary
+from penstock_operator.look import QueueSample
 from penstock_operator.members import Member
 from penstock_operator.metrics import OperatorMetrics, Result
-from penstock_operator.queue import Look, Queue
+from penstock_operator.queue import JobQueueReconciler
 from penstock_operator.reconcile import DatabaseLoop
 from penstock_operator.resource import JobQueue
 from penstock_operator.rest import MAX_REST_SECONDS, REST_SECONDS
@@ -37,7 +38,7 @@ class Refusing:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error, self.calls = error, 0
-        self.bulk, self.telling = asyncio.Semaphore(8), asyncio.Semaphore(4)
+        self.bulk_gate, self.status_gate = asyncio.Semaphore(8), asyncio.Semaphore(4)
         self.statuses: list[Any] = []
         self.events: list[str] = []
 
@@ -69,9 +70,11 @@ class Refusing:
         return next(str(one["message"]) for one in self.statuses[-1]["conditions"] if one["type"] == condition)
 
 
-def reconciler(server: Refusing) -> Queue:
+def reconciler(server: Refusing) -> JobQueueReconciler:
     cluster, cache = cast("Cluster", server), Cache(lambda *_: None)
-    return Queue(cluster=cluster, cache=cache, metrics=OperatorMetrics(leading=lambda: True), monitoring=Monitoring())
+    return JobQueueReconciler(
+        cluster=cluster, cache=cache, metrics=OperatorMetrics(leading=lambda: True), monitoring=Monitoring()
+    )
 
 
 SECRET = "postgresql://shop:hunter2@db/shop"
@@ -102,7 +105,7 @@ async def test_an_exception_that_nobody_expected_is_a_condition_one_traceback_an
     queue = reconciler(server)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            assert await queue.treat(jobqueue(), Look()) is Result.FAILED
+            assert await queue.reconcile(jobqueue(), QueueSample()) is Result.FAILED
     assert server.calls == 1
     assert server.conditions["Ready"] == ("False", "ReconcileFailed")
     assert server.conditions["ScalingActive"] == ("False", "ReconcileFailed")
@@ -113,7 +116,7 @@ async def test_an_exception_that_nobody_expected_is_a_condition_one_traceback_an
     assert len([one for one in caplog.records if one.exc_info]) == 1
     assert queue.settled
     assert REST_SECONDS * 0.5 < queue.due_at - time.monotonic() <= REST_SECONDS
-    await queue.treat(jobqueue(metadata={"generation": 2}), Look())
+    await queue.reconcile(jobqueue(metadata={"generation": 2}), QueueSample())
     assert server.calls == 2
 
 
@@ -132,7 +135,7 @@ async def test_a_call_that_fails_is_a_condition_and_rests(error: ClusterError, r
     server = Refusing(error)
     queue = reconciler(server)
     for _ in range(3):
-        await queue.treat(jobqueue(), Look())
+        await queue.reconcile(jobqueue(), QueueSample())
         calls = server.calls
     assert server.calls == calls <= 12
     assert server.conditions["WorkersAvailable"] == ("False", reason)
@@ -149,7 +152,7 @@ async def test_a_template_that_no_pod_can_be_made_of_asks_nothing_of_the_api_ser
     found["spec"]["worker"]["template"]["spec"]["volumes"] = "a"
     metadata = {"uid": "u-1", "namespace": "shop", "generation": 1, "resourceVersion": "10"}
     view = JobQueue.read(found | {"metadata": {**found["metadata"], **metadata}})
-    await queue.treat(view, Look())
+    await queue.reconcile(view, QueueSample())
     assert server.conditions["WorkersAvailable"] == ("False", "TemplateRejected")
     assert (server.calls, queue.settled) == (0, True)
     assert queue.due_at - time.monotonic() > MAX_REST_SECONDS
@@ -173,12 +176,12 @@ async def test_a_loop_whose_only_queue_rests_does_not_look_before_its_time():
         address=None, holder="a", members=list, make=cast("Any", Resting),
         metrics=OperatorMetrics(leading=lambda: True), may_act=lambda: True, opened=lambda _: None,
     )  # fmt: skip
-    loop._queues[member.queue.uid] = cast("Any", Resting())
+    loop._reconcilers[member.queue.uid] = cast("Any", Resting())
     assert 2.0 < await loop._pause(cast("Any", Quiet()), {}, [member]) <= 4.0
-    loop._treated[member.queue.uid] = (member, Look())
-    assert not loop._is_due(member, Look())
+    loop._reconciled[member.queue.uid] = (member, QueueSample())
+    assert not loop._is_due(member, QueueSample())
     Resting.due_at = time.monotonic()
-    assert loop._is_due(member, Look())
+    assert loop._is_due(member, QueueSample())
 
 
 @given(spec=st.one_of(odd, st.dictionaries(st.sampled_from(["databaseRef", "worker", "scaling", "queueName"]), odd)))

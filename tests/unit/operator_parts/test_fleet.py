@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.store.operator_queries import LostWorker
-from penstock_operator.conditions import Facts, verdicts
+from penstock_operator.conditions import ObservedState, conditions_of
 from penstock_operator.fleet import Member, Role, WorkerRow, members
 from penstock_operator.fleet_view import lost_text
 from penstock_operator.pod_history import PodHistory, Seen
@@ -87,7 +87,7 @@ def test_what_serves_nothing_is_made_up_for_where_another_pod_can_do_better(desi
     """Not where none serves and all are stuck, where no node has room, or where an image may be on its way."""
     made = plan_replicas(desired, deployment(max(1, len(found))), found)
     assert (made.target, made.extra) == (desired + extra, extra)
-    assert ("more replica" in made.explained("Why.")) == bool(extra)
+    assert ("extra replica" in made.explained("Why.")) == bool(extra)
 
 
 def test_at_most_as_many_again_are_asked_for():
@@ -115,7 +115,7 @@ def test_lost_pods_are_named_with_node_and_seconds_and_ready_is_false_while_none
     assert text.startswith("Pod lost on node n has not renewed its lease for 30 s.")
     facts: dict[str, Any] = {"policy": jobqueue().policy, "connected": True, "lost": text, "existing": 2}
     wanted = decided(policy(scaling__minReplicas=1))
-    none, some = (verdicts(Facts(**facts, ready=ready, decision=wanted)) for ready in (0, 1))
+    none, some = (conditions_of(ObservedState(**facts, ready=ready, decision=wanted)) for ready in (0, 1))
     assert [none["WorkersAvailable"].status, none["WorkersAvailable"].reason] == ["False", "WorkersLost"]
     assert none["Ready"].status == "False"
     assert [some["WorkersAvailable"].status, some["WorkersAvailable"].reason] == ["True", "WorkersLost"]

@@ -11,7 +11,7 @@ from penstock_operator.fleet import WorkerRow, members
 from penstock_operator.pod_history import Seen
 from penstock_operator.replica_plan import ReplicaPlan, plan_replicas
 from penstock_operator.scale_down import plan_scale_down
-from penstock_operator.worker_health import foreign
+from penstock_operator.worker_health import unowned_pods
 from tests.unit.operator_parts.objects import deployment, jobqueue, pod_object, replica_set
 
 SET = replica_set("emails-worker-5d8f7c")
@@ -74,8 +74,8 @@ def test_a_pod_that_is_orphaned_is_told_at_once():
 
 def test_foreign_pods_are_named_with_what_to_do():
     """The first, and how many more."""
-    assert foreign([]) == ()
-    (one,) = foreign(["a"])
-    assert one.startswith("Pod a carries the label penstock.dev/jobqueue of this JobQueue and is not of its Deployment")
+    assert unowned_pods([]) == ()
+    (one,) = unowned_pods(["a"])
+    assert one.startswith("Pod a has the label penstock.dev/jobqueue of this JobQueue")
     assert "Remove the label" in one
-    assert foreign(["a", "b", "c"])[0].startswith("Pod a (and 2 more) carries")
+    assert unowned_pods(["a", "b", "c"])[0].startswith("Pod a (and 2 more) has the label")

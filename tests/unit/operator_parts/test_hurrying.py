@@ -10,11 +10,11 @@ import pytest
 
 from penstock.cancellation import end_all
 from penstock.store import QueueState
+from penstock_operator.look import QueueSample
 from penstock_operator.members import Member
 from penstock_operator.metrics import OperatorMetrics, Result
-from penstock_operator.queue import Look
 from penstock_operator.reconcile import DatabaseLoop
-from penstock_operator.turns import Turn
+from penstock_operator.turns import PriorityGate
 from tests.unit.operator_parts.objects import jobqueue
 
 
@@ -25,10 +25,10 @@ class AtTheGate:
     startup_seconds = None
 
     def __init__(self, gate: asyncio.Semaphore) -> None:
-        self.turn, self._gate, self.passed = Turn(), gate, 0
+        self.gate, self._semaphore, self.passed = PriorityGate(), gate, 0
 
-    async def treat(self, *_: Any, **__: Any) -> Result:
-        async with self.turn.at(self._gate):
+    async def reconcile(self, *_: Any, **__: Any) -> Result:
+        async with self.gate.through(self._semaphore):
             self.passed += 1
         return Result.DONE
 
@@ -36,10 +36,12 @@ class AtTheGate:
         """Nothing to forget."""
 
 
-def look(ready: int) -> Look:
+def look(ready: int) -> QueueSample:
     """At the queue `emails`."""
     counts: dict[str, Any] = {"deferred": 0, "due_soon": 0, "in_flight": 0, "dead": 0, "oldest": None, "workers": []}
-    return Look(state=QueueState(id=1, name="emails", paused=False, declared=True, ready=ready, capped=False, **counts))
+    return QueueSample(
+        state=QueueState(id=1, name="emails", paused=False, declared=True, ready=ready, capped=False, **counts)
+    )
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ async def loop(queue: AtTheGate) -> AsyncIterator[DatabaseLoop]:
 
 async def begun(loop: DatabaseLoop, ready: int) -> None:
     """One look, and what follows from it at once."""
-    loop._begin(Member(jobqueue()), look(ready))
+    loop._start(Member(jobqueue()), look(ready))
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -76,7 +78,7 @@ async def test_without_jobs_a_queue_waits_its_turn(loop: DatabaseLoop, queue: At
     """Also at the looks that follow, until the gate is free."""
     await begun(loop, 0)
     await begun(loop, 0)
-    assert (queue.turn.waits, queue.passed) == (True, 0)
+    assert (queue.gate.waiting, queue.passed) == (True, 0)
     gate.release()
     await asyncio.wait_for(asyncio.gather(*loop._working.values()), 60)
     assert queue.passed == 1
@@ -101,23 +103,23 @@ async def test_a_queue_that_was_busy_before_waits_like_all(loop: DatabaseLoop, q
     assert queue.passed == 1
     await begun(loop, 3)
     await begun(loop, 4)
-    assert (queue.turn.waits, queue.passed) == (True, 1)
+    assert (queue.gate.waiting, queue.passed) == (True, 1)
 
 
 async def test_one_that_is_taken_out_of_the_row_leaves_its_place_to_the_next(gate: asyncio.Semaphore):
     """The gate is neither lost nor opened by it."""
-    turns = [Turn(), Turn()]
+    turns = [PriorityGate(), PriorityGate()]
     inside = asyncio.Event()
 
-    async def wait(turn: Turn) -> None:
-        async with turn.at(gate):
+    async def wait(turn: PriorityGate) -> None:
+        async with turn.through(gate):
             inside.set()
 
     first, second = (asyncio.create_task(wait(turn)) for turn in turns)
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
-    assert ([turn.waits for turn in turns], inside.is_set()) == ([False, True], False)
+    assert ([turn.waiting for turn in turns], inside.is_set()) == ([False, True], False)
     gate.release()
     await second
     assert inside.is_set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.scaling import History, QueueSnapshot, decide
-from penstock_operator.conditions import Facts
+from penstock_operator.conditions import ObservedState
 from penstock_operator.metrics import OperatorMetrics, Result
 from tests.unit.operator_parts.objects import jobqueue
 
@@ -22,14 +22,14 @@ def series(metrics: OperatorMetrics) -> dict[str, float]:
     return found
 
 
-def facts() -> Facts:
+def facts() -> ObservedState:
     """A queue that was seen and decided about."""
     assert QUEUE.policy is not None
     seen = QueueSnapshot(
         ready=3, deferred=1, due_soon=0, in_flight=2, dead=0, oldest_ready_seconds=1.5, sampled_at=100.0
     )
     decision = decide(seen, QUEUE.policy, History.starting(0, now=100.0), 100.0)
-    return Facts(policy=QUEUE.policy, connected=True, snapshot=seen, decision=decision, existing=1, ready=1)
+    return ObservedState(policy=QUEUE.policy, connected=True, snapshot=seen, decision=decision, existing=1, ready=1)
 
 
 def test_decisions_are_counted_by_the_rule_that_won():
@@ -48,7 +48,7 @@ def test_the_age_of_the_last_sample_grows_until_the_next_one():
     """It is read when it is scraped; a queue that was never seen has none."""
     now = 50.0
     metrics = OperatorMetrics(clock=lambda: now)
-    metrics.observe(QUEUE, Facts(policy=QUEUE.policy))
+    metrics.observe(QUEUE, ObservedState(policy=QUEUE.policy))
     assert "penstock_queue_sample_age_seconds" not in series(metrics)
     metrics.seen(QUEUE)
     now += 7

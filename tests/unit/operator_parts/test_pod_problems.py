@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from penstock_operator import pod_problems
 from penstock_operator.process_message import MAX_LENGTH, harmless, last_words
 from penstock_operator.resource import Pod
-from penstock_operator.worker_health import restarts, trouble
+from penstock_operator.worker_health import restarts, worker_problem
 from tests.unit.operator_parts.objects import pod_object
 
 AT = "2026-01-01T00:10:00Z"
@@ -130,11 +130,11 @@ def test_an_end_against_its_will_has_a_reason(status, reason):
     assert found is not None
     assert found[0] == reason
     pod = Pod.read(pod_object("a", status={"startTime": AT, **status}, metadata={"deletionTimestamp": AT}))
-    told = trouble(None, [], [pod], waiting={}, desired=1, now=NOW)
+    told = worker_problem(None, [], [pod], waiting={}, desired=1, now=NOW)
     assert told is not None
     assert told[0] == reason
-    assert trouble(None, [], [pod], waiting={}, desired=0, now=NOW) is None
-    assert trouble(None, [], [pod], waiting={}, desired=1, now=NOW + 3600) is None
+    assert worker_problem(None, [], [pod], waiting={}, desired=0, now=NOW) is None
+    assert worker_problem(None, [], [pod], waiting={}, desired=1, now=NOW + 3600) is None
 
 
 def test_a_pod_that_succeeded_or_was_scaled_away_has_not_ended_against_its_will():
@@ -155,8 +155,8 @@ def test_what_a_pod_waits_for_is_told_once_it_takes_a_minute(status, reason):
     """Not before: every pod begins like that."""
     scheduled = {"type": "PodScheduled", "status": "True"}
     pod = Pod.read(pod_object("a", status={"conditions": [scheduled], **status}))
-    assert trouble(None, [pod], [], waiting={pod.uid: 59.0}, desired=1, now=NOW) is None
-    told = trouble(None, [pod], [], waiting={pod.uid: 61.0}, desired=1, now=NOW)
+    assert worker_problem(None, [pod], [], waiting={pod.uid: 59.0}, desired=1, now=NOW) is None
+    told = worker_problem(None, [pod], [], waiting={pod.uid: 61.0}, desired=1, now=NOW)
     assert told is not None
     assert told[0] == reason
 
@@ -164,7 +164,7 @@ def test_what_a_pod_waits_for_is_told_once_it_takes_a_minute(status, reason):
 def test_of_several_pods_with_one_reason_the_first_is_named_and_the_others_counted():
     """A hundred pods without an image are one sentence."""
     pods = [Pod.read(pod_object(n, status={"containerStatuses": [container(LOOP, last=died(1))]})) for n in "abc"]
-    told = trouble(None, pods, [], waiting={}, desired=3, now=NOW)
+    told = worker_problem(None, pods, [], waiting={}, desired=3, now=NOW)
     assert told == ("CrashLoop", "Pod a: container worker last ended with exit code 1 (and 2 more pods)")
 
 
@@ -173,7 +173,7 @@ def test_a_crash_of_a_worker_that_serves_again_is_remembered_for_a_while():
     again = container({"running": {}}, ready=True, started=True, last=died(137, "OOMKilled"), restartCount=1)
     pod = Pod.read(pod_object("a", status={"containerStatuses": [again]}))
     (said,) = restarts([pod], now=NOW)
-    assert said == f"Pod a: its worker was restarted; at {AT} it ended with OOMKilled, exit code 137 (SIGKILL)."
+    assert said == f"Pod a: its worker was restarted; it exited at {AT} with OOMKilled, exit code 137 (SIGKILL)."
     assert restarts([pod], now=NOW + 600) == ()
 
 

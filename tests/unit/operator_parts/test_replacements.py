@@ -12,11 +12,13 @@ from penstock.store import QueueState
 from penstock.store.operator_queries import LostWorker
 from penstock_operator.cache import Cache
 from penstock_operator.database.client import DatabaseClient
-from penstock_operator.first_history import wanted_replicas
 from penstock_operator.fleet import Member, Role
 from penstock_operator.fleet_view import FleetView
+from penstock_operator.look import Observation, QueueSample
+from penstock_operator.plan import replicas_for
 from penstock_operator.pod_history import PodHistory, Seen
 from penstock_operator.replica_plan import plan_replicas
+from penstock_operator.resource import Pod
 from tests.unit.operator_parts.objects import deployment, jobqueue, pod, pod_object
 from tests.unit.operator_parts.test_fleet import CRASHED, LOST, one, serving
 
@@ -111,10 +113,16 @@ def test_a_worker_that_drains_in_place_is_not_removed():
 )
 def test_a_pod_that_has_ended_takes_no_part_of_the_connection_budget(changes, extra):
     """It is listed until somebody deletes it, and holds no connection; one that still stops holds its own."""
-    queue = jobqueue(scaling__connectionBudget={"maxConnections": 4, "perWorker": 1})
-    cache = Cache(lambda _namespace, _name: None)
-    cache.pods.observe(pod_object("stops", **changes))
-    assert wanted_replicas(cache, queue, deployment(3), 3, [*serving(2), LOST]).extra == extra
+    seen = Observation(
+        queue=jobqueue(scaling__connectionBudget={"maxConnections": 4, "perWorker": 1}),
+        now=0.0,
+        wall_time=0.0,
+        sample=QueueSample(),
+        members=(*serving(2), LOST),
+        ended=(Pod.read(pod_object("stops", **changes)),),
+        waiting={},
+    )
+    assert replicas_for(seen, deployment(3), 3).extra == extra
 
 
 def test_the_end_of_a_pod_that_was_being_deleted_wakes_its_queue():

@@ -14,9 +14,9 @@ from penstock_operator.cache import Cache
 from penstock_operator.children import Children, Monitoring
 from penstock_operator.cluster import Cluster
 from penstock_operator.errors import ClusterError, Forbidden, NotFound, Refused, Unreachable
+from penstock_operator.look import QueueSample
 from penstock_operator.members import MOVING_SECONDS, Member
 from penstock_operator.metrics import OperatorMetrics
-from penstock_operator.queue import Look
 from penstock_operator.reconcile import DatabaseLoop
 from penstock_operator.rest import REST_SECONDS, SHORT_REST_SECONDS
 from tests.unit.operator_parts.objects import jobqueue
@@ -26,7 +26,7 @@ class Storing:
     """An API server that keeps objects, and answers writes of a kind with the error that is set for it."""
 
     def __init__(self) -> None:
-        self.bulk = asyncio.Semaphore(8)
+        self.bulk_gate = asyncio.Semaphore(8)
         self.objects: dict[str, Any] = {}
         self.errors: dict[str, ClusterError] = {}
         self.version = 0
@@ -128,7 +128,7 @@ async def test_a_time_that_has_passed_never_makes_a_loop_spin():
         address=None, holder="a", members=list, make=cast("Any", Late),
         metrics=OperatorMetrics(leading=lambda: True), may_act=lambda: True, opened=lambda _: None,
     )  # fmt: skip
-    loop._queues[member.queue.uid] = cast("Any", Late())
-    loop._treated[member.queue.uid] = (member, Look())
-    assert loop._is_due(member, Look())
+    loop._reconcilers[member.queue.uid] = cast("Any", Late())
+    loop._reconciled[member.queue.uid] = (member, QueueSample())
+    assert loop._is_due(member, QueueSample())
     assert await loop._pause(cast("Any", Quiet()), {}, [member]) == MOVING_SECONDS

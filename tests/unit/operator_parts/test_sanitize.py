@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from penstock_operator.conditions import MESSAGE_LENGTH, Facts, conditions
+from penstock_operator.conditions import MESSAGE_LENGTH, ObservedState, api_conditions
 from penstock_operator.database.child import LINES_A_MINUTE, ChildLog
 from penstock_operator.logs import JsonFormatter, TextFormatter
 from penstock_operator.sanitize import sanitized, sanitized_lines
@@ -24,8 +24,8 @@ ACTING = {
 def test_a_character_that_acts_or_hides_becomes_visible(text: str):
     """In a line of the log in both forms, in a condition, and in a traceback."""
     record = logging.LogRecord("x", logging.INFO, "f", 1, "before %s after", (f"<{text}>",), None)
-    facts = Facts(policy=None, database=("Unreachable", f"before {text} after"))
-    made = {one["type"]: one["message"] for one in conditions(facts, generation=1, now="now", before=())}
+    facts = ObservedState(policy=None, database=("Unreachable", f"before {text} after"))
+    made = {one["type"]: one["message"] for one in api_conditions(facts, generation=1, now="now", before=())}
     lines = [
         TextFormatter().format(record),
         JsonFormatter().format(record),
@@ -48,8 +48,8 @@ def test_a_line_has_a_length():
     """The rest is cut, also where escapes make it longer."""
     assert sanitized("x" * 5000, 10) == "xxxxxxxxx…"
     assert len(sanitized("\x1b" * 5000, 10)) == 10
-    facts = Facts(policy=None, database=("Unreachable", "x" * 5000))
-    assert all(len(one["message"]) <= MESSAGE_LENGTH for one in conditions(facts, generation=1, now="", before=()))
+    facts = ObservedState(policy=None, database=("Unreachable", "x" * 5000))
+    assert all(len(one["message"]) <= MESSAGE_LENGTH for one in api_conditions(facts, generation=1, now="", before=()))
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()], ids=["text", "JSON"])

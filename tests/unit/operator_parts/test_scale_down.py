@@ -176,16 +176,15 @@ def test_a_cost_of_ours_is_taken_from_whoever_stays_and_a_strangers_is_left():
     )
     theirs = member("theirs", row("theirs", 2), metadata=annotations | {"managedFields": [{"manager": "x", **fields}]})
     assert planned(2, ours, theirs).clear_cost == (ours.pod,)
-    assert theirs.pod.foreign_cost == "x"
+    assert theirs.pod.other_cost_manager == "x"
 
 
-def test_what_workers_hold_by_the_database_counts_before_what_they_report():
-    """Reports lag by a third of a lease; whoever the count does not name holds nothing."""
+def test_workers_are_found_by_their_pod():
+    """With the number of jobs in flight that they last reported."""
     workers = [
         {"id": 1, "pod": "a", "state": "running", "in_flight": 0},
         {"id": 2, "pod": "b", "state": "running", "in_flight": 4},
     ]
-    assert worker_rows(workers, {1: 3}) == {"a": row("a", 1, in_flight=3), "b": row("b", 2)}
     assert worker_rows(workers) == {"a": row("a", 1), "b": row("b", 2, in_flight=4)}
 
 

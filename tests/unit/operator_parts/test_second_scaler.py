@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from penstock_operator.conditions import Facts, verdicts
+from penstock_operator.conditions import ObservedState, conditions_of
 from penstock_operator.manifests import deployment, disruption_budget, pod_monitor
 from penstock_operator.resource import Deployment
 from penstock_operator.second_scaler import QUIET_SECONDS, REPAIRS, ForeignScaler, SecondScaler
 from penstock_operator.status import OBSERVE_SECONDS, SPREAD_SECONDS, observe_at
-from penstock_operator.teller import turns
+from penstock_operator.teller import transitions
 from penstock_operator.worker_health import paused
 from tests.unit.operator_parts.objects import deployment_object, jobqueue
 
@@ -129,13 +129,13 @@ def test_the_end_of_a_rest_and_of_the_quiet_minute_are_due_times():
 
 def test_a_second_scaler_is_a_condition_and_one_event():
     """Also while the mode is Fixed."""
-    facts = Facts(policy=jobqueue(scaling__mode="Fixed", replicas=1).policy, second_scaler="kubectl")
-    found = verdicts(facts)["ScalingActive"]
+    facts = ObservedState(policy=jobqueue(scaling__mode="Fixed", replicas=1).policy, other_scaler="kubectl")
+    found = conditions_of(facts)["ScalingActive"]
     assert (found.status, found.reason) == ("False", "ForeignScaler")
     assert "kubectl" in found.message
     after = [{"type": "ScalingActive", "status": "False", "reason": "ForeignScaler", "message": "m"}]
-    assert turns([], after) == [("ForeignScaler", "m", True)]
-    assert turns(after, after) == []
+    assert transitions([], after) == [("ForeignScaler", "m", True)]
+    assert transitions(after, after) == []
 
 
 @pytest.mark.parametrize("before", [[], [{"type": "WorkersAvailable", "status": "True", "reason": "NoneNeeded"}]])
@@ -143,8 +143,8 @@ def test_the_first_workers_on_their_way_are_no_warning(before: list[Any]):
     """And that they have come is no restoration."""
     starting = [{"type": "WorkersAvailable", "status": "False", "reason": "Starting", "message": "m"}]
     ready = [{"type": "WorkersAvailable", "status": "True", "reason": "AllReady", "message": "m"}]
-    assert turns(before, starting) == []
-    assert turns(starting, ready) == []
+    assert transitions(before, starting) == []
+    assert transitions(starting, ready) == []
 
 
 def test_a_paused_rollout_is_told_while_a_change_waits_for_it():

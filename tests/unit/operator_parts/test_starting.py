@@ -6,52 +6,52 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_operator.starting import LONGEST_SECONDS, SHORTEST_SECONDS, Starts
+from penstock_operator.starting import MAX_SECONDS, MIN_SECONDS, StartupTimeEstimator
 
 
-def started(took: float, starts: Starts | None = None, uid: str = "a") -> Starts:
+def started(took: float, starts: StartupTimeEstimator | None = None, uid: str = "a") -> StartupTimeEstimator:
     """A pod that was first seen at 10 and served after `took` seconds."""
-    found = starts or Starts()
-    found.look([(uid, False)], 10.0)
-    found.look([(uid, True)], 10.0 + took)
+    found = starts or StartupTimeEstimator()
+    found.observe([(uid, False)], 10.0)
+    found.observe([(uid, True)], 10.0 + took)
     return found
 
 
 def test_the_first_start_is_the_estimate():
     """Until one was seen there is none."""
-    assert Starts().seconds is None
+    assert StartupTimeEstimator().seconds is None
     assert started(4.0).seconds == 4.0
 
 
 def test_a_pod_that_served_already_when_it_was_first_seen_says_nothing():
     """A new operator finds pods whose begin it did not see."""
-    found = Starts()
-    found.look([("a", True)], 10.0)
-    found.look([("a", False)], 11.0)
-    found.look([("a", True)], 15.0)
+    found = StartupTimeEstimator()
+    found.observe([("a", True)], 10.0)
+    found.observe([("a", False)], 11.0)
+    found.observe([("a", True)], 15.0)
     assert found.seconds is None
 
 
 def test_a_pod_that_turns_unready_and_ready_again_has_started_once():
     """A drain that was called back is no start."""
     found = started(4.0)
-    found.look([("a", False)], 50.0)
-    found.look([("a", True)], 90.0)
+    found.observe([("a", False)], 50.0)
+    found.observe([("a", True)], 90.0)
     assert found.seconds == 4.0
 
 
 def test_a_pod_that_never_served_is_not_counted_and_its_namesake_begins_anew():
     """It went before it served; what comes under its uid later was never seen to wait."""
-    found = Starts()
-    found.look([("a", False)], 10.0)
-    found.look([], 20.0)
-    found.look([("a", True)], 30.0)
+    found = StartupTimeEstimator()
+    found.observe([("a", False)], 10.0)
+    found.observe([], 20.0)
+    found.observe([("a", True)], 30.0)
     assert found.seconds is None
 
 
 def test_a_start_that_took_longer_than_ten_minutes_is_not_believed():
     """Somebody had to mend something."""
-    assert started(LONGEST_SECONDS + 1).seconds is None
+    assert started(MAX_SECONDS + 1).seconds is None
 
 
 def test_the_mean_follows_the_newest_starts():
@@ -65,7 +65,7 @@ def test_the_mean_follows_the_newest_starts():
 @given(st.lists(st.floats(min_value=0, max_value=2000), min_size=1, max_size=20))
 def test_the_estimate_stays_within_its_bounds(takes: list[float]):
     """Whatever is seen: none at all, or between the shortest and the longest start that is believed."""
-    found = Starts()
+    found = StartupTimeEstimator()
     for number, took in enumerate(takes):
         started(took, found, uid=str(number))
-        assert found.seconds is None or SHORTEST_SECONDS <= found.seconds <= LONGEST_SECONDS
+        assert found.seconds is None or MIN_SECONDS <= found.seconds <= MAX_SECONDS

@@ -7,31 +7,31 @@ from typing import Any
 import pytest
 
 from penstock.scaling import History, decide
-from penstock_operator.conditions import TYPES, Facts, conditions, verdicts
+from penstock_operator.conditions import TYPES, ObservedState, api_conditions, conditions_of
 from penstock_operator.status import LastScale, status_of, worth_writing
-from penstock_operator.teller import turns
+from penstock_operator.teller import transitions
 from tests.unit.jobqueue.examples import policy, snapshot
 from tests.unit.operator_parts.objects import jobqueue
 
 
-def facts(rules: Any = None, seen: Any = None, **changes: Any) -> Facts:
+def facts(rules: Any = None, seen: Any = None, **changes: Any) -> ObservedState:
     """Of a queue that is well: one job ready, one worker wanted and there."""
     rules = rules or policy()
     seen = seen or snapshot(ready=1, oldest_ready_seconds=2.0)
     decision = decide(seen, rules, History.starting(1, now=-1000.0), 0.0)
     well = {"policy": rules, "connected": True, "listening": True, "existing": 1, "ready": 1, "decision": decision}
-    return Facts(**(well | {"snapshot": seen} | changes))
+    return ObservedState(**(well | {"snapshot": seen} | changes))
 
 
-def told(found: Facts) -> dict[str, tuple[str, str]]:
-    return {kind: (one.status, one.reason) for kind, one in verdicts(found).items()}
+def told(found: ObservedState) -> dict[str, tuple[str, str]]:
+    return {kind: (one.status, one.reason) for kind, one in conditions_of(found).items()}
 
 
 def test_every_condition_is_there_from_the_first_status_on():
     """Even where next to nothing is known."""
-    assert tuple(verdicts(Facts(policy=None))) == TYPES
-    assert told(Facts(policy=policy()))["DatabaseReachable"] == ("Unknown", "Connecting")
-    assert told(Facts(policy=policy()))["Ready"] == ("Unknown", "DatabaseUnreachable")
+    assert tuple(conditions_of(ObservedState(policy=None))) == TYPES
+    assert told(ObservedState(policy=policy()))["DatabaseReachable"] == ("Unknown", "Connecting")
+    assert told(ObservedState(policy=policy()))["Ready"] == ("Unknown", "DatabaseUnreachable")
 
 
 def test_a_queue_that_is_well_says_so_in_every_layer():
@@ -80,17 +80,17 @@ def test_each_trouble_has_its_condition_and_reason(found, condition, expected):
 
 def test_a_transition_time_moves_only_with_the_status():
     """A new reason or sentence alone does not move it."""
-    first = conditions(facts(), generation=1, now="T1", before=[])
-    same = conditions(facts(ready=0), generation=2, now="T2", before=first)
+    first = api_conditions(facts(), generation=1, now="T1", before=[])
+    same = api_conditions(facts(ready=0), generation=2, now="T2", before=first)
     workers = next(one for one in same if one["type"] == "WorkersAvailable")
     assert (workers["reason"], workers["lastTransitionTime"], workers["observedGeneration"]) == ("Starting", "T1", 2)
-    lost = conditions(facts(database=("Timeout", "…")), generation=2, now="T3", before=same)
+    lost = api_conditions(facts(database=("Timeout", "…")), generation=2, now="T3", before=same)
     assert next(one for one in lost if one["type"] == "Ready")["lastTransitionTime"] == "T3"
 
 
 def test_the_status_holds_only_what_was_seen():
     """Without a look the last one stays, with its own time; without a decision there is none."""
-    blank = status_of(jobqueue(), Facts(policy=policy()), now=0.0, busy=0, scaled=None)
+    blank = status_of(jobqueue(), ObservedState(policy=policy()), now=0.0, busy=0, scaled=None)
     assert not {"queue", "decision", "desiredReplicas", "lastScale", "throughput"} & blank.keys()
     full = status_of(
         jobqueue(),
@@ -102,7 +102,7 @@ def test_the_status_holds_only_what_was_seen():
     assert full["queue"]["ready"] == 1
     assert full["throughput"] == {"arrivalsPerMinute": 30, "meanServiceMilliseconds": 250}
     assert full["lastScale"] == {"time": "T", "from": 0, "to": 1, "reason": "Backlog"}
-    later = status_of(jobqueue(status=full), Facts(policy=policy()), now=99.0, busy=0, scaled=None)
+    later = status_of(jobqueue(status=full), ObservedState(policy=policy()), now=99.0, busy=0, scaled=None)
     assert later["queue"] == full["queue"]
     assert later["lastScale"] == full["lastScale"]
 
@@ -130,27 +130,27 @@ def test_counts_are_told_every_ten_seconds_and_turns_at_once():
 
 def test_a_turn_is_news_once_and_coming_into_being_only_if_it_is_bad():
     """An event for each turn, none for a start that goes well."""
-    well = conditions(facts(), generation=1, now="T", before=[])
-    assert turns([], well) == []
-    lost = conditions(facts(database=("Timeout", "gone")), generation=1, now="T", before=well)
-    assert turns(well, lost) == [("SignalLost", "gone", True)]
-    assert turns(lost, lost) == []
-    assert [reason for reason, _, _ in turns(lost, well)] == ["SignalRestored"]
-    assert [reason for reason, _, _ in turns([], lost)] == ["SignalLost"]
-    refused = conditions(facts(refusal=("DuplicateQueue", "elder")), generation=1, now="T", before=well)
-    assert ("DuplicateQueue", "elder", True) in turns(well, refused)
+    well = api_conditions(facts(), generation=1, now="T", before=[])
+    assert transitions([], well) == []
+    lost = api_conditions(facts(database=("Timeout", "gone")), generation=1, now="T", before=well)
+    assert transitions(well, lost) == [("SignalLost", "gone", True)]
+    assert transitions(lost, lost) == []
+    assert [reason for reason, _, _ in transitions(lost, well)] == ["SignalRestored"]
+    assert [reason for reason, _, _ in transitions([], lost)] == ["SignalLost"]
+    refused = api_conditions(facts(refusal=("DuplicateQueue", "elder")), generation=1, now="T", before=well)
+    assert ("DuplicateQueue", "elder", True) in transitions(well, refused)
 
 
 def test_another_manager_of_the_deletion_cost_is_told_once_by_name():
     """Where nobody drains; while somebody does, the drain is the news."""
-    found = verdicts(facts(foreign_cost="karpenter"))["Draining"]
+    found = conditions_of(facts(other_cost_manager="karpenter"))["Draining"]
     assert (found.status, found.reason) == ("False", "ForeignDeletionCost")
     assert "karpenter" in found.message
-    assert told(facts(foreign_cost="karpenter", draining=1))["Draining"] == ("True", "PodsDraining")
-    none = conditions(facts(), generation=1, now="t", before=())
-    some = conditions(facts(foreign_cost="karpenter"), generation=1, now="t", before=none)
-    assert [(reason, warning) for reason, _, warning in turns(none, some)] == [("ForeignDeletionCost", True)]
-    assert turns(some, some) == []
+    assert told(facts(other_cost_manager="karpenter", draining=1))["Draining"] == ("True", "PodsDraining")
+    none = api_conditions(facts(), generation=1, now="t", before=())
+    some = api_conditions(facts(other_cost_manager="karpenter"), generation=1, now="t", before=none)
+    assert [(reason, warning) for reason, _, warning in transitions(none, some)] == [("ForeignDeletionCost", True)]
+    assert transitions(some, some) == []
 
 
 def test_the_wait_that_95_of_100_had_is_told_in_whole_milliseconds_with_the_rates():

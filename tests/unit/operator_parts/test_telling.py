@@ -13,13 +13,13 @@ import pytest
 from penstock_operator.api_errors import error_of
 from penstock_operator.cache import Cache
 from penstock_operator.cluster import Cluster
-from penstock_operator.conditions import Facts
+from penstock_operator.conditions import ObservedState
 from penstock_operator.errors import ClusterError, Forbidden
 from penstock_operator.resource import JobQueue
 from penstock_operator.rest import REST_SECONDS
 from penstock_operator.status import OBSERVE_SECONDS, SPREAD_SECONDS, stamp
-from penstock_operator.teller import TOGETHER_SECONDS, Teller
-from penstock_operator.turns import Turn
+from penstock_operator.teller import TOGETHER_SECONDS, StatusWriter
+from penstock_operator.turns import PriorityGate
 from penstock_operator.undeclared import undeclared, without
 from tests.unit.jobqueue.examples import manifest
 from tests.unit.operator_parts.objects import jobqueue
@@ -32,7 +32,7 @@ class Statuses:
     """An API server that takes statuses, unless `judge` has an error for one, and keeps all but the `pruned` fields."""
 
     def __init__(self, judge: Callable[[Any], ClusterError | None] = lambda _: None, *, pruned: str = "") -> None:
-        self.telling = asyncio.Semaphore(4)
+        self.status_gate = asyncio.Semaphore(4)
         self.judge, self.pruned = judge, pruned
         self.tries: list[Any] = []
         self.kept: dict[str, Any] = {}
@@ -51,12 +51,12 @@ class Statuses:
         """Events are another claim."""
 
 
-def telling(server: Statuses) -> Teller:
-    return Teller(cluster=cast("Cluster", server), cache=Cache(lambda *_: None), turn=Turn())
+def telling(server: Statuses) -> StatusWriter:
+    return StatusWriter(cluster=cast("Cluster", server), cache=Cache(lambda *_: None), gate=PriorityGate())
 
 
-async def told(teller: Teller, queue: JobQueue) -> bool:
-    return await teller.tell(queue, Facts(policy=queue.policy), busy=0, scaled=None)
+async def told(teller: StatusWriter, queue: JobQueue) -> bool:
+    return await teller.write(queue, ObservedState(policy=queue.policy), busy=0, scaled=None)
 
 
 async def test_a_status_that_is_refused_rests_and_is_logged_once(caplog: pytest.LogCaptureFixture):
@@ -70,7 +70,7 @@ async def test_a_status_that_is_refused_rests_and_is_logged_once(caplog: pytest.
         assert REST_SECONDS / 2 < teller.due_at - time.monotonic() <= REST_SECONDS
         assert await told(teller, jobqueue(metadata={"resourceVersion": "12"}))
     assert len(server.tries) == 2
-    assert [one.message for one in caplog.records if "status not written" in one.message] == [caplog.records[0].message]
+    assert [one.message for one in caplog.records if one.message == "status not written"] == [caplog.records[0].message]
     server.judge = lambda _: None
     assert await told(teller, jobqueue(metadata={"resourceVersion": "13"}))
     assert server.kept["observedAt"]
@@ -106,8 +106,8 @@ async def test_an_older_definition_costs_the_fields_that_it_does_not_know(
         assert server.kept == {key: value for key, value in server.tries[0].items() if key not in unknown}
         assert await told(teller, jobqueue(status=server.kept))
     assert len(server.tries) == 2
-    (line,) = caplog.messages
-    assert all(f"status.{name}" in line for name in unknown)
+    (line,) = caplog.records
+    assert line.__dict__["fields"] == ", ".join(sorted(f"status.{name}" for name in unknown))
 
 
 async def test_statuses_at_rest_fall_due_together():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from penstock_operator.conditions import Facts, verdicts
+from penstock_operator.conditions import ObservedState, conditions_of
 from penstock_operator.pod_template import pod_template
 from penstock_operator.resource import JobQueue
 from penstock_operator.template_schema import InvalidTemplate
@@ -23,7 +23,7 @@ def warned(*containers: dict[str, Any], **spec: Any) -> str:
     """What the condition says about the template."""
     queue = jobqueue(worker__template=pod(*containers, **spec))
     found = template_warnings(queue.template, pod_template(queue))
-    condition = verdicts(Facts(policy=queue.policy, warnings=found))["WorkersAvailable"]
+    condition = conditions_of(ObservedState(policy=queue.policy, warnings=found))["WorkersAvailable"]
     assert condition.message.endswith(" ".join(found))
     return " ".join(found)
 

@@ -134,7 +134,7 @@ class Loop:
 
     async def _treat(self, name: str, state: QueueState | None) -> QueueStatus:
         now, sampler = self._clock(), self._samplers[name]
-        snapshot = None if state is None else sampler.look(state, now)
+        snapshot = None if state is None else sampler.add(state, now)
         before = self._history[name].desired
         decision = decide(snapshot, self._policies[name], self._history[name], now)
         self._history[name] = decision.history

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
 
-class QueueLook(Protocol):
+class QueueCounts(Protocol):
     """One look at a queue, as the store gives it; each of `workers` has id, concurrency, in_flight and done."""
 
     @property
@@ -106,7 +106,7 @@ class Sampler:
         """Attempts that ended since the first look, as far as workers have reported them."""
         return self._samples[-1].ended if self._samples else 0
 
-    def look(self, state: QueueLook, now: float, *, stopping: Container[str] = ()) -> QueueSnapshot:
+    def add(self, state: QueueCounts, now: float, *, stopping: Container[str] = ()) -> QueueSnapshot:
         """Take a sample at `now` (monotonic seconds) and say what it means.
 
         Args:
@@ -137,7 +137,7 @@ class Sampler:
             draining_in_flight=min(state.in_flight, sum(int(worker["in_flight"]) for worker in draining)),
         )
 
-    def _add(self, state: QueueLook, now: float) -> None:
+    def _add(self, state: QueueCounts, now: float) -> None:
         slots = sum(int(worker["concurrency"]) for worker in state.workers)
         running = min(state.in_flight, slots)  # the rest is held unstarted
         before = self._samples[-1] if self._samples else _Sample(now, running, 0, 0, state.capped)
@@ -153,13 +153,13 @@ class Sampler:
         while len(self._samples) > 2 and self._samples[1].at <= now - self._window:
             self._samples.popleft()
 
-    def _share_out(self, state: QueueLook, busy: float) -> None:
+    def _share_out(self, state: QueueCounts, busy: float) -> None:
         """Slot-seconds, by what workers last said: how many slots are busy is known, whose they are is not."""
         weights = {int(worker["id"]): _weight(worker) for worker in state.workers}
         every = sum(weights.values())
         self._busy = {id_: self._busy.get(id_, 0.0) + busy * weight / every for id_, weight in weights.items()}
 
-    def _newly_done(self, state: QueueLook, now: float) -> int:
+    def _newly_done(self, state: QueueCounts, now: float) -> int:
         """By worker: the sum over all would fall when one leaves. What is done at the first look is not new."""
         newly, first = 0, not self._samples
         for worker in state.workers:
@@ -186,7 +186,7 @@ class Sampler:
         return max(SHORTEST_SERVICE_SECONDS, (past.busy + sum(report.busy for report in self._reports)) / ended)
 
 
-def _draining(state: QueueLook, stopping: Container[str]) -> list[Mapping[str, Any]]:
+def _draining(state: QueueCounts, stopping: Container[str]) -> list[Mapping[str, Any]]:
     """The workers that got their SIGTERM."""
     return [one for one in state.workers if one.get("state") == "draining" or one.get("pod") in stopping]
 
