@@ -13,9 +13,9 @@ from penstock_operator.fleet import Member
 from penstock_operator.look import Observation, QueueSample
 from penstock_operator.plan import plan
 from penstock_operator.resource import Deployment
+from tests.unit.jobqueue.examples import snapshot
 from tests.unit.operator_parts.objects import deployment, jobqueue
 from tests.unit.operator_parts.test_fleet import LOST, serving
-from tests.unit.scaling.examples import snapshot
 
 STATE = QueueState(
     id=1, name="emails", paused=False, declared=True, ready=0, capped=False, deferred=0, due_soon=0, in_flight=0,
