@@ -37,7 +37,7 @@ def test_a_replica_that_follows_keeps_what_it_knew_of_queues_and_databases_to_it
     """Two replicas would tell two truths of one queue; that it does not lead is told all the same."""
     leading = True
     metrics = OperatorMetrics(leading=lambda: leading)
-    metrics.bears(PLACE, SEEN, {"lease": 2, "poison": 0})
+    metrics.show_database(PLACE, SEEN, {"lease": 2, "poison": 0})
     told = metrics.exposition().decode()
     assert "penstock_operator_leader 1.0" in told
     assert 'penstock_database_connections{namespace="shop",secret="shop-postgres"} 20.0' in told
@@ -51,8 +51,8 @@ def test_a_replica_that_follows_keeps_what_it_knew_of_queues_and_databases_to_it
 def test_a_database_that_nobody_names_any_more_has_no_series():
     """Their number is bounded by the Secrets that JobQueues name."""
     metrics = OperatorMetrics()
-    metrics.bears(PLACE, SEEN, {"lease": 0, "poison": 0})
-    metrics.lose(PLACE)
+    metrics.show_database(PLACE, SEEN, {"lease": 0, "poison": 0})
+    metrics.forget_database(PLACE)
     assert "shop-postgres" not in metrics.exposition().decode()
 
 

@@ -109,7 +109,7 @@ async def test_the_operator_shows_its_certificate_and_nothing_of_it_is_in_its_lo
     database = client(certified)
     await database.open()
     try:
-        await database.look([])
+        await database.sample([])
         assert database.listening
     finally:
         await database.stop()

@@ -30,11 +30,11 @@ async def client(pg_newest: Database, woken: asyncio.Event) -> AsyncIterator[Dat
     await made.open()
     for name in NAMES:
         await made.declare(name, declared_by=name)
-    states = await made.look(NAMES)
+    states = await made.sample(NAMES)
     made.rest(state.id for state in states.values())
     async with asyncio.timeout(SECONDS):
         while await made.pause(15.0) < 1.0:
-            await made.look(NAMES)
+            await made.sample(NAMES)
     woken.clear()
     yield made
     await made.stop()
@@ -56,9 +56,9 @@ async def test_only_the_queue_that_was_notified_is_sampled(
     """And it is sampled once: the next sample of some has nothing new."""
     enqueue("reports")
     await asyncio.wait_for(woken.wait(), SECONDS)
-    states = await client.look([], some=True)
+    states = await client.sample([], some=True)
     assert {name: state.ready for name, state in states.items()} == {"reports": 1}
-    assert await client.look([], some=True) == {}
+    assert await client.sample([], some=True) == {}
 
 
 async def test_what_is_asked_for_comes_with_what_was_notified(
@@ -67,7 +67,7 @@ async def test_what_is_asked_for_comes_with_what_was_notified(
     """A pod of one queue has changed while jobs came to another."""
     enqueue("images")
     await asyncio.wait_for(woken.wait(), SECONDS)
-    states = await client.look(["emails"], some=True)
+    states = await client.sample(["emails"], some=True)
     assert {name: state.ready for name, state in states.items()} == {"emails": 0, "images": 1}
 
 
@@ -77,7 +77,7 @@ async def test_a_notification_that_does_not_name_a_queue_means_all_of_them(
     """As after a reconnect, when those that were sent meanwhile are gone."""
     newest.execute("SELECT pg_notify('penstock_depth', 'no number')")
     await asyncio.wait_for(woken.wait(), SECONDS)
-    assert set(await client.look([], some=True)) == set(NAMES)
+    assert set(await client.sample([], some=True)) == set(NAMES)
 
 
 async def test_notifications_of_queues_without_a_jobqueue_wake_nobody(
@@ -88,4 +88,4 @@ async def test_notifications_of_queues_without_a_jobqueue_wake_nobody(
         newest.execute("SELECT pg_notify('penstock_depth', %s)", [str(10**6 + number)])
     enqueue("emails")  # sent after them, so they have arrived before
     await asyncio.wait_for(woken.wait(), SECONDS)
-    assert set(await client.look([], some=True)) == {"emails"}
+    assert set(await client.sample([], some=True)) == {"emails"}
