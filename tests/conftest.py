@@ -76,11 +76,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Exclude the objects that exist by now from garbage collection, which runs after each test."""
+    """Refuse a suite whose import silences the log: tests of other folders would fail, and in whole runs only.
+
+    And leave what is there by now out of every collection of garbage: there is one after each test.
+
+    Raises:
+        UsageError: a module that was collected, or imported by one, has disabled loggers.
+    """
+    silenced = [name for name, one in logging.root.manager.loggerDict.items() if getattr(one, "disabled", False)]
+    if logging.root.manager.disable or any(name.startswith("penstock") for name in silenced):
+        level = logging.root.manager.disable
+        raise pytest.UsageError(f"importing the tests has disabled logging: level {level}, loggers {silenced}")
     gc.collect()
     gc.freeze()
-    if logging.root.manager.disable:
-        raise pytest.UsageError("a module of the tests disables logging when it is imported")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,17 +1,17 @@
-"""An App that configures logging as the standard library's documentation does; a task that blocks the event loop."""
+"""An App that configures logging as the standard library's documentation does; a task that blocks the event loop.
+
+For worker processes only: a test that imported it would have no log any more, nor would any other.
+"""
 
 from __future__ import annotations
 
 import logging
 import logging.config
-import sys
 import time
 from collections.abc import AsyncIterator
 
 from penstock import App
 from tests.postgres.jobs import go
-
-PATH = "tests.postgres.quiet_jobs:app"
 
 app = App()
 
@@ -22,8 +22,7 @@ def configure() -> None:
     logging.disable(logging.CRITICAL)
 
 
-if "pytest" not in sys.modules:  # the tests import this module too, and keep their logging
-    configure()
+configure()
 
 
 @app.lifespan

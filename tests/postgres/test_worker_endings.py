@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from penstock import JobHandle
+from penstock import App, JobHandle
 from tests import ending_jobs as jobs
 from tests.endings import ENDINGS
-from tests.postgres import desk, disrupting_jobs, quiet_jobs
+from tests.postgres import desk, disrupting_jobs
 from tests.postgres.executors import over
 from tests.postgres.jobs import go
 from tests.postgres.workers import WorkerProcess
@@ -51,17 +51,19 @@ def test_every_ending_in_every_executor_ends_its_attempt_and_nothing_else(begin,
 
 def test_an_application_that_silences_logging_hears_its_worker_and_who_blocks_the_event_loop(start, newest):
     """At its import, in a lifespan and in a task; the line comes while the loop is blocked, once."""
-    worker = start(app=quiet_jobs.PATH)
+    worker = start(app="tests.postgres.quiet_jobs:app")  # its import would silence the whole test process
+    app = App()
+    careless = app.task(name="careless", queue="q")(lambda: None)
     try:
         desk.until(lambda: "serves queue q" in worker.said())
-        handle = quiet_jobs.blocking.enqueue()
+        handle = careless.enqueue()
         desk.until(lambda: "the event loop has been blocked for" in worker.said())
         assert handle.status().value == "running"
     finally:
         go().touch()
     assert handle.result(60) is None
     code, said = worker.end()
-    quiet_jobs.app.close()
+    app.close()
     assert code == 0
     assert "drained in" in said
     (line,) = (line for line in said.splitlines() if "the event loop has been blocked for" in line)
