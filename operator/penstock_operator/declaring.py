@@ -17,7 +17,7 @@ from typing import Any, Final
 from penstock.errors import RejectedByDatabase, RowLocked
 from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.settings import Settings
-from penstock.store.queue_declarations import Declared
+from penstock.store.queue_declarations import QueueDeclaration
 
 from .database.client import DatabaseClient
 from .log_fields import log_fields
@@ -77,7 +77,7 @@ class QueueSync:
         due = [one for one in queues if one.policy and (stale or self._known.get(one.uid) != one.generation)]
         due = [one for one in due if self._locked.get(one.uid, (0, 0.0))[1] <= self._clock()]
         names = [one.policy.queue_name for one in due if one.policy is not None]
-        standing: Mapping[str, Declared] = await database.declarations(names) if stale or len(due) > 1 else {}
+        standing: Mapping[str, QueueDeclaration] = await database.declarations(names) if stale or len(due) > 1 else {}
         if stale:
             self._compared_at = self._clock()
         base = Settings()
@@ -90,7 +90,7 @@ class QueueSync:
                 logger.warning(
                     "queue was declared by another operator; two operators may serve it", extra=log_fields(queue)
                 )
-            if found is None or not found.stands(**made):
+            if found is None or not found.matches(**made):
                 declared = await self._declare(database, queue, made)
                 moved()
                 if not declared:

@@ -22,7 +22,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from penstock.scaling import Bound
-from penstock.store.inspect.database_stats import Vitals
+from penstock.store.inspect.database_stats import DatabaseStats
 
 from .conditions import ObservedState, conditions_of
 from .resource import JobQueue
@@ -210,7 +210,7 @@ class OperatorMetrics:
         """Count a change of the replica count."""
         self._scalings.labels(queue.namespace, queue.name, "up" if after > before else "down").inc()
 
-    def show_database(self, place: Place, seen: Vitals, rescued: Mapping[str, int]) -> None:
+    def show_database(self, place: Place, seen: DatabaseStats, rescued: Mapping[str, int]) -> None:
         """Show the statistics of a database.
 
         Args:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock.store import QueueState
 
 from .database.client import DatabaseClient
@@ -113,7 +113,7 @@ class DatabaseLoop:
                 await self._wait(pause, min(MAX_SAMPLE_PAUSE_SECONDS, PAUSE_FACTOR * self._sample_seconds))
                 self.ticked_at = time.monotonic()  # a pause is no lack of progress
         finally:
-            await end_all(self._working.values())
+            await cancel_and_wait(self._working.values())
             self._forget(set())
             self._stats.stop()
             if database is not None:

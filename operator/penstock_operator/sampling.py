@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock.errors import MissingRights, StoreError
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema
-from penstock.store.inspect.database_stats import Vitals, vitals
-from penstock.store.maintenance import Upkeep
+from penstock.store.inspect.database_stats import DatabaseStats, database_stats
+from penstock.store.maintenance import MaintenanceStats
 from penstock.store.operator_queries import LostWorker, held_by, identity, lost_workers, recent_waits
-from penstock.store.queue_declarations import Declared, declarations
+from penstock.store.queue_declarations import QueueDeclaration, declarations
 from penstock.store.same_database import check_same_database
 
 from .certificate_files import with_files
@@ -104,7 +104,7 @@ class Database:
         self._unsettled: int | None = None
         self._settles = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._upkeep, self._reported = Upkeep(), Upkeep()
+        self._upkeep, self._reported = MaintenanceStats(), MaintenanceStats()
 
     @property
     def listening(self) -> bool:
@@ -133,9 +133,9 @@ class Database:
             await store.close()
             raise
         self._store = store
-        self._upkeep = self._reported = Upkeep()
+        self._upkeep = self._reported = MaintenanceStats()
         upkeep = Maintenance(
-            store=store, upkeep=self._upkeep, holder=self._holder, lease=LEASE_SECONDS, clock=time.monotonic
+            store=store, stats=self._upkeep, holder=self._holder, lease=LEASE_SECONDS, clock=time.monotonic
         )
         for run, name in ((self._listener.run(), "listen"), (upkeep.run(), "maintenance")):
             self._tasks.append(asyncio.create_task(run, name=f"penstock operator {name}"))
@@ -159,7 +159,7 @@ class Database:
         tasks, store = list(self._tasks), self._store
         self._tasks.clear()
         self._store = None
-        for result in await end_all(tasks):
+        for result in await cancel_and_wait(tasks):
             if isinstance(result, Exception) and not isinstance(result, asyncio.CancelledError):
                 logger.error("database task failed", extra={"error": str(result)})
         self._marked.clear()  # another server may answer next, and it has no marks
@@ -227,13 +227,13 @@ class Database:
         """The open store, for statements that use nothing of this class."""
         return self._opened()
 
-    async def vitals(self) -> tuple[Vitals, Mapping[str, int]]:
+    async def vitals(self) -> tuple[DatabaseStats, Mapping[str, int]]:
         """The server's statistics, and the claims rescued since the last call, by reason.
 
         Raises:
             StoreError: the query failed.
         """
-        seen, now, before = await vitals(self._opened()), replace(self._upkeep), self._reported
+        seen, now, before = await database_stats(self._opened()), replace(self._upkeep), self._reported
         self._reported = now
         return seen, {
             "lease": now.rescued - before.rescued, "poison": now.poisoned - before.poisoned,
@@ -258,7 +258,7 @@ class Database:
                 return min(maximum, SETTLE_SECONDS[self._settles - 1])
         return min([maximum, *(max(0.0, until - now) for until in self._marked.values())])
 
-    async def declarations(self) -> Mapping[str, Declared]:
+    async def declarations(self) -> Mapping[str, QueueDeclaration]:
         """The declarations of all queues, by name.
 
         Raises:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 
 from .addresses import address_of
 from .belonging import Belonging
@@ -258,7 +258,7 @@ class Supervisor:
         running = [self._loops.pop(key) for key in gone]
         for key in gone:
             self._belonging.forget(key)
-        await end_all(one.task for one in running)
+        await cancel_and_wait(one.task for one in running)
 
     def _opened(self, key: Key, identity: str | None) -> None:
         """A loop has learnt which database it has, or that it cannot; everybody looks again who has which queue."""

@@ -10,20 +10,20 @@ from tools.monitoring import registry
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.scaling import Bound
 from penstock.store import Store
-from penstock.store.inspect.database_stats import Vitals, vitals
+from penstock.store.inspect.database_stats import DatabaseStats, database_stats
 from penstock_operator.conditions import TYPES
 from penstock_operator.metrics import OperatorMetrics
 
 PLACE = ("shop", "shop-postgres")
-SEEN = Vitals(dead_tuples=7, live_tuples=3, connections=20, connections_limit=97)
+SEEN = DatabaseStats(dead_tuples=7, live_tuples=3, connections=20, connections_limit=97)
 
 
 async def test_a_database_tells_its_connections_and_its_tuples(pg_url: str):
     """One more connection is one more that is told, and the limit leaves out what superusers keep for themselves."""
     async with Store(pg_url, lanes=1) as store:
-        before = await vitals(store)
+        before = await database_stats(store)
         with psycopg.connect(pg_url) as other:
-            during = await vitals(store)
+            during = await database_stats(store)
             allowed, kept = (
                 int(other.execute(f"SHOW {name}").fetchone()[0])  # type: ignore[index]
                 for name in ("max_connections", "superuser_reserved_connections")

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from penstock.errors import ClaimRefused
-from penstock.store import Maintenance, Registry, Store, migrate
+from penstock.store import Maintenance, Store, WorkerRegistry, migrate
 from tests.postgres import desk
 from tests.postgres.test_store_marks import BELOW, publish
 
@@ -191,7 +191,7 @@ def test_a_worker_that_a_failover_forgot_shares_nothing_with_the_next_of_its_num
     assert new.id != old.id
     assert new.id // 10**9 == old.id // 10**9
     before = newest.execute("SELECT * FROM penstock.worker").fetchall()
-    registry = Registry(pg_newest.url)
+    registry = WorkerRegistry(pg_newest.url)
     try:
         assert registry.renew(old.id, lease=9, held=[], in_flight={}, done={}, drained=False).state is None
         assert registry.begin_drain(old.id) is None
@@ -241,9 +241,9 @@ async def test_maintenance_corrects_a_copy_as_soon_as_it_leads(pg_newest, newest
     desk.enqueue(newest, 5)
     async with Store(pg_newest.url, lanes=1) as store:
         maintenance = Maintenance(store=store, holder="x", lease=15, clock=lambda: 0.0)
-        await maintenance._housekeeping()
+        await maintenance._cleanup()
         said = corrections(caplog)
-        await maintenance._housekeeping()
+        await maintenance._cleanup()
         assert len(corrections(caplog)) == len(said) == 2
         assert len(await desk.claim_some(store, worker)) == 5
     assert "1 of the sequences" in said[0]

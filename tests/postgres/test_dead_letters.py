@@ -100,7 +100,7 @@ async def test_many_are_brought_back_in_batches_and_told_after_each(dead, newest
         [100 + module.BATCH],
     )
     told: list[int] = []
-    done = await dead.redrive_matching(DeadFilter(task="many"), told=told.append)
+    done = await dead.redrive_matching(DeadFilter(task="many"), on_progress=told.append)
     assert done.redriven == module.BATCH + 1
     assert told == [module.BATCH, module.BATCH + 1]
 
@@ -117,7 +117,7 @@ async def test_what_dies_while_a_redrive_runs_is_left_for_the_next_one(dead, new
             [1000 + seen],
         )
 
-    await dead.redrive_matching(DeadFilter(), told=again)
+    await dead.redrive_matching(DeadFilter(), on_progress=again)
     assert died == [6]
     assert [letter.id for letter in await dead.list_dead(DeadFilter())] == [1006]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock.dev.autoscaler import Loop
 from penstock.dev.processes import Member, MemberState
 from penstock.job import NewJob
@@ -18,7 +18,7 @@ from penstock.jobqueue.policy import parse_policy
 from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.scaling import Bound
 from penstock.settings import Settings
-from penstock.store import DEPTH, AsyncClient, Listener, Registration, Registry, Store
+from penstock.store import DEPTH, AsyncClient, Listener, Registration, Store, WorkerRegistry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -72,7 +72,7 @@ async def running(url: str, *, resting_seconds: float = 1.0) -> AsyncIterator[tu
             await until(lambda: listener.listening and bool(loop.queues))
             yield loop, fleet, store
         finally:
-            await end_all(tasks)
+            await cancel_and_wait(tasks)
 
 
 async def until(condition: Callable[[], bool], within: float = 60) -> None:
@@ -103,7 +103,7 @@ async def test_an_enqueue_starts_members_at_once_and_not_at_the_next_look(pg_new
 
 async def test_a_member_is_cordoned_drained_and_only_then_stopped(pg_newest: Database) -> None:
     """The worker that holds a job is left alone until its own report says that it holds none."""
-    registry = Registry(pg_newest.url)
+    registry = WorkerRegistry(pg_newest.url)
     try:
         async with running(pg_newest.url) as (loop, fleet, store):
             await enqueue(pg_newest.url, 2)
@@ -125,17 +125,17 @@ async def test_a_member_is_cordoned_drained_and_only_then_stopped(pg_newest: Dat
         registry.close()
 
 
-def register(registry: Registry, pod: str) -> Registration:
+def register(registry: WorkerRegistry, pod: str) -> Registration:
     return registry.register(queue="emails", identity="x", version="0", concurrency=5, lease=60.0, pod=pod)
 
 
-def renew(registry: Registry, worker: int, *, drained: bool) -> str | None:
+def renew(registry: WorkerRegistry, worker: int, *, drained: bool) -> str | None:
     return registry.renew(worker, lease=60, held=[], in_flight={}, done={}, drained=drained).state
 
 
 async def test_a_leaving_member_is_called_back_rather_than_replaced(pg_newest: Database) -> None:
     """New jobs while it drains: its row says running again, and nobody is started."""
-    registry = Registry(pg_newest.url)
+    registry = WorkerRegistry(pg_newest.url)
     try:
         async with running(pg_newest.url) as (loop, fleet, _store):
             await enqueue(pg_newest.url, 2)

@@ -18,9 +18,9 @@ from psycopg import sql
 from penstock import App, JobState
 from penstock.errors import Fenced, RejectedByDatabase
 from penstock.job import ClaimedJob, Finished, NewJob, OutcomeState, UniqueKey
-from penstock.store import Registry, Store, SyncClient, differences, migrate
+from penstock.store import Store, SyncClient, WorkerRegistry, differences, migrate
 from penstock.store.connect import connect, connect_async
-from penstock.store.inspect.diagnostics import Checkup
+from penstock.store.inspect.diagnostics import Diagnostics
 from penstock.store.inspect.inspection import JobFilter, Reader
 from penstock.store.session_settings import SETTINGS
 from penstock.store.transaction import JobTransaction
@@ -94,7 +94,7 @@ def new(number: int, **options: Any) -> NewJob:
 
 async def a_life(url: str, text: str = "Ж \\ é") -> None:
     """Everything that an application, a worker, the maintenance and people send, with what they read checked."""
-    with closing(SyncClient(url)) as client, closing(Registry(url)) as registry, Reader(url) as reader:
+    with closing(SyncClient(url)) as client, closing(WorkerRegistry(url)) as registry, Reader(url) as reader:
         ids = an_application(client, text)
         worker, queue = registry.register(queue="q", identity="höst:1", version="1", concurrency=2, lease=15.0)
         async with Store(url, lanes=1) as store:
@@ -191,7 +191,7 @@ async def test_a_jobs_life_is_the_same_under_all_settings_at_once(pg: Database):
         await a_life(pg.url)
         with closing(SyncClient(pg.url)) as client:
             assert len(set(client.enqueue([new(number) for number in range(1200)]))) == 1200
-        with Checkup(pg.url, direct_url=pg.url) as checkup:
+        with Diagnostics(pg.url, direct_url=pg.url) as checkup:
             found = checkup.settings()["settings"]
         assert {one.name for one in SETTINGS} & set(chosen) <= set(found)
 
@@ -215,7 +215,7 @@ async def test_a_tasks_own_transaction_keeps_the_settings_of_its_login(pg_newest
     with settings(pg_newest, ("DateStyle", "German, DMY"), ("search_path", "hostile, pg_catalog")):
         job = ClaimedJob(id=1, token=1, worker=1, attempt=1, max_attempts=1, crashes=0, queue="q", priority=1, task="t",
                          args="{}", headers=None, wait=0.0)  # fmt: skip
-        with suppress(Fenced), JobTransaction(pg_newest.url, job, began=0.0) as connection:
+        with suppress(Fenced), JobTransaction(pg_newest.url, job, started=0.0) as connection:
             shown = connection.execute("SELECT current_setting('DateStyle'), current_setting('search_path')").fetchone()
     assert shown == ("German, DMY", "hostile, pg_catalog")
 
@@ -275,7 +275,7 @@ async def test_a_jobs_life_is_the_same_in_every_encoding(encoding, text, pg_newe
         if encoding == "SQL_ASCII":
             await a_life(url, text)
         else:
-            with closing(SyncClient(url)) as client, closing(Registry(url)) as registry:
+            with closing(SyncClient(url)) as client, closing(WorkerRegistry(url)) as registry:
                 body = text.replace("\\", "\\\\")
                 client.enqueue([NewJob(task="t", args=f'{{"text": "{body}"}}', queue="q")])
                 with pytest.raises(RejectedByDatabase, match="encoding has no such character"):
@@ -288,7 +288,7 @@ async def test_a_jobs_life_is_the_same_in_every_encoding(encoding, text, pg_newe
 
 def test_a_report_that_the_encoding_cannot_hold_costs_no_lease(pg_newest: Database):
     """Progress of a task is anybody's text; the renewal goes without it."""
-    with encoded(pg_newest, "LATIN1") as url, closing(Registry(url)) as registry:
+    with encoded(pg_newest, "LATIN1") as url, closing(WorkerRegistry(url)) as registry:
         worker, _ = registry.register(queue="q", identity="h", version="1", concurrency=1, lease=15.0)
         report = '{"jobs": [{"id": 1, "progress": {"text": "🚀"}}]}'
         renewed = registry.renew(worker, lease=15, held=[], in_flight={}, done={}, drained=False, report=report)

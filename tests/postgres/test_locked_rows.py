@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 import penstock
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock.events import Hooks
 from penstock.job import Finished, OutcomeState
 from penstock.runtime.claims.acknowledger import Acknowledger
@@ -230,7 +230,7 @@ async def test_the_maintenance_goes_on_beside_rows_that_others_hold(pg_newest, n
             running = asyncio.create_task(maintenance.run(), name="maintenance")
             try:
                 async with asyncio.timeout(60):
-                    done = maintenance.upkeep
+                    done = maintenance.stats
                     while not (done.promoted and done.rescued and "lead:" in (done.last_error or "")):
                         await asyncio.sleep(0.01)
                     assert done.leading
@@ -239,7 +239,7 @@ async def test_the_maintenance_goes_on_beside_rows_that_others_hold(pg_newest, n
                     while done.promoted < 2 or done.last_error is not None:
                         await asyncio.sleep(0.01)
             finally:
-                await end_all([running])
+                await cancel_and_wait([running])
     assert desk.state_of(newest, ids[1]) == "queued"
 
 

@@ -21,7 +21,7 @@ from penstock.errors import (
     TooManyConnections,
     WrongDatabase,
 )
-from penstock.store import check_rights, check_schema, migrate, shake_hands
+from penstock.store import check_login_and_schema, check_rights, check_schema, migrate
 from penstock.store.same_database import check_same_database
 from penstock_operator.database_reasons import reason_of
 from penstock_operator.sampling import Address, Database
@@ -76,7 +76,7 @@ def test_the_documented_roles_lack_nothing_and_a_worker_of_another_role_is_told_
         with member(owned, role) as url:
             check_rights(url, role)
     with member(owned, "operator") as url, pytest.raises(MissingRights, match=r"GRANT penstock_worker TO \""):
-        shake_hands(url)
+        check_login_and_schema(url)
 
 
 def test_a_member_that_inherits_nothing_is_told_what_makes_it_inherit(owned: Owned):
@@ -86,7 +86,7 @@ def test_a_member_that_inherits_nothing_is_told_what_makes_it_inherit(owned: Own
         with pytest.raises(MissingRights) as raised:
             check_rights(owned.url(login), "operator")
         told = str(raised.value)
-        assert "inherits nothing" in told
+        assert "does not inherit" in told
         admin.execute(told[told.index("run: ") + 5 : told.index(";") + 1].encode())
         check_rights(owned.url(login), "operator")
 

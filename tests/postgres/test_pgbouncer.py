@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 from penstock import App, JobState
 from penstock.errors import DatabaseUnavailable, StoreError
 from penstock.job import Finished, NewJob, OutcomeState
-from penstock.store import Registry, Store, check_schema, migrate
+from penstock.store import Store, WorkerRegistry, check_schema, migrate
 from tests.postgres import desk, jobs
 from tests.postgres.workers import WorkerProcess
 from tests.support import pgbouncer
@@ -98,7 +98,7 @@ async def test_asyncpg_with_its_cache_of_statements_is_told_what_it_needs(pooled
 
 async def test_a_pooler_that_nobody_told_us_of_is_noticed(pooled_url, db):
     """Sync, async, the store and the registry, each often enough to prepare a statement."""
-    with App(pooled_url) as app, closing(Registry(pooled_url)) as registry:
+    with App(pooled_url) as app, closing(WorkerRegistry(pooled_url)) as registry:
         app.enqueue_many(new(number) for number in range(30))
         await a_life_through(pooled_url, registry, pooled=False)
         for number in range(10):
@@ -120,7 +120,7 @@ async def test_a_life_goes_through_it_under_settings_that_no_startup_option_may_
         for name, value in unusual.items():
             shown = value if name == "search_path" else f"'{value}'"
             db.execute(f'ALTER DATABASE "{db.info.dbname}" SET {name} = {shown}'.encode())
-        with pgbouncer.pooled(pg_newest.url) as url, App(url) as app, closing(Registry(url)) as registry:
+        with pgbouncer.pooled(pg_newest.url) as url, App(url) as app, closing(WorkerRegistry(url)) as registry:
             ids = app.enqueue_many(new(number) for number in range(30))
             at = datetime(2030, 2, 1, 12, 30, tzinfo=UTC)
             [late] = app.enqueue_many([NewJob(task="add", args="{}", queue="late", at=at)])
@@ -161,14 +161,14 @@ def test_an_enqueue_in_the_callers_own_pooled_transaction_is_kept_and_undone_wit
 
 async def test_the_whole_life_of_a_job_goes_through_it(pooled_url, db):
     """Register, wait, claim, renew, acknowledge, release, maintain, snapshot: each one transaction."""
-    with App(pooled_url, pooled=True) as app, closing(Registry(pooled_url, pooled=True)) as registry:
+    with App(pooled_url, pooled=True) as app, closing(WorkerRegistry(pooled_url, pooled=True)) as registry:
         app.enqueue_many(new(number) for number in range(30))
         await a_life_through(pooled_url, registry)
     counts = "SELECT (SELECT count(*) FROM penstock.job), (SELECT count(*) FROM penstock.outcome)"
     assert db.execute(counts).fetchone() == (12, 18)
 
 
-async def a_life_through(url: str, registry: Registry, *, pooled: bool = True) -> None:
+async def a_life_through(url: str, registry: WorkerRegistry, *, pooled: bool = True) -> None:
     async with Store(url, lanes=3, pooled=pooled) as store:
         values = {"identity": "host:1", "version": "1", "concurrency": 2, "lease": 15.0}
         worker, queue = registry.register(queue="q", **values)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from penstock.errors import MissingRights, SchemaMissing
-from penstock.store import check_rights, check_schema, differences, migrate, shake_hands
+from penstock.store import check_login_and_schema, check_rights, check_schema, differences, migrate
 from penstock.store.schema.migrate import migration_sql
 from penstock.store.schema.roles import grants_sql
 from tests.postgres.logins import Owned, grant, logins
@@ -46,7 +46,7 @@ def test_a_schema_made_by_an_administrator_is_enough(pg_blank: Database):
             owner.execute("UPDATE penstock.schema_function SET checksum = 'older'")
             owner.execute(grants_sql("worker", worker.partition(":")[0]).encode())
         assert migrate(url).functions
-        shake_hands(Owned(pg_blank, worker).url(worker))
+        check_login_and_schema(Owned(pg_blank, worker).url(worker))
         with pytest.raises(MissingRights, match=r'GRANT CREATE ON DATABASE "\w+" TO "\w+";') as raised:
             differences(url)
         _run(admin, raised.value)

@@ -14,7 +14,7 @@ import pytest
 from penstock import App, JobState
 from penstock.errors import StoreError
 from penstock.job import Finished, NewJob, OutcomeState
-from penstock.store import Registry, Store, check_schema, roles
+from penstock.store import Store, WorkerRegistry, check_schema, roles
 from penstock.store.schema.roles import executable
 from tests.postgres import desk
 from tests.postgres.logins import Owned, member, owned_by_a_login
@@ -200,7 +200,7 @@ def test_a_callers_own_objects_deceive_no_function(owned):
 
 async def test_the_whole_life_of_a_job_runs_under_the_worker(owned):
     """Through the library: register, wait, claim, renew, acknowledge, release, upkeep, leave."""
-    with member(owned, "worker") as url, App(url) as app, closing(Registry(url)) as registry:
+    with member(owned, "worker") as url, App(url) as app, closing(WorkerRegistry(url)) as registry:
         assert check_schema(url) > 0
         app.enqueue_many([new(), new(), new(), new(delay=0.001)])
         worker, queue = registry.register(queue="q", identity="host:1", version="1", concurrency=2, lease=15)

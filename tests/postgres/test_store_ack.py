@@ -13,7 +13,7 @@ from penstock.errors import (
 )
 from penstock.job import ENDED, Finished, JobState, OutcomeState
 from penstock.store import (
-    Registry,
+    WorkerRegistry,
 )
 from tests.postgres import desk
 
@@ -154,7 +154,7 @@ async def test_declaring_a_queue_mirrors_its_settings_and_ignores_an_older_gener
 
 def test_the_registry_knows_who_is_there_and_forgets_who_left_empty(pg, db):
     """Renewal reports what is in flight; leaving with claims open marks the worker lost instead."""
-    registry = Registry(pg.url)
+    registry = WorkerRegistry(pg.url)
     try:
         values: Any = {"queue": "q", "identity": "host:1", "version": "1", "concurrency": 2, "lease": 15.0}
         one, two = registry.register(**values), registry.register(**values)
@@ -174,7 +174,7 @@ def test_the_registry_knows_who_is_there_and_forgets_who_left_empty(pg, db):
 def test_a_cordoned_worker_reports_drained_and_can_be_called_back(pg, db):
     """Only an empty cordoned worker becomes drained; both states end with the call."""
     worker = desk.register(db)
-    registry = Registry(pg.url)
+    registry = WorkerRegistry(pg.url)
     try:
         db.execute("SELECT penstock.cordon(%s, true)", [[worker.id]])
         states = []
@@ -191,7 +191,7 @@ def test_a_cordoned_worker_reports_drained_and_can_be_called_back(pg, db):
 @pytest.mark.parametrize("before", ["running", "cordoned", "drained"])
 def test_a_draining_worker_cannot_be_called_back_cordoned_or_given_jobs(before, pg, db):
     """Whatever it was before: it is stopping for good, keeps its lease and its jobs, and is lost as any other."""
-    worker, registry = desk.register(db), Registry(pg.url)
+    worker, registry = desk.register(db), WorkerRegistry(pg.url)
     try:
         db.execute("UPDATE penstock.worker SET state = %s", [before])
         assert [registry.begin_drain(worker.id) for _ in range(2)] == ["draining", "draining"]

@@ -15,7 +15,7 @@ import pytest
 from penstock.errors import RejectedByDatabase
 from penstock.job import NewJob, UniqueKey
 from penstock.store import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
-from penstock.store.enqueue.copy_enqueue import FEWEST
+from penstock.store.enqueue.copy_enqueue import MIN_JOBS
 from tests.postgres import desk
 from tests.postgres.logins import member, owned_by_a_login
 
@@ -52,7 +52,7 @@ def text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def many(count: int = FEWEST, **values: Any) -> list[NewJob]:
+def many(count: int = MIN_JOBS, **values: Any) -> list[NewJob]:
     """Plain jobs of two queues with every kind of text in their tasks, arguments and headers."""
     return [
         desk.new(
@@ -70,7 +70,7 @@ def many(count: int = FEWEST, **values: Any) -> list[NewJob]:
 def test_copy_and_the_function_write_the_same_rows(client, ways):
     """Column by column, in order; the queue's own number of attempts where a job says nothing."""
     ways.execute("INSERT INTO penstock.queue (name, max_attempts) VALUES ('q1', 9)")
-    jobs, half, written = many(), FEWEST // 2, []
+    jobs, half, written = many(), MIN_JOBS // 2, []
     for parts, way in (((jobs,), "COPY"), ((jobs[:half], jobs[half:]), "SELECT")):
         ids = [job for part in parts for job in client.enqueue(part)]
         assert ids == [row[0] for row in ways.execute("SELECT id FROM penstock.job ORDER BY ord")]
@@ -78,7 +78,7 @@ def test_copy_and_the_function_write_the_same_rows(client, ways):
         written.append(ways.execute(WRITTEN).fetchall())
         ways.execute("TRUNCATE penstock.job")
     assert written[0] == written[1]
-    assert len(written[0]) == FEWEST
+    assert len(written[0]) == MIN_JOBS
 
 
 def test_ids_come_in_order_from_batches_of_any_size(client, db):
@@ -102,13 +102,13 @@ NOT_PLAIN: dict[str, dict[str, Any]] = {
 def test_what_the_database_must_decide_goes_through_the_function(client, ways):
     """One such job, and the whole batch does."""
     for case, values in NOT_PLAIN.items():
-        assert len(client.enqueue([*many(), desk.new(**values)])) == FEWEST + 1
+        assert len(client.enqueue([*many(), desk.new(**values)])) == MIN_JOBS + 1
         assert taken(ways) == {"SELECT"}, case
 
 
 def test_few_jobs_go_through_the_function(client, ways):
     """One round trip instead of five."""
-    client.enqueue(many(FEWEST - 1))
+    client.enqueue(many(MIN_JOBS - 1))
     assert taken(ways) == {"SELECT"}
 
 
@@ -157,7 +157,7 @@ def test_a_bulk_is_part_of_the_callers_transaction(pg, ways):
         connection.commit()
     with pg.connect() as connection:
         enqueue_on(connection, many())
-    assert ways.execute(count).fetchone() == (2 * FEWEST,)
+    assert ways.execute(count).fetchone() == (2 * MIN_JOBS,)
     assert taken(ways) == {"COPY"}
 
 
@@ -182,7 +182,7 @@ def test_inside_a_pipeline_the_function_is_called(pg, ways):
     """No COPY is possible there."""
     with psycopg.connect(pg.url) as connection, connection.pipeline():
         ids = enqueue_on(connection, many())
-    assert len(ids) == FEWEST
+    assert len(ids) == MIN_JOBS
     assert taken(ways) == {"SELECT"}
 
 
@@ -207,7 +207,7 @@ def test_no_mark_is_published_while_a_bulk_is_open(pg, db):
         assert db.execute("SELECT penstock.publish_marks(%s, %s)", row).fetchone() == (None,)
         connection.commit()
     desk.until(lambda: db.execute("SELECT penstock.publish_marks(%s, %s)", row).fetchone() != (None,))
-    claimed = db.execute(desk.CLAIM, [worker.id, worker.queue, 2 * FEWEST, desk.token()]).fetchall()
+    claimed = db.execute(desk.CLAIM, [worker.id, worker.queue, 2 * MIN_JOBS, desk.token()]).fetchall()
     assert {row[0] for row in claimed} > set(ids)
 
 
@@ -221,5 +221,5 @@ def test_the_rights_of_the_login_choose_the_way(role, way, pg_blank):
                 client.enqueue(many())
             with psycopg.connect(url) as connection:
                 enqueue_on(connection, many())
-        assert admin.execute("SELECT count(*) FROM penstock.job").fetchone() == (2 * FEWEST,)
+        assert admin.execute("SELECT count(*) FROM penstock.job").fetchone() == (2 * MIN_JOBS,)
         assert taken(admin) == {way}

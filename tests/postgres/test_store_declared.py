@@ -31,7 +31,7 @@ async def test_what_was_declared_stands(store, changes):
     told = made(**changes)
     assert await declarations(store) == {}
     await store.queues.declare("q", **told)
-    assert (await declarations(store))["q"].stands(**told)
+    assert (await declarations(store))["q"].matches(**told)
 
 
 @pytest.mark.parametrize(
@@ -47,18 +47,18 @@ async def test_whatever_differs_does_not_stand(store, change):
     """Not the generation alone: another release may declare something else of the same JobQueue."""
     told = made(**FULL)
     await store.queues.declare("q", **told)
-    assert not (await declarations(store))["q"].stands(**{**told, **change})
+    assert not (await declarations(store))["q"].matches(**{**told, **change})
 
 
 async def test_a_pause_by_a_login_stands_beside_any_declaration_and_the_declarers_own_does_not(store, db):
     """As declare_queue leaves the one and takes back the other."""
     await store.queues.declare("q", **made(stopPolicy="Hold"))
     found = (await declarations(store))["q"]
-    assert (found.stands(**made(stopPolicy="Hold")), found.stands(**made())) == (True, False)
+    assert (found.matches(**made(stopPolicy="Hold")), found.matches(**made())) == (True, False)
     await store.queues.declare("q", **made())
     await store.queues.pause("q")
     found = (await declarations(store))["q"]
-    assert (found.stands(**made(stopPolicy="Hold")), found.stands(**made())) == (True, True)
+    assert (found.matches(**made(stopPolicy="Hold")), found.matches(**made())) == (True, True)
 
 
 async def test_a_queue_that_nobody_declared_is_not_there(store, db):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from penstock.backoff import Backoff
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock.store import Maintenance, Promotion, Store
 from penstock.store.leadership import Leadership
 from penstock.store.maintenance import BATCH
@@ -73,7 +73,7 @@ async def test_what_looks_at_many_rows_rests_the_longer_the_longer_it_takes():
     assert pauses[0.001] == pytest.approx((0.75, 0.05, 3.0))
     assert pauses[0.1] == pytest.approx((0.75, 0.4, 3.0))
     assert pauses[3.0] == pytest.approx((12.0, 12.0, 60.0))
-    assert (upkeep.upkeep.overdue, upkeep.upkeep.promoted) == (9, 3 * (7 + BATCH))
+    assert (upkeep.stats.overdue, upkeep.stats.promoted) == (9, 3 * (7 + BATCH))
 
 
 async def test_the_upkeep_takes_back_a_hung_attempt(store, play, db):
@@ -88,12 +88,12 @@ async def test_the_upkeep_takes_back_a_hung_attempt(store, play, db):
     running = asyncio.create_task(upkeep.run(), name="upkeep")
     try:
         async with asyncio.timeout(60):
-            while not upkeep.upkeep.overdue:  # told after the commit
+            while not upkeep.stats.overdue:  # told after the commit
                 await asyncio.sleep(0.02)
     finally:
-        await end_all([running])
+        await cancel_and_wait([running])
     assert db.execute("SELECT reason, attempt, crashes FROM penstock.job").fetchall() == [("deadline", 1, 0)]
-    assert upkeep.upkeep.overdue == 1
+    assert upkeep.stats.overdue == 1
 
 
 async def test_housekeeping_takes_back_a_job_whose_worker_has_no_row(store, play, db):
@@ -105,9 +105,9 @@ async def test_housekeeping_takes_back_a_job_whose_worker_has_no_row(store, play
     desk.lead_for_long(db, "holder")
     upkeep = Maintenance(store=store, holder="holder", lease=desk.QUIET_LEASE, clock=time.monotonic)
     assert await upkeep._rescue() == desk.QUIET_LEASE / 5
-    assert upkeep.upkeep.rescued == 0
-    assert await upkeep._housekeeping() >= 60
-    assert upkeep.upkeep.rescued == 1
+    assert upkeep.stats.rescued == 0
+    assert await upkeep._cleanup() >= 60
+    assert upkeep.stats.rescued == 1
     assert db.execute("SELECT reason, crashes FROM penstock.job").fetchall() == [("worker_lost", 1)]
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock.job import Finished, OutcomeState
 from penstock.store import Maintenance, Promotion, Store
 from penstock.store.leadership import Leadership
@@ -116,16 +116,16 @@ async def test_many_ready_and_many_more_deferred_jobs_are_worked_off_to_the_last
             await asyncio.gather(work(store, worker, count), work(store, worker, count), look(store, count))
             elapsed = time.perf_counter() - began
             async with asyncio.timeout(60):
-                while upkeep.upkeep.promoted < DUE:  # what was promoted may have ended before the upkeep hears of it
+                while upkeep.stats.promoted < DUE:  # what was promoted may have ended before the upkeep hears of it
                     await asyncio.sleep(0.01)
             calls = len(store.took["promote"])
             while LONG and time.perf_counter() - began < elapsed + 30:  # at rest, nine million still wait
                 await asyncio.sleep(0.5)
         finally:
-            await end_all([running])
+            await cancel_and_wait([running])
         (state,) = await store.queues.snapshot(cap=DEFERRED)
-    assert upkeep.upkeep.last_error is None
-    assert upkeep.upkeep.promoted == DUE
+    assert upkeep.stats.last_error is None
+    assert upkeep.stats.promoted == DUE
     assert (state.ready, state.in_flight, state.deferred) == (0, 0, DEFERRED - DUE)
     ended = "SELECT count(*), count(DISTINCT job_id), bool_and(state = 'completed') FROM penstock.outcome"
     assert newest.execute(ended).fetchone() == (READY + DUE, READY + DUE, True)

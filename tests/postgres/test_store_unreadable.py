@@ -13,15 +13,15 @@ import pytest
 
 from penstock.job import NewJob
 from penstock.store import Store, SyncClient, migrate
-from penstock.store.acknowledge.unreadable import LONGEST
-from penstock.store.enqueue.copy_enqueue import FEWEST
+from penstock.store.acknowledge.unreadable import MAX_CHARACTERS
+from penstock.store.enqueue.copy_enqueue import MIN_JOBS
 from tests.postgres import desk
 from tests.postgres.interleave import Interleaving
 from tests.postgres.logins import Owned, member, owned_by_a_login
 
 EXPANDS = "[" + ", ".join(["1e131071"] * 20) + "]"
 """200 bytes, and 2.6 MB as text."""
-LONG = '"' + "x" * (LONGEST + 1) + '"'
+LONG = '"' + "x" * (MAX_CHARACTERS + 1) + '"'
 DEEP = "[" * 3000 + "]" * 3000
 COLUMNS: dict[str, list[object]] = {
     "id": [1, 3, 2**63 - 1, -1],
@@ -226,6 +226,6 @@ def test_no_id_that_a_bulk_login_chooses_stops_anybodys_enqueue(owned, admin):
             old = "SELECT has_column_privilege('penstock.job', 'id', 'INSERT')"
             assert bulk.execute(old).fetchone() == (False,)
         with closing(SyncClient(url)) as client:
-            ids = client.enqueue([NewJob(queue="q", task="t", args="{}")] * FEWEST)
-    assert len(set(ids)) == FEWEST
-    assert admin.execute("SELECT count(*) FROM penstock.job").fetchone() == (FEWEST,)
+            ids = client.enqueue([NewJob(queue="q", task="t", args="{}")] * MIN_JOBS)
+    assert len(set(ids)) == MIN_JOBS
+    assert admin.execute("SELECT count(*) FROM penstock.job").fetchone() == (MIN_JOBS,)

@@ -7,7 +7,7 @@ import asyncio
 import psycopg
 import pytest
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock.store import WORK, Listener
 from tests.postgres import desk
 
@@ -135,4 +135,4 @@ async def test_a_listener_whose_connection_is_cut_listens_again_and_says_look(pg
         assert await asyncio.wait_for(heard.get(), 60) == WORK
         assert listener.listening
     finally:
-        await end_all([task])
+        await cancel_and_wait([task])

@@ -33,15 +33,15 @@ async def test_a_leadership_is_tried_for_as_it_ends():
     """Every third of a lease while it is kept; when it is not, behind its end, spread over a sixtieth of a lease."""
     store = Store("postgresql://nobody@127.0.0.1:1/nowhere")
     store.leadership = held = Held(store.connections)
-    upkeep = Maintenance(store=store, holder="other", lease=15.0, clock=time.monotonic, chance=lambda: 0.5)
+    upkeep = Maintenance(store=store, holder="other", lease=15.0, clock=time.monotonic, rng=lambda: 0.5)
     pauses = []
     for held.left in (14.0, 4.0, 0.01):
         pauses.append(await upkeep._lead())
-        assert not upkeep.upkeep.leading
+        assert not upkeep.stats.leading
     assert pauses == pytest.approx([5.0, 4.175, 0.185])
     held.left = 0.0
     assert await upkeep._lead() == 5.0
-    assert upkeep.upkeep.leading
+    assert upkeep.stats.leading
 
 
 def test_the_jobs_of_a_killed_leader_are_rescued_by_one_that_has_not_led_for_a_lease(start, newest, trace):

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from penstock import JobState
 from penstock.cli.workers import drawn
 from penstock.errors import MissingRights, SchemaMissing
-from penstock.store import migrate, shake_hands
+from penstock.store import check_login_and_schema, migrate
 from penstock.store.inspect.inspection import Reader
 from tests.postgres import desk, telling_jobs
 from tests.postgres.logins import member, owned_by_a_login
@@ -157,11 +157,11 @@ def test_claims_that_the_server_refuses_fail_readiness_and_not_liveness(begin, n
 
 def test_a_worker_that_could_not_work_says_so_before_it_claims(pg: Database):
     """A function that is missing is named; nothing was run."""
-    shake_hands(pg.url)
+    check_login_and_schema(pg.url)
     with pg.connect() as connection:
         connection.execute("ALTER FUNCTION penstock.release RENAME TO released")
         with pytest.raises(SchemaMissing, match=r"release.*penstock migrate"):
-            shake_hands(pg.url)
+            check_login_and_schema(pg.url)
         assert connection.execute("SELECT count(*) FROM penstock.worker").fetchone() == (0,)
         migrate(pg.url)
 
@@ -170,6 +170,6 @@ def test_a_login_without_the_workers_rights_is_told_so_and_the_workers_role_has_
     """Before it registers; the message has the SQL that helps."""
     with owned_by_a_login(pg_blank) as owned:
         with member(owned, "worker") as url:
-            shake_hands(url)
+            check_login_and_schema(url)
         with member(owned, "observer") as url, pytest.raises(MissingRights, match="GRANT penstock_worker"):
-            shake_hands(url)
+            check_login_and_schema(url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 
 
 async def test_a_task_that_loses_a_cancellation_is_told_again_and_the_others_once():
@@ -26,7 +26,7 @@ async def test_a_task_that_loses_a_cancellation_is_told_again_and_the_others_onc
     tasks = [asyncio.create_task(waits(name, deaf=name == "deaf")) for name in told] + [asyncio.create_task(fails())]
     await asyncio.sleep(0)
     async with asyncio.timeout(30):
-        ends = await end_all(tasks, again_seconds=0.01)
+        ends = await cancel_and_wait(tasks, retry_seconds=0.01)
     assert [type(end) for end in ends] == [asyncio.CancelledError, asyncio.CancelledError, ValueError]
     assert told == {"deaf": 2, "quick": 1}
-    assert await end_all([]) == []
+    assert await cancel_and_wait([]) == []

@@ -17,19 +17,19 @@ AGAIN_SECONDS = 5.0
 """Longer than what a task has to close takes: a second cancellation would interrupt that."""
 
 
-async def end_all(
-    tasks: Iterable[asyncio.Task[None]], *, again_seconds: float = AGAIN_SECONDS
+async def cancel_and_wait(
+    tasks: Iterable[asyncio.Task[None]], *, retry_seconds: float = AGAIN_SECONDS
 ) -> list[BaseException | None]:
     """Cancel tasks and wait until each has ended; what each ended with, in order, as `gather` would tell it.
 
     Args:
         tasks: those that have ended already are harmless.
-        again_seconds: after so many the cancellation is said again.
+        retry_seconds: after so many the cancellation is said again.
     """
     ending = list(tasks)
     left = {task for task in ending if not task.done()}
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=again_seconds)
+        _, left = await asyncio.wait(left, timeout=retry_seconds)
     return await asyncio.gather(*ending, return_exceptions=True)

@@ -17,9 +17,9 @@ import msgspec
 
 from penstock.errors import DatabaseUnavailable, StoreError
 from penstock.store import QueueState
-from penstock.store.inspect.database_stats import Vitals
+from penstock.store.inspect.database_stats import DatabaseStats
 from penstock.store.operator_queries import LostWorker
-from penstock.store.queue_declarations import Declared
+from penstock.store.queue_declarations import QueueDeclaration
 
 from ..errors import DatabaseMisbehaves, NotLeader
 from ..sampling import SOON_SECONDS, Address
@@ -165,14 +165,14 @@ class DatabaseClient:
         """
         return {pod: LostWorker(*row) for pod, row in (await self._link.call("lost_workers", queue)).items()}
 
-    async def vitals(self) -> tuple[Vitals, Mapping[str, int]]:
+    async def vitals(self) -> tuple[DatabaseStats, Mapping[str, int]]:
         """The server's statistics, and the claims rescued since the last call, by reason.
 
         Raises:
             StoreError: the query failed.
         """
         *seen, rescued = msgspec.structs.astuple(await self._link.call("vitals"))
-        return Vitals(*seen), rescued
+        return DatabaseStats(*seen), rescued
 
     def rest(self, queues: Iterable[int]) -> None:
         """Set the queues without ready jobs; an enqueue to one of them wakes the operator."""
@@ -186,7 +186,7 @@ class DatabaseClient:
             return maximum
         return min(maximum, max(0.0, seconds)) if math.isfinite(seconds) else maximum
 
-    async def declarations(self, names: Sequence[str]) -> Mapping[str, Declared]:
+    async def declarations(self, names: Sequence[str]) -> Mapping[str, QueueDeclaration]:
         """The declarations of the queues of these names, by name.
 
         Raises:

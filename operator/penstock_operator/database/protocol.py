@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from penstock.store import QueueState
-from penstock.store.queue_declarations import Declared
+from penstock.store.queue_declarations import QueueDeclaration
 
 MAX_FRAME: Final = 8 * 2**20
 """Bytes of one frame in either direction."""
@@ -89,7 +89,7 @@ class Sample(msgspec.Struct, array_like=True, frozen=True):
 
 
 class DeclaredRow(msgspec.Struct, array_like=True, frozen=True):
-    """What is declared of a queue, in the order of `penstock.store.queue_declarations.Declared`; JSON stays text."""
+    """A queue's declaration, in the order of `penstock.store.queue_declarations.QueueDeclaration`; JSON stays text."""
 
     declared_by: Text
     generation: int
@@ -222,7 +222,7 @@ def unpacked(rows: Sequence[QueueRow]) -> dict[str, QueueState]:
     return {row.name: QueueState(*msgspec.structs.astuple(row)) for row in rows}
 
 
-def declared_row(found: Declared) -> DeclaredRow | None:
+def declared_row(found: QueueDeclaration) -> DeclaredRow | None:
     """What is declared of a queue; None where its JSON is longer than any that the operator writes."""
     retry, settings = msgspec.json.encode(found.retry), msgspec.json.encode(found.settings)
     if max(len(retry), len(settings)) > MAX_JSON:
@@ -230,8 +230,8 @@ def declared_row(found: Declared) -> DeclaredRow | None:
     return msgspec.convert(list(found._replace(retry=retry, settings=settings)), DeclaredRow)  # type: ignore[arg-type]
 
 
-def declared(row: DeclaredRow) -> Declared:
+def declared(row: DeclaredRow) -> QueueDeclaration:
     """The same as the operator compares it."""
     values = list(msgspec.structs.astuple(row))
     values[6], values[9] = msgspec.json.decode(row.retry), msgspec.json.decode(row.settings)
-    return Declared(*values)
+    return QueueDeclaration(*values)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock_operator.database.pauses import FORGET_SECONDS, REST_SECONDS, RETRY_SECONDS, Pauses
 from penstock_operator.database_reasons import MISBEHAVES
 from penstock_operator.liveness import STUCK_SECONDS
@@ -79,7 +79,7 @@ async def ticking(url: str) -> AsyncIterator[Ticking]:
     try:
         yield made
     finally:
-        await end_all([task])
+        await cancel_and_wait([task])
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from penstock.errors import RejectedByDatabase, RowLocked
 from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.settings import Settings
-from penstock.store.queue_declarations import Declared
+from penstock.store.queue_declarations import QueueDeclaration
 from penstock_operator.declaring import COMPARE_SECONDS, LOCKED_SECONDS, QueueSync
 from penstock_operator.resource import JobQueue
 from tests.unit.operator_parts.objects import jobqueue
@@ -20,13 +20,13 @@ class Rows:
     """A database that keeps what is declared and counts how often it is asked."""
 
     def __init__(self) -> None:
-        self.standing: dict[str, Declared] = {}
+        self.standing: dict[str, QueueDeclaration] = {}
         self.asked = 0
         self.told: list[str] = []
         self.refused: set[str] = set()
         self.locked: set[str] = set()
 
-    async def declarations(self, names: list[str]) -> Mapping[str, Declared]:
+    async def declarations(self, names: list[str]) -> Mapping[str, QueueDeclaration]:
         self.asked += 1
         return {name: self.standing[name] for name in names if name in self.standing}
 
@@ -37,7 +37,7 @@ class Rows:
         if name in self.locked:
             raise RowLocked("somebody has it")
         by = made["declared_by"] if made["paused"] else None
-        self.standing[name] = Declared(paused_by=by, settings={}, **made)
+        self.standing[name] = QueueDeclaration(paused_by=by, settings={}, **made)
 
 
 def three() -> list[JobQueue]:
@@ -138,7 +138,7 @@ def test_the_double_takes_what_the_database_takes():
     assert queue.policy is not None
     settings = worker_settings(queue.policy, base=Settings())
     made = declaration(queue.policy, settings, declared_by="u", generation=1)
-    assert set(made) | {"paused_by", "settings"} == set(Declared._fields)
+    assert set(made) | {"paused_by", "settings"} == set(QueueDeclaration._fields)
 
 
 async def test_a_queue_that_somebody_holds_is_declared_later_and_keeps_no_other_waiting():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock.store import QueueState
 from penstock_operator.look import QueueSample
 from penstock_operator.members import Member
@@ -64,7 +64,7 @@ async def loop(queue: AtTheGate) -> AsyncIterator[DatabaseLoop]:
         may_act=lambda: True, opened=lambda _: None,
     )  # fmt: skip
     yield made
-    await end_all(made._working.values())
+    await cancel_and_wait(made._working.values())
 
 
 async def begun(loop: DatabaseLoop, ready: int) -> None:

@@ -12,7 +12,7 @@ from penstock.runtime.claims.acknowledger import Acknowledger
 from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.runtime.retry_delay import MAX_SECONDS, doubled, retry_delay
-from penstock.store.listen import longest_pause
+from penstock.store.listen import max_pause
 from tests.unit.runtime.support import completed, job, store_of
 
 LONG = 5_000
@@ -61,7 +61,7 @@ async def test_an_outcome_is_acknowledged_after_an_outage_of_any_length():
 
 def test_wake_ups_come_back_after_an_outage_of_any_length():
     """The listener ended with the same error, in workers and in the operator, and only the poll was left."""
-    assert [longest_pause(failures) for failures in (1, 4, LONG)] == [0.4, 3.2, 5.0]
+    assert [max_pause(failures) for failures in (1, 4, LONG)] == [0.4, 3.2, 5.0]
 
 
 def test_pauses_grow_and_stay_within_their_bounds():

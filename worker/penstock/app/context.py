@@ -107,7 +107,7 @@ class Context:
         if self._database is None:
             raise ConfigurationError("ctx.transaction: needs a worker and its database, there is none in test mode")
         url, pooled = self._database()
-        return JobTransaction(url, self.job, began=self._began, pooled=pooled)
+        return JobTransaction(url, self.job, started=self._began, pooled=pooled)
 
     def complete(self, *, connection: object) -> None:
         """As `transaction`, as the last statement on a connection of your own: SQLAlchemy, Django, psycopg.

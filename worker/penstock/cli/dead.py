@@ -163,7 +163,9 @@ class Redrive(_DeadCommand):
     def change(self, progress: Progress) -> dict[str, int]:
         """Redrive them; dead letters whose unique key is taken are kept."""
         matching, drop_key = self._selected(), self.given["drop_key"]
-        done = on_store(self.urls, lambda store: store.redrive_matching(matching, drop_key=drop_key, told=progress.to))
+        done = on_store(
+            self.urls, lambda store: store.redrive_matching(matching, drop_key=drop_key, on_progress=progress.to)
+        )
         self._kept = done.kept
         return {"redriven": done.redriven}
 
@@ -199,7 +201,9 @@ class Discard(_DeadCommand):
     def change(self, progress: Progress) -> dict[str, int]:
         """Delete them."""
         matching = self._selected()
-        return {"discarded": on_store(self.urls, lambda store: store.discard_matching(matching, told=progress.to))}
+        return {
+            "discarded": on_store(self.urls, lambda store: store.discard_matching(matching, on_progress=progress.to))
+        }
 
 
 Redrive.register(dead)

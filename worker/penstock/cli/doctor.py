@@ -23,7 +23,7 @@ from .doctor_checks import Finding, Level, failure, ok, skipped, warning
 from .output import safe, write
 
 if TYPE_CHECKING:
-    from penstock.store.inspect.diagnostics import Checkup
+    from penstock.store.inspect.diagnostics import Diagnostics
 
 
 def doctor(
@@ -70,7 +70,7 @@ def _drawn(found: list[Finding]) -> str:
 def _examine(role: str | None, jobqueue: str | None, namespace: str | None) -> Iterator[Finding]:
     """All checks in order; later ones use what earlier ones found out."""
     from penstock.store.errors import check_url  # noqa: PLC0415
-    from penstock.store.inspect.diagnostics import Checkup  # noqa: PLC0415
+    from penstock.store.inspect.diagnostics import Diagnostics  # noqa: PLC0415
 
     from .doctor_settings_checks import of_settings  # noqa: PLC0415
 
@@ -85,7 +85,7 @@ def _examine(role: str | None, jobqueue: str | None, namespace: str | None) -> I
     yield ok("url", "valid" + (", with a direct URL" if urls.pooled else ""))
     if "sslrootcert=system" in f"{urls.url} {urls.direct_url}":
         yield _certificates()
-    with Checkup(urls.url, direct_url=urls.direct_url) as checkup:
+    with Diagnostics(urls.url, direct_url=urls.direct_url) as checkup:
         try:
             server = checkup.server()
         except StoreError as error:
@@ -160,19 +160,19 @@ def _drift(changed: list[str]) -> Iterator[Finding]:
         yield ok("drift", "the schema matches this release")
 
 
-def _listen(urls: DatabaseUrls, checkup: Checkup) -> Iterator[Finding]:
+def _listen(urls: DatabaseUrls, checkup: Diagnostics) -> Iterator[Finding]:
     if not Settings.from_env({"PENSTOCK_LISTEN": os.environ.get("PENSTOCK_LISTEN", "")}, urls=False).listen:
         yield skipped("listen", "PENSTOCK_LISTEN is false: workers find jobs by polling")
         return
     through = " on the direct URL" if urls.pooled else ""
     try:
-        yield ok("listen", f"a notification arrived after {checkup.hears() * 1000:.1f} ms{through}")
+        yield ok("listen", f"a notification arrived after {checkup.listen_delay() * 1000:.1f} ms{through}")
     except StoreError as error:
         hint = "workers fall back to polling; set PENSTOCK_DIRECT_URL to the server itself, or PENSTOCK_LISTEN=false"
         yield warning("listen", str(error), hint)
 
 
-def _state(urls: DatabaseUrls, checkup: Checkup) -> Iterator[Finding]:
+def _state(urls: DatabaseUrls, checkup: Diagnostics) -> Iterator[Finding]:
     from penstock.store.inspect.inspection import Reader  # noqa: PLC0415
     from penstock.store.schema.migrate import current_checksum  # noqa: PLC0415
 

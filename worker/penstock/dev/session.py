@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock.errors import StoreError
 from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.settings import Settings
@@ -149,4 +149,4 @@ async def _beside(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await end_all(tasks)
+            await cancel_and_wait(tasks)

@@ -11,7 +11,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 
 AGAIN_SECONDS = 0.5
 """None of them has anything to close that takes as long."""
@@ -36,7 +36,7 @@ async def run_in_background(
     finally:
         for task in tasks:
             task.remove_done_callback(ended)
-        await end_all(tasks, again_seconds=AGAIN_SECONDS)
+        await cancel_and_wait(tasks, retry_seconds=AGAIN_SECONDS)
 
 
 def _ended(broke: Callable[[str], None], task: asyncio.Task[None]) -> None:

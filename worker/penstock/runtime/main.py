@@ -13,7 +13,7 @@ from penstock.database.source import sources
 from penstock.errors import StoreError
 from penstock.runtime.process_exit import leave_now, leave_within
 from penstock.settings import Settings
-from penstock.store import check_schema, shake_hands
+from penstock.store import check_login_and_schema, check_schema
 
 from .config_warnings import log_config_warnings
 from .event_loop import Runner, loop_factory
@@ -52,7 +52,7 @@ def run_worker(app: App, settings: Settings) -> int:
 
     def check() -> None:
         check_schema(url)
-        shake_hands(url, pooled=settings.pooled)
+        check_login_and_schema(url, pooled=settings.pooled)
 
     ended = None
     while ended is None:

@@ -26,7 +26,7 @@ from penstock.database.source import sources
 from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
-from penstock.store import CONTROL, WORK, Listener, Maintenance, Registry, WorkerStore
+from penstock.store import CONTROL, WORK, Listener, Maintenance, WorkerRegistry, WorkerStore
 
 from .claims.acknowledger import Acknowledger
 from .claims.claimer import Claimer
@@ -103,7 +103,7 @@ class WorkerParts:
             info={"http": advertised(settings.http_host, self.health.port, name=name)},
         )
         self.lease = Lease(
-            registry=Registry(self.url, pooled=self.pooled),
+            registry=WorkerRegistry(self.url, pooled=self.pooled),
             identity=identity,
             held=self.held,
             metrics=self.metrics,

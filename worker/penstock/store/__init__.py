@@ -1,17 +1,17 @@
-"""The store: Postgres as the only bus, and the only place that imports psycopg.
+"""The store: Postgres as the only message bus, and the only package that imports psycopg.
 
-What runs in the database is in `functions/` and `migrations/`, what is sent to it in `sql/`. This package sends, maps
-errors and returns frozen values; it takes no decision about a job.
+Code that runs in the database is in `functions/` and `migrations/`, statements are in `sql/`. This package sends
+statements, maps errors and returns frozen values; it makes no decision about a job.
 """
 
 from .dead_letters import DeadCount, DeadFilter, DeadLetter, DeadLetterInfo, DeadLetters, Redriven
 from .enqueue.client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
 from .listen import CONTROL, DEPTH, WORK, Listener
-from .maintenance import Maintenance, Upkeep
-from .registration import MovedRenewal, Registration, Registry, Renewal
+from .maintenance import Maintenance, MaintenanceStats
+from .registration import MovedRenewal, Registration, Renewal, WorkerRegistry
 from .rows import AckConflict, Promotion, QueueState, Rescue
 from .schema.drift import differences
-from .schema.handshake import shake_hands
+from .schema.handshake import check_login_and_schema
 from .schema.migrate import Migrated, check_schema, latest_version, migrate, migration_sql
 from .schema.rights import check_rights
 from .schema.roles import grants_sql, roles, roles_sql
@@ -34,20 +34,22 @@ __all__ = [
     "JobTransaction",
     "Listener",
     "Maintenance",
+    "MaintenanceStats",
     "Migrated",
     "MovedRenewal",
     "Promotion",
     "QueueState",
     "Redriven",
     "Registration",
-    "Registry",
     "Renewal",
     "Rescue",
     "Store",
     "SyncClient",
     "UnreportedDeadLetter",
-    "Upkeep",
+    "WorkerRegistry",
     "WorkerStore",
+    "cancel_and_wait",
+    "check_login_and_schema",
     "check_rights",
     "check_schema",
     "complete_on",
@@ -61,5 +63,4 @@ __all__ = [
     "migration_sql",
     "roles",
     "roles_sql",
-    "shake_hands",
 ]

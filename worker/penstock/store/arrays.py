@@ -1,4 +1,4 @@
-"""Columns of a batch as Postgres array literals: joining text costs a quarter of what adapting a list costs."""
+"""Columns of a batch as Postgres array literals: joining text costs a quarter of adapting a list."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ T = TypeVar("T")
 
 
 def numbers(values: Iterable[float]) -> str:
-    """`{1,2,3}` of integers or finite floats; safe because a number has no character to quote."""
+    """`{1,2,3}` of integers or finite floats; a number has no character that needs quoting."""
     return "{" + ",".join(map(repr, values)) + "}"
 
 
 def optional(values: Sequence[T]) -> list[T] | None:
-    """The column, or None if it holds nothing but None: the function then takes its default for all."""
+    """The column, or None if every element is None: the function then uses its default."""
     return list(values) if any(value is not None for value in values) else None
 
 
 def sparse(values: Sequence[object]) -> str | None:
-    """As `optional`, of what `column` takes."""
+    """As `optional`, for the values of `column`."""
     return None if values.count(None) == len(values) else column(values)
 
 
 def column(values: Iterable[object]) -> str:
-    """`{1,NULL,true}` of numbers, truth values, times and texts.
+    """`{1,NULL,true}` of numbers, booleans, times and strings.
 
     Raises:
-        RejectedByDatabase: a value is none of these.
+        RejectedByDatabase: a value has another type.
     """
     return "{" + ",".join(["NULL" if one is None else _element(one) for one in values]) + "}"
 
@@ -42,19 +42,19 @@ def _element(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case int():
-            return int.__repr__(value)  # of an IntEnum its number
+            return int.__repr__(value)  # the number of an IntEnum
         case float():
             return float.__repr__(value)
         case str():
             return _quoted(value)
         case datetime():
             return _quoted(_instant(value))
-    raise RejectedByDatabase(f"enqueue: a {type(value).__name__} is no number, truth value, time or text")
+    raise RejectedByDatabase(f"enqueue: a value must be a number, boolean, time or string, got {type(value).__name__}")
 
 
 def _instant(value: datetime) -> str:
-    """A time as ISO 8601, which the server reads whatever its DateStyle; its zone is always given."""
-    with suppress(OverflowError):  # at the ends of the calendar
+    """A time as ISO 8601 with its zone, which the server reads with every DateStyle."""
+    with suppress(OverflowError):  # at the limits of the calendar
         value = value.astimezone(UTC)
     return datetime.isoformat(value)
 
@@ -65,7 +65,7 @@ def texts(values: Iterable[str | None]) -> str:
 
 
 def document(values: Mapping[str, object]) -> str:
-    """A JSON object; letters as they are, because a database in SQL_ASCII or LATIN1 refuses their escapes."""
+    """A JSON object with unescaped letters, because a database in SQL_ASCII or LATIN1 refuses escapes."""
     return json.dumps(dict(values), ensure_ascii=False)
 
 

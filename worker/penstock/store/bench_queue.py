@@ -1,7 +1,7 @@
-"""The scratch queue of `penstock bench`: how much is left in it, what its outcomes say, and its removal.
+"""The scratch queue of `penstock bench`: how many jobs are left in it, its results, and its removal.
 
-Its name begins with `penstock-bench-`, and nothing of any other name is ever deleted here. Needs the schema's owner,
-because nobody else may delete: that is asked before anything is written.
+Its name starts with `penstock-bench-`; nothing with any other name is deleted here. Only the schema's owner may delete,
+which is checked before anything is written.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How Penstock connects: timeouts, keep-alives, names, settings. Nothing else opens a connection.
 
 Through a pooler (PgBouncer in transaction mode) no statement is prepared, no session state is set; LISTEN goes to the
-direct URL. A pooler that is not declared is noticed: it gives out process ids of its own. Connections are in
-autocommit: one function call is one transaction. Text is UTF-8, whatever the database's encoding or PGCLIENTENCODING.
+direct URL. An undeclared pooler is detected by its own process ids. Connections are in autocommit: one function call
+is one transaction. Text is UTF-8, whatever the database's encoding or PGCLIENTENCODING.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ KEEPALIVES: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15000,
 }
-"""libpq's settings in seconds (the last in milliseconds): a peer that is gone is noticed within one lease."""
+"""libpq's settings in seconds (the last in milliseconds): a dead peer is detected within one lease."""
 
 
 def arguments(name: str, *, pooled: bool) -> dict[str, Any]:
-    """Keyword arguments of every connection: `name` is shown by the server, `pooled` says what would be found out."""
+    """Keyword arguments of every connection: `name` is its application_name; `pooled`: no prepared statements."""
     named = {"application_name": name, "client_encoding": "UTF8"}
     return {"autocommit": True, "prepare_threshold": None if pooled else 2, **named, **KEEPALIVES}
 
 
 async def resolved(url: Url) -> str:
-    """The URL to connect by now; a function may take its time, so it is called in a thread."""
+    """The URL to connect with now; a function may block and is called in a thread."""
     return url if isinstance(url, str) else await asyncio.to_thread(url)
 
 
@@ -56,7 +56,7 @@ def _named(url: str) -> Iterator[None]:
             raise
         statement = f"GRANT CONNECT ON DATABASE {quoted(database)} TO {quoted(login)};"
         raise MissingRights(
-            f"connect: the login may not connect to this database; let its owner run: {statement}"
+            f"connect: the login may not connect to this database; as its owner run: {statement}"
         ) from error
 
 
@@ -64,13 +64,13 @@ def connect(url: Url, *, name: str, pooled: bool = False, settings: bool = True)
     """A new connection.
 
     Args:
-        url: a libpq URL, or what gives one; never printed.
+        url: a libpq URL, or a function that returns one; never printed.
         name: application_name on the server.
         pooled: the URL leads to a pooler in transaction mode.
-        settings: False leaves those of the login alone, for SQL that is not ours.
+        settings: False keeps the login's settings, for SQL that is not ours.
 
     Raises:
-        InvalidDatabaseURL: the URL does not parse.
+        InvalidDatabaseURL: the URL cannot be parsed.
         DatabaseUnavailable: the server cannot be reached or refuses the login.
     """
     text = resolve(url)
@@ -98,8 +98,8 @@ def configure_sync(connection: psycopg.Connection[Any], *, settings: bool = True
 
 
 async def configure(connection: psycopg.AsyncConnection[Any], *, settings: bool = True) -> None:
-    """What every connection gets: our JSON decoder, no prepared statements if a pooler stands between, and, if it is
-    for our statements, the settings that they rely on (`session_settings`).
+    """Configure a new connection: our JSON decoder, no prepared statements behind a pooler, and for our own statements
+    the required settings (`session_settings`).
     """
     set_json_loads(msgspec.json.decode, connection)
     if not settings:
@@ -113,14 +113,14 @@ async def configure(connection: psycopg.AsyncConnection[Any], *, settings: bool 
 
 
 def _own_process(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> int:
-    """The process whose session is ours alone; 0 where the caller knows that none is."""
+    """The backend's process id if the session is not shared; 0 behind a declared pooler."""
     return 0 if connection.prepare_threshold is None else connection.info.backend_pid
 
 
 def _opened(
     connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], row: tuple[Any, ...] | None
 ) -> list[str]:
-    """Settings that each transaction must bring along. A pooler gives out process ids of its own."""
+    """The settings that each transaction must set. A pooler reports its own process ids."""
     process, differ = row or (0, [])
     if process != connection.info.backend_pid:
         connection.prepare_threshold = None

@@ -1,8 +1,8 @@
-"""Dead letters for people: find, look at, bring back and throw away, by filter, with a dry run.
+"""Dead letters for people: find, show, redrive and discard them by filter, with a dry run.
 
-A `Store` with more statements; acts by id, a batch at a time, and reports after each, so that a hundred thousand of
-them neither hold one long transaction nor a silent terminal. Surprising: a run touches only what was dead when it
-began (the database's clock), so that jobs which die again at once are not brought back for ever.
+A `Store` with more statements. It acts by id in batches and reports progress after each: a hundred thousand dead
+letters need no long transaction. A run affects only jobs that were dead when it started (the database's clock): jobs
+that die again at once are not redriven forever.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .store import Store
 BATCH = 500
 """Dead letters in one transaction."""
 
-Told = Callable[[int], None]
-"""Called after each batch with how many were looked at so far."""
+OnProgress = Callable[[int], None]
+"""Called after each batch with how many were processed so far."""
 
 
 class DeadFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which dead letters; what is None matches all, so an empty filter is every one.
+    """Which dead letters; None matches all: an empty filter matches every dead letter.
 
-    `contains` is looked for in reason, type and message of the last error, in any case; in the message only where the
+    `contains` is searched in reason, type and message of the last error, ignoring case; in the message only if the
     login may read `penstock.jobs`. `since` (inclusive) and `before` are compared with the time of death and need a
     time zone.
     """
@@ -57,7 +57,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 class DeadLetterInfo(DeadLetter, frozen=True, kw_only=True):
     """All of one. `errors` is the history, oldest first, the last one included; each has type, message, traceback and
-    attempt. `forensics` is what the worker saw around the death: see docs/how-to/dead-letters.md.
+    attempt. `forensics` is the state of the worker at the death: see docs/how-to/dead-letters.md.
     """
 
     priority: int
@@ -81,14 +81,14 @@ class DeadCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Redriven(msgspec.Struct, frozen=True, kw_only=True):
-    """What a redrive did. `kept` stayed dead: by id the job that holds their unique key (0: it has just ended)."""
+    """The result of a redrive. `kept` stayed dead: by id the job that has their unique key (0: it has just ended)."""
 
     redriven: int
     kept: dict[int, int]
 
 
 class DeadLetters(Store):
-    """The store of somebody who looks after dead letters.
+    """The store of a command or person that manages dead letters.
 
         async with DeadLetters(url, lanes=1) as dead:
             await dead.count_dead(DeadFilter(queue="emails"))             # the dry run: counts by queue, task, reason
@@ -98,28 +98,28 @@ class DeadLetters(Store):
     """
 
     async def list_dead(self, matching: DeadFilter, *, limit: int = 50) -> list[DeadLetter]:
-        """The newest `limit`, newest first; with messages where the login may read `penstock.jobs`."""
+        """The newest `limit`, newest first; with messages if the login may read `penstock.jobs`."""
         values = {**_values(matching), "after": None, "newest": True, "limit": limit}
         return [_made(DeadLetter, row) for row in await self.connections.named_rows("find_dead", values)]
 
     async def count_dead(self, matching: DeadFilter) -> list[DeadCount]:
-        """What a redrive or a discard would touch, most first; nothing is changed."""
+        """How many a redrive or a discard would affect, most first; changes nothing."""
         return [_made(DeadCount, row) for row in await self.connections.named_rows("count_dead", _values(matching))]
 
     async def show_dead(self, job_id: int) -> DeadLetterInfo | None:
-        """All of one; None if it is not there (redriven, discarded, or never dead)."""
+        """All of one; None if it does not exist (redriven, discarded, or never dead)."""
         rows = await self.connections.named_rows("dead_letter", {"id": job_id})
         return _made(DeadLetterInfo, rows[0]) if rows else None
 
     async def redrive_matching(
-        self, matching: DeadFilter, *, drop_key: bool = False, told: Told | None = None
+        self, matching: DeadFilter, *, drop_key: bool = False, on_progress: OnProgress | None = None
     ) -> Redriven:
-        """Bring them back as ready jobs of the same ids, attempts at zero, errors kept.
+        """Make them ready jobs with the same ids, attempts at zero, errors kept.
 
         Args:
-            matching: which; an empty filter is all that are dead now.
-            drop_key: bring back without its unique key one whose key is taken by now; else it stays and is reported.
-            told: after each batch of 500.
+            matching: which; an empty filter matches all that are dead now.
+            drop_key: redrive a job whose unique key is taken without the key; otherwise it stays dead and is reported.
+            on_progress: called after each batch of 500.
         """
         count, kept, seen = 0, dict[int, int](), 0
         async for ids in self._batches(matching):
@@ -129,18 +129,18 @@ class DeadLetters(Store):
                 else:
                     kept[job_id] = holder
             seen += len(ids)
-            if told is not None:
-                told(seen)
+            if on_progress is not None:
+                on_progress(seen)
         return Redriven(redriven=count, kept=kept)
 
-    async def discard_matching(self, matching: DeadFilter, *, told: Told | None = None) -> int:
-        """Throw them away for good; how many there were. Arguments as `redrive_matching`."""
+    async def discard_matching(self, matching: DeadFilter, *, on_progress: OnProgress | None = None) -> int:
+        """Delete them for good; returns how many. Arguments as `redrive_matching`."""
         count, seen = 0, 0
         async for ids in self._batches(matching):
             count += await self.jobs.discard(ids)
             seen += len(ids)
-            if told is not None:
-                told(seen)
+            if on_progress is not None:
+                on_progress(seen)
         return count
 
     async def _batches(self, matching: DeadFilter) -> AsyncIterator[list[int]]:

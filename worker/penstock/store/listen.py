@@ -1,5 +1,7 @@
-"""LISTEN on one direct connection: wake-ups, which are hints. A reconnect counts as a wake-up of everything, because
-what was sent meanwhile is gone. The poll behind it is the truth, so a failure here is told and survived.
+"""LISTEN on one direct connection for wake-ups, which are hints.
+
+A reconnect counts as a wake-up for everything, because notifications sent meanwhile are lost. Polling finds every job:
+a failure here is reported and survived.
 """
 
 from __future__ import annotations
@@ -22,19 +24,19 @@ from .errors import mapped
 WORK = "penstock_work"
 """Jobs became ready; payload: the queue's id."""
 DEPTH = "penstock_depth"
-"""As WORK, for the operator."""
+"""Jobs became ready, for the operator; payload: the queue's id."""
 CONTROL = "penstock_control"
-"""A worker was cordoned or called back; payload: the worker's id."""
+"""A worker was cordoned or uncordoned; payload: the worker's id."""
 
 PING_SECONDS = 10.0
 READ_SECONDS = 1.0
-"""A notification whose first byte is there is read within this, or waited for again."""
+"""Timeout for the rest of a notification whose first byte has arrived."""
 
 
 class Listener:
     """Calls `woken(channel, payload)` for every notification, and `woken(None, "")` after each (re)connect.
 
-    `woken` runs in the event loop and must not block. `listening` says whether the connection stands.
+    `woken` runs in the event loop and must not block. `listening`: whether LISTEN is active.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Listener:
         self.last_error: str | None = None
 
     async def run(self) -> None:
-        """Listen until cancelled; reconnects with a jittered pause of up to five seconds."""
+        """Listen until cancelled; reconnects after a jittered pause of at most five seconds."""
         failures = 0
         while True:
             try:
@@ -63,7 +65,7 @@ class Listener:
                     await self._listen(connection)
             self.listening = False
             failures += 1
-            await asyncio.sleep(random.uniform(0.1, longest_pause(failures)))  # noqa: S311 - jitter
+            await asyncio.sleep(random.uniform(0.1, max_pause(failures)))  # noqa: S311 - jitter
 
     async def _listen(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
         try:
@@ -76,8 +78,8 @@ class Listener:
                     if await readable(connection.fileno(), PING_SECONDS):
                         waiting = connection.notifies(timeout=READ_SECONDS, stop_after=1)
                     else:
-                        await connection.execute(b"SELECT")  # a half-open connection shows here
-                        waiting = connection.notifies(timeout=0)  # what came with the answer
+                        await connection.execute(b"SELECT")  # detects a half-open connection
+                        waiting = connection.notifies(timeout=0)  # those that came with the answer
                     async for note in waiting:
                         self._woken(note.channel, note.payload)
         except StoreError as error:
@@ -87,15 +89,15 @@ class Listener:
             await connection.close()
 
 
-def longest_pause(failures: int) -> float:
-    """Seconds, at most five; the doublings are capped as well, for an outage of an hour has more than a float bears."""
+def max_pause(failures: int) -> float:
+    """Seconds, at most five; the exponent is capped because an outage of an hour would overflow a float."""
     return min(5.0, 0.2 * 2.0 ** min(failures, 10))
 
 
 async def readable(descriptor: int, seconds: float) -> bool:
     """Whether a socket can be read within so many seconds.
 
-    The driver's own wait looks ten times a second, in each idle process: more than everything else that it does.
+    The driver's own wait polls ten times a second in each idle process, more than all its other work.
     """
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()

@@ -95,5 +95,5 @@ async def identity(store: Store) -> str:
         if "pg_control_system" not in str(error):
             raise
         run = "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO penstock_operator;"
-        raise MissingRights(f"identity: the login lacks a right; let an administrator run: {run}") from error
+        raise MissingRights(f"identity: the login lacks a right; as an administrator run: {run}") from error
     return str(found)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .store import Store
 
 
-class Declared(NamedTuple):
+class QueueDeclaration(NamedTuple):
     """What a queue's row says; durations in seconds. `paused_by` is the declarer or a login, None while not paused."""
 
     declared_by: str
@@ -27,7 +27,7 @@ class Declared(NamedTuple):
     retention: float
     settings: Mapping[str, object]
 
-    def stands(
+    def matches(
         self,
         *,
         declared_by: str,
@@ -42,7 +42,7 @@ class Declared(NamedTuple):
     ) -> bool:
         """Whether `Store.declare_queue` with these arguments would change nothing.
 
-        A pause by a login stays whatever is declared, so it stands beside either.
+        A pause by a login stays whatever is declared, so it matches beside either.
         """
         by_declarer = self.paused and self.paused_by == self.declared_by
         return (paused if by_declarer else not paused or self.paused) and (
@@ -54,11 +54,11 @@ class Declared(NamedTuple):
         )  # fmt: skip
 
 
-async def declarations(store: Store) -> dict[str, Declared]:
+async def declarations(store: Store) -> dict[str, QueueDeclaration]:
     """What is declared, by the queue's name; queues that nobody declared are not there.
 
     Raises:
         StoreError: the database cannot be asked.
     """
     rows = await store.connections.rows("declarations")
-    return {name: Declared(*columns) for name, *columns in rows}
+    return {name: QueueDeclaration(*columns) for name, *columns in rows}

@@ -1,8 +1,8 @@
-"""Names in SQL that a person is to run."""
+"""Quotes names in SQL that a person runs."""
 
 from __future__ import annotations
 
 
 def quoted(name: str) -> str:
-    """A name as an SQL identifier, whatever it contains."""
+    """A name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,7 +1,7 @@
-"""A worker's place in the registry: register, renew with comparison, deregister. Synchronous, on a connection of its
-own, because it runs in the lease thread: a blocked event loop must neither fake a lease nor lose one.
+"""A worker's registration: register, renew the lease and compare claims, deregister.
 
-Not safe for use from several threads. A lost connection raises; the next call connects anew.
+Synchronous, on a separate connection, because it runs in the lease thread: a blocked event loop must neither fake a
+lease nor lose one. Not safe for use from several threads. A lost connection raises; the next call reconnects.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .sql_files import statement
 
 
 class Registration(NamedTuple):
-    """Ids on the database: the worker's row, and the queue's."""
+    """Ids of the worker's row and of the queue's."""
 
     worker: int
     queue: int
 
 
 class Renewal(NamedTuple):
-    """What the tables say. `state` None: the worker's row is gone. `fenced` are (id, token) pairs."""
+    """The state of the tables. `state` None: the worker's row is gone. `fenced` are (id, token) pairs."""
 
     state: str | None
     fenced: list[tuple[int, int]]
@@ -36,13 +36,13 @@ class Renewal(NamedTuple):
 
 
 class MovedRenewal(Renewal):
-    """The first by another server than before, or by the same after a restart: it may know fewer commits."""
+    """The first from another server than before, or from the same after a restart: it may have fewer commits."""
 
     __slots__ = ()
 
 
-class Registry:
-    """One synchronous connection, opened lazily and anew after a loss."""
+class WorkerRegistry:
+    """The registration over one synchronous connection, opened at first use and again after a loss."""
 
     def __init__(self, url: Url, *, name: str = "penstock lease", pooled: bool = False) -> None:
         self._url, self._name, self._pooled = url, name, pooled
@@ -73,7 +73,7 @@ class Registry:
         node: str | None = None,
         info: Mapping[str, object] | None = None,
     ) -> Registration:
-        """Enter the registry with a new id; the lease (seconds) begins now."""
+        """Register with a new id; the lease (seconds) starts now."""
         values = (queue, identity, pod, node, version, concurrency, lease, arrays.document(info or {}))
         *registration, self._server = self._row("register", *values)
         return Registration(*registration)
@@ -89,9 +89,9 @@ class Registry:
         drained: bool,
         report: str = "{}",
     ) -> Renewal:
-        """Extend the lease and compare `held` (id, token) with the tables. `report` is JSON, for people.
+        """Renew the lease and compare `held` (id, token) with the tables. `report` is JSON, for people.
 
-        A report that the database's encoding cannot hold is left out: no lease is lost for it.
+        A report that the database's encoding cannot store is left out: no lease is lost for it.
         """
         ids, tokens = arrays.numbers(i for i, _ in held), arrays.numbers(t for _, t in held)
         values = (worker, lease, ids, tokens, arrays.document(in_flight), arrays.document(done), drained, report)
@@ -105,21 +105,21 @@ class Registry:
         return kind(state, list(zip(fenced_ids or (), fenced_tokens or (), strict=True)), list(cancelled or ()))
 
     def begin_drain(self, worker: int) -> str | None:
-        """Say that this worker is stopping for good; its state afterwards, `lost` if its lease was over before."""
+        """Announce that this worker stops for good; returns its state, `lost` if its lease had expired."""
         state: str | None = self._row("begin_drain", worker)[0]
         return state
 
     def grace_left(self, worker: int) -> float | None:
-        """Seconds until this worker is killed, where an operator has said that it is sooner than its drain ends."""
+        """Seconds until this worker is killed, if an operator has set less than its drain timeout; else None."""
         seconds: float | None = self._row("grace_left", worker)[0]
         return seconds
 
     def deregister(self, worker: int, *, empty: bool) -> None:
-        """Leave. `empty`: this worker holds no claim and no acknowledgement of its is open."""
+        """Remove the registration. `empty`: the worker has no claim and no acknowledgement in flight."""
         self._row("deregister", worker, empty)
 
     def close(self) -> None:
-        """Close the connection; harmless when repeated."""
+        """Close the connection; idempotent."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -52,4 +52,4 @@ class Overdue(NamedTuple):
     """Attempts past their deadline: jobs deferred for the next one, and jobs that had none left."""
 
     retried: int
-    buried: int
+    dead_lettered: int

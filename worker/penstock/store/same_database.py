@@ -1,4 +1,4 @@
-"""Whether two URLs lead to one database. A direct URL is for LISTEN alone, so a wrong one is noticed by nobody."""
+"""Checks that two URLs lead to one database. A direct URL serves only LISTEN: a wrong one causes no error."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from .sql_files import statement
 
 
 def check_same_database(url: str, direct_url: str) -> None:
-    """Compare the databases that both lead to; a direct URL that does not connect says nothing.
+    """Compare the databases of both URLs; a direct URL that does not connect is ignored.
 
     Raises:
-        WrongDatabase: they are different ones: no wake-up would ever arrive.
+        WrongDatabase: they differ: no wake-up would ever arrive.
         StoreError: as `connect`, for the first one.
     """
     found = _identity(url)
     try:
         direct = _identity(direct_url)
     except StoreError:
-        return  # the queue is polled then, and the condition Listening says so
+        return  # the queue is polled then, and the condition Listening is False
     if found != direct:
-        raise WrongDatabase("the direct URL leads to another database than the URL beside it; compare host and name")
+        raise WrongDatabase(
+            "the direct URL leads to another database than the URL; compare their hosts and database names"
+        )
 
 
 def _identity(url: str) -> tuple[object, ...] | None:
@@ -33,4 +35,4 @@ def _identity(url: str) -> tuple[object, ...] | None:
                 return connection.execute(statement("same_database")).fetchone()
         except MissingRights as error:
             run = f"GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO {quoted(connection.info.user)};"
-            raise MissingRights(f"identity: the login may not ask; let an administrator run: {run}") from error
+            raise MissingRights(f"identity: the login lacks a right; as an administrator run: {run}") from error

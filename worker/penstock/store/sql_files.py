@@ -1,6 +1,6 @@
-"""Reads the `.sql` files that travel with the package: statements, functions, migrations.
+"""Reads the `.sql` files of the package: statements, functions, migrations.
 
-A statement file holds one statement with a header comment; bytes, because psycopg takes them as they are.
+A statement file contains one statement with a header comment. Statements are bytes, which psycopg accepts as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class SqlFile(NamedTuple):
-    """One file: its name without the suffix, and its text."""
+    """A file: its name without the suffix, and its text."""
 
     name: str
     text: str
@@ -25,13 +25,13 @@ class SqlFile(NamedTuple):
 
 @functools.cache
 def statement(name: str) -> bytes:
-    """The statement `sql/NAME.sql`, without its header comment (which would otherwise travel with every call)."""
+    """The statement `sql/NAME.sql`, without its header comment, which would otherwise be sent with every call."""
     text = (resources.files(__package__) / "sql" / f"{name}.sql").read_text(encoding="utf-8")
     return "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip().encode()
 
 
 def retired() -> str:
-    """The statements that drop functions of earlier releases, `retired.sql`; they may run again."""
+    """The statements that drop functions of earlier releases, `retired.sql`; idempotent."""
     return (resources.files(__package__) / "retired.sql").read_text(encoding="utf-8")
 
 

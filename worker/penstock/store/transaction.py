@@ -1,8 +1,8 @@
 """Exactly-once effect: a job's success is committed by the transaction that wrote its effects, or neither is.
 
-`JobTransaction` opens a connection of its own for one transaction of a task and ends it with the acknowledgement;
-`complete_on` does the same on a connection that the task has already. What the worker acknowledges afterwards finds the
-outcome there. Surprising: what the task returns is not kept, because the outcome is written before the task ends.
+`JobTransaction` opens a connection for one transaction of a task and ends it with the acknowledgement; `complete_on`
+does the same on a connection that the task already has. The worker's own acknowledgement then finds the outcome. The
+task's return value is not stored, because the outcome is written before the task returns.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from penstock.errors import Fenced
 from penstock.job import ClaimedJob
 
 from .connect import connect, connect_async
-from .enqueue.caller_connection import scalar_on, scalar_on_async
+from .enqueue.caller_connection import fetch_value, fetch_value_async
 from .errors import mapped
 from .sql_files import statement
 
 _NAME = "penstock task"
 
 
-def _values(job: ClaimedJob, began: float) -> tuple[str, ...]:
-    return (str(job.worker), str(job.id), str(job.token), repr(time.perf_counter() - began))
+def _values(job: ClaimedJob, started: float) -> tuple[str, ...]:
+    return (str(job.worker), str(job.id), str(job.token), repr(time.perf_counter() - started))
 
 
 def _accepted(job: ClaimedJob, accepted: str | None) -> None:
     if accepted != "true":
         raise Fenced(
-            f"job {job.id}, attempt {job.attempt}: its claim was taken back or cancelled, so nothing is committed"
+            f"job {job.id}, attempt {job.attempt}: its claim was lost or the job was cancelled; nothing was committed"
         )
 
 
 class JobTransaction:
-    """`async with` or `with`: gives a connection in a transaction that ends with the job's success.
+    """`async with` or `with`: a connection in a transaction that commits with the job's success.
 
     Args:
         url: the database; never printed.
         job: the attempt.
-        began: `time.perf_counter()` at its begin.
+        started: `time.perf_counter()` at its start.
         pooled: the URL leads to a pooler in transaction mode.
 
     Raises:
-        Fenced: at the end, if the claim was taken back meanwhile; everything is rolled back.
-        DatabaseUnavailable: no connection, or it was lost; whether the commit happened the worker finds out.
+        Fenced: at the end, if the claim was lost meanwhile; everything is rolled back.
+        DatabaseUnavailable: no connection, or it was lost; the worker finds out whether the commit happened.
     """
 
-    def __init__(self, url: Url, job: ClaimedJob, *, began: float, pooled: bool = False) -> None:
-        self._url, self._job, self._began, self._pooled = url, job, began, pooled
+    def __init__(self, url: Url, job: ClaimedJob, *, started: float, pooled: bool = False) -> None:
+        self._url, self._job, self._began, self._pooled = url, job, started, pooled
         self._async: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._sync: psycopg.Connection[tuple[Any, ...]] | None = None
 
@@ -92,16 +92,16 @@ class JobTransaction:
             connection.close()
 
 
-def complete_on(connection: Any, job: ClaimedJob, began: float) -> None:
+def complete_on(connection: Any, job: ClaimedJob, started: float) -> None:
     """Write the job's success through the caller's connection, as the last statement before its commit.
 
     Raises:
-        Fenced: the claim was taken back, or the job is to be cancelled: roll back.
-        ConfigurationError, StoreError: as `caller_connection.scalar_on`.
+        Fenced: the claim was lost, or the job is to be cancelled: roll back.
+        ConfigurationError, StoreError: as `caller_connection.fetch_value`.
     """
-    _accepted(job, scalar_on(connection, statement("complete"), _values(job, began), doing="complete"))
+    _accepted(job, fetch_value(connection, statement("complete"), _values(job, started), doing="complete"))
 
 
-async def complete_on_async(connection: Any, job: ClaimedJob, began: float) -> None:
+async def complete_on_async(connection: Any, job: ClaimedJob, started: float) -> None:
     """As `complete_on`, for asynchronous connections."""
-    _accepted(job, await scalar_on_async(connection, statement("complete"), _values(job, began), doing="complete"))
+    _accepted(job, await fetch_value_async(connection, statement("complete"), _values(job, started), doing="complete"))

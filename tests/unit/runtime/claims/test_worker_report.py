@@ -18,7 +18,7 @@ import pytest
 from penstock import Context
 from penstock.app.client import Client
 from penstock.app.context import LONGEST_NOTE
-from penstock.app.task import Registry as Tasks
+from penstock.app.task import WorkerRegistry as Tasks
 from penstock.runtime.background import run_in_background
 from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.claims.lease import Identity, Lease
@@ -26,7 +26,7 @@ from penstock.runtime.claims.worker_report import MAX_JOBS, report
 from penstock.runtime.execution.slots import Slots
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.runtime.observe.probes import MAX_BLOCKED_SECONDS, Probes
-from penstock.store import Registry, Renewal
+from penstock.store import WorkerRegistry, Renewal
 from tests.unit.runtime.support import completed, job, running_state, until
 
 
@@ -235,7 +235,7 @@ async def test_nothing_that_goes_wrong_in_a_renewal_ends_the_lease_thread():
     held.progress[one.id] = {"done": object()}
     registrar = Registrar()
     lease = Lease(
-        registry=cast("Registry", registrar), held=held, seconds=15.0, on_renewed=lambda _: None,
+        registry=cast("WorkerRegistry", registrar), held=held, seconds=15.0, on_renewed=lambda _: None,
         identity=Identity(identity="me", queue="q", version="1", concurrency=1),
         metrics=WorkerMetrics(queue="q", tasks=Tasks(), version="1"),
     )  # fmt: skip

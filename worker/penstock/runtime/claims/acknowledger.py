@@ -18,7 +18,7 @@ from itertools import groupby
 
 import msgspec
 
-from penstock.cancellation import end_all
+from penstock.cancellation import cancel_and_wait
 from penstock.errors import RowLocked, SchemaMissing, StoreError
 from penstock.job import Finished, OutcomeState
 from penstock.stages import Consumer, Subscription
@@ -77,7 +77,7 @@ class Acknowledger(Consumer[Finished]):
         """What is still postponed is left to the lease: the job runs again."""
         del reason
         if self._repeating is not None:
-            await end_all([self._repeating])
+            await cancel_and_wait([self._repeating])
         if len(self._postponed):
             logger.error("%d outcomes were not stored: other transactions hold their jobs' rows", len(self._postponed))
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from penstock.errors import LoginRefused, StoreError
-from penstock.store import Registry, Renewal
+from penstock.store import Renewal, WorkerRegistry
 
 from ..observe.metrics import WorkerMetrics
 from .held_claims import HeldClaims

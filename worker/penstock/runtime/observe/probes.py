@@ -84,7 +84,7 @@ class Probes:
 
     def gauges(self) -> Gauges:
         """The numbers of this moment, for a scrape."""
-        upkeep, busy, lease = self.maintenance.upkeep, len(self.slots.running), self.lease
+        upkeep, busy, lease = self.maintenance.stats, len(self.slots.running), self.lease
         oldest = self.held.oldest()
         now, wall = self.clock(), self.wall()
         return Gauges(

@@ -19,7 +19,7 @@ from penstock.job import ClaimedJob, Finished, OutcomeState
 
 logger = logging.getLogger("penstock.store")
 
-LONGEST: Final = 393_216
+MAX_CHARACTERS: Final = 393_216
 """Characters of arguments or headers: 256 KiB of JSON with the spaces of Postgres. A claim cuts behind one more."""
 REASON: Final = "unreadable"
 _CLASSES: Final = ("22", "53", "54", "XX")
@@ -34,7 +34,7 @@ def may_be_unreadable(error: StoreError) -> bool:
 
 def refused(jobs: Sequence[ClaimedJob]) -> list[Finished]:
     """The ends of those that were cut; empty for any claim of jobs that came in by enqueue."""
-    return [_refused(job) for job in jobs if len(job.args) > LONGEST or len(job.headers or "") > LONGEST]
+    return [_refused(job) for job in jobs if len(job.args) > MAX_CHARACTERS or len(job.headers or "") > MAX_CHARACTERS]
 
 
 def others(jobs: Sequence[ClaimedJob], refused: Sequence[Finished]) -> list[ClaimedJob]:
@@ -44,8 +44,8 @@ def others(jobs: Sequence[ClaimedJob], refused: Sequence[Finished]) -> list[Clai
 
 
 def _refused(job: ClaimedJob) -> Finished:
-    what = "arguments" if len(job.args) > LONGEST else "headers"
-    message = f"its {what} are longer than {LONGEST:,} characters of JSON"
+    what = "arguments" if len(job.args) > MAX_CHARACTERS else "headers"
+    message = f"its {what} are longer than {MAX_CHARACTERS:,} characters of JSON"
     log(job.queue, [job.id], message)
     error = json.dumps({"type": "UnreadableJob", "message": message, "attempt": job.attempt})
     return Finished(job=job, state=OutcomeState.FAILED, reason=REASON, error=error)

@@ -21,7 +21,7 @@ from penstock.errors import ConfigurationError, PenstockError, StoreError
 
 from ..errors import ours, translate
 from .connection_kind import check_dialect, check_vendor, kind_of
-from .driver_errors import alike
+from .driver_errors import as_psycopg_error
 
 Values = Sequence[str | None]
 _PLACEHOLDER: Final = re.compile(r"%s")
@@ -30,7 +30,7 @@ _OTHER_SESSION: Final = ("26000", "42P05")
 """SQLSTATEs of a prepared statement that is missing or there already: a pooler gave another session."""
 
 
-def scalar_on(connection: Any, text: bytes, values: Values, *, doing: str) -> str | None:
+def fetch_value(connection: Any, text: bytes, values: Values, *, doing: str) -> str | None:
     """The one value that the statement gives, as text.
 
     Args:
@@ -63,8 +63,8 @@ def scalar_on(connection: Any, text: bytes, values: Values, *, doing: str) -> st
     return _as_text(found)
 
 
-async def scalar_on_async(connection: Any, text: bytes, values: Values, *, doing: str) -> str | None:
-    """As `scalar_on`, for what `connection_kind` accepts for async calls."""
+async def fetch_value_async(connection: Any, text: bytes, values: Values, *, doing: str) -> str | None:
+    """As `fetch_value`, for what `connection_kind` accepts for async calls."""
     kind = kind_of(connection, doing, asynchronous=True)
     with through_drivers(doing):
         _check_text(values)
@@ -179,7 +179,7 @@ def _ours(error: Exception, doing: str) -> PenstockError | None:
             f"{doing}: the session has no single engine; give session.connection(bind_arguments=...), that of the "
             "database that Penstock's schema is in; nothing was sent"
         )
-    driver = alike(error)
+    driver = as_psycopg_error(error)
     if driver is None:
         return None
     if driver.sqlstate in _OTHER_SESSION and "asyncpg" in _modules(error):

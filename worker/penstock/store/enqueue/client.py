@@ -1,7 +1,7 @@
-"""Enqueue and look up: what an application's process needs of the store.
+"""Enqueue, look up and cancel: the statements of an application's process.
 
 `SyncClient` and `AsyncClient` own small pools that open at first use; `enqueue_on` and `enqueue_on_async` write
-through the caller's connection, inside the caller's transaction, of whichever kind `connection_kind` knows.
+through the caller's connection, inside its transaction. `connection_kind` lists the kinds of connections.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..pools.async_pool import LoopPool
 from ..pools.loop_pools import LoopPools
 from ..pools.sync_pool import Pool
 from ..sql_files import statement
-from .caller_connection import scalar_on, scalar_on_async
+from .caller_connection import fetch_value, fetch_value_async
 from .copy_enqueue import copy_jobs, copy_jobs_async, may_copy, may_copy_async, plain, takes_copy
 
 T = TypeVar("T")
@@ -70,12 +70,12 @@ def _info(row: tuple[Any, ...] | None) -> JobInfo | None:
 
 
 class SyncClient:
-    """Enqueues and looks up over a pool that opens its connections when they are needed, one pool per process.
+    """Enqueues and looks up over a pool that opens connections when they are needed, one pool per process.
 
     Args:
         url: a libpq URL; never printed.
         pooled: the URL leads to a pooler in transaction mode.
-        pool: how many connections, and for how long.
+        pool: size and timeouts.
     """
 
     def __init__(self, url: Url, *, pooled: bool = False, pool: PoolSettings | None = None) -> None:
@@ -89,7 +89,7 @@ class SyncClient:
         return Pool(functools.partial(connect, self._url, name=_NAME, pooled=self._pooled), self._settings)
 
     def _run(self, doing: str, use: Callable[[psycopg.Connection[Any]], T], *, reads: bool = False) -> T:
-        if self._pid != os.getpid():  # a forked child must not share a socket; the parent's pool stays as it is
+        if self._pid != os.getpid():  # a forked child must not share a socket; the parent's pool stays unchanged
             self._inherited.append(self._pool)
             self._pool, self._pid = self._made(), os.getpid()
         with mapped(doing):
@@ -103,7 +103,7 @@ class SyncClient:
         return self._run(doing, use, reads=reads)
 
     def _copied(self, jobs: Sequence[NewJob]) -> list[int] | None:
-        """Ids if COPY took the jobs; None where the function is to say what it thinks of them."""
+        """Ids if the jobs were copied; None if the function must enqueue them, or refuse them with its own message."""
 
         def use(connection: psycopg.Connection[Any]) -> list[int] | None:
             if self._copies is None:
@@ -115,11 +115,11 @@ class SyncClient:
         return None
 
     def enqueue(self, jobs: Sequence[NewJob], *, wake: bool = True) -> list[int]:
-        """Put jobs into their queues in one transaction; ids in order.
+        """Enqueue jobs in one transaction; returns ids in order.
 
         Args:
             jobs: any number.
-            wake: wake workers that sleep; without it their next poll finds the jobs.
+            wake: wake idle workers; otherwise their next poll finds the jobs.
 
         Raises:
             DatabaseUnavailable, SchemaMissing, ReadOnlyServer, RejectedByDatabase: nothing was written.
@@ -132,11 +132,11 @@ class SyncClient:
         return list(row[0]) if row else []
 
     def info(self, job_id: int) -> JobInfo | None:
-        """The job of that id, ended or not; None if there is none."""
+        """The job with this id, live or ended; None if there is none."""
         return _info(self._row("info", "look up a job", (job_id,), reads=True))
 
     def cancel_jobs(self, ids: Sequence[int], reason: str | None = None) -> dict[int, str]:
-        """Cancel: by id `cancelled` (it waited) or `cancelling` (it runs); those that are over are left out."""
+        """Cancel jobs: by id `cancelled` (it waited) or `cancelling` (it runs); ended jobs are left out."""
         row = self._row("cancel_jobs", "cancel", (list(ids), reason))
         return dict(zip(row[0] or (), row[1] or (), strict=True)) if row else {}
 
@@ -206,15 +206,15 @@ class AsyncClient:
 def enqueue_on(connection: Any, jobs: Sequence[NewJob], *, wake: bool = True) -> list[int]:
     """Enqueue through the caller's connection, inside its transaction; commits nothing. Ids in the order of `jobs`.
 
-    Raises as `caller_connection.scalar_on`; `connection_kind` says what connections there are.
+    Raises as `caller_connection.fetch_value`; `connection_kind` lists the kinds of connections.
     """
     if not jobs:
         return []
     if wake and isinstance(connection, psycopg.Connection) and _copyable(connection, jobs):
         with suppress(RejectedByDatabase, StatementRefused), mapped("enqueue"):
-            if may_copy(connection):  # a statement before the savepoint, so that it is none but a savepoint
+            if may_copy(connection):  # a statement of its own, before the savepoint
                 return copy_jobs(connection, jobs)
-    return _ids(scalar_on(connection, _enqueue(wake=wake), _columns(jobs), doing="enqueue"))
+    return _ids(fetch_value(connection, _enqueue(wake=wake), _columns(jobs), doing="enqueue"))
 
 
 async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob], *, wake: bool = True) -> list[int]:
@@ -225,7 +225,7 @@ async def enqueue_on_async(connection: Any, jobs: Sequence[NewJob], *, wake: boo
         with suppress(RejectedByDatabase, StatementRefused), mapped("enqueue"):
             if await may_copy_async(connection):
                 return await copy_jobs_async(connection, jobs)
-    return _ids(await scalar_on_async(connection, _enqueue(wake=wake), _columns(jobs), doing="enqueue"))
+    return _ids(await fetch_value_async(connection, _enqueue(wake=wake), _columns(jobs), doing="enqueue"))
 
 
 def _enqueue(*, wake: bool) -> bytes:

@@ -1,14 +1,14 @@
-"""What kind of connection a caller gave: told by its class, before anything is sent on it.
+"""The kind of a caller's connection, found by its class before anything is sent on it.
 
     kind         accepted
     psycopg      Connection, AsyncConnection, and their subclasses
     psycopg2     connection and its subclasses
-    asyncpg      Connection, and what its pool lends
+    asyncpg      Connection, and connections of its pool
     sqlalchemy   Connection, Session, scoped_session; their asynchronous forms; over psycopg, psycopg2 or asyncpg
     django       a connection of `django.db`, of its PostgreSQL backend
 
-Everything else is refused with its class and what to give instead. No library is imported: an object of a library's
-class cannot exist before somebody imported it.
+Everything else is refused with its class and what to pass instead. No library is imported: an object of a library's
+class cannot exist before the library was imported.
 """
 
 from __future__ import annotations
@@ -37,33 +37,33 @@ _CLASSES: Final[tuple[tuple[Kind, bool, str, str], ...]] = (
 )
 """Kind, whether it is asynchronous, module and class."""
 _INSTEAD: Final[tuple[tuple[str, str, str], ...]] = (
-    ("psycopg_pool", "", "give a connection of it: with pool.connection() as connection"),
-    ("psycopg2.pool", "", "give a connection of it: connection = pool.getconn()"),
-    ("asyncpg.pool", "Pool", "give a connection of it: async with pool.acquire() as connection"),
-    ("sqlalchemy", "Engine", "give a connection of it: with engine.begin() as connection"),
-    ("sqlalchemy", "AsyncEngine", "give a connection of it: async with engine.begin() as connection"),
-    ("sqlalchemy", "sessionmaker", "call it, and give the session"),
-    ("sqlalchemy", "async_sessionmaker", "call it, and give the session"),
-    ("psycopg", "", "give the connection of this cursor"),
-    ("psycopg2", "", "give the connection of this cursor"),
-    ("django", "ConnectionHandler", 'give one of them: connections["default"]'),
+    ("psycopg_pool", "", "pass a connection of it: with pool.connection() as connection"),
+    ("psycopg2.pool", "", "pass a connection of it: connection = pool.getconn()"),
+    ("asyncpg.pool", "Pool", "pass a connection of it: async with pool.acquire() as connection"),
+    ("sqlalchemy", "Engine", "pass a connection of it: with engine.begin() as connection"),
+    ("sqlalchemy", "AsyncEngine", "pass a connection of it: async with engine.begin() as connection"),
+    ("sqlalchemy", "sessionmaker", "call it, and pass the session"),
+    ("sqlalchemy", "async_sessionmaker", "call it, and pass the session"),
+    ("psycopg", "", "pass the connection of this cursor"),
+    ("psycopg2", "", "pass the connection of this cursor"),
+    ("django", "ConnectionHandler", 'pass one of them: connections["default"]'),
     ("builtins", "str", "a URL belongs to App(url)"),
 )
-"""Module (with those below it), class (any if empty), and what to do instead."""
+"""Module (with its submodules), class (any if empty), and what to pass instead."""
 ACCEPTED: Final = "psycopg, psycopg2, asyncpg, SQLAlchemy or Django"
 DRIVERS: Final = frozenset({"psycopg", "psycopg_async", "psycopg2", "asyncpg"})
 
 
 def kind_of(connection: object, doing: str, *, asynchronous: bool) -> Kind:
-    """Which kind it is.
+    """The kind of a connection.
 
     Args:
-        connection: what the caller gave.
+        connection: the caller's.
         doing: the call, for errors.
         asynchronous: the call is the async one.
 
     Raises:
-        ConfigurationError: it is of no kind that is accepted, or does not fit the call.
+        ConfigurationError: its kind is not accepted, or does not match the call.
     """
     found = _found(connection)
     if found is None:
@@ -110,7 +110,7 @@ def check_dialect(connection: Any, doing: str) -> str:
     """The driver of an SQLAlchemy connection.
 
     Raises:
-        ConfigurationError: it is another database's, or a driver that is not accepted.
+        ConfigurationError: it is of another database, or its driver is not accepted.
     """
     driver = str(connection.dialect.driver)
     if connection.dialect.name != "postgresql" or driver not in DRIVERS:
@@ -124,7 +124,7 @@ def check_vendor(connection: Any, doing: str) -> None:
     """Refuse a Django connection of another database.
 
     Raises:
-        ConfigurationError: names its backend.
+        ConfigurationError: the message names its backend.
     """
     vendor = getattr(connection, "vendor", None)
     if vendor != "postgresql":

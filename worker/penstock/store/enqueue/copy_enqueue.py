@@ -20,10 +20,10 @@ from penstock.job import NewJob
 
 from ..sql_files import statement
 
-FEWEST: Final = 1000
+MIN_JOBS: Final = 1000
 """Jobs from which on COPY pays for its five further round trips: on one machine it is level with the function at 300
 and a sixth faster at 1000; half a millisecond between two machines costs what it saves on 2000."""
-_LONGEST: Final = 65_536
+_MAX_CHARACTERS: Final = 65_536
 """Characters of a plain body: four bytes each are the 256 KiB that the database accepts."""
 _BLOCK: Final = 1000
 _EXPONENT: Final = re.compile(r"[0-9][eE][-+]?[0-9]")
@@ -33,13 +33,13 @@ _ESCAPES: Final = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\
 _LOADED: Final = (16, 20, 21, 23, 1005, 1007, 1016)
 """OIDs of what the statements around a COPY give: boolean, the integers, and their arrays."""
 
-Begun = tuple[list[int], list[int], int]
+Opened = tuple[list[int], list[int], int]
 """What open_copy gives: ids and default attempts of the queues; the id behind which the jobs' will lie."""
 
 
 def plain(jobs: Sequence[NewJob]) -> bool:
     """Whether all of them can be written without asking the database anything, and are many enough."""
-    return len(jobs) >= FEWEST and all(
+    return len(jobs) >= MIN_JOBS and all(
         job.unique is None and job.delay is None and job.at is None
         and type(job.priority) is int
         and (job.max_attempts is None or type(job.max_attempts) is int)
@@ -49,7 +49,7 @@ def plain(jobs: Sequence[NewJob]) -> bool:
 
 
 def _small(body: str) -> bool:
-    return len(body) <= _LONGEST and _EXPONENT.search(body) is None
+    return len(body) <= _MAX_CHARACTERS and _EXPONENT.search(body) is None
 
 
 def takes_copy(connection: psycopg.BaseConnection[Any]) -> bool:
@@ -74,11 +74,11 @@ def copy_jobs(connection: psycopg.Connection[Any], jobs: Sequence[NewJob]) -> li
     """Write plain jobs, wake who waits; ids in order. All or nothing, by a transaction or savepoint of its own."""
     names = list(dict.fromkeys(job.queue for job in jobs))
     with connection.transaction(), psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-        begun: Any = cursor.execute(statement("open_copy"), (names,)).fetchone()
+        opened: Any = cursor.execute(statement("open_copy"), (names,)).fetchone()
         with cursor.copy(statement("copy_jobs")) as copy:
-            for block in _blocks(jobs, names, begun):
+            for block in _blocks(jobs, names, opened):
                 copy.write(block)
-        row: Any = cursor.execute(statement("close_copy"), (begun[2], len(jobs), begun[0])).fetchone()
+        row: Any = cursor.execute(statement("close_copy"), (opened[2], len(jobs), opened[0])).fetchone()
     ids: list[int] = row[0]
     return ids
 
@@ -94,19 +94,19 @@ async def copy_jobs_async(connection: psycopg.AsyncConnection[Any], jobs: Sequen
     """As `copy_jobs`."""
     names = list(dict.fromkeys(job.queue for job in jobs))
     async with connection.transaction(), psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
-        begun: Any = await (await cursor.execute(statement("open_copy"), (names,))).fetchone()
+        opened: Any = await (await cursor.execute(statement("open_copy"), (names,))).fetchone()
         async with cursor.copy(statement("copy_jobs")) as copy:
-            for block in _blocks(jobs, names, begun):
+            for block in _blocks(jobs, names, opened):
                 await copy.write(block)
-        await cursor.execute(statement("close_copy"), (begun[2], len(jobs), begun[0]))
+        await cursor.execute(statement("close_copy"), (opened[2], len(jobs), opened[0]))
         row: Any = await cursor.fetchone()
     ids: list[int] = row[0]
     return ids
 
 
-def _blocks(jobs: Sequence[NewJob], names: Sequence[str], begun: Begun) -> Iterator[str]:
+def _blocks(jobs: Sequence[NewJob], names: Sequence[str], opened: Opened) -> Iterator[str]:
     """Lines of COPY's text form, some at a time."""
-    queues, attempts, _ = begun
+    queues, attempts, _ = opened
     of = dict(zip(names, zip(queues, attempts, strict=True), strict=True))
     for start in range(0, len(jobs), _BLOCK):
         yield "".join([_line(job, *of[job.queue]) for job in jobs[start : start + _BLOCK]])

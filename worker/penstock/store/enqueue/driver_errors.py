@@ -1,4 +1,4 @@
-"""Errors of other drivers as psycopg's: `errors.translate` is the only place that says what an SQLSTATE means."""
+"""Converts errors of other drivers to psycopg's, because only `errors.translate` maps SQLSTATEs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _LIBRARIES: Final = (("psycopg2", "Error"), ("asyncpg.exceptions", "PostgresErro
 _LOST: Final = (ConnectionError, BrokenPipeError, TimeoutError)
 
 
-def alike(error: BaseException) -> psycopg.Error | None:
-    """The driver's error that this is, or that a framework has wrapped, as one of psycopg's; None if there is none."""
+def as_psycopg_error(error: BaseException) -> psycopg.Error | None:
+    """The driver's error, or the one that a framework wrapped, as an error of psycopg; None if there is none."""
     for one in _chain(error):
         if isinstance(one, psycopg.Error):
             return one
         if _of_another_driver(one):
-            return _as_psycopg(one)
+            return _converted(one)
     return None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what SQLAlchemy and Django keep in it."""
+    """The error and its causes, as SQLAlchemy and Django store them."""
     seen: set[int] = set()
     one: object = error
     while isinstance(one, BaseException) and id(one) not in seen:
@@ -40,7 +40,7 @@ def _of_another_driver(error: BaseException) -> bool:
     return False
 
 
-def _as_psycopg(error: BaseException) -> psycopg.Error:
+def _converted(error: BaseException) -> psycopg.Error:
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     if state is None:
         names = {kind.__name__ for kind in type(error).__mro__}
@@ -50,7 +50,7 @@ def _as_psycopg(error: BaseException) -> psycopg.Error:
         return psycopg.DatabaseError(str(error))
     try:
         made: psycopg.Error = psycopg.errors.lookup(state)(str(error))
-    except KeyError:  # ours, or of a newer server
+    except KeyError:  # of the schema's functions, or of a newer server
         made = psycopg.DatabaseError(str(error))
     made.sqlstate = state
     return made

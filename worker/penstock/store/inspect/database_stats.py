@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..store import Store
 
 
-class Vitals(NamedTuple):
+class DatabaseStats(NamedTuple):
     """Estimates of the server's own statistics, a second or so old.
 
     `dead_tuples` and `live_tuples` are of the table of live jobs; `connections` are those of all clients of the server,
@@ -23,11 +23,11 @@ class Vitals(NamedTuple):
     connections_limit: int
 
 
-async def vitals(store: Store) -> Vitals:
+async def database_stats(store: Store) -> DatabaseStats:
     """One look; any role with usage of the schema may take it.
 
     Raises:
         StoreError: the database cannot be asked.
     """
-    (row,) = await store.connections.rows("vitals")
-    return Vitals(*map(int, row))
+    (row,) = await store.connections.rows("server_stats")
+    return DatabaseStats(*map(int, row))

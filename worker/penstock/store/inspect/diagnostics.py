@@ -21,7 +21,7 @@ from ..schema.roles import executable, roles
 from ..sql_files import statement
 
 CHANNEL: Final = "penstock_doctor"
-HEAR_SECONDS: Final = 5.0
+LISTEN_SECONDS: Final = 5.0
 """How long a notification to oneself is waited for."""
 
 
@@ -38,7 +38,7 @@ class Server(NamedTuple):
     round_trip: float
 
 
-class Checkup:
+class Diagnostics:
     """One connection to look over, opened by `open`.
 
     Args:
@@ -72,14 +72,14 @@ class Checkup:
             InvalidDatabaseURL, DatabaseUnavailable: there is nothing to look at.
         """
         facts: dict[str, Any] = self._one("look at the server", statement("server_facts"))
-        began = time.time()
+        started = time.time()
         clock = self._one("read the clock", b"SELECT extract(epoch FROM clock_timestamp())::double precision")
-        ended = time.time()
+        finished = time.time()
         assert self._connection is not None
         info = self._connection.info
         return Server(
-            facts=facts, host=info.host, port=str(info.port), skew=(began + ended) / 2 - float(clock),
-            round_trip=ended - began,
+            facts=facts, host=info.host, port=str(info.port), skew=(started + finished) / 2 - float(clock),
+            round_trip=finished - started,
         )  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Checkup:
         found: dict[str, Any] = self._one("check up", statement("checkup"))
         return found
 
-    def hears(self) -> float:
+    def listen_delay(self) -> float:
         """Seconds from a NOTIFY on the one URL to its arrival on the other.
 
         Raises:
@@ -107,13 +107,13 @@ class Checkup:
             if direct.execute(b"SELECT pg_backend_pid()").fetchone() != (direct.info.backend_pid,):
                 raise StoreError("listen: a pooler stands between, which takes a LISTEN and delivers nothing")
             direct.execute(f"LISTEN {CHANNEL}".encode())
-            began = time.monotonic()
+            started = time.monotonic()
             self._one("notify", f"SELECT pg_notify('{CHANNEL}', '{payload}')".encode())
-            while (left := began + HEAR_SECONDS - time.monotonic()) > 0:
+            while (left := started + LISTEN_SECONDS - time.monotonic()) > 0:
                 for note in direct.notifies(timeout=left, stop_after=1):
                     if note.payload == payload:
-                        return time.monotonic() - began
-        raise StoreError(f"listen: nothing arrived within {HEAR_SECONDS:g} s")
+                        return time.monotonic() - started
+        raise StoreError(f"listen: nothing arrived within {LISTEN_SECONDS:g} s")
 
 
 def rights(facts: dict[str, Any]) -> list[str]:

@@ -24,9 +24,9 @@ from ..sql_files import statement
 CAP: Final = 10_000
 """Counts of a queue stop here."""
 TIMEOUT_SECONDS: Final = 30.0
-LONGEST_LIST: Final = 5_000
+MAX_LIST_ROWS: Final = 5_000
 """Rows of one list; a longer one is read in pages by `before`."""
-_GUARDED: Final = b"SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', %s, true)"
+_READ_ONLY: Final = b"SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', %s, true)"
 
 
 class QueueRow(NamedTuple):
@@ -183,7 +183,7 @@ class Reader:
         doing = name.replace("_", " ")
         try:
             with mapped(doing), self._connection.transaction():
-                self._connection.execute(_GUARDED, (f"{self._timeout * 1000:.0f}",))
+                self._connection.execute(_READ_ONLY, (f"{self._timeout * 1000:.0f}",))
                 return self._connection.execute(statement(name), values).fetchall()
         except StoreError as error:
             if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
@@ -212,7 +212,7 @@ class Reader:
     def jobs(self, where: JobFilter) -> list[JobRow]:
         """Jobs that the filter lets through, newest first."""
         states = sorted(state.value for state in where.states)
-        limit = min(max(where.limit, 1), LONGEST_LIST)
+        limit = min(max(where.limit, 1), MAX_LIST_ROWS)
         values = (states, where.queue, where.task, where.error, where.since, where.before, limit)
         return [JobRow(*row) for row in self._rows("list_jobs", *values)]
 

@@ -1,6 +1,6 @@
-"""What failed lately, for people who watch. Reads only; decides nothing.
+"""The latest failures, for a live view. Reads only; decides nothing.
 
-On a connection of its own, because a look for people must never make a claim wait.
+Uses a separate connection, because a query for people must never delay a claim.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..sql_files import statement
 
 
 class Failure(NamedTuple):
-    """A job whose last attempt failed. `seconds` since it died, or, negative, until its next attempt."""
+    """A job whose last attempt failed. `seconds` since it died; negative: until its next attempt."""
 
     id: int
     queue: str
@@ -29,14 +29,14 @@ class Failure(NamedTuple):
 
 
 class Failures:
-    """Looks at the latest failures over one connection, opened at first use and anew after a loss."""
+    """Reads the latest failures over one connection, opened at first use and again after a loss."""
 
     def __init__(self, url: str, *, name: str = "penstock failures") -> None:
         self._url, self._name = url, name
         self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
 
     async def recent(self, limit: int = 10) -> list[Failure]:
-        """The latest `limit` failures over all queues, those that wait for their next attempt first.
+        """The latest `limit` failures of all queues, those that wait for their next attempt first.
 
         Raises:
             StoreError: the database refused or cannot be used.
@@ -52,7 +52,7 @@ class Failures:
                 raise
 
     async def close(self) -> None:
-        """Close the connection; harmless when repeated."""
+        """Close the connection; idempotent."""
         if self._connection is not None:
             await self._connection.close()
             self._connection = None

@@ -1,8 +1,8 @@
-"""Connections for the async callers of one event loop. Leaves no task, no thread and no reader in it.
+"""Connections for the async callers of one event loop. Leaves no task, thread or reader in it.
 
-A loop may end at any time without a word, so there is nothing that it would have to wait for: a connection is opened by
-the call that needs it, and closed from anywhere. Surprising: a call is made twice where the first connection was a
-reused one and nothing can have happened on it (`reuse`).
+A loop may end at any time without notice, and nothing here makes it wait: a connection is opened by the call that needs
+it, and can be closed from any thread. A call is retried once if the first connection was a reused one and the statement
+cannot have had an effect (`reuse`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class _Waiter:
-    """A task that waits for room."""
+    """A task that waits for a connection."""
 
     __slots__ = ("_loop", "found", "handed")
 
@@ -53,7 +53,7 @@ class LoopPool:
     Args:
         connect: opens one, in autocommit.
         settings: size, wait and idle time.
-        ask_after: seconds of idleness after which a connection is asked before it is used.
+        check_after: seconds of idleness after which a connection is checked with a round trip.
 
     Attributes:
         pid: the process that it belongs to.
@@ -64,9 +64,9 @@ class LoopPool:
         connect: Callable[[], Awaitable[AsyncConnection]],
         settings: PoolSettings,
         *,
-        ask_after: float = reuse.ASK_AFTER_SECONDS,
+        check_after: float = reuse.CHECK_AFTER_SECONDS,
     ) -> None:
-        self._connect, self._settings, self._ask_after = connect, settings, ask_after
+        self._connect, self._settings, self._check_after = connect, settings, check_after
         self.pid = os.getpid()
         self._slots: Slots[AsyncConnection] = Slots(settings)
         self._trimming = False
@@ -79,24 +79,24 @@ class LoopPool:
         except psycopg.Error as error:
             if not reused or not reuse.repeatable(error, connection.pgconn, reads=reads):
                 raise
-        self._slots.finish()  # the others are as old
+        self._slots.finish()  # the others are as old as this one
         connection, _ = await self._take(new=True)
         return await self._used(connection, use)
 
     async def _used(self, connection: AsyncConnection, use: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        turn = self._slots.lend(connection)
+        generation = self._slots.check_out(connection)
         try:
             return await use(connection)
         except psycopg.Error as error:
             if error.sqlstate in reuse.STALE:
                 connection.pgconn.finish()
             raise
-        finally:  # nothing is awaited: the loop may be closed by now
-            self._slots.give_back(connection, turn)
+        finally:  # nothing is awaited: the loop may be closed
+            self._slots.check_in(connection, generation)
             self._trim_later()
 
     async def _take(self, *, new: bool = False) -> tuple[AsyncConnection, bool]:
-        """A connection, and whether it was used before."""
+        """A connection, and whether it is a reused one."""
         waiter = _Waiter()
         if not self._slots.take(waiter):
             await self._wait(waiter)
@@ -123,8 +123,8 @@ class LoopPool:
                     raise PoolExhausted(exhausted(self._settings)) from error
                 raise
             if isinstance(error, TimeoutError):
-                return  # handed as time ran out
-            self._slots.pass_on(waiter.found)
+                return  # handed over just before the timeout
+            self._slots.hand_over(waiter.found)
             raise
 
     async def _usable(self, found: Idle[AsyncConnection]) -> bool:
@@ -132,15 +132,15 @@ class LoopPool:
         pgconn = found.connection.pgconn
         if idle > self._settings.idle or not reuse.quiet(pgconn):
             return False
-        return idle <= self._ask_after or await reuse.answers_async(pgconn)
+        return idle <= self._check_after or await reuse.answers_async(pgconn)
 
     def _trim_later(self) -> None:
-        """Look at what is idle when the first of it has been so for too long; one look is due at a time."""
+        """Schedule the next trim for when the first idle connection times out; at most one is scheduled."""
         if self._trimming:
             return
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # collected as garbage, outside of its loop
+        except RuntimeError:  # garbage collected outside of its loop
             return
         left = self._slots.trim()
         if left is not None:
@@ -148,18 +148,18 @@ class LoopPool:
             loop.call_later(left, _trim, weakref.ref(self))
 
     def trim(self) -> None:
-        """The look that was due."""
+        """Run the scheduled trim."""
         self._trimming = False
         self._trim_later()
 
-    def finish(self, *, lent: bool = False) -> None:
-        """Close the idle ones now and those in use when they come back, from any thread; a later call opens others.
+    def finish(self, *, checked_out: bool = False) -> None:
+        """Close idle connections now, those in use at their check-in; from any thread. A later call opens new ones.
 
         Args:
-            lent: those in use too, because their loop is closed.
+            checked_out: also those in use, because their loop is closed.
         """
         if self.pid == os.getpid():  # a forked child must not end its parent's sessions
-            self._slots.finish(lent=lent)
+            self._slots.finish(checked_out=checked_out)
 
 
 def _trim(pool: weakref.ref[LoopPool]) -> None:

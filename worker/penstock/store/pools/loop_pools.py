@@ -1,4 +1,4 @@
-"""Which pool belongs to which event loop, and how a loop that we do not own takes its connections with it.
+"""Which pool belongs to which event loop, and how the connections of a loop that we do not own are closed.
 
     how a loop ends                                        its connections are closed
     asyncio.run, asyncio.Runner, anyio, pytest-asyncio     with it: they call loop.shutdown_asyncgens()
@@ -7,8 +7,8 @@
     never closed, only dropped                             with the loop's memory
     its thread or process ends                             as above; at the latest with the process
 
-Surprising: an async generator that waits at its only yield is how a loop tells of its end; asyncio closes it. It holds
-the loop, so the loop is what holds it: a table here would keep both for ever.
+An async generator that waits at its only yield detects the end of a loop, because asyncio closes it. It references the
+loop, so only the loop references it: a table here would keep both forever.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class LoopPools:
         self._lock = threading.RLock()
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPool] = weakref.WeakKeyDictionary()
         self._inherited: list[LoopPool] = []
-        """Of the process that this one was forked from: neither used nor closed."""
+        """Pools of the parent process of a fork: neither used nor closed."""
 
     def here(self) -> LoopPool:
         """The pool of the running loop.
 
         Raises:
-            ConfigurationError: there is none; under Trio, for instance.
+            ConfigurationError: there is none, for example under Trio.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -64,7 +64,7 @@ class LoopPools:
         with self._lock:
             for other, pool in list(self._by_loop.items()):
                 if other.is_closed():
-                    pool.finish(lent=True)
+                    pool.finish(checked_out=True)
                     del self._by_loop[other]
             if loop in self._by_loop:
                 self._inherited.append(self._by_loop[loop])
@@ -73,20 +73,20 @@ class LoopPools:
         return made
 
     def finish(self) -> None:
-        """Close what is open for any loop: idle connections now, others when their call is over."""
+        """Close the connections of every loop: idle ones now, others when their call ends."""
         with self._lock:
             pools = [(pool, loop.is_closed()) for loop, pool in self._by_loop.items()]
         for pool, closed in pools:
-            pool.finish(lent=closed)
+            pool.finish(checked_out=closed)
 
 
 class _End:
-    """What a loop keeps: the generator that it closes at its end, and the pools that go with it."""
+    """The part that a loop references: the generator that it closes at its end, and its pools."""
 
     def __init__(self) -> None:
         self.pools: weakref.WeakSet[LoopPool] = weakref.WeakSet()
         self.generator = _wait_for_end(self.pools)
-        with suppress(StopIteration):  # runs to the yield at once; the running loop notes it
+        with suppress(StopIteration):  # runs to the yield at once; the running loop registers it
             self.generator.__anext__().send(None)
 
 
@@ -103,6 +103,6 @@ def _at_end(loop: asyncio.AbstractEventLoop) -> weakref.WeakSet[LoopPool]:
     end: _End | None = getattr(loop, _ATTRIBUTE, None)
     if end is None:
         end = _End()
-        with suppress(AttributeError, TypeError):  # a loop of somebody else's making; its pool is closed later
+        with suppress(AttributeError, TypeError):  # a loop without attributes; its pool is closed later
             setattr(loop, _ATTRIBUTE, end)
     return end.pools

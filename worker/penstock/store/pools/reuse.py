@@ -1,8 +1,8 @@
-"""Whether a connection that lay idle can be used, and which failures on one may be repeated on a new one.
+"""Whether an idle connection can be reused, and which failures on it may be retried on a new one.
 
-A server that was restarted, an idle timeout, a failover: the connection is gone although the server is there. What has
-been closed is seen without a round trip; what has been idle for longer is asked. Surprising: an enqueue whose
-connection is lost is only repeated where the server itself said that it did nothing; else it might be there twice.
+After a restart, an idle timeout or a failover the connection is gone although the server is up. A closed socket is
+detected without a round trip; a longer idle connection is checked with one. An enqueue whose connection is lost is
+retried only if the server reported that it did nothing; otherwise the job might be there twice.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Final
 import psycopg
 from psycopg.pq import ConnStatus, abc
 
-ASK_AFTER_SECONDS: Final = 30.0
-"""Idle for longer, a connection is asked before it is used: something between may have forgotten it without a word."""
+CHECK_AFTER_SECONDS: Final = 30.0
+"""Seconds of idleness after which a connection is checked: a firewall may have dropped it silently."""
 ANSWER_SECONDS: Final = 2.0
 STALE: Final = frozenset({
-    "57P01",  # ended by an administrator, or by a restart: what it was doing is rolled back
-    "57P05",  # idle_session_timeout, which ends idle sessions only
-    "25006",  # a standby by now: it was the primary when this connection was made
-    "26000",  # the session is another one than that which prepared the statement
-    "0A000",  # a prepared statement's result has another form since a migration
+    "57P01",  # ended by an administrator or a restart: its transaction is rolled back
+    "57P05",  # idle_session_timeout, which ends only idle sessions
+    "25006",  # now a standby: it was the primary when this connection was made
+    "26000",  # another session than the one that prepared the statement
+    "0A000",  # a prepared statement's result type changed with a migration
 })  # fmt: skip
-"""SQLSTATEs by which the server says that the statement had no effect, while a new connection may do better."""
+"""SQLSTATEs of statements that had no effect and may succeed on a new connection."""
 
 
 def quiet(pgconn: abc.PGconn) -> bool:
-    """Whether it is open and nothing has arrived while it was idle: that would announce its end. No round trip."""
+    """Whether it is open and received nothing while idle, as it would before it is closed. No round trip."""
     if pgconn.status != ConnStatus.OK:
         return False
     poll = select.poll()
@@ -37,7 +37,7 @@ def quiet(pgconn: abc.PGconn) -> bool:
 
 
 def answers(pgconn: abc.PGconn, seconds: float = ANSWER_SECONDS) -> bool:
-    """Whether the server answers within `seconds`; one round trip."""
+    """Whether the server replies within `seconds`; one round trip."""
     try:
         _ask(pgconn)
         poll = select.poll()
@@ -83,11 +83,11 @@ def _answered(pgconn: abc.PGconn) -> bool:
 
 
 def repeatable(error: psycopg.Error, pgconn: abc.PGconn, *, reads: bool) -> bool:
-    """Whether the call that failed so on a reused connection may be made again on a new one.
+    """Whether a call that failed on a reused connection may be retried on a new one.
 
     Args:
-        error: what it failed with.
-        pgconn: the connection that it failed on.
-        reads: the call changes nothing, so a lost reply does no harm.
+        error: of the call.
+        pgconn: the reused connection.
+        reads: the call changes nothing: a lost reply does no harm.
     """
     return error.sqlstate in STALE or (reads and pgconn.status != ConnStatus.OK)

@@ -1,8 +1,8 @@
-"""The bookkeeping of a pool: which connections are idle, how many are open, who waits for one. Opens and asks nothing.
+"""The bookkeeping of a pool: idle connections, the number of open ones, waiters. Opens and checks none itself.
 
-A connection that comes back goes to whoever has waited longest, and not to whoever comes next: under load nobody waits
-for ever. Every method may be called from any thread, because a loop or a thread that is over cannot clean up after
-itself. Surprising: `finish` of libpq is called directly, which works from any thread and without the connection's loop.
+A connection that is checked in goes to the waiter that came first: under load no waiter starves. Every method may be
+called from any thread, because an ended loop or thread cannot clean up after itself. libpq's `finish` is called
+directly, which works from any thread and without the connection's loop.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ C = TypeVar("C", bound="psycopg.Connection[tuple[object, ...]] | psycopg.AsyncCo
 
 
 class Idle(NamedTuple, Generic[C]):
-    """A connection that nobody uses, and since when on the monotonic clock."""
+    """An idle connection, and since when on the monotonic clock."""
 
     connection: C
     since: float
 
 
 class Waiter(Protocol[C]):
-    """Who waits for room: `hand` gives it an idle connection, or None for the right to open one."""
+    """A waiter: `hand` passes it an idle connection, or None for the right to open one."""
 
     def hand(self, found: Idle[C] | None) -> None:
         """Called once, under the lock of the slots, from any thread."""
 
 
 class Slots(Generic[C]):
-    """Room for `settings.size` connections.
+    """Slots for `settings.size` connections.
 
     Args:
         settings: size and idle time.
@@ -47,16 +47,16 @@ class Slots(Generic[C]):
 
     def __init__(self, settings: PoolSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings, self.clock = settings, clock
-        self._lock = threading.RLock()  # garbage collected under it may give a connection back
-        self._idle: list[Idle[C]] = []  # the longest idle first
-        self._lent: set[C] = set()
+        self._lock = threading.RLock()  # garbage collection under it may check a connection in
+        self._idle: list[Idle[C]] = []  # the one that is idle longest first
+        self._checked_out: set[C] = set()
         self._waiting: deque[Waiter[C]] = deque()
         self._open = 0
-        self._turn = 0
+        self._generation = 0
         self._at_end = weakref.finalize(self, _finish_own, self._idle, os.getpid())
 
     def take(self, waiter: Waiter[C]) -> bool:
-        """Hand room to `waiter` now, or line it up; False if it has to wait."""
+        """Hand a slot to `waiter` now, or queue it; returns False if it must wait."""
         with self._lock:
             if self._idle:
                 waiter.hand(self._idle.pop())
@@ -69,25 +69,25 @@ class Slots(Generic[C]):
             return True
 
     def leave(self, waiter: Waiter[C]) -> bool:
-        """`waiter` waits no longer; False if it was handed something meanwhile."""
+        """Remove `waiter` from the queue; False if it was handed something meanwhile."""
         with self._lock:
             if waiter not in self._waiting:
                 return False
             self._waiting.remove(waiter)
             return True
 
-    def lend(self, connection: C) -> int:
-        """Note that it is in use; gives what `give_back` wants to be told."""
+    def check_out(self, connection: C) -> int:
+        """Note that it is in use; returns the generation for `check_in`."""
         with self._lock:
-            self._lent.add(connection)
-            return self._turn
+            self._checked_out.add(connection)
+            return self._generation
 
-    def give_back(self, connection: C, turn: int) -> None:
-        """Its use is over. One in the middle of something, or lent before `finish`, is closed and its room is free."""
+    def check_in(self, connection: C, generation: int) -> None:
+        """End its use. One inside a transaction, or checked out before `finish`, is closed and its slot freed."""
         pgconn = connection.pgconn
         with self._lock:
-            self._lent.discard(connection)
-            usable = turn == self._turn and pgconn.transaction_status == TransactionStatus.IDLE
+            self._checked_out.discard(connection)
+            usable = generation == self._generation and pgconn.transaction_status == TransactionStatus.IDLE
             if usable and self._waiting:
                 self._waiting.popleft().hand(Idle(connection, self.clock()))
                 return
@@ -97,15 +97,15 @@ class Slots(Generic[C]):
             self.free()
         pgconn.finish()
 
-    def pass_on(self, found: Idle[C] | None) -> None:
-        """What was handed to somebody who is gone: to the next, or back."""
+    def hand_over(self, found: Idle[C] | None) -> None:
+        """Hand what a gone waiter was handed to the next one, or check it in."""
         if found is None:
             self.free()
         else:
-            self.give_back(found.connection, self._turn)
+            self.check_in(found.connection, self._generation)
 
     def free(self) -> None:
-        """One connection fewer is open, or to be opened."""
+        """Free a slot: a connection was closed, or was not opened."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().hand(None)
@@ -113,7 +113,7 @@ class Slots(Generic[C]):
                 self._open -= 1
 
     def trim(self) -> float | None:
-        """Close what has been idle for too long; seconds until the next one has, None if none is idle."""
+        """Close connections that timed out; returns seconds until the next one does, None if none is idle."""
         now, over = self.clock(), []
         with self._lock:
             while self._idle and self._idle[0].since + self.settings.idle <= now:
@@ -124,27 +124,27 @@ class Slots(Generic[C]):
             connection.pgconn.finish()
         return left
 
-    def finish(self, *, lent: bool = False) -> None:
-        """Close the idle ones now and those in use when they come back; with `lent` these too: their loop is over."""
+    def finish(self, *, checked_out: bool = False) -> None:
+        """Close idle connections now, those in use at their check-in; with `checked_out` now: their loop ended."""
         with self._lock:
-            self._turn += 1
+            self._generation += 1
             over = [one.connection for one in self._idle]
             self._open -= len(over)
             self._idle.clear()
-            if lent:
-                over += self._lent
+            if checked_out:
+                over += self._checked_out
         for connection in over:
             connection.pgconn.finish()
 
 
 def _finish_own(idle: list[Idle[C]], pid: int) -> None:
-    """At the end of a pool or its process; a forked child must not end its parent's sessions."""
+    """Close idle connections at the end of a pool or its process; not in a forked child, which shares the sockets."""
     if os.getpid() == pid:
         for one in idle:
             one.connection.pgconn.finish()
 
 
 def exhausted(settings: PoolSettings) -> str:
-    """The sentence for a call that found no free connection."""
+    """The message for a call that found no free connection."""
     every = "the only connection" if settings.size == 1 else f"each of the {settings.size} connections"
-    return f"{every} of this pool was in use for {settings.wait:g} s; App(pool_size=...) allows more of them"
+    return f"{every} of this pool stayed in use for {settings.wait:g} s; raise App(pool_size=...)"

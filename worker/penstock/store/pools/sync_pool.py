@@ -1,7 +1,7 @@
-"""Connections for sync callers of one process, shared by its threads; opened when needed, looked at before each reuse.
+"""Connections for sync callers of one process, shared by its threads; opened when needed, checked before each reuse.
 
-No thread belongs to it but one that closes what was idle for too long, while there is something idle. Surprising: a
-call is made twice where the first connection was a reused one and nothing can have happened on it (`reuse`).
+Its only thread closes connections that were idle for too long, and lives while there are idle ones. A call is retried
+once if the first connection was a reused one and the statement cannot have had an effect (`reuse`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class _Waiter:
-    """A thread that waits for room."""
+    """A thread that waits for a connection."""
 
     __slots__ = ("_handed", "found")
 
@@ -46,26 +46,30 @@ class Pool:
     Args:
         connect: opens one, in autocommit.
         settings: size, wait and idle time.
-        ask_after: seconds of idleness after which a connection is asked before it is used.
+        check_after: seconds of idleness after which a connection is checked with a round trip.
     """
 
     def __init__(
-        self, connect: Callable[[], Connection], settings: PoolSettings, *, ask_after: float = reuse.ASK_AFTER_SECONDS
+        self,
+        connect: Callable[[], Connection],
+        settings: PoolSettings,
+        *,
+        check_after: float = reuse.CHECK_AFTER_SECONDS,
     ) -> None:
-        self._connect, self._settings, self._ask_after = connect, settings, ask_after
+        self._connect, self._settings, self._check_after = connect, settings, check_after
         self._slots: Slots[Connection] = Slots(settings)
         self._trimmer = _Trimmer(self._slots)
 
     def run(self, use: Callable[[Connection], T], *, reads: bool = False) -> T:
-        """What `use` gives on one of the connections.
+        """Call `use` with one of the connections and return its result.
 
         Args:
             use: makes one transaction, or one statement.
-            reads: it changes nothing, so it may be made again after a lost reply.
+            reads: it changes nothing and may be retried after a lost reply.
 
         Raises:
             PoolExhausted: none became free in time.
-            psycopg.Error, StoreError: of `use`, or of opening a connection.
+            psycopg.Error, StoreError: from `use`, or from opening a connection.
         """
         connection, reused = self._take()
         try:
@@ -73,12 +77,12 @@ class Pool:
         except psycopg.Error as error:
             if not reused or not reuse.repeatable(error, connection.pgconn, reads=reads):
                 raise
-        self._slots.finish()  # the others are as old
+        self._slots.finish()  # the others are as old as this one
         connection, _ = self._take(new=True)
         return self._used(connection, use)
 
     def _used(self, connection: Connection, use: Callable[[Connection], T]) -> T:
-        turn = self._slots.lend(connection)
+        generation = self._slots.check_out(connection)
         try:
             return use(connection)
         except psycopg.Error as error:
@@ -86,11 +90,11 @@ class Pool:
                 connection.pgconn.finish()
             raise
         finally:
-            self._slots.give_back(connection, turn)
-            self._trimmer.see()
+            self._slots.check_in(connection, generation)
+            self._trimmer.notify()
 
     def _take(self, *, new: bool = False) -> tuple[Connection, bool]:
-        """A connection, and whether it was used before."""
+        """A connection, and whether it is a reused one."""
         waiter = _Waiter()
         if not (self._slots.take(waiter) or waiter.wait(self._settings.wait)) and self._slots.leave(waiter):
             raise PoolExhausted(exhausted(self._settings))
@@ -112,24 +116,24 @@ class Pool:
         pgconn = found.connection.pgconn
         if idle > self._settings.idle or not reuse.quiet(pgconn):
             return False
-        return idle <= self._ask_after or reuse.answers(pgconn)
+        return idle <= self._check_after or reuse.answers(pgconn)
 
     def close(self) -> None:
-        """Close the idle ones now and those in use when they come back; a later call opens others."""
+        """Close idle connections now and those in use when they are checked in; a later call opens new ones."""
         self._slots.finish()
-        self._trimmer.end()
+        self._trimmer.stop()
 
 
 class _Trimmer:
-    """The thread that closes idle connections; it lives while there are any, and keeps neither them nor the process."""
+    """The thread that closes idle connections. It lives while there are any, and keeps no process alive."""
 
     def __init__(self, slots: Slots[Connection]) -> None:
-        look = self._look = threading.Event()
-        self._slots = weakref.ref(slots, lambda _: look.set())
+        wake = self._wake = threading.Event()
+        self._slots = weakref.ref(slots, lambda _: wake.set())
         self._thread: threading.Thread | None = None
 
-    def see(self) -> None:
-        """A connection came back: have a thread, if something is idle."""
+    def notify(self) -> None:
+        """A connection was checked in: start the thread if one is idle."""
         slots = self._slots()
         if self._thread is not None or slots is None or slots.trim() is None:
             return
@@ -137,23 +141,23 @@ class _Trimmer:
         self._thread = thread
         try:
             thread.start()
-        except RuntimeError:  # the interpreter is ending
+        except RuntimeError:  # the interpreter is shutting down
             self._thread = None
 
     def _run(self) -> None:
         while (left := self._trim()) is not None:
-            self._look.wait(left)
-            self._look.clear()
+            self._wake.wait(left)
+            self._wake.clear()
         self._thread = None
-        self.see()  # what came back in between
+        self.notify()  # for connections that were checked in meanwhile
 
     def _trim(self) -> float | None:
         slots = self._slots()
         return None if slots is None else slots.trim()
 
-    def end(self) -> None:
-        """Wait for the thread; nothing is idle any more."""
+    def stop(self) -> None:
+        """Wait for the thread; no connection is idle now."""
         thread = self._thread
-        self._look.set()
+        self._wake.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join()

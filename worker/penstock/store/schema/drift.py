@@ -23,7 +23,7 @@ from .roles import seal_sql
 _TWIN: Final = "penstock_twin"
 _OURS: Final = re.compile(r"\bpenstock\b")
 """The schema's name wherever it is a word: channels and roles go on with an underscore."""
-_LONGEST: Final = 80
+_MAX_CHARACTERS: Final = 80
 """Characters of a definition that a difference repeats; a longer one only differs."""
 
 Catalog = dict[str, str]
@@ -65,7 +65,7 @@ def _differences(connection: psycopg.Connection[Any]) -> list[str]:
         login, database = quoted(connection.info.user), quoted(connection.info.dbname)
         raise MissingRights(
             f"check the schema: login {login} lacks a right: it may not build the schema to compare with; for the "
-            f"time of the check let an administrator run: GRANT CREATE ON DATABASE {database} TO {login};"
+            f"time of the check as an administrator run: GRANT CREATE ON DATABASE {database} TO {login};"
         ) from error
     return _compare(real, _catalog(connection, _TWIN))
 
@@ -87,6 +87,6 @@ def _compare(real: Catalog, expected: Catalog) -> list[str]:
     found += [f"{name}: not known to this release" for name in real.keys() - expected.keys()]
     for name in real.keys() & expected.keys():
         if real[name] != expected[name]:
-            short = max(len(real[name]), len(expected[name])) <= _LONGEST
+            short = max(len(real[name]), len(expected[name])) <= _MAX_CHARACTERS
             found.append(f"{name}: is {real[name]}, must be {expected[name]}" if short else f"{name}: differs")
     return sorted(found)

@@ -26,7 +26,7 @@ WORKER: Final = (
 """Statements of a worker's process; what its tasks enqueue is the application's matter."""
 
 
-def shake_hands(url: Url, *, pooled: bool = False) -> None:
+def check_login_and_schema(url: Url, *, pooled: bool = False) -> None:
     """Have the server look at every statement of a worker.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Migrations: numbered, forward-only, checked by checksum; functions are replaced whenever their text differs.
+"""Migrations: numbered, forward-only, verified by checksum; functions are replaced whenever their text differs.
 
-Everything happens in one transaction under an advisory lock of that transaction, so that two runners take turns and an
-interrupted run leaves nothing. A lock that a busy table does not give within two seconds is asked for again, up to
-ten times, instead of making the queue's users wait behind it.
+Everything happens in one transaction under an advisory lock: two runners take turns, and an interrupted run leaves
+nothing. A table lock that is not granted within two seconds is requested again, up to ten times, because other
+sessions queue for as long as it is requested.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ LOCK_KEY = 0x70656E73746F636B
 LOCK_TIMEOUT_SECONDS = 2
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.2
-"""Before the second attempt; the n-th pause is n times as long."""
+"""Seconds before the second attempt; the n-th pause is n times as long."""
 PARTITION_DAYS = 14
 
 
 class Migrated(NamedTuple):
-    """What a run did: versions applied now, the version reached, whether functions were replaced."""
+    """The result of a run: versions applied now, the version reached, whether functions were replaced."""
 
     applied: list[int]
     version: int
@@ -51,7 +51,7 @@ def _functions_checksum(functions: list[SqlFile]) -> str:
 
 
 def current_checksum() -> str:
-    """Of the functions of this release, as `schema_function` keeps it."""
+    """The checksum of this release's functions, as `schema_function` stores it."""
     return _functions_checksum(files("functions"))
 
 
@@ -61,7 +61,7 @@ def latest_version() -> int:
 
 
 def applied(connection: psycopg.Connection[Any]) -> dict[int, str]:
-    """Checksums of the migrations that the database has, by version; empty without the schema."""
+    """Checksums of the applied migrations, by version; empty without the schema."""
     if connection.execute(b"SELECT to_regclass('penstock.schema_version')").fetchone() == (None,):
         return {}
     return {version: checksum for version, _, checksum in connection.execute(statement("schema_applied"))}
@@ -72,16 +72,18 @@ def compare(have: dict[int, str], known: list[SqlFile]) -> list[SqlFile]:
 
     Raises:
         SchemaMismatch: the database has a version that this release does not know.
-        MigrationFailed: a migration that was applied reads differently now.
+        MigrationFailed: the text of an applied migration has changed.
     """
     newest = _version(known[-1])
     if have and max(have) > newest:
         raise SchemaMismatch(
-            f"schema penstock: version {max(have)} is newer than {newest}, the newest this release knows"
+            f"schema penstock: version {max(have)} is newer than this release knows ({newest}); upgrade Penstock"
         )
     for file in known:
         if have.get(_version(file), file.checksum) != file.checksum:
-            raise MigrationFailed(f"migration {file.name}: its text differs from what was applied to this database")
+            raise MigrationFailed(
+                f"migration {file.name}: its text differs from the one that was applied to this database"
+            )
     return [file for file in known if _version(file) not in have]
 
 
@@ -92,16 +94,16 @@ def migrate(
     lock_timeout: float = LOCK_TIMEOUT_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Migrated:
-    """Bring the schema up to date; safe to run again and by several at once.
+    """Bring the schema up to date; idempotent, and safe when several processes run it at once.
 
     Args:
         url: of a login that may create the schema, or in one that is there; never printed.
-        roles: make the group roles that are missing, and grant. Without it only roles that are in use are granted anew.
-        lock_timeout: seconds that one attempt waits for a lock, and others behind it.
+        roles: create the missing group roles, and grant. Without it only roles that are in use are granted again.
+        lock_timeout: seconds that one attempt waits for a lock.
         sleep: waits between attempts, seconds.
 
     Raises:
-        MissingRights: the login lacks a right; the message has the statement that gives it, nothing was changed.
+        MissingRights: the login lacks a right; the message has the statement that grants it, nothing was changed.
         DatabaseUnavailable, InvalidDatabaseURL, ReadOnlyServer: nothing was changed.
         SchemaMismatch, MigrationFailed: the database is not what this release expects; nothing was changed.
     """
@@ -111,10 +113,10 @@ def migrate(
                 with mapped("migrate"), connection.transaction():
                     return _attempt(connection, roles=roles, lock_timeout=lock_timeout)
             except MissingRights as error:
-                if not isinstance(error.__cause__, psycopg.Error):  # it says itself what to run
+                if not isinstance(error.__cause__, psycopg.Error):  # its message already has the statement
                     raise
                 with mapped("migrate"):
-                    raise MissingRights(message(find(connection), _said(error))) from error
+                    raise MissingRights(message(find(connection), _server_message(error))) from error
             except StoreError as error:
                 if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                     raise
@@ -124,15 +126,15 @@ def migrate(
     raise AssertionError("unreachable")
 
 
-def _said(error: StoreError) -> str:
+def _server_message(error: StoreError) -> str:
     return str(error.__cause__).strip().partition("\n")[0]
 
 
 def _busy(connection: psycopg.Connection[Any], lock_timeout: float) -> str:
-    held = [f"pid {pid} ({name})" for pid, name in connection.execute(statement("holders"))]
+    holders = [f"pid {pid} ({name})" for pid, name in connection.execute(statement("holders"))]
     return (
-        f"migrate: a table of the schema penstock was not free in {ATTEMPTS} attempts of {lock_timeout:g} s; oldest "
-        f"transactions that hold one: {', '.join(held) or 'none any more'}; nothing was changed"
+        f"migrate: a table of the schema penstock was locked in {ATTEMPTS} attempts of {lock_timeout:g} s; oldest "
+        f"transactions that lock one: {', '.join(holders) or 'none any more'}; nothing was changed"
     )
 
 
@@ -148,13 +150,13 @@ def _attempt(connection: psycopg.Connection[Any], *, roles: bool, lock_timeout: 
 
 def _run(connection: psycopg.Connection[Any]) -> Migrated:
     known, functions = files("migrations"), files("functions")
-    connection.execute(b"SET LOCAL check_function_bodies = off")  # functions name each other in any order
+    connection.execute(b"SET LOCAL check_function_bodies = off")  # functions call each other in any order
     connection.execute(b"SET LOCAL default_table_access_method = 'heap'")
     connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
     todo = compare(applied(connection), known)
     made = connection.execute(b"SELECT to_regnamespace('penstock') IS NOT NULL").fetchone() == (True,)
     for file in todo:
-        # IF NOT EXISTS asks for CREATE on the database even where there is nothing to create
+        # IF NOT EXISTS needs CREATE on the database even if there is nothing to create
         connection.execute((file.text.replace(_CREATE_SCHEMA, "") if made else file.text).encode())
         connection.execute(
             b"INSERT INTO penstock.schema_version (version, name, checksum) VALUES (%s, %s, %s)",
@@ -166,7 +168,7 @@ def _run(connection: psycopg.Connection[Any]) -> Migrated:
     if replaced:
         _replace_functions(connection, functions, checksum)
     connection.execute(b"SELECT penstock.make_partitions(%s)", (PARTITION_DAYS,))
-    for part in ("sequences", "marks"):  # a copy by logical replication has the rows and not the sequences
+    for part in ("sequences", "marks"):  # a copy by logical replication has rows and no sequences
         connection.execute(b"SELECT penstock.audit(%s)", (part,))
     return Migrated([_version(f) for f in todo], _version(known[-1]), replaced)
 
@@ -197,7 +199,7 @@ _SETTINGS = (
 
 
 def migration_sql(*, roles: bool = False) -> str:
-    """The whole as a script for psql, for whoever applies migrations by another tool to an empty database.
+    """The whole schema as a script for psql, for migration tools and an empty database.
 
     Args:
         roles: with the group roles and their grants.
@@ -219,10 +221,10 @@ def migration_sql(*, roles: bool = False) -> str:
 def check_schema(url: Url) -> int:
     """The version of the database's schema, if this release can work with it.
 
-    A newer schema is accepted: migrations are additive, so that old workers keep running during an upgrade.
+    A newer schema is accepted: migrations are additive, and old workers keep running during an upgrade.
 
     Raises:
-        SchemaMissing: there is none.
+        SchemaMissing: there is no schema.
         SchemaMismatch: it is older than this release needs.
         DatabaseUnavailable, InvalidDatabaseURL: as `connect`.
     """

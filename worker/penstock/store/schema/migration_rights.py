@@ -1,6 +1,6 @@
-"""Which right a login lacks that may not migrate, and the one statement that gives it. Reads the catalog only.
+"""The right that a login lacks for a migration, and the statement that grants it. Reads only the catalog.
 
-Managed services and careful administrators hand out logins that may create nothing in the database; a schema of their
+Managed services and careful administrators provide logins that may create nothing in the database. A schema of their
 own (`CREATE SCHEMA penstock AUTHORIZATION app`) is all that a migration needs.
 """
 
@@ -15,7 +15,7 @@ from ..sql_files import statement
 
 
 class Found(NamedTuple):
-    """What the catalog says. `may_create`: in the schema, or in the database if there is no schema."""
+    """Facts of the catalog. `may_create`: in the schema, or in the database if there is no schema."""
 
     login: str
     database: str
@@ -29,35 +29,37 @@ class Found(NamedTuple):
 
 
 def find(connection: psycopg.Connection[Any]) -> Found:
-    """Ask the catalog. Raises psycopg.Error."""
+    """Read the catalog. Raises psycopg.Error."""
     row = connection.execute(statement("migration_rights")).fetchone()
     assert row is not None
     return Found(*row)
 
 
 def remedy(found: Found) -> str:
-    """What to do, with the statement; a general advice where the catalog shows nothing that is missing."""
+    """What to do, with the statement; general advice if the catalog shows nothing missing."""
     login = quoted(found.login)
     if found.stranger is not None:
         owner = quoted(found.stranger)
-        return f"run it as the schema's owner {owner}, or let an administrator run: GRANT {owner} TO {login};"
+        return f"run it as the schema's owner {owner}, or as an administrator run: GRANT {owner} TO {login};"
     if not found.schema and not found.may_create:
-        return f"let an administrator run: CREATE SCHEMA penstock AUTHORIZATION {login};"
+        return f"as an administrator run: CREATE SCHEMA penstock AUTHORIZATION {login};"
     if not found.may_create:
-        return f"let the schema's owner run: GRANT CREATE, USAGE ON SCHEMA penstock TO {login};"
+        return f"as the schema's owner run: GRANT CREATE, USAGE ON SCHEMA penstock TO {login};"
     if not found.language:
-        return f"let an administrator run: GRANT USAGE ON LANGUAGE plpgsql TO {login};"
+        return f"as an administrator run: GRANT USAGE ON LANGUAGE plpgsql TO {login};"
     if found.tablespace is not None:
-        return f"let an administrator run: GRANT CREATE ON TABLESPACE {quoted(found.tablespace)} TO {login};"
-    return "run it as the schema's owner, or let an administrator run what `penstock migrate --sql` prints"
+        return f"as an administrator run: GRANT CREATE ON TABLESPACE {quoted(found.tablespace)} TO {login};"
+    return "run it as the schema's owner, or as an administrator run what `penstock migrate --sql` prints"
 
 
-def message(found: Found, said: str) -> str:
-    """The sentence for a migration that was refused; `said` are the server's words."""
-    return f"migrate: login {quoted(found.login)} may not change the schema penstock; {remedy(found)} ({said})"
+def message(found: Found, server_message: str) -> str:
+    """The message for a migration that was refused."""
+    return (
+        f"migrate: login {quoted(found.login)} may not change the schema penstock; {remedy(found)} ({server_message})"
+    )
 
 
 def missing_roles(connection: psycopg.Connection[Any], roles: list[str]) -> str:
-    """The statements that make the roles that are not there. Raises psycopg.Error."""
+    """The statements that create the missing roles. Raises psycopg.Error."""
     have = {name for (name,) in connection.execute(b"SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (roles,))}
     return " ".join(f"CREATE ROLE {role} NOLOGIN;" for role in roles if role not in have)

@@ -1,7 +1,7 @@
-"""Whether a login has the rights of its role, and the SQL that grants what it lacks.
+"""Checks that a login has the rights of its role, and makes the SQL that grants the missing ones.
 
-One query over the catalog, which any login may read, so the answer names everything that is missing at once instead of
-the first statement that is refused. The SQL is for a person to run; names of roles in it are quoted.
+One query over the catalog, which any login may read: the answer names every missing right, not only the first. The SQL
+is for a person to run; role names in it are quoted.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .roles import PREFIX, executable
 _SHOWN: Final = 3
 """Functions that a message names."""
 _INHERIT_OPTION: Final = 160_000
-"""The first server version whose memberships have an INHERIT option of their own."""
+"""The first server version in which memberships have an INHERIT option."""
 
 
 class _Found(NamedTuple):
     login: str
     usage: bool
     functions: list[str]
-    """Those of the role that the login may not execute."""
+    """Functions of the role that the login may not execute."""
     exists: bool
     member: bool
     inherits: bool
@@ -35,15 +35,15 @@ class _Found(NamedTuple):
 
 
 def check_rights(url: Url, role: str, *, pooled: bool = False) -> None:
-    """Ask whether this login may do the work of a role.
+    """Check that a login has the rights of a role.
 
     Args:
         url: of the login; never printed.
-        role: one of `roles()`, as `operator`.
+        role: one of `roles()`, for example `operator`.
         pooled: the URL leads to a pooler in transaction mode.
 
     Raises:
-        MissingRights: it may not; the message says what it lacks and has the SQL to run.
+        MissingRights: the message names the missing rights and the SQL that grants them.
         DatabaseUnavailable, InvalidDatabaseURL: as `connect`.
     """
     with connect(url, name="penstock check", pooled=pooled) as connection, mapped("check the rights"):
@@ -58,18 +58,18 @@ def check_rights(url: Url, role: str, *, pooled: bool = False) -> None:
         lacks = f"EXECUTE on {shown}" + (f" and {more} more" if more > 0 else "")
     else:
         lacks = "USAGE on the schema penstock"
-    raise MissingRights(f'login "{found.login}" lacks {lacks}. Let the owner of the schema {remedy(found, role)}')
+    raise MissingRights(f'login "{found.login}" lacks {lacks}; as the owner of the schema {remedy(found, role)}')
 
 
 def remedy(found: _Found, role: str) -> str:
-    """What the schema's owner is to run."""
+    """What the schema's owner must run."""
     group, login = PREFIX + role, quoted(found.login)
     if not found.exists:
         return f"run: penstock migrate --roles, then in SQL: GRANT {group} TO {login};"
     if not found.member:
         return f"run: GRANT {group} TO {login};"
     if not found.inherits and found.version >= _INHERIT_OPTION:
-        return f"run: GRANT {group} TO {login} WITH INHERIT TRUE; (it is a member, but inherits nothing)"
+        return f"run: GRANT {group} TO {login} WITH INHERIT TRUE; (it is a member, but does not inherit)"
     if not found.inherits:
-        return f"run: ALTER ROLE {login} INHERIT; (it is a member of {group}, but inherits nothing)"
-    return f"run: penstock migrate --roles (the role {group} itself lacks it in this database)"
+        return f"run: ALTER ROLE {login} INHERIT; (it is a member of {group}, but does not inherit)"
+    return f"run: penstock migrate --roles (the role {group} lacks it in this database)"

@@ -1,8 +1,8 @@
-"""Who may do what: the sections of `roles.sql`, printed or run.
+"""The rights of each role: the sections of `roles.sql`, printed or run.
 
-Functions that some role may execute run as their owner with a fixed search_path, so that no role needs a table. The
-roles belong to the whole server, the grants to one database: a member has the rights in every database that it may
-connect to and that was migrated with `--roles`. Names of roles come from the file alone, a login is always quoted.
+Functions that a role may execute run as their owner with a fixed search_path: no role needs a table. The roles belong
+to the whole server, the grants to one database: a member has the rights in every database that it may connect to and
+that was migrated with `--roles`. Role names come only from the file; a login is always quoted.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from .migration_rights import missing_roles
 
 PREFIX: Final = "penstock_"
 _AS_CALLER: Final = ("wake",)
-"""Granted, but without a right of its own: it runs inside almost every function, and twice the cost of a call is paid
-there for nothing."""
+"""Granted, but run with the caller's rights: almost every function calls it, and SECURITY DEFINER doubles the cost."""
 _CALLERS_TRANSACTION: Final = ("enqueue", "enqueue_many", "enqueue_quietly", "begin_copy", "open_copy", "close_copy")
-"""They run in transactions of applications, whose own lock_timeout counts."""
+"""Functions that run in transactions of applications, whose own lock_timeout applies."""
 LOCK_TIMEOUT: Final = "2s"
-"""How long every other function waits for a row or a table that somebody else holds, unless its file says less."""
+"""How long every other function waits for a locked row or table, unless its file sets less."""
 _HEADING: Final = re.compile(r"^-- role: (\w+)$", re.MULTILINE)
 _EXECUTE: Final = re.compile(r"GRANT EXECUTE ON FUNCTION ([^;]*) TO ")
 _CREATE: Final = """\
@@ -53,13 +52,13 @@ BEGIN
   END LOOP;
 END $$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA penstock FROM PUBLIC"""
-"""A function is executable by everybody until that is revoked."""
+"""Every login may execute a new function until that is revoked."""
 _CLEAR: Final = """\
 REVOKE ALL ON ALL TABLES IN SCHEMA penstock FROM {role};
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA penstock FROM {role};
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA penstock FROM {role};
 """
-"""What an earlier release granted and this one does not ends here."""
+"""Revokes what an earlier release granted and this one does not."""
 _LACKING_USAGE: Final = b"""\
 SELECT rolname FROM pg_roles
 WHERE rolname = ANY (%s) AND NOT has_schema_privilege(oid, 'penstock', 'USAGE') ORDER BY rolname"""
@@ -76,7 +75,7 @@ def _sections() -> dict[str, str]:
 
 
 def roles() -> list[str]:
-    """The roles' short names, in the order of the file."""
+    """The short names of the roles, in the order of the file."""
     return list(_sections())
 
 
@@ -87,14 +86,14 @@ def executable(role: str) -> list[str]:
 
 
 def grants_sql(role: str, to: str | None = None) -> str:
-    """The grants of one role, as a script that may run again.
+    """The grants of one role, as an idempotent script.
 
     Args:
         role: one of `roles()`.
-        to: a login that gets them directly; None: the group role, which is made if it is missing.
+        to: a login that gets them directly; None: the group role, which is created if it is missing.
 
     Raises:
-        ConfigurationError: there is no such role, or the login's name is empty or has a NUL.
+        ConfigurationError: there is no such role, or the login's name is empty or contains NUL.
     """
     if role not in _sections():
         raise ConfigurationError(f"role must be one of {', '.join(roles())}, got {role!r}")
@@ -106,13 +105,13 @@ def grants_sql(role: str, to: str | None = None) -> str:
 
 
 def roles_sql() -> str:
-    """All group roles with their grants, as a script that may run again."""
+    """All group roles with their grants, as an idempotent script."""
     return "\n".join(grants_sql(role) for role in roles())
 
 
 def seal_sql() -> str:
-    """What follows the functions at every installation: nobody executes one, and those that are granted are sealed
-    and wait for no lock without a bound.
+    """The statements after every installation of the functions: PUBLIC may execute none; granted ones run as their
+    owner and have a lock_timeout.
     """
     names = {name for role in roles() for name in executable(role)}
     return _SEAL.format(
@@ -122,10 +121,10 @@ def seal_sql() -> str:
 
 
 def create_and_grant(connection: psycopg.Connection[Any]) -> None:
-    """Make the group roles that are missing, and grant.
+    """Create the missing group roles, and grant.
 
     Raises:
-        MissingRights: one is missing and this login may not make it, or may not grant; nothing was changed.
+        MissingRights: this login may not create a missing role, or may not grant; nothing was changed.
     """
     missing = missing_roles(connection, [PREFIX + role for role in roles()])
     for role in roles():
@@ -133,7 +132,7 @@ def create_and_grant(connection: psycopg.Connection[Any]) -> None:
             connection.execute(_CREATE.format(role=PREFIX + role).encode())
         except psycopg.errors.InsufficientPrivilege:
             raise MissingRights(
-                f"migrate: this login may not create roles; let an administrator run: {missing} and migrate again, or "
+                f"migrate: this login may not create roles; as an administrator run: {missing} and migrate again, or "
                 "grant to logins directly with `penstock grants --for ROLE --to LOGIN`"
             ) from None
         _grant(connection, role)
@@ -141,17 +140,17 @@ def create_and_grant(connection: psycopg.Connection[Any]) -> None:
 
 
 def _check_usage(connection: psycopg.Connection[Any]) -> None:
-    """A grant by somebody who may not grant is a mere warning."""
+    """Raise if a grant had no effect: the server only warns a login that may not grant."""
     lacking = [name for (name,) in connection.execute(_LACKING_USAGE, ([PREFIX + role for role in roles()],))]
     if lacking:
         raise MissingRights(
-            "migrate: this login may not grant the use of the schema; let the schema's owner run: "
+            "migrate: this login may not grant the use of the schema; as the schema's owner run: "
             f"GRANT USAGE ON SCHEMA penstock TO {', '.join(lacking)}; and migrate again"
         )
 
 
 def grant_again(connection: psycopg.Connection[Any]) -> None:
-    """Grant what this release names to the group roles that are in use in this database; others are left alone."""
+    """Grant this release's rights to the group roles that are in use in this database; others stay unchanged."""
     names = [PREFIX + role for role in roles()]
     in_use = {name for (name,) in connection.execute(_IN_USE, (names,))}
     for role in roles():
