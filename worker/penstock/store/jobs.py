@@ -78,7 +78,8 @@ class Jobs:
 
         Raises:
             RejectedByDatabase: a value in the batch is not acceptable; nothing of the batch was written.
-            RowLocked: another transaction locks a row for longer than a second; nothing was written. See acknowledge/unlocked.py.
+            RowLocked: another transaction locks a row for longer than a second; nothing was written. See
+                acknowledge/unlocked.py.
             PartitionMissing: no partition covers the current time, and none could be made.
         """
         columns = outcomes.columns(finished)

@@ -29,5 +29,5 @@ async def database_stats(store: Store) -> DatabaseStats:
     Raises:
         StoreError: the database cannot be asked.
     """
-    (row,) = await store.connections.rows("server_stats")
+    (row,) = await store.connections.rows("database_stats")
     return DatabaseStats(*map(int, row))
