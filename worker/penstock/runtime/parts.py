@@ -121,7 +121,7 @@ class WorkerParts:
             tasks=list(self.app.tasks),
             holder=identity.identity,
         )
-        self.maintenance.buried = self.forensics.rescued
+        self.maintenance.on_dead_letters = self.forensics.rescued
 
     def _build_claimer(self) -> None:
         settings = self.settings

@@ -18,7 +18,7 @@ import pytest
 from penstock import Context
 from penstock.app.client import Client
 from penstock.app.context import LONGEST_NOTE
-from penstock.app.task import WorkerRegistry as Tasks
+from penstock.app.task import Registry as Tasks
 from penstock.runtime.background import run_in_background
 from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.claims.lease import Identity, Lease
@@ -26,7 +26,7 @@ from penstock.runtime.claims.worker_report import MAX_JOBS, report
 from penstock.runtime.execution.slots import Slots
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.runtime.observe.probes import MAX_BLOCKED_SECONDS, Probes
-from penstock.store import WorkerRegistry, Renewal
+from penstock.store import Renewal, WorkerRegistry
 from tests.unit.runtime.support import completed, job, running_state, until
 
 

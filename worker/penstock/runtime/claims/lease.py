@@ -49,7 +49,7 @@ class Lease:
     def __init__(
         self,
         *,
-        registry: Registry,
+        registry: WorkerRegistry,
         identity: Identity,
         held: HeldClaims,
         metrics: WorkerMetrics,
