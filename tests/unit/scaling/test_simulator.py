@@ -6,6 +6,7 @@ And what `decide()` comes to in it: a target that a trace lets it meet is met. V
 from __future__ import annotations
 
 import random
+from functools import cache
 
 import pytest
 from benchmarks import autoscaler
@@ -14,7 +15,11 @@ from benchmarks._autoscaler_ours import Ours
 from benchmarks._autoscaler_traces import Trace, traces
 from benchmarks._autoscaler_world import Account
 
-TRACES = {trace.name: trace for trace in traces(1)}
+
+@cache
+def made() -> dict[str, Trace]:
+    """All traces by name; made when first used, because they take a second."""
+    return {trace.name: trace for trace in traces(1)}
 
 
 def ours(trace: Trace) -> tuple[autoscaler.Result, Account]:
@@ -24,20 +29,20 @@ def ours(trace: Trace) -> tuple[autoscaler.Result, Account]:
 @pytest.mark.parametrize("name", ["burst", "step", "scheduled batch"])
 def test_every_job_starts_once_and_within_the_target(name):
     """With the defaults of a JobQueue, pods that need 3 to 7 s to serve, and jobs that nothing is known of."""
-    result, account = ours(TRACES[name])
-    assert len(account.waits) == len(TRACES[name].jobs)
+    result, account = ours(made()[name])
+    assert len(account.waits) == len(made()[name].jobs)
     assert result.wait_max <= autoscaler.LATENCY_SECONDS
     assert result.at_risk == 0
 
 
 def test_a_run_repeats_exactly():
     """Everything that is drawn comes from the run's number."""
-    assert ours(TRACES["burst"])[0] == ours(TRACES["burst"])[0]
+    assert ours(made()["burst"])[0] == ours(made()["burst"])[0]
 
 
 def test_nothing_is_scaled_while_the_database_is_away():
     """From minute 5 to minute 10 of the outage the replicas stay as they are, and the trace ends with every job run."""
-    trace = TRACES["outage"]
+    trace = made()["outage"]
     ((begins, ends),) = trace.outages
     result, account = ours(trace)
     assert [at for at, _ in account.replicas if begins <= at < ends] == []
@@ -46,7 +51,7 @@ def test_nothing_is_scaled_while_the_database_is_away():
 
 def test_a_steady_queue_settles():
     """After the first two minutes the replica count changes direction no more."""
-    _, account = ours(TRACES["steady"])
+    _, account = ours(made()["steady"])
     later = [count for at, count in account.replicas if at > 240]
     assert autoscaler.changes_of_direction(later) == 0
 
@@ -60,7 +65,7 @@ def test_the_model_of_keda_is_the_one_that_was_measured():
 
 def test_the_model_of_keda_runs_every_job_too():
     """It is slower, not lossy: its workers are given the time to finish."""
-    trace = TRACES["burst"]
+    trace = made()["burst"]
     settings = KedaSettings(name="KEDA", jobs_per_replica=autoscaler.SLOTS)
     result, account = autoscaler.run(trace, Keda(settings, most=100, chance=random.Random(1)), 1)
     assert len(account.waits) == len(trace.jobs)
