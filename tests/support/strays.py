@@ -7,6 +7,7 @@ as the session are announced with `keep`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import sys
@@ -38,14 +39,29 @@ def children() -> dict[int, str]:
     """Process ids of our children, zombies too, with their command; without the session's and multiprocessing's own."""
     own = {*(pid for pids in _kept for pid in pids()), getattr(resource_tracker._resource_tracker, "_pid", None)}
     found: dict[int, str] = {}
+    for pid in _child_pids() - own:
+        with contextlib.suppress(OSError):  # gone in the meantime
+            command = Path(f"/proc/{pid}/cmdline").read_text()
+            found[pid] = command.replace("\0", " ").strip() or "ended, not reaped"
+    return found
+
+
+def _child_pids() -> set[int]:
+    """Of every thread; read twice, because a child that exits meanwhile may hide its siblings."""
+    try:
+        lists = [path.read_text() for _ in range(2) for path in Path("/proc/self/task").glob("[0-9]*/children")]
+    except OSError:  # a thread has ended
+        return _child_pids()
+    return {int(pid) for one in lists for pid in one.split()} if lists else _scanned_child_pids()
+
+
+def _scanned_child_pids() -> set[int]:
+    """As `_child_pids`, where the kernel keeps no list of children: milliseconds instead of microseconds."""
+    found: set[int] = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text()
-            pid, ppid = int(stat.parent.name), int(text.rpartition(")")[2].split()[1])
-            if ppid == os.getpid() and pid not in own:
-                found[pid] = (stat.parent / "cmdline").read_text().replace("\0", " ").strip() or "ended, not reaped"
-        except (OSError, IndexError, ValueError):  # gone in the meantime
-            continue
+        with contextlib.suppress(OSError, IndexError, ValueError):  # gone in the meantime
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                found.add(int(stat.parent.name))
     return found
 
 

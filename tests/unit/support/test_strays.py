@@ -10,6 +10,7 @@ import sys
 import threading
 
 from tests.support import strays
+from tests.support.waiting import eventually
 
 
 def test_a_thread_that_is_still_running_is_named() -> None:
@@ -38,6 +39,29 @@ def test_a_child_process_is_named_until_it_is_reaped() -> None:
         child.kill()
         child.communicate()
     assert strays.left_behind(strays.threads(), before, grace=0) == ""
+
+
+def test_a_child_of_any_thread_is_found_with_and_without_the_kernels_list() -> None:
+    """Not every kernel keeps one; the children of other processes are never counted."""
+    script = "import subprocess; subprocess.run(['sh', '-c', 'read line'])"
+    started: list[subprocess.Popen[bytes]] = []
+    goon = threading.Event()
+
+    def start() -> None:
+        started.append(subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE))
+        goon.wait()
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    try:
+        eventually(lambda: started, "the child is started")
+        assert {started[0].pid} <= strays._child_pids() == strays._scanned_child_pids()
+    finally:
+        goon.set()
+        thread.join()
+    assert {started[0].pid} <= strays._child_pids() == strays._scanned_child_pids()
+    started[0].communicate()
+    assert started[0].pid not in strays._child_pids() | strays._scanned_child_pids()
 
 
 def test_a_child_that_belongs_to_the_session_is_not_the_tests() -> None:
