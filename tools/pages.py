@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from penstock.cli import cli as commands
 from penstock.settings import DERIVED, Settings
-from penstock_operator.pod_template import ADDED
+from penstock_operator.jobqueue.template.pod_template import ADDED
 from penstock_operator.settings import OperatorSettings
 from tools.monitoring import registry
 

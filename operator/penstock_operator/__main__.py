@@ -14,7 +14,7 @@ if __name__ == "__main__":
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
 
-from .operate import main
+from .main import main
 
 if __name__ == "__main__":
     sys.exit(main())

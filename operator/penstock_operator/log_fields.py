@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .resource import JobQueue
+from .resources.resource import JobQueue
 
 
 def log_fields(queue: JobQueue, error: BaseException | None = None) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from penstock.scaling import Bound
 from penstock.store.inspect.database_stats import DatabaseStats
 
-from .conditions import ObservedState, conditions_of
-from .resource import JobQueue
+from .resources.conditions import ObservedState, conditions_of
+from .resources.resource import JobQueue
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every counter, which nobody reads
 

@@ -17,25 +17,25 @@ from typing import Any, Final
 
 from penstock.cancellation import cancel_and_wait
 
-from .addresses import address_of
-from .belonging import Belonging
-from .cache import Cache, ObjectStore
-from .children import Monitoring
-from .cluster import Cluster
-from .credentials import CredentialVersions, worker_keys
-from .database.bounds import Key, bounded
+from .database.connection import Address
 from .errors import ClusterError, Forbidden
+from .jobqueue.credentials import CredentialVersions, worker_keys
+from .jobqueue.database_address import address_of
+from .jobqueue.objects.owned_objects import Monitoring
+from .jobqueue.reconciler import JobQueueReconciler
+from .kube.cache import Cache, ObjectStore
+from .kube.client import Cluster
+from .kube.secrets import SECRET_RETRY_SECONDS, SecretName, Secrets, secrets_of
+from .kube.unwatched_objects import Others
 from .liveness import STUCK_SECONDS, Liveness
-from .members import Member
+from .loops.database_loop import DatabaseLoop
+from .loops.database_quota import Key, bounded
+from .loops.ownership import Belonging
+from .loops.scheduled_queue import Member
+from .loops.unaddressed import Unaddressed
 from .metrics import OperatorMetrics
-from .others import Others
-from .queue import JobQueueReconciler
-from .reconcile import DatabaseLoop
-from .resource import JOBQUEUE_LABEL, JobQueue
-from .sampling import Address
-from .secrets import SECRET_RETRY_SECONDS, SecretName, Secrets, secrets_of
+from .resources.resource import JOBQUEUE_LABEL, JobQueue
 from .settings import OperatorSettings
-from .unaddressed import Unaddressed
 
 logger = logging.getLogger("penstock.operator.supervisor")
 

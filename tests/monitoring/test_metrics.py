@@ -11,8 +11,8 @@ from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.scaling import Bound
 from penstock.store import Store
 from penstock.store.inspect.database_stats import DatabaseStats, database_stats
-from penstock_operator.conditions import TYPES
 from penstock_operator.metrics import OperatorMetrics
+from penstock_operator.resources.conditions import TYPES
 
 PLACE = ("shop", "shop-postgres")
 SEEN = DatabaseStats(dead_tuples=7, live_tuples=3, connections=20, connections_limit=97)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from penstock_operator.database.client import DatabaseClient
-from penstock_operator.sampling import Address
+from penstock_operator.database.connection import Address
 from tests.support.postgres import Database
 
 NAMES = ["emails", "reports", "images"]

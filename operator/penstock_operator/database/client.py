@@ -22,10 +22,10 @@ from penstock.store.operator_queries import LostWorker
 from penstock.store.queue_declarations import QueueDeclaration
 
 from ..errors import DatabaseMisbehaves, NotLeader
-from ..sampling import SOON_SECONDS, Address
-from .limits import MEMORY_MIB
-from .link import ProcessLink
-from .protocol import declared, now, unpacked
+from .connection import SOON_SECONDS, Address
+from .process.limits import MEMORY_MIB
+from .process.link import ProcessLink
+from .process.protocol import declared, now, unpacked
 
 ATTEMPTS: Final = 5
 """Attempts for a write that reached the process of the database too late."""

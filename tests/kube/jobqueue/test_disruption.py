@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from penstock_operator.resource import PROTECTED
+from penstock_operator.resources.resource import PROTECTED
 from tests.kube.jobqueue.conftest import Gate, JobQueues, Start, started
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually

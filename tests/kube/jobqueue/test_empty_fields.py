@@ -12,7 +12,7 @@ import yaml
 
 from penstock.errors import ManifestError
 from penstock.jobqueue.manifests import load_manifests
-from penstock_operator.resource import JobQueue
+from penstock_operator.resources.resource import JobQueue
 from tests.kube.jobqueue.conftest import JobQueues
 from tests.support.api_client import ApiError
 from tests.unit.jobqueue.examples import manifest

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock_operator.undone_writes import REPAIRS
+from penstock_operator.jobqueue.objects.reverted_writes import REPAIRS
 from tests.kube.jobqueue.conftest import JobQueues, Start, started
 from tests.support.api_client import MERGE
 from tests.support.waiting import eventually

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from penstock_operator.pod_template import labels, pod_template
-from penstock_operator.template_schema import InvalidTemplate
+from penstock_operator.jobqueue.template.pod_template import labels, pod_template
+from penstock_operator.jobqueue.template.template_schema import InvalidTemplate
 from tests.kube.jobqueue.conftest import JobQueues, Start, started
 from tests.kube.jobqueue.test_trouble import becomes
 from tests.support.api_client import ApiClient, ApiError

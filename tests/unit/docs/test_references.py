@@ -12,7 +12,7 @@ from tools.pages import command_names
 from typer.testing import CliRunner
 
 from penstock.cli import cli
-from penstock_operator import conditions
+from penstock_operator.resources import conditions
 from tests.unit.docs.pages import ROOT, Page, page, pages
 
 ALL = list(pages())
@@ -213,7 +213,7 @@ def test_the_conditions_of_the_operators_page_are_those_of_its_code():
     told = rows("docs/reference/operator.md", "Conditions")
     assert [row[0].strip("`") for row in told] == list(conditions.TYPES)
     told += rows("docs/reference/operator.md", "What goes wrong, and what it says")
-    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "operator" / "penstock_operator").glob("*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "operator" / "penstock_operator").rglob("*.py"))
     named = {word for row in told for cell in row for word in re.findall(r"`([A-Z][A-Za-z]+)`", cell)}
     assert [word for word in sorted(named) if word not in conditions.TYPES and f'"{word}"' not in code] == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock_operator.resource import JOBQUEUE_LABEL, Deployment, JobQueue, Pod
+from penstock_operator.resources.resource import JOBQUEUE_LABEL, Deployment, JobQueue, Pod
 from tests.unit.jobqueue.examples import manifest
 
 

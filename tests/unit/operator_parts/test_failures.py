@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_operator.cache import Cache
-from penstock_operator.children import Monitoring
-from penstock_operator.cluster import Cluster
+from penstock_operator.error_reasons import described, summary
 from penstock_operator.errors import ClusterError, Conflict, Forbidden, NotFound, Refused, Unreachable
-from penstock_operator.failure import described, summary
-from penstock_operator.look import QueueSample
-from penstock_operator.members import Member
+from penstock_operator.jobqueue.failure_backoff import MAX_REST_SECONDS, REST_SECONDS
+from penstock_operator.jobqueue.objects.owned_objects import Monitoring
+from penstock_operator.jobqueue.observation import QueueSample
+from penstock_operator.jobqueue.reconciler import JobQueueReconciler
+from penstock_operator.kube.cache import Cache
+from penstock_operator.kube.client import Cluster
+from penstock_operator.loops.database_loop import DatabaseLoop
+from penstock_operator.loops.scheduled_queue import Member
 from penstock_operator.metrics import OperatorMetrics, Result
-from penstock_operator.queue import JobQueueReconciler
-from penstock_operator.reconcile import DatabaseLoop
-from penstock_operator.resource import JobQueue
-from penstock_operator.rest import MAX_REST_SECONDS, REST_SECONDS
+from penstock_operator.resources.resource import JobQueue
 from tests.unit.jobqueue.examples import manifest
 from tests.unit.operator_parts.objects import deployment_object, jobqueue
 

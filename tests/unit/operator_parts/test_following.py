@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock_operator.leader import KEEP_SECONDS, LEASE_SECONDS, RETRY_SECONDS, Leader
+from penstock_operator.kube.leader import KEEP_SECONDS, LEASE_SECONDS, RETRY_SECONDS, Leader
 
 
 class OneLease:

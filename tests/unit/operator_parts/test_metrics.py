@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.scaling import History, QueueSnapshot, decide
-from penstock_operator.conditions import ObservedState
 from penstock_operator.metrics import OperatorMetrics, Result
+from penstock_operator.resources.conditions import ObservedState
 from tests.unit.operator_parts.objects import jobqueue
 
 QUEUE = jobqueue()

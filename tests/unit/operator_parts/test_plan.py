@@ -9,13 +9,13 @@ import pytest
 
 from penstock.scaling import Bound, History
 from penstock.store import QueueState
-from penstock_operator.fleet import Member
-from penstock_operator.look import Observation, QueueSample
-from penstock_operator.plan import plan
-from penstock_operator.resource import Deployment
+from penstock_operator.jobqueue.observation import Observation, QueueSample
+from penstock_operator.jobqueue.plan import plan
+from penstock_operator.jobqueue.pods.worker_pods import Member
+from penstock_operator.resources.resource import Deployment
 from tests.unit.jobqueue.examples import snapshot
+from tests.unit.operator_parts.jobqueue.pods.test_worker_pods import LOST, serving
 from tests.unit.operator_parts.objects import deployment, jobqueue
-from tests.unit.operator_parts.test_fleet import LOST, serving
 
 STATE = QueueState(
     id=1, name="emails", paused=False, declared=True, ready=0, capped=False, deferred=0, due_soon=0, in_flight=0,

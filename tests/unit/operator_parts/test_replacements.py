@@ -10,17 +10,17 @@ import pytest
 from penstock.errors import StoreError
 from penstock.store import QueueState
 from penstock.store.operator_queries import LostWorker
-from penstock_operator.cache import Cache
 from penstock_operator.database.client import DatabaseClient
-from penstock_operator.fleet import Member, Role
-from penstock_operator.fleet_view import FleetView
-from penstock_operator.look import Observation, QueueSample
-from penstock_operator.plan import replicas_for
-from penstock_operator.pod_history import PodHistory, Seen
-from penstock_operator.replica_plan import plan_replicas
-from penstock_operator.resource import Pod
+from penstock_operator.jobqueue.observation import Observation, QueueSample
+from penstock_operator.jobqueue.plan import replicas_for
+from penstock_operator.jobqueue.pods.pod_history import PodHistory, Seen
+from penstock_operator.jobqueue.pods.pod_view import FleetView
+from penstock_operator.jobqueue.pods.worker_pods import Member, Role
+from penstock_operator.jobqueue.replicas.replica_plan import plan_replicas
+from penstock_operator.kube.cache import Cache
+from penstock_operator.resources.resource import Pod
+from tests.unit.operator_parts.jobqueue.pods.test_worker_pods import CRASHED, LOST, one, serving
 from tests.unit.operator_parts.objects import deployment, jobqueue, pod, pod_object
-from tests.unit.operator_parts.test_fleet import CRASHED, LOST, one, serving
 
 
 def scheduled(**state: Any) -> dict[str, Any]:

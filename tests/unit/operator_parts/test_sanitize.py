@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from penstock_operator.conditions import MESSAGE_LENGTH, ObservedState, api_conditions
-from penstock_operator.database.child import LINES_A_MINUTE, ChildLog
+from penstock_operator.database.process.child import LINES_A_MINUTE, ChildLog
 from penstock_operator.logs import JsonFormatter, TextFormatter
+from penstock_operator.resources.conditions import MESSAGE_LENGTH, ObservedState, api_conditions
 from penstock_operator.sanitize import sanitized, sanitized_lines
 
 ACTING = {

@@ -1,0 +1,1 @@
+"""One JobQueue: observe, decide, apply and report."""

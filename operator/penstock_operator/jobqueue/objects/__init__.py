@@ -1,0 +1,1 @@
+"""The objects that a JobQueue owns: created, adopted and repaired."""

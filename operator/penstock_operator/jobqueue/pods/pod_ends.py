@@ -1,0 +1,76 @@
+"""How worker pods ended, noted in the database for the history of the jobs that they held.
+
+A lost worker cannot say why it is gone, and its rescuer knows only its lease; the cluster knows that it was killed for
+its memory or evicted. Each end is noted once, at the first look after it. What cannot be written is written at the
+next look, and nobody waits for it longer than five seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from penstock.errors import StoreError
+
+from ...database.client import DatabaseClient
+from ...kube.cache import Cache
+from ...resources.resource import JobQueue, Pod
+from ..status import stamp
+from .short_grace import ShortGraces
+
+logger = logging.getLogger("penstock.operator.pod_ends")
+
+NOTE_SECONDS: Final = 5.0
+
+
+def end_of(pod: Pod) -> tuple[str, str] | None:
+    """When (RFC 3339) and how the worker of a pod ended; None if it never did."""
+    if pod.ended is None:
+        return pod.last_end
+    reason, sentence, at = pod.ended
+    process = "" if pod.last_end is None else f"; {pod.last_end[1]}"
+    return stamp(at), f"{reason} ({sentence}){process}"
+
+
+@dataclass(slots=True)
+class PodEnds:
+    """The ends of one queue's pods that were noted."""
+
+    _noted: set[tuple[str, str]] = field(default_factory=set)
+
+    async def note(self, database: DatabaseClient, queue: int, pods: Iterable[Pod]) -> None:
+        """Note the ends that are new.
+
+        Args:
+            database: of the queue.
+            queue: the queue's id.
+            pods: all that are listed, those on their way out included.
+        """
+        ends = {(pod.uid, end[0]): (pod.name, *end) for pod in pods if (end := end_of(pod)) is not None}
+        self._noted &= ends.keys()
+        for key in ends.keys() - self._noted:
+            name, at, how = ends[key]
+            try:
+                async with asyncio.timeout(NOTE_SECONDS):
+                    await database.note_end(queue, pod=name, at=at, how=how)
+            except (StoreError, TimeoutError) as error:
+                logger.debug("pod %s: its end could not be noted: %s", name, error)
+                return
+            self._noted.add(key)
+
+
+@dataclass(slots=True)
+class PodNews:
+    """What the cluster knows of the ends of one queue's pods, for their workers and for the history of their jobs."""
+
+    _graces: ShortGraces = field(default_factory=ShortGraces)
+    _ends: PodEnds = field(default_factory=PodEnds)
+
+    async def write(self, database: DatabaseClient, number: int, queue: JobQueue, cache: Cache) -> None:
+        """Write what is new about the pods of `queue`, whose id is `number`."""
+        gone = cache.gone_pods_of(queue)
+        await self._graces.write(database, number, gone)
+        await self._ends.note(database, number, [*cache.pods_of(queue), *gone])

@@ -1,0 +1,1 @@
+"""How many replicas a Deployment is asked for, and which worker pods go first."""

@@ -1,0 +1,137 @@
+"""What a Deployment's controller does with its replica sets when spec.replicas changes during a rollout. Pure.
+
+While old and new pods exist side by side, a change of the replicas is shared out over the replica sets in proportion
+to their sizes (Kubernetes: `scale` in pkg/controller/deployment/sync.go, and `rolloutRolling` after it). Whoever lowers
+the replicas then must know how many pods each replica set gives up.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from ...resources.resource import Deployment
+from ..pods.worker_pods import Member, Role
+
+_PERCENT: Final = 100
+
+
+class Phase(enum.Enum):
+    """Where a Deployment stands between two templates."""
+
+    COMPLETE = "complete"
+    ADVANCING = "advancing"
+    """The controller replaces old pods as new ones become ready."""
+    STALLED = "stalled"
+    """New pods cannot become ready, or none can be made: it stays like this until somebody changes something."""
+
+
+def phase_of(deployment: Deployment, members: Iterable[Member]) -> Phase:
+    """Where this Deployment stands."""
+    if not deployment.rolling:
+        return Phase.COMPLETE
+    roles = {one.role for one in members}
+    stands = bool(deployment.blocked) or Role.STUCK in roles
+    return Phase.STALLED if deployment.observed and stands and Role.STARTING not in roles else Phase.ADVANCING
+
+
+def surge(deployment: Deployment, replicas: int) -> int:
+    """Pods that a rolling update may have beyond `replicas`; a percentage is rounded up."""
+    found = deployment.max_surge
+    if found is None or replicas == 0:
+        return 0
+    if isinstance(found, int):
+        return found
+    percent = found.removesuffix("%")
+    return -(-int(percent) * replicas // _PERCENT) if percent.isdecimal() else 0
+
+
+def sizes_of(deployment: Deployment, members: Sequence[Member]) -> dict[str, int] | None:
+    """Pods of each replica set, oldest first; None while what is seen does not agree with the Deployment's account."""
+    counted = Counter(one.pod.replica_set for one in sorted(members, key=lambda one: one.pod.created))
+    settled = deployment.observed and sum(counted.values()) == deployment.existing
+    return dict(counted) if settled else None
+
+
+def removed(sizes: Mapping[str, int], deployment: Deployment, after: int) -> dict[str, int]:
+    """Pods that each replica set loses at most when the replicas become `after` during a rollout.
+
+    Of two replica sets of one size the older one gives up more, and which that is cannot be seen: both may have to.
+    """
+    ways = _changes(sizes, deployment, after)
+    return {name: max(max(0, -way[name]) for way in ways) for name in sizes}
+
+
+def added(sizes: Mapping[str, int], deployment: Deployment, after: int) -> dict[str, int]:
+    """Pods that each replica set gets at least when the replicas become `after` during a rollout."""
+    ways = _changes(sizes, deployment, after)
+    return {name: min(max(0, way[name]) for way in ways) for name in sizes}
+
+
+def _changes(sizes: Mapping[str, int], deployment: Deployment, after: int) -> list[dict[str, int]]:
+    """Every way in which the controller may share a change out, as far as its replica sets can be told.
+
+    It shares out over the replicas that are asked of each set, not over their pods. Of two equal sets either may come
+    first; where pods are refused, a set is asked for more than it has; one set alone is set to exactly `after`.
+    """
+    whole = {name: after - size for name, size in sizes.items()} if len(sizes) == 1 and deployment.blocked else None
+    if whole and deployment.paused and deployment.failure is None and deployment.existing == deployment.replicas:
+        return [whole]  # nothing of the new template is asked for before somebody resumes it
+    ways = [whole] if whole else []
+    for name, unseen in [("", 0), *_unseen(sizes, deployment)]:
+        asked = {**sizes, name: sizes.get(name, 0) + unseen} if unseen else dict(sizes)
+        for order in (list(asked.items()), list(asked.items())[::-1]):
+            way = _shared_out(sorted(order, key=lambda one: -one[1]), deployment, after)
+            ways.append({one: way[one] + (unseen if one == name else 0) for one in sizes})
+    return ways
+
+
+def _unseen(sizes: Mapping[str, int], deployment: Deployment) -> list[tuple[str, int]]:
+    """Whose pods may be missing, and how many; "" is a replica set without any. None are while nothing is blocked.
+
+    More missing pods take more from the other sets until theirs is the largest, so the numbers around that suffice.
+    """
+    most = deployment.replicas + surge(deployment, deployment.replicas) - sum(sizes.values())
+    if not deployment.blocked:
+        return []
+    found = []
+    for name in ("", *sizes):
+        equal = {size - sizes.get(name, 0) for size in sizes.values()}
+        counts = {1, most} | {size + step for size in equal for step in (-1, 0, 1)}
+        found += [(name, count) for count in sorted(counts) if 1 <= count <= most]
+    return found
+
+
+def _shared_out(ordered: Sequence[tuple[str, int]], deployment: Deployment, after: int) -> dict[str, int]:
+    before = deployment.replicas + surge(deployment, deployment.replicas)
+    allowed = after + surge(deployment, after)
+    change, given = allowed - sum(size for _, size in ordered), {name: 0 for name, _ in ordered}
+    if change == 0 or before == 0 or deployment.max_surge is None or (change > 0) != (after > deployment.replicas):
+        return given
+    for name, size in ordered:
+        left, share = change - sum(given.values()), _rounded(size * allowed, before) - size
+        given[name] = (min(share, left) if change > 0 else max(share, left)) if left else 0
+    largest, size = ordered[0]
+    given[largest] = max(given[largest] + change - sum(given.values()), -size)
+    return given
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    """Halves up, as the controller rounds what is not negative."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def finishes_smaller(deployment: Deployment, members: Sequence[Member], target: int) -> int | None:
+    """The replicas to which a rollout that advances can be lowered so that it only ends sooner; None if it cannot.
+
+    As many pods as there are stay within its surge, so that none is removed for it: old pods go as new ones become
+    ready, as they would anyway, and fewer new ones are made. So a rollout does not end with more pods than are wanted.
+    """
+    if sizes_of(deployment, members) is None or deployment.blocked or deployment.max_surge is None:
+        return None
+    for after in range(max(target, deployment.updated, 1), deployment.replicas):
+        if after + surge(deployment, after) >= deployment.existing:
+            return after
+    return None

@@ -1,0 +1,78 @@
+"""One page of a list as the API server sends it, of which only what is new is decoded.
+
+Pure. Most objects of most lists are those that the last list had: of each the uid and the version are read, and the
+rest, of which the most are managed fields that nobody here looks at, is skipped in the parser. A list of 500 queues
+and their Deployments is six megabytes; decoded whole, once a minute, it was half of what an operator at rest cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from ..resources.large_objects import decode_jobqueue
+from .partial_decoder import decode_child, decode_workload
+
+Decode = Callable[[bytes | msgspec.Raw], dict[str, Any]]
+"""One object as the API server sends it -> what is read of it."""
+PAGE: Final = 50
+"""Objects of one page, which is held whole; an object may have more than a megabyte."""
+Known = Callable[[str, str], bool]
+"""uid and resource version -> whether just that is held already."""
+
+
+class _Identity(msgspec.Struct, rename="camel"):
+    uid: str
+    resource_version: str
+
+
+class _Named(msgspec.Struct):
+    metadata: _Identity
+
+
+class _Position(msgspec.Struct, rename={"more": "continue"}):
+    more: str = ""
+
+
+class _Page(msgspec.Struct):
+    items: list[msgspec.Raw]
+    metadata: _Position
+
+
+_page, _named = msgspec.json.Decoder(_Page), msgspec.json.Decoder(_Named)
+
+
+def nothing(_uid: str, _version: str) -> bool:
+    """Nothing is held already."""
+    return False
+
+
+def decoder(kind: str) -> Decode:
+    """How an object of a kind is read."""
+    if kind == "JobQueue":
+        return decode_jobqueue
+    return decode_workload if kind in {"Deployment", "Pod"} else decode_child
+
+
+def decode_page(data: bytes, known: Known, *, decode: Decode = msgspec.json.decode) -> tuple[list[dict[str, Any]], str]:
+    """The objects, and where the next page begins, empty after the last; of a known object uid and version alone.
+
+    Args:
+        data: as the API server sends it.
+        known: of which uid and version are enough.
+        decode: reads the others.
+
+    Raises:
+        ValueError: that is no page of a list.
+    """
+    page = _page.decode(data)
+    found: list[dict[str, Any]] = []
+    for item in page.items:
+        it = _named.decode(item).metadata
+        if known(it.uid, it.resource_version):
+            found.append({"metadata": {"uid": it.uid, "resourceVersion": it.resource_version}})
+        else:
+            found.append(decode(item))
+    return found, page.metadata.more

@@ -1,0 +1,1 @@
+"""One loop for each database: when it is sampled, which JobQueues it serves, and what is written into it."""
