@@ -20,7 +20,7 @@ from penstock.dev.view import render
 from shop.demo import demo
 
 if TYPE_CHECKING:
-    from penstock.dev.view import Picture
+    from penstock.dev.view import Status
 
 TARGET: Final = Path(__file__).parents[1] / "docs" / "images" / "demo.svg"
 WIDTH: Final = 124
@@ -48,13 +48,13 @@ FORMAT: Final = """\
 """
 
 
-def busyness(picture: Picture) -> tuple[int, int]:
+def busyness(picture: Status) -> tuple[int, int]:
     """How much there is to see: workers that serve, then jobs in flight."""
     seen = [queue.snapshot for queue in picture.queues]
     return sum(queue.serving for queue in picture.queues), sum(one.in_flight for one in seen if one is not None)
 
 
-def drawn(moment: Picture, account: str) -> str:
+def drawn(moment: Status, account: str) -> str:
     """The moment above the account, as SVG text."""
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(render(moment))
@@ -65,9 +65,9 @@ def drawn(moment: Picture, account: str) -> str:
 
 async def run() -> int:
     """Run the demonstration and write its picture; the demonstration's exit code."""
-    best: list[Picture] = []
+    best: list[Status] = []
 
-    def watch(picture: Picture) -> None:
+    def watch(picture: Status) -> None:
         if not best or busyness(picture) > busyness(best[0]):
             best[:] = [picture]
 

@@ -1,6 +1,6 @@
-"""The demonstration's account: what became of every job, what it did in the world, and how many workers it took.
+"""The demo's report: what became of every job, its effects outside the database, and the number of workers.
 
-Reads only what anybody could: the jobs by id, the mails that arrived, the files that are there, the decisions.
+It reads the jobs by id, the mails that arrived, the files that were written, and the scale decisions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rich.table import Table
 from penstock import JobState
 from penstock.dev.view import scaled_line
 from penstock.job import ENDED
+from penstock.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
 
     from penstock import App, JobInfo
     from penstock.dev.autoscaler import Scaled
-    from penstock.dev.session import LocalRun
+    from penstock.dev.session import Session
 
     from .smtp_sink import SmtpSink
 
 HERE = Path(__file__).parent
 WRITERS = ("resize_image", "sync_user_data", "generate_report")
-"""Tasks whose result is the path of the file that they wrote."""
+"""Tasks that return the path of the file that they wrote."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """What was found; `problems` is empty if everything is accounted for."""
+    """The results; `problems` is empty if every job and effect was found."""
 
     jobs: Sequence[JobInfo]
     mails: int
@@ -47,36 +48,36 @@ class Account:
     problems: list[str] = field(default_factory=list)
 
 
-async def take(app: App, ids: Sequence[int], *, run: LocalRun, sink: SmtpSink) -> Account:
-    """Look every job up, and hold what it should have done against what there is."""
+async def take(app: App, ids: Sequence[int], *, session: Session, sink: SmtpSink) -> Account:
+    """Look up every job, and compare its expected effects with the actual ones."""
     infos = [info for job_id in ids if (info := await app.client.info_async(job_id))]
-    picture = run.picture()
+    status = session.status()
     made = {task: {str(info.result) for info in _completed(infos, task)} for task in WRITERS}
     found = Account(
         jobs=infos,
         mails=len(sink.message_ids),
         deliveries=sink.mails,
-        pictures=_there(made["resize_image"]),
-        users=_there(made["sync_user_data"]),
-        reports=_there(made["generate_report"]),
-        scaled=picture.scaled,
-        seconds=picture.elapsed,
+        pictures=_existing(made["resize_image"]),
+        users=_existing(made["sync_user_data"]),
+        reports=_existing(made["generate_report"]),
+        scaled=status.scaled,
+        seconds=status.elapsed,
     )
     found.problems += _lost(ids, infos)
-    found.problems += _wrong_ends(infos)
+    found.problems += _wrong_states(infos)
     if found.mails != len(_completed(infos, "send_welcome_email")):
-        found.problems.append(f"{found.mails} different mails arrived")
+        found.problems.append(f"{plural(found.mails, 'mail')} arrived, not one for each job")
     for task, paths in made.items():
-        if lost := len(paths) - _there(paths):
-            found.problems.append(f"{lost} files of {task} are not there")
-    for queue in picture.queues:
-        counts = [one.after for one in picture.scaled if one.queue == queue.name]
-        if not counts or max(counts) < 1 or counts[-1] != 0 or queue.members:
-            found.problems.append(f"queue {queue.name} did not go from zero to workers and back: {counts}")
+        if lost := len(paths) - _existing(paths):
+            found.problems.append(f"{plural(lost, 'file')} of {task} missing")
+    for queue in status.queues:
+        counts = [one.after for one in status.scaled if one.queue == queue.name]
+        if not counts or max(counts) < 1 or counts[-1] != 0 or queue.workers:
+            found.problems.append(f"queue {queue.name} did not scale from zero and back: {counts}")
     return found
 
 
-def _there(paths: set[str]) -> int:
+def _existing(paths: set[str]) -> int:
     return sum(Path(path).is_file() for path in paths)
 
 
@@ -86,13 +87,13 @@ def _completed(infos: Sequence[JobInfo], task: str) -> list[JobInfo]:
 
 def _lost(ids: Sequence[int], infos: Sequence[JobInfo]) -> list[str]:
     missing = set(ids) - {info.id for info in infos}
-    unended = [info for info in infos if info.state not in ENDED]
-    told = [f"{len(missing)} jobs are nowhere: {sorted(missing)[:5]}"] if missing else []
-    return told + [f"job {info.id} {info.task} is {info.state}" for info in unended[:5]]
+    unfinished = [info for info in infos if info.state not in ENDED]
+    problems = [f"{plural(len(missing), 'job')} not found: {sorted(missing)[:5]}"] if missing else []
+    return problems + [f"job {info.id} {info.task} is {info.state}" for info in unfinished[:5]]
 
 
-def _wrong_ends(infos: Sequence[JobInfo]) -> list[str]:
-    """Only a job that was told to fail for ever may be a dead letter, and it must."""
+def _wrong_states(infos: Sequence[JobInfo]) -> list[str]:
+    """A job that always fails must be a dead letter, and no other job may be one."""
     wrong = []
     for info in infos:
         times = info.args.get("times") if info.task.endswith("failing_job") else 0
@@ -103,10 +104,10 @@ def _wrong_ends(infos: Sequence[JobInfo]) -> list[str]:
     return wrong[:5]
 
 
-def tell(account: Account, console: Console) -> None:
-    """The summary."""
+def report(account: Account, console: Console) -> None:
+    """Print the summary."""
     console.print()
-    table = Table(title="What became of the jobs", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table = Table(title="Jobs by task", title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name in ("QUEUE", "TASK", "JOBS", "COMPLETED", "DEAD LETTERS", "RETRIES", "WAIT P50", "WAIT P95"):
         table.add_column(name, justify="left" if name in {"QUEUE", "TASK"} else "right")
     by_task: dict[tuple[str, str], list[JobInfo]] = defaultdict(list)
@@ -123,15 +124,16 @@ def tell(account: Account, console: Console) -> None:
     console.print()
     states = Counter(info.state for info in account.jobs)
     console.print(
-        f"{len(account.jobs)} jobs in {account.seconds:.0f} s: {states[JobState.COMPLETED]} completed, "
-        f"{states[JobState.DEAD]} dead letters; {account.mails} mails delivered ({account.deliveries} deliveries), "
+        f"{plural(len(account.jobs), 'job')} in {account.seconds:.0f} s: {states[JobState.COMPLETED]} completed, "
+        f"{states[JobState.DEAD]} dead letters; {plural(account.mails, 'mail')} delivered "
+        f"({plural(account.deliveries, 'delivery', 'deliveries')}), "
         f"{account.pictures} pictures written, {account.users} users fetched, {account.reports} reports.",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
     for problem in account.problems:
-        console.print(f"NOT ACCOUNTED FOR: {problem}", style="bold red", markup=False, soft_wrap=True)
+        console.print(f"PROBLEM: {problem}", style="bold red", markup=False, soft_wrap=True)
     if not account.problems:
         console.print("Everything is accounted for.", style="bold green")
 

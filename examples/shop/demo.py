@@ -1,10 +1,9 @@
-"""The whole thing on one machine, in less than a minute: `make demo`.
+"""The demo: all of Penstock on one machine, in less than a minute. Run it with `make demo`.
 
-Starts a PostgreSQL of its own and runs the queues of `jobqueues.yaml` as `penstock dev` would: nothing runs until there
-is work, then as many workers as the work needs, then nothing again. It enqueues a few hundred real jobs in two waves
-(mails to a sink on this machine, pictures in other sizes, users fetched over HTTP, reports, computing, jobs that fail),
-and at the end accounts for every one of them. Exits with 1 if one is missing. `--keep` leaves everything up until
-Ctrl-C.
+It starts its own PostgreSQL and runs the queues of `jobqueues.yaml` as `penstock dev` does: no worker until there are
+jobs, then as many as the jobs need, then none again. It enqueues a few hundred jobs in two waves (mails to a sink on
+this machine, resized pictures, users fetched over HTTP, reports, computations, jobs that fail) and checks at the end
+what became of each of them. Exit code 1 if one is missing. `--keep` keeps everything running until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -20,10 +19,18 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from penstock.dev.http import Endpoint
-from penstock.dev.reaper import Guard
-from penstock.dev.run_dev import DevOptions, database, hand_over, load_policies, private_folder, show, stop_on_signals
-from penstock.dev.session import local_run
+from penstock.dev.http import MetricsServer
+from penstock.dev.reaper import Reaper
+from penstock.dev.run_dev import (
+    DevOptions,
+    database,
+    load_policies,
+    private_folder,
+    show,
+    stop_on_signals,
+    write_private,
+)
+from penstock.dev.session import open_session
 from penstock.dev.view import view_for
 
 from . import account, jobs
@@ -36,17 +43,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock import NewJob
-    from penstock.dev.session import LocalRun
-    from penstock.dev.view import Picture, View
+    from penstock.dev.session import Session
+    from penstock.dev.view import Status, View
 
-LONGEST_SECONDS = 300.0
+MAX_SECONDS = 300.0
 SECOND_WAVE_SECONDS = 12.0
 LEASE_SECONDS = "6"
-"""Workers report what they have done with every third of their lease: the view is the livelier for it."""
+"""Workers report their progress every third of a lease; a short lease keeps the view up to date."""
 
 
 def first_wave() -> list[NewJob]:
-    """Something for every queue; ten jobs that fail, of which three never succeed."""
+    """Jobs for every queue; ten of them fail, and three of those never succeed."""
     return [
         *(jobs.hello.job(name) for name in ("World", *(f"Person {number}" for number in range(1, 20)))),
         *(jobs.send_welcome_email.job(user_id) for user_id in range(1, 81)),
@@ -60,7 +67,7 @@ def first_wave() -> list[NewJob]:
 
 
 def second_wave() -> list[NewJob]:
-    """More of what was busy, after the first has been worked off."""
+    """More jobs, after the first wave has finished."""
     return [
         *(jobs.send_welcome_email.job(user_id) for user_id in range(81, 181)),
         *(jobs.resize_image.job(name, side, side) for name in pictures() for side in range(200, 280, 20)),
@@ -70,84 +77,85 @@ def second_wave() -> list[NewJob]:
     ]
 
 
-async def demo(*, keep: bool, console: Console, watch: Callable[[Picture], None] = lambda _: None) -> int:
-    """Run the demonstration; the exit code. `watch` is handed each picture that is shown."""
+async def demo(*, keep: bool, console: Console, watch: Callable[[Status], None] = lambda _: None) -> int:
+    """Run the demo and return the exit code. `watch` is called with each status that is shown."""
     policies = load_policies([account.HERE / "jobqueues.yaml"])
-    console.print("Starting a PostgreSQL of our own, then the queues of jobqueues.yaml.", highlight=False)
+    console.print("Starting an embedded PostgreSQL and the queues of jobqueues.yaml.", highlight=False)
     async with contextlib.AsyncExitStack() as stack:
-        guard = Guard()
-        stack.callback(guard.close)
-        folder = stack.enter_context(private_folder(guard))
-        url, told = await stack.enter_async_context(database(DevOptions(files=[])))
+        reaper = Reaper()
+        stack.callback(reaper.close)
+        folder = stack.enter_context(private_folder(reaper))
+        url, description = await stack.enter_async_context(database(DevOptions(files=[])))
         sink = await stack.enter_async_context(SmtpSink())
         users = stack.enter_context(UsersApi())
         os.environ |= {"PENSTOCK_DATABASE_URL": url, "PENSTOCK_LEASE_SECONDS": LEASE_SECONDS}
         os.environ |= {"SHOP_SMTP": sink.address, "SHOP_USERS": users.url, "SHOP_OUTPUT": str(folder / "output")}
         stack.push_async_callback(jobs.app.close_async)
         log = stack.enter_context((folder / "workers.log").open("ab"))
-        run = await stack.enter_async_context(
-            local_run(policies=policies, database_url=url, log=log, guard=guard, title=f"The shop on {told}")
+        title = f"The shop on {description}"
+        session = await stack.enter_async_context(
+            open_session(policies=policies, database_url=url, log=log, reaper=reaper, title=title)
         )
-        endpoint = stack.enter_context(Endpoint(lambda: run.loop.queues))
-        run.footer = f"metrics {endpoint.url}/metrics, workers {endpoint.url}/sd"
+        server = stack.enter_context(MetricsServer(lambda: session.autoscaler.queues))
+        session.footer = f"metrics {server.url}/metrics, workers {server.url}/sd"
         view = view_for(console)
         with view:
-            ids = await _work(run, view, watch)
-        accounted = await account.take(jobs.app, ids, run=run, sink=sink)
-        account.tell(accounted, console)
+            ids = await _enqueue_and_wait(session, view, watch)
+        accounted = await account.take(jobs.app, ids, session=session, sink=sink)
+        account.report(accounted, console)
         if keep:
-            await _keep(run, view, url=url, folder=folder)
+            await _keep(session, view, url=url, folder=folder)
         if accounted.problems:
-            said = (folder / "workers.log").read_text()[-4000:]
-            console.print(f"The workers said:\n{said}", markup=False, highlight=False, soft_wrap=True)
+            output = (folder / "workers.log").read_text()[-4000:]
+            console.print(f"Output of the workers:\n{output}", markup=False, highlight=False, soft_wrap=True)
         return 1 if accounted.problems else 0
 
 
-async def _work(run: LocalRun, view: View, watch: Callable[[Picture], None]) -> list[int]:
-    """Enqueue both waves and watch until all is done and every worker has gone; ids of the jobs."""
+async def _enqueue_and_wait(session: Session, view: View, watch: Callable[[Status], None]) -> list[int]:
+    """Enqueue both waves and wait until all jobs are finished and all workers have exited; returns the jobs' ids."""
     ids = await jobs.app.enqueue_many_async(first_wave())
-    view.say(f"{len(ids)} jobs are enqueued; {SECOND_WAVE_SECONDS:g} s later there will be more.")
+    view.print(f"Enqueued {len(ids)} jobs; the second wave follows in {SECOND_WAVE_SECONDS:g} s.")
     enqueued = time.monotonic()
-    ends, second = enqueued + LONGEST_SECONDS, enqueued + SECOND_WAVE_SECONDS
+    deadline, second = enqueued + MAX_SECONDS, enqueued + SECOND_WAVE_SECONDS
     pending = True
-    while time.monotonic() < ends and (pending or not _at_rest(run, since=enqueued)):
+    while time.monotonic() < deadline and (pending or not _is_idle(session, since=enqueued)):
         if pending and time.monotonic() >= second:
             more = await jobs.app.enqueue_many_async(second_wave())
-            view.say(f"{len(more)} more jobs are enqueued.")
+            view.print(f"Enqueued {len(more)} more jobs.")
             ids += more
             pending, enqueued = False, time.monotonic()
-        picture = run.picture()
-        view.show(picture)
-        watch(picture)
+        status = session.status()
+        view.show(status)
+        watch(status)
         await asyncio.sleep(0.2)
-    view.show(run.picture())
+    view.show(session.status())
     return ids
 
 
-def _at_rest(run: LocalRun, *, since: float) -> bool:
-    """Nothing waits, nothing runs and nobody serves, by a look that is younger than the last enqueue."""
-    looks = [queue.snapshot for queue in run.loop.queues]
+def _is_idle(session: Session, *, since: float) -> bool:
+    """Whether no job waits or runs and no worker is left, in a sample taken after the last enqueue."""
+    samples = [queue.snapshot for queue in session.autoscaler.queues]
     idle = all(
-        seen is not None and seen.sampled_at > since and not (seen.ready or seen.in_flight or seen.deferred)
-        for seen in looks
+        one is not None and one.sampled_at > since and not (one.ready or one.in_flight or one.deferred)
+        for one in samples
     )
-    return idle and not run.fleet.members()
+    return idle and not session.fleet.workers()
 
 
-async def _keep(run: LocalRun, view: View, *, url: str, folder: Path) -> None:
-    hand_over(url, folder / "database-url")
+async def _keep(session: Session, view: View, *, url: str, folder: Path) -> None:
+    write_private(url, folder / "database-url")
     stop = stop_on_signals()
     with view:
-        view.say(f"Kept up until Ctrl-C; {run.footer}, output {folder / 'workers.log'}")
-        view.say(f"export PENSTOCK_DATABASE_URL=$(cat {folder / 'database-url'}) PYTHONPATH=examples")
-        view.say(""".venv/bin/penstock enqueue shop.jobs:hello --app shop.jobs:app --args '{"name": "World"}'""")
-        await show(run, view, stop)
+        view.print(f"Running until Ctrl-C; {session.footer}, output {folder / 'workers.log'}")
+        view.print(f"export PENSTOCK_DATABASE_URL=$(cat {folder / 'database-url'}) PYTHONPATH=examples")
+        view.print(""".venv/bin/penstock enqueue shop.jobs:hello --app shop.jobs:app --args '{"name": "World"}'""")
+        await show(session, view, stop)
 
 
 def main() -> int:
-    """Parse the arguments and run; the exit code."""
-    parser = argparse.ArgumentParser(prog="make demo", description="Penstock's main job on one machine.")
-    parser.add_argument("--keep", action="store_true", help="leave everything up until Ctrl-C")
+    """Parse the arguments, run the demo and return the exit code."""
+    parser = argparse.ArgumentParser(prog="make demo", description="All of Penstock on one machine.")
+    parser.add_argument("--keep", action="store_true", help="keep everything running until Ctrl-C")
     keep = parser.parse_args().keep
     try:
         return asyncio.run(demo(keep=keep, console=Console(width=None if sys.stdout.isatty() else 130)))

@@ -1,7 +1,7 @@
-"""Where the shop's tasks write, and how: a file appears whole or not at all.
+"""Where the shop's tasks write files, and how: a file appears complete or not at all.
 
-No task here: plain functions, easy to test. SHOP_OUTPUT is the folder, by default one of this user's own among the
-temporary files.
+Plain functions without tasks, which are easy to test. SHOP_OUTPUT is the folder; the default is a private one in the
+temporary directory.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 class OutputFolderError(ValueError):
-    """The folder to write to cannot be trusted."""
+    """The output folder belongs to another user."""
 
 
 def output_folder() -> Path:
-    """The folder that results are written to; made if it is missing, for this user alone."""
+    """The folder for results; created if missing, readable by this user only."""
     given = os.environ.get("SHOP_OUTPUT")
     folder = Path(given) if given else Path(tempfile.gettempdir()) / f"shop-output-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not given and (folder.is_symlink() or folder.stat().st_uid != os.getuid()):
-        raise OutputFolderError(f"{folder} belongs to somebody else; set SHOP_OUTPUT")
+        raise OutputFolderError(f"{folder} belongs to another user; set SHOP_OUTPUT")
     return folder
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[IO[bytes]]:
-    """A file beside `target` that takes its place when the block ends well, and is removed when it does not.
+    """A temporary file that replaces `target` when the block succeeds, and is removed when it fails.
 
-    A task may run twice, even at the same time; so the names differ and the last one to end stays.
+    A job may run twice at the same time; the temporary names differ, and the last one to finish wins.
     """
     handle, part = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
     try:

@@ -1,7 +1,7 @@
 """The shop's tasks. `penstock worker shop.jobs:app --queue emails` runs those of one queue.
 
-Each may run twice (a worker can die between the effect and its acknowledgement), so each is written to bear it: a mail
-carries the same Message-ID, a file is put in place of its equal.
+A job may run twice, because a worker can die between the effect and the acknowledgement. Therefore every task is
+idempotent: a mail has the same Message-ID each time, and a file replaces the earlier one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .users import BusyError, NoSuchUserError, synced
 app = App()
 
 Side = Annotated[int, Meta(ge=1, le=4096)]
-"""Width or height of an image in pixels; anything else is refused when the job is enqueued."""
+"""Width or height of an image in pixels; other values are rejected when the job is enqueued."""
 Milliseconds = Annotated[int, Meta(ge=0, le=600_000)]
 
 _BLOCK = bytes(64 * 1024)
@@ -36,7 +36,7 @@ _SMTP_TIMEOUT_SECONDS = 10
 
 @app.task(queue="emails")
 async def hello(name: str) -> str:
-    """Greet somebody, after a second's thought."""
+    """Return a greeting after one second."""
     await asyncio.sleep(1)
     greeting = f"Hello, {name}!"
     print(greeting)
@@ -45,7 +45,7 @@ async def hello(name: str) -> str:
 
 @app.task(queue="emails", timeout=30, retry={smtplib.SMTPRecipientsRefused: NEVER})
 async def send_welcome_email(user_id: int) -> str:
-    """Mail a new user by the server that SHOP_SMTP names, as host:port. Gives the mail's Message-ID."""
+    """Send a mail through the server in SHOP_SMTP, as host:port. Returns the Message-ID."""
     message = EmailMessage()
     message["From"] = "shop@example.com"
     message["To"] = f"user-{user_id}@example.com"
@@ -68,13 +68,13 @@ def _deliver(message: EmailMessage) -> None:
     retry={FileNotFoundError: NEVER, UnidentifiedImageError: NEVER, ImagePathError: NEVER},
 )
 def resize_image(path: str, width: Side, height: Side) -> str:
-    """Write a picture of the folder SHOP_IMAGES in another size into SHOP_OUTPUT. Gives the new file's path."""
+    """Resize a picture of the folder SHOP_IMAGES into the folder SHOP_OUTPUT. Returns the new file's path."""
     return str(resized(path, width, height))
 
 
 @app.task(queue="analytics", executor="thread")
 def sync_user_data(user_id: int) -> str:
-    """Fetch a user from the service that SHOP_USERS names and keep the answer in SHOP_OUTPUT. Gives the file's path."""
+    """Fetch a user from the service at SHOP_USERS and save the response in SHOP_OUTPUT. Returns the file's path."""
     try:
         return str(synced(user_id))
     except NoSuchUserError as error:
@@ -85,13 +85,13 @@ def sync_user_data(user_id: int) -> str:
 
 @app.task(queue="reports", executor="process", hard_timeout=60, retry={DateRangeError: NEVER})
 def generate_report(first: date, last: date) -> str:
-    """Write the orders of these days, both included, as a PDF into SHOP_OUTPUT. Gives the new file's path."""
+    """Write the orders from `first` to `last`, inclusive, as a PDF in SHOP_OUTPUT. Returns the file's path."""
     return str(reported(first, last))
 
 
 @app.task(queue="reports")
 async def failing_job(ctx: Context, times: int | None = None) -> str:
-    """Fail the first `times` attempts, or every one: what retries and dead letters are for."""
+    """Fail the first `times` attempts, or all of them without `times`, to show retries and dead letters."""
     if times is None or ctx.attempt <= times:
         raise RuntimeError(f"this job fails on purpose (attempt {ctx.attempt})")
     return f"succeeded at attempt {ctx.attempt}"
@@ -99,11 +99,11 @@ async def failing_job(ctx: Context, times: int | None = None) -> str:
 
 @app.task(queue="analytics")
 def heavy_job(ms: Milliseconds) -> int:
-    """Keep a processor busy for so many milliseconds. Gives the number of 64 KiB blocks that it hashed."""
-    ends = time.perf_counter() + ms / 1000
+    """Keep a CPU busy for `ms` milliseconds. Returns the number of 64 KiB blocks that it hashed."""
+    deadline = time.perf_counter() + ms / 1000
     blocks = 0
     digest = hashlib.sha256()
-    while time.perf_counter() < ends:
+    while time.perf_counter() < deadline:
         digest.update(_BLOCK)
         blocks += 1
     return blocks

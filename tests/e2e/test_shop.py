@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock import NewJob
-    from penstock.dev.processes import Member
+    from penstock.dev.processes import WorkerProcess
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -50,7 +50,7 @@ async def test_five_hundred_mixed_jobs_run_from_zero_to_zero_and_every_one_is_ac
     """
     assert len(MIX) == 500
     async with shop(pg_url, tmp_path) as running:
-        assert running.run.fleet.members() == []
+        assert running.session.fleet.workers() == []
         assert running.sql("SELECT penstock.pause('analytics', true)") == [(True,)]
         ids = await running.enqueue(MIX)
         await running.until(lambda: max(running.replicas("analytics")) > 1, "a second step")
@@ -109,8 +109,8 @@ async def test_a_worker_frozen_past_its_lease_and_thawed_changes_nothing(pg_url:
         assert running.sql(TWICE) == []
 
 
-async def frozen(running: Shop) -> tuple[Member, list[int]]:
-    """A member stopped by SIGSTOP while it holds jobs, and the ids of those: nothing of it is under way any more."""
+async def frozen(running: Shop) -> tuple[WorkerProcess, list[int]]:
+    """A worker stopped by SIGSTOP while it holds jobs, and their ids; none of its statements is under way."""
     holding = (
         "SELECT w.pod, array_agg(j.id) FROM penstock.job AS j JOIN penstock.worker AS w ON w.id = j.worker "
         "GROUP BY w.pod ORDER BY count(*) DESC"
@@ -119,11 +119,11 @@ async def frozen(running: Shop) -> tuple[Member, list[int]]:
         "SELECT 1 FROM pg_stat_activity "
         "WHERE state = 'active' AND application_name LIKE 'penstock%%' AND query_start <= %s"
     )
-    found: list[tuple[Member, list[int]]] = []
+    found: list[tuple[WorkerProcess, list[int]]] = []
 
     def look() -> bool:
-        members = {member.name: member for member in running.run.fleet.members()}
-        found[:] = [(members[pod], ids) for pod, ids in running.sql(holding) if pod in members]
+        workers = {worker.name: worker for worker in running.session.fleet.workers()}
+        found[:] = [(workers[pod], ids) for pod, ids in running.sql(holding) if pod in workers]
         return bool(found)
 
     while True:

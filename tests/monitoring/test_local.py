@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from penstock import App
-from penstock.dev.http import Endpoint
+from penstock.dev.http import MetricsServer
 from shop import jobs
 from tests.e2e.shop import shop
 from tests.monitoring.queries import queries
@@ -41,12 +41,12 @@ async def test_the_dashboards_show_a_laptops_run(pg_url: str, tmp_path: Path):
         for where, expression, _ in queries("overview", "queue", "workers")
         if where not in ONLY_IN_A_CLUSTER
     }
-    async with shop(pg_url, tmp_path) as run:
-        with Endpoint(lambda: run.run.loop.queues) as endpoint:
+    async with shop(pg_url, tmp_path) as running:
+        with MetricsServer(lambda: running.session.autoscaler.queues) as server:
             enough = asyncio.Event()
             feeding = asyncio.create_task(feed(pg_url, enough), name="feed")
             try:
-                left = await asyncio.to_thread(without_data, tmp_path / "prometheus", endpoint.url, wanted)
+                left = await asyncio.to_thread(without_data, tmp_path / "prometheus", server.url, wanted)
             finally:
                 enough.set()
                 await feeding

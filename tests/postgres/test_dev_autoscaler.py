@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.cancellation import cancel_and_wait
-from penstock.dev.autoscaler import Loop
-from penstock.dev.processes import Member, MemberState
+from penstock.dev.autoscaler import Autoscaler
+from penstock.dev.processes import ProcessState, WorkerProcess
 from penstock.job import NewJob
 from penstock.jobqueue.policy import parse_policy
 from penstock.jobqueue.worker_settings import declaration, worker_settings
@@ -39,46 +39,53 @@ POLICY = parse_policy({"metadata": {"name": "emails"}, "spec": SPEC})
 
 @dataclass
 class RecordingFleet:
-    """Members without processes; what the loop did is kept in order."""
+    """Workers without processes; records what the autoscaler does, in order."""
 
     acts: list[str] = field(default_factory=list)
-    present: list[Member] = field(default_factory=list)
+    present: list[WorkerProcess] = field(default_factory=list)
 
-    def members(self, queue: str) -> list[Member]:
-        return [member for member in self.present if member.queue == queue]
+    def workers(self, queue: str) -> list[WorkerProcess]:
+        return [worker for worker in self.present if worker.queue == queue]
 
     def start(self, queue: str, count: int) -> None:
         for _ in range(count):
             name = f"{queue}-{len(self.acts)}"
             self.acts.append(f"start {name}")
-            self.present.append(Member(name=name, queue=queue, state=MemberState.RUNNING, pid=None, metrics_url=""))
+            self.present.append(
+                WorkerProcess(name=name, queue=queue, state=ProcessState.RUNNING, pid=None, metrics_url="")
+            )
 
     def stop(self, name: str) -> None:
         self.acts.append(f"stop {name}")
-        self.present = [member for member in self.present if member.name != name]
+        self.present = [worker for worker in self.present if worker.name != name]
 
 
 @asynccontextmanager
-async def running(url: str, *, resting_seconds: float = 1.0) -> AsyncIterator[tuple[Loop, RecordingFleet, Store]]:
+async def running(url: str, *, resting_seconds: float = 1.0) -> AsyncIterator[tuple[Autoscaler, RecordingFleet, Store]]:
     fleet, woken = RecordingFleet(), asyncio.Event()
     async with Store(url) as store:
         settings = worker_settings(POLICY, base=Settings(), database_url=url, direct_url=url)
-        told = declaration(POLICY, settings, declared_by="local", generation=1)
-        await store.queues.declare(POLICY.queue_name, **told)
-        loop = Loop(store=store, fleet=fleet, policies=[POLICY], woken=woken, resting_seconds=resting_seconds)
+        declared = declaration(POLICY, settings, declared_by="local", generation=1)
+        await store.queues.declare(POLICY.queue_name, **declared)
+        autoscaler = Autoscaler(
+            store=store, fleet=fleet, policies=[POLICY], woken=woken, resting_seconds=resting_seconds
+        )
         listener = Listener(url, [DEPTH], lambda *_: woken.set())
-        tasks = [asyncio.create_task(loop.run(), name="loop"), asyncio.create_task(listener.run(), name="listen")]
+        tasks = [
+            asyncio.create_task(autoscaler.run(), name="autoscaler"),
+            asyncio.create_task(listener.run(), name="listen"),
+        ]
         try:
-            await until(lambda: listener.listening and bool(loop.queues))
-            yield loop, fleet, store
+            await until(lambda: listener.listening and bool(autoscaler.queues))
+            yield autoscaler, fleet, store
         finally:
             await cancel_and_wait(tasks)
 
 
 async def until(condition: Callable[[], bool], within: float = 60) -> None:
-    ends = time.monotonic() + within
+    deadline = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < ends, "the condition never came true"
+        assert time.monotonic() < deadline, "the condition never came true"
         await asyncio.sleep(0.005)
 
 
@@ -90,31 +97,31 @@ async def enqueue(url: str, count: int) -> None:
         await client.close()
 
 
-async def test_an_enqueue_starts_members_at_once_and_not_at_the_next_look(pg_newest: Database) -> None:
-    """The next look by itself would be in ten minutes: it is the wake-up that brings this one."""
+async def test_an_enqueue_starts_workers_before_the_next_poll(pg_newest: Database) -> None:
+    """The next poll would be in ten minutes; the wake-up makes it come at once."""
     async with running(pg_newest.url, resting_seconds=600) as (_, fleet, _store):
         with pg_newest.connect() as connection:
-            asked = "SELECT 1 FROM penstock.queue WHERE operator_waiting_until > clock_timestamp()"
-            await until(lambda: connection.execute(asked).fetchone() is not None)
+            waiting = "SELECT 1 FROM penstock.queue WHERE operator_waiting_until > clock_timestamp()"
+            await until(lambda: connection.execute(waiting).fetchone() is not None)
         await enqueue(pg_newest.url, 20)
         await until(lambda: len(fleet.present) == 2)
     assert fleet.acts == ["start emails-0", "start emails-1"]
 
 
-async def test_a_member_is_cordoned_drained_and_only_then_stopped(pg_newest: Database) -> None:
-    """The worker that holds a job is left alone until its own report says that it holds none."""
+async def test_a_worker_is_cordoned_drained_and_only_then_stopped(pg_newest: Database) -> None:
+    """A worker with a job in flight is not stopped until it reports that it is drained."""
     registry = WorkerRegistry(pg_newest.url)
     try:
-        async with running(pg_newest.url) as (loop, fleet, store):
+        async with running(pg_newest.url) as (autoscaler, fleet, store):
             await enqueue(pg_newest.url, 2)
             await until(lambda: len(fleet.present) == 1)
-            [member] = fleet.present
-            worker, queue = await asyncio.to_thread(register, registry, member.name)
+            [process] = fleet.present
+            worker, queue = await asyncio.to_thread(register, registry, process.name)
             jobs = await store.jobs.claim(worker, queue, "emails", 10, token=7)
             assert len(jobs) == 2
             with pg_newest.connect() as connection:
                 connection.execute("DELETE FROM penstock.job")
-            await until(lambda: loop.queues[0].leaving == 1)
+            await until(lambda: autoscaler.queues[0].leaving == 1)
             state = await asyncio.to_thread(renew, registry, worker, drained=False)
             assert state == "cordoned"
             assert fleet.acts == ["start emails-0"]
@@ -133,41 +140,41 @@ def renew(registry: WorkerRegistry, worker: int, *, drained: bool) -> str | None
     return registry.renew(worker, lease=60, held=[], in_flight={}, done={}, drained=drained).state
 
 
-async def test_a_leaving_member_is_called_back_rather_than_replaced(pg_newest: Database) -> None:
-    """New jobs while it drains: its row says running again, and nobody is started."""
+async def test_a_leaving_worker_is_uncordoned_instead_of_replaced(pg_newest: Database) -> None:
+    """New jobs while it drains: its row is running again, and no process is started."""
     registry = WorkerRegistry(pg_newest.url)
     try:
-        async with running(pg_newest.url) as (loop, fleet, _store):
+        async with running(pg_newest.url) as (autoscaler, fleet, _store):
             await enqueue(pg_newest.url, 2)
             await until(lambda: len(fleet.present) == 1)
             registered = await asyncio.to_thread(register, registry, fleet.present[0].name)
             with pg_newest.connect() as connection:
                 connection.execute("DELETE FROM penstock.job")
-            await until(lambda: loop.queues[0].leaving == 1)
+            await until(lambda: autoscaler.queues[0].leaving == 1)
             await enqueue(pg_newest.url, 2)
-            await until(lambda: loop.queues[0].serving == 1 and loop.queues[0].leaving == 0)
+            await until(lambda: autoscaler.queues[0].serving == 1 and autoscaler.queues[0].leaving == 0)
             assert await asyncio.to_thread(renew, registry, registered.worker, drained=False) == "running"
             assert fleet.acts == ["start emails-0"]
     finally:
         registry.close()
 
 
-async def test_while_the_database_is_away_every_count_stays(pg_newest: Database) -> None:
-    """Nothing is read into an error; the reason is told; afterwards the loop goes on."""
+async def test_without_the_database_every_count_stays(pg_newest: Database) -> None:
+    """The error is reported, and afterwards the autoscaler continues."""
     server = pg_newest.embedded
     if server is None:
         pytest.skip("the server is not ours to stop")
-    async with running(pg_newest.url) as (loop, fleet, _store):
+    async with running(pg_newest.url) as (autoscaler, fleet, _store):
         await enqueue(pg_newest.url, 20)
         await until(lambda: len(fleet.present) == 2)
         await asyncio.to_thread(server.stop)
         try:
-            await until(lambda: loop.last_error is not None)
-            await until(lambda: loop.queues[0].decision.bound is Bound.SIGNAL_LOST)
-            assert loop.queues[0].snapshot is None
+            await until(lambda: autoscaler.last_error is not None)
+            await until(lambda: autoscaler.queues[0].decision.bound is Bound.SIGNAL_LOST)
+            assert autoscaler.queues[0].snapshot is None
             assert len(fleet.present) == 2
         finally:
             await asyncio.to_thread(server.start)
-        await until(lambda: loop.last_error is None)
+        await until(lambda: autoscaler.last_error is None)
         assert len(fleet.present) == 2
         assert [act.split()[0] for act in fleet.acts] == ["start", "start"]

@@ -15,7 +15,7 @@ import pytest
 
 from penstock.dev.postgres.install import (
     CACHE,
-    HOW_TO_GET_IT,
+    HOW_TO_INSTALL,
     Installation,
     find_installation,
     reachable,
@@ -149,7 +149,7 @@ def test_no_programs_is_one_error_that_says_how_to_get_them(tmp_path: Path) -> N
         with pytest.raises(ConfigurationError) as error:
             find_installation(bin_dir, env=env)
         assert str(tmp_path) in str(error.value)
-        assert HOW_TO_GET_IT in str(error.value)
+        assert HOW_TO_INSTALL in str(error.value)
 
 
 def test_the_variable_wins_over_the_wheel(installation: Installation) -> None:

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from penstock.dev.http import Endpoint
-from penstock.dev.processes import MemberState
+from penstock.dev.http import MetricsServer
+from penstock.dev.processes import ProcessState
 
 from .test_view import CRASHED, EMAILS
 
 RUNNING = replace(
-    CRASHED, name="emails-2", state=MemberState.RUNNING, pid=5, metrics_url="http://127.0.0.1:5000/metrics"
+    CRASHED, name="emails-2", state=ProcessState.RUNNING, pid=5, metrics_url="http://127.0.0.1:5000/metrics"
 )
 
 
@@ -31,7 +31,7 @@ def get(url: str) -> str:
 def test_queues_are_told_in_prometheus_text() -> None:
     """Every gauge once per queue; a queue that was not seen has none."""
     queues = [EMAILS, replace(EMAILS, name="images", snapshot=None)]
-    with Endpoint(lambda: queues) as endpoint:
+    with MetricsServer(lambda: queues) as endpoint:
         families = list(text_string_to_metric_families(get(f"{endpoint.url}/metrics")))
     found = {sample.name: sample.value for family in families for sample in family.samples}
     assert found == {
@@ -53,15 +53,15 @@ def test_queues_are_told_in_prometheus_text() -> None:
 
 def test_workers_are_listed_for_service_discovery() -> None:
     """Only those that have a process."""
-    queue = replace(EMAILS, members=(CRASHED, RUNNING))
-    with Endpoint(lambda: [queue]) as endpoint:
+    queue = replace(EMAILS, workers=(CRASHED, RUNNING))
+    with MetricsServer(lambda: [queue]) as endpoint:
         found = json.loads(get(f"{endpoint.url}/sd"))
     assert found == [{"targets": ["127.0.0.1:5000"], "labels": LABELS}]
 
 
 def test_anything_else_is_not_there() -> None:
     """404, and the server goes on."""
-    with Endpoint(list) as endpoint:
+    with MetricsServer(list) as endpoint:
         with pytest.raises(urllib.error.HTTPError, match="404") as error:
             get(f"{endpoint.url}/secrets")
         error.value.close()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.dev.placement import Plan, Row, plan, rows_of
-from penstock.dev.processes import Member, MemberState
+from penstock.dev.placement import Placement, Row, place, rows_of
+from penstock.dev.processes import ProcessState, WorkerProcess
 
 
-def member(name: str, state: MemberState = MemberState.RUNNING) -> Member:
-    return Member(name=name, queue="emails", state=state, pid=1, metrics_url="")
+def member(name: str, state: ProcessState = ProcessState.RUNNING) -> WorkerProcess:
+    return WorkerProcess(name=name, queue="emails", state=state, pid=1, metrics_url="")
 
 
 A, B, C = member("a"), member("b"), member("c")
@@ -17,55 +17,55 @@ A, B, C = member("a"), member("b"), member("c")
 
 def test_from_zero_members_are_started() -> None:
     """As many as are wanted."""
-    assert plan(3, [], {}) == Plan(serving=0, leaving=0, start=3)
+    assert place(3, [], {}) == Placement(serving=0, leaving=0, start=3)
 
 
 def test_enough_means_nothing_is_done() -> None:
     """A member that has not registered yet counts: it is coming."""
-    assert plan(2, [A, B], {"a": Row(1, "running", 4)}) == Plan(serving=2, leaving=0)
+    assert place(2, [A, B], {"a": Row(1, "running", 4)}) == Placement(serving=2, leaving=0)
 
 
 def test_the_idle_one_is_cordoned_before_the_busy_one() -> None:
     """And nobody is stopped yet."""
     rows = {"a": Row(1, "running", 0), "b": Row(2, "running", 4), "c": Row(3, "running", 1)}
-    assert plan(2, [A, B, C], rows) == Plan(serving=3, leaving=0, cordon=(1,))
-    assert plan(1, [A, B, C], rows) == Plan(serving=3, leaving=0, cordon=(1, 3))
+    assert place(2, [A, B, C], rows) == Placement(serving=3, leaving=0, cordon=(1,))
+    assert place(1, [A, B, C], rows) == Placement(serving=3, leaving=0, cordon=(1, 3))
 
 
 def test_of_equals_the_newest_goes() -> None:
     """The oldest has the warm caches."""
     rows = {"a": Row(1, "running", 0), "b": Row(2, "running", 0)}
-    assert plan(1, [A, B], rows).cordon == (2,)
+    assert place(1, [A, B], rows).cordon == (2,)
 
 
 def test_a_cordoned_member_is_stopped_only_once_it_is_drained() -> None:
     """Until then nothing happens to it."""
-    assert plan(0, [A], {"a": Row(1, "cordoned", 2)}) == Plan(serving=0, leaving=1)
-    assert plan(0, [A], {"a": Row(1, "drained", 0)}) == Plan(serving=0, leaving=1, stop=("a",))
+    assert place(0, [A], {"a": Row(1, "cordoned", 2)}) == Placement(serving=0, leaving=1)
+    assert place(0, [A], {"a": Row(1, "drained", 0)}) == Placement(serving=0, leaving=1, stop=("a",))
 
 
 def test_a_leaving_member_is_called_back_before_a_new_one_is_started() -> None:
     """Drained or not; and then it is not stopped."""
     rows = {"a": Row(1, "drained", 0), "b": Row(2, "cordoned", 3)}
-    assert plan(1, [A, B], rows) == Plan(serving=0, leaving=2, call_back=(1,))
-    assert plan(3, [A, B], rows) == Plan(serving=0, leaving=2, call_back=(1, 2), start=1)
+    assert place(1, [A, B], rows) == Placement(serving=0, leaving=2, uncordon=(1,))
+    assert place(3, [A, B], rows) == Placement(serving=0, leaving=2, uncordon=(1, 2), start=1)
 
 
 def test_a_member_that_never_registered_is_stopped_at_once() -> None:
     """It goes first, before anybody who could hold a job."""
-    assert plan(1, [A, B], {"a": Row(1, "running", 0)}) == Plan(serving=2, leaving=0, stop=("b",))
+    assert place(1, [A, B], {"a": Row(1, "running", 0)}) == Placement(serving=2, leaving=0, stop=("b",))
 
 
 def test_a_crashed_member_is_stopped_rather_than_cordoned_and_never_called_back() -> None:
     """Its process is gone; its jobs are rescued by lease."""
-    crashed = member("a", MemberState.CRASHED)
-    assert plan(0, [crashed], {"a": Row(1, "running", 5)}) == Plan(serving=1, leaving=0, stop=("a",))
-    assert plan(1, [crashed], {"a": Row(1, "cordoned", 5)}) == Plan(serving=0, leaving=1, start=1, stop=("a",))
+    crashed = member("a", ProcessState.CRASHED)
+    assert place(0, [crashed], {"a": Row(1, "running", 5)}) == Placement(serving=1, leaving=0, stop=("a",))
+    assert place(1, [crashed], {"a": Row(1, "cordoned", 5)}) == Placement(serving=0, leaving=1, start=1, stop=("a",))
 
 
 def test_a_stopping_member_is_neither_serving_nor_stopped_again() -> None:
     """It is on its way."""
-    assert plan(1, [member("a", MemberState.STOPPING)], {"a": Row(1, "drained", 0)}) == Plan(
+    assert place(1, [member("a", ProcessState.STOPPING)], {"a": Row(1, "drained", 0)}) == Placement(
         serving=0, leaving=0, start=1
     )
 

@@ -9,8 +9,8 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from penstock.dev.processes import MemberState, ProcessFleet
-from penstock.dev.reaper import Guard
+from penstock.dev.processes import ProcessFleet, ProcessState
+from penstock.dev.reaper import Reaper
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,15 +25,19 @@ PARENT = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'impor
 @asynccontextmanager
 async def fleet_of(program: str, **environ: str) -> AsyncIterator[tuple[ProcessFleet, io.BytesIO]]:
     settings = {"emails": Settings(database_url="postgresql://localhost/x", app="shop.jobs:app", queue="emails")}
-    log, guard = io.BytesIO(), Guard()
+    log, reaper = io.BytesIO(), Reaper()
     try:
         fleet = ProcessFleet(
-            settings=settings, log=log, guard=guard, environ=environ, command=lambda _: [sys.executable, "-c", program]
+            settings=settings,
+            log=log,
+            reaper=reaper,
+            environ=environ,
+            command=lambda _: [sys.executable, "-c", program],
         )
         async with fleet:
             yield fleet, log
     finally:
-        guard.close()
+        reaper.close()
 
 
 async def until(condition: Callable[[], bool], within: float = 90) -> None:
@@ -48,12 +52,12 @@ async def test_members_run_under_names_of_their_own_and_their_output_is_kept_wit
     async with fleet_of(OBEDIENT) as (fleet, log):
         fleet.start("emails", 2)
         await until(lambda: log.getvalue().count(b"ready") == 2)
-        members = fleet.members("emails")
+        members = fleet.workers("emails")
         assert len({member.name for member in members}) == len({member.metrics_url for member in members}) == 2
         for member in members:
             assert f"[{member.name}] ready {member.name}\n".encode() in log.getvalue()
-            assert member.state is MemberState.RUNNING
-        assert fleet.members("images") == []
+            assert member.state is ProcessState.RUNNING
+        assert fleet.workers("images") == []
 
 
 async def test_a_stopped_member_ends_and_is_no_member_any_more() -> None:
@@ -61,12 +65,12 @@ async def test_a_stopped_member_ends_and_is_no_member_any_more() -> None:
     async with fleet_of(OBEDIENT) as (fleet, log):
         fleet.start("emails", 2)
         await until(lambda: log.getvalue().count(b"ready") == 2)
-        leaving, staying = fleet.members()
+        leaving, staying = fleet.workers()
         fleet.stop(leaving.name)
         fleet.stop(leaving.name)
-        assert fleet.members()[0].state is MemberState.STOPPING
-        await until(lambda: len(fleet.members()) == 1)
-        assert fleet.members()[0].name == staying.name
+        assert fleet.workers()[0].state is ProcessState.STOPPING
+        await until(lambda: len(fleet.workers()) == 1)
+        assert fleet.workers()[0].name == staying.name
         fleet.stop(leaving.name)
 
 
@@ -74,9 +78,9 @@ async def test_a_crashed_member_is_started_again_after_a_growing_pause() -> None
     """Its restarts are counted and its last words kept."""
     async with fleet_of(CRASHING) as (fleet, log):
         fleet.start("emails", 1)
-        await until(lambda: fleet.members()[0].restarts == 2)
-        (member,) = fleet.members()
-        assert member.state is MemberState.CRASHED
+        await until(lambda: fleet.workers()[0].restarts == 2)
+        (member,) = fleet.workers()
+        assert member.state is ProcessState.CRASHED
         assert member.last_line == "no such app"
         assert b"ended with exit code 3; again in 0.5 s" in log.getvalue()
         assert b"ended with exit code 3; again in 1 s" in log.getvalue()
@@ -87,10 +91,10 @@ async def test_a_restart_keeps_the_name_and_is_no_crash() -> None:
     async with fleet_of(OBEDIENT) as (fleet, log):
         fleet.start("emails", 1)
         await until(lambda: log.getvalue().count(b"ready") == 1)
-        (before,) = fleet.members()
+        (before,) = fleet.workers()
         fleet.restart(before.name)
         await until(lambda: log.getvalue().count(b"ready") == 2)
-        (after,) = fleet.members()
+        (after,) = fleet.workers()
         assert (after.name, after.restarts) == (before.name, 0)
         assert after.pid != before.pid
 
@@ -103,14 +107,14 @@ async def test_closing_kills_what_ignores_sigterm() -> None:
         started = time.monotonic()
         await fleet.close(grace_seconds=0.1)
         assert time.monotonic() - started < 50  # it would go on for a minute
-        assert fleet.members() == []
+        assert fleet.workers() == []
 
 
 async def test_a_member_whose_child_lives_on_is_seen_to_have_ended() -> None:
     """The child still holds the output's pipe."""
     async with fleet_of(PARENT) as (fleet, _):
         fleet.start("emails", 1)
-        await until(lambda: fleet.members()[0].state is MemberState.CRASHED, within=1.9)
+        await until(lambda: fleet.workers()[0].state is ProcessState.CRASHED, within=1.9)
 
 
 async def test_a_member_gets_its_settings_and_none_of_ours() -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.dev.reaper import Guard
+from penstock.dev.reaper import Reaper
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ import pytest
 PARENT = """
 import os, signal, subprocess, sys
 from pathlib import Path
-from penstock.dev.reaper import Guard
-guard = Guard()
+guard = Reaper()
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
 child.stdout.readline()
 guard.watch(child.pid)
@@ -34,9 +33,9 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OB
 
 
 @pytest.fixture
-def guard() -> Iterator[Guard]:
+def guard() -> Iterator[Reaper]:
     """Dismissed at the end."""
-    made = Guard()
+    made = Reaper()
     yield made
     made.close()
 
@@ -62,7 +61,7 @@ def test_a_killed_parents_child_and_directory_go(program: str, tmp_path: Path) -
     eventually(lambda: not folder.exists(), "the directory is gone")
 
 
-def test_a_dismissed_guard_leaves_everything_alone(guard: Guard, tmp_path: Path) -> None:
+def test_a_dismissed_guard_leaves_everything_alone(guard: Reaper, tmp_path: Path) -> None:
     """We are there to end things ourselves."""
     child = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.DEVNULL)
     try:
@@ -78,7 +77,7 @@ def test_a_dismissed_guard_leaves_everything_alone(guard: Guard, tmp_path: Path)
 
 def test_a_forgotten_process_is_not_signalled() -> None:
     """It has ended, and its id may be somebody else's."""
-    guard = Guard()
+    guard = Reaper()
     child = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.DEVNULL)
     try:
         guard.watch(child.pid)
@@ -92,7 +91,7 @@ def test_a_forgotten_process_is_not_signalled() -> None:
         child.wait()
 
 
-def test_a_guard_that_was_killed_breaks_nothing(guard: Guard) -> None:
+def test_a_guard_that_was_killed_breaks_nothing(guard: Reaper) -> None:
     """Its service is lost; ours goes on."""
     os.kill(guard.pid, signal.SIGKILL)
     guard._process.wait()

@@ -66,7 +66,7 @@ def test_documents_of_other_kinds_and_empty_ones_are_passed_over_but_counted(wri
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"worker__concurency": 3}, "spec.worker.concurency: unknown field; known are app, concurrency"),
+        ({"worker__concurency": 3}, "spec.worker.concurency: unknown field; known fields: app, concurrency"),
         ({"worker__app": None}, "spec.worker.app: required"),
         ({"worker__app": "shop.jobs"}, "spec.worker.app: must match"),
         ({"worker__app": "shop.jobs:app\n"}, "spec.worker.app: must match"),
@@ -81,7 +81,7 @@ def test_documents_of_other_kinds_and_empty_ones_are_passed_over_but_counted(wri
         ({"worker__template": {"spec": {"containers": []}}}, "spec.worker.template.spec.containers: "),
         (
             {"worker__template": {"spec": {"containers": [{"name": "worker", "image": "a"}] * 2}}},
-            "name 'worker' may be given once",
+            "name 'worker' must be unique",
         ),
     ],
 )
@@ -127,7 +127,7 @@ def test_what_only_resembles_a_jobqueue_is_refused(written, change, told):
         ("kind: JobQueue\nspec: [", "line 2: is not valid YAML"),
         ("kind: JobQueue\nkind: JobQueue\n", "line 2: is not valid YAML: key 'kind' is given twice"),
         ("just words", "must be of type object; got 'just words'"),
-        ("", "holds no JobQueue of penstock.dev/v1alpha1"),
+        ("", "contains no JobQueue of penstock.dev/v1alpha1"),
         ("\x00", "is not valid YAML"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.dev.run_dev import hand_over, load_policies
+from penstock.dev.run_dev import load_policies, write_private
 from penstock.errors import ManifestError
 from penstock.jobqueue.policy import QueuePolicy, parse_policy
 from penstock.jobqueue.worker_settings import declaration, worker_settings
@@ -83,6 +83,6 @@ def test_a_queue_in_two_files_is_refused(tmp_path: Path) -> None:
 
 def test_the_url_is_handed_over_in_a_file_for_its_owner_alone(tmp_path: Path) -> None:
     """Whatever the umask says."""
-    hand_over(URL, tmp_path / "url")
+    write_private(URL, tmp_path / "url")
     assert (tmp_path / "url").read_text() == URL
     assert (tmp_path / "url").stat().st_mode & 0o777 == 0o600

@@ -137,7 +137,7 @@ class _DeadCommand(BulkCommand):
         return _matching(self.urls, self.given, self.ids) if self.by_id else self._matching
 
 
-class Redrive(_DeadCommand):
+class RedriveCommand(_DeadCommand):
     """`penstock dead redrive`: dead letters become ready jobs again."""
 
     name = "redrive"
@@ -182,7 +182,7 @@ class Redrive(_DeadCommand):
             yield f"  and {plural(len(kept) - MAX_KEPT_LINES, 'more job')} for the same reason"
 
 
-class Discard(_DeadCommand):
+class DiscardCommand(_DeadCommand):
     """`penstock dead discard`: dead letters are deleted."""
 
     name = "discard"
@@ -206,5 +206,5 @@ class Discard(_DeadCommand):
         }
 
 
-Redrive.register(dead)
-Discard.register(dead)
+RedriveCommand.register(dead)
+DiscardCommand.register(dead)

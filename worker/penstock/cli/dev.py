@@ -22,6 +22,9 @@ Reload = Annotated[
 ]
 LogFile = Annotated[Path | None, typer.Option(help="File for the workers' output. Default: a temporary file.")]
 MetricsPort = Annotated[int, typer.Option(help="Port of /metrics on 127.0.0.1; 0 picks a free port.", min=0, max=65535)]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Show the arithmetic of each scale decision, below its reason.")
+]
 
 
 def dev(
@@ -32,6 +35,7 @@ def dev(
     reload: Reload = False,
     log_file: LogFile = None,
     metrics_port: MetricsPort = 0,
+    explain: Explain = False,
 ) -> None:
     """Run JobQueues as local processes, without a cluster.
 
@@ -56,5 +60,6 @@ def dev(
             reload=reload,
             log_file=log_file,
             metrics_port=metrics_port,
+            explain=explain,
         )
     )

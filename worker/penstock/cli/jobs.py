@@ -141,7 +141,7 @@ def why_job(
     raise typer.Exit(1 if reason.why is Why.NO_SUCH_JOB else 0)
 
 
-class Cancel(BulkCommand):
+class CancelCommand(BulkCommand):
     """`penstock jobs cancel`: a waiting job ends at once, a running one with its attempt."""
 
     name = "cancel"
@@ -193,7 +193,7 @@ class Cancel(BulkCommand):
         return {result: done[result] for result in self.results}
 
 
-class Retry(BulkCommand):
+class RetryCommand(BulkCommand):
     """`penstock jobs retry`: deferred jobs become ready."""
 
     name = "retry"
@@ -249,5 +249,5 @@ def _ids(reader: Reader, matching: JobFilter) -> list[int]:
     return found[::-1]
 
 
-Cancel.register(jobs)
-Retry.register(jobs)
+CancelCommand.register(jobs)
+RetryCommand.register(jobs)

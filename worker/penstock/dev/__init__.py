@@ -1,5 +1,5 @@
-"""`penstock dev`: the same JobQueue manifests without a cluster.
+"""`penstock dev`: run the JobQueue manifests of a cluster on this machine.
 
-Owns an embedded Postgres, a fleet of worker processes in place of Deployments, the loop that applies `decide()` to it,
-and a live view. It decides nothing itself: the policy is `penstock.scaling`, the truth is `penstock.store`.
+Owns an embedded Postgres, a fleet of worker processes in place of Deployments, the autoscaler that applies `decide()`
+to it, and a live view. Must not decide anything: the decisions are made in `penstock.scaling`.
 """

@@ -1,8 +1,8 @@
-"""The local autoscaler's loop: look, decide, act; once for all queues of one database.
+"""The autoscaler of `penstock dev`: sample, decide and apply, for all queues of one database.
 
-Owns the order and the pace. The look is one query of the store, the decision is `penstock.scaling.decide`, the acts are
-`placement.plan` carried out on a `Fleet`. A wake-up only makes the next look come sooner; the pace below is the truth.
-While the database cannot be reached `decide` gets no snapshot and holds every count: nothing is inferred from an error.
+Owns the order and the intervals. A sample is one query of the store, the decision is `penstock.scaling.decide`, and
+`placement.place` says which workers start and stop. A wake-up makes the next sample earlier; polling stays the truth.
+While the database cannot be reached, `decide` gets no snapshot and keeps every count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from penstock.errors import StoreError
 from penstock.scaling import Decision, History, QueueSnapshot, decide
 from penstock.scaling.sampler import Sampler
 
-from .placement import plan, rows_of
+from .placement import place, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,35 +26,35 @@ if TYPE_CHECKING:
     from penstock.jobqueue.policy import QueuePolicy
     from penstock.store import QueueState, Store
 
-    from .processes import Fleet, Member
+    from .processes import Fleet, WorkerProcess
 
 RESTING_SECONDS = 1.0
 MOVING_SECONDS = 0.25
-"""Between looks: at rest, and while members come or go."""
-SHORTEST_SECONDS = 0.05
-"""Wake-ups closer together than this share one look."""
+"""Intervals between samples: without changes, and while workers start or stop."""
+MIN_SECONDS = 0.05
+"""Wake-ups closer together than this share one sample."""
 WAITING_SECONDS = 10.0
-"""How long the mark stands that asks enqueues for a wake-up."""
+"""How long enqueues are asked for a wake-up."""
 START_SECONDS = 2.0
-"""A process on this machine serves about so long after its start; what is due by then is counted."""
+"""Start-up time of a worker on this machine; jobs due within it are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStatus:
-    """One queue as the last look found it; `snapshot` is None while the database cannot be reached."""
+    """One queue at the last sample; `snapshot` is None while the database cannot be reached."""
 
     name: str
     snapshot: QueueSnapshot | None
     decision: Decision
     serving: int
     leaving: int
-    members: tuple[Member, ...]
-    ended: int
+    workers: tuple[WorkerProcess, ...]
+    finished: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaled:
-    """A change of the replica count, with the decision's reason. `at` is on the loop's clock."""
+    """A change of the replica count, with its decision. `at` is monotonic seconds of the autoscaler's clock."""
 
     at: float
     queue: str
@@ -62,20 +62,21 @@ class Scaled:
     after: int
     bound: str
     explanation: str
+    arithmetic: str
 
 
-class Loop:
-    """Keeps each queue's members at what `decide` says.
+class Autoscaler:
+    """Keeps the number of each queue's workers at the decision of `decide`.
 
     Args:
-        store: connections to the database, open.
-        fleet: runs the members.
-        policies: each queue once; every one is declared in the database already.
-        woken: set by anybody who knows of a change; the next look then comes at once.
-        resting_seconds: between looks while nothing moves; the truth behind wake-ups, so not longer than a mark stands.
+        store: an open store.
+        fleet: starts and stops the workers.
+        policies: each queue once; all of them are declared in the database.
+        woken: set it after a change, and the next sample is taken at once.
+        resting_seconds: interval between samples without changes; at most `WAITING_SECONDS`.
         clock: monotonic seconds.
 
-    `queues` is the last look, in the order of `policies`; `scaled` every change of a replica count, in order.
+    `queues` is the last sample, in the order of `policies`; `scaled` has every change of a replica count, in order.
     """
 
     def __init__(
@@ -102,28 +103,28 @@ class Loop:
         self.last_error: str | None = None
 
     async def run(self) -> None:
-        """Look, decide and act until cancelled."""
+        """Sample, decide and apply until cancelled."""
         while True:
             self._woken.clear()
             moving = await self.tick()
-            await asyncio.sleep(SHORTEST_SECONDS)
+            await asyncio.sleep(MIN_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(MOVING_SECONDS if moving else self._resting):
                     await self._woken.wait()
 
     async def tick(self) -> bool:
-        """One look at all queues, and what follows from it; True while members come or go, or a mark is to be set."""
+        """Sample all queues and apply the decisions; True if the next sample is due soon."""
         try:
-            states = {state.name: state for state in await self._look()}
+            states = {state.name: state for state in await self._sample()}
             self.last_error = None
         except StoreError as error:
             states, self.last_error = {}, str(error)
-        self.queues = [await self._treat(name, states.get(name)) for name in self._policies]
+        self.queues = [await self._scale(name, states.get(name)) for name in self._policies]
         unmarked = not self._sleeping <= self._marked
         return unmarked or any(one.leaving or one.serving != one.decision.desired for one in self.queues)
 
-    async def _look(self) -> list[QueueState]:
-        """Ask for wake-ups of queues with nothing ready, then look: what came before the mark shows in this look."""
+    async def _sample(self) -> list[QueueState]:
+        """Request wake-ups for queues without ready jobs, then sample: jobs enqueued before the request are seen."""
         now = self._clock()
         if self._sleeping and (not self._sleeping <= self._marked or now >= self._mark_again_at):
             stands = await self._store.queues.mark_waiting(sorted(self._sleeping), WAITING_SECONDS, operator=True)
@@ -132,7 +133,7 @@ class Loop:
         self._sleeping = frozenset(state.id for state in states if state.name in self._policies and not state.ready)
         return states
 
-    async def _treat(self, name: str, state: QueueState | None) -> QueueStatus:
+    async def _scale(self, name: str, state: QueueState | None) -> QueueStatus:
         now, sampler = self._clock(), self._samplers[name]
         snapshot = None if state is None else sampler.add(state, now)
         before = self._history[name].desired
@@ -147,36 +148,37 @@ class Loop:
                     after=decision.desired,
                     bound=str(decision.bound),
                     explanation=decision.explanation,
+                    arithmetic=decision.arithmetic,
                 )
             )
         serving = leaving = 0
         if state is not None:
-            serving, leaving = await self._act(name, state, decision.desired)
-        members = tuple(self._fleet.members(name))
+            serving, leaving = await self._apply(name, state, decision.desired)
+        workers = tuple(self._fleet.workers(name))
         return QueueStatus(
             name=name,
             snapshot=snapshot,
             decision=decision,
             serving=serving,
             leaving=leaving,
-            members=members,
-            ended=sampler.ended,
+            workers=workers,
+            finished=sampler.ended,
         )
 
-    async def _act(self, name: str, state: QueueState, desired: int) -> tuple[int, int]:
-        """Serving and leaving members, once the plan is carried out."""
-        acts = plan(desired, self._fleet.members(name), rows_of(state.workers))
+    async def _apply(self, name: str, state: QueueState, desired: int) -> tuple[int, int]:
+        """Start and stop workers; returns how many serve and how many leave after that."""
+        placement = place(desired, self._fleet.workers(name), rows_of(state.workers))
         try:
-            if acts.call_back:
-                await self._store.workers.cordon(acts.call_back, cordon=False)
-            if acts.cordon:
-                await self._store.workers.cordon(acts.cordon)
-        except StoreError as error:  # the next look finds what came of it
+            if placement.uncordon:
+                await self._store.workers.cordon(placement.uncordon, cordon=False)
+            if placement.cordon:
+                await self._store.workers.cordon(placement.cordon)
+        except StoreError as error:  # the next sample shows whether it was done
             self.last_error = str(error)
-            return acts.serving, acts.leaving
-        for member in acts.stop:
-            self._fleet.stop(member)
-        if acts.start:
-            self._fleet.start(name, acts.start)
-        serving = acts.serving + acts.start + len(acts.call_back) - len(acts.cordon)
-        return serving, acts.leaving + len(acts.cordon) - len(acts.call_back)
+            return placement.serving, placement.leaving
+        for worker in placement.stop:
+            self._fleet.stop(worker)
+        if placement.start:
+            self._fleet.start(name, placement.start)
+        serving = placement.serving + placement.start + len(placement.uncordon) - len(placement.cordon)
+        return serving, placement.leaving + len(placement.cordon) - len(placement.uncordon)

@@ -1,7 +1,8 @@
-"""A small HTTP endpoint of the local run: where the workers' metrics are, and the queues in numbers.
+"""The HTTP endpoints of `penstock dev`: metrics of the queues, and the addresses of the workers' metrics.
 
 `/sd` lists the workers for Prometheus' HTTP service discovery, because their ports change with every start; `/metrics`
-has what no worker can know (depth, replicas, the decision). It listens on 127.0.0.1, in a thread, and only reads.
+has what no worker knows: depth, replicas and the decision. The server listens on 127.0.0.1, in a thread, and is
+read-only.
 """
 
 from __future__ import annotations
@@ -18,28 +19,28 @@ if TYPE_CHECKING:
     from .autoscaler import QueueStatus
 
 NAMESPACE = "local"
-"""The label that stands for a cluster's namespace, so that dashboards made for a cluster show a laptop too."""
+"""The value of the label `namespace`, because the dashboards of a cluster need one."""
 LABELS = ("namespace", "jobqueue")
 GAUGES = (
-    ("penstock_queue_ready", "Jobs that could start now."),
+    ("penstock_queue_ready", "Jobs ready to run."),
     ("penstock_queue_in_flight", "Jobs claimed by workers."),
     ("penstock_queue_deferred", "Jobs that are not due yet."),
     ("penstock_queue_dead", "Dead letters."),
-    ("penstock_queue_oldest_ready_seconds", "Wait of the oldest ready job in seconds."),
-    ("penstock_queue_desired_replicas", "Replicas that the last decision asked for."),
-    ("penstock_queue_replicas", "Workers that there are."),
+    ("penstock_queue_oldest_ready_seconds", "Age of the oldest ready job in seconds."),
+    ("penstock_queue_desired_replicas", "Replicas of the last decision."),
+    ("penstock_queue_replicas", "Workers, draining ones included."),
     ("penstock_queue_ready_replicas", "Workers that serve the queue."),
-    ("penstock_queue_draining_replicas", "Workers that finish what they hold."),
+    ("penstock_queue_draining_replicas", "Workers that are draining."),
 )
-BOUND = ("penstock_queue_decision_bound", "1 for the rule that won the last decision.")
+BOUND = ("penstock_queue_decision_bound", "1 for the bound of the last decision.")
 
 
-class Endpoint:
-    """Serves while it is entered.
+class MetricsServer:
+    """Serves the endpoints inside its `with` block.
 
     Args:
-        queues: gives the last look; called from the server's threads.
-        port: on 127.0.0.1; 0, the default, takes any free one.
+        queues: returns the last sample; called in threads of the server.
+        port: port on 127.0.0.1; 0 picks a free one.
     """
 
     def __init__(self, queues: Callable[[], Sequence[QueueStatus]], *, port: int = 0) -> None:
@@ -55,7 +56,7 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Without a path."""
+        """The base URL, without a path."""
         return f"http://127.0.0.1:{self._server.port}"
 
     def __enter__(self) -> Self:
@@ -67,27 +68,27 @@ class Endpoint:
 
 
 def exposition(queues: Sequence[QueueStatus]) -> str:
-    """The queues in Prometheus' text format; a queue that cannot be looked at is left out."""
-    seen = [(_labels(queue), values, queue.decision.bound) for queue in queues if (values := _values(queue))]
+    """The queues in Prometheus' text format; a queue that could not be sampled is left out."""
+    sampled = [(_labels(queue), values, queue.decision.bound) for queue in queues if (values := _values(queue))]
     lines: list[str] = []
     for number, (name, text) in enumerate(GAUGES):
         lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
-        lines += [f"{name}{{{labels}}} {values[number]}" for labels, values, _ in seen]
+        lines += [f"{name}{{{labels}}} {values[number]}" for labels, values, _ in sampled]
     lines += [f"# HELP {BOUND[0]} {BOUND[1]}", f"# TYPE {BOUND[0]} gauge"]
-    lines += [f'{BOUND[0]}{{{labels},bound="{bound}"}} 1' for labels, _, bound in seen]
+    lines += [f'{BOUND[0]}{{{labels},bound="{bound}"}} 1' for labels, _, bound in sampled]
     return "\n".join(lines) + "\n"
 
 
 def targets(queues: Sequence[QueueStatus]) -> str:
-    """The workers, as Prometheus' HTTP service discovery wants them, with the labels that a PodMonitor would give."""
+    """The workers in the format of Prometheus' HTTP service discovery, with the labels that a PodMonitor adds."""
     found = [
         {
-            "targets": [urlsplit(member.metrics_url).netloc],
-            "labels": {"namespace": NAMESPACE, "jobqueue": queue.name, "pod": member.name},
+            "targets": [urlsplit(worker.metrics_url).netloc],
+            "labels": {"namespace": NAMESPACE, "jobqueue": queue.name, "pod": worker.name},
         }
         for queue in queues
-        for member in queue.members
-        if member.pid is not None
+        for worker in queue.workers
+        if worker.pid is not None
     ]
     return json.dumps(found)
 

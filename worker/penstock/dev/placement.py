@@ -1,8 +1,8 @@
-"""Which members come and which go: `plan`, pure, from a replica count to acts.
+"""Which workers start and which stop, from a replica count. Pure.
 
-Scaling kills no job, so a member that may hold one leaves in three steps over several calls: cordoned, drained,
-stopped. One that never registered, or whose process is gone, holds nothing that a stop could interrupt. A leaving
-member that is wanted again is called back, which is quicker than a new process.
+Scaling kills no job: a worker that may hold one leaves in three steps over several calls, cordoned, drained, stopped. A
+worker that never registered, or whose process is gone, can be stopped at once. A leaving worker that is wanted again is
+uncordoned, which is faster than a new process.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .processes import Member, MemberState
+from .processes import ProcessState, WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A worker's row in the registry, as far as placement needs it."""
+    """The part of a worker's row in the database that placement needs."""
 
     id: int
     state: str
@@ -26,22 +26,22 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Acts, in this order: `call_back` and `cordon` name workers by id, `stop` names members, `start` is a count.
+class Placement:
+    """What to do, in this order: `uncordon` and `cordon` are ids, `stop` are names of processes, `start` is a count.
 
-    `serving` and `leaving` count the members as they were found.
+    `serving` and `leaving` are the numbers of workers before that.
     """
 
     serving: int
     leaving: int
-    call_back: tuple[int, ...] = ()
+    uncordon: tuple[int, ...] = ()
     start: int = 0
     cordon: tuple[int, ...] = ()
     stop: tuple[str, ...] = ()
 
 
 def rows_of(workers: Iterable[dict[str, Any]]) -> dict[str, Row]:
-    """The newest row for each pod name: a restarted member leaves its former row behind until that lease runs out."""
+    """The newest row for each pod name; a restarted worker has an older row until that lease expires."""
     found: dict[str, Row] = {}
     for worker in workers:
         name, row = worker["pod"], Row(int(worker["id"]), str(worker["state"]), int(worker["in_flight"]))
@@ -50,45 +50,45 @@ def rows_of(workers: Iterable[dict[str, Any]]) -> dict[str, Row]:
     return found
 
 
-def plan(desired: int, members: Sequence[Member], rows: dict[str, Row]) -> Plan:
-    """What to do so that `desired` members serve.
+def place(desired: int, workers: Sequence[WorkerProcess], rows: dict[str, Row]) -> Placement:
+    """Choose which workers start and stop for `desired` serving workers.
 
     Args:
-        desired: the decision's replicas.
-        members: of one queue, oldest first.
-        rows: by member's name.
+        desired: replicas of the decision.
+        workers: all of one queue, oldest first.
+        rows: by the worker's name.
     """
-    serving: list[tuple[Member, Row | None]] = []
-    leaving: list[tuple[Member, Row | None]] = []
-    for member in members:
-        if member.state is not MemberState.STOPPING:
-            row = rows.get(member.name)
-            going = row is not None and row.state in {"cordoned", "drained"}
-            (leaving if going else serving).append((member, row))
-    short = max(0, desired - len(serving))
-    back = [row.id for member, row in leaving if row and member.state is MemberState.RUNNING][:short]
+    serving: list[tuple[WorkerProcess, Row | None]] = []
+    leaving: list[tuple[WorkerProcess, Row | None]] = []
+    for worker in workers:
+        if worker.state is not ProcessState.STOPPING:
+            row = rows.get(worker.name)
+            is_leaving = row is not None and row.state in {"cordoned", "drained"}
+            (leaving if is_leaving else serving).append((worker, row))
+    missing = max(0, desired - len(serving))
+    uncordon = [row.id for worker, row in leaving if row and worker.state is ProcessState.RUNNING][:missing]
     excess = max(0, len(serving) - desired)
     newest_first = list(reversed(serving))
-    victims = sorted(newest_first, key=lambda one: _burden(*one))[:excess]
-    cordon = tuple(row.id for member, row in victims if row and member.state is MemberState.RUNNING)
-    stop = [member.name for member, row in victims if not row or member.state is MemberState.CRASHED]
+    removable = sorted(newest_first, key=lambda one: _cost(*one))[:excess]
+    cordon = tuple(row.id for worker, row in removable if row and worker.state is ProcessState.RUNNING)
+    stop = [worker.name for worker, row in removable if not row or worker.state is ProcessState.CRASHED]
     stop += [
-        member.name
-        for member, row in leaving
-        if row and row.id not in back and (row.state == "drained" or member.state is MemberState.CRASHED)
+        worker.name
+        for worker, row in leaving
+        if row and row.id not in uncordon and (row.state == "drained" or worker.state is ProcessState.CRASHED)
     ]
-    return Plan(
+    return Placement(
         serving=len(serving),
         leaving=len(leaving),
-        call_back=tuple(back),
-        start=short - len(back),
+        uncordon=tuple(uncordon),
+        start=missing - len(uncordon),
         cordon=cordon,
         stop=tuple(stop),
     )
 
 
-def _burden(member: Member, row: Row | None) -> int:
-    """Idle first: what never ran, then what crashed, then who holds least. The sort is stable: the newest of equals."""
+def _cost(worker: WorkerProcess, row: Row | None) -> int:
+    """Lowest for a worker that never registered, then a crashed one, then by jobs in flight; of equals the newest."""
     if row is None:
         return -2
-    return -1 if member.state is MemberState.CRASHED else row.in_flight
+    return -1 if worker.state is ProcessState.CRASHED else row.in_flight

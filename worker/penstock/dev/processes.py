@@ -1,11 +1,11 @@
 """Worker processes on this machine, in place of a Deployment's pods.
 
-Owns the processes: starts them, restarts one that ended unasked (with a growing pause, as a kubelet does), writes their
-output to one log with the member's name before each line, and ends them. It never decides how many there are, and it
-knows nothing of the database: whether a worker is idle or drained is told by its row in the registry.
+Owns the processes: starts them, restarts those that exit by themselves (with increasing delays, as a kubelet does),
+writes their output to one log with the worker's name before each line, and stops them. Must not decide how many there
+are, or use the database: a worker's row there says whether it is idle or drained.
 
-`Fleet` is the interface that the loop needs. A member keeps its name over restarts, as a pod keeps its over container
-restarts, so a name may have several rows in the registry; the newest counts.
+`Fleet` is the interface for the autoscaler. A worker keeps its name when it is restarted, as a pod does when its
+container is; therefore a name may have several rows in the database, of which the newest counts.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
     from penstock.settings import Settings
 
-    from .reaper import Guard
+    from .reaper import Reaper
 
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
+FIRST_DELAY_SECONDS = 0.5
+MAX_DELAY_SECONDS = 30.0
 STEADY_SECONDS = 30.0
-"""A member that ran for so long has recovered: its next pause is the first again."""
+"""After running for this long, a worker's next restart has the first delay again."""
 
 
-class MemberState(enum.StrEnum):
-    """Where a member is; a member that ended for good is no member any more."""
+class ProcessState(enum.StrEnum):
+    """State of a worker process; one that was stopped and has exited is no longer in the fleet."""
 
     RUNNING = "running"
     STOPPING = "stopping"
@@ -47,12 +47,12 @@ class MemberState(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One worker process. `restarts` counts ends that nobody asked for; `last_line` is the last of its output."""
+class WorkerProcess:
+    """One worker process. `restarts` counts unexpected exits; `last_line` is the last line of its output."""
 
     name: str
     queue: str
-    state: MemberState
+    state: ProcessState
     pid: int | None
     metrics_url: str
     restarts: int = 0
@@ -60,23 +60,23 @@ class Member:
 
 
 class Fleet(Protocol):
-    """What the loop needs of whatever runs the workers."""
+    """The interface through which the autoscaler starts and stops workers."""
 
-    def members(self, queue: str) -> Sequence[Member]:
-        """The queue's members, oldest first, those that are stopping included."""
+    def workers(self, queue: str) -> Sequence[WorkerProcess]:
+        """The queue's workers, oldest first, including those that are stopping."""
 
     def start(self, queue: str, count: int) -> None:
-        """Add members."""
+        """Add workers."""
 
     def stop(self, name: str) -> None:
-        """SIGTERM: the member drains and goes."""
+        """Send SIGTERM; the worker drains and exits."""
 
 
 @dataclass(slots=True)
 class _Running:
-    """A member and what belongs to it."""
+    """A worker with its settings, process and task."""
 
-    member: Member
+    worker: WorkerProcess
     settings: Settings
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     restarting: bool = False
@@ -85,15 +85,15 @@ class _Running:
 
 
 class ProcessFleet:
-    """Members as child processes `python -m penstock worker APP --queue NAME`, configured by environment alone.
+    """Workers as child processes `python -m penstock worker APP --queue NAME`, configured by environment variables.
 
     Args:
-        settings: for each queue what its workers are told; name and port of each member are filled in.
-        log: where output goes, opened for bytes.
-        guard: ends the members should this process be killed.
-        environ: what members inherit; variables of Penstock in it are dropped.
-        command: makes the command line of a worker; the default is this interpreter's `-m penstock worker`.
-        changed: called after a member started, crashed or went.
+        settings: settings of each queue's workers; the name and port of each worker are filled in.
+        log: binary file for the workers' output.
+        reaper: stops the workers if this process is killed.
+        environ: environment of the workers; its PENSTOCK_ variables are removed.
+        command: builds the command line of a worker; default: this interpreter's `-m penstock worker`.
+        changed: called after a worker has started, crashed or exited.
         clock: monotonic seconds.
     """
 
@@ -102,16 +102,16 @@ class ProcessFleet:
         *,
         settings: Mapping[str, Settings],
         log: BinaryIO,
-        guard: Guard,
+        reaper: Reaper,
         environ: Mapping[str, str] = os.environ,
         command: Callable[[Settings], Sequence[str]] | None = None,
         changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = dict(settings)
-        self._log, self._guard, self._changed, self._clock = log, guard, changed, clock
+        self._log, self._reaper, self._changed, self._clock = log, reaper, changed, clock
         self._environ = {name: value for name, value in environ.items() if not name.startswith("PENSTOCK_")}
-        self._command = command or _worker
+        self._command = command or _command
         self._running: dict[str, _Running] = {}
         self.recent_lines: deque[str] = deque(maxlen=200)
 
@@ -121,52 +121,52 @@ class ProcessFleet:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def members(self, queue: str | None = None) -> list[Member]:
-        """The members of `queue`, or of all, oldest first."""
-        return [one.member for one in self._running.values() if queue in {None, one.member.queue}]
+    def workers(self, queue: str | None = None) -> list[WorkerProcess]:
+        """The workers of `queue`, or of all queues, oldest first."""
+        return [one.worker for one in self._running.values() if queue in {None, one.worker.queue}]
 
     def start(self, queue: str, count: int) -> None:
-        """Add `count` members to `queue`."""
+        """Add `count` workers to `queue`."""
         for _ in range(count):
             name = f"{queue}-{secrets.token_hex(3)}"
             settings = replace(self._settings[queue], pod_name=name, http_port=_free_port())
             url = f"http://{endpoint(settings.http_host, settings.http_port)}/metrics"
-            member = Member(name=name, queue=queue, state=MemberState.RUNNING, pid=None, metrics_url=url)
-            running = self._running[name] = _Running(member, settings)
+            worker = WorkerProcess(name=name, queue=queue, state=ProcessState.RUNNING, pid=None, metrics_url=url)
+            running = self._running[name] = _Running(worker, settings)
             running.task = asyncio.create_task(self._supervise(running), name=f"fleet-{name}")
-            running.task.add_done_callback(lambda task, name=name: self._ended(name, task))  # type: ignore[misc]
+            running.task.add_done_callback(lambda task, name=name: self._exited(name, task))  # type: ignore[misc]
 
     def stop(self, name: str) -> None:
-        """Send SIGTERM once; the member goes when its process has ended. An unknown name is no error: it has gone."""
+        """Send SIGTERM once; the worker is removed when its process exits. An unknown name is ignored."""
         running = self._running.get(name)
         if running is None or running.stopping.is_set():
             return
-        running.member = replace(running.member, state=MemberState.STOPPING)
+        running.worker = replace(running.worker, state=ProcessState.STOPPING)
         running.stopping.set()
         self._signal(running, signal.SIGTERM)
 
     def restart(self, name: str) -> None:
-        """SIGTERM and a new process under the same name: after a change of code. Not counted as a crash."""
+        """Send SIGTERM and start a new process under the same name, after a change of code; not counted as a crash."""
         running = self._running.get(name)
         if running is not None and not running.stopping.is_set() and running.process is not None:
             running.restarting = True
             self._signal(running, signal.SIGTERM)
 
     async def close(self, *, grace_seconds: float = 10.0) -> None:
-        """Stop everything; what has not ended within `grace_seconds` is killed."""
+        """Stop all workers; those that have not exited within `grace_seconds` are killed."""
         for name in list(self._running):
             self.stop(name)
         tasks = [running.task for running in self._running.values() if running.task]
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=grace_seconds)
-        finally:  # whoever cannot wait cancels us, and then nobody is waited for
+        finally:  # a cancelled close() kills the workers at once
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _supervise(self, running: _Running) -> None:
-        pause = FIRST_PAUSE_SECONDS
+        delay = FIRST_DELAY_SECONDS
         while not running.stopping.is_set():
             started = self._clock()
             code = await self._run(running)
@@ -176,18 +176,18 @@ class ProcessFleet:
                 running.restarting = False
                 continue
             if self._clock() - started > STEADY_SECONDS:
-                pause = FIRST_PAUSE_SECONDS
-            member = running.member
-            running.member = replace(member, state=MemberState.CRASHED, pid=None, restarts=member.restarts + 1)
-            self._write(member.name, f"ended with exit code {code}; again in {pause:g} s".encode())
+                delay = FIRST_DELAY_SECONDS
+            worker = running.worker
+            running.worker = replace(worker, state=ProcessState.CRASHED, pid=None, restarts=worker.restarts + 1)
+            self._write(worker.name, f"exited with code {code}; restarting in {delay:g} s".encode())
             self._changed()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(delay):
                     await running.stopping.wait()
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            delay = min(delay * 2, MAX_DELAY_SECONDS)
 
     async def _run(self, running: _Running) -> int:
-        """One process from start to end."""
+        """Run one process from start to exit; returns the exit code."""
         output, ours = await self._output_of(running)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -196,16 +196,16 @@ class ProcessFleet:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=ours,
                 stderr=ours,
-                start_new_session=True,  # a terminal's Ctrl-C is for us alone: we drain the members
+                start_new_session=True,  # Ctrl-C must reach only this process, which drains the workers
             )
         finally:
             os.close(ours)
-        self._guard.watch(process.pid)
+        self._reaper.watch(process.pid)
         running.process = process
-        if running.stopping.is_set():  # while it was being made
+        if running.stopping.is_set():  # stopped while the process was being created
             self._signal(running, signal.SIGTERM)
         else:
-            running.member = replace(running.member, pid=process.pid, state=MemberState.RUNNING)
+            running.worker = replace(running.worker, pid=process.pid, state=ProcessState.RUNNING)
         self._changed()
         try:
             return await process.wait()
@@ -214,20 +214,20 @@ class ProcessFleet:
                 self._signal(running, signal.SIGKILL)
                 await process.wait()
             running.process = None
-            self._guard.forget(process.pid)
+            self._reaper.forget(process.pid)
             await _finish(output)
 
     async def _output_of(self, running: _Running) -> tuple[asyncio.Task[None], int]:
-        """A task that copies what comes through a pipe, and the pipe's other end.
+        """A task that copies output from a pipe to the log, and the pipe's write end.
 
-        Not asyncio's own pipe: its `wait()` waits for the pipe too, and a grandchild may hold that open for ever.
+        asyncio's own pipe is not used: its `wait()` waits for the pipe too, and a grandchild may keep that open.
         """
         theirs, ours = os.pipe()
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(theirs, "rb", 0)
         )
-        task = asyncio.create_task(self._copy_output(running, reader), name=f"output-{running.member.name}")
+        task = asyncio.create_task(self._copy_output(running, reader), name=f"output-{running.worker.name}")
         task.add_done_callback(lambda _: transport.close())
         return task, ours
 
@@ -236,11 +236,11 @@ class ProcessFleet:
         while data := await stream.read(65536):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                self._write(running.member.name, line)
+                self._write(running.worker.name, line)
             if lines:
-                running.member = replace(running.member, last_line=lines[-1].decode(errors="replace")[:300])
+                running.worker = replace(running.worker, last_line=lines[-1].decode(errors="replace")[:300])
         if rest:
-            self._write(running.member.name, rest)
+            self._write(running.worker.name, rest)
 
     def _write(self, name: str, line: bytes) -> None:
         self._log.write(f"[{name}] ".encode() + line + b"\n")
@@ -252,26 +252,26 @@ class ProcessFleet:
             with contextlib.suppress(ProcessLookupError):
                 running.process.send_signal(number)
 
-    def _ended(self, name: str, task: asyncio.Task[None]) -> None:
+    def _exited(self, name: str, task: asyncio.Task[None]) -> None:
         self._running.pop(name, None)
         if not task.cancelled() and (error := task.exception()):
-            self._write(name, f"could not be run: {error!r}".encode())
+            self._write(name, f"could not be started: {error!r}".encode())
         self._changed()
 
 
 async def _finish(output: asyncio.Task[None]) -> None:
-    """Let what is in the pipe be copied, for a second; a grandchild may hold it open."""
+    """Copy what is left in the pipe, for at most a second, because a grandchild may keep it open."""
     await asyncio.wait([output], timeout=1.0)
     output.cancel()
     await asyncio.gather(output, return_exceptions=True)
 
 
-def _worker(settings: Settings) -> list[str]:
+def _command(settings: Settings) -> list[str]:
     return [sys.executable, "-m", "penstock", "worker", settings.app, "--queue", settings.queue]
 
 
 def _free_port() -> int:
-    """A port that is free now; a member that finds it taken ends, and its successor has the same one: a rare loss."""
+    """A port that is free now; if another process takes it first, the worker exits and is restarted with it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

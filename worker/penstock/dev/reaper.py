@@ -1,12 +1,12 @@
-"""A small process that ends our children when we cannot.
+"""A process that stops the children of `penstock dev` if their parent is killed.
 
-Owns one thing: a child process with a pipe from us. While the pipe is open it only takes notes (which processes to
-end, which directories to remove); when the pipe closes without a dismissal, because we were killed, it sends each
-process its signal, waits, sends SIGKILL, and removes the directories. It must not import penstock: it runs as a bare
-script, isolated and without site-packages, so that it starts in milliseconds and survives whatever broke us.
+The reaper reads commands from a pipe: which processes to stop, which directories to remove. If the pipe closes without
+`dismiss`, because the parent was killed, it sends each process its signal, waits, sends SIGKILL, and removes the
+directories. It must not import penstock: it runs as a script, isolated and without site-packages, to start in
+milliseconds and to work even if the environment is broken.
 
-A parent-death signal (prctl) would do on Linux only, and it fires when the *thread* that started the child ends, which
-for a server started from a worker thread is at once.
+A parent-death signal (prctl) exists on Linux only, and it fires when the *thread* that started the child exits: for a
+server started from a worker thread that is at once.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import time
 from pathlib import Path
 
 GRACE_SECONDS = 5.0
-"""How long the processes have between their signal and SIGKILL."""
+"""Time between a process's signal and SIGKILL."""
 
 
-class Guard:
-    """Ends watched processes and removes directories if this process dies; does nothing after `close()`."""
+class Reaper:
+    """Stops watched processes and removes directories if this process dies; does nothing after `close()`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,30 +37,30 @@ class Guard:
 
     @property
     def pid(self) -> int:
-        """The guard's own process id."""
+        """Process id of the reaper."""
         return self._process.pid
 
     def watch(self, pid: int, *, with_signal: int = signal.SIGTERM) -> None:
-        """Send `with_signal`, and after `GRACE_SECONDS` SIGKILL, to `pid` should we die."""
-        self._tell(f"watch {pid} {int(with_signal)}")
+        """If this process dies, send `with_signal` to `pid`, and SIGKILL after `GRACE_SECONDS`."""
+        self._send(f"watch {pid} {int(with_signal)}")
 
     def forget(self, pid: int) -> None:
-        """Leave `pid` alone: it has ended."""
-        self._tell(f"forget {pid}")
+        """Stop watching `pid`, because it has exited."""
+        self._send(f"forget {pid}")
 
     def remove(self, path: Path) -> None:
-        """Remove the directory `path` should we die, once every watched process is gone."""
-        self._tell(f"remove {path}")
+        """If this process dies, remove the directory `path` after every watched process has exited."""
+        self._send(f"remove {path}")
 
     def close(self) -> None:
-        """Dismiss the guard: whatever it watched is ours to end."""
-        self._tell("dismiss")
+        """Dismiss the reaper; the caller stops what it watched."""
+        self._send("dismiss")
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         self._process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         with self._lock, contextlib.suppress(BrokenPipeError, ValueError):
             assert self._process.stdin is not None
             self._process.stdin.write(line + "\n")
@@ -68,7 +68,7 @@ class Guard:
 
 
 class _Watched:
-    """One process to end: by file descriptor where the system has them, so that a reused id is never hit."""
+    """One process to stop, by file descriptor where the system has them, because a process id may be reused."""
 
     def __init__(self, pid: int, with_signal: int) -> None:
         self.pid, self.with_signal = pid, with_signal
@@ -80,7 +80,7 @@ class _Watched:
             except ProcessLookupError:
                 self._gone = True
             except OSError:
-                self._fd = None  # an old kernel or a strict sandbox: by id then
+                self._fd = None  # an old kernel or a strict sandbox: use the id
 
     def send(self, number: int) -> None:
         if self._gone:
@@ -99,14 +99,14 @@ class _Watched:
 
 
 def _is_zombie(pid: int) -> bool:
-    """A process that ended and that nobody reaps, as under a container's PID 1."""
+    """Whether the process exited without being reaped, as under a container's PID 1."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (OSError, IndexError):
         return False
 
 
-def _end(watched: list[_Watched], paths: list[str]) -> None:
+def _stop(watched: list[_Watched], paths: list[str]) -> None:
     for process in watched:
         process.send(process.with_signal)
     until = time.monotonic() + GRACE_SECONDS
@@ -122,7 +122,7 @@ def _end(watched: list[_Watched], paths: list[str]) -> None:
 
 
 def main() -> None:
-    """Take notes from standard input until it closes; then end what was not forgotten, unless dismissed."""
+    """Read commands from stdin until it closes; then stop the watched processes, unless dismissed."""
     watched: dict[int, _Watched] = {}
     paths: list[str] = []
     for line in sys.stdin:
@@ -136,7 +136,7 @@ def main() -> None:
             paths.append(rest)
         elif word == "dismiss":
             return
-    _end(list(watched.values()), paths)
+    _stop(list(watched.values()), paths)
 
 
 if __name__ == "__main__":

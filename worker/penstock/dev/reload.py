@@ -1,7 +1,7 @@
-"""Notices that code has changed, by the times of the files.
+"""Detects changes of code by the modification times of files.
 
-Looks at `*.py` below a directory, twice a second, in a thread; hidden directories, virtual environments and caches are
-passed over. A polling look finds every editor's way of saving, network drives included, and needs no library.
+Polls `*.py` below a directory twice a second, in a thread; hidden directories, virtual environments and caches are
+skipped. Polling works with every editor and with network drives, and needs no library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SKIPPED = {"__pycache__", "node_modules", "site-packages", "venv"}
 
 
 def changes(before: dict[str, int], after: dict[str, int]) -> list[str]:
-    """Files that were added, removed or written, in order."""
+    """Files that were added, removed or written, sorted."""
     return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
 
 
@@ -28,7 +28,7 @@ def times(root: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     for path in _files(root):
         try:
-            found[path] = os.stat(path).st_mtime_ns  # noqa: PTH116 - a Path for each file is half the time of a look
+            found[path] = os.stat(path).st_mtime_ns  # noqa: PTH116 - a Path for each file would double the time of a scan
         except FileNotFoundError:
             continue
     return found

@@ -1,8 +1,8 @@
-"""`penstock dev`: the composition root of local mode.
+"""`penstock dev`: its composition root.
 
-Puts together a database (embedded, or by URL), the manifests, one local run and a view, and takes them apart again in
-the other order, however it ends. SIGINT and SIGTERM drain the workers; a second one kills them, and loses nothing.
-A database given by URL is never migrated here: that is the decision of whoever owns it.
+Starts a database (embedded, or given by URL), the workers of the manifests and a view, and stops them in reverse order.
+SIGINT or SIGTERM drains the workers; a second one kills them, and no job is lost. A database given by URL is never
+migrated here, because that is its owner's decision.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from penstock.errors import ManifestError
+from penstock.jobqueue.manifests import load_manifests
 from penstock.store import check_schema, migrate
 
-from ..jobqueue.manifests import load_manifests
-from .http import Endpoint
+from .http import MetricsServer
 from .postgres.server import EmbeddedPostgres
-from .reaper import Guard
-from .session import local_run
+from .reaper import Reaper
+from .session import open_session
 from .view import view_for
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from penstock.jobqueue.policy import QueuePolicy
 
-    from .session import LocalRun
+    from .session import Session
     from .view import View
 
 SHOW_SECONDS = 0.25
@@ -42,15 +42,16 @@ SHOW_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevOptions:
-    """What `penstock dev` was asked for.
+    """The options of `penstock dev`.
 
     Attributes:
-        files: manifests; queues may not repeat over all of them.
-        database_url: None: an embedded server.
-        data_dir: where the embedded server keeps its data; None: a temporary directory, and all is gone at the end.
-        reload: restart the workers after a change of code below the current directory.
-        log_file: takes the workers' output, appended; None: a temporary file.
-        metrics_port: of `/metrics` and `/sd` on 127.0.0.1; 0: any free one.
+        files: manifests; a queue may be declared once in all of them.
+        database_url: None starts an embedded server.
+        data_dir: directory for the embedded server's data; None uses a temporary one, deleted at exit.
+        reload: restart the workers when code below the current directory changes.
+        log_file: file to append the workers' output to; None uses a temporary file.
+        metrics_port: port of `/metrics` and `/sd` on 127.0.0.1; 0 picks a free one.
+        explain: show the arithmetic of each decision.
     """
 
     files: Sequence[Path]
@@ -59,14 +60,15 @@ class DevOptions:
     reload: bool = False
     log_file: Path | None = None
     metrics_port: int = 0
+    explain: bool = False
 
 
 def run_dev(options: DevOptions, *, console: Console | None = None) -> None:
     """Run until SIGINT or SIGTERM.
 
     Raises:
-        ManifestError: of a file; nothing was started.
-        ConfigurationError, StoreError: the database cannot be had or used.
+        ManifestError: a manifest is invalid; nothing was started.
+        ConfigurationError, StoreError: there is no database, or it cannot be used.
     """
     policies = load_policies(options.files)
     with contextlib.suppress(asyncio.CancelledError):  # the second signal
@@ -74,54 +76,55 @@ def run_dev(options: DevOptions, *, console: Console | None = None) -> None:
 
 
 def load_policies(files: Sequence[Path]) -> list[QueuePolicy]:
-    """The queues of all files, each once.
+    """The queues of all files.
 
     Raises:
-        ManifestError: a file is not right, or a queue is in two of them.
+        ManifestError: a file is invalid, or two files declare the same queue.
     """
     found: dict[str, QueuePolicy] = {}
     for file in files:
         for manifest in load_manifests(file):
             name = manifest.policy.queue_name
             if name in found:
-                raise ManifestError(f"{file}: queue {name!r} is declared in another file already")
+                raise ManifestError(f"{file}: queue {name!r} is already declared in another file")
             found[name] = manifest.policy
     return list(found.values())
 
 
 async def _serve(options: DevOptions, policies: Sequence[QueuePolicy], console: Console) -> None:
     with contextlib.ExitStack() as stack:
-        guard = Guard()
-        stack.callback(guard.close)
-        folder = stack.enter_context(private_folder(guard))
+        reaper = Reaper()
+        stack.callback(reaper.close)
+        folder = stack.enter_context(private_folder(reaper))
         stop = stop_on_signals()
-        async with database(options) as (url, told):
+        async with database(options) as (url, description):
             log = stack.enter_context((options.log_file or folder / "workers.log").open("ab"))
             root = Path.cwd() if options.reload else None
-            async with local_run(
+            async with open_session(
                 policies=policies,
                 database_url=url,
                 log=log,
-                guard=guard,
-                title=f"penstock dev, {told}",
+                reaper=reaper,
+                title=f"penstock dev, {description}",
                 reload_root=root,
-            ) as run:
+                explain=options.explain,
+            ) as session:
                 with (
-                    Endpoint(lambda: run.loop.queues, port=options.metrics_port) as endpoint,
+                    MetricsServer(lambda: session.autoscaler.queues, port=options.metrics_port) as server,
                     view_for(console) as view,
                 ):
-                    run.footer = f"metrics {endpoint.url}/metrics, workers {endpoint.url}/sd, output {log.name}"
-                    handed = folder / "database-url"
-                    hand_over(url, handed)
-                    view.say(f"To enqueue from another terminal: export PENSTOCK_DATABASE_URL=$(cat {handed})")
-                    await show(run, view, stop)
-                    view.say("Draining the workers; once more to kill them.")
+                    session.footer = f"metrics {server.url}/metrics, workers {server.url}/sd, output {log.name}"
+                    url_file = folder / "database-url"
+                    write_private(url, url_file)
+                    view.print(f"To enqueue from another terminal: export PENSTOCK_DATABASE_URL=$(cat {url_file})")
+                    await show(session, view, stop)
+                    view.print("Draining the workers; press Ctrl-C again to kill them.")
 
 
-async def show(run: LocalRun, view: View, stop: asyncio.Event) -> None:
-    """Draw until `stop` is set."""
+async def show(session: Session, view: View, stop: asyncio.Event) -> None:
+    """Update the view until `stop` is set."""
     while not stop.is_set():
-        view.show(run.picture())
+        view.show(session.status())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SHOW_SECONDS):
                 await stop.wait()
@@ -129,14 +132,14 @@ async def show(run: LocalRun, view: View, stop: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def database(options: DevOptions) -> AsyncIterator[tuple[str, str]]:
-    """A URL with our schema behind it, and what to call it.
+    """The URL of a database with the schema, and its description for the title.
 
     Raises:
-        SchemaMissing, SchemaMismatch: a database given by URL is not migrated.
+        SchemaMissing, SchemaMismatch: a database given by URL has no schema, or one of another release.
     """
     if options.database_url is not None:
         await asyncio.to_thread(check_schema, options.database_url)
-        yield options.database_url, "database by URL"
+        yield options.database_url, "database given by URL"
         return
     server = EmbeddedPostgres(data_dir=options.data_dir, durable=options.data_dir is not None)
     await asyncio.to_thread(server.start)
@@ -148,25 +151,25 @@ async def database(options: DevOptions) -> AsyncIterator[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def private_folder(guard: Guard) -> Iterator[Path]:
-    """A temporary directory that only we can read; gone at the end, even if we are killed."""
+def private_folder(reaper: Reaper) -> Iterator[Path]:
+    """A temporary directory that only this user can read; deleted at exit, even after SIGKILL."""
     folder = Path(tempfile.mkdtemp(prefix="penstock-dev-"))
-    guard.remove(folder)
+    reaper.remove(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def hand_over(url: str, path: Path) -> None:
-    """Write the URL to a file that only its owner can read: a password is not for the terminal."""
+def write_private(url: str, path: Path) -> None:
+    """Write the URL to a file that only its owner can read, because a password must not be on the terminal."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with contextlib.closing(os.fdopen(descriptor, "w", encoding="utf-8")) as file:
         file.write(url)
 
 
 def stop_on_signals() -> asyncio.Event:
-    """The first SIGINT or SIGTERM sets the event, the second cancels this task: then nobody is waited for."""
+    """The first SIGINT or SIGTERM sets the event; the second cancels this task, which ends every wait."""
     stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
 
     def received() -> None:

@@ -1,8 +1,8 @@
-"""One local run: the parts of local mode put together over one database.
+"""One session of `penstock dev`: workers, autoscaler, maintenance and reload over one database.
 
-Owns their order. On the way in: connections, declared queues, the fleet, then what drives it. On the way out first what
-drives it, so that nobody starts a member again, then the members (drained, then killed), then the connections. A part
-that fails ends the run: its exception comes out of the `async with`.
+Owns their order. Start: connections, declared queues, the fleet, then the tasks that drive it. Stop: first the tasks,
+because they could start a worker again, then the workers (drained, then killed), then the connections. If a task fails,
+the session ends, and its exception leaves the `async with`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 from penstock.cancellation import cancel_and_wait
 from penstock.errors import StoreError
 from penstock.jobqueue.worker_settings import declaration, worker_settings
+from penstock.plural import plural
 from penstock.settings import Settings
 from penstock.store import DEPTH, Listener, Maintenance, Store
 from penstock.store.inspect.recent_failures import Failures
 
-from .autoscaler import Loop
+from .autoscaler import Autoscaler
 from .processes import ProcessFleet
 from .reload import watch
-from .view import Picture
+from .view import Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -35,104 +36,115 @@ if TYPE_CHECKING:
     from penstock.store.inspect.recent_failures import Failure
 
     from .processes import Fleet
-    from .reaper import Guard
+    from .reaper import Reaper
 
 URLS = ("PENSTOCK_DATABASE_URL", "PENSTOCK_DIRECT_URL")
 URL_FILES = ("PENSTOCK_DATABASE_URL_FILE", "PENSTOCK_DIRECT_URL_FILE")
 DECLARED_BY = "local"
-"""What `queue.declared_by` says of queues that `penstock dev` declared."""
+"""The value of `queue.declared_by` for queues that `penstock dev` declared."""
 CLOSE_SECONDS = 10.0
-"""How long members may drain at the end; what they still hold is taken back by lease, so nothing is lost."""
+"""How long workers may drain at exit; jobs that they still hold are rescued when their lease expires."""
 FAILURES_SECONDS = 1.0
 
 
-def _only(database_url: str) -> dict[str, str]:
-    """The variables of this URL; a file that the shell names would win over it."""
+def _url_variables(database_url: str) -> dict[str, str]:
+    """The variables for this URL; those that name a file are cleared, because a file wins over a URL."""
     return {**dict.fromkeys(URLS, database_url), **dict.fromkeys(URL_FILES, "")}
 
 
 @dataclass(slots=True, kw_only=True)
-class LocalRun:
-    """What goes on, for whoever shows it."""
+class Session:
+    """The running parts, and what the view shows of them."""
 
     title: str
     fleet: ProcessFleet
-    loop: Loop
+    autoscaler: Autoscaler
     started_at: float
     failures: Sequence[Failure] = ()
     footer: str = ""
+    explain: bool = False
 
-    def picture(self) -> Picture:
-        """This moment."""
-        return Picture(
+    def status(self) -> Status:
+        """The state at this moment."""
+        return Status(
             title=self.title,
             elapsed=time.monotonic() - self.started_at,
-            queues=self.loop.queues,
-            scaled=list(self.loop.scaled),
+            queues=self.autoscaler.queues,
+            scaled=list(self.autoscaler.scaled),
             failures=self.failures,
-            trouble=self.loop.last_error or "",
+            last_error=self.autoscaler.last_error or "",
             footer=self.footer,
+            explain=self.explain,
         )
 
-    async def look_at(self, failures: Failures) -> None:
-        """Keep the latest failures at hand until cancelled."""
+    async def refresh_failures(self, failures: Failures) -> None:
+        """Read the newest failures every second until cancelled."""
         while True:
-            with contextlib.suppress(StoreError):  # the loop tells
+            with contextlib.suppress(StoreError):  # the autoscaler reports it
                 self.failures = await failures.recent()
             await asyncio.sleep(FAILURES_SECONDS)
 
-    async def reload_on(self, root: Path | None) -> None:
-        """Restart all members after each change of code below `root` until cancelled; None: never."""
+    async def restart_on_change(self, root: Path | None) -> None:
+        """Restart all workers after each change of code below `root`, until cancelled; None: never."""
         if root is not None:
             await watch(root, self._restart)
 
     def _restart(self, paths: Sequence[str]) -> None:
-        self.footer = f"restarted after a change of {os.path.relpath(paths[0])}" + (" and more" if paths[1:] else "")
-        for member in self.fleet.members():
-            self.fleet.restart(member.name)
+        more = f" and {plural(len(paths) - 1, 'more file')}" if paths[1:] else ""
+        self.footer = f"restarted workers: {os.path.relpath(paths[0])}{more} changed"
+        for worker in self.fleet.workers():
+            self.fleet.restart(worker.name)
 
 
 @contextlib.asynccontextmanager
-async def local_run(
+async def open_session(
     *,
     policies: Sequence[QueuePolicy],
     database_url: str,
     log: BinaryIO,
-    guard: Guard,
+    reaper: Reaper,
     title: str = "penstock dev",
     reload_root: Path | None = None,
+    explain: bool = False,
     environ: Mapping[str, str] = os.environ,
-    fleet_seen_by_loop: Callable[[ProcessFleet], Fleet] = lambda fleet: fleet,
-) -> AsyncIterator[LocalRun]:
+    wrap_fleet: Callable[[ProcessFleet], Fleet] = lambda fleet: fleet,
+) -> AsyncIterator[Session]:
     """Run queues on this machine while the block runs.
 
     Args:
         policies: each queue once.
-        title: for the view.
-        database_url: direct, with our schema.
-        log: takes the members' output.
-        guard: ends the members should this process be killed.
-        reload_root: restart all members after a change of code below this directory; None: never.
-        environ: what members inherit; its PENSTOCK_ variables are the base of their settings.
-        fleet_seen_by_loop: wraps the fleet, to watch what the loop does to it.
+        title: title of the view.
+        database_url: URL without a pooler, of a database with the schema.
+        log: file for the workers' output.
+        reaper: stops the workers if this process is killed.
+        reload_root: restart all workers after a change of code below this directory; None: never.
+        explain: show the arithmetic of each decision.
+        environ: environment of the workers; its PENSTOCK_ variables are the base of their settings.
+        wrap_fleet: wraps the fleet that the autoscaler gets, to observe its calls.
 
     Raises:
-        ConfigurationError, StoreError: a variable breaks its rule; the database cannot be used.
+        ConfigurationError, StoreError: a variable is invalid; the database cannot be used.
     """
-    base, woken = Settings.from_env({**environ, **_only(database_url)}), asyncio.Event()
+    base, woken = Settings.from_env({**environ, **_url_variables(database_url)}), asyncio.Event()
     settings = {one.queue_name: worker_settings(one, base=base) for one in policies}
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store(database_url, name="penstock dev"))
         failures = await stack.enter_async_context(Failures(database_url))
-        fleet = ProcessFleet(settings=settings, log=log, guard=guard, environ=environ, changed=woken.set)
+        fleet = ProcessFleet(settings=settings, log=log, reaper=reaper, environ=environ, changed=woken.set)
         stack.push_async_callback(fleet.close, grace_seconds=CLOSE_SECONDS)
-        loop = Loop(store=store, fleet=fleet_seen_by_loop(fleet), policies=policies, woken=woken)
-        run = LocalRun(title=title, fleet=fleet, loop=loop, started_at=time.monotonic())
+        autoscaler = Autoscaler(store=store, fleet=wrap_fleet(fleet), policies=policies, woken=woken)
+        session = Session(title=title, fleet=fleet, autoscaler=autoscaler, started_at=time.monotonic(), explain=explain)
         listener = Listener(database_url, [DEPTH], lambda *_: woken.set())
-        upkeep = Maintenance(store, f"penstock dev {os.getpid()}", base.lease_seconds, time.monotonic)
+        maintenance = Maintenance(store, f"penstock dev {os.getpid()}", base.lease_seconds, time.monotonic)
         await _declare(store, policies, settings)
-        async with _beside(loop.run(), listener.run(), upkeep.run(), run.look_at(failures), run.reload_on(reload_root)):
-            yield run
+        async with _in_background(
+            autoscaler.run(),
+            listener.run(),
+            maintenance.run(),
+            session.refresh_failures(failures),
+            session.restart_on_change(reload_root),
+        ):
+            yield session
 
 
 async def _declare(store: Store, policies: Sequence[QueuePolicy], settings: Mapping[str, Settings]) -> None:
@@ -142,10 +154,10 @@ async def _declare(store: Store, policies: Sequence[QueuePolicy], settings: Mapp
 
 
 @contextlib.asynccontextmanager
-async def _beside(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run the parts while the block runs; the first that fails ends the block and the others."""
+async def _in_background(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run the coroutines while the block runs; if one fails, the others and the block are cancelled."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part, name=f"local-{getattr(part, '__qualname__', part)}") for part in parts]
+        tasks = [group.create_task(part, name=f"dev-{getattr(part, '__qualname__', part)}") for part in parts]
         try:
             yield
         finally:

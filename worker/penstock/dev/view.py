@@ -1,7 +1,7 @@
-"""What a person sees of a local run: a live picture on a terminal, plain lines elsewhere.
+"""The view of `penstock dev`: a live table on a terminal, plain lines elsewhere.
 
-Owns looks only: it is handed a `Picture` and draws it. Nothing here asks the database or decides. On a pipe or in a log
-a moving picture is noise, so there each change of a replica count is one line, and the queues are told now and then.
+Owns the presentation only: it gets a `Status` and draws it; it must not query the database or decide anything. Without
+a terminal each change of a replica count is one line, and each queue is printed every few seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .processes import MemberState
+from penstock.plural import plural
+
+from .processes import ProcessState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,35 +27,36 @@ if TYPE_CHECKING:
     from .autoscaler import QueueStatus, Scaled
 
 PLAIN_SECONDS = 5.0
-LAST = 6
-"""Scale decisions and failures that are shown."""
+NEWEST = 6
+"""Number of scale decisions and failures to show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """One moment. `elapsed` is in seconds; `trouble` says why the database cannot be looked at, empty if it can."""
+class Status:
+    """The state of a session at one moment. `elapsed` is in seconds; `last_error` is empty if sampling worked."""
 
     title: str
     elapsed: float
     queues: Sequence[QueueStatus]
     scaled: Sequence[Scaled]
     failures: Sequence[Failure]
-    trouble: str = ""
+    last_error: str = ""
     footer: str = ""
+    explain: bool = False
 
 
 class View(Protocol):
-    """Shows pictures; a context manager, because a terminal wants to be left as it was."""
+    """Shows the status; a context manager, because the terminal must be restored."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
-    def show(self, picture: Picture) -> None:
-        """Draw it."""
+    def show(self, status: Status) -> None:
+        """Show a new status."""
 
-    def say(self, line: str) -> None:
-        """A line that stays."""
+    def print(self, line: str) -> None:
+        """Print a line that stays on the screen."""
 
 
 def view_for(console: Console) -> View:
@@ -62,7 +65,7 @@ def view_for(console: Console) -> View:
 
 
 class LiveView:
-    """Redraws in place; lines said go above it."""
+    """Redraws in place; printed lines go above it."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, transient=False)
@@ -74,22 +77,22 @@ class LiveView:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, picture: Picture) -> None:
+    def show(self, status: Status) -> None:
         """Redraw."""
-        self._live.update(render(picture), refresh=True)
+        self._live.update(render(status), refresh=True)
 
-    def say(self, line: str) -> None:
-        """Above the picture."""
+    def print(self, line: str) -> None:
+        """Print above the table."""
         self._live.console.print(line, markup=False, highlight=False)
 
 
 class PlainView:
-    """Lines: every scale decision once, and each busy queue every few seconds."""
+    """Prints every scale decision once, and each queue every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._last_scaled: Scaled | None = None
-        self._told_at = float("-inf")
+        self._printed_at = float("-inf")
 
     def __enter__(self) -> Self:
         return self
@@ -97,20 +100,20 @@ class PlainView:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, picture: Picture) -> None:
-        """Tell what is new."""
-        for one in _after(picture.scaled, self._last_scaled):
-            self.say(f"{picture.elapsed:6.1f}s  {scaled_line(one)}")
+    def show(self, status: Status) -> None:
+        """Print what is new."""
+        for one in _after(status.scaled, self._last_scaled):
+            self.print(f"{status.elapsed:6.1f}s  {scaled_line(one, explain=status.explain)}")
             self._last_scaled = one
-        if picture.queues and picture.elapsed - self._told_at >= PLAIN_SECONDS:
-            self._told_at = picture.elapsed
-            for queue in picture.queues:
-                self.say(f"{picture.elapsed:6.1f}s  {queue_line(queue)}")
-            if picture.trouble:
-                self.say(f"{picture.elapsed:6.1f}s  {picture.trouble}")
+        if status.queues and status.elapsed - self._printed_at >= PLAIN_SECONDS:
+            self._printed_at = status.elapsed
+            for queue in status.queues:
+                self.print(f"{status.elapsed:6.1f}s  {queue_line(queue)}")
+            if status.last_error:
+                self.print(f"{status.elapsed:6.1f}s  {status.last_error}")
 
-    def say(self, line: str) -> None:
-        """As it is."""
+    def print(self, line: str) -> None:
+        """Print the line as it is."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -118,51 +121,54 @@ def _after(scaled: Sequence[Scaled], last: Scaled | None) -> Sequence[Scaled]:
     return scaled if last is None or last not in scaled else scaled[list(scaled).index(last) + 1 :]
 
 
-def scaled_line(one: Scaled) -> str:
-    """A scale decision in one line."""
-    return f"{one.queue}: {one.before} -> {one.after}  {one.bound}: {one.explanation}"
+def scaled_line(one: Scaled, *, explain: bool = False) -> str:
+    """A scale decision in one line; `explain` adds its arithmetic."""
+    line = f"{one.queue}: {one.before} -> {one.after}  {one.bound}: {one.explanation}"
+    return f"{line} [{one.arithmetic}]" if explain else line
 
 
 def queue_line(queue: QueueStatus) -> str:
     """A queue in one line."""
     seen = queue.snapshot
     if seen is None:
-        return f"{queue.name}: not seen"
+        return f"{queue.name}: could not be sampled"
     return (
         f"{queue.name}: {seen.ready} ready, {seen.in_flight} in flight, {seen.deferred} deferred, {seen.dead} dead, "
-        f"{queue.serving} replicas, {rate(seen.completions_per_second)}/s, {queue.decision.bound}"
+        f"{plural(queue.serving, 'replica')}, {rate(seen.completions_per_second)}/s, {queue.decision.bound}"
     )
 
 
 def rate(value: float | None) -> str:
-    """A rate with one decimal; a dash for what is not measured."""
+    """A rate with one decimal; a dash if it has not been measured."""
     return "-" if value is None else f"{value:.1f}"
 
 
-def render(picture: Picture) -> Panel:
-    """The whole picture."""
-    parts: list[Table | Text] = [_queues(picture.queues)]
-    if picture.trouble:
-        parts.append(Text(picture.trouble, style="bold red"))
+def render(status: Status) -> Panel:
+    """The whole view."""
+    parts: list[Table | Text] = [_queues(status.queues)]
+    if status.explain:
+        parts += [_line(f"{one.name}: {one.decision.arithmetic}", "dim") for one in status.queues]
+    if status.last_error:
+        parts.append(Text(status.last_error, style="bold red"))
     parts += [Text(), Text("Scale decisions", style="bold")]
-    parts += [Text(scaled_line(one), no_wrap=True, overflow="ellipsis") for one in list(picture.scaled)[-LAST:]]
-    crashed = [one for queue in picture.queues for one in queue.members if one.state is MemberState.CRASHED]
-    if crashed or picture.failures:
+    parts += [_line(scaled_line(one, explain=status.explain)) for one in list(status.scaled)[-NEWEST:]]
+    crashed = [one for queue in status.queues for one in queue.workers if one.state is ProcessState.CRASHED]
+    if crashed or status.failures:
         parts += [Text(), Text("Recent failures", style="bold")]
-        parts += [_line(f"{one.name} crashed: {one.last_line}", "red") for one in crashed[-LAST:]]
-        parts += [_line(failure_line(one), "red" if one.dead else "yellow") for one in picture.failures[:LAST]]
-    if picture.footer:
-        parts += [Text(), Text(picture.footer, style="dim")]
-    return Panel(Group(*parts), title=f"{picture.title}  {picture.elapsed:.0f} s", title_align="left")
+        parts += [_line(f"{one.name} crashed: {one.last_line}", "red") for one in crashed[-NEWEST:]]
+        parts += [_line(failure_line(one), "red" if one.dead else "yellow") for one in status.failures[:NEWEST]]
+    if status.footer:
+        parts += [Text(), Text(status.footer, style="dim")]
+    return Panel(Group(*parts), title=f"{status.title}  {status.elapsed:.0f} s", title_align="left")
 
 
-def _line(text: str, style: str) -> Text:
+def _line(text: str, style: str = "") -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def failure_line(one: Failure) -> str:
     """A failed job in one line."""
-    when = f"dead for {one.seconds:.0f} s" if one.dead else f"again in {max(0.0, -one.seconds):.0f} s"
+    when = f"dead for {one.seconds:.0f} s" if one.dead else f"retry in {max(0.0, -one.seconds):.0f} s"
     why = f"{(one.kind or 'error').rpartition('.')[2]}: {one.message or ''}".splitlines()[0]
     return f"{one.queue} job {one.id} {one.task}, attempt {one.attempt} of {one.max_attempts}, {when}: {why}"
 
@@ -180,12 +186,12 @@ def _queues(queues: Sequence[QueueStatus]) -> Table:
         completions = None if seen is None else seen.completions_per_second
         why = f"{queue.decision.bound}: {queue.decision.explanation}"
         style = "" if queue.serving or queue.leaving else "dim"
-        table.add_row(queue.name, *counts, replicas(queue), str(queue.ended), rate(completions), why, style=style)
+        table.add_row(queue.name, *counts, replicas(queue), str(queue.finished), rate(completions), why, style=style)
     return table
 
 
 def replicas(queue: QueueStatus) -> str:
-    """`2`, `2 of 3` while they come, `2 -1` while one drains."""
+    """`2`; `2 of 3` while one starts; `2 -1` while another one drains."""
     desired = queue.decision.desired
     text = str(queue.serving) if queue.serving == desired else f"{queue.serving} of {desired}"
     return f"{text} -{queue.leaving}" if queue.leaving else text

@@ -1,9 +1,8 @@
-"""JobQueue manifests from YAML files, refused and completed as the API server would.
+"""JobQueue manifests from YAML files, with the validation and the defaults of the API server.
 
-Owns reading: documents, the CRD's schema (the copy in the wheel), its defaults, its rules and the one error that names
-file, document, resource and field. Must not run anything. Unknown fields are refused, as `kubectl apply` does.
-
-Surprising: documents of other kinds are passed over, so that one file serves a laptop and a cluster.
+Owns reading the documents, the CRD's schema (the copy in the wheel), its defaults and rules, and errors that name file,
+document, resource and field. Must not run anything. Unknown fields are rejected, as by `kubectl apply`. Documents of
+other kinds are skipped, which lets one file serve a laptop and a cluster.
 """
 
 from __future__ import annotations
@@ -46,12 +45,12 @@ class Manifest:
 
 
 def load_manifests(path: Path | str) -> list[Manifest]:
-    """Every JobQueue of a YAML file, in its order.
+    """The JobQueues of a YAML file, in order.
 
     Raises:
-        ManifestError: the file cannot be read, is not YAML, holds no JobQueue, or one of them breaks the schema or a
-            rule, or two of them share a name or a queue. The message names file, document, metadata.name, field, rule
-            and value.
+        ManifestError: the file cannot be read, is not YAML or contains no JobQueue; a JobQueue breaks the schema or a
+            rule; or two have the same name or queue. The message names file, document, metadata.name, field, rule and
+            value.
     """
     file = Path(path)
     found: list[Manifest] = []
@@ -66,7 +65,7 @@ def load_manifests(path: Path | str) -> list[Manifest]:
                 raise ManifestError(f"{where}: document {other.document} has the same {shared} ({other.name})")
         found.append(manifest)
     if not found:
-        raise ManifestError(f"{file}: holds no JobQueue of {API_VERSION}")
+        raise ManifestError(f"{file}: contains no JobQueue of {API_VERSION}")
     return found
 
 
@@ -87,7 +86,7 @@ def _documents(file: Path) -> list[Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML lets a later key overwrite an earlier one in silence; the API server does not, and neither does this."""
+    """Rejects duplicate keys, as the API server does; YAML would let the later one win silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -100,7 +99,7 @@ class _Loader(yaml.SafeLoader):
 
 def _is_ours(content: Any) -> bool:
     if not isinstance(content, Mapping):
-        return True  # refused by the schema, with its place named
+        return True  # the schema rejects it and names its place
     version = content.get("apiVersion")
     return "kind" not in content or version is None or str(version).startswith(API_GROUP)
 
@@ -113,7 +112,7 @@ def _manifest(file: Path, number: int, given: Any) -> Manifest:
     content = with_defaults(given, schema)
     errors = sorted(validator.iter_errors(content), key=lambda error: ([*map(str, error.absolute_path)], error.message))
     if errors:
-        raise ManifestError(f"{where}: {_told(min(errors, key=relevance) if len(errors) > 1 else errors[0])}")
+        raise ManifestError(f"{where}: {_message(min(errors, key=relevance) if len(errors) > 1 else errors[0])}")
     for violation in violations(content):
         raise ManifestError(f"{where}: {violation}")
     return Manifest(file=file, document=number, name=name, policy=parse_policy(content), content=content)
@@ -123,13 +122,13 @@ def _where(file: Path, number: int, name: str) -> str:
     return f"{file}, document {number}, JobQueue {name}"
 
 
-def _told(error: jsonschema.ValidationError) -> str:
-    """Field, rule and value. What is not a plain value is not repeated: it may be large, or hold a credential."""
+def _message(error: jsonschema.ValidationError) -> str:
+    """Field, rule and value; only scalars are repeated, because others may be large or contain a credential."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
         extra = next(str(key) for key in error.instance if key not in known)
-        return f"{path}.{extra}".lstrip(".") + f": unknown field; known are {', '.join(sorted(known))}"
+        return f"{path}.{extra}".lstrip(".") + f": unknown field; known fields: {', '.join(sorted(known))}"
     if error.validator == "required" and isinstance(error.instance, Mapping):
         required: Any = error.validator_value
         missing = next(str(key) for key in required if key not in error.instance)
@@ -160,10 +159,10 @@ def _rule(error: jsonschema.ValidationError) -> str:
 
 
 def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    """A copy of `value` with the schema's defaults, at every depth where their parent is given.
+    """A copy of `value` with the schema's defaults, at every level whose parent is given.
 
-    A null is replaced by the schema's default, or dropped where there is none, as by the API server; where the schema
-    knows no field, it stays.
+    As in the API server, a null is replaced by the schema's default, or removed if there is none; a null in an unknown
+    field stays.
     """
     if isinstance(value, list):
         return [with_defaults(one, schema.get("items", {})) for one in value]
@@ -172,7 +171,7 @@ def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     properties: Mapping[str, Any] = schema.get("properties", {})
     each = schema.get("additionalProperties")
     known: Mapping[str, Any] = dict.fromkeys(value, each) if isinstance(each, Mapping) else properties
-    needed = schema.get("required", ())  # a null there is refused with its place
+    needed = schema.get("required", ())  # a null there is rejected by the schema
     completed = {name: one for name, one in value.items() if one is not None or name in needed or name not in known}
     for name, field in properties.items():
         if completed.get(name) is None and "default" in field:
@@ -182,7 +181,7 @@ def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 
 @functools.cache
 def _schema() -> tuple[Mapping[str, Any], Any]:
-    """The CRD's schema as it stands, and a validator of its JSON Schema form."""
+    """The CRD's schema, and a validator for it in JSON Schema."""
     text = resources.files(__package__).joinpath("jobqueue.yaml").read_text(encoding="utf-8")
     openapi = yaml.safe_load(text)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     strict = _json_schema(openapi)
@@ -203,7 +202,7 @@ def _schema() -> tuple[Mapping[str, Any], Any]:
 
 
 def _json_schema(openapi: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAPI v3 of a CRD as JSON Schema: closed objects, and integers of the width that is meant."""
+    """The OpenAPI v3 schema of a CRD as JSON Schema: no additional properties, and integers of the given width."""
     made = {key: value for key, value in openapi.items() if key not in {"default", "x-kubernetes-validations"}}
     if "properties" in made:
         made["properties"] = {name: _json_schema(field) for name, field in made["properties"].items()}
@@ -218,7 +217,7 @@ def _json_schema(openapi: Mapping[str, Any]) -> dict[str, Any]:
     if made.pop("x-kubernetes-int-or-string", False):
         made["type"] = ["integer", "string"]
     if "pattern" in made:
-        made["pattern"] = made["pattern"].removesuffix("$") + r"\Z"  # Python's $ lets a trailing newline pass
+        made["pattern"] = made["pattern"].removesuffix("$") + r"\Z"  # Python's $ allows a trailing newline
     return made
 
 
@@ -227,6 +226,6 @@ def _list_map_keys(_validator: Any, keys: list[str], value: Any, _schema: Any) -
     for one in value if isinstance(value, list) else ():
         key = tuple(str(one.get(name)) for name in keys) if isinstance(one, Mapping) else None
         if key in seen:
-            yield jsonschema.ValidationError(f"{', '.join(keys)} {', '.join(map(repr, key or ()))} may be given once")
+            yield jsonschema.ValidationError(f"{', '.join(keys)} {', '.join(map(repr, key or ()))} must be unique")
         if key is not None:
             seen.add(key)

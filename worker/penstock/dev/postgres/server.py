@@ -1,9 +1,8 @@
-"""A real PostgreSQL server as a direct child, for `penstock dev`, the demo and the tests.
+"""A PostgreSQL server as a child process, for `penstock dev`, the demo and the tests.
 
-Owns one server process and its directory. It speaks no SQL: whether the server is ready is read from `postmaster.pid`,
-where the server says so itself (pg_ctl reads the same line). It listens on 127.0.0.1 alone, asks every client for a
-random password (SCRAM), and is ended by a guard process should we be killed. Started through pg_ctl instead, a server
-would outlive us as somebody else's child.
+Owns one server process and its directory. Must not use SQL: the server writes its state to `postmaster.pid`, which
+pg_ctl reads too. The server listens on 127.0.0.1 only, requires a random password (SCRAM), and is stopped by the reaper
+if this process is killed. A server started through pg_ctl would not be a child and would survive its parent.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from penstock.errors import ConfigurationError, DatabaseUnavailable
 
-from ..reaper import Guard
+from ..reaper import Reaper
 from .install import Installation, find_installation, reachable, server_account
 
 if TYPE_CHECKING:
@@ -44,20 +43,20 @@ _ALWAYS = {
 
 
 class EmbeddedPostgres:
-    """A server of our own; start and stop block for about a second, so call them from a thread in an event loop.
+    """An embedded server. Start and stop block for about a second: in an event loop, call them in a thread.
 
     Args:
-        bin_dir: directory of `postgres` and `initdb`; default as `find_installation` says.
-        data_dir: where the server keeps its files, its log and its password; made if missing and kept afterwards.
-            None: a private temporary directory, removed by `close()`.
-        durable: False turns fsync off: fast, and a crash of the machine may lose everything.
-        settings: further server settings, `{"max_connections": "200"}`.
+        bin_dir: directory of `postgres` and `initdb`; default: see `find_installation`.
+        data_dir: directory for the server's files, log and password; created if missing, and kept. None: a private
+            temporary directory, removed by `close()`.
+        durable: False turns fsync off, which is fast; a crash of the machine may lose all data.
+        settings: further server settings, as `{"max_connections": "200"}`.
 
-    `stop()` and `start()` may alternate, on one port; `close()`, or leaving the context, is the end.
+    `stop()` and `start()` may alternate and keep the port; `close()`, or leaving the context, is final.
 
     Raises:
-        ConfigurationError: no programs found, or `data_dir` belongs to another major version.
-        DatabaseUnavailable: the server did not start; the message ends with its last log lines.
+        ConfigurationError: PostgreSQL is not installed, or `data_dir` belongs to another major version.
+        DatabaseUnavailable: the server did not start; the message contains its last log lines.
     """
 
     def __init__(
@@ -74,19 +73,19 @@ class EmbeddedPostgres:
         self._home = Path(data_dir).absolute() if data_dir is not None else None
         self._durable = durable
         self._settings = {**_ALWAYS, **({} if durable else _NOT_DURABLE), **(settings or {})}
-        self._guard: Guard | None = None
+        self._reaper: Reaper | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._port: int | None = None
         self._password = ""
 
     @property
     def installation(self) -> Installation:
-        """The programs in use."""
+        """The PostgreSQL installation in use."""
         return self._installation
 
     @property
     def version(self) -> str:
-        """The server's version, such as 18.4."""
+        """The server's version, as 18.4."""
         return self._installation.version
 
     @property
@@ -95,8 +94,8 @@ class EmbeddedPostgres:
         return self._running().pid
 
     def pids(self) -> list[int]:
-        """The child processes that belong to this server now: the postmaster and the guard."""
-        return [one.pid for one in (self._process, self._guard) if one is not None]
+        """The running child processes of this server: the postmaster and the reaper."""
+        return [one.pid for one in (self._process, self._reaper) if one is not None]
 
     @property
     def url(self) -> str:
@@ -124,21 +123,21 @@ class EmbeddedPostgres:
         self.close()
 
     def start(self) -> None:
-        """Make the directory if needed, start the server, wait until it takes connections."""
+        """Create the directory if needed, start the server, and wait until it accepts connections."""
         try:
-            if self._guard is None:
-                self._guard = Guard()
-            self._prepare(self._guard)
-            self._start(self._guard)
+            if self._reaper is None:
+                self._reaper = Reaper()
+            self._prepare(self._reaper)
+            self._start(self._reaper)
         except BaseException:
             self.close()
             raise
 
     def stop(self, *, immediately: bool = False) -> None:
-        """Fast shutdown: open transactions are rolled back, nothing committed is lost. Then SIGKILL, if need be.
+        """Shut down in fast mode: open transactions are rolled back. After 10 seconds the server is killed.
 
         Args:
-            immediately: SIGQUIT instead, as after a crash: the next start recovers.
+            immediately: use SIGQUIT, as in a crash; the next start recovers.
         """
         process, self._process = self._process, None
         if process is None:
@@ -149,32 +148,33 @@ class EmbeddedPostgres:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if self._guard is not None:
-            self._guard.forget(process.pid)
+        if self._reaper is not None:
+            self._reaper.forget(process.pid)
 
     def close(self) -> None:
-        """Stop the server, dismiss the guard, and remove the directory if it was a temporary one."""
+        """Stop the server, dismiss the reaper, and remove a temporary directory."""
         self.stop()
         if self._temporary and self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
             self._home = None
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            guard.close()
+        reaper, self._reaper = self._reaper, None
+        if reaper is not None:
+            reaper.close()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             raise DatabaseUnavailable("the embedded PostgreSQL server is not running")
         return self._process
 
-    def _prepare(self, guard: Guard) -> None:
-        """Directory, password and cluster; all three are there already at a second start.
+    def _prepare(self, reaper: Reaper) -> None:
+        """Create the directory, the password and the cluster, unless an earlier start has.
 
-        Under another account only `cluster` is that account's: what we write ourselves lies where it cannot put links.
+        If the server runs under another account, that account owns only `cluster`: it must not be able to place links
+        where this process writes.
         """
         if self._home is None:
             self._home = Path(tempfile.mkdtemp(prefix="penstock-pg-", dir=_temporary_root(self._run_as != {})))
-            guard.remove(self._home)
+            reaper.remove(self._home)
         cluster, password = self._home / "cluster", self._home / "password"
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._run_as:
@@ -192,25 +192,25 @@ class EmbeddedPostgres:
         if not made.exists():
             self._initdb(password)
         elif (was := made.read_text().strip()) != str(self._installation.major):
-            raise ConfigurationError(f"{self._home} belongs to PostgreSQL {was}, the programs are {self.version}")
+            raise ConfigurationError(f"{self._home} belongs to PostgreSQL {was}, but {self.version} is installed")
 
     def _initdb(self, password: Path) -> None:
         assert self._home is not None
         command = [str(self._installation.bin_dir / "initdb"), "--pgdata", str(self._home / "cluster")]
         command += ["--username", USER, "--pwfile", str(password), "--auth", "scram-sha-256"]
         command += ["--encoding", "UTF8", "--locale", "C", *([] if self._durable else ["--no-sync"])]
-        told = subprocess.run(
+        done = subprocess.run(
             command, capture_output=True, text=True, check=False, env=_clean(), cwd=self._home, **self._run_as
         )
-        if told.returncode != 0:
-            raise DatabaseUnavailable(f"initdb of PostgreSQL {self.version} failed: {told.stderr.strip()[-2000:]}")
+        if done.returncode != 0:
+            raise DatabaseUnavailable(f"initdb of PostgreSQL {self.version} failed: {done.stderr.strip()[-2000:]}")
 
-    def _start(self, guard: Guard) -> None:
-        """Start on the port of last time, else on a free one; another process may be quicker, so try three times."""
+    def _start(self, reaper: Reaper) -> None:
+        """Start on the last port, or on a free one; another process may take that first, so three are tried."""
         ports = [self._port] if self._port else [_free_port() for _ in range(3)]
         for number, port in enumerate(ports, 1):
             process = self._spawn(port)
-            guard.watch(process.pid, with_signal=signal.SIGINT)
+            reaper.watch(process.pid, with_signal=signal.SIGINT)
             self._process = process
             if self._wait_until_ready(process):
                 self._port = port
@@ -226,19 +226,21 @@ class EmbeddedPostgres:
             command += ["-c", f"{name}={value}"]
         self.log_path.touch(mode=0o600)
         with self.log_path.open("ab") as log:
-            return subprocess.Popen(  # in its own session: Ctrl-C is for us, the server outlives the workers' drain
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=_clean(),
-                cwd=self._home,
-                start_new_session=True,
-                **self._run_as,
+            return (
+                subprocess.Popen(  # its own session: Ctrl-C must not reach the server before the workers have drained
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=_clean(),
+                    cwd=self._home,
+                    start_new_session=True,
+                    **self._run_as,
+                )
             )
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
-        """Line 1 of postmaster.pid is the postmaster, line 8 its state: `ready` once it takes connections."""
+        """Line 1 of postmaster.pid is the process id, line 8 the state: `ready` once it accepts connections."""
         assert self._home is not None
         file = self._home / "cluster" / "postmaster.pid"
         until = time.monotonic() + START_SECONDS
@@ -260,7 +262,7 @@ class EmbeddedPostgres:
 
 
 def _clean() -> dict[str, str]:
-    """Our environment without libpq's and the server's variables, which would redirect the programs."""
+    """The environment without the variables of libpq and the server, which would redirect the programs."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("PG")}, "LC_ALL": "C"}
 
 
@@ -271,8 +273,8 @@ def _free_port() -> int:
 
 
 def _temporary_root(for_another_account: bool) -> str:
-    """The temporary directory; the system's own if ours lies where another account cannot go (under /root)."""
+    """The temporary directory; /var/tmp if another account cannot reach it, as below a private home directory."""
     ours = Path(tempfile.gettempdir()).resolve()
     if not for_another_account or all(one.stat().st_mode & 0o001 for one in (ours, *ours.parents)):
         return str(ours)
-    return "/var/tmp"  # noqa: S108 - mkdtemp makes a private directory in it
+    return "/var/tmp"  # noqa: S108 - mkdtemp creates a private directory there
