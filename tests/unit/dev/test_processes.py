@@ -56,7 +56,7 @@ async def test_members_run_under_names_of_their_own_and_their_output_is_kept_wit
         assert len({member.name for member in members}) == len({member.metrics_url for member in members}) == 2
         for member in members:
             assert f"[{member.name}] ready {member.name}\n".encode() in log.getvalue()
-            assert member.state is ProcessState.RUNNING
+            assert worker.state is ProcessState.RUNNING
         assert fleet.workers("images") == []
 
 
@@ -74,20 +74,20 @@ async def test_a_stopped_member_ends_and_is_no_member_any_more() -> None:
         fleet.stop(leaving.name)
 
 
-async def test_a_crashed_member_is_started_again_after_a_growing_pause() -> None:
-    """Its restarts are counted and its last words kept."""
+async def test_a_crashed_worker_is_restarted_with_increasing_delays() -> None:
+    """Its restarts are counted, and the last line of its output is kept."""
     async with fleet_of(CRASHING) as (fleet, log):
         fleet.start("emails", 1)
         await until(lambda: fleet.workers()[0].restarts == 2)
-        (member,) = fleet.workers()
-        assert member.state is ProcessState.CRASHED
-        assert member.last_line == "no such app"
-        assert b"ended with exit code 3; again in 0.5 s" in log.getvalue()
-        assert b"ended with exit code 3; again in 1 s" in log.getvalue()
+        (worker,) = fleet.workers()
+        assert worker.state is ProcessState.CRASHED
+        assert worker.last_line == "no such app"
+        assert b"exited with code 3; restarting in 0.5 s" in log.getvalue()
+        assert b"exited with code 3; restarting in 1 s" in log.getvalue()
 
 
 async def test_a_restart_keeps_the_name_and_is_no_crash() -> None:
-    """After a change of code the same member runs in a new process."""
+    """After a change of code the same worker runs in a new process."""
     async with fleet_of(OBEDIENT) as (fleet, log):
         fleet.start("emails", 1)
         await until(lambda: log.getvalue().count(b"ready") == 1)

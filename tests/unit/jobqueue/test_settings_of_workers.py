@@ -77,7 +77,7 @@ def test_a_queue_in_two_files_is_refused(tmp_path: Path) -> None:
     """The error names the second file and the queue."""
     again = tmp_path / "again.yaml"
     again.write_text(SHOP.read_text())
-    with pytest.raises(ManifestError, match=r"again\.yaml: queue 'emails' is declared in another file"):
+    with pytest.raises(ManifestError, match=r"again\.yaml: queue 'emails' is already declared in another file"):
         load_policies([SHOP, again])
 
 
