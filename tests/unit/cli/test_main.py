@@ -214,6 +214,6 @@ def test_a_reader_that_closes_its_pipe_early_is_no_error():
 
 def test_help_loads_no_driver():
     """What a command needs is imported when it runs."""
-    heavy = "{'psycopg', 'asyncio', 'rich', 'yaml', 'prometheus_client', 'penstock.store', 'penstock.runtime'}"
+    heavy = "{'psycopg', 'asyncio', 'rich', 'yaml', 'prometheus_client', 'penstock.store', 'penstock.runtime.worker'}"
     code = f"import sys, penstock.cli; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

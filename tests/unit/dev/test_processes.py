@@ -48,14 +48,14 @@ async def until(condition: Callable[[], bool], within: float = 90) -> None:
 
 
 async def test_members_run_under_names_of_their_own_and_their_output_is_kept_with_it() -> None:
-    """Two members, two names, two ports; each line of the log says whose it is."""
+    """Two workers, two names, two ports; each line of the log says whose it is."""
     async with fleet_of(OBEDIENT) as (fleet, log):
         fleet.start("emails", 2)
         await until(lambda: log.getvalue().count(b"ready") == 2)
-        members = fleet.workers("emails")
-        assert len({member.name for member in members}) == len({member.metrics_url for member in members}) == 2
-        for member in members:
-            assert f"[{member.name}] ready {member.name}\n".encode() in log.getvalue()
+        workers = fleet.workers("emails")
+        assert len({worker.name for worker in workers}) == len({worker.metrics_url for worker in workers}) == 2
+        for worker in workers:
+            assert f"[{worker.name}] ready {worker.name}\n".encode() in log.getvalue()
             assert worker.state is ProcessState.RUNNING
         assert fleet.workers("images") == []
 

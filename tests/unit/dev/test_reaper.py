@@ -1,4 +1,4 @@
-"""The guard ends what we cannot end any more, and keeps its hands off what we can."""
+"""The reaper stops children whose parent was killed, and does nothing while the parent lives."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ import pytest
 PARENT = """
 import os, signal, subprocess, sys
 from pathlib import Path
-guard = Reaper()
+from penstock.dev.reaper import Reaper
+reaper = Reaper()
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
 child.stdout.readline()
-guard.watch(child.pid)
-guard.remove(Path(sys.argv[2]))
+reaper.watch(child.pid)
+reaper.remove(Path(sys.argv[2]))
 print(child.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -33,8 +34,8 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OB
 
 
 @pytest.fixture
-def guard() -> Iterator[Reaper]:
-    """Dismissed at the end."""
+def reaper() -> Iterator[Reaper]:
+    """A reaper, dismissed after the test."""
     made = Reaper()
     yield made
     made.close()
@@ -48,8 +49,8 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("program", [OBEDIENT, STUBBORN], ids=["obedient", "stubborn"])
-def test_a_killed_parents_child_and_directory_go(program: str, tmp_path: Path) -> None:
-    """SIGTERM first, SIGKILL for what ignores it; the directory last."""
+def test_the_child_and_the_directory_of_a_killed_parent_are_removed(program: str, tmp_path: Path) -> None:
+    """SIGTERM first, SIGKILL for a process that ignores it; the directory last."""
     folder = tmp_path / "private"
     folder.mkdir()
     told = subprocess.run(
@@ -61,13 +62,13 @@ def test_a_killed_parents_child_and_directory_go(program: str, tmp_path: Path) -
     eventually(lambda: not folder.exists(), "the directory is gone")
 
 
-def test_a_dismissed_guard_leaves_everything_alone(guard: Reaper, tmp_path: Path) -> None:
+def test_a_dismissed_reaper_leaves_everything_alone(reaper: Reaper, tmp_path: Path) -> None:
     """We are there to end things ourselves."""
     child = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.DEVNULL)
     try:
-        guard.watch(child.pid)
-        guard.remove(tmp_path)
-        guard.close()
+        reaper.watch(child.pid)
+        reaper.remove(tmp_path)
+        reaper.close()
         assert child.poll() is None
         assert tmp_path.exists()
     finally:
@@ -77,23 +78,23 @@ def test_a_dismissed_guard_leaves_everything_alone(guard: Reaper, tmp_path: Path
 
 def test_a_forgotten_process_is_not_signalled() -> None:
     """It has ended, and its id may be somebody else's."""
-    guard = Reaper()
+    reaper = Reaper()
     child = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.DEVNULL)
     try:
-        guard.watch(child.pid)
-        guard.forget(child.pid)
-        assert guard._process.stdin is not None
-        guard._process.stdin.close()  # as if we had been killed
-        guard._process.wait(90)
+        reaper.watch(child.pid)
+        reaper.forget(child.pid)
+        assert reaper._process.stdin is not None
+        reaper._process.stdin.close()  # as if we had been killed
+        reaper._process.wait(90)
         assert child.poll() is None
     finally:
         child.kill()
         child.wait()
 
 
-def test_a_guard_that_was_killed_breaks_nothing(guard: Reaper) -> None:
+def test_a_reaper_that_was_killed_breaks_nothing(reaper: Reaper) -> None:
     """Its service is lost; ours goes on."""
-    os.kill(guard.pid, signal.SIGKILL)
-    guard._process.wait()
+    os.kill(reaper.pid, signal.SIGKILL)
+    reaper._process.wait()
     for pid in range(10, 20):
-        guard.forget(pid)
+        reaper.forget(pid)
