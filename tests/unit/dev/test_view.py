@@ -18,8 +18,8 @@ SEEN = QueueSnapshot(
     completions_per_second=12.34,
 )  # fmt: skip
 DECISION = Decision(
-    desired=4, wanted=6, bound=Bound.MAXIMUM, explanation="30 slots are 6 replicas; maxReplicas is 4.", arithmetic="30 slots / 5 = 6 replicas.", computed_at=1.0,
-    history=History(desired=4),
+    desired=4, wanted=6, bound=Bound.MAXIMUM, explanation="30 slots are 6 replicas; maxReplicas is 4.",
+    arithmetic="30 slots / 5 = 6 replicas.", computed_at=1.0, history=History(desired=4),
 )  # fmt: skip
 CRASHED = WorkerProcess(
     name="emails-1",
