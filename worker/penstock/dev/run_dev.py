@@ -107,8 +107,8 @@ async def _serve(options: DevOptions, policies: Sequence[QueuePolicy], console: 
                 reaper=reaper,
                 title=f"penstock dev, {description}",
                 reload_root=root,
-                explain=options.explain,
             ) as session:
+                session.explain = options.explain
                 with (
                     MetricsServer(lambda: session.autoscaler.queues, port=options.metrics_port) as server,
                     view_for(console) as view,

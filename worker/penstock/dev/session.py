@@ -105,7 +105,6 @@ async def open_session(
     reaper: Reaper,
     title: str = "penstock dev",
     reload_root: Path | None = None,
-    explain: bool = False,
     environ: Mapping[str, str] = os.environ,
     wrap_fleet: Callable[[ProcessFleet], Fleet] = lambda fleet: fleet,
 ) -> AsyncIterator[Session]:
@@ -118,7 +117,6 @@ async def open_session(
         log: file for the workers' output.
         reaper: stops the workers if this process is killed.
         reload_root: restart all workers after a change of code below this directory; None: never.
-        explain: show the arithmetic of each decision.
         environ: environment of the workers; its PENSTOCK_ variables are the base of their settings.
         wrap_fleet: wraps the fleet that the autoscaler gets, to observe its calls.
 
@@ -133,24 +131,29 @@ async def open_session(
         fleet = ProcessFleet(settings=settings, log=log, reaper=reaper, environ=environ, changed=woken.set)
         stack.push_async_callback(fleet.close, grace_seconds=CLOSE_SECONDS)
         autoscaler = Autoscaler(store=store, fleet=wrap_fleet(fleet), policies=policies, woken=woken)
-        session = Session(title=title, fleet=fleet, autoscaler=autoscaler, started_at=time.monotonic(), explain=explain)
-        listener = Listener(database_url, [DEPTH], lambda *_: woken.set())
-        maintenance = Maintenance(store, f"penstock dev {os.getpid()}", base.lease_seconds, time.monotonic)
+        session = Session(title=title, fleet=fleet, autoscaler=autoscaler, started_at=time.monotonic())
         await _declare(store, policies, settings)
-        async with _in_background(
-            autoscaler.run(),
-            listener.run(),
-            maintenance.run(),
-            session.refresh_failures(failures),
-            session.restart_on_change(reload_root),
-        ):
+        parts = _store_parts(store, database_url, base.lease_seconds, woken)
+        session_parts = (autoscaler.run(), session.refresh_failures(failures), session.restart_on_change(reload_root))
+        async with _in_background(*parts, *session_parts):
             yield session
+
+
+def _store_parts(
+    store: Store, database_url: str, lease_seconds: float, woken: asyncio.Event
+) -> tuple[Coroutine[Any, Any, None], ...]:
+    """Wake-ups of the autoscaler, and maintenance of the database."""
+    listener = Listener(database_url, [DEPTH], lambda *_: woken.set())
+    maintenance = Maintenance(store, f"penstock dev {os.getpid()}", lease_seconds, time.monotonic)
+    return listener.run(), maintenance.run()
 
 
 async def _declare(store: Store, policies: Sequence[QueuePolicy], settings: Mapping[str, Settings]) -> None:
     for policy in policies:
-        told = declaration(policy, settings[policy.queue_name], declared_by=DECLARED_BY, generation=int(time.time()))
-        await store.queues.declare(policy.queue_name, **told)
+        declared = declaration(
+            policy, settings[policy.queue_name], declared_by=DECLARED_BY, generation=int(time.time())
+        )
+        await store.queues.declare(policy.queue_name, **declared)
 
 
 @contextlib.asynccontextmanager
