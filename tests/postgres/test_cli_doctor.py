@@ -126,7 +126,7 @@ def test_listening_through_a_pooler_is_found_out(pg_newest, doctor, monkeypatch)
     with pgbouncer.pooled(pg_newest.url) as pooled:
         code, found = doctor(pooled)
         assert (code, found["listen"]["level"]) == (0, "warning")
-        assert "a pooler stands between" in found["listen"]["message"]
+        assert "leads to a pooler" in found["listen"]["message"]
         assert "PENSTOCK_DIRECT_URL" in found["listen"]["hint"]
         monkeypatch.setenv("PENSTOCK_DIRECT_URL", pg_newest.url)
         code, found = doctor(pooled)

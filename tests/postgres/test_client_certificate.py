@@ -128,7 +128,7 @@ async def test_without_a_certificate_or_with_somebody_elses_the_operator_is_refu
 async def test_a_pair_that_does_not_fit_is_refused_before_anything_is_sent(certified: Certified):
     """The process says which of the two, in one sentence, and stays there for the next one."""
     database = client(certified, key="shop_worker")
-    with pytest.raises(InvalidClientCertificate, match=r"tls\.key does not belong to tls\.crt"):
+    with pytest.raises(InvalidClientCertificate, match=r"tls\.key does not match tls\.crt"):
         await database.open()
     await database.stop()
 

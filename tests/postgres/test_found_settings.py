@@ -156,7 +156,7 @@ async def the_maintenance(store: Store) -> None:
     await store.leadership.drop_partitions()
     await store.leadership.prune_workers()
     await store.leadership.prune_queues()
-    assert await store.leadership.begin_marks() > (0, 0)
+    assert await store.leadership.start_marks() > (0, 0)
     [seen] = await store.queues.snapshot()
     assert (seen.ready, seen.deferred) == (1, 2)
 

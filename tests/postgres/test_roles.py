@@ -26,7 +26,7 @@ INTERNAL = {
     "idle_queues", "integrity", "keep_queue", "limit_give_back", "limit_room", "limit_take", "limit_undeclared",
     "limit_wait", "lock_holders", "make_queue", "may_rescue", "miscounted_limits", "orphan_queues", "pick",
     "queues_below_marks", "reclaim", "refuse_orphans", "retake_key", "retry_delay", "row_holder",
-    "sequences_behind", "take_xid", "undeclared", "wake",
+    "lagging_sequences", "take_xid", "undeclared", "wake",
 }  # fmt: skip
 """Functions that only other functions call, or the owner (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())

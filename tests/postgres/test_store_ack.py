@@ -194,7 +194,7 @@ def test_a_draining_worker_cannot_be_called_back_cordoned_or_given_jobs(before, 
     worker, registry = desk.register(db), WorkerRegistry(pg.url)
     try:
         db.execute("UPDATE penstock.worker SET state = %s", [before])
-        assert [registry.begin_drain(worker.id) for _ in range(2)] == ["draining", "draining"]
+        assert [registry.start_drain(worker.id) for _ in range(2)] == ["draining", "draining"]
         for cordon in (False, True, False):
             assert db.execute("SELECT penstock.cordon(%s, %s)", [[worker.id], cordon]).fetchall() == []
         renewal = registry.renew(worker.id, lease=15, held=[], in_flight={}, done={}, drained=True)
@@ -203,8 +203,8 @@ def test_a_draining_worker_cannot_be_called_back_cordoned_or_given_jobs(before, 
         with pytest.raises(psycopg.Error, match="not running"):
             db.execute(desk.CLAIM, [worker.id, worker.queue, 1, desk.token()])
         db.execute("UPDATE penstock.worker SET state = 'lost'")
-        assert registry.begin_drain(worker.id) == "lost"
-        assert registry.begin_drain(worker.id + 1000) is None
+        assert registry.start_drain(worker.id) == "lost"
+        assert registry.start_drain(worker.id + 1000) is None
     finally:
         registry.close()
 

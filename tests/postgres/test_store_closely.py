@@ -52,7 +52,7 @@ async def test_a_dead_letter_by_lost_workers_names_pod_node_and_how_each_ended(s
     ):
         assert f"pod pod-{crash} on node n1 last renewed its lease at" in said[crash - 1]
         assert words in said[crash - 1]
-    assert found[0] == f"the worker was lost three times while it held this job: {said[2]}"
+    assert found[0] == f"the worker was lost three times while it had claimed this job: {said[2]}"
 
 
 async def test_a_lost_worker_is_named_with_its_node_until_its_pod_has_a_living_one(store, db):

@@ -16,7 +16,7 @@ _REASONS: Final = {
     "the login lacks a right": "MissingRights",
     "lacks EXECUTE on ": "MissingRights",
     "lacks USAGE on the schema penstock": "MissingRights",
-    "schema penstock: not on this database": "SchemaMissing",
+    "schema penstock: not in this database": "SchemaMissing",
     "the schema penstock is missing": "SchemaMissing",
     "schema penstock: version": "SchemaTooOld",
     "the server accepts no writes": "ReadOnly",

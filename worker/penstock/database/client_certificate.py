@@ -1,11 +1,11 @@
-"""A client certificate for Postgres: checked before it is used, and its key kept where libpq accepts it.
+"""A client certificate for Postgres: checked before use, with its key stored where libpq accepts it.
 
-libpq reads a certificate and its key from files, and refuses a key that anybody but its owner may read. The files of a
-mounted Secret belong to root, so a process of another user can read only one that everybody may read. Such a key is
-copied into memory: a file without a name that ends with this process.
+libpq reads a certificate and its key from files, and refuses a key that others may read. The files of a mounted Secret
+belong to root: a process of another user can read only a world-readable one. Such a key is copied into memory, into an
+unnamed file that end_ with this process.
 
-Surprising: libpq says of an expired certificate only what the server says, which is an alert without a reason. So the
-dates are read here.
+For an expired certificate libpq reports only the server's TLS alert, which has no reason. The dates are therefore
+checked here.
 """
 
 from __future__ import annotations
@@ -30,78 +30,78 @@ _copies: dict[bytes, str] = {}
 
 
 def check(certificate: str, key: str, *, where: str, names: tuple[str, str], now: dt.datetime | None = None) -> None:
-    """Return if the certificate can be shown to a server now.
+    """Check that the certificate can be presented to a server now.
 
     Args:
-        certificate: path of a file with the certificate in PEM, intermediate ones behind it.
+        certificate: path of a file with the certificate in PEM, intermediate ones after it.
         key: path of a file with its private key in PEM.
-        where: what the message calls the source of both.
-        names: what it calls certificate and key.
-        now: default the clock's.
+        where: name of their source, for the message.
+        names: of the certificate and the key, for the message.
+        now: the current time; default the clock's.
 
     Raises:
-        InvalidClientCertificate: one sentence; no content is quoted.
+        InvalidClientCertificate: the message quotes no content.
     """
-    told = [f"{where}: {name}" for name in names]
-    texts = [_read(path, one) for path, one in zip((certificate, key), told, strict=True)]
+    labels = [f"{where}: {name}" for name in names]
+    texts = [_read(path, one) for path, one in zip((certificate, key), labels, strict=True)]
     if _CERTIFICATE not in texts[0]:
-        raise InvalidClientCertificate(f"{told[0]} must be a certificate in PEM")
+        raise InvalidClientCertificate(f"{labels[0]} must be a certificate in PEM")
     if re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", texts[1]) is None:
-        raise InvalidClientCertificate(f"{told[1]} must be a private key in PEM")
-    _check_pair(certificate, key, told, names)
-    _check_dates(texts[0], told[0], now or dt.datetime.now(dt.UTC))
+        raise InvalidClientCertificate(f"{labels[1]} must be a private key in PEM")
+    _check_pair(certificate, key, labels, names)
+    _check_dates(texts[0], labels[0], now or dt.datetime.now(dt.UTC))
 
 
-def _read(path: str, told: str) -> str:
+def _read(path: str, label: str) -> str:
     try:
         text = Path(path).read_text(encoding="ascii").strip()
     except OSError as error:
-        raise InvalidClientCertificate(f"{told} cannot be read: {error.strerror}") from None
+        raise InvalidClientCertificate(f"{label} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InvalidClientCertificate(f"{told} must be text in PEM") from None
+        raise InvalidClientCertificate(f"{label} must be text in PEM") from None
     if not text:
-        raise InvalidClientCertificate(f"{told} must be given, got nothing")
+        raise InvalidClientCertificate(f"{label} must not be empty")
     return text
 
 
-def _check_pair(certificate: str, key: str, told: list[str], names: tuple[str, str]) -> None:
+def _check_pair(certificate: str, key: str, labels: list[str], names: tuple[str, str]) -> None:
     def encrypted() -> NoReturn:
-        raise InvalidClientCertificate(f"{told[1]} is encrypted, and there is no password for it: give a plain key")
+        raise InvalidClientCertificate(f"{labels[1]} is encrypted; use a key without a passphrase")
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_ciphers("ALL:@SECLEVEL=0")  # which keys are long enough is the server's to say
+    context.set_ciphers("ALL:@SECLEVEL=0")  # the server decides which keys are long enough
     try:
         context.load_cert_chain(certificate, key, password=encrypted)
     except ssl.SSLError as error:
         if error.reason in {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}:
             raise InvalidClientCertificate(
-                f"{told[1]} does not belong to {names[0]}: take both from one pair"
+                f"{labels[1]} does not match {names[0]}; use a certificate and a key of one pair"
             ) from None
-        raise InvalidClientCertificate(f"{told[0]} and {names[1]} cannot be used: {_reason(error)}") from None
+        raise InvalidClientCertificate(f"{labels[0]} and {names[1]} cannot be used: {_reason(error)}") from None
 
 
 def _reason(error: ssl.SSLError) -> str:
     return (error.reason or "they are malformed").replace("_", " ").lower()
 
 
-def _check_dates(text: str, told: str, now: dt.datetime) -> None:
+def _check_dates(text: str, label: str, now: dt.datetime) -> None:
     first = text[text.index(_CERTIFICATE) :]
     end = "-----END CERTIFICATE-----"
-    begins, ends = _validity(ssl.PEM_cert_to_DER_cert(first[: first.index(end) + len(end)]))
-    if now > ends:
-        raise InvalidClientCertificate(f"{told} expired at {ends:%Y-%m-%dT%H:%M:%SZ}: renew it")
-    if now < begins:
-        raise InvalidClientCertificate(f"{told} is not valid before {begins:%Y-%m-%dT%H:%M:%SZ}")
+    not_before, not_after = _validity(ssl.PEM_cert_to_DER_cert(first[: first.index(end) + len(end)]))
+    if now > not_after:
+        raise InvalidClientCertificate(f"{label} expired at {not_after:%Y-%m-%dT%H:%M:%SZ}; renew it")
+    if now < not_before:
+        raise InvalidClientCertificate(f"{label} is not valid before {not_before:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def _validity(der: bytes) -> tuple[dt.datetime, dt.datetime]:
-    """From when to when a certificate is valid: OpenSSL has parsed it before, so it is well-formed."""
+    """The validity of a certificate, which OpenSSL has already parsed: it is well-formed."""
     (_, certificate), *_ = _elements(der)
     (_, signed), *_ = _elements(certificate)
     fields = [(tag, value) for tag, value in _elements(signed) if tag != _VERSION]
     # serial number, algorithm, issuer, validity
-    begins, ends = (_time(tag, value) for tag, value in _elements(fields[3][1]))
-    return begins, ends
+    not_before, not_after = (_time(tag, value) for tag, value in _elements(fields[3][1]))
+    return not_before, not_after
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -1,8 +1,7 @@
 """The machine's certificates for `sslrootcert=system`.
 
-libpq asks OpenSSL for the system's authorities. The OpenSSL inside psycopg's binary wheels looks where the machine that
-built it kept them, a folder that exists on no other one, so nothing could be verified. `SSL_CERT_FILE` tells it where
-they are.
+libpq asks OpenSSL for the system's CA certificates. The OpenSSL in psycopg's binary wheels searches a folder of the
+machine that built it, which exists nowhere else: no server could be verified. `SSL_CERT_FILE` names the right file.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ BUNDLES: Final = (
     "/etc/ssl/ca-bundle.pem",  # SUSE
     "/etc/ssl/cert.pem",  # Alpine, macOS
 )
-"""Where distributions keep their authorities in one file."""
+"""The bundles of CA certificates of Linux distributions and macOS."""
 
 
 def use_system_certificates(

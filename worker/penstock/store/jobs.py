@@ -1,7 +1,7 @@
 """What a worker does with jobs: claim, acknowledge, release; and what people do with them by id.
 
 A call may raise `DatabaseUnavailable` after its commit: claim, ack and release may be sent again, because the token
-tells what the first call did.
+shows what the first call did.
 """
 
 from __future__ import annotations

@@ -45,13 +45,13 @@ class Leadership:
         """Count limits that were turned on; True if none is left uncounted. Call again until then."""
         return not await self._connections.value("count_limits")
 
-    async def begin_marks(self) -> tuple[int, int]:
+    async def start_marks(self) -> tuple[int, int]:
         """The last ord drawn and a transaction id taken after it, the arguments of `publish_marks`."""
         last_ord, horizon = (await self._connections.rows("begin_marks"))[0]
         return int(last_ord), int(horizon)
 
     async def publish_marks(self, last_ord: int, horizon: int) -> int | None:
-        """Publish marks; returns how many queues' moved, None while a transaction is open that may add rows below."""
+        """Publish marks; returns how many queues' moved, None while a transaction that may add rows below is open."""
         moved = await self._connections.value("publish_marks", last_ord, horizon)
         return None if moved is None else int(moved)
 

@@ -198,7 +198,7 @@ class Maintenance:
     async def _marks(self) -> float:
         """Start a publication, and publish in the next call; often while queues move, rarely while they rest."""
         if self._marking is None:
-            self._marking = await self.store.leadership.begin_marks()
+            self._marking = await self.store.leadership.start_marks()
             return MIN_PAUSE
         moved = await self.store.leadership.publish_marks(*self._marking)
         if moved is None:

@@ -1,8 +1,8 @@
-"""What was declared of the queues already: asked once by whoever is about to declare many.
+"""The declarations of queues that the database already has, for a declarer of many queues.
 
-A new leader of the operator finds hundreds of queues as its predecessor declared them. Declaring each anew is two
-statements and two commits; comparing all of them is one statement and no write. The whole declaration is compared, not
-its generation alone: an upgraded operator may make another one of the same JobQueue.
+A new leader of the operator finds hundreds of queues as its predecessor declared them. Declaring each again would be
+two statements and two commits; comparing all of them is one statement and no write. The whole declaration is
+compared, not only its generation: an upgraded operator may derive another one from the same JobQueue.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .store import Store
 
 
 class QueueDeclaration(NamedTuple):
-    """What a queue's row says; durations in seconds. `paused_by` is the declarer or a login, None while not paused."""
+    """The declaration in a queue's row; durations in seconds. `paused_by`: declarer or login, None while not paused."""
 
     declared_by: str
     generation: int
@@ -40,9 +40,9 @@ class QueueDeclaration(NamedTuple):
         retention: float = 86400.0,
         settings: Mapping[str, object] | None = None,
     ) -> bool:
-        """Whether `Store.declare_queue` with these arguments would change nothing.
+        """Whether `Queues.declare` with these arguments would change nothing.
 
-        A pause by a login stays whatever is declared, so it matches beside either.
+        A pause by a login stays whatever is declared: it matches both values of `paused`.
         """
         by_declarer = self.paused and self.paused_by == self.declared_by
         return (paused if by_declarer else not paused or self.paused) and (
@@ -55,10 +55,10 @@ class QueueDeclaration(NamedTuple):
 
 
 async def declarations(store: Store) -> dict[str, QueueDeclaration]:
-    """What is declared, by the queue's name; queues that nobody declared are not there.
+    """The declarations by queue name; undeclared queues are left out.
 
     Raises:
-        StoreError: the database cannot be asked.
+        StoreError: the query failed.
     """
     rows = await store.connections.rows("declarations")
     return {name: QueueDeclaration(*columns) for name, *columns in rows}

@@ -1,4 +1,4 @@
-"""Removes a queue that nobody uses, for people; see functions/remove_queue.sql."""
+"""Removes an unused queue, for people; see functions/remove_queue.sql."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from .store import Store
 
 WAIT_SECONDS = 5.0
-"""How long transactions that may still enqueue to the queue are waited for."""
+"""How long to wait for transactions that may still enqueue to the queue."""
 _PAUSE_SECONDS = 0.02
 
 
@@ -26,10 +26,10 @@ async def remove_queue(store: Store, name: str, *, dry_run: bool = False) -> Rem
     Args:
         store: where.
         name: of the queue.
-        dry_run: only say what would become of it.
+        dry_run: only return what would happen.
 
     Raises:
-        StoreError: the database cannot be used, or the login may not.
+        StoreError: the database cannot be used, or the login lacks the right.
     """
     until = time.monotonic() + WAIT_SECONDS
     while True:

@@ -104,7 +104,7 @@ class WorkerRegistry:
         kind, self._server = Renewal if server == self._server else MovedRenewal, server
         return kind(state, list(zip(fenced_ids or (), fenced_tokens or (), strict=True)), list(cancelled or ()))
 
-    def begin_drain(self, worker: int) -> str | None:
+    def start_drain(self, worker: int) -> str | None:
         """Announce that this worker stops for good; returns its state, `lost` if its lease had expired."""
         state: str | None = self._row("begin_drain", worker)[0]
         return state

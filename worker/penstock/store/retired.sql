@@ -6,3 +6,4 @@ DROP FUNCTION IF EXISTS penstock.take_back(bigint[]);
 DROP FUNCTION IF EXISTS penstock.with_loss(jsonb, bigint, smallint);
 DROP FUNCTION IF EXISTS penstock.end_flagged(bigint[], text);
 DROP FUNCTION IF EXISTS penstock.limits_off();
+DROP FUNCTION IF EXISTS penstock.sequences_behind();

@@ -1,7 +1,6 @@
-"""What a worker looks at for people's sake: the depth of its queue, and dead letters that a rescue made.
+"""The statements that only a worker sends for people: the depth of its queue, and dead letters of a rescue.
 
-A worker's `Store` with two statements more, over the same connections: both are sent only where there is a dead letter,
-or where somebody listens.
+A `Store` with two more statements over the same connections: both are sent only if there is a dead letter or a hook.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from typing import NamedTuple
 from .store import Store
 
 MAX_UNREPORTED = 500
-"""Dead letters in one answer of `take_unreported`."""
+"""Dead letters in one reply of `take_unreported`."""
 
 
 class Depth(NamedTuple):
-    """One queue now. Counts stop at 10,000; `oldest` is seconds, None where nothing is ready."""
+    """One queue now. Counts stop at 10,000; `oldest` is in seconds, None if no job is ready."""
 
     ready: int
     deferred: int
@@ -40,13 +39,13 @@ class WorkerStore(Store):
     """See the module. Methods raise StoreError."""
 
     async def depth(self, queue: int) -> Depth:
-        """The queue of that id."""
+        """The depth of the queue with this id."""
         return Depth(*(await self.connections.rows("depth", queue))[0])
 
     async def take_unreported(self, holder: str) -> list[UnreportedDeadLetter]:
-        """Dead letters of rescues within the last hour that nobody was given yet; they count as told from now on.
+        """Unreported dead letters of rescues within the last hour; they count as reported from now on.
 
         Args:
-            holder: who asks, for their forensics.
+            holder: the caller, for their forensics.
         """
         return [UnreportedDeadLetter(*row) for row in await self.connections.rows("tell_dead", holder, MAX_UNREPORTED)]

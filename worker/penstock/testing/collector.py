@@ -108,7 +108,7 @@ class Collected:
     def _collect(self, job: NewJob) -> int:
         if job.unique is not None and (holder := self._holder(job)) is not None:
             if job.unique.on_conflict == "raise":
-                raise UniqueConflict(f"enqueue: the unique key {job.unique.key!r} is held by job {holder}")
+                raise UniqueConflict(f"enqueue: the unique key {job.unique.key!r} is taken by job {holder}")
             return holder
         self._jobs.append(job)
         self._created.append(datetime.now(UTC))

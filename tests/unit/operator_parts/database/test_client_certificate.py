@@ -59,11 +59,11 @@ class Owner:
 @pytest.mark.parametrize(
     ("certificate", "key", "said"),
     [
-        ("one.crt", "two.key", "tls.key does not belong to tls.crt: take both from one pair"),
-        ("one.crt", "pkcs8.key", "tls.key is encrypted, and there is no password for it: give a plain key"),
-        ("one.crt", "traditional.key", "tls.key is encrypted, and there is no password for it: give a plain key"),
-        ("empty", "one.key", "tls.crt must be given, got nothing"),
-        ("one.crt", "empty", "tls.key must be given, got nothing"),
+        ("one.crt", "two.key", "tls.key does not match tls.crt; use a certificate and a key of one pair"),
+        ("one.crt", "pkcs8.key", "tls.key is encrypted; use a key without a passphrase"),
+        ("one.crt", "traditional.key", "tls.key is encrypted; use a key without a passphrase"),
+        ("empty", "one.key", "tls.crt must not be empty"),
+        ("one.crt", "empty", "tls.key must not be empty"),
         ("one.key", "one.key", "tls.crt must be a certificate in PEM"),
         ("one.crt", "one.crt", "tls.key must be a private key in PEM"),
         ("one.crt", "binary", "tls.key must be text in PEM"),

@@ -34,7 +34,7 @@ ERRORS = [
     of_state(psycopg.errors.InsufficientPrivilege, "permission denied for function claim"),
     of_state(psycopg.errors.ReadOnlySqlTransaction, "cannot execute INSERT in a read-only transaction"),
     of_state(psycopg.errors.InvalidSchemaName, 'schema "penstock" does not exist'),
-    SchemaMissing("schema penstock: not on this database; run `penstock migrate`"),
+    SchemaMissing("schema penstock: not in this database; run `penstock migrate`"),
     SchemaMismatch("schema penstock: version 3 is older than 4, which this release needs; run `penstock migrate`"),
     malformed(),
 ]

@@ -181,7 +181,7 @@ class Lease:
             else:
                 self.state, self.confirmed_at = str(renewal.state), sent
             if self._draining and self.state != "draining":  # a new registration too: it would count as one to keep
-                self.state = self._registry.begin_drain(self.worker) or self.state
+                self.state = self._registry.start_drain(self.worker) or self.state
             if self._draining and (left := self._registry.grace_left(self.worker)) is not None:
                 self._shorten(left)
             self.last_error = self.refused_since = None

@@ -1,7 +1,7 @@
-"""Acknowledge and release around rows that other transactions hold: what is free is stored, the rest is named.
+"""Acknowledge and release jobs whose rows are free; returns those whose rows are locked.
 
-For the caller of `Store.ack` or `Store.release` that got RowLocked: nothing of its batch was written then. These step
-over the locked rows, so that one row held open stops no other job; whatever is returned as locked must be sent again.
+For the caller of `Jobs.ack` or `Jobs.release` that got RowLocked: nothing of its batch was written. These skip locked
+rows: one locked row delays no other job. Jobs that are returned as locked must be sent again.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from ..store import Store
 from .outcomes import columns
 
 LOCKED = "locked"
-"""State of an outcome that was not stored because another transaction holds the job's row."""
+"""State of an outcome that was not stored because another transaction locks the job's row."""
 
 
 class Released(NamedTuple):
-    """How many claims were released, and the ids of those whose rows other transactions hold."""
+    """How many claims were released, and the ids of those whose rows are locked."""
 
     number: int
     locked: frozenset[int]
 
 
 async def ack_unlocked(store: Store, worker: int, outcomes: Sequence[Finished]) -> list[AckConflict]:
-    """As `Store.ack`, but outcomes whose rows are locked come back with the state `LOCKED` and are not stored.
+    """As `Jobs.ack`, but outcomes whose rows are locked come back with the state `LOCKED` and are not stored.
 
     Raises:
         RowLocked: a table is locked as a whole; nothing was written.
-        StoreError: as `Store.ack`.
+        StoreError: as `Jobs.ack`.
     """
     rows = await store.connections.rows("ack_unlocked", worker, *columns(outcomes))
     return [AckConflict(*row) for row in rows]
 
 
 async def release_unlocked(store: Store, worker: int, jobs: Sequence[ClaimedJob]) -> Released:
-    """As `Store.release`, but claims whose rows are locked stay, and are named.
+    """As `Jobs.release`, but claims whose rows are locked are not released, and are returned.
 
     Raises:
-        StoreError: as `Store.release`.
+        StoreError: as `Jobs.release`.
     """
     ids, tokens = arrays.numbers(j.id for j in jobs), arrays.numbers(j.token for j in jobs)
     ((released, locked),) = await store.connections.rows("release_unlocked", worker, ids, tokens)

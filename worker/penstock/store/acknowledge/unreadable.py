@@ -1,8 +1,8 @@
-"""Jobs that no worker can read: longer than any enqueue accepts, or without a text at all.
+"""Jobs that no worker can read: longer than enqueue accepts, or without a valid text.
 
-They come in by COPY or by hand, past the checks of enqueue. One of them must not stop the claims of its queue: a claim
-cuts what is too long, and the worker that gets it gives it up as a dead letter; a claim that the database cannot answer
-is followed by a search among the jobs that it may have picked. The neighbors of such a job run.
+They come from COPY or from manual changes, past the checks of enqueue. One of them must not fail the claims of its
+queue. A claim truncates a body that is too long, and the worker fails the job as a dead letter; after a claim that the
+database could not answer, the jobs that it may have picked are searched. Other jobs run.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from penstock.job import ClaimedJob, Finished, OutcomeState
 logger = logging.getLogger("penstock.store")
 
 MAX_CHARACTERS: Final = 393_216
-"""Characters of arguments or headers: 256 KiB of JSON with the spaces of Postgres. A claim cuts behind one more."""
+"""Characters of arguments or headers: 256 KiB of JSON with the spaces of Postgres. A claim truncates after one more."""
 REASON: Final = "unreadable"
 _CLASSES: Final = ("22", "53", "54", "XX")
-"""SQLSTATE classes of values, resources and limits: what a body can make a claim fail with."""
+"""SQLSTATE classes of values, resources and limits, with which a body can make a claim fail."""
 
 
 def may_be_unreadable(error: StoreError) -> bool:
-    """Whether a claim that failed so may have met such a job."""
+    """Whether an unreadable job may have failed the claim."""
     cause = error.__cause__
     return isinstance(cause, psycopg.Error) and (cause.sqlstate or "")[:2] in _CLASSES
 
 
 def refused(jobs: Sequence[ClaimedJob]) -> list[Finished]:
-    """The ends of those that were cut; empty for any claim of jobs that came in by enqueue."""
+    """Failures of the truncated jobs; empty for every claim of jobs from enqueue."""
     return [_refused(job) for job in jobs if len(job.args) > MAX_CHARACTERS or len(job.headers or "") > MAX_CHARACTERS]
 
 

@@ -1,8 +1,8 @@
-"""A statement of ours on somebody else's connection, inside their transaction. Commits nothing.
+"""Runs one of our statements on the caller's connection, inside its transaction. Commits nothing.
 
-`connection_kind` says what a connection can be. Every value travels as text and the result comes back as text, for
-any driver: no row factory, type codec or adapter of the connection sees anything else. On psycopg and psycopg2 the
-cursor is made here and not by the connection, whose own may take other placeholders or give other rows.
+`connection_kind` lists the kinds of connections. Every value is sent as text and the result comes back as text, with
+any driver: no row factory, type codec or adapter of the connection applies. With psycopg and psycopg2 the cursor is
+made here, because the connection's own class may use other placeholders or return other rows.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ Values = Sequence[str | None]
 _PLACEHOLDER: Final = re.compile(r"%s")
 _TEXT_OID: Final = 25
 _OTHER_SESSION: Final = ("26000", "42P05")
-"""SQLSTATEs of a prepared statement that is missing or there already: a pooler gave another session."""
+"""SQLSTATEs of a prepared statement that is missing or exists already: a pooler assigned another session."""
 
 
 def fetch_value(connection: Any, text: bytes, values: Values, *, doing: str) -> str | None:
-    """The one value that the statement gives, as text.
+    """The single value of the statement, as text.
 
     Args:
-        connection: what `connection_kind` accepts for sync calls.
+        connection: of a kind that `connection_kind` accepts for sync calls.
         text: the statement, with %s for each value, cast to its type.
         values: its values as text.
-        doing: what is being done, for errors.
+        doing: the operation, for errors.
 
     Raises:
         ConfigurationError: the connection is of another kind; nothing was sent.
@@ -83,7 +83,7 @@ async def fetch_value_async(connection: Any, text: bytes, values: Values, *, doi
 
 
 def _check_text(values: Values) -> None:
-    """Refuse with psycopg's words what each driver refuses in its own way, if not the server."""
+    """Refuse NUL with psycopg's message; the drivers and the server have different ones."""
     for value in values:
         if value is not None and "\0" in value:
             raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
@@ -104,7 +104,7 @@ async def _psycopg_async(connection: psycopg.AsyncConnection[Any], text: bytes, 
 
 
 def _plain(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> None:
-    """Text goes and comes as text, whatever the application has registered for it on its connection."""
+    """Send and read text as text, whatever the application has registered on its connection."""
     adapters = cursor.adapters
     if adapters.get_dumper(str, PyFormat.AUTO).__name__ != StrDumper.__name__:
         adapters.register_dumper(str, StrDumper)
@@ -114,7 +114,7 @@ def _plain(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> None:
 
 
 def _prepare(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool | None:
-    """No prepared statement where the connection's own cursors make none: a pooler may not bear one."""
+    """No prepared statement if the connection's own cursors make none: it may go through a pooler."""
     factory: object = connection.cursor_factory
     clients = (psycopg.ClientCursor, psycopg.AsyncClientCursor)
     return False if isinstance(factory, type) and issubclass(factory, clients) else None
@@ -123,7 +123,7 @@ def _prepare(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
 def _psycopg2(connection: Any, text: bytes, values: Values, doing: str) -> object:
     if connection.async_:
         raise ConfigurationError(
-            f"{doing}: an asynchronous connection of psycopg2 has no transactions; give one of psycopg or asyncpg"
+            f"{doing}: an asynchronous connection of psycopg2 has no transactions; pass one of psycopg or asyncpg"
         )
     with sys.modules["psycopg2.extensions"].cursor(connection) as cursor:
         cursor.execute(f"{text.decode()}::text", tuple(values))
@@ -137,7 +137,7 @@ def _driver_sql(driver: str, text: bytes, values: Values) -> tuple[str, tuple[st
 
 
 def _numbered(text: bytes) -> str:
-    """The statement with $1, $2 for its values, each declared as text: asyncpg would else want Python's own types."""
+    """The statement with $1, $2 for its values, each declared as text: asyncpg otherwise requires Python types."""
     numbers = iter(range(1, 1000))
     return _PLACEHOLDER.sub(lambda _: f"${next(numbers)}::text", text.decode()) + "::text"
 
@@ -152,7 +152,7 @@ def _as_text(found: object) -> str | None:
 
 
 class through_drivers:  # noqa: N801 - a context, called as a function is
-    """As `errors.mapped`, for the error of any driver, inside SQLAlchemy's or Django's own as well."""
+    """As `errors.mapped`, for the errors of any driver, also wrapped by SQLAlchemy or Django."""
 
     __slots__ = ("_doing",)
 
@@ -163,7 +163,7 @@ class through_drivers:  # noqa: N801 - a context, called as a function is
         """Nothing to open."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Raise the store's error; what is no driver's goes on as it is."""
+        """Raise the store's error; other exceptions pass."""
         if isinstance(error, Exception) and not isinstance(error, PenstockError):
             found = _ours(error, self._doing)
             if found is not None:
@@ -176,8 +176,8 @@ def _ours(error: Exception, doing: str) -> PenstockError | None:
         return found
     if type(error).__name__ == "UnboundExecutionError":
         return ConfigurationError(
-            f"{doing}: the session has no single engine; give session.connection(bind_arguments=...), that of the "
-            "database that Penstock's schema is in; nothing was sent"
+            f"{doing}: the session has no single engine; pass session.connection(bind_arguments=...) for the "
+            "database with Penstock's schema; nothing was sent"
         )
     driver = as_psycopg_error(error)
     if driver is None:
@@ -192,7 +192,7 @@ def _ours(error: Exception, doing: str) -> PenstockError | None:
 
 
 def _modules(error: BaseException) -> set[str]:
-    """Which packages the errors of a chain are of."""
+    """The packages of the errors in a chain."""
     found: set[str] = set()
     one: BaseException | None = error
     while one is not None:

@@ -1,10 +1,10 @@
-"""Bulk enqueue by COPY: for plain jobs, where the login may write into the table by column.
+"""Bulk enqueue by COPY, for plain jobs and a login that may write into the table by column.
 
-Owns which batches go this way and how their lines look. Everything that needs a decision in the database (unique keys,
-delays, sizes near the limit) goes through `enqueue_many`, and so does a batch that the server refused here: the
-function says what is wrong in the same words for every login. Writes inside the transaction that it is given.
+Owns which batches use COPY and the format of their lines. Jobs that need a decision in the database (unique keys,
+delays, sizes near the limit) go through `enqueue_many`, and so does a batch that the server refused here, which gives
+every login the same message. Writes inside the given transaction.
 
-Surprising: a number with an exponent is not plain. It is short here and may be megabytes once Postgres writes it out.
+A number with an exponent is not plain: it is short here and may be megabytes once Postgres writes it out.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from penstock.job import NewJob
 from ..sql_files import statement
 
 MIN_JOBS: Final = 1000
-"""Jobs from which on COPY pays for its five further round trips: on one machine it is level with the function at 300
-and a sixth faster at 1000; half a millisecond between two machines costs what it saves on 2000."""
+"""Minimum of jobs for COPY, which needs five more round trips: on one machine it equals the function at 300 jobs and
+is a sixth faster at 1000; half a millisecond of latency costs what it saves on 2000."""
 _MAX_CHARACTERS: Final = 65_536
 """Characters of a plain body: four bytes each are the 256 KiB that the database accepts."""
 _BLOCK: Final = 1000
@@ -31,14 +31,14 @@ _SPECIAL: Final = re.compile(r"[\\\t\n\r]")
 _ESCAPES: Final = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 
 _LOADED: Final = (16, 20, 21, 23, 1005, 1007, 1016)
-"""OIDs of what the statements around a COPY give: boolean, the integers, and their arrays."""
+"""OIDs of the types that the statements around a COPY return: boolean, the integers, and their arrays."""
 
 Opened = tuple[list[int], list[int], int]
-"""What open_copy gives: ids and default attempts of the queues; the id behind which the jobs' will lie."""
+"""The result of open_copy: ids and default attempts of the queues; the id after which those of the jobs will lie."""
 
 
 def plain(jobs: Sequence[NewJob]) -> bool:
-    """Whether all of them can be written without asking the database anything, and are many enough."""
+    """Whether all of them can be written without a query, and are enough for COPY."""
     return len(jobs) >= MIN_JOBS and all(
         job.unique is None and job.delay is None and job.at is None
         and type(job.priority) is int
@@ -53,7 +53,7 @@ def _small(body: str) -> bool:
 
 
 def takes_copy(connection: psycopg.BaseConnection[Any]) -> bool:
-    """Whether a caller's connection is psycopg's as it comes: its cursors, and the types that are read here."""
+    """Whether a caller's connection has psycopg's own cursors, and loaders for the types that are read here."""
     factory: object = getattr(connection, "cursor_factory", None)
     known = connection.adapters
     return factory in {psycopg.Cursor, psycopg.AsyncCursor} and all(
@@ -64,14 +64,14 @@ def takes_copy(connection: psycopg.BaseConnection[Any]) -> bool:
 
 
 def may_copy(connection: psycopg.Connection[Any]) -> bool:
-    """Whether this login has the rights; makes one query."""
+    """Whether this login has the rights; one query."""
     with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         row = cursor.execute(statement("may_copy")).fetchone()
     return row is not None and bool(row[0])
 
 
 def copy_jobs(connection: psycopg.Connection[Any], jobs: Sequence[NewJob]) -> list[int]:
-    """Write plain jobs, wake who waits; ids in order. All or nothing, by a transaction or savepoint of its own."""
+    """Write plain jobs and wake waiters; returns ids in order. Atomic, by a transaction or savepoint."""
     names = list(dict.fromkeys(job.queue for job in jobs))
     with connection.transaction(), psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         opened: Any = cursor.execute(statement("open_copy"), (names,)).fetchone()
@@ -105,7 +105,7 @@ async def copy_jobs_async(connection: psycopg.AsyncConnection[Any], jobs: Sequen
 
 
 def _blocks(jobs: Sequence[NewJob], names: Sequence[str], opened: Opened) -> Iterator[str]:
-    """Lines of COPY's text form, some at a time."""
+    """Blocks of lines in COPY's text format."""
     queues, attempts, _ = opened
     of = dict(zip(names, zip(queues, attempts, strict=True), strict=True))
     for start in range(0, len(jobs), _BLOCK):
@@ -113,10 +113,10 @@ def _blocks(jobs: Sequence[NewJob], names: Sequence[str], opened: Opened) -> Ite
 
 
 def _line(job: NewJob, queue: int, attempts: int) -> str:
-    task, args, headers, most = job.task, job.args, job.headers, job.max_attempts
+    task, args, headers, max_attempts = job.task, job.args, job.headers, job.max_attempts
     if _SPECIAL.search(task):
         task = task.translate(_ESCAPES)
     if _SPECIAL.search(args):
         args = args.translate(_ESCAPES)
-    kept = "\\N" if headers is None else headers.translate(_ESCAPES)
-    return f"{queue}\t{job.priority}\t{attempts if most is None else most}\t{task}\t{kept}\t{args}\n"
+    encoded = "\\N" if headers is None else headers.translate(_ESCAPES)
+    return f"{queue}\t{job.priority}\t{attempts if max_attempts is None else max_attempts}\t{task}\t{encoded}\t{args}\n"

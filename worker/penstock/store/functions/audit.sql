@@ -1,10 +1,10 @@
--- Purpose: find and correct what copies of a database and manual changes leave behind, one part per call:
+-- Purpose: find and correct what copies of a database and manual changes leave wrong, one part per call:
 -- sequences: set ahead of the tables' highest values, with room for concurrent transactions;
 -- marks: dropped where jobs lie below them, which makes claims see those jobs again; the next publication finds new ones;
 -- limits: counted again under their lock (acknowledgements in flight subtract afterwards);
 -- queues: a row named orphaned-ID for jobs whose queue has none, for commands and workers to find.
 -- Returns how many were corrected. A row that stays locked for one second waits for the next audit.
--- Index: as sequences_behind, queues_below_marks, miscounted_limits, orphan_queues. Locks: the rows of queue or queue_limit
+-- Index: as lagging_sequences, queues_below_marks, miscounted_limits, orphan_queues. Locks: the rows of queue or queue_limit
 -- that are corrected.
 CREATE OR REPLACE FUNCTION penstock.audit(p_part text) RETURNS integer LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -16,7 +16,7 @@ DECLARE
   v_corrected integer := 0;
 BEGIN
   IF p_part = 'sequences' THEN
-    PERFORM setval('penstock.' || s.sequence, s.highest + 1000) FROM penstock.sequences_behind() AS s;
+    PERFORM setval('penstock.' || s.sequence, s.highest + 1000) FROM penstock.lagging_sequences() AS s;
     GET DIAGNOSTICS v_corrected = ROW_COUNT;
   ELSIF p_part = 'marks' THEN
     v_queues := ARRAY(SELECT penstock.queues_below_marks());

@@ -1,4 +1,4 @@
--- Purpose: end what open_copy began: returns the ids that the table drew for the p_jobs lines of a COPY, in order, and wakes
+-- Purpose: complete what open_copy started: returns the ids that the table drew for the p_jobs lines of a COPY, in order, and wakes
 -- waiters of p_queues. Ids in between belong to other transactions; rows that are visible here and not committed are ours.
 -- Index: job's key, from p_after on. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.close_copy(p_after bigint, p_jobs integer, p_queues integer[]) RETURNS bigint[]

@@ -3,7 +3,7 @@
 -- caller rolls back. A limited queue's room is returned by a separate row, which keeps the caller's transaction from locking
 -- the limit; above READ COMMITTED always, because a limit that was turned on meanwhile is not seen (prune_workers drops
 -- needless rows).
--- Index: job's key. Locks: the job's row, waited for at most five seconds (55P03), held until the caller's commit.
+-- Index: job's key. Locks: the job's row, waited for at most five seconds (55P03), kept until the caller's commit.
 CREATE OR REPLACE FUNCTION penstock.complete(p_worker bigint, p_id bigint, p_token bigint, p_duration double precision)
 RETURNS boolean
 LANGUAGE plpgsql

@@ -33,7 +33,7 @@ BEGIN
     SELECT j.id INTO v_id FROM penstock.job AS j WHERE j.unique_key = v_key;
     IF FOUND THEN
       IF p_refuse THEN
-        RAISE EXCEPTION 'enqueue: the unique key % of queue % is held by job %', quote_literal(p_key), p_queue, v_id
+        RAISE EXCEPTION 'enqueue: the unique key % of queue % is taken by job %', quote_literal(p_key), p_queue, v_id
           USING ERRCODE = 'PN002';
       END IF;
       RETURN v_id;

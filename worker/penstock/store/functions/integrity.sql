@@ -1,7 +1,7 @@
--- Purpose: for `penstock doctor`, what is wrong in a copy of a database and after manual changes: sequences behind, queues with
+-- Purpose: for `penstock doctor`, what is wrong in a copy of a database and after manual changes: lagging sequences, queues with
 -- jobs below their marks, queues without a row, limits that count wrong, jobs whose worker has no row, and how far ahead of the
 -- clock the newest time lies that the database wrote (seconds; the clock was set back).
--- Index: as sequences_behind, queues_below_marks, miscounted_limits, orphan_queues; job_pick, 1,000 entries of each tended
+-- Index: as lagging_sequences, queues_below_marks, miscounted_limits, orphan_queues; job_pick, 1,000 entries of each tended
 -- queue. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.integrity() RETURNS jsonb LANGUAGE sql
 SET enable_seqscan = off
@@ -9,7 +9,7 @@ SET enable_bitmapscan = off
 SET jit = off
 AS $$
   SELECT jsonb_build_object(
-    'sequences', (SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]') FROM penstock.sequences_behind() AS s),
+    'sequences', (SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]') FROM penstock.lagging_sequences() AS s),
     'below_marks', (SELECT coalesce(jsonb_agg(q.name ORDER BY q.name), '[]') FROM penstock.queues_below_marks() AS b (id)
                     JOIN penstock.queue AS q ON q.id = b.id),
     'orphan_queues', (SELECT coalesce(jsonb_agg(DISTINCT o.id), '[]') FROM penstock.orphan_queues() AS o (id)),

@@ -1,7 +1,7 @@
--- Purpose: take or keep the leadership of p_name for p_lease seconds. Returns the seconds for which it has been held without a
--- gap, or NULL while another holder has it. After an expired lease the time restarts even for the same holder: a process that
--- could not reach the server for that long must not judge others by it. A lease that ends further ahead than it is long was
--- taken before the clock was set back: its holder restarts, and others ignore it once it exceeds its length by half.
+-- Purpose: take or keep the leadership of p_name for p_lease seconds. Returns the seconds for which the holder has had it
+-- without a gap, or NULL while another holder has it. After an expired lease the time restarts even for the same holder: a
+-- process that could not reach the server for that long must not judge others by it. A lease that ends further ahead than it is
+-- long was taken before the clock was set back: its holder restarts, and others ignore it once it exceeds its length by half.
 -- Index: leader's key. Locks: the leader's row, waited for at most one second (55P03).
 CREATE OR REPLACE FUNCTION penstock.lead(p_name text, p_holder text, p_lease double precision)
 RETURNS double precision LANGUAGE sql SET lock_timeout = '1s' AS $$

@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION penstock.lock_holders() RETURNS jsonb LANGUAGE sql ST
 SET enable_seqscan = off
 SET jit = off
 AS $$
-  WITH held AS MATERIALIZED (
+  WITH locked AS MATERIALIZED (
     SELECT 'job' AS name, j.id::text AS row, j.xmax FROM penstock.tended_queue AS q, LATERAL (
       (SELECT j.id, j.xmax FROM penstock.job AS j WHERE j.queue = q.id AND j.ord IS NOT NULL
        ORDER BY j.queue, j.priority, j.ord LIMIT 1000)
@@ -17,7 +17,7 @@ AS $$
     UNION ALL SELECT 'worker', w.id::text, w.xmax FROM penstock.worker AS w
     UNION ALL SELECT 'leader', l.name, l.xmax FROM penstock.leader AS l
   ), found AS (
-    SELECT l.pid, l.transactionid AS xid, h.name, h.row FROM pg_locks AS l JOIN held AS h ON h.xmax = l.transactionid
+    SELECT l.pid, l.transactionid AS xid, h.name, h.row FROM pg_locks AS l JOIN locked AS h ON h.xmax = l.transactionid
     WHERE l.locktype = 'transactionid' AND l.granted
   )
   SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.seconds DESC NULLS FIRST), '[]') FROM (

@@ -1,5 +1,5 @@
 -- Purpose: queues with a job that no claim or sample finds, because it lies below the queue's mark or head. There is none
--- unless the sequence of ord was behind its own values, in a copy of the database or after manual changes.
+-- unless the sequence of ord repeated its own values, in a copy of the database or after manual changes.
 -- Index: job_pick, from the start of each priority to its mark: running jobs, and entries of ended ones until a vacuum. Of
 -- queues that are neither declared nor served, the 1,000 oldest, the only ones with marks. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.queues_below_marks() RETURNS SETOF integer LANGUAGE sql

@@ -1,6 +1,6 @@
 -- Purpose: the sweep of rescue: reclaim running rows whose worker is among p_lost or has no row, 5,000 per call. Skips a row
 -- that another transaction has locked, as an acknowledgement in flight does. Of the workers in p_lost, whose rows the caller
--- has locked, those without claims left are marked swept; the next rescue returns to the others. A key that was held until the
+-- has locked, those without claims left are marked swept; the next rescue returns to the others. A key that applied until the
 -- start stays released: it is unknown whether the attempt had started.
 -- Index: job_pick, whole; job's key. Locks: the jobs' rows, in id order, skip locked.
 CREATE OR REPLACE FUNCTION penstock.reclaim(p_lost bigint[], OUT rescued integer, OUT poisoned integer)
@@ -29,7 +29,7 @@ BEGIN
                              task, unique_key, unique_kept, unique_until, headers, args, error, errors)
   SELECT g.id, g.queue, g.priority, g.attempt, g.max_attempts, g.crashes + 1, g.created_at, v_now, g.worker, 'poison',
          g.task, coalesce(g.unique_key, g.unique_kept), g.unique_kept, g.unique_until, g.headers, g.args,
-         jsonb_build_object('type', 'WorkerLost', 'message', 'the worker was lost three times while it held this job: '
+         jsonb_build_object('type', 'WorkerLost', 'message', 'the worker was lost three times while it had claimed this job: '
            || (penstock.append_worker_loss(NULL, g.worker, g.attempt) -> 0 ->> 'message')),
          penstock.append_worker_loss(g.errors, g.worker, g.attempt)
   FROM gone AS g;

@@ -1,6 +1,6 @@
 -- Purpose: make dead letters ready jobs again with the same id, attempts and crashes at zero, their errors kept. One whose
--- unique key is taken stays dead and is reported with the key's holder; p_drop_key redrives it without the key. A key that was
--- held until the start is held until the start again. Returns (id, holder): holder NULL means redriven.
+-- unique key is taken stays dead and is reported with the key's holder; p_drop_key redrives it without the key. A key that
+-- applied until the start does so again. Returns (id, holder): holder NULL means redriven.
 -- Index: dead's key, job_unique. Locks: the dead letters' rows in id order; then as enqueue_many, by key and queue: waits for a
 -- concurrent insert of the key.
 CREATE OR REPLACE FUNCTION penstock.redrive(p_ids bigint[], p_drop_key boolean DEFAULT false)

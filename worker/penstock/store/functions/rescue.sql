@@ -2,7 +2,7 @@
 -- may_rescue allows it. A lease that ends further ahead than one and a half times its length was renewed before the clock was
 -- set back: it counts as expired once the leader has led for its length on the new clock, after every live worker has renewed.
 -- A rescued job is deferred with jitter, crashes + 1; the third crash makes a dead letter. No outcome is written with the
--- attempt's token: a stale acknowledgement must not read as accepted. p_strays: also look for running rows whose worker has no
+-- attempt's token: a stale acknowledgement must not read as accepted. p_strays: also find running rows whose worker has no
 -- row if no worker was lost (its row was deleted manually).
 -- Index: job_pick, a scan of the ready range, only while a lost worker is not swept or p_strays. Locks: lost workers' rows
 -- (skipping one whose claim is in flight), then the jobs' rows in id order, skip locked; 5,000 of them in one call.

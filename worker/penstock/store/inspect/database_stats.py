@@ -1,6 +1,6 @@
-"""How a database bears up: dead tuples among the live jobs, connections in use and allowed.
+"""Statistics of a database server: dead tuples of the live jobs, connections in use and allowed.
 
-For alerts, not for decisions. Asked now and then (once in half a minute), over a connection that is there already.
+For alerts, not for decisions. Read every half minute, over an existing connection.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from ..store import Store
 
 
 class DatabaseStats(NamedTuple):
-    """Estimates of the server's own statistics, a second or so old.
+    """Estimates of the server's own statistics, about a second old.
 
     `dead_tuples` and `live_tuples` are of the table of live jobs; `connections` are those of all clients of the server,
-    `connections_limit` is what it allows to clients that are no superusers.
+    `connections_limit` is the maximum for clients that are not superusers.
     """
 
     dead_tuples: int
@@ -24,10 +24,10 @@ class DatabaseStats(NamedTuple):
 
 
 async def database_stats(store: Store) -> DatabaseStats:
-    """One look; any role with usage of the schema may take it.
+    """Read the statistics; any role with usage of the schema may.
 
     Raises:
-        StoreError: the database cannot be asked.
+        StoreError: the query failed.
     """
     (row,) = await store.connections.rows("database_stats")
     return DatabaseStats(*map(int, row))

@@ -1,8 +1,7 @@
-"""Looks at a database's health, for `penstock doctor`. Reads only; what is good and what is not the caller says.
+"""Reads a database's health for `penstock doctor`. Judges nothing; the command decides what is good.
 
-Asks nothing, but for `state`, that a login without any right could not ask.
-Surprising: whether LISTEN works is tried by sending a notification to itself over two connections, because what stands
-between (a pooler, a proxy) may take a LISTEN and never deliver anything.
+Only `state` needs a right. Whether LISTEN works is tested by a notification to itself over two connections, because a
+pooler or proxy in between may accept a LISTEN and never deliver anything.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from ..sql_files import statement
 
 CHANNEL: Final = "penstock_doctor"
 LISTEN_SECONDS: Final = 5.0
-"""How long a notification to oneself is waited for."""
+"""Timeout for a notification to itself."""
 
 
 class Server(NamedTuple):
-    """What any login may see. `skew`: seconds that this clock is ahead of the server's, give or take `round_trip`.
+    """Facts that any login may see. `skew`: seconds by which this clock is ahead of the server's, within `round_trip`.
 
     `facts`: see sql/server_facts.sql.
     """
@@ -39,11 +38,11 @@ class Server(NamedTuple):
 
 
 class Diagnostics:
-    """One connection to look over, opened by `open`.
+    """Reads over one connection, opened at first use.
 
     Args:
-        url: what workers and applications connect by; never printed.
-        direct_url: what LISTEN is for; never printed.
+        url: of workers and applications; never printed.
+        direct_url: for LISTEN; never printed.
     """
 
     def __init__(self, url: str, *, direct_url: str) -> None:
@@ -66,12 +65,12 @@ class Diagnostics:
         return row[0]
 
     def server(self) -> Server:
-        """Connect and look.
+        """Connect, and read the facts of the server.
 
         Raises:
-            InvalidDatabaseURL, DatabaseUnavailable: there is nothing to look at.
+            InvalidDatabaseURL, DatabaseUnavailable: no connection.
         """
-        facts: dict[str, Any] = self._one("look at the server", statement("server_facts"))
+        facts: dict[str, Any] = self._one("read the facts of the server", statement("server_facts"))
         started = time.time()
         clock = self._one("read the clock", b"SELECT extract(epoch FROM clock_timestamp())::double precision")
         finished = time.time()
@@ -83,21 +82,21 @@ class Diagnostics:
         )  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
-        """See sql/settings.sql; any login may ask."""
+        """See sql/settings.sql; any login may read them."""
         found: dict[str, Any] = self._one("read the settings", statement("settings"))
         return found
 
     def state(self) -> dict[str, Any]:
-        """See functions/checkup.sql; for roles that watch.
+        """See functions/checkup.sql; for the roles operator and observer.
 
         Raises:
-            StoreError: this login may not.
+            StoreError: this login lacks the right.
         """
-        found: dict[str, Any] = self._one("check up", statement("checkup"))
+        found: dict[str, Any] = self._one("read the state", statement("checkup"))
         return found
 
     def listen_delay(self) -> float:
-        """Seconds from a NOTIFY on the one URL to its arrival on the other.
+        """Seconds from a NOTIFY on the URL to its arrival on the direct URL.
 
         Raises:
             StoreError: the direct URL does not connect or leads to a pooler, or nothing arrived within five seconds.
@@ -105,7 +104,7 @@ class Diagnostics:
         payload = secrets.token_hex(8)
         with connect(self._direct_url, name="penstock doctor", pooled=True) as direct, mapped("listen"):
             if direct.execute(b"SELECT pg_backend_pid()").fetchone() != (direct.info.backend_pid,):
-                raise StoreError("listen: a pooler stands between, which takes a LISTEN and delivers nothing")
+                raise StoreError("listen: the direct URL leads to a pooler, which accepts LISTEN and delivers nothing")
             direct.execute(f"LISTEN {CHANNEL}".encode())
             started = time.monotonic()
             self._one("notify", f"SELECT pg_notify('{CHANNEL}', '{payload}')".encode())
@@ -113,10 +112,10 @@ class Diagnostics:
                 for note in direct.notifies(timeout=left, stop_after=1):
                     if note.payload == payload:
                         return time.monotonic() - started
-        raise StoreError(f"listen: nothing arrived within {LISTEN_SECONDS:g} s")
+        raise StoreError(f"listen: no notification arrived within {LISTEN_SECONDS:g} s")
 
 
 def rights(facts: dict[str, Any]) -> list[str]:
-    """The roles whose work this login can do: every function that the role may execute is executable."""
+    """The roles whose rights this login has: it may execute every function of the role."""
     may, usage = facts["functions"], facts["usage"]
     return [role for role in roles() if usage and all(may.get(name) for name in executable(role))]

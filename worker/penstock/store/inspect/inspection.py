@@ -1,8 +1,8 @@
-"""What people look at: queues, workers, jobs, one job whole, and why one does not run. Reads only; decides nothing.
+"""What commands show to people: queues, workers, jobs, one job, why one does not run. Reads only; decides nothing.
 
-Each call is one READ ONLY transaction with a time limit, on a synchronous connection of its own: a look for people must
-never make a claim wait. A login of the role `observer` may call everything here; what it may not read is left out, and
-`Job.redacted` says so.
+Each call is one READ ONLY transaction with a time limit, on a separate synchronous connection: a query for people
+must never delay a claim. A login of the role `observer` may call everything here; contents that it may not read are
+left out, and `Job.redacted` is true.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _READ_ONLY: Final = b"SELECT set_config('transaction_read_only', 'on', true), se
 class QueueRow(NamedTuple):
     """A queue. Durations are seconds; counts stop at the cap, `capped` says so for `ready`.
 
-    `paused` is how long, None while it is not. `limit_in_flight` None beside a `max_in_flight`: being counted.
+    `paused`: for how long, None while it is not. `limit_in_flight` None with a `max_in_flight`: being counted.
     """
 
     name: str
@@ -55,18 +55,18 @@ class QueueRow(NamedTuple):
 
     @property
     def pauser(self) -> str:
-        """Who paused it, for people."""
+        """What paused it, for people."""
         by_declarer = self.declared_by is not None and self.paused_by == self.declared_by
         return "its JobQueue" if by_declarer else self.paused_by or "unknown"
 
     @property
     def resumable(self) -> bool:
-        """Whether a pause would stay ended: one that its declarer made comes back."""
+        """Whether a resume lasts: a pause by the declarer returns."""
         return self.declared_by is None or self.paused_by != self.declared_by
 
 
 class QueueStats(NamedTuple):
-    """Attempts that ended, by how; waits and run times in seconds at 50 and 95 of 100, None without any."""
+    """Ended attempts by state; 50th and 95th percentiles of waits and run times in seconds, None without any."""
 
     name: str
     completed: int
@@ -82,7 +82,7 @@ class QueueStats(NamedTuple):
 class WorkerRow(NamedTuple):
     """A worker. `up`, `renewed`, `lease_left` (negative: over) and `oldest_claimed` are seconds.
 
-    `report` is what it said `renewed` seconds ago: `jobs` it works on (id, task, attempt, age, progress), how many
+    `report` is its report of `renewed` seconds ago: the running `jobs` (id, task, attempt, age, progress), how many
     `more`, and the `last` one that ended; ages in seconds at that time.
     """
 
@@ -107,7 +107,7 @@ class WorkerRow(NamedTuple):
 
 
 class JobRow(NamedTuple):
-    """A job in a list. `error` is the type of its last error; `message` is told to who may read `penstock.jobs`."""
+    """A job in a list. `error` is the type of its last error; `message` only for readers of `penstock.jobs`."""
 
     id: int
     state: str
@@ -130,9 +130,9 @@ class JobRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs. None: any. `error` is looked for in reason, type and (where it may be read) message, without case.
+    """Which jobs. None: any. `error` is searched in reason, type and (if it may be read) message, ignoring case.
 
-    `since`: not before this time ended, or while it is live created. `before`: ids below. `limit`: 1 to 5,000 rows.
+    `since`: ended, or if live created, not before this time. `before`: ids below. `limit`: 1 to 5,000 rows.
     """
 
     states: frozenset[JobState] = frozenset(JobState)
@@ -145,7 +145,7 @@ class JobFilter:
 
 
 class Job(NamedTuple):
-    """One job with all that this login may read. `redacted`: contents are left out. `attempts`: those that ended."""
+    """One job with everything that this login may read. `redacted`: contents are left out. `attempts`: ended ones."""
 
     job: dict[str, Any]
     redacted: bool
@@ -153,12 +153,12 @@ class Job(NamedTuple):
 
 
 class Reader:
-    """Looks over one connection, opened at first use.
+    """Reads over one connection, opened at first use.
 
     Args:
         url: a libpq URL; never printed.
         pooled: the URL leads to a pooler in transaction mode.
-        timeout: seconds until the server gives a statement up.
+        timeout: seconds until the server cancels a statement.
     """
 
     def __init__(self, url: Url, *, pooled: bool = False, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -172,14 +172,14 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; harmless when repeated."""
+        """Close the connection; idempotent."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, name="penstock look", pooled=self._pooled)
+            self._connection = connect(self._url, name="penstock inspection", pooled=self._pooled)
         doing = name.replace("_", " ")
         try:
             with mapped(doing), self._connection.transaction():
@@ -188,12 +188,12 @@ class Reader:
         except StoreError as error:
             if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
                 raise StoreError(
-                    f"{doing}: not done within {self._timeout:g} s; ask for less, by queue, state or time"
+                    f"{doing}: canceled after {self._timeout:g} s; narrow it by queue, state or time"
                 ) from error
             raise
 
     def clock(self) -> datetime:
-        """The database's clock: what every time in it was written by."""
+        """The database's clock, by which every time in it was written."""
         now: datetime = self._rows("clock")[0][0]
         return now
 
@@ -202,7 +202,7 @@ class Reader:
         return [QueueRow(*row) for row in self._rows("list_queues", cap)]
 
     def stats(self, queue: str | None, seconds: float) -> list[QueueStats]:
-        """What every queue, or one, did in the last `seconds`; costs what the outcomes of those days cost to read."""
+        """Statistics of every queue, or one, over the last `seconds`; reads the outcomes of those days."""
         return [QueueStats(*row) for row in self._rows("queue_stats", queue, seconds)]
 
     def workers(self, queue: str | None = None) -> list[WorkerRow]:
@@ -210,14 +210,14 @@ class Reader:
         return [WorkerRow(*row) for row in self._rows("list_workers", queue)]
 
     def jobs(self, where: JobFilter) -> list[JobRow]:
-        """Jobs that the filter lets through, newest first."""
+        """Jobs that match the filter, newest first."""
         states = sorted(state.value for state in where.states)
         limit = min(max(where.limit, 1), MAX_LIST_ROWS)
         values = (states, where.queue, where.task, where.error, where.since, where.before, limit)
         return [JobRow(*row) for row in self._rows("list_jobs", *values)]
 
     def job(self, job_id: int) -> Job | None:
-        """One job with its attempts; None if there is none of that id."""
+        """One job with its attempts; None if no job has this id."""
         [(whole, attempts)] = self._rows("readable")
         found = self._rows("show_job", job_id) if whole else self._rows("show_job_redacted", job_id)
         if not found:
@@ -226,6 +226,6 @@ class Reader:
         return Job(found[0][0], not whole, [row[0] for row in history])
 
     def why(self, job_id: int) -> dict[str, Any]:
-        """The facts from which a reason follows; see functions/why_job.sql."""
+        """The facts from which the reason is derived; see functions/why_job.sql."""
         facts: dict[str, Any] = self._rows("why_job", job_id)[0][0]
         return facts

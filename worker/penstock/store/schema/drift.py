@@ -1,7 +1,7 @@
-"""Whether the schema is still what the migrations made: catalog against catalog, in a transaction that is rolled back.
+"""Compares the schema with the one that the migrations make: catalog against catalog, in a transaction that rolls back.
 
-The expected one is built beside the real one, in a schema of its own, by the same files on the same server: so there is
-no committed picture to go stale, and no difference between major versions. Takes no lock on a table of the real one.
+The expected schema is built by the same files on the same server, under another name: there is no committed copy to go
+stale, and no difference between major versions. Takes no lock on a table of the real one.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .roles import seal_sql
 
 _TWIN: Final = "penstock_twin"
 _OURS: Final = re.compile(r"\bpenstock\b")
-"""The schema's name wherever it is a word: channels and roles go on with an underscore."""
+"""The schema's name as a word: channels and roles continue with an underscore."""
 _MAX_CHARACTERS: Final = 80
-"""Characters of a definition that a difference repeats; a longer one only differs."""
+"""Characters of a definition that a message quotes; of a longer one it says only that it differs."""
 
 Catalog = dict[str, str]
 """Definitions by kind and name."""
 
 
 def differences(url: str) -> list[str]:
-    """What was changed by hand: missing, unknown and different objects of the schema, sorted; empty if nothing was.
+    """Manual changes: missing, unknown and different objects of the schema, sorted; empty if there are none.
 
     Partitions of outcome are left out. The functions must be this release's, as after `penstock migrate`.
 
@@ -40,7 +40,7 @@ def differences(url: str) -> list[str]:
 
     Raises:
         SchemaMissing, SchemaMismatch, MigrationFailed: there is nothing to compare: run `penstock migrate`.
-        MissingRights: the login lacks a right; the message has the statement that gives it.
+        MissingRights: the login lacks a right; the message has the statement that grants it.
     """
     with (
         connect(url, name="penstock check") as connection,
@@ -52,10 +52,10 @@ def differences(url: str) -> list[str]:
 
 def _differences(connection: psycopg.Connection[Any]) -> list[str]:
     connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
-    connection.execute(b"SET LOCAL search_path = pg_catalog")  # definitions then name every schema but this
+    connection.execute(b"SET LOCAL search_path = pg_catalog")  # definitions then name every schema except this one
     have = applied(connection)
     if not have:
-        raise SchemaMissing("schema penstock: not on this database; run `penstock migrate`")
+        raise SchemaMissing("schema penstock: not in this database; run `penstock migrate`")
     if missing := compare(have, files("migrations")):
         raise SchemaMismatch(f"schema penstock: {missing[0].name} is not applied; run `penstock migrate`")
     real = _catalog(connection, "penstock")

@@ -1,8 +1,8 @@
-"""Whether this login may send what a worker sends, and the server understands it: asked before anything is claimed.
+"""Checks that a login may send a worker's statements and that the server understands them, before anything is claimed.
 
-Each statement is explained, not run: the server looks up its functions, their arguments and the login's rights, and
-does nothing. A worker that starts therefore can work; one that could not says at once what is missing, instead of
-every few seconds from then on.
+Each statement is explained, not run: the server looks up its functions, their arguments and the login's rights. A
+worker that starts can therefore work; one that could not reports at once what is missing, instead of every few
+seconds.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ WORKER: Final = (
     "begin_marks", "publish_marks", "count_limits", "make_partitions", "drop_partitions", "prune_workers", "depth",
     "tell_dead",
 )  # fmt: skip
-"""Statements of a worker's process; what its tasks enqueue is the application's matter."""
+"""Statements of a worker's process, without those of its tasks."""
 
 
 def check_login_and_schema(url: Url, *, pooled: bool = False) -> None:
-    """Have the server look at every statement of a worker.
+    """Have the server plan every statement of a worker.
 
     Raises:
         MissingRights: the login lacks a right; the message has the SQL that grants it.
-        SchemaMissing, StatementRefused: the server refuses a statement; the message names it and says what helps.
+        SchemaMissing, StatementRefused: the server refuses a statement; the message names it and the remedy.
         DatabaseUnavailable, InvalidDatabaseURL: as `connect`.
     """
     try:
@@ -41,5 +41,5 @@ def check_login_and_schema(url: Url, *, pooled: bool = False) -> None:
                 with mapped(f"handshake, {name.replace('_', ' ')}"):
                     connection.execute(b"EXPLAIN " + sent, [None] * sent.count(b"%s"))
     except MissingRights:
-        check_rights(url, "worker", pooled=pooled)  # which says all that is missing, and what helps
+        check_rights(url, "worker", pooled=pooled)  # reports every missing right, and the remedy
         raise

@@ -231,7 +231,7 @@ def check_schema(url: Url) -> int:
     with connect(url, name="penstock check") as connection, mapped("check the schema"):
         have = applied(connection)
     if not have:
-        raise SchemaMissing("schema penstock: not on this database; run `penstock migrate`")
+        raise SchemaMissing("schema penstock: not in this database; run `penstock migrate`")
     if max(have) < latest_version():
         message = (
             f"version {max(have)} is older than {latest_version()}, which this release needs; run `penstock migrate`"

@@ -1,8 +1,8 @@
-"""Hosts of tenants' database URLs: which addresses they may lead to, and the URL by which only those are connected to.
+"""Checks the hosts of tenants' database URLs, and pins a URL to the checked addresses.
 
-The machine that connects has neighbors that no tenant may reach through it: itself, and the services of its link, among
-them the one that gives out a cloud's credentials. A host is resolved once, every address that it has is checked, and
-libpq connects to the addresses that were checked (`hostaddr`); the name is kept for TLS.
+The operator's machine reaches addresses that no tenant may reach through it: itself, and link-local services, among
+them the one that issues a cloud's credentials. A host is resolved once, each of its addresses is checked, and libpq
+connects to those addresses (`hostaddr`); the name is kept for TLS.
 """
 
 from __future__ import annotations
@@ -42,35 +42,35 @@ _EMBEDDING: Final = (
     (ipaddress.ip_network("64:ff9b:1::/48"), 0),
     (ipaddress.ip_network("2002::/16"), 80),
 )
-"""IPv6 networks whose addresses stand for IPv4 ones, and how many bits are behind those."""
+"""IPv6 networks whose addresses embed IPv4 ones, and the number of bits after those."""
 _LOCAL_NAMES: Final = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 
 
 def refusal(address: str, *, loopback: bool) -> str:
-    """What an address is that no tenant's database can have; empty if it may be connected to.
+    """Why an address is not allowed for a tenant's database; empty if it is.
 
     Args:
         address: IPv4 or IPv6, with or without a zone.
         loopback: whether loopback addresses are allowed.
     """
-    for one in _meant(ipaddress.ip_address(address.partition("%")[0])):
+    for one in _with_embedded(ipaddress.ip_address(address.partition("%")[0])):
         for network, what in _NETWORKS:
             if one in network and not (loopback and what == LOOPBACK):
                 return what
     return ""
 
 
-def _meant(address: _Address) -> Iterator[_Address]:
-    """The address, and the IPv4 address that an IPv6 one stands for; `::1` stands for none."""
+def _with_embedded(address: _Address) -> Iterator[_Address]:
+    """The address, and the IPv4 address that an IPv6 one embeds; `::1` embeds none."""
     yield address
     if isinstance(address, ipaddress.IPv6Address) and int(address) > 1:
-        for network, behind in _EMBEDDING:
+        for network, shift in _EMBEDDING:
             if address in network:
-                yield ipaddress.IPv4Address((int(address) >> behind) & 0xFFFF_FFFF)
+                yield ipaddress.IPv4Address((int(address) >> shift) & 0xFFFF_FFFF)
 
 
 def literal(host: str) -> str:
-    """The address that a host is without any name server, as the resolver reads it; empty for a name."""
+    """The address of a host that needs no name server, as the resolver parses it; empty for a name."""
     try:
         return str(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
@@ -82,30 +82,28 @@ def literal(host: str) -> str:
 
 
 def check_host(host: str, *, loopback: bool) -> None:
-    """Return if a host is a name, or an address that may be connected to.
+    """Check that a host is a name or an allowed address.
 
     Raises:
-        InvalidDatabaseURL: it is an address of another kind, or a name of this machine.
+        InvalidDatabaseURL: it is an address that is not allowed, or a name of this machine.
     """
     bare = host.lower().rstrip(".")
     found = literal(host)
     local = bare in _LOCAL_NAMES or bare.endswith(".localhost")
     what = refusal(found, loopback=loopback) if found else LOOPBACK if local and not loopback else ""
     if what:
-        raise InvalidDatabaseURL(
-            f"database URL: host may not be {what}: the operator connects to servers of its network"
-        )
+        raise InvalidDatabaseURL(f"database URL: host must not be {what}; use the address of a database server")
 
 
 async def pinned(url: str, *, loopback: bool) -> str:
-    """The connection string with the addresses of its hosts as they resolve now.
+    """The connection string with the resolved addresses of its hosts.
 
     Args:
-        url: that names its hosts, as `tenant_url.restricted` makes it.
+        url: with host names, as `restricted` returns it.
         loopback: whether loopback addresses are allowed.
 
     Raises:
-        InvalidDatabaseURL: a host is an address that may not be connected to, or the ports do not match the hosts.
+        InvalidDatabaseURL: a host is an address that is not allowed, or the ports do not match the hosts.
         DatabaseUnavailable: no host resolves, or one resolves to such an address.
     """
     parts = conninfo_to_dict(url)
@@ -134,7 +132,7 @@ async def pinned(url: str, *, loopback: bool) -> str:
 
 
 async def _addresses(host: str) -> list[str]:
-    """All of a host, in the resolver's order."""
+    """All addresses of a host, in the resolver's order."""
     if "%" not in host and (found := literal(host)):
         return [found]
     answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -144,4 +142,4 @@ async def _addresses(host: str) -> list[str]:
 def _check_addresses(host: str, addresses: Sequence[str], *, loopback: bool) -> None:
     for address in addresses:
         if what := refusal(address, loopback=loopback):
-            raise DatabaseUnavailable(f"connect: host {host!r} leads to {address}, {what}, and is not connected to")
+            raise DatabaseUnavailable(f"connect: host {host!r} resolves to {address}, {what}, which is not allowed")

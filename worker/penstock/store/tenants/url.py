@@ -1,8 +1,8 @@
-"""Database URLs of tenants, for a process that serves several of them: an allow-list of what a URL may say.
+"""Database URLs of tenants, for a process that serves several tenants: an allow-list of their parameters.
 
-libpq reads files, sockets and service definitions of the machine that it runs on when a connection string says so. On
-the operator's machine those are not the tenant's. A tenant chooses where the database is, who logs in, and how TLS is
-checked; every other key is refused by its name.
+libpq reads files, sockets and service definitions of its own machine if a connection string says so; the operator's are
+not the tenant's. A tenant chooses where the database is, who logs in, and how TLS is verified; every other parameter is
+refused by name.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ PASSED: Final = frozenset(
     | {"channel_binding", "require_auth", "target_session_attrs", "load_balance_hosts"}
     | {"min_protocol_version", "max_protocol_version"}
 )
-"""Keys whose values are used."""
+"""Parameters whose values are used."""
 IGNORED: Final = frozenset(
     {"application_name", "fallback_application_name", "connect_timeout", "client_encoding", "sslcompression"}
     | {"gssencmode", "sslcertmode"}
     | {"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"}
 )
-"""Keys that are harmless and whose values are ours."""
+"""Harmless parameters, whose values are replaced by ours."""
 FIXED: Final = {"passfile": "/nonexistent/pgpass", "gssencmode": "disable", "sslcertmode": "disable"}
 """No password file, no Kerberos ticket, no client certificate of the machine."""
 NO_TICKETS: Final = "!gss,!sspi"
-"""Methods of authentication that would use the machine's identity rather than the tenant's password."""
+"""Excludes authentication methods that would use the machine's identity instead of the tenant's password."""
 
 
 def restricted(url: str, *, certificates: bool = False, client_certificate: bool = False) -> str:
@@ -43,11 +43,12 @@ def restricted(url: str, *, certificates: bool = False, client_certificate: bool
 
     Args:
         url: of a tenant.
-        certificates: the tenant gave some beside the URL; they take the place of a file that the URL names.
-        client_certificate: the tenant gave one beside the URL, which may be shown to the server.
+        certificates: the tenant set CA certificates separately; they replace a file that the URL names.
+        client_certificate: the tenant set one separately; it may be presented to the server.
 
     Raises:
-        InvalidDatabaseURL: it does not parse, has no host, or has a key that is not allowed. No value is quoted.
+        InvalidDatabaseURL: it cannot be parsed, has no host, or has a parameter that is not allowed. No value is
+            quoted.
     """
     if len(url) > MAX_URL:
         raise InvalidDatabaseURL(f"database URL: must have at most {MAX_URL} characters, got {len(url)}")
@@ -55,14 +56,14 @@ def restricted(url: str, *, certificates: bool = False, client_certificate: bool
     parts = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
     root = parts.pop("sslrootcert", None)
     if root not in {None, "system"} and not certificates:
-        raise _refused("sslrootcert", "may only be `system`; give other certificates by databaseRef.caSecretRef")
+        raise _refused("sslrootcert", "must be `system`; set other CA certificates by databaseRef.caSecretRef")
     for key in parts:
         if key in {"sslcert", "sslkey"}:
-            raise _refused(key, "is not allowed; give a client certificate by databaseRef.clientCertificateSecretRef")
+            raise _refused(key, "is not allowed; set a client certificate by databaseRef.clientCertificateSecretRef")
         if key not in PASSED | IGNORED:
-            raise _refused(key, "is not allowed, for it would be read on the operator's machine")
+            raise _refused(key, "is not allowed: it would apply to the operator's machine")
     if parts.get("gssencmode") == "require" or (parts.get("sslcertmode") == "require" and not client_certificate):
-        raise _refused("gssencmode or sslcertmode", "may not be `require`, for the operator has no such credentials")
+        raise _refused("gssencmode or sslcertmode", "must not be `require`: the operator has no such credentials")
     _check_hosts(parts.get("host", ""))
     if not parts.get("user"):  # libpq would take the name of the operator's own account
         raise InvalidDatabaseURL("database URL: must name a user, as in postgresql://USER@HOST:PORT/DATABASE")
@@ -72,7 +73,7 @@ def restricted(url: str, *, certificates: bool = False, client_certificate: bool
     if "require_auth" not in made:
         made["require_auth"] = NO_TICKETS
     elif any(one.strip() in {"gss", "sspi"} for one in made["require_auth"].split(",")):
-        raise _refused("require_auth", "may not name gss or sspi, for the operator has no such credentials")
+        raise _refused("require_auth", "must not name gss or sspi: the operator has no such credentials")
     if root == "system":
         made["sslrootcert"] = root
     return make_conninfo("", **made)

@@ -1,9 +1,9 @@
--- Purpose: the sequences that are behind the tables, with the last number drawn and the highest one stored: in a copy made by
+-- Purpose: the sequences that lag the tables, with the last number drawn and the highest one stored: in a copy made by
 -- logical replication, which leaves sequences out, and after a manual setval. The highest is read first and the last number
 -- after it: a concurrent draw never reads as a difference.
 -- Index: the keys of job, dead, queue and limit_return, outcome_job, and job_pick, each from the last number on, where nothing
 -- is. Of queues that are neither declared nor served, the 1,000 oldest. Locks: none.
-CREATE OR REPLACE FUNCTION penstock.sequences_behind(OUT sequence text, OUT last bigint, OUT highest bigint) RETURNS SETOF record
+CREATE OR REPLACE FUNCTION penstock.lagging_sequences(OUT sequence text, OUT last bigint, OUT highest bigint) RETURNS SETOF record
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
