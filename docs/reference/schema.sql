@@ -456,6 +456,7 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.idle_queues(p_slots integer[]) -> integer[]
 -- penstock.integrity() -> jsonb
 -- penstock.keep_queue(p_queue integer) -> boolean
+-- penstock.lagging_sequences(OUT sequence text, OUT last bigint, OUT highest bigint) -> SETOF record
 -- penstock.lead(p_name text, p_holder text, p_lease double precision) -> double precision, as its owner
 -- penstock.lead_ends(p_name text) -> double precision, as its owner
 -- penstock.limit_give_back(p_queues integer[]) -> void
@@ -501,7 +502,6 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.retry_now(p_ids bigint[]) -> integer, as its owner
 -- penstock.row_holder(p_xmax xid) -> jsonb
 -- penstock.sample(p_names text[], p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
--- penstock.lagging_sequences(OUT sequence text, OUT last bigint, OUT highest bigint) -> SETOF record
 -- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void, as its owner
 -- penstock.shorten_grace(p_queue integer, p_pod text, p_seconds double precision) -> void, as its owner
 -- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner

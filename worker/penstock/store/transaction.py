@@ -51,7 +51,7 @@ class JobTransaction:
     """
 
     def __init__(self, url: Url, job: ClaimedJob, *, started: float, pooled: bool = False) -> None:
-        self._url, self._job, self._began, self._pooled = url, job, started, pooled
+        self._url, self._job, self._started, self._pooled = url, job, started, pooled
         self._async: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._sync: psycopg.Connection[tuple[Any, ...]] | None = None
 
@@ -67,7 +67,7 @@ class JobTransaction:
         assert connection is not None
         try:
             if kind is None:
-                await complete_on_async(connection, self._job, self._began)
+                await complete_on_async(connection, self._job, self._started)
                 with mapped("commit"):
                     await connection.commit()
         finally:
@@ -85,7 +85,7 @@ class JobTransaction:
         assert connection is not None
         try:
             if kind is None:
-                complete_on(connection, self._job, self._began)
+                complete_on(connection, self._job, self._started)
                 with mapped("commit"):
                     connection.commit()
         finally:

@@ -124,7 +124,7 @@ class Parts:
             consumers=cast("Any", SimpleNamespace(waiting=0, unacknowledged=0, prefetching=False)),
             slots=Slots(concurrency=4, interrupt=lambda _: True), state=self.state,
             maintenance=cast("Any", SimpleNamespace(
-                upkeep=SimpleNamespace(leading=True, rescued=0, poisoned=0, overdue=0, succeeded_at=990.0))),
+                stats=SimpleNamespace(leading=True, rescued=0, poisoned=0, overdue=0, succeeded_at=990.0))),
             max_timeout=900.0, clock=lambda: self.now, wall=lambda: 5000.0,
         )  # fmt: skip
 
