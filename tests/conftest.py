@@ -105,7 +105,7 @@ def no_stray_thread_or_process() -> Iterator[None]:
     """Fail a test that leaves a thread or a child process running."""
     threads, children = strays.threads(), strays.children()
     yield
-    if left := strays.left_behind(threads, children):
+    if left := strays.left_running(threads, children):
         pytest.fail(f"the test left something running: {left}")
 
 
@@ -113,7 +113,7 @@ def no_stray_thread_or_process() -> Iterator[None]:
 async def no_stray_task() -> AsyncIterator[None]:
     """Fail a test that leaves an asyncio task running."""
     yield
-    if left := await strays.tasks_left_behind():
+    if left := await strays.tasks_left_running():
         pytest.fail(f"the test left asyncio tasks: {left}")
 
 

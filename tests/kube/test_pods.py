@@ -65,7 +65,7 @@ def test_scaling_down_sends_sigterm_and_waits_for_the_process(
     assert name in pods.processes()
     lingers.unlink()
     eventually(lambda: not pods_of("web"), "the object goes")
-    assert pods.log(name).splitlines()[-1] == "ending"
+    assert pods.log(name).splitlines()[-1] == "stopping"
     assert [(each.pod, each.code) for each in pods.exits()] == [(name, 0)]
 
 

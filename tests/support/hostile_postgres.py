@@ -53,7 +53,7 @@ async def speaks_http(_reader: Reader, writer: Writer) -> None:
 
 
 async def leaks_through_an_error(_reader: Reader, writer: Writer) -> None:
-    """A protocol whose refusals begin with E, which libpq takes for an error message of an old server."""
+    """A protocol whose refusals start with E, which libpq takes for an error message of an old server."""
     writer.write(b"ERROR swordfish\r\n\0")
     await writer.drain()
 

@@ -154,12 +154,12 @@ class Container:
             pause = min(pause * 2, RESTART_SECONDS_MAX)
 
     async def _run_once(self) -> int:
-        process, began = await self._spawn(), datetime.now(UTC)
+        process, started = await self._spawn(), datetime.now(UTC)
         if process is None:
-            self._record_end(began, 0, _START_ERROR)
+            self._record_end(started, 0, _START_ERROR)
             return _START_ERROR
         self.pid = process.pid
-        self._change(state={"running": {"startedAt": _stamp(began)}})
+        self._change(state={"running": {"startedAt": _stamp(started)}})
         if self._stopping.is_set():  # asked to end while the process was being made
             self.signal(signal.SIGTERM)
         probing = asyncio.create_task(self._probe(), name=f"probes of {self.name}")
@@ -172,7 +172,7 @@ class Container:
             if process.returncode is None:
                 await process.wait()
         code = code if code >= 0 else 128 - code
-        self._record_end(began, process.pid, code)
+        self._record_end(started, process.pid, code)
         return code
 
     async def _spawn(self) -> asyncio.subprocess.Process | None:
@@ -262,15 +262,15 @@ class Container:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
-    def _record_end(self, began: datetime, pid: int, code: int) -> None:
+    def _record_end(self, started: datetime, pid: int, code: int) -> None:
         now = datetime.now(UTC)
         self.pid = None
-        ended = {"exitCode": code, "startedAt": _stamp(began), "finishedAt": _stamp(now)}
+        ended = {"exitCode": code, "startedAt": _stamp(started), "finishedAt": _stamp(now)}
         ended |= last_output(self._spec, self._around.log, self._log_start, code)
         reason = "StartError" if pid == 0 else "Completed" if code == 0 else "Error"
         reason, self.out_of_memory = ("OOMKilled" if self.out_of_memory else reason), False
         pod = self._around.pod()["metadata"]["name"]
-        self._around.ended(Exit(pod, self.name, pid, code, (now - began).total_seconds()))
+        self._around.ended(Exit(pod, self.name, pid, code, (now - started).total_seconds()))
         self._change(state={"terminated": {**ended, "reason": reason}}, ready=False, started=False)
 
     def _wait_for(self, reason: str, message: str) -> None:

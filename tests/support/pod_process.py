@@ -44,7 +44,7 @@ class Pod:
         self._dirty = asyncio.Event()
         self._since: dict[str, tuple[str, str]] = {}
         self._access: dict[str, str] = {}
-        self._began = _now()
+        self._started_at = _now()
         self._readiness = node.lag.of(place, self._publish_after)
 
     def observe(self, seen: Mapping[str, Any]) -> None:
@@ -150,14 +150,14 @@ class Pod:
     async def _end(self, running: "asyncio.Future[list[None]]") -> None:
         """SIGTERM, then wait until all containers have exited; SIGKILL when the grace period is over."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        stopping_since = loop.time()
         if not self._gone:
             await asyncio.to_thread(self._node.before_stop, self.name, self.address)
         for container in self.containers:
             container.terminate()
         while not self._gone and not running.done():
             # A second deletion may shorten the grace period, so it is read again.
-            left = began + self._seen["metadata"].get("deletionGracePeriodSeconds", 30) - loop.time()
+            left = stopping_since + self._seen["metadata"].get("deletionGracePeriodSeconds", 30) - loop.time()
             if left <= 0:
                 break
             self._news.clear()
@@ -212,7 +212,7 @@ class Pod:
             "podIP": self.address,
             "podIPs": [{"ip": self.address}],
             "hostIP": "127.0.0.1",
-            "startTime": self._began,
+            "startTime": self._started_at,
             "conditions": [self._condition(name, value) for name, value in states.items()],
             "containerStatuses": containers,
         }

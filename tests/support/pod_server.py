@@ -74,7 +74,7 @@ def main() -> None:
             time.sleep(linger)
             while while_there and Path(while_there).exists():
                 time.sleep(0.02)
-            print("ending", flush=True)
+            print("stopping", flush=True)
             os._exit(0)
 
         threading.Thread(target=finish).start()

@@ -58,7 +58,7 @@ class Proxy:
         self._needles.append(to.encode())
 
     def freeze(self) -> None:
-        """Forward nothing until `thaw`: the connection looks alive, and nothing arrives."""
+        """Forward nothing until `thaw`: the connection seems alive, and nothing arrives."""
         self._forwarding.clear()
 
     def thaw(self) -> None:

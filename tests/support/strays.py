@@ -65,7 +65,7 @@ def _scanned_child_pids() -> set[int]:
     return found
 
 
-def left_behind(
+def left_running(
     threads_before: set[threading.Thread], children_before: dict[int, str], *, grace: float = GRACE_SECONDS
 ) -> str:
     """What is there that was not there before, after a short grace; empty if nothing."""
@@ -91,8 +91,8 @@ def unclosed() -> list[str]:
     return messages
 
 
-async def tasks_left_behind(*, turns: int = 400) -> list[str]:
-    """Names of the tasks on this loop besides the current one, after a few turns of the loop; each takes 5 ms."""
+async def tasks_left_running(*, turns: int = 400) -> list[str]:
+    """Names of the tasks on this loop other than the current one, after a few turns of the loop; each takes 5 ms."""
     for _ in range(turns):
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
         if not left:

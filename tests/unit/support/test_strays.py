@@ -20,11 +20,11 @@ def test_a_thread_that_is_still_running_is_named() -> None:
     thread = threading.Thread(target=goon.wait, name="forgotten")
     thread.start()
     try:
-        assert "forgotten" in strays.left_behind(before, strays.children(), grace=0)
+        assert "forgotten" in strays.left_running(before, strays.children(), grace=0)
     finally:
         goon.set()
         thread.join()
-    assert strays.left_behind(before, strays.children(), grace=0) == ""
+    assert strays.left_running(before, strays.children(), grace=0) == ""
 
 
 def test_a_child_process_is_named_until_it_is_reaped() -> None:
@@ -32,13 +32,13 @@ def test_a_child_process_is_named_until_it_is_reaped() -> None:
     before = strays.children()
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        assert str(child.pid) in strays.left_behind(strays.threads(), before, grace=0)
+        assert str(child.pid) in strays.left_running(strays.threads(), before, grace=0)
         child.kill()
-        assert str(child.pid) in strays.left_behind(strays.threads(), before, grace=0)
+        assert str(child.pid) in strays.left_running(strays.threads(), before, grace=0)
     finally:
         child.kill()
         child.communicate()
-    assert strays.left_behind(strays.threads(), before, grace=0) == ""
+    assert strays.left_running(strays.threads(), before, grace=0) == ""
 
 
 def test_a_child_of_any_thread_is_found_with_and_without_the_kernels_list() -> None:
@@ -70,7 +70,7 @@ def test_a_child_that_belongs_to_the_session_is_not_the_tests() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         strays.keep(lambda: [child.pid])
-        assert strays.left_behind(strays.threads(), before, grace=0) == ""
+        assert strays.left_running(strays.threads(), before, grace=0) == ""
     finally:
         child.kill()
         child.communicate()
@@ -91,9 +91,9 @@ def test_a_socket_that_nobody_closed_is_named_as_it_is_collected() -> None:
 
 async def test_a_task_that_nobody_awaits_is_named() -> None:
     """And one that finishes within a few turns of the loop is not."""
-    assert await strays.tasks_left_behind() == []
+    assert await strays.tasks_left_running() == []
     task = asyncio.create_task(asyncio.sleep(3600), name="forgotten")
     short = asyncio.create_task(asyncio.sleep(0), name="short")
-    assert [task.partition(":")[0] for task in await strays.tasks_left_behind(turns=10)] == ["forgotten"]
+    assert [task.partition(":")[0] for task in await strays.tasks_left_running(turns=10)] == ["forgotten"]
     await short
     task.cancel()
