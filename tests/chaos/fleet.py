@@ -90,7 +90,7 @@ class Worker:
     @property
     def served(self) -> bool:
         """Whether it ever came to work; a worker that starts during an outage may give up."""
-        return " serves queue " in self.said
+        return "worker started" in self.said
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGCONT)

@@ -33,4 +33,4 @@ async def test_one_that_ends_before_the_block_is_told():
     async with run_in_background(heard.append, ticker=breaks()):
         while not heard:
             await asyncio.sleep(0)
-    assert heard == ["ticker ended: ValueError('no')"]
+    assert heard == ["background task ticker stopped: ValueError('no')"]

@@ -28,17 +28,16 @@ def test_what_is_declared_alike_or_left_at_its_default_is_no_difference():
 
 
 @pytest.mark.parametrize(
-    ("rows", "why"),
+    ("rows", "declared"),
     [
-        ([ROW._replace(job_deadline=30.0)], "where it is 30"),
-        ([ROW], "where it is 0"),
-        ([ROW._replace(declared_by=None)], "nobody has declared that queue"),
-        ([ROW._replace(name="other", job_deadline=60.0)], "nobody has declared that queue"),
+        ([ROW._replace(job_deadline=30.0)], 30.0),
+        ([ROW], 0.0),
+        ([ROW._replace(declared_by=None)], None),
+        ([ROW._replace(name="other", job_deadline=60.0)], None),
     ],
 )
-def test_a_deadline_that_the_row_does_not_have_is_named(rows, why):
-    """With its variable, what it is here, and who would have to declare it."""
-    [said] = differences(settings(job_deadline_seconds=60), rows)
-    assert said.startswith("job_deadline_seconds (PENSTOCK_JOB_DEADLINE_SECONDS) is 60 here and does nothing")
-    assert "by a JobQueue or `penstock dev`" in said
-    assert said.endswith(why)
+def test_a_deadline_that_the_row_does_not_have_is_named(rows, declared):
+    """With its variable, its value here, and the value in the row; None if the queue is not declared."""
+    assert differences(settings(job_deadline_seconds=60), rows) == [
+        {"setting": "PENSTOCK_JOB_DEADLINE_SECONDS", "value": 60, "queue": "q", "declared": declared}
+    ]

@@ -22,9 +22,9 @@ async def test_a_defect_around_a_task_is_a_failed_attempt_and_frees_the_slot(pod
         one.source.push([each])
         await until(lambda: len(one.sink.outcomes) == len(started))
         outcome = one.sink.outcomes[-1]
-        assert (outcome.state, outcome.reason) == (state, "defect" if each is unlucky else "exhausted")
+        assert (outcome.state, outcome.reason) == (state, "internal_error" if each is unlucky else "exhausted")
         assert type(breaks).__name__ in outcome.error
-    assert "a defect of the worker ended it" in caplog.text
+    assert "internal error of the worker" in caplog.text
     assert one.running == 0
     await until(lambda: one.source.demanded == 3)
 

@@ -157,7 +157,7 @@ def test_nothing_of_an_application_keeps_the_process_of_a_worker_that_has_ended(
         [sys.executable, "-c", AFTER, what], capture_output=True, text=True, timeout=120, check=False
     )
     assert (ended.returncode, ended.stdout) == (code, "said before\n")
-    assert ("the process did not end" in ended.stderr) == (what not in {"nothing", "closed output"})
+    assert ("process did not exit" in ended.stderr) == (what not in {"nothing", "closed output"})
     assert ("of the application" in ended.stderr) == (what == "thread")
 
 

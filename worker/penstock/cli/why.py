@@ -79,7 +79,7 @@ _DEFERRED: Final[Mapping[str, tuple[Why, str, str]]] = {
     "lease_lost": (
         Why.CRASH, "it is exclusive, and its worker did not renew its lease in time; the attempt was refunded", "",
     ),
-    "defect": (Why.RETRY, "an internal error of its worker stopped attempt {attempt} of {max}{error}", _SHOW),
+    "internal_error": (Why.RETRY, "an internal error of its worker stopped attempt {attempt} of {max}{error}", _SHOW),
     "deadline": (Why.DEADLINE, "attempt {attempt} of {max} ran past the queue's job deadline and was rescued", ""),
     "worker_lost": (
         Why.CRASH, "its worker was lost while running it ({crashes}; the third time makes it a dead letter)", "",

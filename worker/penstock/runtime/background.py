@@ -1,6 +1,6 @@
-"""Coroutines that run beside a block: named, referenced, and heard of when they end by themselves.
+"""Background tasks of a block: named, referenced, and reported when one stops by itself.
 
-None of them is meant to end before the block does: one that raises, or returns, is a defect and is told to `broke`.
+None of them may stop before the block does: one that raises, or returns, is an error of this program.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from typing import Any
 
 from penstock.cancellation import cancel_and_wait
 
-AGAIN_SECONDS = 0.5
-"""None of them has anything to close that takes as long."""
+RECANCEL_SECONDS = 0.5
+"""Interval at which a task is cancelled again if it swallowed its cancellation."""
 
 
 @contextlib.asynccontextmanager
 async def run_in_background(
-    broke: Callable[[str], None], **coroutines: Coroutine[Any, Any, None]
+    failed: Callable[[str], None], **coroutines: Coroutine[Any, Any, None]
 ) -> AsyncIterator[None]:
-    """Run coroutines by name beside the block, and cancel them behind it.
+    """Run coroutines as tasks while the block runs, and cancel them after it.
 
     Args:
-        broke: called with a sentence when one ends before the block.
-        **coroutines: what is to run, by the names that their tasks get.
+        failed: called with a description when one stops before the block does.
+        **coroutines: by the names of their tasks.
     """
     tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
-    ended = functools.partial(_ended, broke)
+    report = functools.partial(_report, failed)
     for task in tasks:
-        task.add_done_callback(ended)
+        task.add_done_callback(report)
     try:
         yield
     finally:
         for task in tasks:
-            task.remove_done_callback(ended)
-        await cancel_and_wait(tasks, retry_seconds=AGAIN_SECONDS)
+            task.remove_done_callback(report)
+        await cancel_and_wait(tasks, retry_seconds=RECANCEL_SECONDS)
 
 
-def _ended(broke: Callable[[str], None], task: asyncio.Task[None]) -> None:
+def _report(failed: Callable[[str], None], task: asyncio.Task[None]) -> None:
     error = None if task.cancelled() else task.exception()
-    broke(f"{task.get_name()} ended: {'it returned' if error is None else repr(error)}")
+    failed(f"background task {task.get_name()} stopped: {'it returned' if error is None else repr(error)}")

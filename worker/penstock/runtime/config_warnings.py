@@ -1,8 +1,8 @@
-"""What a worker was told of its queue, beside what the queue's row says: the row decides, so a difference is said.
+"""Warns about settings of a worker that have no effect, because the queue's row in the database has its own values.
 
-A JobQueue or `penstock dev` declares the row and gives the same values to its workers; a worker by itself has no right
-to, so what is set on it alone does nothing. Must not stop a start: it is a warning, and where the login may not see the
-row, as the role of workers may not, a line that says so. Surprising: values at their defaults are not looked at.
+A JobQueue or `penstock dev` declares the row and gives the same values to its workers; a worker alone has no right to.
+Must not prevent a start: a difference is a warning, and a row that the login may not read is an information. Values at
+their defaults are not compared.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("penstock.worker")
 
-PATIENCE_SECONDS = 5.0
-"""Until the look at the row is given up."""
+TIMEOUT_SECONDS = 5.0
+"""For reading the queue's row."""
 OF_THE_ROW = ("max_attempts", "job_deadline_seconds", "retention_seconds")
 
 
@@ -35,37 +35,37 @@ def given(settings: Settings) -> dict[str, float]:
     return {name: value for name, value in values.items() if value != defaults[name]}
 
 
-def differences(settings: Settings, rows: Sequence[QueueRow]) -> list[str]:
-    """One sentence for each setting that was given and is not what the row of the queue says."""
+def differences(settings: Settings, rows: Sequence[QueueRow]) -> list[dict[str, object]]:
+    """Setting, its value here and the value in the queue's row (None: not declared), for each that differs."""
     row = next((row for row in rows if row.name == settings.queue), None)
-    if row is None or row.declared_by is None:
-        said: dict[str, float] = {}
-        whose = "and nobody has declared that queue"
-    else:
-        said = {
+    declared: dict[str, float] = {}
+    if row is not None and row.declared_by is not None:
+        declared = {
             "max_attempts": row.max_attempts,
             "job_deadline_seconds": row.job_deadline or 0.0,
             "retention_seconds": row.retention,
         }
-        whose = "where it is {:g}"
     return [
-        f"{name} (PENSTOCK_{name.upper()}) is {value:g} here and does nothing: it is declared with queue "
-        f"{settings.queue!r}, by a JobQueue or `penstock dev`, {whose.format(said.get(name))}"
+        {"setting": f"PENSTOCK_{name.upper()}", "value": value, "queue": settings.queue, "declared": declared.get(name)}
         for name, value in given(settings).items()
-        if said.get(name) != value
+        if declared.get(name) != value
     ]
 
 
 def log_config_warnings(settings: Settings, url: Url | None = None) -> None:
-    """Log a warning for each; asks the database only if there may be one."""
+    """Log a warning for each difference; asks the database only if there may be one."""
     if not given(settings):
         return
     try:
-        with Reader(url or settings.database_url, pooled=settings.pooled, timeout=PATIENCE_SECONDS) as reader:
+        with Reader(url or settings.database_url, pooled=settings.pooled, timeout=TIMEOUT_SECONDS) as reader:
             rows = reader.queues(cap=1)
     except PenstockError as error:
-        named = ", ".join(f"PENSTOCK_{name.upper()}" for name in given(settings))
-        logger.info("%s: what is declared with the queue decides, which cannot be seen here: %s", named, error)
+        names = ",".join(f"PENSTOCK_{name.upper()}" for name in given(settings))
+        extra = {"settings": names, "error": str(error)}
+        logger.info(
+            "settings of the queue have no effect here and cannot be compared with its declaration", extra=extra
+        )
         return
     for difference in differences(settings, rows):
-        logger.warning("%s", difference)
+        message = "setting has no effect here: the JobQueue or `penstock dev` that declares the queue sets it"
+        logger.warning(message, extra=difference)

@@ -71,7 +71,7 @@ class Drain:
         if grace > self.grace - 1.0:  # the same end, told again
             return
         left = grace - (self.clock() - self._began)
-        logger.warning("the pod is killed in %.1f s: jobs that still run by then are released before", left)
+        logger.warning("pod will be killed, unfinished jobs are released before", extra={"in_seconds": round(left, 1)})
         self.grace = grace
         if self._timeout is not None and self._loop is not None:
             self._timeout.reschedule(self._loop.time() + self._left(self._began, self._share))
@@ -90,12 +90,13 @@ class Drain:
         await self._step("release", self.release_waiting())
         await self._step("finish", self.slots.idle(), FINISH_SHARE)
         if self.slots.running:
-            await self._step("give up", self._give_up())
-        await self._step("hand back", self.claimer.release_pending())  # attempts that lost the lease
+            await self._step("cancel", self._cancel_rest())
+        await self._step("release fenced", self.claimer.release_pending())  # attempts that lost the lease
         if not self._stages_ended:  # else no outcome leaves any more
             self.consumers.flush()
             await self._step("flush", self.held.empty())
-        logger.info("drained in %.2f s, %d claims still held", self.clock() - began, len(self.held))
+        extra = {"seconds": round(self.clock() - began, 2), "claims_held": len(self.held)}
+        logger.info("drained", extra=extra)
         return not len(self.held) and not self.claimer.may_hold_unknown_claims
 
     async def release_waiting(self) -> None:
@@ -109,12 +110,14 @@ class Drain:
         if jobs:
             self.metrics.released += await release(self.store, self.held, jobs)
         if locked := self.held.still(jobs):
-            logger.warning("drain: other transactions hold the rows of %d claims, released later", len(locked))
+            logger.warning(
+                "claims are released later, other transactions lock their rows", extra={"claims": len(locked)}
+            )
             self.claimer.release_later(locked)
 
-    async def _give_up(self) -> None:
+    async def _cancel_rest(self) -> None:
         unfinished = await self.consumers.cancel_running()
-        logger.warning("grace period is running out: %d jobs are handed back unfinished", len(unfinished))
+        logger.warning("grace period nearly over, unfinished jobs released", extra={"jobs": len(unfinished)})
         await self._release(unfinished)
 
     def _left(self, began: float, share: float) -> float:
@@ -128,9 +131,10 @@ class Drain:
             async with asyncio.timeout(self._left(self._began, share)) as self._timeout:
                 await step
         except TimeoutError:
-            logger.warning("drain: %s did not end within %.1f s", name, self.clock() - began)
+            extra = {"step": name, "seconds": round(self.clock() - began, 1)}
+            logger.warning("drain step timed out", extra=extra)
         except (StoreError, StageError) as error:
             self._stages_ended |= isinstance(error, StageError)
-            logger.warning("drain: %s failed, the lease covers it: %s", name, error)
+            logger.warning("drain step failed, the lease covers it", extra={"step": name, "error": str(error)})
         finally:
             self._timeout = None

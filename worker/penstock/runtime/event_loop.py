@@ -73,7 +73,7 @@ class Runner:
                     _report_escape(error)
             else:
                 if not task.done() and not self._stopping:
-                    logger.warning("code of the application stopped the event loop; it runs on")
+                    logger.warning("event loop stopped by the application, restarted")
             self._stopping = False
         return task.result()
 
@@ -96,11 +96,7 @@ class Runner:
 
 def _report_escape(error: BaseException) -> None:
     shown = f"SystemExit({error.code!r})" if isinstance(error, SystemExit) else type(error).__name__
-    logger.error(
-        "%s reached the event loop from a callback or task; the loop keeps running, code that awaits the task gets it",
-        shown,
-        exc_info=error,
-    )
+    logger.error("exception reached the event loop, which keeps running", exc_info=error, extra={"exception": shown})
 
 
 async def _end_tasks(seconds: float) -> None:
@@ -111,8 +107,8 @@ async def _end_tasks(seconds: float) -> None:
         return
     _, stuck = await asyncio.wait(left, timeout=seconds)
     if stuck:
-        names = ", ".join(sorted(task.get_name() for task in stuck)[:5])
-        logger.warning("tasks that ignored their cancellation were abandoned: %d, among them %s", len(stuck), names)
+        names = ",".join(sorted(task.get_name() for task in stuck)[:5])
+        logger.warning("tasks ignored their cancellation, abandoned", extra={"tasks": len(stuck), "names": names})
 
 
 async def _end_generators(loop: asyncio.AbstractEventLoop, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The process around a worker: logs, the schema's handshake, the event loop, and an exit that no thread can hold up."""
+"""The main function of a worker process: logs, schema check, event loop, and an exit that no thread can delay."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from .worker import Worker
 
 logger = logging.getLogger("penstock.worker")
 
-AGAIN_SECONDS = 1.0
-"""Until the database is asked again that had passed the check and then refused the worker's connections."""
+RETRY_SECONDS = 1.0
+"""Delay before another start when the database passed the check and then refused the worker's connections."""
 
 EXIT_SECONDS = 10.0
-"""For exit handlers and threads of the application; for lifespans what is left of the grace period, if that is more."""
+"""For exit handlers and threads of the application; lifespans have the rest of the grace period if that is more."""
 
 
-def mismatch(app: App, queue: str) -> str:
-    """A sentence if no task of the App has this queue, else empty: jobs are elsewhere unless their options differ."""
+def mismatch(app: App, queue: str) -> dict[str, str]:
+    """Both sides if no task of the App has this queue, else empty: its jobs are then in other queues by default."""
     queues = sorted({task.queue for task in app.tasks.values()})
     if not queues or queue in queues:
-        return ""
-    return f"no task of this App has the queue {queue!r} (--queue, PENSTOCK_QUEUE); they have {', '.join(queues)}"
+        return {}
+    return {"queue": queue, "queues_of_tasks": ",".join(queues), "set_by": "--queue or PENSTOCK_QUEUE"}
 
 
 def run_worker(app: App, settings: Settings) -> int:
-    """Run one worker in this process until it is told to drain; returns the exit code.
+    """Run one worker in this process until it drains; returns the exit code.
 
-    While the database is away or its schema is not migrated yet, the start waits.
+    The start waits while the database is unavailable or its schema is not migrated yet.
 
     Raises:
         ConfigurationError, StoreError: it cannot start; nothing was claimed.
@@ -59,8 +59,8 @@ def run_worker(app: App, settings: Settings) -> int:
         if not Startup(check, settings).wait():
             return 0
         log_config_warnings(settings, url)
-        if told := mismatch(app, settings.queue):
-            logger.warning("%s", told)
+        if extra := mismatch(app, settings.queue):
+            logger.warning("no task of this App has the queue of this worker", extra=extra)
         with Runner(loop_factory()) as runner:
             ended = runner.run(_run(app, settings))
     code, stuck = ended
@@ -70,14 +70,14 @@ def run_worker(app: App, settings: Settings) -> int:
 
 
 async def _run(app: App, settings: Settings) -> tuple[int, bool] | None:
-    """Exit code, and whether a thread is stuck; None if the database went away after the check: nothing has begun."""
+    """Exit code, and whether a thread is stuck; None if the database became unavailable before anything started."""
     parts = WorkerParts(app, settings)
     try:
         await parts.store.open()
     except StoreError as error:
         parts.health.close()
-        logger.warning("cannot start yet, trying again: %s", error)
-        await asyncio.sleep(AGAIN_SECONDS)
+        logger.warning("cannot start yet, retrying", extra={"error": str(error)})
+        await asyncio.sleep(RETRY_SECONDS)
         return None
     os.register_at_fork(after_in_child=partial(parts.attempts.copied, parts.loop))
     gc.collect()

@@ -48,7 +48,7 @@ def leaving_at_once() -> Iterator[None]:
     """
 
     def heard(_: int, __: FrameType | None) -> None:
-        logger.info("told to leave before the start is over")
+        logger.info("signal received during the start, exiting")
         leave_now(0)
 
     before = _install(dict.fromkeys((signal.SIGTERM, signal.SIGINT), _in_this_process(heard)))
@@ -87,11 +87,8 @@ def leave_within(seconds: float, code: int) -> None:
         time.sleep(seconds)
         others = [thread.name for thread in threading.enumerate() if not thread.daemon]
         with contextlib.suppress(Exception):  # the application may have closed what the log is written to
-            logger.warning(
-                "the process did not end within %.1f s after its worker (threads that are left: %s); it leaves now",
-                seconds,
-                ", ".join(sorted(others)[:5]),
-            )
+            extra = {"after_seconds": round(seconds, 1), "threads": ",".join(sorted(others)[:5])}
+            logger.warning("process did not exit in time after its worker, exiting now", extra=extra)
         leave_now(code)
 
     threading.Thread(target=leave, name="penstock-leaving", daemon=True).start()

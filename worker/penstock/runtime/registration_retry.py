@@ -42,7 +42,7 @@ async def registered(lease: Lease, draining: asyncio.Event, *, rng: random.Rando
                 raise
             if str(error) != lease.last_error or time.monotonic() - logged_at > REPEAT_SECONDS:
                 logged_at = time.monotonic()
-                logger.warning("cannot register yet, trying again: %s", error)
+                logger.warning("cannot register yet, retrying", extra={"error": str(error)})
             lease.last_error = str(error)
             failures += 1
             with contextlib.suppress(TimeoutError):

@@ -32,13 +32,13 @@ class Signals:
         self._state = state
         self._starting: asyncio.Timeout | None = None
         self._installed: dict[signal.Signals, object] = {}
-        self._said = False
+        self._logged = False
 
     def listen(self) -> None:
         """From now on, in the loop that runs."""
         loop = asyncio.get_running_loop()
         for number in NUMBERS:
-            loop.add_signal_handler(number, self.heard)
+            loop.add_signal_handler(number, self.received)
             self._installed[number] = signal.getsignal(number)
 
     def keep(self) -> None:
@@ -48,12 +48,10 @@ class Signals:
         """
         replaced = [number for number in NUMBERS if signal.getsignal(number) != self._installed.get(number)]
         self.listen()
-        if replaced and not self._said:
-            self._said = True
-            logger.warning(
-                "the application replaced the worker's handler of %s; the worker took it back (clean up in a lifespan)",
-                " and ".join(number.name for number in replaced),
-            )
+        if replaced and not self._logged:
+            self._logged = True
+            extra = {"signals": ",".join(number.name for number in replaced)}
+            logger.warning("signal handler replaced by the application, restored; clean up in a lifespan", extra=extra)
 
     @contextlib.asynccontextmanager
     async def starting(self) -> AsyncIterator[None]:
@@ -68,12 +66,15 @@ class Signals:
         finally:
             self._starting = None
 
-    def heard(self) -> None:
+    def received(self) -> None:
         """A signal came."""
         if self._state.draining:
-            logger.warning("second signal: leaving at once")
+            logger.warning("second signal received, exiting at once")
             os._exit(1)
-        logger.info("draining" if self._starting is None else "told to leave before the start is over")
+        if self._starting is None:
+            logger.info("signal received, draining")
+        else:
+            logger.info("signal received during the start, exiting")
         self._state.drain()
         if self._starting is not None:
             self._starting.reschedule(asyncio.get_running_loop().time())

@@ -121,7 +121,7 @@ class Startup:
             return
 
         def heard(_: int, __: FrameType | None) -> None:
-            logger.info("told to leave before the start is over")
+            logger.info("signal received during the start, exiting")
             self._left.set()
             self._end()
 
@@ -154,13 +154,13 @@ class Startup:
                     raise
                 if str(error) != self._problem or time.monotonic() - said_at > REPEAT_SECONDS:
                     said_at = time.monotonic()
-                    logger.warning("cannot start yet, trying again: %s", error)
+                    logger.warning("cannot start yet, retrying", extra={"error": str(error)})
                 self._problem = str(error)
                 self._failing.set()
                 failures += 1
                 self._over.wait(retry_delay(failures, self._rng))
             else:
                 if failures:
-                    logger.info("the database answers after %.1f s", time.monotonic() - began)
+                    logger.info("database reachable", extra={"after_seconds": round(time.monotonic() - began, 1)})
                 return True
         return False

@@ -18,7 +18,7 @@ from penstock.stages import Stage
 from .background import run_in_background
 from .event_loop import in_own_thread
 from .login_refused import login_refused
-from .middleware.chain import around
+from .middleware.chain import apply_middleware
 from .parts import WorkerParts
 from .process_state import here
 from .registration_retry import registered
@@ -48,40 +48,42 @@ class Worker:
 
     async def run(self) -> int:
         """Work until SIGTERM or SIGINT, or until a stage fails; returns the exit code."""
+        parts = self.parts
         here.note()
-        self.parts.signals.listen()
+        parts.signals.listen()
         async with contextlib.AsyncExitStack() as stack:
-            async with self.parts.signals.starting():
+            async with parts.signals.starting():
                 await self._start(stack)
-            stack.callback(self.parts.exclusive.close)
+            stack.callback(parts.exclusive.close)
             empty = False
             try:
-                self.parts.health.start()
-                if not await registered(self.parts.lease, self.parts.drain_requested, rng=self.parts.rng):
-                    return 0  # told to leave: nothing was claimed
-                self.parts.state.lease_changed(self.parts.lease.state)
-                self.parts.exclusive.watch()
-                await start_stages(self.parts.claimer, self.parts.consumers, self.parts.acknowledgers, self._ended)
-                logger.info("worker %d serves queue %s", self.parts.lease.worker, self.parts.settings.queue)
+                parts.health.start()
+                if not await registered(parts.lease, parts.drain_requested, rng=parts.rng):
+                    return 0  # a drain was requested; nothing was claimed
+                parts.state.lease_changed(parts.lease.state)
+                parts.exclusive.watch()
+                await start_stages(parts.claimer, parts.consumers, parts.acknowledgers, self._stage_stopped)
+                extra = {"worker": parts.lease.worker, "queue": parts.settings.queue}
+                logger.info("worker started", extra=extra)
                 async with run_in_background(
-                    self._broke,
-                    ticker=self.parts.ticker.run(),
+                    self._fail,
+                    ticker=parts.ticker.run(),
                     listener=self._listen(),
-                    upkeep=self.parts.maintenance.run(),
-                    depths=self.parts.forensics.tell_depth(),
-                    login=login_refused(self.parts.lease),
+                    maintenance=parts.maintenance.run(),
+                    queue_depth=parts.forensics.report_depth(),
+                    login_watch=login_refused(parts.lease),
                 ):
                     await self._until_draining()
-                    self.parts.lease.begin_drain(self.parts.drain.shorten)
-                    empty = await self.parts.drain.run()
-                for stage in (self.parts.claimer, self.parts.consumers, *self.parts.acknowledgers):
+                    parts.lease.begin_drain(parts.drain.shorten)
+                    empty = await parts.drain.run()
+                for stage in (parts.claimer, parts.consumers, *parts.acknowledgers):
                     await stage.stop(timeout=1.0)
             except BaseException as error:
                 self._fatal_error = self._fatal_error or repr(error)
                 raise
             finally:
-                await in_own_thread(functools.partial(self.parts.lease.close, empty=empty), name="penstock-leave")
-                self.parts.health.close()
+                await in_own_thread(functools.partial(parts.lease.close, empty=empty), name="penstock-leave")
+                parts.health.close()
                 self._on_exit(self.exit_code)
         return self.exit_code
 
@@ -93,38 +95,39 @@ class Worker:
     async def _until_draining(self) -> None:
         try:
             await self.parts.drain_requested.wait()
-        except asyncio.CancelledError:  # nobody of ours does that
-            self._broke("code of the application cancelled all tasks of the event loop, the worker's own included")
+        except asyncio.CancelledError:  # no code of the worker does that
+            self._fail("the application cancelled all tasks of the event loop, the worker's included")
             if (current := asyncio.current_task()) is not None:
                 current.uncancel()
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
-        """The database, the application's lifespans and the first child; `stack` ends them."""
-        await stack.enter_async_context(self.parts.store)
-        for lifespan in self.parts.app.lifespans:
+        """Open the database, the application's lifespans and the first child process; `stack` closes them."""
+        parts = self.parts
+        await stack.enter_async_context(parts.store)
+        for lifespan in parts.app.lifespans:
             await stack.enter_async_context(lifespan())
-        stack.push_async_callback(self.parts.app.close_async)
-        stack.push_async_callback(self.parts.hooks.close, HOOKS_SECONDS)
-        self.parts.run_attempt = around(  # behind the lifespans: they may be what turns tracing on
-            self.parts.exclusive.guarding(self.parts.attempts.run),
-            tasks=self.parts.app.tasks,
-            settings=self.parts.settings,
-            outcomes=self.parts.outcomes,
-            metrics=self.parts.metrics,
-            hooks=self.parts.hooks,
+        stack.push_async_callback(parts.app.close_async)
+        stack.push_async_callback(parts.hooks.close, HOOKS_SECONDS)
+        parts.run_attempt = apply_middleware(  # after the lifespans: one of them may turn tracing on
+            parts.exclusive.guarding(parts.attempts.run),
+            tasks=parts.app.tasks,
+            settings=parts.settings,
+            outcomes=parts.outcomes,
+            metrics=parts.metrics,
+            hooks=parts.hooks,
             tracing=trace.opentelemetry(),
         )
-        stack.push_async_callback(self.parts.children.close, CHILDREN_LEAVE_SECONDS)
-        if self.parts.in_children:
-            await self.parts.children.open()
+        stack.push_async_callback(parts.children.close, CHILDREN_LEAVE_SECONDS)
+        if parts.in_children:
+            await parts.children.open()
 
-    def _ended(self, stage: Stage, reason: object) -> None:
-        self._broke(f"{stage.name} ended: {reason!r}")
+    def _stage_stopped(self, stage: Stage, reason: object) -> None:
+        self._fail(f"stage {stage.name} stopped: {reason!r}")
 
-    def _broke(self, what: str) -> None:
+    def _fail(self, error: str) -> None:
         if not self.parts.state.draining:
-            self._fatal_error = what
-            logger.error("%s", self._fatal_error)
+            self._fatal_error = error
+            logger.error("worker failed, draining", extra={"error": error})
             self.parts.state.drain()
 
     async def _listen(self) -> None:
@@ -132,6 +135,6 @@ class Worker:
             if self.parts.settings.listen:
                 await self.parts.listener.run()
         except Exception:
-            self.parts.listener.listening = False  # wake-ups are hints: the poll is the truth
-            logger.exception("no more wake-ups: the listener ended")
+            self.parts.listener.listening = False  # wake-ups are hints, polling finds every job
+            logger.exception("listener failed, falling back to polling")
         await self.parts.drain_requested.wait()

@@ -148,7 +148,7 @@ class Parts:
     ("what", "said"),
     [
         ("draining", "draining"), ("cordoned", "cordoned"), ("lease", "disconnected: .*12 s ago .*no route"),
-        ("claims", "disconnected: claims fail .*gone"), ("refused", "claims are refused: SchemaMissing"),
+        ("claims", "disconnected: claims fail .*gone"), ("refused", "cannot claim jobs: SchemaMissing"),
         ("blocked", "event loop has been blocked for 3 s"),
     ],
 )  # fmt: skip
@@ -201,9 +201,9 @@ async def test_what_runs_beside_a_worker_and_ends_by_itself_is_heard_of():
     async def stays() -> None:
         await asyncio.sleep(60)
 
-    async with run_in_background(said.append, ticker=breaks(), upkeep=stays()):
+    async with run_in_background(said.append, ticker=breaks(), maintenance=stays()):
         await until(lambda: said)
-    assert said == ["ticker ended: RuntimeError('ticker')"]
+    assert said == ["background task ticker stopped: RuntimeError('ticker')"]
 
 
 class Registrar:

@@ -18,7 +18,7 @@ from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.runtime.execution.outcomes import OutcomeBuilder
 from penstock.runtime.middleware import chain as module
 from penstock.runtime.middleware.hooks import MAX_CALLS, HookDispatcher
-from penstock.runtime.middleware.tracing import Traced
+from penstock.runtime.middleware.tracing import TracingMiddleware
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.settings import Settings
 from penstock.trace import read
@@ -50,7 +50,7 @@ async def test_a_worker_that_uses_nothing_runs_attempts_as_they_are(app, outcome
 
     def wrapped(*, tracing: object = None, **settings) -> object:
         given = Settings(database_url="postgresql://x", **settings)
-        return module.around(
+        return module.apply_middleware(
             run, tasks=app.tasks, settings=given, outcomes=outcomes, metrics=metrics, hooks=HookDispatcher(app.hooks),
             tracing=tracing,
         )  # fmt: skip
@@ -77,7 +77,7 @@ async def test_an_attempts_events_come_in_order_with_what_happened(app, outcomes
     async def run(one: ClaimedJob) -> Finished:
         return outcomes.for_error(one, app.tasks["work"], error, 0.5) if one.attempt == 5 else completed(one, 0.25)
 
-    hooked = module.Hooked(run=run, hooks=HookDispatcher(app.hooks), outcomes=outcomes)
+    hooked = module.HookMiddleware(run=run, hooks=HookDispatcher(app.hooks), outcomes=outcomes)
     good, bad = job(), job(attempt=5)
     await hooked.run(good)
     await hooked.run(bad)
@@ -101,7 +101,7 @@ async def test_an_attempt_that_is_interrupted_stops_too(app, outcomes):
         await asyncio.sleep(60)
         return completed(one)
 
-    hooked = module.Hooked(run=run, hooks=HookDispatcher(app.hooks), outcomes=outcomes)
+    hooked = module.HookMiddleware(run=run, hooks=HookDispatcher(app.hooks), outcomes=outcomes)
     attempt = asyncio.create_task(hooked.run(job()))
     await asyncio.sleep(0)
     attempt.cancel()
@@ -206,10 +206,10 @@ def spans() -> InMemorySpanExporter:
     return InMemorySpanExporter()
 
 
-def traced(run, spans: InMemorySpanExporter) -> Traced:
+def traced(run, spans: InMemorySpanExporter) -> TracingMiddleware:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    made = Traced(run=run, trace=trace, version="1")
+    made = TracingMiddleware(run=run, trace=trace, version="1")
     made._tracer = provider.get_tracer("penstock")
     return made
 

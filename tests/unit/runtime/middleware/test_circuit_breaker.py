@@ -23,7 +23,7 @@ def run(breaker: Breaker, *failures: bool, now: float = 0.0) -> None:
     """Attempts one after the other, each admitted."""
     for failed in failures:
         assert breaker.admit(now)
-        breaker.ended(breaker.epoch, failed=failed, now=now)
+        breaker.finished(breaker.epoch, failed=failed, now=now)
 
 
 def opened(now: float = 0.0) -> Breaker:
@@ -86,11 +86,11 @@ def test_one_failed_probe_opens_it_again_for_the_whole_time():
     """Counted from that failure; the probes beside it no longer matter."""
     breaker = opened()
     epochs = [breaker.epoch for _ in range(3) if breaker.admit(40)]
-    breaker.ended(epochs[0], failed=True, now=41)
+    breaker.finished(epochs[0], failed=True, now=41)
     assert breaker.state(70.9) is OPEN
     assert breaker.state(71) is HALF_OPEN
     for epoch in epochs[1:]:
-        breaker.ended(epoch, failed=False, now=72)
+        breaker.finished(epoch, failed=False, now=72)
     run(breaker, False, False, now=73)
     assert breaker.state(73) is HALF_OPEN
 
@@ -100,7 +100,7 @@ def test_a_probe_that_ends_neither_way_makes_room_for_another():
     breaker = opened()
     epochs = [breaker.epoch for _ in range(3) if breaker.admit(30)]
     assert not breaker.admit(30)
-    breaker.gave_up(epochs[0])
+    breaker.abandoned(epochs[0])
     assert breaker.admit(30)
 
 
@@ -123,13 +123,13 @@ def test_a_probe_that_answers_late_is_heard_all_the_same():
     epochs = [slow.epoch for _ in range(MAX_PROBES) if slow.admit(30)]
     assert slow.admit(60)
     for epoch in epochs:
-        slow.ended(epoch, failed=False, now=61)
+        slow.finished(epoch, failed=False, now=61)
     assert slow.state(61) is CLOSED
     failing = opened()
     assert [failing.admit(30) for _ in range(MAX_PROBES)] == [True] * MAX_PROBES
     epoch = failing.epoch
     assert failing.admit(60)
-    failing.ended(epoch, failed=True, now=61)
+    failing.finished(epoch, failed=True, now=61)
     assert failing.state(61) is OPEN
 
 
@@ -140,8 +140,8 @@ def test_what_began_before_the_circuit_opened_says_nothing_about_now():
     old = breaker.epoch
     run(breaker, True, True, True, True)
     run(breaker, False, False, now=31)
-    breaker.ended(old, failed=True, now=31)
-    breaker.gave_up(old)
+    breaker.finished(old, failed=True, now=31)
+    breaker.abandoned(old)
     run(breaker, False, now=31)
     assert breaker.state(31) is CLOSED
 
@@ -213,7 +213,7 @@ class Circuit(RuleBasedStateMachine):
     def end(self, epoch: int, failed: bool) -> None:
         before = self.breaker.state(self.now)
         current = epoch == self.breaker.epoch
-        self.breaker.ended(epoch, failed=failed, now=self.now)
+        self.breaker.finished(epoch, failed=failed, now=self.now)
         after = self.breaker.state(self.now)
         if not current:
             assert after is before
@@ -227,7 +227,7 @@ class Circuit(RuleBasedStateMachine):
         before = self.breaker.state(self.now)
         if epoch == self.breaker.epoch == self.probing_epoch and before is HALF_OPEN:
             self.probes -= 1
-        self.breaker.gave_up(epoch)
+        self.breaker.abandoned(epoch)
         assert self.breaker.state(self.now) is before
 
     @invariant()

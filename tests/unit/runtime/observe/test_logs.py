@@ -123,7 +123,7 @@ async def test_what_a_child_prints_carries_the_job_that_runs_in_it(with_fields):
 
     async def attempt() -> Output:
         logs.running.set(job(id=1))
-        return Output(reading, name="child", level=logging.INFO, loop=asyncio.get_running_loop())
+        return Output(reading, child=1, stream="stdout", level=logging.INFO, loop=asyncio.get_running_loop())
 
     output = await asyncio.create_task(attempt())
     os.write(writing, b"starting\n")

@@ -28,6 +28,7 @@ from penstock.store.acknowledge.unlocked import LOCKED, ack_unlocked
 
 from ..execution.outcomes import INCOMPATIBLE, INVALID, describe
 from ..observe.forensics import Forensics
+from ..observe.logs import fields
 from ..observe.metrics import WorkerMetrics
 from ..retry_delay import retry_delay
 from .held_claims import HeldClaims
@@ -79,7 +80,8 @@ class Acknowledger(Consumer[Finished]):
         if self._repeating is not None:
             await cancel_and_wait([self._repeating])
         if len(self._postponed):
-            logger.error("%d outcomes were not stored: other transactions hold their jobs' rows", len(self._postponed))
+            extra = {"outcomes": len(self._postponed)}
+            logger.error("outcomes not stored, other transactions lock their jobs' rows", extra=extra)
 
     async def handle_events(self, events: Sequence[Finished], subscription: Subscription) -> None:
         """Acknowledge one batch; returns when the database has answered."""
@@ -110,7 +112,8 @@ class Acknowledger(Consumer[Finished]):
                     return await self._halve(worker, batch, error, self._acknowledge)
                 failures += 1
                 self.ack_error = str(error)
-                logger.warning("acknowledgement of %d outcomes will be repeated: %s", len(batch), error)
+                extra = {"outcomes": len(batch), "error": str(error)}
+                logger.warning("acknowledgement failed, retrying", extra=extra)
                 await asyncio.sleep(retry_delay(failures, self._rng))
                 continue
             return self._settle(batch, differences, time.perf_counter() - started)
@@ -144,7 +147,7 @@ class Acknowledger(Consumer[Finished]):
             fenced = [o for o in batch if stored.get((o.job.id, o.job.token), "") is None]
             self._metrics.fenced += len(fenced)
             for outcome in fenced:
-                logger.warning("outcome of job %d refused: its claim was taken back", outcome.job.id)
+                logger.warning("outcome fenced, the claim was lost", extra=fields(outcome.job))
             batch = [_as_stored(o, stored) for o in batch if stored.get((o.job.id, o.job.token), "") is not None]
         held.accepted(batch)
         self._metrics.acknowledged(batch, seconds)
@@ -158,7 +161,8 @@ class Acknowledger(Consumer[Finished]):
         outcome = batch[0]
         if outcome.reason == REFUSED:  # even the plain failure was refused
             return await self._end_claim(worker, outcome, error)
-        logger.error("outcome of job %d was refused by the database and becomes a failure: %s", outcome.job.id, error)
+        extra = {**fields(outcome.job), "error": str(error)}
+        logger.error("outcome rejected by the database, the attempt fails", extra=extra)
         plain = msgspec.structs.replace(
             outcome,
             state=OutcomeState.FAILED,
@@ -180,16 +184,21 @@ class Acknowledger(Consumer[Finished]):
                 return [outcome]
             except StoreError as error:
                 if isinstance(error, SchemaMissing) or is_refusal(error):
-                    logger.error("job %d keeps its claim until the lease of worker %d ends: %s", job.id, worker, error)
+                    extra = {**fields(job), "worker": worker, "error": str(error)}
+                    logger.error("claim of a job kept until the lease of its worker expires", extra=extra)
                     return []
                 failures += 1
                 self.ack_error = str(error)
-                logger.warning("the end of job %d, whose outcome cannot be stored, will be retried: %s", job.id, error)
+                extra = {**fields(job), "error": str(error)}
+                logger.warning("failing an attempt failed, retrying", extra=extra)
                 await asyncio.sleep(retry_delay(failures, self._rng))
         self.ack_error = None
         self._held.remove([job])
-        said = "fenced" if due is None else f"attempt {job.attempt} counts, the job is due in {due:.0f} s"
-        logger.error("outcome of job %d cannot be stored: %s; %s", job.id, refusal, said)
+        extra = {**fields(job), "error": str(refusal)}
+        if due is None:
+            logger.error("outcome cannot be stored, the claim was lost", extra=extra)
+        else:
+            logger.error("outcome cannot be stored, the attempt counts", extra={**extra, "due_in_seconds": round(due)})
         return []
 
 

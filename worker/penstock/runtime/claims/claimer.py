@@ -1,9 +1,9 @@
-"""The producer of a pod: turns demand into claims, and never claims beyond it.
+"""The producer stage of a worker: turns open demand into claims, and never claims more.
 
-It remembers unmet demand, keeps one claim in flight, and sleeps by the waiting protocol: announce, let every
-transaction that could have missed the announcement end, look once more, wait for a wake-up or the poll. What a claim
-took whose reply was lost is found by its token and handed back. Surprising: a claim is never cancelled, only waited
-for, because a cancelled one may have committed.
+It remembers demand that no claim has met, keeps one claim in flight, and sleeps by the waiting protocol: mark the queue
+as waited for, let every transaction end that could have missed the mark, claim once more, wait for a wake-up or the
+poll. A claim is never cancelled, only awaited, because a cancelled one may have committed; the jobs of a claim whose
+reply was lost are found by its token and released.
 """
 
 from __future__ import annotations
@@ -14,54 +14,46 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from penstock.errors import ClaimRefused, RowLocked, SchemaMismatch, SchemaMissing, StatementRefused, StoreError
 from penstock.job import ClaimedJob
 from penstock.stages import DemandDispatcher, Dropped, Producer
 from penstock.store import Store
-from penstock.store.acknowledge.unknown_claims import release_unknown
 
 from ..observe.metrics import WorkerMetrics
 from ..retry_delay import retry_delay
 from ..state import WorkerState
-from .held_claims import HeldClaims, release
+from .held_claims import HeldClaims
+from .pending_releases import ClaimPermit, PendingReleases
 
 logger = logging.getLogger("penstock.claimer")
 
 MAX_CLAIM = 500
-"""Jobs in one call: from 100 to 500 the cost per job still falls, at 1,000 no more (measured)."""
+"""Jobs in one claim: up to 500 the cost per job still falls, at 1,000 no more (measured)."""
 MAX_WINDOW = 100_000
-"""Most demand that one consumer may have open; its window is a setting and follows the run time of jobs."""
+"""Demand that one consumer may have open; its real window is a setting and follows the run time of jobs."""
 DISCONNECTED_AFTER = 3
-"""Claims in a row without an answer until readiness fails."""
+"""Claims in a row without a reply until readiness fails."""
 FATAL_ERRORS = (SchemaMissing, SchemaMismatch, StatementRefused)
-"""Errors of the store that repeating cannot mend."""
+"""Errors of the store that a retry cannot cure."""
 MARK_SECONDS = 15.0
-"""How long an announcement of a waiter stands."""
-
-
-class ClaimPermit(Protocol):
-    """What the lease says about claiming."""
-
-    worker: int
-    queue: int
-
-    def may_claim(self) -> bool:
-        """Running, and the lease renewed recently enough."""
+"""How long a waiting mark is valid."""
+MAX_PAUSE_SECONDS = 1.0
+"""Until the claimer checks again whether it may claim; less if the poll interval is."""
 
 
 class Claimer(Producer[ClaimedJob]):
-    """Claims one queue's jobs.
+    """Claims the jobs of one queue.
 
     Args:
-        store: where to claim.
-        permit: this worker's ids, and whether the lease allows a claim now.
+        store: claims and releases.
+        permit: ids of this worker and its queue, and whether the lease allows a claim now.
         state: of this worker; a drain ends the claim loop.
-        held: where claims are entered before anybody sees them.
-        queue: the queue's name.
-        poll_seconds: longest sleep without a look; jittered by a fifth.
-        listening: whether wake-ups can arrive; without, no announcement is made.
+        held: gets claims before any consumer does.
+        queue: name of the queue.
+        poll_seconds: maximum sleep without a claim, with a jitter of 20 %.
+        listening: whether wake-ups can arrive; if not, the queue is not marked.
+        rng: draws tokens and jitter.
     """
 
     def __init__(
@@ -78,172 +70,139 @@ class Claimer(Producer[ClaimedJob]):
         rng: random.Random,
     ) -> None:
         super().__init__(name="claimer", dispatcher=DemandDispatcher(max_demand=MAX_WINDOW))
-        self._store, self._permit, self._held, self._metrics = store, permit, held, metrics
-        self._state = state
-        self._queue, self._poll, self._listening, self._rng = queue, poll_seconds, listening, rng
+        self._store, self._permit, self._state = store, permit, state
+        self._held, self._metrics, self._rng = held, metrics, rng
+        self._queue, self._poll, self._listening = queue, poll_seconds, listening
         self.pending = 0
-        """Demand that no claim has met yet."""
-        self._wake = asyncio.Event()
+        """Open demand: asked for and not claimed yet."""
         self.in_flight = False
-        """A claim has been sent and not answered."""
+        """A claim was sent and not answered."""
         self.claim_error: str | None = None
         """Why the last claim failed; None once one was answered."""
         self.fatal_error: str | None = None
-        """As `last_error`, where trying again cannot help: the schema, a right or this program is wrong."""
+        """As `claim_error`, if a retry cannot help: the schema, a right or this program is wrong."""
+        self._wake = asyncio.Event()
         self._failures = 0
         self._marked_until = 0.0
-        self._lost_tokens: list[int] = []
-        self._to_release: list[ClaimedJob] = []
-        self._release_at, self._locked_tries = 0.0, 0
-        self._moves = 0
+        self._releases = PendingReleases(store=store, permit=permit, held=held, metrics=metrics, rng=rng)
         self._loop_task: asyncio.Task[None] | None = None
 
-    # -- what others call -----------------------------------------------------------------------------------------
+    # -- for the other parts ---------------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
-        """Begin the claim loop."""
+        """Start the claim loop."""
         self._loop_task = asyncio.get_running_loop().create_task(self._claim_loop(), name="claim loop")
 
     async def handle_demand(self, demand: int) -> list[ClaimedJob]:
-        """Remember it; the claim loop does the rest."""
+        """Remember the demand; the claim loop does the rest."""
         self.pending += demand
         self.wake()
         return []
 
     def wake(self) -> None:
-        """There may be work, or something changed: look now."""
+        """There may be work, or something changed: check now."""
         self._wake.set()
 
     async def close(self) -> None:
-        """Stop claiming for good; returns when no claim is in flight any more."""
+        """Stop claiming for good; returns when no claim is in flight."""
         self._state.drain()
         self.wake()
         if self._loop_task is not None:
             await asyncio.wait([self._loop_task])
         with contextlib.suppress(StoreError):
-            await self.release_pending()
+            await self._releases.release()
 
     @property
     def may_hold_unknown_claims(self) -> bool:
-        """Whether a claim whose reply was lost may still hold jobs that nobody here knows."""
-        return bool(self._lost_tokens)
+        """Whether a claim whose reply was lost may still hold jobs that this process does not know."""
+        return self._releases.has_lost_claims
 
     @property
     def disconnected(self) -> bool:
-        """Whether several claims in a row were not answered."""
+        """Whether several claims in a row had no reply."""
         return self._failures >= DISCONNECTED_AFTER
 
     def on_released(self, events: Sequence[ClaimedJob], why: Dropped) -> None:
-        """Claims that the consumers will not run: the claim loop hands them back."""
+        """Claims that the consumers will not run: the claim loop releases them."""
         del why
         self.release_later(events)
 
     def release_later(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Have unstarted claims handed back, soon."""
-        self._to_release.extend(jobs)
+        """Release unstarted claims soon, in the claim loop."""
+        self._releases.add(jobs)
         self.wake()
 
+    async def release_pending(self) -> None:
+        """Release now what waits for it; for the drain, when the claim loop has stopped. Raises StoreError."""
+        await self._releases.release()
+
     def check_claims(self, *, moved: bool) -> None:
-        """Release, soon, what the database says that we hold and we do not, if it may have lost our last commits."""
-        self._moves += moved
+        """Release soon what the database ascribes to this worker and the worker does not hold.
+
+        Args:
+            moved: another server answered, which may have lost the last commits; otherwise nothing is checked.
+        """
         if moved:
+            self._releases.add_unknown()
             self.wake()
 
     async def on_stop(self, reason: object) -> None:
-        """End the claim loop, whatever the way here."""
+        """End the claim loop, whatever stopped the stage."""
         del reason
         await self.close()
 
-    # -- the loop -------------------------------------------------------------------------------------------------
+    # -- the claim loop --------------------------------------------------------------------------------------------
 
     async def _claim_loop(self) -> None:
         while not self._state.draining:
             self._wake.clear()
             try:
-                await self._try_release()
+                await self._releases.try_release()
                 if not self._may_claim_now():
-                    await self._sleep(min(self._poll, 1.0))
+                    await self._sleep(min(self._poll, MAX_PAUSE_SECONDS))
                 elif await self._claim_once():
                     self._succeeded()
                 else:
                     await self._wait_for_work()
             except ClaimRefused as refused:
                 self._failures = 0
-                logger.info("claim refused: %s", refused)
-                await self._sleep(min(self._poll, 1.0))
-            except Exception as error:  # noqa: BLE001 - a claim loop that ended would look like an idle worker
+                logger.info("claim refused", extra={"reason": str(refused)})
+                await self._sleep(min(self._poll, MAX_PAUSE_SECONDS))
+            except Exception as error:  # noqa: BLE001 - without its claim loop a worker would seem idle
                 await self._sleep(self._failed(error))
 
     def _succeeded(self) -> None:
-        """All that a look needs was answered."""
+        """Everything that a claim needs was answered."""
         self.claim_error = self.fatal_error = None
         self._failures = 0
 
     def _failed(self, error: Exception) -> float:
-        """Remember why, for readiness; returns seconds to retry_delay. What only people can mend is said once."""
+        """Keep the error for readiness; returns seconds to pause. A fatal error is logged once."""
         self._failures += 1
         self.claim_error = f"{type(error).__name__}: {error}"
         if isinstance(error, StoreError) and not isinstance(error, FATAL_ERRORS):
-            logger.warning("claim failed, demand of %d kept: %s", self.pending, error)
+            logger.warning("claim failed, retrying", extra={"demand": self.pending, "error": str(error)})
         elif self.fatal_error != self.claim_error:
             self.fatal_error = self.claim_error
             expected = isinstance(error, StoreError)
-            logger.error("claims are refused and repeating them cannot help: %s", error, exc_info=not expected)
+            logger.error("cannot claim jobs, not retrying", exc_info=not expected, extra={"error": str(error)})
         return retry_delay(self._failures, self._rng)
 
     def _may_claim_now(self) -> bool:
         return self._state.may_claim and self.pending > 0 and self._permit.may_claim()
 
-    async def _try_release(self) -> None:
-        """As `release_pending`, but a row that another transaction holds stops no claim: it is tried again later."""
-        if time.monotonic() < self._release_at or not (self._lost_tokens or self._to_release or self._moves):
-            return
-        try:
-            await self.release_pending()
-        except RowLocked as error:
-            logger.warning("claims are released later, another transaction holds a row: %s", error)
-        locked = bool(self._lost_tokens or self._to_release or self._moves)
-        self._locked_tries = self._locked_tries + 1 if locked else 0
-        self._release_at = time.monotonic() + retry_delay(self._locked_tries, self._rng) if locked else 0.0
-
-    async def release_pending(self) -> None:
-        """Release what was given back, and what a claim took whose reply was lost; what is locked stays for later.
-
-        Raises:
-            RowLocked: the worker's row, or one of a claim whose reply was lost, is held by another transaction.
-            StoreError: as `Store.release`.
-        """
-        if self._to_release:
-            jobs = list(self._to_release)
-            self._metrics.released += await release(self._store, self._held, jobs)
-            # Only now: what was not answered is tried again, which is safe.
-            self._to_release[: len(jobs)] = self._held.still(jobs)
-        while self._lost_tokens:
-            await self._store.jobs.release_claim(self._permit.worker, self._permit.queue, self._lost_tokens[0])
-            self._lost_tokens.pop(0)
-        if self._moves:
-            await self._release_unknown()
-
-    async def _release_unknown(self) -> None:
-        worker, unsure = self._permit.worker, self._moves
-        held = [job for job in self._held.snapshot() if job.worker == worker]
-        if number := await release_unknown(self._store, worker, self._permit.queue, held):
-            logger.warning("claims released whose outcomes the database lost with its last commits: %d", number)
-            self._metrics.released += number
-        self._moves -= unsure  # another server may have answered meanwhile
-
     async def _claim_once(self) -> bool:
-        """One claim for the open demand; True if it brought anything."""
-        asked = min(self.pending, MAX_CLAIM)
+        """One claim for the open demand; True if it returned jobs."""
+        count = min(self.pending, MAX_CLAIM)
         token = self._rng.getrandbits(63)
         started = time.perf_counter()
         self.in_flight = True
         try:
-            jobs = await self._store.jobs.claim(self._permit.worker, self._permit.queue, self._queue, asked, token)
+            jobs = await self._store.jobs.claim(self._permit.worker, self._permit.queue, self._queue, count, token)
         except ClaimRefused:
             raise
-        except Exception:  # also one of our own: what the claim took may be committed whatever went wrong behind it
-            self._lost_tokens.append(token)
+        except Exception:  # of this program too: the claim may have committed whatever failed after it
+            self._releases.add_lost_claim(token)
             raise
         finally:
             self.in_flight = False
@@ -255,16 +214,17 @@ class Claimer(Producer[ClaimedJob]):
         return bool(jobs)
 
     async def _wait_for_work(self) -> None:
-        """The waiting protocol; returns early if a look found something."""
-        found = self._listening() and await self._announce()
+        """The waiting protocol; returns early if a claim found jobs."""
+        found = self._listening() and await self._mark()
         self._succeeded()
         if not found:
             await self._sleep(self._poll * self._rng.uniform(0.8, 1.2))
 
-    async def _announce(self) -> bool:
-        """Be marked as waiting; True if a look on the way found work.
+    async def _mark(self) -> bool:
+        """Mark the queue as waited for; True if a claim on the way found jobs.
 
-        While the mark has stood without a gap since a settled look, every enqueue has seen it: renewing it is enough.
+        While marks have been valid without a gap since the writers were outwaited, every enqueue has seen one: renewing
+        the mark is enough.
         """
         now = time.monotonic()
         if self._marked_until - now > MARK_SECONDS / 2:
@@ -272,8 +232,8 @@ class Claimer(Producer[ClaimedJob]):
         gap = self._marked_until <= now
         try:
             marked_until = now + await self._store.queues.mark_waiting([self._permit.queue], MARK_SECONDS)
-        except RowLocked as error:  # no wake-ups then: the poll covers it
-            logger.warning("no wake-ups for now, another transaction holds the queue's row: %s", error)
+        except RowLocked as error:  # no wake-ups then, but polling finds every job
+            logger.warning("no wake-ups for now, another transaction locks the queue row", extra={"error": str(error)})
             return False
         if gap and await self._outwait_writers():
             return True
@@ -281,14 +241,14 @@ class Claimer(Producer[ClaimedJob]):
         return False
 
     async def _outwait_writers(self) -> bool:
-        """Wait until no transaction is open that began before the mark, then look; True if a look found work."""
+        """Wait until no transaction is open that started before the mark, then claim; True if a claim found jobs."""
         horizon = await self._store.queues.take_xid()
-        give_up = time.monotonic() + self._poll
+        deadline = time.monotonic() + self._poll
         delay = 0.001
         while await self._store.queues.oldest_xid() <= horizon:
             if await self._claim_once() or self._state.draining:
                 return True
-            if time.monotonic() >= give_up:  # a long writer somewhere on the server: the poll covers it
+            if time.monotonic() >= deadline:  # a long transaction somewhere on the server: polling covers it
                 return False
             await asyncio.sleep(delay)
             delay = min(delay * 2, 0.1)

@@ -17,6 +17,7 @@ from penstock.app.task import Registry
 from penstock.job import ClaimedJob, Finished, OutcomeState
 
 from ..execution.slots import Slots
+from ..observe.logs import fields
 from .lease import Lease
 
 logger = logging.getLogger("penstock.exclusive")
@@ -63,9 +64,7 @@ class Exclusive:
     def _guarded(self, run: Run) -> Run:
         async def guarded(job: ClaimedJob) -> Finished:
             if job.task in self._names and self._left() <= 0:
-                logger.warning(
-                    "job %d is exclusive and not begun: no renewal of the lease was heard of in time", job.id
-                )
+                logger.warning("exclusive job not started, lease not renewed in time", extra=fields(job))
                 return Finished(job=job, state=OutcomeState.SNOOZE, reason="lease_lost")
             return await run(job)
 

@@ -124,7 +124,7 @@ class Lease:
             if self.worker and not self._thread.is_alive():
                 self._registry.deregister(self.worker, empty=empty)
         except StoreError as error:
-            logger.warning("could not leave the registry, the lease will run out: %s", error)
+            logger.warning("cannot deregister, the lease will expire", extra={"error": str(error)})
         finally:
             self._registry.close()
 
@@ -157,7 +157,7 @@ class Lease:
         try:
             return report(self._held)
         except Exception:
-            logger.exception("no report goes with this renewal")
+            logger.exception("cannot build the worker report, renewing without one")
             return "{}"
 
     def _renew(self) -> float:
@@ -176,7 +176,7 @@ class Lease:
                 report=self._report(),
             )
             if renewal.state in {None, "lost"}:
-                logger.warning("worker %d was declared lost; registering anew", self.worker)
+                logger.warning("worker was declared lost, registering again", extra={"worker": self.worker})
                 self._register()
             else:
                 self.state, self.confirmed_at = str(renewal.state), sent
@@ -191,7 +191,8 @@ class Lease:
             self.refused_since = (self.refused_since or time.monotonic()) if refused else None
             self._metrics.renewal_failures += 1
             expected = isinstance(error, StoreError)
-            logger.warning("lease not renewed for %.1f s: %s", self.age, error, exc_info=not expected)
+            extra = {"age_seconds": round(self.age, 1), "error": str(error)}
+            logger.warning("lease not renewed", exc_info=not expected, extra=extra)
             return min(1.0, self.seconds / 15)
         self._on_renewed(renewal)
         return self.seconds / 3

@@ -48,7 +48,7 @@ class Postponed:
         self._send, self._stored, self._rng = send, stored, rng
         self._outcomes: list[Finished] = []
         self._added = asyncio.Event()
-        self._reminded_at = 0.0
+        self._logged_at = 0.0
 
     def __len__(self) -> int:
         return len(self._outcomes)
@@ -57,20 +57,14 @@ class Postponed:
         """Keep outcomes to send them again."""
         if outcomes:
             self._outcomes.extend(outcomes)
-            self._say()
+            self._log()
             self._added.set()
 
-    def _say(self) -> None:
-        self._reminded_at = time.monotonic()
-        named = ", ".join(str(outcome.job.id) for outcome in self._outcomes[:NAMED])
-        more = len(self._outcomes) - NAMED
-        logger.warning(
-            "%d outcomes not stored yet, jobs %s%s: other transactions hold their rows (`penstock jobs why ID` names "
-            "them); sent again until stored",
-            len(self._outcomes),
-            named,
-            f" and {more} more" if more > 0 else "",
-        )
+    def _log(self) -> None:
+        self._logged_at = time.monotonic()
+        jobs = ",".join(str(outcome.job.id) for outcome in self._outcomes[:NAMED])
+        extra = {"outcomes": len(self._outcomes), "first_jobs": jobs, "see": "penstock jobs why ID"}
+        logger.warning("outcomes not stored yet, other transactions lock their jobs' rows; retrying", extra=extra)
 
     async def run(self) -> None:
         """Send again until cancelled."""
@@ -86,11 +80,10 @@ class Postponed:
                 await self._send_all()
             except Exception as error:
                 expected = isinstance(error, StoreError)
-                logger.warning(
-                    "%d outcomes could not be sent again: %s", len(self._outcomes), error, exc_info=not expected
-                )
-            if self._outcomes and time.monotonic() - self._reminded_at > REMIND_SECONDS:
-                self._say()
+                extra = {"outcomes": len(self._outcomes), "error": str(error)}
+                logger.warning("storing postponed outcomes failed, retrying", exc_info=not expected, extra=extra)
+            if self._outcomes and time.monotonic() - self._logged_at > REMIND_SECONDS:
+                self._log()
 
     async def _send_all(self) -> None:
         batch = list(self._outcomes)

@@ -190,7 +190,8 @@ class Attempts:
     def _is_overdue(self, task: AnyTask, job: ClaimedJob, late: list[bool]) -> None:
         """A function in a thread is past its timeout: it may look at `ctx.cancelled`, no more can be done."""
         late.append(True)
-        logger.warning("job %d: %s; nothing can interrupt a thread, it keeps its slot", job.id, overdue(task))
+        extra = {**fields(job), "error": str(overdue(task))}
+        logger.warning("timeout exceeded in a thread, which cannot be interrupted and keeps its slot", extra=extra)
         if (context := self._contexts.get(id(job))) is not None:
             context.mark_cancelled()
 
@@ -222,10 +223,12 @@ def cancelled_by_request(job: ClaimedJob) -> Finished:
 def internal_error(job: ClaimedJob, error: BaseException) -> Finished:
     """The last net: code of ours around the task raised, or the task cancelled itself. Logged, and a failed attempt."""
     itself = is_a(error, asyncio.CancelledError) and is_being_cancelled()
-    what = "it was cancelled by its own task" if itself else "a defect of the worker ended it"
     with contextlib.suppress(BaseException):  # a handler of the application may raise, an exception may have no text
-        logger.error("job %d, attempt %d: %s", job.id, job.attempt, what, exc_info=error, extra=fields(job))
-    return internal_error_outcome(job, error, reason="error" if itself else "defect")
+        if itself:
+            logger.error("attempt cancelled by its own task", exc_info=error, extra=fields(job))
+        else:
+            logger.error("attempt failed by an internal error of the worker", exc_info=error, extra=fields(job))
+    return internal_error_outcome(job, error, reason="error" if itself else "internal_error")
 
 
 def is_being_cancelled() -> bool:

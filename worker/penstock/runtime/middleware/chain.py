@@ -21,14 +21,14 @@ from penstock.settings import Settings
 from ..execution.outcomes import OutcomeBuilder
 from ..observe.metrics import WorkerMetrics
 from .circuit_breaker import BreakerPolicy
-from .circuit_gate import Gate
+from .circuit_gate import CircuitGate
 from .hooks import HookDispatcher
-from .tracing import Traced
+from .tracing import TracingMiddleware
 
 Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
 
-class Hooked:
+class HookMiddleware:
     """Runs attempts and tells the hooks of each.
 
     Args:
@@ -77,7 +77,7 @@ class Hooked:
         return finished
 
 
-def around(
+def apply_middleware(
     run: Run,
     *,
     tasks: Registry,
@@ -92,9 +92,9 @@ def around(
     `tracing` is the module `opentelemetry.trace`, if the application uses it.
     """
     if hooks.has_functions("job.start", "job.stop", "job.exception"):
-        run = Hooked(run=run, hooks=hooks, outcomes=outcomes).run
+        run = HookMiddleware(run=run, hooks=hooks, outcomes=outcomes).run
     if tracing is not None:
-        run = Traced(run=run, trace=tracing, version=penstock.__version__).run
+        run = TracingMiddleware(run=run, trace=tracing, version=penstock.__version__).run
     if settings.circuit_failure_percent:
         policy = BreakerPolicy(
             failure_percent=settings.circuit_failure_percent,
@@ -102,7 +102,7 @@ def around(
             window_seconds=settings.circuit_window_seconds,
             open_seconds=settings.circuit_open_seconds,
         )
-        gate = Gate(run=run, tasks=tasks, policy=policy, outcomes=outcomes, metrics=metrics)
+        gate = CircuitGate(run=run, tasks=tasks, policy=policy, outcomes=outcomes, metrics=metrics)
         metrics.circuits = gate.states
         run = gate.run
     return run

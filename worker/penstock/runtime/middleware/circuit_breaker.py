@@ -114,7 +114,7 @@ class Breaker:
         return self._window.failed, self._window.failed + self._window.succeeded
 
     def admit(self, now: float) -> bool:
-        """Whether an attempt may begin; one that may is to be answered by `ended` or `gave_up`, with `epoch`."""
+        """Whether an attempt may begin; one that may is to be answered by `finished` or `abandoned`, with `epoch`."""
         state = self.state(now)
         if state is CircuitState.CLOSED:
             return True
@@ -131,7 +131,7 @@ class Breaker:
         """Enough probes are under way, if all of them succeed."""
         return self._probing >= self._policy.probes - self._passed
 
-    def ended(self, epoch: int, *, failed: bool, now: float) -> None:
+    def finished(self, epoch: int, *, failed: bool, now: float) -> None:
         """An admitted attempt ended in success or failure."""
         if epoch != self.epoch:
             return
@@ -147,7 +147,7 @@ class Breaker:
             ):
                 self._open(now)
 
-    def gave_up(self, epoch: int) -> None:
+    def abandoned(self, epoch: int) -> None:
         """An admitted attempt ended in neither: snoozed, cancelled, handed back. A probe makes room for another."""
         if epoch == self.epoch and self._state is CircuitState.HALF_OPEN:
             self._probing -= 1

@@ -23,7 +23,7 @@ logger = logging.getLogger("penstock.breaker")
 Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
 
-class Gate:
+class CircuitGate:
     """Breakers by task around a run of attempts.
 
     Args:
@@ -53,7 +53,7 @@ class Gate:
         )
         self._tasks = tasks
         self._breakers = {name: Breaker(policy) for name in tasks}
-        self._said = dict.fromkeys(tasks, CircuitState.CLOSED)
+        self._logged = dict.fromkeys(tasks, CircuitState.CLOSED)
 
     def states(self) -> Mapping[str, int]:
         """State by task, for a scrape; from any thread."""
@@ -70,37 +70,31 @@ class Gate:
             self._metrics.blocked(task.name)
             return self._outcomes.for_open_circuit(job)
         epoch = breaker.epoch
-        self._say(breaker, task.name)
+        self._log_change(breaker, task.name)
         finished = None
         try:
             finished = await self._inner(job)
         finally:
             if finished is None or not (finished.fault or finished.state is OutcomeState.COMPLETED):
-                breaker.gave_up(epoch)
+                breaker.abandoned(epoch)
             else:
-                breaker.ended(epoch, failed=finished.fault, now=self._clock())
-                self._say(breaker, task.name)
+                breaker.finished(epoch, failed=finished.fault, now=self._clock())
+                self._log_change(breaker, task.name)
         return finished
 
-    def _say(self, breaker: Breaker, task: str) -> None:
-        """One line for each change, by whoever sees it first."""
+    def _log_change(self, breaker: Breaker, task: str) -> None:
+        """Log each change once."""
         state = breaker.state(self._clock())
-        if state is self._said[task]:
+        if state is self._logged[task]:
             return
-        self._said[task] = state
-        extra = {"task": task, "circuit": state.name.lower()}
+        self._logged[task] = state
+        extra: dict[str, object] = {"task": task, "circuit": state.name.lower()}
         if state is CircuitState.OPEN:
             failed, calls = breaker.counted
-            logger.warning(
-                "circuit of task %s is open: %d of %d attempts failed within %.0f s; its jobs are deferred for %.0f s",
-                task,
-                failed,
-                calls,
-                self._policy.window_seconds,
-                self._policy.open_seconds,
-                extra=extra,
-            )
+            extra |= {"failed": failed, "attempts": calls, "window_seconds": self._policy.window_seconds}
+            extra |= {"open_seconds": self._policy.open_seconds}
+            logger.warning("circuit opened, jobs of its task are deferred", extra=extra)
         elif state is CircuitState.HALF_OPEN:
-            logger.info("circuit of task %s is half-open: %d probes", task, self._policy.probes, extra=extra)
+            logger.info("circuit half-open, probing its task", extra={**extra, "probes": self._policy.probes})
         else:
-            logger.info("circuit of task %s is closed again", task, extra=extra)
+            logger.info("circuit closed", extra=extra)

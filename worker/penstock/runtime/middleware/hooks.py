@@ -43,7 +43,7 @@ class HookDispatcher:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="penstock-hook")
         self._in_threads, self._counting = 0, threading.Lock()
         self._calls: set[asyncio.Task[None]] = set()
-        self._said: set[Function] = set()
+        self._logged: set[Function] = set()
         self.failed: Counter[str] = Counter(dict.fromkeys(EVENTS, 0))
         """Calls that raised or were dropped, by event."""
 
@@ -80,7 +80,7 @@ class HookDispatcher:
         if len(self._calls) >= MAX_CALLS:
             call.close()
             self.failed[event] += 1
-            self._say(event, function, None)
+            self._log_once(event, function, None)
             return
         name = f"hook {event}"
         task = asyncio.get_running_loop().create_task(call, name=name, context=contextvars.copy_context())
@@ -139,12 +139,15 @@ class HookDispatcher:
         if current in self._calls and current.cancelling():
             raise error  # `close` has cancelled it
         self.failed[event] += 1
-        self._say(event, function, error)
+        self._log_once(event, function, error)
 
-    def _say(self, event: str, function: Function, error: BaseException | None) -> None:
-        if function in self._said:
+    def _log_once(self, event: str, function: Function, error: BaseException | None) -> None:
+        if function in self._logged:
             return
-        self._said.add(function)
+        self._logged.add(function)
         name = getattr(function, "__qualname__", repr(function))
-        what = "is not called: too many calls are under way" if error is None else "raised"
-        logger.error("hook %s for %s %s; this is said once", name, event, what, exc_info=error)
+        extra = {"hook": name, "event": event}
+        if error is None:
+            logger.error("hook not called, too many calls are running; later ones are only counted", extra=extra)
+        else:
+            logger.error("hook raised, later errors of it are only counted", exc_info=error, extra=extra)

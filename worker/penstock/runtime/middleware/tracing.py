@@ -21,7 +21,7 @@ logger = logging.getLogger("penstock.tracing")
 Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
 
-class Traced:
+class TracingMiddleware:
     """Runs attempts, each in a span.
 
     Args:
@@ -33,7 +33,7 @@ class Traced:
     def __init__(self, *, run: Run, trace: Any, version: str) -> None:
         self._inner, self._trace = run, trace
         self._tracer = trace.get_tracer("penstock", version)
-        self._said = False
+        self._logged = False
 
     async def run(self, job: ClaimedJob) -> Finished:
         """Run one; what the task does is inside the span, its own spans are children."""
@@ -46,7 +46,7 @@ class Traced:
         finally:
             with self._harmless(), scope:
                 if span is not None and finished is not None:
-                    self._tell(span, finished)
+                    self._annotate(span, finished)
         return finished
 
     def _span(self, job: ClaimedJob) -> AbstractContextManager[Any]:
@@ -66,7 +66,7 @@ class Traced:
         )
         return span
 
-    def _tell(self, span: Any, finished: Finished) -> None:
+    def _annotate(self, span: Any, finished: Finished) -> None:
         span.set_attribute("penstock.outcome", finished.state.value)
         if finished.reason is not None:
             span.set_attribute("penstock.reason", finished.reason)
@@ -79,9 +79,9 @@ class Traced:
         try:
             yield
         except Exception:
-            if not self._said:
-                self._said = True
-                logger.exception("a span of an attempt could not be made or ended; this is said once")
+            if not self._logged:
+                self._logged = True
+                logger.exception("span of an attempt failed, further errors are not logged")
 
     def _links(self, job: ClaimedJob) -> list[Any]:
         producer = context.read(job.headers)

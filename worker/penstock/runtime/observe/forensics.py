@@ -36,8 +36,8 @@ RECENT_ERRORS = 5
 DEPTH_SECONDS = 5.0
 """For so long one look at the queue serves all dead letters."""
 PATIENCE_SECONDS = 0.5
-TELL_SECONDS = 15.0
-"""Between two `queue.depth` events, while anybody listens."""
+REPORT_SECONDS = 15.0
+"""Interval of `queue.depth` events, while a hook listens."""
 _MAX_MESSAGE = 300
 """Characters of an error's message among recent errors and in a log line."""
 
@@ -73,7 +73,7 @@ class Forensics:
         self._recent: dict[str, deque[dict[str, Any]]] = {name: deque(maxlen=RECENT_ERRORS) for name in tasks}
         self._limit = LineLimit()
         self._depth: Depth | None = None
-        self._looked_at = float("-inf")
+        self._sampled_at = float("-inf")
 
     async def attach(self, batch: list[Finished]) -> list[Finished]:
         """The batch, its dead letters with forensics."""
@@ -95,7 +95,7 @@ class Forensics:
         suppressed = self._limit.admit(f"{INCOMPATIBLE} {job.task}", self._clock())
         if suppressed is None:
             return
-        extra = {**fields(job), "reason": outcome.reason, "error_message": message[:_MAX_MESSAGE]}
+        extra = {**fields(job), "reason": outcome.reason, "error": message[:_MAX_MESSAGE]}
         extra |= {"retry_in_seconds": round(outcome.delay, 1)} | ({"suppressed": suppressed} if suppressed else {})
         logger.warning("arguments do not fit this release of the task, the job waits for another", extra=extra)
 
@@ -104,24 +104,24 @@ class Forensics:
         for letter in await self._store.take_unreported(self._holder):
             self._metrics.buried(letter.queue, letter.task)
             extra = {"job": letter.id, "attempt": letter.attempt, "queue": letter.queue, "task": letter.task}
-            extra |= {"reason": letter.reason, "error_type": letter.error, "error_message": letter.message}
+            extra |= {"reason": letter.reason, "error_type": letter.error, "error": letter.message}
             logger.error("job became a dead letter when its claim was rescued", extra=extra)
             self._hooks.dispatch("job.dead", DeadLetterMade(**letter._asdict(), by_rescue=True))
 
-    async def tell_depth(self) -> None:
+    async def report_depth(self) -> None:
         """Tell the hooks of the queue's depth now and then, until cancelled."""
         while self._hooks.has_functions("queue.depth"):
             number, name = self._queue()
             with contextlib.suppress(StoreError):  # the claimer says what is wrong
                 depth = await self._store.depth(number)
                 self._hooks.dispatch("queue.depth", QueueDepth(queue=name, **depth._asdict()))
-            await asyncio.sleep(TELL_SECONDS)
+            await asyncio.sleep(REPORT_SECONDS)
         await asyncio.Event().wait()
 
     async def _depth_now(self) -> Depth | None:
         now = self._clock()
-        if now - self._looked_at >= DEPTH_SECONDS:
-            self._looked_at, self._depth = now, None
+        if now - self._sampled_at >= DEPTH_SECONDS:
+            self._sampled_at, self._depth = now, None
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     self._depth = await self._store.depth(self._queue()[0])
@@ -165,7 +165,7 @@ class Forensics:
         if suppressed is None:
             return
         extra = {**fields(job), "max_attempts": job.max_attempts, "outcome": outcome.state.value}
-        extra |= {"reason": outcome.reason, "error_type": kind, "error_message": message[:_MAX_MESSAGE]}
+        extra |= {"reason": outcome.reason, "error_type": kind, "error": message[:_MAX_MESSAGE]}
         extra |= {"suppressed": suppressed} if suppressed else {}
         if outcome.state is OutcomeState.FAILED:
             logger.error("attempt failed, the job is a dead letter", extra=extra)

@@ -7,6 +7,7 @@ threads. The work is done per line, not per job.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -74,7 +75,7 @@ class JsonFormatter(logging.Formatter):
         }
         line.update({key: value for key, value in vars(record).items() if key not in _PLAIN})
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+            line["traceback"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
@@ -110,7 +111,7 @@ def _value(value: object) -> str:
     """As logfmt has it: bare if that is unambiguous."""
     text = f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
     bare = text and not any(sign in ' "=' or not sign.isprintable() for sign in text)
-    return text if bare else msgspec.json.encode(text).decode()
+    return text if bare else json.dumps(text, ensure_ascii=False)  # msgspec refuses a lone surrogate
 
 
 def _escaped(sign: str) -> str:

@@ -78,13 +78,8 @@ class LoopWatchdog:
         name = "a callback" if task is None else f"task {task.get_name()}"
         if job is not None:
             name = f"task {job.task}"
-        logger.warning(
-            "the event loop has been blocked for %.1f s by %s: %s",
-            blocked,
-            name,
-            stack_of(frame),
-            extra=None if job is None else fields(job),
-        )
+        extra = {"blocked_seconds": round(blocked, 1), "blocked_by": name, "stack": stack_of(frame)}
+        logger.warning("event loop blocked", extra=extra if job is None else {**fields(job), **extra})
 
 
 def stack_of(frame: FrameType | None) -> str:

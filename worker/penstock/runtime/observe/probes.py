@@ -70,7 +70,7 @@ class Probes:
         if self.lease.state in {"cordoned", "drained"} and not len(self.held):
             return self.lease.state
         if (fatal_error := self.claimer.fatal_error) is not None:
-            return f"claims are refused: {fatal_error}"
+            return f"cannot claim jobs: {fatal_error}"
         if not self.lease.worker:
             return f"waiting for the database: {self.lease.last_error or 'no answer so far'}"
         if not self.lease.recently_renewed:

@@ -27,7 +27,7 @@ class Bench:
     """The executor over real children, with a lease that is as long as it is told."""
 
     def __init__(
-        self, path: str = "tests.unit.runtime.execution.processes.child_app:app", hand_back_seconds: float = 30.0
+        self, path: str = "tests.unit.runtime.execution.processes.child_app:app", release_seconds: float = 30.0
     ) -> None:
         hello = protocol.Hello(
             app=path, parent=os.getpid(), database_url="", pooled=False, log_level="info", strategy="constant",
@@ -38,7 +38,7 @@ class Bench:
         outcomes = OutcomeBuilder(backoff=Backoff(strategy="constant", base_seconds=3), rng=random.Random(1))
         self.executor = ChildExecutor(
             children=self.children, outcomes=outcomes, lease=self, report=lambda one, found: None,
-            hand_back_seconds=hand_back_seconds,
+            release_seconds=release_seconds,
         )  # fmt: skip
 
     def run(self, one: ClaimedJob) -> asyncio.Task[Finished]:
@@ -98,7 +98,7 @@ async def test_an_attempt_whose_claim_is_handed_back_is_over_when_it_is(bench):
 
 async def test_an_attempt_that_ignores_it_is_killed_before_its_claim_is_handed_back():
     """A plain function sees nothing of a cancellation."""
-    bench = Bench(hand_back_seconds=0.05)
+    bench = Bench(release_seconds=0.05)
     running = bench.run(job(task="sole"))
     await until(lambda: bench.executor._running)
     (child,) = bench.executor._running.values()
@@ -147,4 +147,4 @@ async def test_a_child_does_not_outlive_an_attempt_that_is_cancelled_twice(bench
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
-    await until(lambda: bench.children.stats.ended["handed_back"] == 1)
+    await until(lambda: bench.children.stats.ended["released"] == 1)

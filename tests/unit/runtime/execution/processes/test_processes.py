@@ -65,7 +65,7 @@ class Stream:
 
     def __init__(self) -> None:
         reading, self.fd = os.pipe()
-        self.output = Output(reading, name="child 1 stdout", level=logging.INFO, loop=asyncio.get_running_loop())
+        self.output = Output(reading, child=1, stream="stdout", level=logging.INFO, loop=asyncio.get_running_loop())
         os.set_blocking(self.fd, False)
         self.written = 0
 
@@ -95,13 +95,13 @@ async def test_lines_of_a_child_are_lines_of_the_log(stream, caplog):
         await until(lambda: len(caplog.messages) == 2)
         stream.write(b"ee\n")
         await until(lambda: len(caplog.messages) == 3)
-    assert caplog.messages == ["child 1 stdout: one", "child 1 stdout:  [31mtwo", "child 1 stdout: three"]
+    assert caplog.messages == ["one", " [31mtwo", "three"]
 
 
 async def test_a_flood_is_cut_counted_and_slowed_down(stream, caplog):
     """So many lines in a second, so many bytes; who writes more waits, as on any pipe."""
     with caplog.at_level(logging.INFO, "penstock.child"):
-        await until(lambda: stream.write(b"x" * 99 + b"\n") or "not shown" in caplog.text)
+        await until(lambda: stream.write(b"x" * 99 + b"\n") or "suppressed" in caplog.text)
     shown = [text for text in caplog.messages if text.endswith("xxx")]
     assert len(shown) <= 2 * LINES_PER_SECOND
     assert stream.written < 4 * BYTES_PER_SECOND

@@ -62,11 +62,11 @@ async def test_ends_with_a_job_are_told_apart(pool):
     children = pool()
     await run(children, "leave")
     await until(lambda: ended(children) == {"crash": 1})
-    for reason in ("hard_timeout", "cancelled", "handed_back"):
+    for reason in ("hard_timeout", "cancelled", "released"):
         await run(children, "linger", killed=reason)
     await run(children, "sole", lease=0.2)
     await until(lambda: children.stats.ended.total() == 5)
-    assert ended(children) == dict.fromkeys(("crash", "hard_timeout", "cancelled", "handed_back", "lease_lost"), 1)
+    assert ended(children) == dict.fromkeys(("crash", "hard_timeout", "cancelled", "released", "lease_lost"), 1)
 
 
 @pytest.mark.parametrize(("limits", "reason"), [({"max_jobs": 1}, "max_jobs"), ({"max_bytes": 1}, "memory")])

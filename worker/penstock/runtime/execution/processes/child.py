@@ -164,7 +164,7 @@ class Child:
         stream = self._process.stdout if name == "stdout" else self._process.stderr
         assert stream is not None
         with stream:
-            return Output(os.dup(stream.fileno()), name=f"child {self.pid} {name}", level=level, loop=self._loop)
+            return Output(os.dup(stream.fileno()), child=self.pid, stream=name, level=level, loop=self._loop)
 
     @property
     def said(self) -> list[str]:
@@ -233,9 +233,9 @@ class Child:
                 head = await reader.readexactly(HEAD)
                 self._take(from_child(await reader.readexactly(body_length(head))))
         except (asyncio.IncompleteReadError, ConnectionError):
-            logger.debug("child %d: its pipe is closed", self.pid)
+            logger.debug("pipe of a child process closed", extra={"child": self.pid})
         except ValueError as error:
-            logger.error("child %d: what it wrote is no frame: %s", self.pid, error)
+            logger.error("child process wrote an invalid frame", extra={"child": self.pid, "error": str(error)})
         self._heard = False
         self._loop.call_later(LAST_FRAMES_SECONDS, self.kill, "pipe")  # unless it is ending anyway
 
@@ -247,7 +247,7 @@ class Child:
                 self._ready.set_exception(ChildLost(frame.reason, killed=None, said=[]))
                 self._ready.exception()
             case Failed():
-                logger.error("child %d: its lifespans ended with %s", self.pid, frame.reason)
+                logger.error("lifespan of a child process failed", extra={"child": self.pid, "error": frame.reason})
             case Progress() if self._current is not None and self._current[0] == frame.claim:
                 note: dict[str, float | str] = {} if frame.note is None else {"note": frame.note}
                 self._report({"done": frame.done, "total": frame.total, **note})

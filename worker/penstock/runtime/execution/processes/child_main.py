@@ -145,7 +145,7 @@ class Inside:
                 try:
                     outcome = self._run(runner, job)
                 except BaseException as error:  # noqa: BLE001 - the last net: the child and its worker go on
-                    outcome = internal_error_outcome(job, error, reason="defect")
+                    outcome = internal_error_outcome(job, error, reason="internal_error")
                 if os.getpid() != self._process:  # a copy that the task forked and that came back
                     os._exit(0)
                 self._say(ended(outcome, resident()))

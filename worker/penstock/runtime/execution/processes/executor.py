@@ -19,6 +19,7 @@ from penstock.errors import ChildCrashed
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.runtime.execution.outcomes import AnyTask, OutcomeBuilder
 from penstock.runtime.execution.timeouts import overdue
+from penstock.runtime.observe.logs import fields
 
 from .child import Child, ChildLost
 from .pool import NoChild, ProcessPool
@@ -28,7 +29,7 @@ logger = logging.getLogger("penstock.children")
 
 GRACE_SECONDS: Final = 5.0
 """From a soft timeout, or from a cancellation, to the kill."""
-HAND_BACK_SECONDS: Final = 0.5
+RELEASE_SECONDS: Final = 0.5
 NO_CHILD_DELAY: Final = 30.0
 
 Found = dict[str, float | str]
@@ -50,7 +51,7 @@ class ChildExecutor:
         outcomes: turns what did not come from the child itself into outcomes.
         lease: the lease.
         report: told what the attempt of a job tells of its progress.
-        hand_back_seconds: what an attempt has to end whose claim is being handed back; then its child is killed.
+        release_seconds: what an attempt has to end whose claim is being handed back; then its child is killed.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class ChildExecutor:
         lease: LeaseDeadline,
         report: Callable[[ClaimedJob, Found], None],
         clock: Callable[[], float] = time.monotonic,
-        hand_back_seconds: float = HAND_BACK_SECONDS,
+        release_seconds: float = RELEASE_SECONDS,
     ) -> None:
         self._children, self._outcomes, self._lease, self._clock = children, outcomes, lease, clock
         self.stats = children.stats
-        self._report, self._hand_back_seconds = report, hand_back_seconds
+        self._report, self._release_seconds = report, release_seconds
         self._running: dict[int, Child] = {}
         self._exclusive: set[Child] = set()
         self._interrupted: set[int] = set()
@@ -87,7 +88,7 @@ class ChildExecutor:
         try:
             child = await self._children.take()
         except NoChild as error:
-            logger.error("job %d waits, no child process comes up: %s", job.id, error)
+            logger.error("job deferred, no child process starts", extra={**fields(job), "error": str(error)})
             return Finished(job=job, state=OutcomeState.SNOOZE, delay=NO_CHILD_DELAY, reason="no_child")
         started = self._clock()
         self._running[id(job)] = child
@@ -118,11 +119,11 @@ class ChildExecutor:
             child.interrupt()
             try:
                 with contextlib.suppress(TimeoutError, ChildLost):
-                    async with asyncio.timeout(self._hand_back_seconds):
+                    async with asyncio.timeout(self._release_seconds):
                         await asyncio.shield(future)
             finally:
                 if not future.done():  # also when it is cancelled once more
-                    child.kill("handed_back")
+                    child.kill("released")
             if future.done() and (told := _completed(future)) is not None:
                 return told  # its effects are there: if the claim is still ours, it need not run again
             raise
@@ -130,7 +131,7 @@ class ChildExecutor:
     def _of_end_of_lease(self, job: ClaimedJob) -> Finished:
         """It ended itself, without fault: if the claim is still ours, the job runs again, its attempt refunded."""
         self._children.lost(crashed=False)
-        logger.warning("job %d is exclusive and was ended: no renewal of the lease was heard of in time", job.id)
+        logger.warning("exclusive job cancelled, lease not renewed in time", extra=fields(job))
         return Finished(job=job, state=OutcomeState.SNOOZE, reason="lease_lost")
 
     def _of_lost(self, job: ClaimedJob, task: AnyTask, lost: ChildLost, duration: float) -> Finished:
@@ -144,7 +145,7 @@ class ChildExecutor:
         crash = ChildCrashed(f"task {task.name!r}: the child process ended during the attempt: {lost.how}")
         if lost.said:
             crash.add_note("its last lines:\n" + "\n".join(lost.said))
-        logger.error("job %d, attempt %d: %s", job.id, job.attempt, crash)
+        logger.error("child process crashed during an attempt", extra={**fields(job), "error": str(crash)})
         return self._outcomes.for_crash(job, task, crash, duration)
 
     # -- from outside ---------------------------------------------------------------------------------------------

@@ -34,12 +34,14 @@ class Output:
 
     Args:
         fd: the reading end; closed by `close`.
-        name: what stands before each line, such as `child 71 stdout`.
+        child: process id, for the lines.
+        stream: stdout or stderr.
         level: of the lines.
     """
 
-    def __init__(self, fd: int, *, name: str, level: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._fd, self._name, self._level, self._loop = fd, name, level, loop
+    def __init__(self, fd: int, *, child: int, stream: str, level: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._fd, self._level, self._loop = fd, level, loop
+        self._origin: dict[str, object] = {"child": child, "stream": stream}
         self._rest = b""
         self._read = self._lines = self._dropped = 0
         self.last: deque[str] = deque(maxlen=LAST_LINES)
@@ -84,12 +86,14 @@ class Output:
             self._dropped += 1
             return
         self._lines += 1
-        extra = None if self.job is None else fields(self.job)
-        logger.log(self._level, "%s: %s", self._name, text, extra=extra)
+        logger.log(self._level, "%s", text, extra=self._extra())
+
+    def _extra(self) -> dict[str, object]:
+        return self._origin if self.job is None else {**fields(self.job), **self._origin}
 
     def _window_over(self) -> None:
         if self._dropped:
-            logger.warning("%s: %d more lines within a second are not shown", self._name, self._dropped)
+            logger.warning("output of a child process suppressed", extra={**self._origin, "lines": self._dropped})
         paused = self._read >= BYTES_PER_SECOND
         self._window, self._read, self._lines, self._dropped = None, 0, 0, 0
         if paused:
@@ -105,5 +109,5 @@ class Output:
         if self._window is not None:
             self._window.cancel()
             if self._dropped:
-                logger.warning("%s: %d more lines are not shown", self._name, self._dropped)
+                logger.warning("output of a child process suppressed", extra={**self._origin, "lines": self._dropped})
         os.close(self._fd)

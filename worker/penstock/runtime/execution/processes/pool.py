@@ -99,7 +99,7 @@ class ProcessPool:
             return  # it ended, or is about to; `_gone` does the rest
         self._losses = self._failures = 0
         if (worn := self._worn(child)) is not None:
-            logger.info("child %d is replaced: %s", child.pid, worn[1])
+            logger.info("child process replaced", extra={"child": child.pid, "reason": worn[0], "detail": worn[1]})
             self._run(self._retire(child, LEAVE_SECONDS, worn[0]), f"retire child {child.pid}", self._retiring)
             self._begin_start()
         else:
@@ -108,9 +108,9 @@ class ProcessPool:
     def _worn(self, child: Child) -> tuple[str, str] | None:
         """The word for it, and a sentence."""
         if self._max_jobs and child.jobs >= self._max_jobs:
-            return "max_jobs", f"it has run {child.jobs} jobs"
+            return "max_jobs", f"{child.jobs} jobs run"
         if self._max_bytes and child.resident > self._max_bytes:
-            return "memory", f"{child.resident / 2**20:.0f} MiB are resident"
+            return "memory", f"{child.resident / 2**20:.0f} MiB resident"
         return None
 
     async def close(self, seconds: float) -> None:
@@ -169,12 +169,13 @@ class ProcessPool:
             raise
         self._all.add(child)
         self.stats.up()
-        logger.debug("child %d is ready", child.pid)
+        logger.debug("child process ready", extra={"child": child.pid})
         return child
 
     def _failed(self, lost: Exception) -> None:
         self._failures += 1
-        logger.error("a child did not come up: %s", lost, exc_info=not isinstance(lost, ChildLost))
+        expected = isinstance(lost, ChildLost)
+        logger.error("child process did not start", exc_info=not expected, extra={"error": str(lost)})
         if self._failures % STARTS == 0:
             while self._waiters:
                 waiter = self._waiters.popleft()
@@ -192,7 +193,7 @@ class ProcessPool:
         if child in self._idle:
             self._idle.remove(child)
             if not self._closing:
-                logger.warning("child %d ended while it ran nothing", child.pid)
+                logger.warning("idle child process exited", extra={"child": child.pid})
 
     def lost(self, *, crashed: bool) -> None:
         """A child has ended with its job, by itself or killed: have another in its place."""
@@ -206,7 +207,8 @@ class ProcessPool:
             async with asyncio.timeout(seconds):
                 await child.ended.wait()
         except TimeoutError:
-            logger.warning("child %d did not leave within %.1f s and is killed", child.pid, seconds)
+            extra = {"child": child.pid, "after_seconds": seconds}
+            logger.warning("child process did not exit in time, killed", extra=extra)
         finally:
             child.kill("closing")
         await child.ended.wait()
@@ -220,4 +222,4 @@ class ProcessPool:
 def _done(among: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
     among.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("%s: %r", task.get_name(), error)
+        logger.error("task of the process pool failed", exc_info=error, extra={"name_of_task": task.get_name()})

@@ -14,7 +14,7 @@ END_REASONS: Final = (
     "crash",
     "hard_timeout",
     "cancelled",
-    "handed_back",
+    "released",
     "lease_lost",
     "max_jobs",
     "memory",
