@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from penstock.cancellation import cancel_and_wait
 
-from .database.connection import Address
+from .database.address import Address
 from .errors import ClusterError, Forbidden
 from .jobqueue.credentials import CredentialVersions, worker_keys
 from .jobqueue.database_address import address_of

@@ -18,8 +18,8 @@ from penstock.dev.postgres.install import server_account
 from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.errors import DatabaseUnavailable, InvalidClientCertificate
 from penstock.store import check_schema, migrate
+from penstock_operator.database.address import Address
 from penstock_operator.database.client import DatabaseClient
-from penstock_operator.database.connection import Address
 from tests.postgres import desk
 from tests.postgres.workers import WorkerProcess
 from tests.support import strays

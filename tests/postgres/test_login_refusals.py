@@ -23,7 +23,8 @@ from penstock.errors import (
 )
 from penstock.store import check_login_and_schema, check_rights, check_schema, migrate
 from penstock.store.same_database import check_same_database
-from penstock_operator.database.connection import Address, Database
+from penstock_operator.database.address import Address
+from penstock_operator.database.connection import Database
 from penstock_operator.database.failure_reasons import reason_of
 from tests.postgres import desk
 from tests.postgres.logins import Owned, grant, logins, member, owned_by_a_login

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import psycopg
 import pytest
 
+from penstock_operator.database.address import Address
 from penstock_operator.database.client import DatabaseClient
-from penstock_operator.database.connection import Address
 from tests.support.postgres import Database
 
 NAMES = ["emails", "reports", "images"]

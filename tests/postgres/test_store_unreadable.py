@@ -13,8 +13,8 @@ import pytest
 
 from penstock.job import NewJob
 from penstock.store import Store, SyncClient, migrate
-from penstock.store.acknowledge.unreadable import MAX_CHARACTERS
 from penstock.store.enqueue.copy_enqueue import MIN_JOBS
+from penstock.store.unreadable import MAX_CHARACTERS
 from tests.postgres import desk
 from tests.postgres.interleave import Interleaving
 from tests.postgres.logins import Owned, member, owned_by_a_login

@@ -15,7 +15,8 @@ from penstock.database.system_certificates import use_system_certificates
 from penstock.database.url import with_certificates
 from penstock.errors import DatabaseUnavailable
 from penstock.store import check_schema
-from penstock_operator.database.connection import Address, Database
+from penstock_operator.database.address import Address
+from penstock_operator.database.connection import Database
 from tests.support.postgres import Servers, missing
 from tests.support.tls_proxy import TlsProxy
 

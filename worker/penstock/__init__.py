@@ -9,8 +9,7 @@ from __future__ import annotations
 from .app.app import App
 from .app.client import JobHandle
 from .app.context import Context
-from .app.options import Enqueuer
-from .app.task import Task
+from .app.task import Enqueuer, Task
 from .app.unique import Unique
 from .backoff import NEVER, Backoff
 from .errors import PenstockError

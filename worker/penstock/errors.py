@@ -53,6 +53,19 @@ A message says what happened, to what, and what to do next; none contains a pass
 mapped where they enter, with `raise ... from`.
 """
 
+from typing import Final
+
+_SHOWN: Final = 80  # characters of a rejected value in an error
+
+
+def shown(value: object) -> str:
+    """A rejected value as errors show it: its repr, cut at 80 characters."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - objects of an ORM refuse outside their session
+        text = f"<{type(value).__name__} without a repr>"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
 
 class PenstockError(Exception):
     """Root of all errors that Penstock raises on purpose."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from .backoff import DEFAULT_BASE_SECONDS, DEFAULT_MAX_SECONDS, STRATEGIES, Backoff, Strategy
 from .database.variables import database_urls
-from .errors import ConfigurationError
+from .errors import ConfigurationError, shown
 from .outcomes import MAX_DELAY
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ DEFAULT_MAX_ATTEMPTS: Final = 5
 _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _QUEUE_RULE: Final = "1 to 63 letters, digits, '.', '_' or '-', with a letter or digit first and last"
 _APP_PATH: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
-_SHOWN: Final = 80  # characters of a rejected value in an error
 
 
 def check_queue_name(name: object, *, of: str) -> str:
@@ -48,15 +47,6 @@ def check_queue_name(name: object, *, of: str) -> str:
     if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name):
         raise ConfigurationError(f"{of} must be {_QUEUE_RULE}, got {shown(name)}")
     return name
-
-
-def shown(value: object) -> str:
-    """A rejected value as errors show it: its repr, cut at 80 characters."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - objects of an ORM refuse outside their session
-        text = f"<{type(value).__name__} without a repr>"
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _setting(

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from penstock.database.client_certificate import check, memory_file, with_client_certificate
 from penstock.database.url import with_certificates
 from penstock.jobqueue.database_ref import TLS_CERTIFICATE, TLS_KEY
 
-if TYPE_CHECKING:
-    from .connection import Address
+from .address import Address
 
 WHERE: Final = "databaseRef.clientCertificateSecretRef"
 

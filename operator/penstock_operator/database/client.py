@@ -22,7 +22,8 @@ from penstock.store.operator_queries import LostWorker
 from penstock.store.queue_declarations import QueueDeclaration
 
 from ..errors import DatabaseMisbehaves, NotLeader
-from .connection import SOON_SECONDS, Address
+from .address import Address
+from .connection import SOON_SECONDS
 from .process.limits import MEMORY_MIB
 from .process.link import ProcessLink
 from .process.protocol import declared, now, unpacked

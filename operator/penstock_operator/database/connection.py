@@ -15,7 +15,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from penstock.cancellation import cancel_and_wait
@@ -28,6 +28,7 @@ from penstock.store.queue_declarations import QueueDeclaration, declarations
 from penstock.store.same_database import check_same_database
 
 from ..errors import NotLeader
+from .address import Address
 from .certificate_files import with_files
 
 logger = logging.getLogger("penstock.operator.database")
@@ -44,30 +45,6 @@ LEASE_SECONDS: Final = 15.0
 SOON_SECONDS: Final = 5.0
 """Assumed startup time of a pod until one was measured; jobs due within it count as due soon."""
 WAITS_SECONDS: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """URL and credentials of a database; `repr` shows neither.
-
-    Args:
-        url: of the database, or of a pooler in front of it.
-        direct_url: for LISTEN; the same without a pooler.
-        ca: PEM text of the authorities that may sign the server's certificate; None: those in the URL.
-        certificate: PEM text of the client certificate; None: none.
-        key: PEM text of its private key.
-        loopback: whether the database may be on this machine.
-    """
-
-    url: str
-    direct_url: str
-    ca: str | None = None
-    certificate: str | None = None
-    key: str | None = None
-    loopback: bool = True
-
-    def __repr__(self) -> str:
-        return "Address(…)"
 
 
 class Database:

@@ -10,7 +10,7 @@ from penstock.database.url import compose, with_verification
 from penstock.errors import ConfigurationError
 from penstock.jobqueue.database_ref import TLS_CERTIFICATE, TLS_KEY, DatabaseRef, SecretRef
 
-from ..database.connection import Address
+from ..database.address import Address
 from ..kube.secrets import Problem, Secrets
 from ..resources.resource import JobQueue
 

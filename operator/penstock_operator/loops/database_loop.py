@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from penstock.cancellation import cancel_and_wait
 from penstock.store import QueueState
 
+from ..database.address import Address
 from ..database.client import DatabaseClient
-from ..database.connection import Address
 from ..database.process.limits import MEMORY_MIB
 from ..errors import NotLeader
 from ..jobqueue.observation import QueueSample

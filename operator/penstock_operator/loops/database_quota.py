@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..database.connection import Address
+from ..database.address import Address
 from ..database.failure_reasons import TOO_MANY
 from ..resources.resource import JobQueue
 

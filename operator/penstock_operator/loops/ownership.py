@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ..database.connection import Address
+from ..database.address import Address
 from ..resources.resource import JobQueue
 from .database_quota import Key
 from .scheduled_queue import Member

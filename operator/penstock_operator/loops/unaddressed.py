@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..database.connection import Address
+from ..database.address import Address
 from ..kube.secrets import Problem
 from ..resources.resource import JobQueue
 from .database_quota import Key

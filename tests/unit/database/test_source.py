@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import App
-from penstock.database.source import UrlFile, WithPassword, resolve, sources
+from penstock.app.database_source import sources
+from penstock.database.source import UrlFile, WithPassword, resolve
 from penstock.database.url import with_password
 from penstock.errors import ConfigurationError, DatabaseUnavailable
 from penstock.settings import Settings

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 
 from ..backoff import Backoff, Never
 from ..database.pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, PoolSettings
-from ..errors import ConfigurationError, InvalidTask
+from ..errors import ConfigurationError, InvalidTask, shown
 from ..events import Hooks
 from ..job import NewJob
-from ..settings import shown
 from .client import Client, JobHandle, StoreClient
 from .context import Context
 from .lifespan import as_manager
@@ -94,7 +93,7 @@ class App:
 
     def _database(self) -> tuple[Url, bool]:
         """The URL given, or the environment's, and whether it leads to a pooler."""
-        from ..database.source import of_app  # noqa: PLC0415 - at the first use
+        from .database_source import of_app  # noqa: PLC0415 - at the first use
 
         return of_app(self._url, self.password, pooled=self._pooled)
 

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
-from ..errors import InvalidTask
-from ..settings import shown
+from ..errors import InvalidTask, shown
 
 
 def as_manager(function: Callable[[], Any]) -> Callable[[], AbstractAsyncContextManager[None]]:

@@ -1,33 +1,23 @@
-"""How one job is enqueued: its options, and the calls that take a task's own arguments.
+"""The options of one enqueue, checked. Pure; `Enqueuer` of `task` uses them.
 
-Owns the rules of `.options(...)`. A frozen `Enqueuer` can be kept and used from any thread.
-
-Surprising: an option that is None is an option not given; what is not given comes from the task, then from the queue.
+An option that is None is an option not given; what is not given comes from the task, then from the queue.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ConfigurationError, TaskError
+from ..errors import ConfigurationError, TaskError, shown
 from ..job import NewJob
 from ..outcomes import seconds
-from ..settings import check_queue_name, shown
-from ..trace import with_current
-from .arguments.codec import encode_headers
-from .client import JobHandle
+from ..settings import check_queue_name
 from .unique import Unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
-
-    from .task import Task
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 LOWEST_PRIORITY: Final = 3
 MOST_ATTEMPTS: Final = 1000
@@ -110,64 +100,3 @@ def check_whole(value: object, *, of: str, low: int, high: int) -> None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and low <= value <= high):
         return
     raise ConfigurationError(f"{of} must be a whole number from {low} to {high}, got {shown(value)}")
-
-
-class Enqueuer(Generic[P, R]):
-    """A task with options, ready to be enqueued any number of times."""
-
-    __slots__ = ("_options", "_task")
-
-    def __init__(self, task: Task[..., Any, P, R], options: Options) -> None:
-        self._task = task
-        self._options = options
-
-    def options(self, **changes: Any) -> Enqueuer[P, R]:
-        """The same with these options instead; takes what `Task.options` takes."""
-        return Enqueuer(self._task, replace(self._options, **changes))
-
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
-        """Enqueue one job. Blocks for one round trip; async callers use `enqueue_async`.
-
-        Raises:
-            InvalidArguments, UnencodableArgument, PayloadTooLarge: nothing is written.
-            ConfigurationError: no database URL.
-            StoreError: the database refused or cannot be used.
-        """
-        client = self._task.client
-        [job_id] = client.enqueue([self._new_job(args, kwargs)], **self._options.call())
-        return JobHandle(job_id, client=client, read=self._task.read_result)
-
-    async def enqueue_async(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
-        """`enqueue`, for async callers and async connections."""
-        client = self._task.client
-        [job_id] = await client.enqueue_async([self._new_job(args, kwargs)], **self._options.call())
-        return JobHandle(job_id, client=client, read=self._task.read_result)
-
-    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
-        """A job for `App.enqueue_many`, checked and encoded now, written then.
-
-        Raises:
-            InvalidArguments, UnencodableArgument, PayloadTooLarge: as `enqueue`.
-            ConfigurationError: a connection or wake=False was given here; they belong to `enqueue_many`.
-        """
-        if self._options.connection is not None:
-            raise ConfigurationError("options: a connection belongs to enqueue_many(connection=), not to a job")
-        if not self._options.wake:
-            raise ConfigurationError("options: wake belongs to enqueue_many(wake=), not to a job")
-        return self._new_job(args, kwargs)
-
-    def _new_job(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> NewJob:
-        task, options = self._task, self._options
-        encoded = task.encode(args, kwargs)
-        headers = with_current(options.headers)
-        return NewJob(
-            task=task.name,
-            args=encoded,
-            queue=options.queue or task.queue,
-            priority=task.priority if options.priority is None else options.priority,
-            max_attempts=task.max_attempts if options.max_attempts is None else options.max_attempts,
-            delay=options.seconds,
-            at=options.at,
-            headers=None if headers is None else encode_headers(headers, task=task.name),
-            unique=None if options.unique is None else options.unique.of(task.name, lambda: task.key(args, kwargs)),
-        )

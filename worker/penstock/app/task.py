@@ -11,22 +11,26 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from ..backoff import Backoff, Never
-from ..errors import InvalidTask
+from ..errors import ConfigurationError, InvalidTask
+from ..job import NewJob
 from ..outcomes import seconds
 from ..settings import ExecutorName
+from ..trace import with_current
 from .arguments import codec
-from .options import Enqueuer, Options
+from .arguments.codec import encode_headers
+from .client import JobHandle
+from .options import Options
 from .task_options import Definition, check_definition, wants_context
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..job import NewJob
-    from .client import Client, JobHandle
+    from .client import Client
     from .unique import Unique
 
 PC = ParamSpec("PC")
@@ -39,6 +43,67 @@ R = TypeVar("R")
 """What the job returns."""
 
 D = TypeVar("D")
+
+
+class Enqueuer(Generic[P, R]):
+    """A task with options, ready to be enqueued any number of times."""
+
+    __slots__ = ("_options", "_task")
+
+    def __init__(self, task: Task[..., Any, P, R], options: Options) -> None:
+        self._task = task
+        self._options = options
+
+    def options(self, **changes: Any) -> Enqueuer[P, R]:
+        """The same with these options instead; takes what `Task.options` takes."""
+        return Enqueuer(self._task, replace(self._options, **changes))
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Enqueue one job. Blocks for one round trip; async callers use `enqueue_async`.
+
+        Raises:
+            InvalidArguments, UnencodableArgument, PayloadTooLarge: nothing is written.
+            ConfigurationError: no database URL.
+            StoreError: the database refused or cannot be used.
+        """
+        client = self._task.client
+        [job_id] = client.enqueue([self._new_job(args, kwargs)], **self._options.call())
+        return JobHandle(job_id, client=client, read=self._task.read_result)
+
+    async def enqueue_async(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """`enqueue`, for async callers and async connections."""
+        client = self._task.client
+        [job_id] = await client.enqueue_async([self._new_job(args, kwargs)], **self._options.call())
+        return JobHandle(job_id, client=client, read=self._task.read_result)
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
+        """A job for `App.enqueue_many`, checked and encoded now, written then.
+
+        Raises:
+            InvalidArguments, UnencodableArgument, PayloadTooLarge: as `enqueue`.
+            ConfigurationError: a connection or wake=False was given here; they belong to `enqueue_many`.
+        """
+        if self._options.connection is not None:
+            raise ConfigurationError("options: a connection belongs to enqueue_many(connection=), not to a job")
+        if not self._options.wake:
+            raise ConfigurationError("options: wake belongs to enqueue_many(wake=), not to a job")
+        return self._new_job(args, kwargs)
+
+    def _new_job(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> NewJob:
+        task, options = self._task, self._options
+        encoded = task.encode(args, kwargs)
+        headers = with_current(options.headers)
+        return NewJob(
+            task=task.name,
+            args=encoded,
+            queue=options.queue or task.queue,
+            priority=task.priority if options.priority is None else options.priority,
+            max_attempts=task.max_attempts if options.max_attempts is None else options.max_attempts,
+            delay=options.seconds,
+            at=options.at,
+            headers=None if headers is None else encode_headers(headers, task=task.name),
+            unique=None if options.unique is None else options.unique.of(task.name, lambda: task.key(args, kwargs)),
+        )
 
 
 class Task(Generic[PC, C, P, R]):

@@ -16,9 +16,9 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from ..backoff import Backoff, Never
-from ..errors import ConfigurationError, InvalidTask
+from ..errors import ConfigurationError, InvalidTask, shown
 from ..outcomes import seconds
-from ..settings import EXECUTORS, ExecutorName, check_queue_name, shown
+from ..settings import EXECUTORS, ExecutorName, check_queue_name
 from .arguments import codec
 from .context import Context
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, LOWEST_PRIORITY, MOST_ATTEMPTS, check_whole

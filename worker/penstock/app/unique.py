@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, shown
 from ..job import UniqueKey
 from ..outcomes import seconds
-from ..settings import shown
 
 LONGEST_KEY: Final = 200
 

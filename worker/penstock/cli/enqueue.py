@@ -11,11 +11,11 @@ import typer
 from penstock.app.app import App
 from penstock.app.arguments.codec import encode_object
 from penstock.app.loading import load_app
-from penstock.app.options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Enqueuer, Options
+from penstock.app.options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Options
+from penstock.app.task import Enqueuer
 from penstock.app.task_options import check_task_name
-from penstock.errors import ConfigurationError, InvalidArguments, UnknownTask
+from penstock.errors import ConfigurationError, InvalidArguments, UnknownTask, shown
 from penstock.job import NewJob
-from penstock.settings import shown
 
 Queue = Annotated[str | None, typer.Option(help="Queue of the job. Default: the task's queue.", show_default=False)]
 Priority = Annotated[

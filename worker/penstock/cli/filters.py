@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from penstock.errors import ConfigurationError
+from penstock.errors import ConfigurationError, shown
 from penstock.job import ENDED, JobState
-from penstock.settings import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Self
 
-from ..errors import ConfigurationError
-from ..settings import shown
+from ..errors import ConfigurationError, shown
 
 DEFAULT_SIZE: Final = 4
 DEFAULT_WAIT: Final = 10.0

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ConfigurationError, DatabaseUnavailable, PenstockError
-from ..settings import Settings
 from .url import with_password
-from .variables import DATABASE_VARIABLES, completed
+from .variables import completed
 
 Url = str | Callable[[], str]
 """A database URL, or a function that returns one at each connect. Never printed."""
@@ -78,19 +77,3 @@ def source(url: str, file: str, password: Callable[[], str] | None) -> Url:
     """The URL of `file` if it is not empty, else `url`; with the password of the function, if there is one."""
     found: Url = UrlFile(file) if file else url
     return found if password is None else WithPassword(found, password)
-
-
-def sources(settings: Settings, password: Callable[[], str] | None = None) -> tuple[Url, Url]:
-    """The database URL and the direct URL of these settings, resolved at each connect."""
-    url = source(settings.database_url, settings.database_url_file, password)
-    if not settings.pooled:
-        return url, url
-    return url, source(settings.direct_url, settings.direct_url_file, password)
-
-
-def of_app(url: Url | None, password: Callable[[], str] | None, *, pooled: bool | None) -> tuple[Url, bool]:
-    """An App's URL, or the environment's if it is None; and whether it leads to a pooler."""
-    if url:
-        return (url if password is None else WithPassword(url, password)), bool(pooled)
-    settings = Settings.from_env({name: os.environ.get(name, "") for name in DATABASE_VARIABLES})
-    return sources(settings, password)[0], settings.pooled if pooled is None else pooled

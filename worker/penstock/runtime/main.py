@@ -9,7 +9,7 @@ import os
 from functools import partial
 
 from penstock.app.app import App
-from penstock.database.source import sources
+from penstock.app.database_source import sources
 from penstock.errors import StoreError
 from penstock.runtime.process_exit import leave_now, leave_within
 from penstock.settings import Settings

@@ -22,7 +22,7 @@ from typing import Any
 import penstock
 from penstock.app.app import App
 from penstock.app.context import Context
-from penstock.database.source import sources
+from penstock.app.database_source import sources
 from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings

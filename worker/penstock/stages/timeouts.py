@@ -8,14 +8,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from .errors import CallCycle
-
-if TYPE_CHECKING:
-    from .core.stage import Stage
+from .status import State
 
 T = TypeVar("T")
+
+
+class Answering(Protocol):
+    """What is known here of a stage that answers calls."""
+
+    name: object
+    waits_for: Answering | None
+
+    @property
+    def inside(self) -> bool:
+        """Whether the code that runs now is the stage's own."""
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+
 
 START_SECONDS: Final = 60.0
 """For `on_start`."""
@@ -26,11 +40,11 @@ CALL_SECONDS: Final = 30.0
 KILL_SECONDS: Final = 0.5
 """For a cancelled callback to end; then it is cancelled once more, and then abandoned."""
 
-turn: ContextVar[Stage | None] = ContextVar("penstock_stage_turn", default=None)
+turn: ContextVar[Answering | None] = ContextVar("penstock_stage_turn", default=None)
 """The stage whose task runs here, or started what runs here."""
 
 
-async def answer_within(seconds: float | None, reply: Awaitable[T], stage: Stage) -> T:
+async def answer_within(seconds: float | None, reply: Awaitable[T], stage: Answering) -> T:
     """Wait for a stage's reply.
 
     Raises:
@@ -55,7 +69,7 @@ async def answer_within(seconds: float | None, reply: Awaitable[T], stage: Stage
         asking.waits_for = None
 
 
-async def _within(seconds: float | None, reply: Awaitable[T], stage: Stage) -> T:
+async def _within(seconds: float | None, reply: Awaitable[T], stage: Answering) -> T:
     try:
         async with asyncio.timeout(seconds) as scope:
             return await reply

@@ -13,8 +13,7 @@ from typing import Any
 from penstock.errors import PartitionMissing, StoreError
 from penstock.job import ClaimedJob, Finished
 
-from . import arrays
-from .acknowledge import outcomes, unreadable
+from . import arrays, outcome_columns, unreadable
 from .connections import Connections
 from .leadership import make_partitions
 from .rows import AckConflict
@@ -53,7 +52,7 @@ class Jobs:
             ]  # fmt: skip
             if not (refused := unreadable.refused(jobs)):
                 return jobs
-            await outcomes.fail_unreadable(self, worker, refused)
+            await _fail_unreadable(self, worker, refused)
             if readable := unreadable.others(jobs, refused):
                 return readable
 
@@ -82,7 +81,7 @@ class Jobs:
                 acknowledge/unlocked.py.
             PartitionMissing: no partition covers the current time, and none could be made.
         """
-        columns = outcomes.columns(finished)
+        columns = outcome_columns.columns(finished)
         try:
             rows = await self._connections.rows("ack", worker, *columns)
         except PartitionMissing:
@@ -127,3 +126,18 @@ class Jobs:
     async def discard(self, ids: Sequence[int]) -> int:
         """Delete dead letters; returns how many."""
         return int(await self._connections.value("discard", list(ids)))
+
+
+async def _fail_unreadable(jobs: Jobs, worker: int, unreadable: Sequence[Finished]) -> None:
+    """Acknowledge jobs that cannot be read as failed; end their claims if no table accepts that.
+
+    Raises:
+        StoreError: as `Jobs.end_refused`.
+    """
+    try:
+        await jobs.ack(worker, unreadable)
+    except StoreError as error:
+        if not outcome_columns.is_refusal(error):
+            raise
+        for outcome in unreadable:
+            await jobs.end_refused(worker, outcome.job, outcome.error or "{}")

@@ -22,7 +22,8 @@ from penstock.errors import PenstockError
 from penstock.store.operator_queries import note_end, shorten_grace
 
 from ...sanitize import sanitized
-from ..connection import Address, Database
+from ..address import Address
+from ..connection import Database
 from .limits import EXIT_MEMORY, CpuBudget, confine, peak_mib
 from .protocol import (
     ANSWER,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from penstock.store.tenants.hosts import pinned
 from penstock.store.tenants.url import restricted
 
-from ..connection import Address
+from ..address import Address
 
 
 def usable(address: Address) -> Address:

@@ -17,8 +17,8 @@ from penstock.database.client_certificate import check, private, with_client_cer
 from penstock.database.variables import CERTIFICATE_FILE, KEY_FILE, database_urls
 from penstock.errors import ConfigurationError, InvalidClientCertificate, InvalidDatabaseURL
 from penstock.store.tenants.url import restricted
+from penstock_operator.database.address import Address
 from penstock_operator.database.certificate_files import WHERE, with_files
-from penstock_operator.database.connection import Address
 from penstock_operator.database.failure_reasons import describe
 from penstock_operator.database.process.tenant_address import usable
 from tests.support.certificates import authority

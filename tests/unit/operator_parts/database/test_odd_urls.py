@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from penstock.errors import InvalidDatabaseURL
-from penstock_operator.database.connection import Address, Database
+from penstock_operator.database.address import Address
+from penstock_operator.database.connection import Database
 from penstock_operator.database.failure_reasons import reason_of
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL, StoreError
+from penstock_operator.database.address import Address
 from penstock_operator.database.client import DatabaseClient
-from penstock_operator.database.connection import Address
 from penstock_operator.database.process.child import environment
 from penstock_operator.database.process.limits import EXIT_MEMORY
 from penstock_operator.database.process.protocol import FRESH_SECONDS

@@ -11,8 +11,8 @@ from psycopg.conninfo import conninfo_to_dict
 from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL
 from penstock.store.tenants.hosts import MAX_ADDRESSES, check_host, literal, pinned, refusal
 from penstock.store.tenants.url import restricted
+from penstock_operator.database.address import Address
 from penstock_operator.database.client import DatabaseClient
-from penstock_operator.database.connection import Address
 from penstock_operator.database.failure_reasons import describe
 from penstock_operator.database.process.tenant_address import resolved, usable
 

@@ -10,7 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from penstock.errors import InvalidDatabaseURL
 from penstock.store.tenants.url import IGNORED, MAX_HOSTS, MAX_URL, PASSED, restricted
-from penstock_operator.database.connection import Address, Database
+from penstock_operator.database.address import Address
+from penstock_operator.database.connection import Database
 from penstock_operator.database.process.tenant_address import usable
 
 URL = "postgresql://tenant:hunter2@db.example:5433/shop"

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from penstock.database.variables import CERTIFICATE_FILE, KEY_FILE, database_urls
-from penstock_operator.database.connection import Address
+from penstock_operator.database.address import Address
 from penstock_operator.jobqueue.database_address import address_of
 from penstock_operator.jobqueue.template import manifests
 from penstock_operator.jobqueue.template.database_variables import CA_FOLDER, CA_VOLUME, CLIENT_FOLDER, CLIENT_VOLUME

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock_operator.database.connection import Address
+from penstock_operator.database.address import Address
 from penstock_operator.database.failure_reasons import TOO_MANY
 from penstock_operator.loops.database_quota import Key, bounded
 from penstock_operator.resources.resource import JobQueue

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from penstock.cancellation import cancel_and_wait
-from penstock_operator.database.connection import Address
+from penstock_operator.database.address import Address
 from penstock_operator.database.failure_reasons import MISBEHAVES
 from penstock_operator.kube.priority_gate import PriorityGate
 from penstock_operator.liveness import STUCK_SECONDS

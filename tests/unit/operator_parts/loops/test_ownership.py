@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock_operator.database.connection import Address
+from penstock_operator.database.address import Address
 from penstock_operator.loops.database_quota import Key
 from penstock_operator.loops.ownership import Belonging, without_database
 from penstock_operator.loops.scheduled_queue import Member

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from ...errors import InvalidArguments, InvalidTask, UnencodableArgument, UnencodableResult
-from ...settings import shown
+from ...errors import InvalidArguments, InvalidTask, UnencodableArgument, UnencodableResult, shown
 from .conversions import Chosen, give, plain, read, sealed, take
 from .json_values import (
     MAX_PAYLOAD_BYTES,

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import PayloadTooLarge
-from ...settings import shown
+from ...errors import PayloadTooLarge, shown
 from .conversions import Chosen, Sealed, give, is_model
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...settings import shown
+from ...errors import shown
 from . import conversions
 from .conversions import Chosen, Proxy, Sealed, give, plain, sealed
 from .json_values import encode, same

@@ -23,8 +23,8 @@ from penstock.errors import RowLocked, SchemaMissing, StoreError
 from penstock.job import Finished, OutcomeState
 from penstock.stages import Consumer, Subscription
 from penstock.store import AckConflict, Store
-from penstock.store.acknowledge.outcomes import is_refusal
 from penstock.store.acknowledge.unlocked import LOCKED, ack_unlocked
+from penstock.store.outcome_columns import is_refusal
 
 from ..execution.outcomes import INCOMPATIBLE, INVALID, describe
 from ..observe.forensics import Forensics

@@ -9,15 +9,12 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from ..errors import StageEnded
 from ..status import State
-from ..timeouts import CALL_SECONDS, answer_within
+from ..timeouts import CALL_SECONDS, Answering, answer_within
 from .callbacks import Callbacks
-
-if TYPE_CHECKING:
-    from .stage import Stage
 
 
 class Requests(Callbacks):
@@ -73,7 +70,7 @@ class Requests(Callbacks):
         self._stage_replies.add(reply)
         reply.add_done_callback(self._stage_replies.discard)
         self._stage_post(function, request, reply)
-        return await answer_within(timeout, reply, cast("Stage", self))
+        return await answer_within(timeout, reply, cast("Answering", self))
 
     def _stage_cast(self, request: Any, _: Any) -> Awaitable[None]:
         return self.on_cast(request)

@@ -20,7 +20,7 @@ from ..errors import AlreadyStarted, StageEnded
 from ..names import Names
 from ..reasons import KILLED, NORMAL, is_quiet
 from ..status import StageStatus, State
-from ..timeouts import KILL_SECONDS, START_SECONDS, STOP_SECONDS, turn
+from ..timeouts import KILL_SECONDS, START_SECONDS, STOP_SECONDS, Answering, turn
 from ._wrong_role import DeafPorts
 from .requests import Requests, resolve
 
@@ -55,7 +55,7 @@ class Stage(Requests, DeafPorts):
         self._stage_task: asyncio.Task[None] | None = None
         self._stage_exit: object = _UNSET
         self._stage_killed = False
-        self.waits_for: Stage | None = None
+        self.waits_for: Answering | None = None
         """The stage whose reply a callback of this one waits for; for finding circles."""
         self._stage_replies: set[asyncio.Future[Any]] = set()
         self._stage_watchers: list[Callable[[Stage, object], object]] = []

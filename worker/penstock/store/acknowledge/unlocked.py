@@ -12,9 +12,9 @@ from typing import NamedTuple
 from penstock.job import ClaimedJob, Finished
 
 from .. import arrays
+from ..outcome_columns import columns
 from ..rows import AckConflict
 from ..store import Store
-from .outcomes import columns
 
 LOCKED = "locked"
 """State of an outcome that was not stored because another transaction locks the job's row."""

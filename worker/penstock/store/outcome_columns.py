@@ -1,17 +1,13 @@
-"""Outcomes as columns of a batch, and the fallback for one that the database refuses."""
+"""Outcomes as columns of a batch, and whether the database refuses one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from penstock.errors import RejectedByDatabase, StoreError
 from penstock.job import Finished, OutcomeState
 
-from .. import arrays
-
-if TYPE_CHECKING:
-    from ..jobs import Jobs
+from . import arrays
 
 _RAISED = ("21", "27", "44", "P0")
 """SQLSTATE classes that a trigger, a rule or a view of the schema's owner raises about a row."""
@@ -36,18 +32,3 @@ def columns(outcomes: Sequence[Finished]) -> tuple[object, ...]:
         arrays.optional([o.result for o in outcomes]),
         arrays.optional([o.forensics for o in outcomes]),
     )
-
-
-async def fail_unreadable(jobs: Jobs, worker: int, unreadable: Sequence[Finished]) -> None:
-    """Acknowledge jobs that cannot be read as failed; end their claims if no table accepts that.
-
-    Raises:
-        StoreError: as `Jobs.end_refused`.
-    """
-    try:
-        await jobs.ack(worker, unreadable)
-    except StoreError as error:
-        if not is_refusal(error):
-            raise
-        for outcome in unreadable:
-            await jobs.end_refused(worker, outcome.job, outcome.error or "{}")
