@@ -10,17 +10,17 @@ import logging
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
 from tests.support import strays
 from tests.support.postgres import Servers
-from tests.support.schedule import Schedule, worker_count
+from tests.support.schedule import Schedule, sendable, worker_count
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
 
     from xdist.remote import Producer
 
@@ -63,6 +63,13 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:
     """Distribute by folder, file or test; see `tests/support/schedule.py`."""
     return Schedule(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Let a worker report also what a test printed that is no text."""
+    report = yield
+    return sendable(report)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

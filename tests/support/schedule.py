@@ -11,7 +11,7 @@ half of the workers start a control plane.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -43,6 +43,23 @@ def unit_of(nodeid: str) -> str:
         return nodeid
     folder = next((one for one in TOGETHER if nodeid.startswith(one)), None)
     return folder or nodeid.partition("::")[0]
+
+
+def sendable(report: Any) -> Any:
+    """The report with lone surrogates written as escapes, for a worker sends its reports as UTF-8.
+
+    Args:
+        report: data of a report: dictionaries, lists, tuples, texts and numbers.
+    """
+    match report:
+        case str() if not report.isascii():
+            return report.encode("utf-8", "backslashreplace").decode("utf-8")
+        case dict():
+            return {name: sendable(value) for name, value in report.items()}
+        case list() | tuple():
+            return type(report)(sendable(value) for value in report)
+        case _:
+            return report
 
 
 class Schedule(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type hints for its users

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import execnet
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.schedule import MAX_WORKERS, ONE_BY_ONE, TOGETHER, Schedule, unit_of, worker_count
+from tests.support.schedule import MAX_WORKERS, ONE_BY_ONE, TOGETHER, Schedule, sendable, unit_of, worker_count
 
 
 @dataclass(eq=False)
@@ -92,3 +93,13 @@ def test_every_test_runs_exactly_once(pytestconfig: pytest.Config) -> None:
                 made.mark_test_complete(worker, worker.ran[done[worker]])
                 done[worker] += 1
     assert sorted(number for worker in workers for number in worker.ran) == list(range(len(tests)))
+
+
+def test_a_report_with_a_lone_surrogate_is_sent_with_an_escape_in_its_place() -> None:
+    """A test may print or log one, and the other texts stay as they are."""
+    report = {"sections": [("Captured log call", "a \ud800 b ü")], "duration": 0.5, "longrepr": None, "when": "call"}
+    assert execnet.loads(execnet.dumps(sendable(report))) == {
+        "sections": [("Captured log call", "a \\ud800 b ü")], "duration": 0.5, "longrepr": None, "when": "call",
+    }  # fmt: skip
+    with pytest.raises(execnet.DumpError):
+        execnet.dumps(report)
