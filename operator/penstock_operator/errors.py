@@ -2,16 +2,16 @@
 
     OperatorError
     ├── SettingsError        an environment variable breaks its rule
-    ├── NotLeader              another replica may lead by now; nothing was written
+    ├── NotLeader              another replica may lead; nothing was written
     └── ClusterError         the API server, mapped once at `cluster`
         ├── Unreachable      no answer: away, too slow, connection lost
         ├── Forbidden        401 or 403: the roles lack a verb, or the token is bad
         ├── NotFound         404
         ├── Conflict         409: the object has changed since it was read
-        └── Refused          400, 422 and the rest: what was sent is not acceptable
+        └── Refused          400, 422 and the rest: the request was rejected
             ├── InvalidName  not sent at all: no object can have that name
-            ├── NameTaken    an object of a child's name is somebody else's
-            └── ChangesUndone  somebody undoes each write of a child
+            ├── NameTaken    an object of that name has another owner
+            └── ChangesUndone  another writer undoes each write of an owned object
 
     StoreError               of penstock.errors; those stay as they are
     └── DatabaseMisbehaves   a server exceeded what one database may cost, or gave answers that Penstock does not give
@@ -33,11 +33,11 @@ class SettingsError(OperatorError):
 
 
 class NotLeader(OperatorError):  # noqa: N818 - reads as the sentence it is
-    """This replica does not lead any more, so what it had decided was not written."""
+    """This replica does not lead; its decision was not written."""
 
 
 class ClusterError(OperatorError):
-    """The API server did not do what it was asked; `status` is its code, 0 without an answer."""
+    """A call to the API server failed; `status` is the HTTP status, 0 without an answer."""
 
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class Conflict(ClusterError):  # noqa: N818
 
 
 class Refused(ClusterError):  # noqa: N818
-    """What was sent is not acceptable to the API server."""
+    """The API server rejected the request."""
 
 
 class InvalidName(Refused):
@@ -73,8 +73,8 @@ class DatabaseMisbehaves(StoreError):  # noqa: N818
 
 
 class NameTaken(Refused):
-    """An object of a child's name belongs to somebody else; it was not written."""
+    """An object of that name belongs to another owner; it was not written."""
 
 
 class ChangesUndone(Refused):
-    """Somebody undoes each write of a child; it is not written for a while."""
+    """Another writer undoes each write of an owned object; it is not written for a while."""

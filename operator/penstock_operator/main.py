@@ -1,7 +1,7 @@
 """The operator process, which `__main__` runs.
 
-Owns the order in which the parts come up and go down. Must not decide anything. A part that fails
-ends the process, so that Kubernetes starts it anew and shows that it did.
+Owns the order in which the parts start and stop. Must not decide anything. A part that fails stops the process;
+Kubernetes restarts it and shows that it did.
 """
 
 from __future__ import annotations
@@ -112,5 +112,5 @@ def main() -> int:
     except OperatorError as error:
         sys.stderr.write(f"penstock-operator: {error}\n")
         return 2
-    logger.info("ended")
+    logger.info("operator stopped")
     return 0

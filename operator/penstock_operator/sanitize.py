@@ -1,7 +1,7 @@
-"""Foreign text made fit for a log line, a condition or an event: no control character, no hidden one, bounded length.
+"""Makes untrusted text fit for a log line, a condition or an event: no control or hidden characters, bounded length.
 
-Servers, Secrets and API objects of tenants choose some of what the operator prints. Without this a terminal escape in a
-server's error message would run in the terminal of whoever reads the log, and a line break would forge a log line.
+Servers, Secrets and API objects of tenants choose some of what the operator prints. Otherwise a terminal escape in a
+server's error message would run in the reader's terminal, and a line break would forge a log line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the operator process is told, as environment variables. Read once, at the start; the chart writes them.
+"""Settings of the operator process from environment variables. Read once, at startup; the chart sets them.
 
 PENSTOCK_WATCH_NAMESPACES (comma-separated, `*` for all, default the operator's own), PENSTOCK_NAMESPACE,
 PENSTOCK_POD_NAME, PENSTOCK_LEASE_NAME, PENSTOCK_HTTP_HOST, PENSTOCK_HTTP_PORT, PENSTOCK_LOG_LEVEL, PENSTOCK_LOG_FORMAT,
@@ -33,17 +33,17 @@ class OperatorSettings:
     """One operator process.
 
     Args:
-        watch_namespaces: whose JobQueues are looked after; `*` for all, default its own.
+        watch_namespaces: whose JobQueues are reconciled; `*` for all, default its own.
         namespace: the operator's own, where its lease lives.
         pod_name: this process among all replicas.
         lease_name: of the Lease by which one of several replicas leads; empty: there is only this one.
         http_host: address of /healthz, /readyz and /metrics; `::` for all, IPv4 too, which the chart sets.
         http_port: port of the same, 0 for any free one.
-        log_level: least level logged: debug, info, warning, error or critical.
+        log_level: minimum level logged: debug, info, warning, error or critical.
         log_format: `text` for people, `json` for machines.
         pod_monitors: `auto`: each JobQueue gets a PodMonitor once the cluster knows what that is; `never`: none.
-        relist_seconds: between two lists of what the watches should have told, 1 to 300.
-        pod_monitor_labels: what those carry beside the operator's own labels, as key=value separated by commas.
+        relist_seconds: between two lists of all objects, which find what the watches missed, 1 to 300.
+        pod_monitor_labels: labels of PodMonitors in addition to the operator's own, as key=value separated by commas.
         max_databases: database addresses that are served at once, each by a process of its own, 1 to 1000.
         databases_per_namespace: the same for the JobQueues of one namespace, 1 to 1000.
         database_memory_mib: private memory that the process of one database may take, 48 to 1024 MiB.
@@ -134,10 +134,10 @@ def _labels(text: str) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _number(environ: Mapping[str, str], variable: str, default: int, least: int, most: int) -> int:
+def _number(environ: Mapping[str, str], variable: str, default: int, minimum: int, maximum: int) -> int:
     text = environ.get(variable) or str(default)
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
-        raise SettingsError(f"{variable} must be a whole number from {least} to {most}, got {text!r}")
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and minimum <= int(text) <= maximum):
+        raise SettingsError(f"{variable} must be a whole number from {minimum} to {maximum}, got {text!r}")
     return int(text)
 
 

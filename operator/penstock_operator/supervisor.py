@@ -1,8 +1,8 @@
-"""Which databases there are, and which JobQueues each has; a loop for every one.
+"""Which databases exist and which JobQueues each one has; one loop for every database.
 
-Owns the list that is the truth behind the watches, what the cluster knows of PodMonitors, and the loops' tasks.
+Owns the regular list of all objects, whether the cluster has PodMonitors, and the tasks of the loops.
 
-Surprising: a loop is kept for an address. Two may lead to one database (`belonging`), and many share the lack of one.
+A loop belongs to an address. Two addresses may lead to one database (`ownership`), and many JobQueues may have none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .kube.unwatched_objects import Others
 from .liveness import STUCK_SECONDS, Liveness
 from .loops.database_loop import DatabaseLoop
 from .loops.database_quota import Key, bounded
-from .loops.ownership import Belonging
+from .loops.ownership import QueueOwnership
 from .loops.scheduled_queue import Member
 from .loops.unaddressed import Unaddressed
 from .metrics import OperatorMetrics
@@ -80,7 +80,7 @@ class Supervisor:
     _placed: dict[str, int] = field(default_factory=dict)
     _keys: dict[str, Key] = field(default_factory=dict)
     _unaddressed: Unaddressed = field(default_factory=Unaddressed)
-    _belonging: Belonging = field(default_factory=Belonging)
+    _ownership: QueueOwnership = field(default_factory=QueueOwnership)
     _monitoring: Monitoring = field(default_factory=Monitoring)
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class Supervisor:
         self.metrics.tick_age.set_function(self._slowest)
 
     def _changed(self, namespace: str, name: str) -> None:
-        """Something about a JobQueue or its children has changed."""
+        """Mark a JobQueue as changed; it or one of its objects did."""
         found = self.cache.jobqueues.found(namespace, name)
         if not found or any(self._placed.get(view.uid) != view.generation for view in found):
             self._woken.set()
@@ -101,12 +101,12 @@ class Supervisor:
                 running.loop.woken.set()
 
     def wake(self) -> None:
-        """Every loop looks at once: who leads has changed."""
+        """Make every loop sample at once: the leader has changed."""
         for running in self._loops.values():
             running.loop.wake()
 
     def relist(self) -> None:
-        """List at once: a watch is open again, and tells nothing of what went meanwhile."""
+        """List at once: a watch was reopened, and it does not report deletions of the meantime."""
         self._relist = True
         self._woken.set()
 
@@ -176,10 +176,10 @@ class Supervisor:
             except Forbidden as error:
                 refused.add(namespace)
                 self._list_problem = str(error)
-                logger.error("namespace %s cannot be listed: %s", namespace, error)
+                logger.error("namespace not listed", extra={"namespace": namespace, "error": str(error)})
             except ClusterError as error:
                 self._list_problem = str(error)
-                logger.error("the cluster cannot be listed: %s", error)
+                logger.error("objects not listed", extra={"error": str(error)})
                 return False
         if refused.issuperset(self.settings.watch_namespaces):
             return False
@@ -210,10 +210,10 @@ class Supervisor:
         for key in groups:
             if key not in self._loops:
                 self._start(key)
-            elif regrouped:  # one that has gone may have held a queue of this database, by another URL
+            elif regrouped:  # a deleted one may have owned a queue of this database, by another URL
                 self._loops[key].loop.wake()
             elif (task := self._loops[key].task).done():
-                logger.error("the loop of a database ended: %s", task.exception())
+                logger.error("database loop failed", extra={"error": str(task.exception())})
                 self._start(key)
         for queue in queues:
             if worker_keys(queue) in moved or queue.uid in news:
@@ -226,7 +226,7 @@ class Supervisor:
         return address_of(queue, self._secrets, loopback=self.settings.loopback_databases)
 
     def _suspect(self) -> set[SecretName]:
-        """Secrets by which their database cannot be looked at."""
+        """Secrets with which their database cannot be sampled."""
         failing = [key for key, running in self._loops.items() if running.loop.pauses.failing]
         return {place for key in failing for queue in self._queues_of(key) for place in secrets_of(queue)}
 
@@ -257,12 +257,12 @@ class Supervisor:
         gone = list(keys)
         running = [self._loops.pop(key) for key in gone]
         for key in gone:
-            self._belonging.forget(key)
+            self._ownership.forget(key)
         await cancel_and_wait(one.task for one in running)
 
     def _opened(self, key: Key, identity: str | None) -> None:
-        """A loop has learnt which database it has, or that it cannot; everybody looks again who has which queue."""
-        if self._belonging.learn(key, identity):
+        """Record the database of a loop, or its failure; every loop then checks the ownership of its queues again."""
+        if self._ownership.learn(key, identity):
             self.wake()
 
     def _queues_of(self, key: Key) -> list[JobQueue]:
@@ -270,9 +270,9 @@ class Supervisor:
         return [views[uid] for uid in self._groups.get(key, ()) if uid in views]
 
     def _members(self, key: Key) -> Sequence[Member]:
-        if not isinstance(key, Address):  # there may be thousands of these, so none looks at all the others
+        if not isinstance(key, Address):  # there may be thousands of these, so none compares itself with all others
             return self._unaddressed.members(self._queues_of(key))
-        return self._belonging.members(key, {one: self._queues_of(one) for one in self._groups})
+        return self._ownership.members(key, {one: self._queues_of(one) for one in self._groups})
 
     def _slowest(self) -> float:
         """Seconds since the loop that has waited longest made progress, this one included."""

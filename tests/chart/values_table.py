@@ -12,7 +12,7 @@ import yaml
 
 from tests.support.chart import CHART
 
-BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
+START, END = "<!-- values: start -->", "<!-- values: end -->"
 _KEY = re.compile(r"( *)([A-Za-z][A-Za-z0-9]*):")
 
 
@@ -37,9 +37,9 @@ def table() -> str:
 def readme() -> str:
     """The README with its table as it should be."""
     text = (CHART / "README.md").read_text()
-    head, _, rest = text.partition(BEGIN)
+    head, _, rest = text.partition(START)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{table()}\n{END}{tail}"
+    return f"{head}{START}\n{table()}\n{END}{tail}"
 
 
 def _descriptions(text: str) -> Iterator[tuple[str, str]]:

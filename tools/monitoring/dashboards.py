@@ -58,19 +58,19 @@ QUEUE = Dashboard(
     (
         Panel(
             title="Jobs",
-            help="Ready, claimed and waiting for their time.",
+            help="Ready, claimed, and not due yet.",
             queries=tuple(
-                Query(of_queue(name), f"{told} {NAMED}")
-                for name, told in (("ready", "ready"), ("in_flight", "in flight"), ("deferred", "deferred"))
+                Query(of_queue(name), f"{label} {NAMED}")
+                for name, label in (("ready", "ready"), ("in_flight", "in flight"), ("deferred", "deferred"))
             ),
         ),
         OLDEST,
         Panel(
             title="Workers",
-            help="Wanted by the last decision, there, ready for jobs, and on their way out.",
+            help="Desired by the last decision, existing, ready for jobs, and draining.",
             queries=tuple(
-                Query(of_queue(name), f"{told} {NAMED}")
-                for name, told in (
+                Query(of_queue(name), f"{label} {NAMED}")
+                for name, label in (
                     ("desired_replicas", "wanted"),
                     ("replicas", "there"),
                     ("ready_replicas", "ready"),
@@ -114,7 +114,7 @@ QUEUE = Dashboard(
         ),
         Panel(
             title="Conditions that are not true",
-            help="Draining, ScalingLimited and Listening may well be false; the others are worth a look.",
+            help="Draining, ScalingLimited and Listening may well be false; check the others.",
             queries=(Query(f"max by (namespace, jobqueue, type) (penstock_queue_condition{{{CHOSEN}}}) < 1", ""),),
             kind="table",
             width=24,
@@ -163,7 +163,7 @@ WORKERS = Dashboard(
         ),
         Panel(
             title="Jobs in a claim",
-            help="Mean; 0 is a look that found nothing.",
+            help="Mean; 0 is a claim that found no job.",
             queries=(
                 Query(
                     f"{per_second('penstock_claim_size_sum', 'jobqueue')} / on (jobqueue)"
@@ -180,10 +180,10 @@ WORKERS = Dashboard(
         ),
         Panel(
             title="What went wrong",
-            help="Per minute: outcomes refused as fenced, claims handed back, renewals of the lease that failed.",
+            help="Per minute: outcomes fenced, claims released, lease renewals that failed.",
             queries=tuple(
-                Query(f"60 * {per_second(f'penstock_{name}_total', 'jobqueue')}", f"{told} {{{{jobqueue}}}}")
-                for name, told in (
+                Query(f"60 * {per_second(f'penstock_{name}_total', 'jobqueue')}", f"{label} {{{{jobqueue}}}}")
+                for name, label in (
                     ("fenced", "fenced"),
                     ("released", "released"),
                     ("lease_renewal_failures", "renewal failed"),
@@ -237,21 +237,22 @@ OPERATOR = Dashboard(
     (
         stat("Leaders", "sum(penstock_operator_leader)", "Replicas that lead; one.", bad=2),
         stat("Replicas", "count(penstock_operator_leader)", "Operator processes that were scraped."),
-        stat("JobQueues", f"count({of_condition('Ready')})", "That the operator looks after."),
+        stat("JobQueues", f"count({of_condition('Ready')})", "JobQueues that the operator reconciles."),
         stat(
-            "Cannot be looked at",
+            "Not sampled",
             f"count({of_condition('DatabaseReachable')} < 1) or vector(0)",
             "JobQueues whose database does not answer.",
             bad=1,
         ),
         Panel(
-            title="One look at a database",
+            title="Sample of a database",
             help="Duration of the query that counts all queues of a database.",
             queries=tuple(
                 Query(
-                    f"histogram_quantile({of}, sum by (le) (rate(penstock_operator_sample_seconds_bucket{RATE})))", told
+                    f"histogram_quantile({of}, sum by (le) (rate(penstock_operator_sample_seconds_bucket{RATE})))",
+                    label,
                 )
-                for of, told in ((0.5, "p50"), (0.95, "p95"))
+                for of, label in ((0.5, "p50"), (0.95, "p95"))
             ),
             unit="s",
         ),
@@ -262,8 +263,8 @@ OPERATOR = Dashboard(
             unit="s",
         ),
         Panel(
-            title="Treatments of queues",
-            help="Per second, by how they ended; `failed` is a defect, with its trace in the operator's log.",
+            title="Reconciliations",
+            help="Per second, by result; `failed` is an unexpected exception, see the operator's log.",
             queries=(Query(f"sum by (result) (rate(penstock_operator_reconciles_total{RATE}))", "{{result}}"),),
             unit="ops",
         ),
@@ -272,15 +273,16 @@ OPERATOR = Dashboard(
             help="Nineteen of twenty turns of the event loop were no later than this, and treatments took no longer.",
             queries=tuple(
                 Query(
-                    f"histogram_quantile(0.95, sum by (le) (rate(penstock_operator_{name}_seconds_bucket{RATE})))", told
+                    f"histogram_quantile(0.95, sum by (le) (rate(penstock_operator_{name}_seconds_bucket{RATE})))",
+                    label,
                 )
-                for name, told in (("loop_lag", "event loop"), ("reconcile", "treatment"))
+                for name, label in (("loop_lag", "event loop"), ("reconcile", "reconciliation"))
             ),
             unit="s",
         ),
         Panel(
             title="Connections",
-            help="To each database server, of all its clients, beside what it allows.",
+            help="To each database server, of all its clients, and the limit.",
             queries=(
                 Query(_of_database("connections"), "{{namespace}}/{{secret}}"),
                 Query(

@@ -1,7 +1,7 @@
 """The words in which a dashboard is written: panels, queries, and the few shapes that queries have.
 
 A query may use the variables `$namespace` and `$jobqueue`, both with "all", and `$__rate_interval`. Series of the
-operator are aggregated by `max`, because a replica that has just ceased to lead may still be scraped beside its
+operator are aggregated by `max`, because a replica that has just ceased to lead may still be scraped together with its
 successor; series of workers by `sum`.
 """
 
@@ -36,7 +36,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """One dashboard; `name` is its file and, behind `penstock-`, its uid."""
+    """One dashboard; `name` is its file and, after `penstock-`, its uid."""
 
     name: str
     title: str
@@ -101,6 +101,6 @@ WAIT = Panel(
 )
 
 
-def stat(title: str, expression: str, told: str, *, unit: str = "short", bad: float | None = None) -> Panel:
+def stat(title: str, expression: str, label: str, *, unit: str = "short", bad: float | None = None) -> Panel:
     """One number."""
-    return Panel(title=title, help=told, queries=(Query(expression, ""),), unit=unit, kind="stat", width=4, bad=bad)
+    return Panel(title=title, help=label, queries=(Query(expression, ""),), unit=unit, kind="stat", width=4, bad=bad)

@@ -51,7 +51,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{- /* A value without its nulls, as JSON; a field that is null is one that was taken away. */ -}}
+{{- /* A value without its nulls, as JSON; a null field is one that was removed. */ -}}
 {{- define "penstock.given" -}}
 {{- $found := dict }}
 {{- range $key, $value := . }}

@@ -1,11 +1,11 @@
-"""Whether a Deployment's pods use the credentials that their Secret holds now; a change is a rollout.
+"""Whether a Deployment's pods use the credentials that their Secret has now; a change is a rollout.
 
-A pod takes its variables once, when a container starts. So the pod template carries a mark that changes with the
-credentials, and the Deployment itself carries a note of the Secret's version that the mark stands for. Both are made
-of uid and resource version alone: whoever may read Deployments learns nothing of what a Secret holds (ADR 43).
+A pod reads its variables once, when a container starts. The pod template therefore carries a mark that changes with the
+credentials, and the Deployment carries a note of the Secret's version that the mark stands for. Both are made of uid
+and resource version alone: a reader of Deployments learns nothing about the Secret's content (ADR 43).
 
-Surprising: a Secret's version changes with its labels too. Versions between which this process saw the same values are
-the same credentials: the note moves on, the mark stays, and no pod is replaced.
+The version of a Secret changes with its labels too. Versions between which this process read the same values are the
+same credentials: the note is updated, the mark stays, and no pod is replaced.
 """
 
 from __future__ import annotations
@@ -108,17 +108,17 @@ def rolls_out(queue: JobQueue) -> bool:
 
 
 def marked(
-    manifest: Mapping[str, Any], held: Deployment | None, found: Credentials | None, *, rollout: bool
+    manifest: Mapping[str, Any], existing: Deployment | None, found: Credentials | None, *, rollout: bool
 ) -> dict[str, Any]:
     """The manifest of a Deployment with the mark on its template and the note of the version that it stands for.
 
     Args:
         manifest: of the Deployment, without both.
-        held: the Deployment as it is; None before there is one.
+        existing: the Deployment as it is; None before there is one.
         found: what its workers use now; None while that is not known, and then nothing changes.
         rollout: whether a change replaces the pods (`databaseRef.onSecretChange`).
     """
-    mark, seen = ("", "") if held is None else (held.credentials, held.credentials_seen)
+    mark, seen = ("", "") if existing is None else (existing.credentials, existing.credentials_seen)
     if found is not None and (not seen or seen in found.same):
         seen = found.version
     elif found is not None and rollout:
@@ -126,9 +126,9 @@ def marked(
     return _annotated(manifest, mark=mark, seen=seen)
 
 
-def noted(manifest: Mapping[str, Any], held: Deployment) -> bool:
+def noted(manifest: Mapping[str, Any], existing: Deployment) -> bool:
     """Whether the Deployment has the manifest's note; one that somebody removed changes no generation."""
-    return bool((manifest["metadata"].get("annotations") or {}).get(CREDENTIALS_SEEN, "") == held.credentials_seen)
+    return bool((manifest["metadata"].get("annotations") or {}).get(CREDENTIALS_SEEN, "") == existing.credentials_seen)
 
 
 def _annotated(manifest: Mapping[str, Any], *, mark: str, seen: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""How long what failed is left alone: a pause that doubles, until it succeeds or something else is wanted. Pure.
+"""Pauses after failures: each one doubles, until a try succeeds or something else is wanted. Pure.
 
-A refused template, a name that is taken and a right that is missing do not heal by being tried twice a second; each try
-costs the API server, and the queues of the same database, what it costs them. What may heal by itself (no answer, a
-conflict) is tried sooner.
+A rejected template, a taken name and a missing right do not heal by retrying twice a second, and every retry costs the
+API server and the other queues of the database. Failures that may heal by themselves (no answer, a conflict) are
+retried sooner.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Rest:
         self._key: Hashable = None
         self._error: Exception | None = None
         self._failures = 0
-        self._told = ""
+        self._reported = ""
         self._until = float("-inf")
 
     @property
@@ -62,20 +62,20 @@ class Rest:
             raise self._error.with_traceback(None)
 
     def failed(self, key: Hashable, error: Exception) -> bool:
-        """Begin a pause; whether this error is another one than the last.
+        """Start a pause; whether this error differs from the last one.
 
-        The error that `check` has raised begins none: nothing was tried.
+        The error that `check` raised starts none: nothing was tried.
         """
         if error is self._error:
             return False
         self._failures = self._failures + 1 if self._key == key else 1
-        news = key != self._key or summary(error) != self._told
-        self._key, self._error, self._told = key, error, summary(error)
+        news = key != self._key or summary(error) != self._reported
+        self._key, self._error, self._reported = key, error, summary(error)
         soon = isinstance(error, Unreachable | Conflict | StoreError)
-        first, most = (SHORT_REST_SECONDS, MAX_SHORT_REST_SECONDS) if soon else (REST_SECONDS, MAX_REST_SECONDS)
-        self._until = self._clock() + min(most, first * 2.0 ** min(self._failures - 1, 10))
+        first, limit = (SHORT_REST_SECONDS, MAX_SHORT_REST_SECONDS) if soon else (REST_SECONDS, MAX_REST_SECONDS)
+        self._until = self._clock() + min(limit, first * 2.0 ** min(self._failures - 1, 10))
         return news
 
     def succeeded(self) -> None:
         """Nothing is wrong any more."""
-        self._key, self._error, self._failures, self._told = None, None, 0, ""
+        self._key, self._error, self._failures, self._reported = None, None, 0, ""

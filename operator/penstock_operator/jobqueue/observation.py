@@ -77,7 +77,7 @@ class Observation:
         return [member.pod for member in self.members]
 
     def with_jobs_in_flight(self, counts: Mapping[int, int]) -> Observation:
-        """The same with exact counts of the jobs in flight, by worker id; what workers report lags behind."""
+        """The same with exact counts of the jobs in flight, by worker id; reports of workers lag."""
         members = []
         for one in self.members:
             worker = one.worker and replace(one.worker, in_flight=counts.get(one.worker.id, 0))

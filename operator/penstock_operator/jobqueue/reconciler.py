@@ -178,7 +178,7 @@ class JobQueueReconciler:
             deployment=deployment,
             members=tuple(self._fleet.members(pods, sample.state)),
             ended=tuple(self._cache.gone_pods_of(queue)),
-            unowned=tuple(self._cache.foreign_pods_of(queue)),
+            unowned=tuple(self._cache.unowned_pods_of(queue)),
             waiting=self._fleet.waiting,
             removing=self._runner.removing((pod.uid for pod in pods), now),
             history=self._history,
@@ -259,7 +259,7 @@ class JobQueueReconciler:
         """The state to report after an unexpected exception: a condition."""
         members = self._fleet.members(self._cache.pods_of(queue), sample.state)
         state = replace(state, decision=None, snapshot=None, failure=described(error))
-        return self._with_pods(state, members, self._cache.foreign_pods_of(queue))
+        return self._with_pods(state, members, self._cache.unowned_pods_of(queue))
 
     async def _report(self, queue: JobQueue, sample: QueueSample, state: ObservedState) -> None:
         """Status, events and metrics; one write, and only if something changed."""

@@ -1,8 +1,8 @@
-"""A JobQueue's status: what is written, and when it is worth a write. Pure.
+"""A JobQueue's status: its content, and when it is worth a write. Pure.
 
-Conditions, the decision and the pods are told at once; counts and sentences under load at most every ten seconds; at
-rest nothing is written but a new `observedAt`, each ten minutes, so that a status that is older tells that no operator
-runs. `sampledAt` and `computedAt` are no reason of their own: they move only with something else.
+Conditions, the decision and the pods are written at once; counts and messages under load at most every ten seconds. At
+rest only a new `observedAt` is written, every ten minutes, so an older status means that no operator runs. `sampledAt`
+and `computedAt` alone do not cause a write.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ..resources.resource import JobQueue
 from .template.manifests import selector
 
 QUIET_SECONDS: Final = 10.0
-"""Between two writes that only move counts."""
+"""Between two writes that change only counts."""
 OBSERVE_SECONDS: Final = 600.0
-"""A status is written again after so long though nothing has changed."""
+"""A status is written again after this long even without a change."""
 SPREAD_SECONDS: Final = 120.0
-"""As much sooner at most, by the JobQueue's uid: five hundred are not to be written at once."""
+"""Up to this much sooner, depending on the uid of the JobQueue, to spread the writes of hundreds."""
 MAX_TEXT: Final = 1024
 """Characters of an explanation that the JobQueue definition accepts."""
 _TIMES: Final = frozenset({"observedAt", "sampledAt", "computedAt", "lastTransitionTime"})
@@ -50,7 +50,7 @@ class LastScale:
 def status_of(
     queue: JobQueue, state: ObservedState, *, now: float, busy: int, scaled: LastScale | None
 ) -> dict[str, Any]:
-    """The whole status. What is not known stays out, so that nothing is shown that was not seen.
+    """The whole status. Unknown fields are omitted: the status shows only what was observed.
 
     Args:
         queue: as read; its conditions keep their times.
@@ -119,7 +119,7 @@ def _throughput(snapshot: QueueSnapshot, waited: float | None) -> dict[str, int]
         "meanServiceMilliseconds": (snapshot.mean_service_seconds, 1000),
     }
     if not snapshot.arrivals_per_second and not snapshot.completions_per_second:
-        # Nothing moves, and rates that are not measured yet look the same.
+        # No job moves; rates that are not measured yet are zero too.
         rates = {"p95WaitMilliseconds": rates["p95WaitMilliseconds"]}
     return {name: round(rate * factor) for name, (rate, factor) in rates.items() if rate is not None}
 
@@ -134,12 +134,12 @@ def observe_at(uid: str, status: Mapping[str, Any]) -> float:
     return epoch(status.get("observedAt")) + OBSERVE_SECONDS - spread_of(uid)
 
 
-def worth_writing(made: Mapping[str, Any], held: Mapping[str, Any], *, since: float) -> bool:
-    """Whether `made` is to be written over `held`, `since` seconds after the last write."""
-    new, old = _timeless(made), _timeless(held)
+def worth_writing(made: Mapping[str, Any], current: Mapping[str, Any], *, since: float) -> bool:
+    """Whether `made` should replace `current`, `since` seconds after the last write."""
+    new, old = _timeless(made), _timeless(current)
     if new == old:
         return False
-    return since >= QUIET_SECONDS or _telling(new) != _telling(old)
+    return since >= QUIET_SECONDS or _urgent_part(new) != _urgent_part(old)
 
 
 def _timeless(value: Any) -> Any:
@@ -150,8 +150,8 @@ def _timeless(value: Any) -> Any:
     return value
 
 
-def _telling(status: Any) -> Any:
-    """The part that people wait for; sentences follow the counts and are no reason of their own."""
+def _urgent_part(status: Any) -> Any:
+    """The part that is written at once; messages follow the counts and do not cause a write."""
     kept = {key: value for key, value in status.items() if key not in _COUNTS}
     if "decision" in kept:
         kept["decision"] = (kept["decision"].get("desired"), kept["decision"].get("bound"))

@@ -158,15 +158,15 @@ def transitions(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str
     old = {one["type"]: one for one in before}
     found = []
     for one in after:
-        held = old.get(one["type"], {})
+        previous = old.get(one["type"], {})
         warning = _WARNINGS.get((one["type"], one["reason"]))
-        if warning is not None and held.get("reason") != one["reason"]:
+        if warning is not None and previous.get("reason") != one["reason"]:
             found.append((warning, str(one["message"]), True))
         news = _TRANSITIONS.get((one["type"], one["status"]))
-        if "Starting" in {one["reason"], held.get("reason")} and one["type"] == "WorkersAvailable":
+        if "Starting" in {one["reason"], previous.get("reason")} and one["type"] == "WorkersAvailable":
             news = None  # that the first workers of a queue start, and have started, is neither a problem nor news
-        known = held.get("status") in {"True", "False"}
-        if news is None or held.get("status") == one["status"] or (not known and not news[1]):
+        known = previous.get("status") in {"True", "False"}
+        if news is None or previous.get("status") == one["status"] or (not known and not news[1]):
             continue
         found.append((news[0], str(one["message"]), news[1]))
     return found

@@ -1,10 +1,11 @@
-"""What the cluster last said, by uid. Events are hints; a list is the truth and removes what it does not hold.
+"""The objects that the API server reported last, by uid.
 
-Owns the views and whom to wake. Must not call anything. An event older than what is held changes nothing; an object
-that a list does not hold is gone, even if no event ever said so, unless it came while the list was under way.
+Owns the views and which JobQueue a change wakes. Must not call anything. Events are hints; a list is authoritative and
+removes the objects that it lacks, unless they appeared while it was being read. An event older than the view changes
+nothing.
 
-Surprising: our own writes go through `observe` too, with the API server's answer, so that the next decision sees them
-before the watch does.
+Our own writes pass through `observe` too, with the API server's answer: the next decision sees them before the watch
+reports them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class ObjectStore(Generic[View]):
     Args:
         read: makes a view of an API object.
         matters: whether a change from one view to the next is worth a reconciliation.
-        changed: told the view whenever one comes, goes or changes so that it matters.
+        changed: called with the view when one is added or removed, or changes so that it matters.
         key: a namespace and a name by which views are found together.
     """
 
@@ -43,42 +44,42 @@ class ObjectStore(Generic[View]):
         return list(self._by_key.get((namespace, name), {}).values())
 
     def observe(self, found: Mapping[str, Any], *, gone: bool = False) -> None:
-        """Take note of one object as an event or an answer shows it."""
+        """Record one object from an event or an answer."""
         uid = found["metadata"]["uid"]
         if self._touched is not None:
             self._touched.add(uid)
-        held = self.views.get(uid)
+        known = self.views.get(uid)
         if gone:
             self.gone(uid)
             return
-        if held is not None and not newer(found["metadata"]["resourceVersion"], held.resource_version):
+        if known is not None and not newer(found["metadata"]["resourceVersion"], known.resource_version):
             return
-        if held is not None:
-            self._unfile(held)
+        if known is not None:
+            self._unfile(known)
         view = self.views[uid] = self.read(found)
         self._by_key.setdefault(self.key(view), {})[uid] = view
-        if held is None or self.matters(held, view):
+        if known is None or self.matters(known, view):
             self.changed(view)
 
     def holds(self, uid: str, version: str) -> bool:
         """Whether the view of that object is of that very version; may be asked in any thread."""
-        held = self.views.get(uid)
-        return held is not None and held.resource_version == version
+        known = self.views.get(uid)
+        return known is not None and known.resource_version == version
 
     def gone(self, uid: str) -> None:
-        """The API server does not know it any more."""
-        if (held := self.views.get(uid)) is not None:
-            self._remove(held)
+        """Remove an object that was deleted."""
+        if (view := self.views.get(uid)) is not None:
+            self._remove(view)
 
     def listing(self) -> None:
-        """A list is about to be asked for; what happens from now on may be newer than it."""
+        """Mark the start of a list; changes from now on may be newer than it."""
         self._touched = set()
 
     def replace(self, listed: Iterable[Mapping[str, Any]], *, spare: Container[str] = ()) -> None:
-        """Take a whole list for the truth, but for what has come or gone since `listing`.
+        """Replace the views by a whole list, except for objects that changed since `listing`.
 
         Args:
-            listed: all objects; of one that was held in just that version no more than uid and version.
+            listed: all objects; of a view in exactly that version only uid and version.
             spare: namespaces that could not be listed.
         """
         since, self._touched = self._touched or set(), None
@@ -105,18 +106,18 @@ class ObjectStore(Generic[View]):
             del self._by_key[self.key(view)]
 
 
-def newer(version: str, held: str) -> bool:
+def newer(version: str, known: str) -> bool:
     """Whether a resource version is later than another; what is not a number counts as later if it differs."""
-    if version.isdigit() and held.isdigit():
-        return int(version) > int(held)
-    return version != held
+    if version.isdigit() and known.isdigit():
+        return int(version) > int(known)
+    return version != known
 
 
 class Cache:
     """The kinds that the operator reads; `others` are those that are listed and not watched.
 
     Args:
-        changed: told the namespace and name of a JobQueue whenever something about it or its children changes.
+        changed: called with namespace and name of a JobQueue when it or one of its objects changes.
     """
 
     def __init__(self, changed: Callable[[str, str], None]) -> None:
@@ -150,7 +151,7 @@ class Cache:
         }
 
     def deployment_of(self, queue: JobQueue) -> Deployment | None:
-        """The Deployment with the JobQueue's child's name, whoever owns it."""
+        """The Deployment with the name of the JobQueue's Deployment, whether it is ours or not."""
         return next(iter(self.deployments.found(queue.namespace, queue.child)), None)
 
     def pods_of(self, queue: JobQueue) -> list[Pod]:
@@ -166,7 +167,7 @@ class Cache:
         """The worker pods that have ended or are on their way out, while the cluster still lists them."""
         return [pod for pod in self._own_pods(queue) if pod.terminating]
 
-    def foreign_pods_of(self, queue: JobQueue) -> list[str]:
+    def unowned_pods_of(self, queue: JobQueue) -> list[str]:
         """Names of the pods that carry the JobQueue's label and are not its Deployment's, in order."""
         found = self.pods.found(queue.namespace, queue.name)
         return sorted(pod.name for pod in found if not pod.terminating and not _of_deployment(pod, queue.child))

@@ -1,10 +1,10 @@
 """The API server: apply, scale, status, events, pod annotations, Secrets, leases. The only kubernetes import.
 
-Every call is one HTTP request in a thread of our own, with a deadline, never repeated here: what failed is done anew by
-the next reconciliation. Errors are mapped once, here. A Secret's content leaves only through `secret`.
+Every call is one HTTP request in a thread of our own, with a deadline, never retried here: the next reconciliation
+retries. Errors are mapped once, here. A Secret's content leaves only through `secret`.
 
-Surprising: whether this replica still leads is asked in the thread, as the last thing before a write is sent. Between
-the decision and that moment a call may have waited for a thread, and the process may have been frozen.
+Whether this replica still leads is checked in the thread, immediately before a write is sent: between the decision and
+that moment a call may have waited for a thread, and the process may have been frozen.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 15.0
 THREADS: Final = 16
 BULK: Final = 8
-"""Threads that creation and repair of children may take."""
+"""Threads that creation and repair of owned objects may use."""
 STATUSES: Final = 4
-"""Threads that statuses may take; the others stay free for scaling."""
+"""Threads that status writes may use; the others stay free for scaling."""
 
 
 class Cluster:
@@ -50,9 +50,9 @@ class Cluster:
         instance: names this process in events and to the API server's audit.
         kubeconfig: a file to use outside a pod; default as kubectl.
 
-    `bulk` is held by whoever creates or repairs, `telling` by whoever writes a status: a gate each, for there may be
-    hundreds at once. `may_write` is asked before each write but those of the election itself, which has a thread of
-    its own; whoever puts the process together sets it.
+    `bulk_gate` limits concurrent creations and repairs, `status_gate` concurrent status writes: hundreds may be due at
+    once. `may_write` is called before each write except those of the election itself, which has a thread of its own;
+    `operate` sets it.
     """
 
     def __init__(self, *, instance: str, kubeconfig: str | None = None) -> None:
@@ -269,11 +269,11 @@ class Cluster:
         return answer
 
     async def set_deletion_cost(self, pod: Pod, cost: int | None) -> dict[str, Any]:
-        """Write, or take away, the pod's deletion cost; the uid keeps a namesake from getting it."""
+        """Set or remove the pod's deletion cost; the uid protects another pod of the same name."""
         return await self._annotate(pod, {DELETION_COST: None if cost is None else str(cost)}, COST_MANAGER)
 
     async def protect(self, pod: Pod, *, protect: bool) -> dict[str, Any]:
-        """Write, or take away, the annotations that keep node autoscalers from moving the pod."""
+        """Set or remove the annotations that keep node autoscalers from moving the pod."""
         annotations = {name: value if protect else None for name, value in PROTECTED.items()}
         return await self._annotate(pod, annotations, PROTECTION_MANAGER)
 

@@ -13,7 +13,7 @@ CONTROLLER: Final = "penstock.dev/operator"
 
 
 def event_of(queue: JobQueue, *, reason: str, note: str, warning: bool, action: str, instance: str) -> dict[str, Any]:
-    """An event of now; `instance` is the process that tells it."""
+    """An event with the current time; `instance` is the reporting process."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     regarding = {
         "apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "name": queue.name,

@@ -1,11 +1,11 @@
 """Which of several operator replicas acts: a coordination.k8s.io Lease.
 
-Owns the Lease and the answer to `leading`, which is true only while the last renewal is younger than two thirds of the
-lease; a replica that was frozen therefore steps down before another may step up. Clocks of two machines are never
-compared: what counts is for how long this process has seen the Lease unchanged.
+Owns the Lease and `leading`, which is true only while the last renewal is younger than two thirds of the lease: a
+replica that was frozen steps down before another may take over. Clocks of two machines are never compared; a follower
+measures how long it has seen the Lease unchanged.
 
-Surprising: the clock is the one that goes on while the machine sleeps. By the ordinary monotonic clock a machine that
-was suspended for an hour would still believe that it leads.
+The clock is the one that also advances while the machine sleeps. By the ordinary monotonic clock, a machine that was
+suspended for an hour would still believe that it leads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ logger = logging.getLogger("penstock.operator.leader")
 LEASE_SECONDS: Final = 3.0
 RENEW_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.5
-"""Between two looks of a follower, and after a renewal that failed."""
+"""Between two checks of a follower, and after a failed renewal."""
 JUST_SECONDS: Final = 0.01
 """So much later than a Lease runs out it has run out by any rounding."""
 KEEP_SECONDS: Final = 1.0
@@ -46,7 +46,7 @@ class Leader:
         identity: of this process.
         clock: seconds that go on while the machine is suspended.
         owner: reference to the object with which the Lease goes; none by default.
-        turned: called whenever this replica has begun or ceased to lead.
+        turned: called when this replica starts or stops leading.
     """
 
     cluster: Cluster
@@ -57,7 +57,7 @@ class Leader:
     owner: Mapping[str, Any] | None = None
     turned: Callable[[], None] = lambda: None
     _renewed_at: float = float("-inf")
-    _held: dict[str, Any] | None = None
+    _lease: dict[str, Any] | None = None
     _seen: tuple[Any, float] = (None, float("-inf"))
 
     def leading(self) -> bool:
@@ -78,10 +78,10 @@ class Leader:
                 try:
                     await self._try()
                 except ClusterError as error:
-                    logger.debug("the lease was not renewed: %s", error)
+                    logger.debug("lease not renewed", extra={"error": str(error)})
                 if self.leading() != led:
                     led = not led
-                    logger.info("this replica %s", "leads" if led else "follows")
+                    logger.info("started leading" if led else "stopped leading", extra={"identity": self.identity})
                     self.turned()
                 await asyncio.sleep(self._pause())
         finally:
@@ -90,28 +90,28 @@ class Leader:
                 await asyncio.shield(self._release())
 
     def _pause(self) -> float:
-        """Until the next renewal or look; a follower looks again just when the Lease that it saw runs out."""
-        if self._held is not None:
+        """Seconds until the next renewal or check; a follower checks again just when the Lease it saw expires."""
+        if self._lease is not None:
             return KEEP_SECONDS
         left = self._seen[1] + LEASE_SECONDS - self.clock()
         return min(RETRY_SECONDS, left + JUST_SECONDS) if left > 0 else RETRY_SECONDS
 
     async def _try(self) -> None:
-        """One renewal, or one look whether the Lease is free."""
-        began = self.clock()
-        lease, self._held = self._held or await self._read(), None
+        """Renew the Lease, or take it if it is free."""
+        started = self.clock()
+        lease, self._lease = self._lease or await self._read(), None
         if lease is None:
             metadata = owned({"name": self.name, "namespace": self.namespace}, self.owner)
             body = {"metadata": metadata, "spec": self._spec(None)}
-            self._held = await self.cluster.request("POST", collection("Lease", self.namespace), body, electing=True)
+            self._lease = await self.cluster.request("POST", collection("Lease", self.namespace), body, electing=True)
         elif self._is_mine(lease) or self._is_free(lease):
             metadata = owned(lease.get("metadata") or {}, self.owner)
             body = {**lease, "metadata": metadata, "spec": self._spec(lease.get("spec"))}
-            # Whoever has written the Lease since makes this a conflict; then it is read again.
-            self._held = await self.cluster.request("PUT", self._path, body, electing=True)
+            # If another writer changed the Lease since, this is a conflict, and it is read again.
+            self._lease = await self.cluster.request("PUT", self._path, body, electing=True)
         else:
             return
-        self._renewed_at = began
+        self._renewed_at = started
 
     async def _read(self) -> dict[str, Any] | None:
         try:
@@ -135,14 +135,14 @@ class Leader:
 
     def _spec(self, before: Any) -> dict[str, Any]:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        held = before or {}
-        mine = held.get("holderIdentity") == self.identity
+        found = before or {}
+        mine = found.get("holderIdentity") == self.identity
         return {
             "holderIdentity": self.identity,
             "leaseDurationSeconds": int(LEASE_SECONDS),
-            "acquireTime": held.get("acquireTime", now) if mine else now,
+            "acquireTime": found.get("acquireTime", now) if mine else now,
             "renewTime": now,
-            "leaseTransitions": int(held.get("leaseTransitions", 0)) + (0 if mine else 1),
+            "leaseTransitions": int(found.get("leaseTransitions", 0)) + (0 if mine else 1),
         }
 
     async def _release(self) -> None:
@@ -152,4 +152,4 @@ class Leader:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                 await self.cluster.request("PUT", self._path, lease, electing=True)
         except (ClusterError, Conflict) as error:
-            logger.debug("the lease was not given up: %s", error)
+            logger.debug("lease not released", extra={"error": str(error)})

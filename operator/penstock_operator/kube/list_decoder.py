@@ -1,8 +1,8 @@
-"""One page of a list as the API server sends it, of which only what is new is decoded.
+"""Decodes one page of a list from the API server, and only the objects that are new. Pure.
 
-Pure. Most objects of most lists are those that the last list had: of each the uid and the version are read, and the
-rest, of which the most are managed fields that nobody here looks at, is skipped in the parser. A list of 500 queues
-and their Deployments is six megabytes; decoded whole, once a minute, it was half of what an operator at rest cost.
+Most objects of most lists are in the last list too. Of these only uid and version are read, and the parser skips the
+rest, which is mostly managed fields. A list of 500 queues and their Deployments is six megabytes; decoding it fully
+once a minute was half of the cost of an operator at rest.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .partial_decoder import decode_child, decode_workload
 Decode = Callable[[bytes | msgspec.Raw], dict[str, Any]]
 """One object as the API server sends it -> what is read of it."""
 PAGE: Final = 50
-"""Objects of one page, which is held whole; an object may have more than a megabyte."""
+"""Objects of one page, which is read as a whole; an object may have more than a megabyte."""
 Known = Callable[[str, str], bool]
-"""uid and resource version -> whether just that is held already."""
+"""uid and resource version -> whether exactly that view is known already."""
 
 
 class _Identity(msgspec.Struct, rename="camel"):
@@ -45,7 +45,7 @@ _page, _named = msgspec.json.Decoder(_Page), msgspec.json.Decoder(_Named)
 
 
 def nothing(_uid: str, _version: str) -> bool:
-    """Nothing is held already."""
+    """Nothing is known already."""
     return False
 
 
@@ -57,7 +57,7 @@ def decoder(kind: str) -> Decode:
 
 
 def decode_page(data: bytes, known: Known, *, decode: Decode = msgspec.json.decode) -> tuple[list[dict[str, Any]], str]:
-    """The objects, and where the next page begins, empty after the last; of a known object uid and version alone.
+    """The objects, and where the next page starts, empty after the last; of a known object only uid and version.
 
     Args:
         data: as the API server sends it.

@@ -1,8 +1,8 @@
-"""Deployments and pods of a list, decoded no further than the views read them. Pure.
+"""Decodes Deployments and pods of a list only as far as the views read them. Pure.
 
-Whoever may make a Deployment can give it our label, no replicas, and a megabyte of small objects, of which Python makes
-thirty. A list of fifty such was more than the operator's memory. What no view reads is skipped in the parser; what one
-reads is measured first, and left out where nobody of ours writes that much.
+A tenant that may create Deployments can give one our label, no replicas, and a megabyte of small objects, which become
+thirty in Python. A list of fifty of them exceeded the operator's memory. Fields that no view reads are skipped in the
+parser; fields that one reads are measured first, and left out if they are larger than the operator ever writes.
 """
 
 from __future__ import annotations
@@ -141,11 +141,11 @@ def decode_child(data: bytes | Raw) -> dict[str, Any]:
 
 def _metadata(metadata: _Metadata) -> dict[str, Any]:
     made = _plain(metadata)
-    for name, part, most in (
+    for name, part, limit in (
         ("labels", metadata.labels, TEXTS_BYTES), ("annotations", metadata.annotations, TEXTS_BYTES),
         ("ownerReferences", metadata.owner_references, PART_BYTES),
     ):  # fmt: skip
-        _add(made, name, part, most)
+        _add(made, name, part, limit)
     if metadata.managed_fields is not UNSET:
         made["managedFields"] = [_entry(one) for one in metadata.managed_fields[:MAX_MANAGERS]]
     return made
@@ -178,8 +178,8 @@ def _camel(part: Struct, name: str) -> str:
     return part.__struct_encode_fields__[part.__struct_fields__.index(name)]
 
 
-def _add(made: dict[str, Any], name: str, part: Maybe, most: int) -> None:
-    if part is not UNSET and len(memoryview(part)) <= most:
+def _add(made: dict[str, Any], name: str, part: Maybe, limit: int) -> None:
+    if part is not UNSET and len(memoryview(part)) <= limit:
         made[name] = msgspec.json.decode(part)
 
 

@@ -1,10 +1,10 @@
-"""The Secrets that JobQueues name: read one by one, believed for a minute.
+"""The Secrets that JobQueues name: read one by one, cached for a minute.
 
-Owns the content and for how long it is believed. A value leaves this module only towards the address that a loop
-connects to, never into a message. Secrets are got by name; they are never listed and never watched. One request serves
-all JobQueues and all keys of a Secret.
+Owns the content and how long it is trusted. A value leaves this module only for the address that a loop connects to,
+never in a message. Secrets are read by name; they are never listed and never watched. One request serves all JobQueues
+and all keys of a Secret.
 
-Surprising: a Secret by which the database cannot be sampled is read again soon: it may just have been rotated.
+If the database cannot be sampled with a Secret, it is read again soon: it may just have been rotated.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Problem = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a Secret held, when that was read, and until when it is believed; `error` if it could not be read."""
+    """Content of a Secret, when it was read, and until when it is trusted; `error` if it could not be read."""
 
     content: SecretContent | None
     error: ClusterError | None

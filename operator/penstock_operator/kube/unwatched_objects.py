@@ -1,7 +1,7 @@
-"""The children that no watch shows: PodDisruptionBudgets and PodMonitors, found by the list alone.
+"""Lists the owned objects that are not watched: PodDisruptionBudgets and PodMonitors.
 
-They change so rarely that a list a minute is enough to see that one was edited or deleted. What keeps them from being
-listed keeps no JobQueue from being served.
+They change so rarely that one list a minute is enough to notice an edit or a deletion. If they cannot be listed,
+JobQueues are reconciled all the same.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ class Others:
 
     def __init__(self, cluster: Cluster, cache: Cache) -> None:
         self._cluster, self._cache = cluster, cache
-        self._told: dict[tuple[str, str], str] = {}
+        self._logged: dict[tuple[str, str], str] = {}
 
     async def list(self, kinds: Sequence[str], namespaces: Sequence[str]) -> None:
-        """Take the cluster's word for what there is; a namespace that cannot be listed stays as it was last seen."""
+        """Replace the cached objects; a namespace that cannot be listed keeps the last ones."""
         for kind in kinds:
-            shelf = self._cache.others[kind]
-            shelf.listing()
+            store = self._cache.others[kind]
+            store.listing()
             listed: list[dict[str, Any]] = []
             refused = set()
             for namespace in namespaces:
                 try:
-                    listed += await self._cluster.list_all(kind, [namespace], known=shelf.holds, label=JOBQUEUE_LABEL)
+                    listed += await self._cluster.list_all(kind, [namespace], known=store.holds, label=JOBQUEUE_LABEL)
                 except ClusterError as error:
                     refused.add(namespace)
-                    self._tell(kind, namespace, str(error))
+                    self._log(kind, namespace, str(error))
                 else:
-                    self._told.pop((kind, namespace), None)
+                    self._logged.pop((kind, namespace), None)
             if not refused.issuperset(namespaces):
-                shelf.replace(listed, spare=refused)
+                store.replace(listed, spare=refused)
 
     def forget(self, kind: str) -> None:
-        """The cluster does not know this kind any more."""
-        shelf = self._cache.others[kind]
-        shelf.listing()
-        shelf.replace([])
+        """Drop the objects of a kind that the cluster no longer has."""
+        store = self._cache.others[kind]
+        store.listing()
+        store.replace([])
 
-    def _tell(self, kind: str, namespace: str, error: str) -> None:
-        if self._told.get((kind, namespace)) != error:
-            self._told[kind, namespace] = error
-            logger.warning("namespace %s: objects of kind %s cannot be listed: %s", namespace, kind, error)
+    def _log(self, kind: str, namespace: str, error: str) -> None:
+        if self._logged.get((kind, namespace)) != error:
+            self._logged[kind, namespace] = error
+            logger.warning("objects not listed", extra={"namespace": namespace, "kind": kind, "error": error})

@@ -2,7 +2,7 @@
 
 A watch is one resource in one namespace (or in all). It is open from the answer 200 to its request until the next
 request for it: kopf asks again when a stream ends, and after at most 100 seconds without a byte. So a watch that was
-opened longer ago than a stream may last is not open, whoever forgot it.
+opened longer ago than a stream may last is not open, even if its end was missed.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class WatchHealth:
             self._watches[key] = replace(self._watches[key], asked_at=self.clock())
 
     def answered(self, url: str, status: int) -> None:
-        """It was answered; of a watch the answer has only begun."""
+        """Record the answer; that of a watch has only started."""
         if status >= 400:
             self.failed(url, f"HTTP {status}", forbidden=status == 403)
         elif (key := self._key(url)) is None:
@@ -96,7 +96,7 @@ class WatchHealth:
             self._watches[key] = replace(self._watches[key], opened_at=self.clock(), problem=None, forbidden=False)
             if before is not None:
                 if before != _NEVER:
-                    logger.info("%s are watched again", _named(key))
+                    logger.info("watch reopened", extra={"watch": _named(key)})
                 self.reopened()
 
     def failed(self, url: str, problem: str, *, forbidden: bool = False) -> None:
@@ -105,7 +105,7 @@ class WatchHealth:
             self._discovery = problem
         else:
             if self._watches[key].problem != problem:
-                logger.warning("%s are not watched: %s; it is tried again", _named(key), problem)
+                logger.warning("watch failed, retrying", extra={"watch": _named(key), "error": str(problem)})
             self._watches[key] = replace(self._watches[key], opened_at=None, problem=problem, forbidden=forbidden)
 
     def _key(self, url: str) -> Key | None:

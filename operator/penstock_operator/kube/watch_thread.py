@@ -1,12 +1,12 @@
-"""The thread of the watches: it runs them, and runs them again when they have ended, whatever ended them.
+"""The thread of the watches: runs them, and restarts them when they stop for any reason.
 
-Must not know what watches; that is `handlers`, which alone imports kopf. The pause before a restart grows from one
-second to fifteen, with jitter, and starts over after a minute of watching. Only an error that no restart could mend (no
-memory, an exit) ends the thread and with it the process.
+Must not know what is watched; that is `handlers`, the only kopf import. The pause before a restart grows from one to
+fifteen seconds, with jitter, and is reset after a minute of watching. Only an error that no restart can fix (no memory,
+an exit) stops the thread, and with it the process.
 
-Surprising: each run has an event loop of its own, which is left after three seconds even with tasks that do not end. At
-its end kopf cancels every task that was begun after it, whoever began it, and may wait for one for ever; and a long
-list decoded there must not delay a decision here.
+Each run has an event loop of its own, which is abandoned after three seconds even if tasks are left. When kopf stops,
+it cancels every task that started after it, its own or not, and may wait for one forever; and a long list that is
+decoded there must not delay a decision here.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Watches:
         self._random = random.Random()  # noqa: S311 - jitter guards nothing
 
     def start(self) -> asyncio.Future[BaseException | None]:
-        """Begin to watch; the future is done when the thread has ended, with the error that ended it."""
+        """Start watching; the future is done when the thread stops, with the error that stopped it."""
         self._home = asyncio.get_running_loop()
         self._ended = self._home.create_future()
         self._thread.start()
@@ -87,20 +87,20 @@ class Watches:
         error: BaseException | None = None
         try:
             self._run_again_and_again()
-        except BaseException as raised:  # noqa: BLE001 - told in the other thread, which ends the process
+        except BaseException as raised:  # noqa: BLE001 - reported in the other thread, which stops the process
             error = raised
         assert self._home is not None
         if not self._home.is_closed():
-            self._home.call_soon_threadsafe(self._tell, error)
+            self._home.call_soon_threadsafe(self._report, error)
 
-    def _tell(self, error: BaseException | None) -> None:
+    def _report(self, error: BaseException | None) -> None:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(error)
 
     def _run_again_and_again(self) -> None:
         pause = self._first
         while not self._stopped.is_set():
-            began = time.monotonic()
+            started = time.monotonic()
             try:
                 run_bounded(self._watch())
             except MemoryError:
@@ -111,10 +111,10 @@ class Watches:
                     return
             else:
                 return
-            if time.monotonic() - began > CALM_SECONDS:
+            if time.monotonic() - started > CALM_SECONDS:
                 pause = self._first
             delay = pause * self._random.uniform(0.5, 1.0)
-            logger.warning("the watches ended (%s); they start again in %.1f s", problem, delay)
+            logger.warning("watches stopped, restarting", extra={"error": str(problem), "seconds": round(delay, 1)})
             self._health.restarted(problem)
             self._restarted()
             self._stopped.wait(delay)

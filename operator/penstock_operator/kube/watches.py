@@ -1,10 +1,10 @@
-"""What watches: kopf, which sees that objects change and feeds the cache. The only kopf import.
+"""The watches: kopf observes objects and feeds the cache. The only kopf import.
 
 Must not decide or write anything: no create, update, timer or daemon handlers, hence no finalizers and no annotations
-of ours on users' objects. Events are hints; what a watch gap swallows is found by the supervisor's list.
+of ours on users' objects. Events are hints; the supervisor's list finds what a gap in a watch missed.
 
-Surprising: requests that fail are repeated for ever, each watch by itself, so that a namespace without rights or an API
-server that is away ends no watch. kopf would give up after nine attempts and take all watches along.
+Failed requests are retried forever, each watch by itself: a namespace without rights, or an API server that is away,
+ends no watch. kopf would give up after nine attempts and stop all watches.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class KopfRun:
         there: `there(call)` makes the call in the cache's event loop.
         settings: whose namespaces are watched.
         access: how to reach the API server.
-        health: told of every request.
+        health: records every request.
     """
 
     def __init__(

@@ -222,7 +222,7 @@ class DatabaseLoop:
         if database is None:
             self.pauses.failed(wanted, self.problem or ("", ""))
             return {}, self.problem
-        if (problem := self.pauses.held(wanted)) is not None:
+        if (problem := self.pauses.problem(wanted)) is not None:
             return {}, problem
         found = await self.sampler.sample(
             database, self._ours, soon=soon_of(self._reconcilers.values()), opened=self.opened

@@ -1,7 +1,7 @@
 """How long a database that failed is left alone. Pure.
 
-Surprising: nothing that comes from the database ends a pause. A server decides when its process ends and when a wake-up
-arrives, so each of them would buy it another process at once. Only what the JobQueues ask for does.
+Nothing that comes from the database shortens a pause. A server controls when its process exits and when a wake-up
+arrives, so each of these would get it another process at once. Only a change of the JobQueues ends a pause early.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ class Pauses:
         self._clock = clock
         self._failures = 0
         self._until = self._remembered_until = float("-inf")
-        self._held: tuple[Wanted, Problem] | None = None
+        self._failure: tuple[Wanted, Problem] | None = None
 
     @property
     def failing(self) -> bool:
         """Whether the last sample did not succeed."""
-        return self._held is not None
+        return self._failure is not None
 
     @property
     def left(self) -> float:
         """Seconds until the next try, 0 when it is due."""
         return max(0.0, self._until - self._clock())
 
-    def held(self, wanted: Wanted) -> Problem | None:
+    def problem(self, wanted: Wanted) -> Problem | None:
         """The last failure while its pause lasts and the same is wanted; None: try."""
-        if self._held is None or self.left == 0.0 or self._held[0] != wanted:
+        if self._failure is None or self.left == 0.0 or self._failure[0] != wanted:
             return None
-        return self._held[1]
+        return self._failure[1]
 
     def ended(self, wanted: Wanted, problem: Problem | None) -> None:
         """Take the outcome of a sample."""
@@ -63,17 +63,17 @@ class Pauses:
             self.failed(wanted, problem)
 
     def failed(self, wanted: Wanted, problem: Problem) -> None:
-        """Begin a pause, longer than the last one."""
+        """Start a pause, longer than the last one."""
         self._failures += 1
         rests = problem[0] == MISBEHAVES
         pauses = REST_SECONDS if rests else RETRY_SECONDS
         self._until = self._clock() + pauses[min(self._failures, len(pauses)) - 1]
         if rests:
             self._remembered_until = self._until + FORGET_SECONDS
-        self._held = (wanted, problem)
+        self._failure = (wanted, problem)
 
     def succeeded(self) -> None:
         """The database was sampled."""
-        self._until, self._held = float("-inf"), None
+        self._until, self._failure = float("-inf"), None
         if self._clock() >= self._remembered_until:
             self._failures = 0

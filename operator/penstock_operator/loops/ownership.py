@@ -1,11 +1,11 @@
-"""Which JobQueue has which queue: of two on one queue of one database the elder, however their URLs are written.
+"""Which JobQueue owns which queue: of two for one queue of one database, the older one, whatever their URLs.
 
-Owns what each address was found to lead to. Decides nothing else about a queue.
+Owns the identity of the database that each address leads to. Decides nothing else about a queue.
 
-Surprising: while it is not known where an elder's URL leads, it may be here. Whoever was refused for its sake stays
-refused then, and whoever was served stays served: a new operator that reaches one of two URLs first changes nothing
-that was right. Only who has no status yet waits until the elder was tried once, whatever its URL was, and not for long:
-whoever edits an elder again and again must not keep others from starting.
+While it is unknown where the URL of an older JobQueue leads, it may lead here. A JobQueue that was refused because of
+it stays refused, and one that was served stays served: a new operator that reaches one of two URLs first changes
+nothing that was right. Only a JobQueue without a status waits until the older one was tried once, by any URL, and not
+longer than `WAIT_SECONDS`: repeated edits of the older one must not keep others from starting.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .scheduled_queue import Member
 
 Groups = Mapping[Key, Sequence[JobQueue]]
 WAIT_SECONDS: Final = 20.0
-"""A JobQueue without a status waits for its elders at most so long after it was first seen."""
+"""A JobQueue without a status waits at most this long for older ones, from when it was first seen."""
 _REFUSED = ("Ready", "DuplicateQueue")
 
 
-class Belonging:
-    """What is known of the addresses."""
+class QueueOwnership:
+    """The known identities of the addresses."""
 
     def __init__(self) -> None:
         self._identities: dict[Key, str | None] = {}
@@ -34,18 +34,18 @@ class Belonging:
         self._seen: dict[str, float] = {}
 
     def learn(self, key: Key, identity: str | None) -> bool:
-        """Where a key leads, None if it was tried in vain; whether that is news for anybody."""
+        """Record the identity that a key leads to, None after a failure; whether that changes anything."""
         if key in self._identities and identity in {None, self._identities[key]}:
             return False
         self._identities[key] = identity
         return True
 
     def forget(self, key: Key) -> None:
-        """Nobody has this key any more."""
+        """Drop a key that no JobQueue has any more."""
         self._identities.pop(key, None)
 
     def members(self, key: Key, groups: Groups, now: float | None = None) -> list[Member]:
-        """The JobQueues of a key, the refused with the reason; without those of which it is not known yet.
+        """The JobQueues of a key, refused ones with the reason; without those that cannot be decided yet.
 
         Args:
             key: whose.
@@ -65,10 +65,10 @@ class Belonging:
             if queue.uid in uids:
                 name = "" if queue.policy is None or refusal else queue.policy.queue_name
                 elders = [(one, elder) for one, elder in elsewhere.get(name, ()) if _age(elder) < _age(queue)]
-                told = queue.status.get("conditions") or ()
-                if elders and any((one.get("type"), one.get("reason")) == _REFUSED for one in told):
+                reported = queue.status.get("conditions") or ()
+                if elders and any((one.get("type"), one.get("reason")) == _REFUSED for one in reported):
                     made.append(Member(queue, _refusal(queue, elders[0][1])))
-                elif told or now - self._seen[queue.uid] >= WAIT_SECONDS or self._all_tried(elders):
+                elif reported or now - self._seen[queue.uid] >= WAIT_SECONDS or self._all_tried(elders):
                     made.append(Member(queue, refusal))
         return made
 
@@ -76,14 +76,14 @@ class Belonging:
         return all(elder.uid in self._tried or not isinstance(one, Address) for one, elder in elders)
 
     def _note(self, groups: Groups, now: float) -> None:
-        """Which JobQueues are there, and which of them were tried, by whatever key they had then."""
+        """Record which JobQueues exist, and which were tried, by any key they had."""
         here = {queue.uid for queues in groups.values() for queue in queues}
         self._seen = {uid: self._seen.get(uid, now) for uid in here}
         self._tried &= here
         self._tried |= {queue.uid for one in self._identities for queue in groups.get(one, ())}
 
     def _elsewhere(self, key: Key, groups: Groups) -> dict[str, list[tuple[Key, JobQueue]]]:
-        """By queue: whoever has another key of which it is not known where it leads."""
+        """By queue name: the JobQueues of other keys whose database is unknown."""
         found: dict[str, list[tuple[Key, JobQueue]]] = {}
         for one, queues in groups.items():
             if one != key and self._identities.get(one) is None:
@@ -95,12 +95,12 @@ class Belonging:
     def _same(self, key: Key) -> list[Key]:
         """The keys that lead to one database with this one, itself included."""
         identity = self._identities.get(key)
-        others = [] if identity is None else [one for one, held in self._identities.items() if held == identity]
+        others = [] if identity is None else [one for one, known in self._identities.items() if known == identity]
         return [key, *(one for one in others if one != key)]
 
 
 def without_database(problem: tuple[str, str], queues: Sequence[JobQueue]) -> list[Member]:
-    """The JobQueues without an address, by the reason and sentence why; refused only where their spec is the reason."""
+    """JobQueues without an address, for `problem`; refused only if their spec is the cause."""
     return [Member(queue, problem if problem[0] == "InvalidSpec" else None) for queue in queues]
 
 
@@ -110,11 +110,11 @@ def _age(queue: JobQueue) -> tuple[str, str]:
 
 def _refusal(queue: JobQueue, holder: JobQueue) -> tuple[str, str]:
     name = "" if queue.policy is None else queue.policy.queue_name
-    return "DuplicateQueue", f"Queue {name} of this database belongs to the elder JobQueue {holder.where}."
+    return "DuplicateQueue", f"Queue {name} of this database belongs to the older JobQueue {holder.where}."
 
 
 def without_duplicates(queues: Sequence[JobQueue]) -> list[tuple[JobQueue, tuple[str, str] | None]]:
-    """Each JobQueue with the refusal of the younger one where two have one queue of this database."""
+    """Each JobQueue with its refusal if an older one has the same queue of this database."""
     elder: dict[str, JobQueue] = {}
     for queue in sorted(queues, key=_age):
         if queue.policy is not None and not queue.deleting:

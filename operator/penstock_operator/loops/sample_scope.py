@@ -1,8 +1,8 @@
-"""Which queues the next sample of a database covers: all of them by the clock, else those that something happened to.
+"""Which queues the next sample of a database covers: all when a poll is due, otherwise those that changed. Pure.
 
-A wake-up names its queue, and a change of a pod names its JobQueue. With hundreds of queues in one database a sample of
-one costs a fraction of a sample of all, and the pod that is wanted starts that much sooner. The sample of all by the
-clock stays the truth behind it: what a lost wake-up left out is found by that. Pure.
+A wake-up names its queue, and a change of a pod names its JobQueue. With hundreds of queues in one database, a sample
+of one costs a fraction of a sample of all, and its first pod starts that much sooner. Regular samples of all queues
+find what a lost wake-up missed.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Whose an object is: the one rule for every child of a JobQueue. Pure.
+"""Who owns an object: one rule for every owned object of a JobQueue. Pure.
 
-A child is ours if the JobQueue is its controller. It is adopted if it carries our labels and nobody else controls it:
-so a JobQueue that was deleted with `--cascade=orphan`, or restored from a backup with a new uid, finds its children
-again. Everything else is somebody's, and is neither changed nor given an owner: with one it would be deleted with the
-JobQueue.
+An object is ours if the JobQueue is its controller. It is adopted if it carries our labels and nobody else controls it:
+a JobQueue that was deleted with `--cascade=orphan`, or restored from a backup with a new uid, finds its objects again.
+Any other object belongs to another owner. It is neither changed nor given an owner reference, which would delete it
+together with the JobQueue.
 
-A controller of the same kind and name with another uid is the JobQueue's own past. Two objects of one name cannot be
-there at once, so it is gone, and its reference is only waiting for the garbage collector.
+A controller of the same kind and name with another uid is an earlier JobQueue of that name. It no longer exists, and
+its reference only waits for the garbage collector.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Meta:
 
     `applied` are the field managers that have applied it, `scaler` those of spec.replicas if we are not among them.
     `last_writer` is the field manager that wrote last, we and Kubernetes' own controllers apart.
-    `created` says that an entry of ours is still that of a creation, which a later apply would not look at: fields that
+    `created` says that an entry of ours is still that of a creation, which a later apply would ignore: fields that
     we drop would stay.
     """
 
@@ -160,9 +160,9 @@ def settled(managed: Sequence[Mapping[str, Any]], *, replicas: bool) -> list[dic
 def _add(made: dict[tuple[Any, ...], dict[str, Any]], entry: Mapping[str, Any]) -> None:
     """There may be one entry of a manager and operation; a second one's fields join it."""
     key = tuple(entry.get(part) for part in ("manager", "operation", "apiVersion", "subresource"))
-    held = made.setdefault(key, dict(entry))
-    if held.get("fieldsV1") != entry.get("fieldsV1"):
-        held["fieldsV1"] = _union(held.get("fieldsV1", {}), entry.get("fieldsV1", {}))
+    kept = made.setdefault(key, dict(entry))
+    if kept.get("fieldsV1") != entry.get("fieldsV1"):
+        kept["fieldsV1"] = _union(kept.get("fieldsV1", {}), entry.get("fieldsV1", {}))
 
 
 def _union(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

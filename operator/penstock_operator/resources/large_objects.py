@@ -1,8 +1,8 @@
-"""JobQueues that are too large are not read: dozens of them would take the memory of the operator from everybody. Pure.
+"""Leaves out JobQueues that are too large: dozens of them would exhaust the operator's memory for everyone. Pure.
 
-The API server takes 1.5 MiB, the definition passes most of a pod template on unseen, and Python needs thirty times as
-much for a list of small objects. So the spec's JSON is measured before it is decoded, its values are counted before it
-is kept, and of what is too large nothing but names, versions and status is left.
+The API server accepts 1.5 MiB, the definition passes most of a pod template unchecked, and Python needs thirty times as
+much for a list of small objects. The JSON of the spec is therefore measured before it is decoded, and its values are
+counted before it is kept. Of an object that is too large, only names, versions and status remain.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
-LARGEST_BYTES: Final = 128 * 1024
+MAX_BYTES: Final = 128 * 1024
 """Bytes of a spec's JSON; a large pod template has twenty thousand."""
-MOST_VALUES: Final = 10_000
+MAX_VALUES: Final = 10_000
 """Values in a spec, lists and objects included; a large pod template has a thousand."""
 STATUS_BYTES: Final = 64 * 1024
 """A larger status is not ours, and reads as none."""
@@ -62,7 +62,7 @@ def decode_jobqueue(data: bytes | msgspec.Raw) -> dict[str, Any]:
     made: dict[str, Any] = {"metadata": msgspec.to_builtins(found.metadata)}
     if len(bytes(found.status)) <= STATUS_BYTES:
         made["status"] = msgspec.json.decode(found.status)
-    if (size := len(bytes(found.spec))) > LARGEST_BYTES:
+    if (size := len(bytes(found.spec))) > MAX_BYTES:
         return made | {SPEC_BYTES: size}
     return made | {"spec": msgspec.json.decode(found.spec)}
 
@@ -82,31 +82,31 @@ def too_large(found: Mapping[str, Any]) -> str | None:
     """None, or why the spec of a JobQueue is not read."""
     spec = found.get("spec")
     size = found.get(SPEC_BYTES) if spec is None else _bytes_of(spec)
-    if isinstance(size, int) and size > LARGEST_BYTES:
-        return f"The spec is too large: {size} bytes of JSON, at most {LARGEST_BYTES} are read. {_ADVICE}"
-    if _has_more_values(spec, MOST_VALUES):
-        return f"The spec is too large: more than {MOST_VALUES} values, lists and objects included. {_ADVICE}"
+    if isinstance(size, int) and size > MAX_BYTES:
+        return f"The spec is too large: {size} bytes of JSON, at limit {MAX_BYTES} are read. {_ADVICE}"
+    if _has_more_values(spec, MAX_VALUES):
+        return f"The spec is too large: more than {MAX_VALUES} values, lists and objects included. {_ADVICE}"
     return None
 
 
 _ADVICE: Final = "Put what is large into a ConfigMap or an image."
 
 
-def _has_more_values(value: Any, most: int) -> bool:
+def _has_more_values(value: Any, limit: int) -> bool:
     """Count no further than that, and without recursion: specs may be nested as deeply as they like."""
     count, left = 0, [value]
-    while left and count <= most:
+    while left and count <= limit:
         one = left.pop()
         parts = one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
         count += 1
-        if len(parts) > most:
+        if len(parts) > limit:
             return True
         left.extend(parts)
-    return count > most
+    return count > limit
 
 
 def _bytes_of(spec: object) -> int:
-    """Bytes of the spec as JSON, also of one that is no UTF-8: its field is named by whoever reads it."""
+    """Bytes of the spec as JSON, even if it is not UTF-8: the reader of the field reports that."""
     try:
         return len(msgspec.json.encode(spec))
     except UnicodeEncodeError:

@@ -1,8 +1,8 @@
-"""Why a pod does not serve, from its status, as a reason and a sentence for people. Pure.
+"""Why a pod does not serve, from its status, as a reason and a message. Pure.
 
-Owns the kubelet's reasons as reasons of ours, and what a process said last: one line of it, without escape sequences,
-line ends or passwords, for it is untrusted text that goes into a condition. What a pod waits for without an error
-(`pending`) is no problem until it lasts; the caller has the clock.
+Owns the mapping of the kubelet's reasons to ours, and the last output of a process: one line of it, without escape
+sequences, line ends or passwords, because it is untrusted text that goes into a condition. A pod that waits without an
+error (`pending`) is a problem only if that lasts; the caller has the clock.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def test_a_worker_that_leaves_takes_nothing_away_and_a_new_one_adds() -> None:
     sampler.add(state(done={1: 110}), now=5.0)
     seen = sampler.add(state(done={1: 110, 3: 5}), now=10.0)
     assert seen.completions_per_second == pytest.approx(1.5)
-    assert sampler.ended == 15
+    assert sampler.finished == 15
 
 
 def test_the_window_forgets() -> None:

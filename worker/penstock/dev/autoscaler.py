@@ -162,7 +162,7 @@ class Autoscaler:
             serving=serving,
             leaving=leaving,
             workers=workers,
-            finished=sampler.ended,
+            finished=sampler.finished,
         )
 
     async def _apply(self, name: str, state: QueueState, desired: int) -> tuple[int, int]:

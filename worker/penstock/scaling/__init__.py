@@ -1,7 +1,7 @@
-"""From a JobQueue's manifest and a look at its queue to a replica count with its reason.
+"""From a JobQueue's spec and samples of its queue to a replica count with its reason.
 
-Pure: no clock, no chance, no I/O. Time comes in as an argument, memory as a frozen history. The operator, the local
-mode and the simulator run this very code, so that what is tried on a laptop holds on a cluster.
+Pure: no clock, no random numbers, no I/O. Time is an argument, memory a frozen history. The operator, local mode and
+the simulator run this same code: a policy that works on a laptop works on a cluster.
 """
 
 from .decide import decide

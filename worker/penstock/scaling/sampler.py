@@ -1,12 +1,12 @@
-"""From the store's looks at a queue to what `decide()` sees: counts as they are, rates over a sliding window.
+"""From samples of a queue to the snapshot that `decide()` reads: counts as they are, rates over a sliding window.
 
 Pure: it is given samples and times, and asks nobody. One sampler for each queue. Completions come from the workers' own
 counts, which they report with their lease, so they lag by a third of a lease; ready and in flight are exact. A rate
 that cannot be known yet (one sample, capped counts) is None, never 0.
 
-Mean service time is Little's law read backwards: the time that slots were busy over the attempts that ended. Both are
-taken from one report of a worker to its next, because the counts are late: at the begin of a burst slots would be busy
-with nothing ended, and after its end attempts would end with nothing busy.
+Mean service time is Little's law read backwards: the time that slots were busy, divided by the attempts that finished.
+Both are taken from one report of a worker to its next, because the counts are late: at the start of a burst slots would
+be busy with nothing finished, and after it attempts would finish with nothing busy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class QueueCounts(Protocol):
-    """One look at a queue, as the store gives it; each of `workers` has id, concurrency, in_flight and done."""
+    """One sample of a queue from the store; each of `workers` has id, concurrency, in_flight and done."""
 
     @property
     def ready(self) -> int:
@@ -59,39 +59,39 @@ class QueueCounts(Protocol):
 
 WINDOW_SECONDS = 20.0
 """Four reports of a worker with the default lease of 15 s: long enough to be fair, short enough to follow a burst."""
-SHORTEST_SECONDS = 2.0
-"""Less than this between the oldest sample and the newest says nothing about a rate."""
+MIN_WINDOW_SECONDS = 2.0
+"""Minimum time between the oldest sample and the newest for a rate."""
 
-SHORTEST_SERVICE_SECONDS = 0.001
-"""Jobs that no look ever finds running take less than we can tell."""
+MIN_SERVICE_SECONDS = 0.001
+"""Lower bound of the mean: jobs that no sample finds running are shorter than can be measured."""
 REMEMBERED_ATTEMPTS = 20
-"""What has left the window counts as much as so many attempts, so that the first of the next does not overturn it."""
+"""Attempts that left the window together weigh as much as this many: the first new one must not overturn the mean."""
 IDLE_SHARE = 0.1
-"""A worker that was idle at its last report may be busy by now: so much of a busy slot for each of its slots."""
+"""Share of a busy slot for each idle slot: a worker that was idle at its last report may be busy by now."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One look. `ended` counts attempts since the sampler began."""
+    """One sample. `finished` counts attempts since the sampler started."""
 
     at: float
     running: int
-    held: int
-    ended: int
+    unfinished: int
+    finished: int
     capped: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """What a worker's count rose by, and the slot-seconds that it was busy since it rose before."""
+    """By how much a worker's count rose, and its busy slot-seconds since the rise before."""
 
     at: float
-    ended: float
+    finished: float
     busy: float
 
 
 class Sampler:
-    """What one queue did lately."""
+    """The recent rates of one queue."""
 
     def __init__(self, *, window_seconds: float = WINDOW_SECONDS) -> None:
         self._window = window_seconds
@@ -102,12 +102,12 @@ class Sampler:
         self._past = _Report(float("-inf"), 0, 0.0)
 
     @property
-    def ended(self) -> int:
-        """Attempts that ended since the first look, as far as workers have reported them."""
-        return self._samples[-1].ended if self._samples else 0
+    def finished(self) -> int:
+        """Attempts that finished since the first sample, as far as workers have reported them."""
+        return self._samples[-1].finished if self._samples else 0
 
     def add(self, state: QueueCounts, now: float, *, stopping: Container[str] = ()) -> QueueSnapshot:
-        """Take a sample at `now` (monotonic seconds) and say what it means.
+        """Add a sample taken at `now`; the snapshot for a decision.
 
         Args:
             state: the store's snapshot of the queue.
@@ -118,10 +118,10 @@ class Sampler:
         first, last = self._samples[0], self._samples[-1]
         seconds = last.at - first.at
         arrivals = completions = None
-        if seconds >= SHORTEST_SECONDS and not any(sample.capped for sample in (first, last)):
-            ended = last.ended - first.ended
-            completions = ended / seconds
-            arrivals = max(0, last.held - first.held + ended) / seconds
+        if seconds >= MIN_WINDOW_SECONDS and not any(sample.capped for sample in (first, last)):
+            finished = last.finished - first.finished
+            completions = finished / seconds
+            arrivals = max(0, last.unfinished - first.unfinished + finished) / seconds
         return QueueSnapshot(
             ready=state.ready,
             deferred=state.deferred,
@@ -139,14 +139,14 @@ class Sampler:
 
     def _add(self, state: QueueCounts, now: float) -> None:
         slots = sum(int(worker["concurrency"]) for worker in state.workers)
-        running = min(state.in_flight, slots)  # the rest is held unstarted
+        running = min(state.in_flight, slots)  # the rest is claimed and not started
         before = self._samples[-1] if self._samples else _Sample(now, running, 0, 0, state.capped)
         self._share_out(state, (before.running + running) / 2 * (now - before.at))
         sample = _Sample(
             at=now,
             running=running,
-            held=state.ready + state.in_flight,
-            ended=before.ended + self._newly_done(state, now),
+            unfinished=state.ready + state.in_flight,
+            finished=before.finished + self._newly_done(state, now),
             capped=state.capped,
         )
         self._samples.append(sample)
@@ -154,13 +154,13 @@ class Sampler:
             self._samples.popleft()
 
     def _share_out(self, state: QueueCounts, busy: float) -> None:
-        """Slot-seconds, by what workers last said: how many slots are busy is known, whose they are is not."""
+        """Distribute busy slot-seconds over workers by their last report: their sum is known, their owners are not."""
         weights = {int(worker["id"]): _weight(worker) for worker in state.workers}
         every = sum(weights.values())
         self._busy = {id_: self._busy.get(id_, 0.0) + busy * weight / every for id_, weight in weights.items()}
 
     def _newly_done(self, state: QueueCounts, now: float) -> int:
-        """By worker: the sum over all would fall when one leaves. What is done at the first look is not new."""
+        """Per worker, because the sum over all falls when one leaves. Attempts before the first sample do not count."""
         newly, first = 0, not self._samples
         for worker in state.workers:
             id_, done = int(worker["id"]), int(worker["done"])
@@ -173,21 +173,21 @@ class Sampler:
         return newly
 
     def _mean_service(self) -> float | None:
-        """Of the window's reports, and of those before as if they were a few."""
+        """Mean over the window's reports and, with a limited weight, those before."""
         while self._reports and self._reports[0].at <= self._samples[-1].at - self._window:
             left, past = self._reports.popleft(), self._past
-            self._past = _Report(left.at, past.ended + left.ended, past.busy + left.busy)
+            self._past = _Report(left.at, past.finished + left.finished, past.busy + left.busy)
         past = self._past
-        scale = min(1.0, REMEMBERED_ATTEMPTS / past.ended) if past.ended else 0.0
-        self._past = past = _Report(past.at, past.ended * scale, past.busy * scale)
-        ended = past.ended + sum(report.ended for report in self._reports)
-        if not ended:
+        scale = min(1.0, REMEMBERED_ATTEMPTS / past.finished) if past.finished else 0.0
+        self._past = past = _Report(past.at, past.finished * scale, past.busy * scale)
+        finished = past.finished + sum(report.finished for report in self._reports)
+        if not finished:
             return None
-        return max(SHORTEST_SERVICE_SECONDS, (past.busy + sum(report.busy for report in self._reports)) / ended)
+        return max(MIN_SERVICE_SECONDS, (past.busy + sum(report.busy for report in self._reports)) / finished)
 
 
 def _draining(state: QueueCounts, stopping: Container[str]) -> list[Mapping[str, Any]]:
-    """The workers that got their SIGTERM."""
+    """The workers that received SIGTERM."""
     return [one for one in state.workers if one.get("state") == "draining" or one.get("pod") in stopping]
 
 

@@ -73,7 +73,7 @@ class QueueSnapshot:
 
     @property
     def kept_in_flight(self) -> int:
-        """Jobs in flight on workers that are not draining; at least 0, because reports lag behind the count."""
+        """Jobs in flight on workers that are not draining; at least 0, because reports of workers lag."""
         return max(0, self.in_flight - self.draining_in_flight)
 
 

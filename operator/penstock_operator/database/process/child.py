@@ -35,13 +35,13 @@ KEPT: Final = (
 )
 """Variables of the operator that a process gets. No PG* variable: it would complete what a tenant's URL leaves out."""
 REAP_SECONDS: Final = 0.02
-"""Between two looks for the end of a process that was killed."""
+"""Between two checks whether a killed process has exited."""
 LINES_A_MINUTE: Final = 10
 READ_BYTES: Final = 4096
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process. HOME leads nowhere: libpq looks there for passwords and keys."""
+    """The environment of a process. HOME leads nowhere: libpq would search it for passwords and keys."""
     kept = {name: environ[name] for name in KEPT if name in environ}
     return {**kept, "HOME": "/nonexistent", "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -69,7 +69,8 @@ class ChildLog:
                 self._minute, self._lines = now, 0
             self._lines += 1
             if self._lines <= LINES_A_MINUTE:
-                logger.warning("%s: %s", self._named(), sanitized(line.decode("utf-8", "replace")))
+                text = sanitized(line.decode("utf-8", "replace"))
+                logger.warning("output of the database process", extra={"database": self._named(), "line": text})
 
 
 class Child:
@@ -134,7 +135,7 @@ class Child:
 
     async def ended(self) -> StoreError:
         """Wait for its end; why it ended, as the error of what it was asked meanwhile."""
-        while self._process.poll() is None:  # noqa: ASYNC110 - nothing tells us: a pidfd is not there on every kernel
+        while self._process.poll() is None:  # noqa: ASYNC110 - nothing notifies us: not every kernel has pidfds
             await asyncio.sleep(REAP_SECONDS)
         if self._errors >= 0:
             self._read_log()

@@ -113,7 +113,7 @@ class ProcessLink:
         noticed = bool(self._pending)
         self._unwanted_end = problem or why
         self._fail(self._unwanted_end)
-        if not noticed:  # whoever waits for an answer learns of it by that
+        if not noticed:  # a caller that waits for an answer learns it from that
             self._woken()
 
     def _take(self, body: bytes) -> None:

@@ -51,7 +51,7 @@ WRITES = frozenset({"declare", "cordon", "note_end", "shorten_grace"})
 MAX_NOTIFIED = 100
 """Queues that are remembered between two samples as notified; with more of them all are sampled."""
 WATCH_SECONDS = 0.25
-"""Between two looks at the memory while something is asked."""
+"""Between two checks of the memory while a request runs."""
 _LIBPQ_MEMORY = ("out of memory for query result", "cannot allocate memory for input buffer")
 """Texts of the client library itself, not of a server."""
 
@@ -127,7 +127,7 @@ class Service:
         return fresh
 
     def _watch(self) -> None:
-        """End the process once it was full: libpq gives the memory back and goes on to read what does not end."""
+        """Exit once the memory was exhausted: libpq frees it and continues to read an endless response."""
         self._watching = None
         if peak_mib() >= self._memory_mib:
             os._exit(EXIT_MEMORY)
@@ -186,9 +186,9 @@ class Service:
             self._names = {state.id: name for name, state in states.items()}
         return Sample(database.listening, database.failed_task(), packed(states, names))
 
-    async def _pause(self, queues: list[int], longest: float) -> float:
+    async def _pause(self, queues: list[int], maximum: float) -> float:
         self._opened.rest(queues)
-        return self._opened.pause(longest)
+        return self._opened.pause(maximum)
 
     async def _vitals(self) -> ServerStats:
         seen, taken_back = await self._opened.vitals()

@@ -1,11 +1,11 @@
-"""Creating, adopting and repairing one object that belongs to a JobQueue: the same steps for every kind.
+"""Creates, adopts and repairs one object that belongs to a JobQueue: the same steps for every kind.
 
-Owns the order of writes. An object that is not there is created by a POST, which fails if somebody has just made one;
-one that is there is changed only in the very version in which it was judged to be ours. What is somebody else's is
+Owns the order of writes. A missing object is created by a POST, which fails if another writer has just created one. An
+existing object is changed only in exactly the version in which it was judged to be ours. An object of another owner is
 never written.
 
-Two field managers: `penstock-template` has the whole but the replicas of a Deployment, `penstock-scale` has these. They
-change only through /scale once the Deployment is there.
+Two field managers: `penstock-template` owns everything but the replicas of a Deployment, `penstock-scale` owns these.
+They change only through /scale once the Deployment exists.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...kube.client import Cluster
 from ...resources.adoption import SCALE, TEMPLATE, Claim, Meta, settled
 
 ATTEMPTS: Final = 4
-"""Of one repair whose object others write meanwhile: a controller its status, for the most part."""
+"""Attempts of one repair while others write the object, usually a controller its status."""
 _SCALED: Final = "Deployment"
 
 Object = dict[str, Any]
@@ -37,26 +37,26 @@ class OwnedObject:
     cluster: Cluster
     observe: Callable[[Object], None]
 
-    async def put(self, wanted: Mapping[str, Any], held: Meta | None) -> Object:
-        """Have the object as wanted and return it; fields that others manage stay theirs.
+    async def put(self, wanted: Mapping[str, Any], existing: Meta | None) -> Object:
+        """Write the object as wanted and return it; fields of other managers stay.
 
         Args:
             wanted: without `spec.replicas`.
-            held: as last seen, None if there was none.
+            existing: as last seen, None if there was none.
 
         Raises:
-            NameTaken: one of that name is somebody else's.
-            Conflict: it has changed again and again meanwhile.
+            NameTaken: an object of that name has another owner.
+            Conflict: it changed during every attempt.
             ClusterError: refused, or no answer.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await (self._create(wanted) if held is None else self._update(wanted, held))
+                return await (self._create(wanted) if existing is None else self._update(wanted, existing))
             except Conflict:
                 if attempt == ATTEMPTS:
                     raise
             found = await self._find(wanted)
-            held = None if found is None else Meta.read(found["metadata"])
+            existing = None if found is None else Meta.read(found["metadata"])
         raise AssertionError("not reached")
 
     async def _create(self, wanted: Mapping[str, Any]) -> Object:
@@ -65,60 +65,60 @@ class OwnedObject:
         body = {**wanted, "spec": {**wanted["spec"], "replicas": 0}} if scaled else wanted
         made = await self.cluster.create(body, manager=SCALE if scaled else TEMPLATE)
         self.observe(made)
-        held = Meta.read((await self._settle(wanted, made))["metadata"])
+        existing = Meta.read((await self._settle(wanted, made))["metadata"])
         # A creation owns the API server's defaults, too; an apply owns what it says, and repeats without a write.
-        return await self._apply(wanted, TEMPLATE, held, whichever=True)
+        return await self._apply(wanted, TEMPLATE, existing, latest=True)
 
-    async def _update(self, wanted: Mapping[str, Any], held: Meta) -> Object:
+    async def _update(self, wanted: Mapping[str, Any], existing: Meta) -> Object:
         metadata = wanted["metadata"]
-        claim = held.claim(metadata)
+        claim = existing.claim(metadata)
         if claim is Claim.TAKEN:
             (owner,) = metadata["ownerReferences"]
             raise NameTaken(
                 f"{wanted['kind']} {metadata['name']} exists and does not belong to JobQueue {owner['name']}: it "
-                f"{held.somebody()}. It is left as it is; delete or rename it, or give the JobQueue another name.",
+                f"{existing.somebody()}. It is not changed; delete or rename it, or give the JobQueue another name.",
                 status=409,
             )
         if claim is Claim.ADOPTABLE:
             (owner,) = metadata["ownerReferences"]
-            adopted = {"uid": held.uid, "resourceVersion": held.resource_version}
-            held = self._seen(
-                await self.cluster.patch_metadata(wanted, adopted | {"ownerReferences": held.owners_with(owner)})
+            adopted = {"uid": existing.uid, "resourceVersion": existing.resource_version}
+            existing = self._seen(
+                await self.cluster.patch_metadata(wanted, adopted | {"ownerReferences": existing.owners_with(owner)})
             )
-        first = wanted["kind"] == _SCALED and TEMPLATE not in held.applied
-        if held.created or first:
+        first = wanted["kind"] == _SCALED and TEMPLATE not in existing.applied
+        if existing.created or first:
             found = await self._find(wanted)
             if found is None:
-                raise Conflict(f"{wanted['kind']} {metadata['name']} has gone", status=404)
-            if held.created:
+                raise Conflict(f"{wanted['kind']} {metadata['name']} was deleted", status=404)
+            if existing.created:
                 found = await self._settle(wanted, found)
-            held = Meta.read(found["metadata"])
-            if first and TEMPLATE not in held.applied:
-                return await self._divide(wanted, held, int(found["spec"].get("replicas", 1)))
-        return await self._apply(wanted, TEMPLATE, held)
+            existing = Meta.read(found["metadata"])
+            if first and TEMPLATE not in existing.applied:
+                return await self._divide(wanted, existing, int(found["spec"].get("replicas", 1)))
+        return await self._apply(wanted, TEMPLATE, existing)
 
-    async def _divide(self, wanted: Mapping[str, Any], held: Meta, replicas: int) -> Object:
+    async def _divide(self, wanted: Mapping[str, Any], existing: Meta, replicas: int) -> Object:
         """One that we have never applied: the replicas have their manager before the rest loses them."""
         spec = {**wanted["spec"], "replicas": replicas}
-        await self._apply({**wanted, "spec": spec}, SCALE, held)
-        await self._apply(wanted, TEMPLATE, held, whichever=True)
+        await self._apply({**wanted, "spec": spec}, SCALE, existing)
+        await self._apply(wanted, TEMPLATE, existing, latest=True)
         only = {"apiVersion": wanted["apiVersion"], "kind": wanted["kind"], "spec": {"replicas": replicas}}
         name = {key: wanted["metadata"][key] for key in ("name", "namespace")}
-        return await self._apply({**only, "metadata": name}, SCALE, held, whichever=True)
+        return await self._apply({**only, "metadata": name}, SCALE, existing, latest=True)
 
     async def _settle(self, wanted: Mapping[str, Any], found: Object) -> Object:
-        held = Meta.read(found["metadata"])
+        existing = Meta.read(found["metadata"])
         managed = settled(found["metadata"].get("managedFields") or (), replicas=wanted["kind"] == _SCALED)
-        change = {"uid": held.uid, "resourceVersion": held.resource_version, "managedFields": managed}
+        change = {"uid": existing.uid, "resourceVersion": existing.resource_version, "managedFields": managed}
         made = await self.cluster.patch_metadata(wanted, change)
         self.observe(made)
         return made
 
     async def _apply(
-        self, wanted: Mapping[str, Any], manager: str, held: Meta, *, whichever: bool = False
+        self, wanted: Mapping[str, Any], manager: str, existing: Meta, *, latest: bool = False
     ) -> Object:  # fmt: skip
-        """Apply to the object that was judged, in just that version; `whichever`: we have written it since."""
-        only = {"uid": held.uid} if whichever else {"uid": held.uid, "resourceVersion": held.resource_version}
+        """Apply to the object that was judged, in exactly that version; with `latest`, in any version."""
+        only = {"uid": existing.uid} if latest else {"uid": existing.uid, "resourceVersion": existing.resource_version}
         made = await self.cluster.apply({**wanted, "metadata": {**wanted["metadata"], **only}}, manager=manager)
         self.observe(made)
         return made

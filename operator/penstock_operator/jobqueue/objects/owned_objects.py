@@ -49,15 +49,19 @@ class _Kept:
     rest: Rest = field(default_factory=Rest)
     undone: UndoneWrites = field(default_factory=UndoneWrites)
 
-    def stands(self, digest: str, held: Meta | None, wanted: Mapping[str, Any]) -> bool:
+    def stands(self, digest: str, existing: Meta | None, wanted: Mapping[str, Any]) -> bool:
         """Whether there is nothing to write."""
-        return held is not None and self.applied == (digest, held.generation) and held.intact(wanted["metadata"])
+        return (
+            existing is not None
+            and self.applied == (digest, existing.generation)
+            and existing.intact(wanted["metadata"])
+        )
 
-    def repeats(self, digest: str, held: Meta | None, wanted: Mapping[str, Any], generation: int) -> bool:
+    def repeats(self, digest: str, existing: Meta | None, wanted: Mapping[str, Any], generation: int) -> bool:
         """Whether a write that left the object in `generation` was one of ours again, and changed something."""
         if self.applied is None or self.applied[0] != digest:
             return False
-        return held is None or held.generation != generation or not held.intact(wanted["metadata"])
+        return existing is None or existing.generation != generation or not existing.intact(wanted["metadata"])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,12 +133,12 @@ class Children:
         self.problem = problem
 
     async def _keep(
-        self, queue: JobQueue, wanted: Mapping[str, Any], held: Meta | None, writes: OwnedObject
+        self, queue: JobQueue, wanted: Mapping[str, Any], existing: Meta | None, writes: OwnedObject
     ) -> dict[str, Any] | None:
         """The object if it was written; None if it stands as wanted."""
         kept = self._kept.setdefault(wanted["kind"], _Kept())
         digest = _digest(wanted)
-        stands = kept.stands(digest, held, wanted)
+        stands = kept.stands(digest, existing, wanted)
         try:
             kept.undone.check(digest, stands=stands)
             if stands:
@@ -142,7 +146,7 @@ class Children:
                 return None
             kept.rest.check((queue.generation, digest))
             async with self.gate.through(self.cluster.bulk_gate):
-                found = await writes.put(wanted, held)
+                found = await writes.put(wanted, existing)
         except ChangesUndone:
             self.resting_until = min(self.resting_until, kept.undone.due_at)
             raise
@@ -152,7 +156,7 @@ class Children:
             self.resting_until = min(self.resting_until, kept.rest.until or math.inf)
             raise
         generation = int(found["metadata"].get("generation", 0))
-        if kept.repeats(digest, held, wanted, generation) and kept.undone.repaired(wanted, held):
+        if kept.repeats(digest, existing, wanted, generation) and kept.undone.repaired(wanted, existing):
             logger.warning(
                 "every repair of the owned object is undone by another writer",
                 extra=log_fields(queue) | {"kind": wanted["kind"]},

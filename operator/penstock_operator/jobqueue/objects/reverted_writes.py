@@ -1,9 +1,9 @@
-"""Somebody who undoes each of our writes of one object: noticed, told, and not fought with. Pure.
+"""Detects another writer that undoes each of our writes of one object, reports it, and does not fight it. Pure.
 
-A controller or an admission webhook that disagrees with a JobQueue's child puts its own value back after each repair.
-Every round wakes the watch, so both write as fast as the API server answers. An edit by a person is repaired; the tenth
-identical repair within five minutes is taken for a fight, and the object is left alone for a pause that doubles. Each
-pause ends with one more try. Once a write has stood for a minute, the fight is over.
+A controller or an admission webhook that disagrees with an owned object restores its own value after each repair. Each
+round wakes the watch, so both write as fast as the API server answers. An edit by a person is repaired; the tenth
+identical repair within five minutes counts as a fight, and the object is left alone for a pause that doubles. Each
+pause ends with one more attempt. Once a write has lasted for a minute, the fight is over.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ...resources.adoption import Meta
 from ..failure_backoff import MAX_REST_SECONDS, REST_SECONDS
 
 REPAIRS: Final = 10
-"""Identical writes within the window that were undone; the next one is left alone."""
+"""Identical writes within the window that were undone; after that the object is left alone."""
 WINDOW_SECONDS: Final = 300.0
 QUIET_SECONDS: Final = 60.0
-"""A write that stands for so long has not been undone."""
+"""A write that lasts this long has not been undone."""
 
 
 class UndoneWrites:
-    """The writes of one object that repaired what somebody had changed.
+    """The writes of one object that repaired a change by another writer.
 
     Args:
         clock: monotonic seconds.
@@ -41,7 +41,7 @@ class UndoneWrites:
 
     @property
     def due_at(self) -> float:
-        """When what `check` says may change, by the clock; infinity while nobody undoes anything."""
+        """When the result of `check` may change, by the clock; infinity while no write is undone."""
         if self._error is None:
             return math.inf
         return self._repairs[-1] + QUIET_SECONDS if self._stands else self._until
@@ -54,7 +54,7 @@ class UndoneWrites:
             stands: whether it is as it was written last.
 
         Raises:
-            ChangesUndone: somebody undoes the writes, and it is not time for another one, or not sure that it stands.
+            ChangesUndone: another writer undoes the writes, and it is not yet time for the next one.
         """
         if digest != self._digest:
             self._forget(digest)
@@ -67,15 +67,15 @@ class UndoneWrites:
         elif stands or now < self._until:
             raise self._error.with_traceback(None)
 
-    def repaired(self, wanted: Mapping[str, Any], held: Meta | None) -> bool:
-        """Take note that an identical write was repeated, because somebody had changed the object since.
+    def repaired(self, wanted: Mapping[str, Any], found: Meta | None) -> bool:
+        """Record that an identical write was repeated, because another writer had changed the object.
 
         Args:
             wanted: what was written, the same that was last checked.
-            held: the object before; None: it had been deleted.
+            found: the object before; None: it had been deleted.
 
         Returns:
-            Whether this began a fight.
+            Whether this started a fight.
         """
         now, known = self._clock(), self._error is not None
         self._repairs = [at for at in self._repairs if now - at < WINDOW_SECONDS] + [now]
@@ -85,8 +85,9 @@ class UndoneWrites:
         self._rests += 1
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         self._error = ChangesUndone(
-            f"{kind} {name}: {_who(held)}, after each of {REPAIRS} identical repairs within"
-            f" {WINDOW_SECONDS / 60:.0f} minutes. It is left as it is for now; have it leave this {kind} alone.",
+            f"{kind} {name}: {_who(found)}, after each of {REPAIRS} identical repairs within"
+            f" {WINDOW_SECONDS / 60:.0f} minutes. The operator leaves it unchanged for now; stop the other writer from "
+            f"changing this {kind}.",
             status=409,
         )
         return not known
@@ -97,9 +98,9 @@ class UndoneWrites:
         self._until = float("-inf")
 
 
-def _who(held: Meta | None) -> str:
-    if held is None:
-        return "somebody deletes it again"
-    if held.last_writer:
-        return f"the field manager {held.last_writer} undoes what the JobQueue says"
-    return "an admission webhook, or somebody who writes as the operator, undoes what the JobQueue says"
+def _who(found: Meta | None) -> str:
+    if found is None:
+        return "another client deletes it again"
+    if found.last_writer:
+        return f"the field manager {found.last_writer} undoes the change"
+    return "an admission webhook, or a client that writes as the operator, undoes the change"

@@ -1,8 +1,8 @@
-"""How worker pods ended, noted in the database for the history of the jobs that they held.
+"""Records in the database how worker pods exited, for the history of their jobs.
 
-A lost worker cannot say why it is gone, and its rescuer knows only its lease; the cluster knows that it was killed for
-its memory or evicted. Each end is noted once, at the first look after it. What cannot be written is written at the
-next look, and nobody waits for it longer than five seconds.
+A lost worker cannot report why it is gone, and the worker that rescues its jobs knows only its lease; the cluster knows
+that it was OOM-killed or evicted. Each exit is recorded once, by the first reconciliation after it. A failed write is
+retried by the next one, and none takes longer than five seconds.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PodEnds:
                 async with asyncio.timeout(NOTE_SECONDS):
                     await database.note_end(queue, pod=name, at=at, how=how)
             except (StoreError, TimeoutError) as error:
-                logger.debug("pod %s: its end could not be noted: %s", name, error)
+                logger.debug("exit of the pod not recorded", extra={"pod": name, "error": str(error)})
                 return
             self._noted.add(key)
 

@@ -1,8 +1,8 @@
-"""Workers whose pod is deleted with less time than their drain was given are told when they are killed.
+"""Notifies workers of their kill time if their pod is deleted with less time than their drain needs.
 
 A spot notice, Karpenter's `terminationGracePeriod` and `kubectl drain --grace-period` delete a pod with a grace period
-of their own, which the process in it cannot see. With the time it releases what still runs instead of being killed
-with it. A kubelet that shuts its node down deletes no pod, and nobody here can see that.
+of their own, which its process cannot see. If it knows, it releases the jobs that still run instead of being killed
+with them. A kubelet that shuts its node down deletes no pod, so this cannot cover that case.
 """
 
 from __future__ import annotations
@@ -21,32 +21,34 @@ from ...resources.resource import Pod
 
 logger = logging.getLogger("penstock.operator.short_grace")
 
-TELL_SECONDS: Final = 5.0
+WRITE_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True)
 class ShortGraces:
-    """The pods of one queue that were told, each with the time that they were told."""
+    """The pods of one queue that were notified, each with its kill time."""
 
-    _told: dict[str, float] = field(default_factory=dict)
+    _notified: dict[str, float] = field(default_factory=dict)
 
     async def write(self, database: DatabaseClient, queue: int, pods: Iterable[Pod]) -> None:
-        """Tell the workers of pods that are new, or whose time has become shorter.
+        """Notify the workers of pods that are new, or whose kill time has changed.
 
         Args:
             database: of the queue.
             queue: the queue's id.
-            pods: on their way out.
+            pods: that are terminating.
         """
         due = {pod.uid: (pod.name, pod.killed_at) for pod in pods if pod.killed_at is not None}
-        self._told = {uid: at for uid, at in self._told.items() if uid in due}
+        self._notified = {uid: at for uid, at in self._notified.items() if uid in due}
         for uid, (name, at) in due.items():
-            if self._told.get(uid) == at:
+            if self._notified.get(uid) == at:
                 continue
             try:
-                async with asyncio.timeout(TELL_SECONDS):
+                async with asyncio.timeout(WRITE_SECONDS):
                     await database.shorten_grace(queue, pod=name, seconds=max(0.0, at - time.time()))
             except (StoreError, TimeoutError) as error:
-                logger.debug("pod %s: its workers could not be told that it is killed: %s", name, error)
+                logger.debug(
+                    "workers not notified of the kill time of their pod", extra={"pod": name, "error": str(error)}
+                )
                 return
-            self._told[uid] = at
+            self._notified[uid] = at

@@ -1,7 +1,7 @@
 """Estimates how long a queue's pods take from their creation until they serve, from those that were observed. Pure.
 
 Kept in memory only: a new operator has no estimate, and `decide` then assumes zero. A pod that already served when it
-was first seen tells nothing, and one that never serves (a crash, a missing image) has not started and does not count.
+was first seen says nothing, and one that never serves (a crash, a missing image) has not started and does not count.
 The mean is exponential: after a larger image or on a slower node pool it follows within a few pods.
 """
 

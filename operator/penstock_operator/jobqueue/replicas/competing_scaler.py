@@ -1,9 +1,8 @@
-"""Somebody else who sets the replicas of a Deployment of ours: noticed, told, and not fought with. Pure.
+"""Detects another writer of a Deployment's replicas, reports it, and does not fight it. Pure.
 
-An autoscaler that is pointed at the Deployment sets its number every fifteen seconds, and the operator set its own at
-once: a fight of dozens of writes a minute, in which pods come and go. A person's `kubectl scale` is not that: it is put
-back, and the third within five minutes is taken for somebody who means it. Whoever wrote the number last is read from
-the object's managed fields.
+An autoscaler that targets the Deployment sets its number every fifteen seconds, and the operator would restore its own
+at once: dozens of writes a minute, in which pods come and go. A person's `kubectl scale` is undone, but the third
+within five minutes counts as intended. The managed fields of the object name the last writer.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ REPAIRS: Final = 3
 """Changes by others within the window that are put back; the last of them is left."""
 WINDOW_SECONDS: Final = 300.0
 QUIET_SECONDS: Final = 60.0
-"""Without another change by others after one of ours: they have gone. Autoscalers look every 15 s."""
+"""Without another change by others after one of ours: they have stopped. Autoscalers act every 15 s."""
 _AUTOSCALER: Final = "kube-controller-manager"
 """As this manager only a HorizontalPodAutoscaler writes replicas, KEDA's too."""
 
 
 class ForeignScaler(Refused):
-    """The replicas are not changed now, because somebody else sets them as well."""
+    """The replicas are not changed now, because another writer sets them too."""
 
 
 class SecondScaler:
@@ -82,4 +81,4 @@ class SecondScaler:
             ForeignScaler: not before `until`.
         """
         if self._clock() < self.until:
-            raise ForeignScaler(f"the replicas are also set by {self._name}", status=409)
+            raise ForeignScaler(f"{self._name} also sets the replicas", status=409)

@@ -1,11 +1,10 @@
-"""Busy pods ask node autoscalers to leave their nodes alone; idle ones do not.
+"""Asks node autoscalers not to evict busy pods.
 
 Owns two annotations of the worker pods, Karpenter's and the cluster autoscaler's, under a field manager of its own. A
-pod gets them a second after it was first seen busy, and loses them after 45 idle seconds, so that short jobs cause few
-writes, or at once when it has drained. An annotation that the template or somebody else has set is left alone.
+pod gets them after one busy second, and loses them after 45 idle seconds or as soon as it has drained; short jobs
+therefore cause few writes. An annotation that the template or another writer set is left alone.
 
-Surprising: the writes go beside the reconciliation, in one task of the queue, and through the gate of repairs: a slow
-API server never holds up scaling for them.
+The writes run in a task of their own and pass the gate of repairs: a slow API server does not delay scaling for them.
 """
 
 from __future__ import annotations
@@ -22,14 +21,15 @@ from ...kube.cache import Cache
 from ...kube.client import Cluster
 from ...resources.resource import JobQueue, Pod, Protection
 from ..failure_backoff import Rest
+from ..log_fields import log_fields
 from ..pods.worker_pods import WorkerRow
 
 logger = logging.getLogger("penstock.operator.disruption")
 
 BUSY_SECONDS: Final = 1.0
-"""A pod that holds jobs for so long is protected."""
+"""A pod with jobs for this long is protected."""
 IDLE_SECONDS: Final = 45.0
-"""A pod that holds none for so long is not any more."""
+"""A pod without jobs for this long is not protected any more."""
 _ALL: Final = ""
 """In place of a pod's uid: what every write of the queue would meet, such as a right that is missing."""
 _NO_ROW: Final = WorkerRow(id=0, pod="", state="lost", in_flight=0)
@@ -37,7 +37,7 @@ _NO_ROW: Final = WorkerRow(id=0, pod="", state="lost", in_flight=0)
 
 @dataclass(slots=True)
 class BusyPods:
-    """Which pods of one queue are to be protected, by what each look shows. Pure but for its memory."""
+    """Which pods of one queue are to be protected, from each sample. Pure but for its memory."""
 
     _busy_since: dict[str, float] = field(default_factory=dict)
     _idle_since: dict[str, float] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class BusyPods:
 
         Args:
             pods: that are not on their way out.
-            workers: by pod name, from the latest look.
+            workers: by pod name, from the latest sample.
             now: monotonic seconds.
         """
         found = []
@@ -85,7 +85,7 @@ class Disruption:
 
         Args:
             queue: whose pods; where its policy turns this off, what was written before is removed.
-            workers: by pod name; None without a look, when nothing changes.
+            workers: by pod name; None without a sample; nothing changes then.
             now: monotonic seconds.
         """
         pods = self.cache.pods_of(queue)
@@ -128,7 +128,7 @@ class Disruption:
 
     def _failed(self, what: str, queue: JobQueue, pod: Pod, error: ClusterError) -> None:
         if self._rests.setdefault(what, Rest()).failed(what, error):
-            logger.info("%s: pod %s: disruption annotations not written: %s", queue.where, pod.name, error)
+            logger.info("disruption annotations not written", extra=log_fields(queue, error) | {"pod": pod.name})
 
     def _rests_now(self, what: str) -> bool:
         rest = self._rests.get(what)

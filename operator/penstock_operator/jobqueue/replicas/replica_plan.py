@@ -63,7 +63,7 @@ def plan_replicas(
     if not deployment.observed or deployment.existing < deployment.replicas:
         extra = max(0, deployment.replicas - desired)  # they are on their way
     elif stuck and phase_of(deployment, members) is Phase.STALLED:
-        extra = _beside_rollout(desired, deployment, members)
+        extra = _during_rollout(desired, deployment, members)
     else:
         for limit in (connections_allow, max_replicas):
             stuck = stuck if limit is None else min(stuck, max(0, limit - desired - lost))
@@ -81,7 +81,7 @@ def _counted(deployment: Deployment, members: Sequence[Member], startup_seconds:
     return serves, len(found) - stuck, stuck if serves else 0
 
 
-def _beside_rollout(desired: int, deployment: Deployment, members: Sequence[Member]) -> int:
+def _during_rollout(desired: int, deployment: Deployment, members: Sequence[Member]) -> int:
     """Replicas beyond `desired` with which enough pods of the replica sets that work are there.
 
     The controller shares an increase out to those that do not work too, and gives single pods to the larger one; so

@@ -1,8 +1,8 @@
-"""What a Deployment's controller does with its replica sets when spec.replicas changes during a rollout. Pure.
+"""How a Deployment's controller distributes a change of spec.replicas over replica sets during a rollout. Pure.
 
-While old and new pods exist side by side, a change of the replicas is shared out over the replica sets in proportion
-to their sizes (Kubernetes: `scale` in pkg/controller/deployment/sync.go, and `rolloutRolling` after it). Whoever lowers
-the replicas then must know how many pods each replica set gives up.
+While old and new pods exist together, the change is distributed over the replica sets in proportion to their sizes
+(Kubernetes: `scale` in pkg/controller/deployment/sync.go, and `rolloutRolling` after it). Before the operator lowers
+the replicas during a rollout, it must know how many pods each replica set loses.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def sizes_of(deployment: Deployment, members: Sequence[Member]) -> dict[str, int
 
 
 def removed(sizes: Mapping[str, int], deployment: Deployment, after: int) -> dict[str, int]:
-    """Pods that each replica set loses at most when the replicas become `after` during a rollout.
+    """Pods that each replica set loses at limit when the replicas become `after` during a rollout.
 
     Of two replica sets of one size the older one gives up more, and which that is cannot be seen: both may have to.
     """
@@ -71,7 +71,7 @@ def added(sizes: Mapping[str, int], deployment: Deployment, after: int) -> dict[
 
 
 def _changes(sizes: Mapping[str, int], deployment: Deployment, after: int) -> list[dict[str, int]]:
-    """Every way in which the controller may share a change out, as far as its replica sets can be told.
+    """Every way in which the controller may share a change out, as far as its replica sets can be distinguished.
 
     It shares out over the replicas that are asked of each set, not over their pods. Of two equal sets either may come
     first; where pods are refused, a set is asked for more than it has; one set alone is set to exactly `after`.
@@ -91,16 +91,16 @@ def _changes(sizes: Mapping[str, int], deployment: Deployment, after: int) -> li
 def _unseen(sizes: Mapping[str, int], deployment: Deployment) -> list[tuple[str, int]]:
     """Whose pods may be missing, and how many; "" is a replica set without any. None are while nothing is blocked.
 
-    More missing pods take more from the other sets until theirs is the largest, so the numbers around that suffice.
+    More missing pods take more from the other sets until theirs is the biggest, so the numbers around that suffice.
     """
-    most = deployment.replicas + surge(deployment, deployment.replicas) - sum(sizes.values())
+    limit = deployment.replicas + surge(deployment, deployment.replicas) - sum(sizes.values())
     if not deployment.blocked:
         return []
     found = []
     for name in ("", *sizes):
         equal = {size - sizes.get(name, 0) for size in sizes.values()}
-        counts = {1, most} | {size + step for size in equal for step in (-1, 0, 1)}
-        found += [(name, count) for count in sorted(counts) if 1 <= count <= most]
+        counts = {1, limit} | {size + step for size in equal for step in (-1, 0, 1)}
+        found += [(name, count) for count in sorted(counts) if 1 <= count <= limit]
     return found
 
 
@@ -113,8 +113,8 @@ def _shared_out(ordered: Sequence[tuple[str, int]], deployment: Deployment, afte
     for name, size in ordered:
         left, share = change - sum(given.values()), _rounded(size * allowed, before) - size
         given[name] = (min(share, left) if change > 0 else max(share, left)) if left else 0
-    largest, size = ordered[0]
-    given[largest] = max(given[largest] + change - sum(given.values()), -size)
+    biggest, size = ordered[0]
+    given[biggest] = max(given[biggest] + change - sum(given.values()), -size)
     return given
 
 

@@ -178,7 +178,7 @@ def _steps(
 
 
 def _leaving(members: Sequence[Member]) -> list[Member]:
-    """The drained, then those that hold least: whoever is called back from the end is called back to work."""
+    """Drained workers first, then by jobs in flight; the last ones are uncordoned first, because they still work."""
     found = [one for one in members if one.role is Role.LEAVING]
     return sorted(found, key=lambda one: (not one.drained, one.worker.in_flight if one.worker else 0))
 

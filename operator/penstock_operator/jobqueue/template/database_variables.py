@@ -20,7 +20,7 @@ _CA_NAME: Final = "ca.crt"
 CLIENT_VOLUME: Final = "penstock-database-client"
 CLIENT_FOLDER: Final = "/etc/penstock/database-client"
 _READABLE: Final = 0o444
-"""Files of a Secret belong to root, and the worker is mostly somebody else: 0400 would keep it out."""
+"""Files of a Secret belong to root, and the worker usually runs as another user: 0400 would lock it out."""
 
 
 def database_variables(reference: DatabaseRef) -> dict[str, dict[str, Any]]:

@@ -1,8 +1,7 @@
-"""From a JobQueue to the objects that the operator applies for it: Deployment, PodDisruptionBudget, PodMonitor. Pure.
+"""The objects that the operator applies for a JobQueue: Deployment, PodDisruptionBudget, PodMonitor. Pure.
 
-The pod template of the Deployment is `pod_template`'s.
-
-Surprising: the Deployment is built without `replicas`. That number has a field manager and a path of its own.
+`pod_template` builds the pod template. The Deployment is built without `replicas`: that field has a field manager and a
+request of its own.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def deployment(queue: JobQueue) -> dict[str, Any]:
 
 
 def _strategy(given: settings.Strategy) -> dict[str, Any]:
-    """By default a rollout adds before it takes away, so that a queue is never without the workers that it needs."""
+    """By default a rollout adds pods before it removes any: the queue keeps the workers that it needs."""
     if given.type is settings.StrategyType.RECREATE:
         return {"type": "Recreate"}
     rolling = given.rolling_update or settings.RollingUpdate()

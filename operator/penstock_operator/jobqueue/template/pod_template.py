@@ -24,7 +24,7 @@ _NODE_TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unrea
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """One default: the field of the pod, the value, and when it is not added beside when the template has the field."""
+    """One default: the field of the pod, the value, and when it is not added although the template lacks the field."""
 
     field: str
     value: str

@@ -118,5 +118,5 @@ def _environment(policy: QueuePolicy, *, drain: int, http_port: int) -> dict[str
     for name, path in _FIELDS.items():
         ours[name] = {"valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
     ours |= {name: {"value": value} for name, value in _SILENT.items()}
-    told = worker_settings(policy, base=Settings(), drain_timeout_seconds=float(drain), http_port=http_port)
-    return ours | {name: {"value": value} for name, value in told.to_env(urls=False).items() if name in _FROM_SPEC}
+    settings = worker_settings(policy, base=Settings(), drain_timeout_seconds=float(drain), http_port=http_port)
+    return ours | {name: {"value": value} for name, value in settings.to_env(urls=False).items() if name in _FROM_SPEC}

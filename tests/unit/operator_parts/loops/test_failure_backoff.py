@@ -126,10 +126,10 @@ def test_pauses_grow_and_nothing_but_another_wish_ends_them():
     now = [0.0]
     pauses = Pauses(lambda: now[0])
     for seconds in (*REST_SECONDS, REST_SECONDS[-1]):
-        assert pauses.held(WANTED) is None
+        assert pauses.problem(WANTED) is None
         pauses.failed(WANTED, (MISBEHAVES, "x"))
-        assert pauses.held(WANTED) == (MISBEHAVES, "x")
-        assert pauses.held({"u-1": 2}) is None
+        assert pauses.problem(WANTED) == (MISBEHAVES, "x")
+        assert pauses.problem({"u-1": 2}) is None
         assert pauses.left == seconds <= STUCK_SECONDS / 2
         now[0] += seconds
 

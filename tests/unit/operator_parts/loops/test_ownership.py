@@ -6,7 +6,7 @@ import pytest
 
 from penstock_operator.database.address import Address
 from penstock_operator.loops.database_quota import Key
-from penstock_operator.loops.ownership import Belonging, without_database
+from penstock_operator.loops.ownership import QueueOwnership, without_database
 from penstock_operator.loops.scheduled_queue import Member
 from penstock_operator.resources.resource import JobQueue
 from tests.unit.operator_parts.objects import jobqueue
@@ -30,7 +30,7 @@ def younger(*, refused: bool = False, served: bool = False) -> JobQueue:
     return jobqueue(metadata=metadata, queueName="emails", status=status)
 
 
-def told(belonging: Belonging, key: Key, groups: dict[Key, list[JobQueue]]) -> dict[str, str | None]:
+def told(belonging: QueueOwnership, key: Key, groups: dict[Key, list[JobQueue]]) -> dict[str, str | None]:
     """The reason why each is refused, by name."""
     return {one.queue.name: one.refusal and one.refusal[0] for one in belonging.members(key, groups)}
 
@@ -38,7 +38,7 @@ def told(belonging: Belonging, key: Key, groups: dict[Key, list[JobQueue]]) -> d
 def test_two_urls_of_one_database_are_one_database():
     """The elder has the queue, whichever of the two it uses."""
     groups: dict[Key, list[JobQueue]] = {POOLED: [elder()], DIRECT: [younger()]}
-    belonging = Belonging()
+    belonging = QueueOwnership()
     assert belonging.learn(POOLED, "one")
     assert belonging.learn(DIRECT, "one")
     assert told(belonging, POOLED, groups) == {"elder": None}
@@ -48,7 +48,7 @@ def test_two_urls_of_one_database_are_one_database():
 def test_a_new_operator_leaves_the_younger_alone_until_the_elders_database_was_tried():
     """Whichever URL it reaches first."""
     groups: dict[Key, list[JobQueue]] = {POOLED: [elder()], DIRECT: [younger()]}
-    belonging = Belonging()
+    belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     assert told(belonging, DIRECT, groups) == {}
     belonging.learn(POOLED, "two")
@@ -57,7 +57,7 @@ def test_a_new_operator_leaves_the_younger_alone_until_the_elders_database_was_t
 
 def test_who_was_served_waits_for_nobody():
     """A namesake in another database, whose URL is new or slow to answer, is no reason to stop."""
-    belonging = Belonging()
+    belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     assert told(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(served=True)]}) == {"younger": None}
     belonging.learn(POOLED, "one")
@@ -67,7 +67,7 @@ def test_who_was_served_waits_for_nobody():
 def test_an_elder_whose_database_is_away_keeps_no_new_queue_from_its_work():
     """It was tried in vain; nobody knows whether they share anything."""
     groups: dict[Key, list[JobQueue]] = {POOLED: [elder()], DIRECT: [younger()]}
-    belonging = Belonging()
+    belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     assert belonging.learn(POOLED, None)
     assert told(belonging, DIRECT, groups) == {"younger": None}
@@ -77,7 +77,7 @@ def test_an_elder_whose_database_is_away_keeps_no_new_queue_from_its_work():
 def test_who_was_refused_stays_refused_while_it_is_not_known_where_the_elder_is(key: Key):
     """A restart in an outage must not start a second set of workers."""
     groups: dict[Key, list[JobQueue]] = {key: [elder()], DIRECT: [younger(refused=True)]}
-    belonging = Belonging()
+    belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     belonging.learn(key, None)
     assert told(belonging, DIRECT, groups) == {"younger": "DuplicateQueue"}
@@ -85,7 +85,7 @@ def test_who_was_refused_stays_refused_while_it_is_not_known_where_the_elder_is(
 
 def test_who_was_refused_is_served_once_the_elder_is_known_to_be_elsewhere_or_is_going():
     """And once it has gone."""
-    belonging = Belonging()
+    belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     leaving = elder(deletionTimestamp="2026-01-03T00:00:00Z")
     assert told(belonging, DIRECT, {POOLED: [leaving], DIRECT: [younger(refused=True)]}) == {"younger": None}
@@ -97,21 +97,21 @@ def test_who_was_refused_is_served_once_the_elder_is_known_to_be_elsewhere_or_is
 def test_other_queues_of_that_address_are_not_held_up():
     """Only the one that both name."""
     other = jobqueue(metadata={"uid": "u-other", "name": "other"}, queueName="letters")
-    belonging = Belonging()
+    belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     assert told(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(), other]}) == {"other": None}
 
 
 def test_the_elder_waits_for_nobody():
     """What is younger cannot take its queue."""
-    belonging = Belonging()
+    belonging = QueueOwnership()
     belonging.learn(POOLED, "one")
     assert told(belonging, POOLED, {POOLED: [elder()], DIRECT: [younger()]}) == {"elder": None}
 
 
 def test_what_is_known_already_is_no_news():
     """A database that goes away is still the one that it was."""
-    belonging = Belonging()
+    belonging = QueueOwnership()
     assert belonging.learn(DIRECT, None)
     assert not belonging.learn(DIRECT, None)
     assert belonging.learn(DIRECT, "one")
@@ -124,7 +124,7 @@ def test_what_is_known_already_is_no_news():
 
 def test_a_new_queue_waits_for_an_elder_whose_url_changes_for_twenty_seconds_at_most():
     """Each new URL would else begin the wait again, for as long as somebody edits the elder."""
-    belonging = Belonging()
+    belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     for now in range(0, 20, 4):
         mute = Address(url=f"postgresql://mute-{now}/shop", direct_url=f"postgresql://mute-{now}/shop")
@@ -135,7 +135,7 @@ def test_a_new_queue_waits_for_an_elder_whose_url_changes_for_twenty_seconds_at_
 
 def test_an_elder_that_was_tried_once_is_waited_for_no_more_at_another_url():
     """It counts by itself, not by its URL."""
-    belonging = Belonging()
+    belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     belonging.learn(POOLED, None)
     assert told(belonging, POOLED, {POOLED: [elder()]}) == {"elder": None}

@@ -13,7 +13,7 @@ from aiohttp import web
 from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.list_decoder import decode_page, decoder
 from penstock_operator.kube.watches import SparingResponse
-from penstock_operator.resources.large_objects import LARGEST_BYTES, MOST_VALUES, decode_jobqueue
+from penstock_operator.resources.large_objects import MAX_BYTES, MAX_VALUES, decode_jobqueue
 from penstock_operator.resources.resource import JobQueue
 from tests.unit.jobqueue.examples import manifest
 
@@ -32,8 +32,8 @@ def found(uid: str = "u-1", *, version: str = "10", **template: Any) -> dict[str
     return made | {"status": STATUS}
 
 
-BYTES: dict[str, Any] = {"x": "x" * LARGEST_BYTES}
-OBJECTS: dict[str, Any] = {"x": [{"a": []}] * (MOST_VALUES // 2)}
+BYTES: dict[str, Any] = {"x": "x" * MAX_BYTES}
+OBJECTS: dict[str, Any] = {"x": [{"a": []}] * (MAX_VALUES // 2)}
 LARGE: dict[str, tuple[dict[str, Any], str]] = {
     "many bytes": (BYTES, "bytes of JSON"),
     "many values": (OBJECTS, "values"),

@@ -44,11 +44,11 @@ def test_only_pods_of_the_deployments_replica_sets_are_the_jobqueues(owners: Any
     """Also among those that end: they would take connections of its budget."""
     cache = cached(pod_object("a"), stranger(owners))
     assert [one.name for one in cache.pods_of(jobqueue())] == ["a"]
-    assert cache.foreign_pods_of(jobqueue()) == ["stranger"]
+    assert cache.unowned_pods_of(jobqueue()) == ["stranger"]
     leaving = cached(stranger(owners, deletionTimestamp="2026-01-02T00:00:00Z"))
     assert not leaving.stopping_of(jobqueue())
     assert not leaving.gone_pods_of(jobqueue())
-    assert not leaving.foreign_pods_of(jobqueue())
+    assert not leaving.unowned_pods_of(jobqueue())
 
 
 @pytest.mark.parametrize("owners", FOREIGN.values(), ids=FOREIGN.keys())
