@@ -70,8 +70,9 @@ def test_a_databases_process_writes_few_lines_and_harmless_ones(caplog: pytest.L
         log.feed(b"\x1b[2J\xff\n" * 10)
     log.feed(b"y" * 100_000)
     assert len(caplog.records) == LINES_A_MINUTE
-    assert all(one.message.isprintable() and "shop/postgres" in one.message for one in caplog.records)
+    assert all(one.__dict__["line"].isprintable() for one in caplog.records)
+    assert all(one.__dict__["database"] == "database of Secret shop/postgres" for one in caplog.records)
     now = 61.0
     log.feed(b"end\n")
     assert len(caplog.records) == LINES_A_MINUTE + 1
-    assert len(caplog.records[-1].message) < 5000
+    assert len(caplog.records[-1].__dict__["line"]) < 5000
