@@ -19,9 +19,9 @@ from typing import Final
 from ...errors import ClusterError, NotFound, NotLeader, Refused
 from ...kube.cache import Cache
 from ...kube.client import Cluster
+from ...log_fields import log_fields
 from ...resources.resource import JobQueue, Pod, Protection
 from ..failure_backoff import Rest
-from ..log_fields import log_fields
 from ..pods.worker_pods import WorkerRow
 
 logger = logging.getLogger("penstock.operator.disruption")
