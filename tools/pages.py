@@ -34,22 +34,22 @@ _CONFIGURATION: Final = f"""\
 {_NOTE}
 
 Environment variables are the only configuration of a process. Durations are in seconds, with the unit in the name. A
-variable that is missing or empty means its default. In a cluster the operator writes the worker's variables from its
+variable that is missing or empty has its default. In a cluster the operator sets the worker's variables from its
 JobQueue ([fields](jobqueue.md)); `penstock dev` does the same on a laptop.
 
 ## Worker
 
 %s
-In place of a URL its parts may be given unencoded: `PENSTOCK_DATABASE_HOST`, `PENSTOCK_DATABASE_PORT` (default 5432),
-`PENSTOCK_DATABASE_USER`, `PENSTOCK_DATABASE_PASSWORD`, `PENSTOCK_DATABASE_NAME`; a URL wins.
-`PENSTOCK_DATABASE_CA_FILE` is a file of authorities by which the server's certificate is verified. `SSL_CERT_FILE`, if
-neither it nor `SSL_CERT_DIR` is set, becomes the machine's own file of authorities, for `sslrootcert=system`.
-`PENSTOCK_DATABASE_CERTIFICATE_FILE` and `PENSTOCK_DATABASE_KEY_FILE`, in PEM, are a client certificate and its key; a
-key that others may read, as a mounted Secret's, is used from a copy in memory.
+Instead of a URL you can set its parts, unencoded: `PENSTOCK_DATABASE_HOST`, `PENSTOCK_DATABASE_PORT` (default 5432),
+`PENSTOCK_DATABASE_USER`, `PENSTOCK_DATABASE_PASSWORD`, `PENSTOCK_DATABASE_NAME`. A URL takes precedence.
+`PENSTOCK_DATABASE_CA_FILE` names a file of certificate authorities that verify the server. If neither `SSL_CERT_FILE`
+nor `SSL_CERT_DIR` is set, `SSL_CERT_FILE` becomes the machine's own file of authorities, for `sslrootcert=system`.
+`PENSTOCK_DATABASE_CERTIFICATE_FILE` and `PENSTOCK_DATABASE_KEY_FILE`, in PEM, are a client certificate and its key. A
+key that other users may read, such as a mounted Secret's, is used from a copy in memory.
 
 ## Operator
 
-Namespaces are separated by commas; `*` is all of them.
+Separate namespaces by commas; `*` means all of them.
 
 %s"""
 _JOBQUEUE: Final = f"""\
@@ -58,22 +58,22 @@ _JOBQUEUE: Final = f"""\
 {_NOTE}
 
 Version `penstock.dev/v1alpha1`. The API server and `penstock dev` check a manifest against the same schema and the same
-rules; unknown fields are refused. A complete example is [the shop's](../../examples/shop/jobqueues.yaml).
+rules; unknown fields are rejected. A complete example is [the shop's](../../examples/shop/jobqueues.yaml).
 
 ## Fields
 
 %s
 ## What the operator adds to the pod template
 
-Null fields of the template are dropped, as the API server drops them. Then each line is added where the template does
-not have the field; a container is each regular and each init container, and a Windows pod gets no security defaults. A
-template of the wrong types is `WorkersAvailable False TemplateRejected`, and what runs stays as it is.
-A spec of more than 128 KiB of JSON, or of more than 10,000 values, is `Ready False InvalidSpec`: put what is large into
-a ConfigMap.
+Null fields of the template are dropped, as the API server drops them. Then each field below is added if the template
+does not have it. "Container" means each regular and each init container; a Windows pod gets no security defaults. A
+template with wrong types is `WorkersAvailable False TemplateRejected`, and running pods stay as they are.
+A spec of more than 128 KiB of JSON, or of more than 10,000 values, is `Ready False InvalidSpec`: put large data into a
+ConfigMap.
 
 %s
-A variable of the template that follows from the JobQueue, such as `PENSTOCK_CONCURRENCY`, is not used, and
-`WorkersAvailable` names it. `PENSTOCK_HTTP_PORT` chooses another port, which pods on the node's network need.
+A variable of the template that the JobQueue determines, such as `PENSTOCK_CONCURRENCY`, is ignored, and
+`WorkersAvailable` names it. `PENSTOCK_HTTP_PORT` selects another port, which pods on the host network need.
 
 ## Rules
 
@@ -83,16 +83,16 @@ _CLI: Final = f"""\
 
 {_NOTE}
 
-Installed as `kubectl-penstock` too: `kubectl penstock top --jobqueue emails -n shop` takes the database from the Secret
-that the JobQueue names. How to use it in an incident: [operating](../how-to/operating.md).
+Also installed as `kubectl-penstock`: `kubectl penstock top --jobqueue emails -n shop` takes the database from the
+Secret that the JobQueue names. [Operating](../how-to/operating.md) shows how to use the commands in an incident.
 
-Exit code 0: done. 2: bad input, one line on stderr, nothing was written. 1: a failure that the input cannot mend, one
-line as well; a check of `penstock doctor` that failed, a job that there is not, a question that was answered with no.
-130: interrupted.
+Exit code 0 means success. 2 is bad input: one line on stderr, nothing was written. 1 is a failure that better input
+cannot fix, also one line; a failed check of `penstock doctor`, a job that does not exist, a question answered with no.
+130 means interrupted.
 
-`-o json` and `-o yaml` give the whole values, with durations in seconds, times in ISO 8601 and names that stay; tables
-are for people and may change. YAML is written without a library, its texts always quoted. What does not print (a
-task's name may hold an escape sequence) is shown escaped in every form. Progress is drawn on stderr, on a terminal.
+`-o json` and `-o yaml` print complete values, with durations in seconds, times in ISO 8601 and stable names; tables are
+for people and may change. YAML texts are always quoted. Characters that do not print (a task's name may contain an
+escape sequence) are escaped in every format. Progress is drawn on stderr if it is a terminal.
 """
 _METRICS: Final = f"""\
 # Metrics
@@ -104,18 +104,18 @@ metric has a label for a job or a tag. [Monitoring](../how-to/monitoring.md) sho
 [runbooks](../runbooks/README.md) list the alerts.
 
 In a cluster Prometheus adds `namespace`, `pod`, `container`, `job`, `endpoint` and `instance`, and to workers'
-`jobqueue`, from the pod's label. Counters start at zero with their process, and series of tasks and outcomes are there
+`jobqueue`, from the pod's label. Counters start at zero with their process, and the series of tasks and outcomes exist
 from its start.
 
 ## Worker
 
-`/metrics` on `PENSTOCK_HTTP_PORT`, beside `/healthz` and `/readyz`.
+`/metrics` on `PENSTOCK_HTTP_PORT`, next to `/healthz` and `/readyz`.
 
 %s
 ## Operator
 
 `/metrics` on the operator's `PENSTOCK_HTTP_PORT`. `namespace` and `jobqueue` are those of the JobQueue, `namespace` and
-`secret` those of the first Secret that leads to a database. A replica that does not lead shows only what it knows of
+`secret` those of the first Secret that leads to a database. A replica that does not lead shows only metrics about
 itself.
 
 %s
@@ -136,8 +136,8 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def configuration() -> str:
     """`docs/reference/configuration.md`: the environment of a worker and of the operator."""
-    worker = table(("variable", "default", "values", "what it says"), map(_setting, dataclasses.fields(Settings)))
-    return _CONFIGURATION % (worker, table(("variable", "default", "what it says"), _operator_settings()))
+    worker = table(("variable", "default", "values", "meaning"), map(_setting, dataclasses.fields(Settings)))
+    return _CONFIGURATION % (worker, table(("variable", "default", "meaning"), _operator_settings()))
 
 
 def _setting(given: dataclasses.Field[Any]) -> tuple[str, ...]:
@@ -163,19 +163,19 @@ def _plain(value: object) -> str:
 
 def _operator_settings() -> Iterator[tuple[str, ...]]:
     text = inspect.getdoc(OperatorSettings) or ""
-    told = dict(re.findall(r"^    (\w+): (.+?)(?=\n    \w+: |\Z)", text, re.DOTALL | re.MULTILINE))
+    docs = dict(re.findall(r"^    (\w+): (.+?)(?=\n    \w+: |\Z)", text, re.DOTALL | re.MULTILINE))
     for given in dataclasses.fields(OperatorSettings):
         made = given.default_factory is not dataclasses.MISSING  # a mapping, empty by default
         value = "auto" if given.default is True else given.default  # its word for "where it can be"
         shown = "" if made or value in ("", ("default",)) else f"`{_plain(value)}`"
-        sentence = " ".join(told[given.name].split())
+        sentence = " ".join(docs[given.name].split())
         yield f"`PENSTOCK_{given.name.upper()}`", shown, sentence[:1].upper() + sentence[1:]
 
 
 def jobqueue(crd: Path) -> str:
     """`docs/reference/jobqueue.md`: every field of the spec, with values, default and description; and the rules."""
     schema = yaml.safe_load(crd.read_text(encoding="utf-8"))["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    rows = table(("field of `spec`", "values", "default", "what it says"), _fields(schema["properties"]["spec"], ""))
+    rows = table(("field of `spec`", "values", "default", "meaning"), _fields(schema["properties"]["spec"], ""))
     added = table(("field of the pod", "value", "not added if"), _additions())
     return _JOBQUEUE % (rows, added, "".join(f"- {message}\n" for message in sorted({*_rules(schema)})))
 
@@ -237,7 +237,7 @@ def cli() -> str:
 def metrics() -> str:
     """`docs/reference/metrics.md`: every metric of worker, operator and local mode."""
     groups = (registry.of_workers(), registry.of_operator(), registry.of_local_mode())
-    return _METRICS % tuple(table(("metric", "type", "labels", "what it says"), map(_row, group)) for group in groups)
+    return _METRICS % tuple(table(("metric", "type", "labels", "meaning"), map(_row, group)) for group in groups)
 
 
 def _row(metric: registry.Metric) -> tuple[str, ...]:
