@@ -1,4 +1,4 @@
-"""Stages beside a bare `asyncio.Queue` pipeline: what one event costs per hop, by batch size and number of consumers.
+"""The cost of stages and of a bare `asyncio.Queue` pipeline per event and hop, by batch size and number of consumers.
 
 The bare pipeline is tasks that pass lists of events through bounded queues: no demand, no dispatcher, no ends. Every
 run counts each event exactly once, at the end of its pipeline; stages and queues take turns within a run. `python -m
@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Sequence
 
 from benchmarks._contract import OUT, Report
 from benchmarks._stages_chart import stages_chart
-from penstock.stages import Consumer, Producer, ProducerConsumer, Subscription, TaskPerEvent
+from penstock.stages import Consumer, Producer, ProducerConsumer, Subscription, TaskSupervisor
 
 EVENTS = int(os.environ.get("PENSTOCK_BENCH_EVENTS", "100000"))
 RUNS = int(os.environ.get("PENSTOCK_BENCH_RUNS", "5"))
@@ -77,10 +77,10 @@ class Counting(Consumer[int]):
 
 async def measured(tally: Tally, work: Awaitable[object]) -> float:
     """Seconds from the start of `work` until the tally is full; each event must have been counted once."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     await work
     await tally.done.wait()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     assert tally.count == tally.total, f"{tally.count} of {tally.total} events"
     return seconds
 
@@ -149,7 +149,7 @@ async def a_task_per_event(events: int) -> float:
     async def work(_: int) -> None:
         tally.add(1)
 
-    numbers, tasks = Numbers(events), TaskPerEvent(work)
+    numbers, tasks = Numbers(events), TaskSupervisor(work)
     await tasks.subscribe(numbers, max_demand=100, min_demand=50)
 
     async def start() -> None:

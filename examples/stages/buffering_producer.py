@@ -47,7 +47,7 @@ class Pages(Producer[int]):
             self.ended = len(page) < PAGE
         events = [self.ready.popleft() for _ in range(min(demand, len(self.ready)))]
         if self.ended and not self.ready:
-            self.post_info("end")  # comes behind the events that are returned here
+            self.post_info("end")  # comes after the events that are returned here
         return events
 
     async def on_info(self, info: object) -> None:

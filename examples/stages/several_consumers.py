@@ -33,7 +33,7 @@ async def main(jobs: int = 30) -> dict[str, int]:
         await hand.subscribe(source, max_demand=1, min_demand=0)
     for stage in (*hands, source):
         await stage.start()
-    await asyncio.gather(*(hand.wait() for hand in hands))  # the source ends behind its last job, and they with it
+    await asyncio.gather(*(hand.wait() for hand in hands))  # the source ends after its last job, and they with it
     shares = {str(hand.name): len(hand.done) for hand in hands}
     print(shares)
     return shares

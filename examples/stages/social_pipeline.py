@@ -74,7 +74,7 @@ class Store(Consumer[Post]):
 
 
 async def followers(post: Post) -> Post:
-    """Looks the author up."""
+    """Looks up the author."""
     await asyncio.sleep(0)
     return replace(post, followers=100 * len(post.author))
 
@@ -98,7 +98,7 @@ async def main() -> dict[str, int]:
     for stage in (store, enricher, no_spam, transformer, *sources.values()):
         await stage.start()
     await asyncio.gather(*(source.wait() for source in sources.values()))
-    transformer.cancel_consumers()  # behind everything that it still holds; the others end in their turn
+    transformer.cancel_consumers()  # after everything that it still has; the others end in their turn
     await store.wait()
     await transformer.stop()
     assert all(post.followers for post in store.posts)

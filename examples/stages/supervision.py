@@ -1,7 +1,7 @@
 """A producer that crashes under three consumers, and a consumer that crashes among them: both recover by themselves.
 
 The consumers subscribe by name. When the producer ends they end with it, are restarted with it, and find the new one;
-a consumer that crashes is replaced alone, and what it held is emitted again. Run it: `python
+a consumer that crashes is replaced alone, and its unfinished events are emitted again. Run it: `python
 examples/stages/supervision.py`.
 """
 
@@ -40,7 +40,7 @@ class Jobs(Producer[int]):
         return self._take()
 
     def on_released(self, events: Sequence[int], why: Dropped) -> None:
-        """Nobody finished these: they wait again, and are owed to whoever asked."""
+        """Nobody finished these: they wait again, and are owed to the consumers that asked."""
         print(f"back: {list(events)}, because {why.value}")
         self.ledger.waiting[:0] = events
         if self.state is State.RUNNING:

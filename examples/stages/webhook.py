@@ -1,6 +1,6 @@
 """Events are posted to a web server, a few at a time, each with a timeout; what fails is tried again, then set aside.
 
-`TaskPerEvent` runs each post as a task of its own and asks for more as they end, so at most four are under way. A local
+`TaskSupervisor` runs each post as a task of its own and asks for more as they end, so at most four are under way. A local
 server that fails now and then plays the other side. Run it: `python examples/stages/webhook.py`.
 """
 
@@ -12,7 +12,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-from penstock.stages import Cancel, TaskPerEvent, from_iterable
+from penstock.stages import Cancel, TaskSupervisor, from_iterable
 
 TIMEOUT = 2.0  # seconds for one post
 ATTEMPTS = 3
@@ -66,7 +66,7 @@ async def main(events: int = 20) -> tuple[list[int], list[int]]:
     thread.start()
     set_aside: list[int] = []
     url = f"http://127.0.0.1:{server.server_port}/"
-    posts: TaskPerEvent[dict[str, int]] = TaskPerEvent(lambda event: deliver(url, event, set_aside))
+    posts: TaskSupervisor[dict[str, int]] = TaskSupervisor(lambda event: deliver(url, event, set_aside))
     source = from_iterable([{"number": number} for number in range(1, events + 1)])
     try:
         await posts.start()

@@ -62,7 +62,7 @@ def inlet(stage: Any) -> InletStatus:
 
 
 class Logged:
-    """Notes callbacks that the cases look at."""
+    """Records callbacks for the assertions."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

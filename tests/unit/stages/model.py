@@ -69,6 +69,6 @@ class Model:
         return entry
 
     def _place(self, entry: list) -> None:
-        """Behind all that are as large or larger."""
+        """After all that are as large or larger."""
         position = next((index for index, other in enumerate(self.order) if other[1] < entry[1]), len(self.order))
         self.order.insert(position, entry)

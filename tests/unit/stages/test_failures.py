@@ -54,7 +54,7 @@ async def test_an_unknown_mode_ends_the_consumer_alone(house):
 @pytest.mark.case(54)
 @pytest.mark.parametrize("where", ["handle_demand", "on_info", "on_cancel", "on_subscribe", "on_cast"])
 async def test_a_callback_that_raises_ends_its_stage_with_that_exception(house, caplog, where):
-    """Consumers learn the reason; events that it held come back."""
+    """Consumers learn the reason; its events come back."""
 
     class Broken(Manual):
         pass
@@ -91,7 +91,7 @@ async def test_a_callback_that_raises_ends_its_stage_with_that_exception(house, 
 
 
 @pytest.mark.case(54)
-async def test_a_consumer_that_raises_gives_back_what_it_held(house):
+async def test_a_consumer_that_raises_releases_its_events(house):
     """The batch it failed on, the rest of the delivery and its mailbox; the producer and other consumers live."""
 
     class Broken(Recorder):
@@ -183,7 +183,7 @@ async def test_protocol_errors_are_answered(house, caplog):
     manual.receive_events(link, [1])
     manual.receive_cancel(link, Cancellation(NORMAL))
     await settle()
-    assert len([record for record in caplog.records if "is no " in record.message]) == 4
+    assert len([record for record in caplog.records if "is not a " in record.message]) == 4
     assert manual.released == [([1], Dropped.LATE)]
     assert manual.reason is recorder.reason is None
 
@@ -195,7 +195,7 @@ async def test_a_consumer_cannot_be_subscribed_to(house):
     await house(one, two)
     await one.subscribe(two, cancel=Cancel.TEMPORARY)
     await settle()
-    assert "is no producer" in str(one.cancels[0].reason)
+    assert "is not a producer" in str(one.cancels[0].reason)
     assert one.reason is two.reason is None
 
 
@@ -213,7 +213,7 @@ async def test_on_start_that_raises_fails_the_start(house):
 
 
 async def test_a_stage_that_is_never_started_can_be_stopped_and_ends_its_consumers(house):
-    """What it buffered comes back; whoever subscribed learns that there is no producer."""
+    """What it buffered comes back; its subscribers learn that there is no producer."""
     manual, recorder = Manual(), Recorder()
     await house(recorder)
     manual.push([1])

@@ -85,7 +85,7 @@ def run(work):
 
 
 class Real:
-    """The real outlet behind the model's commands."""
+    """The real outlet, driven by the model's commands."""
 
     def __init__(self, dispatcher, size=None, keep="last"):
         self.stage = Stage()
@@ -221,8 +221,8 @@ def test_a_partition_keeps_one_key_with_one_consumer_in_order(program, divisor):
             assert side.got == sorted(side.got)
             assert {NAMES[event % divisor] for event in side.got} <= {name}
         dispatcher = real.outlet.dispatcher
-        held = dispatcher.queued() + len(real.outlet.buffer) + len(real.stage.dropped)
-        assert sum(len(side.got) for side in real.sides.values()) + held == serial
+        waiting = dispatcher.queued() + len(real.outlet.buffer) + len(real.stage.dropped)
+        assert sum(len(side.got) for side in real.sides.values()) + waiting == serial
 
 
 @QUICK

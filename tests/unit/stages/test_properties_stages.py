@@ -116,7 +116,7 @@ class Sink(Watched, Consumer):
         self.book.finished.extend(events)
 
 
-def held(*stages):
+def unfinished(*stages):
     """Events that living stages still hold."""
     total = 0
     for stage in stages:
@@ -187,7 +187,7 @@ async def scenario(program, with_middle, partitioned):
     active = any(link.active for sink in sinks if sink.state is State.RUNNING for link in sink.subscriptions())
     if active and not partitioned:
         assert book.emitted == 200, "P7: the source was asked for everything"
-        assert held(*stages) == 0
+        assert unfinished(*stages) == 0
     for stage in reversed(stages):
         stage.kill()
         await stage.wait()
@@ -200,7 +200,7 @@ async def scenario(program, with_middle, partitioned):
 def check(book, stages, sinks):
     """After settling: conservation, order, bounds, no stall."""
     assert not [problem for stage in stages for problem in stage.problems]
-    waiting = held(*stages)
+    waiting = unfinished(*stages)
     assert len(book.finished) + len(book.released) + waiting == book.emitted
     assert not (set(book.finished) & set(book.released))
     for sink in sinks:
@@ -211,7 +211,7 @@ def check(book, stages, sinks):
 
 @QUICK
 @given(st.lists(operation, min_size=3, max_size=25), st.booleans(), st.booleans())
-def test_events_are_conserved_whatever_comes_and_goes(program, with_middle, partitioned):
+def test_events_are_conserved_as_stages_come_and_go(program, with_middle, partitioned):
     """Consumers that are added, cancelled, stopped and killed at random: each event ends exactly once."""
     asyncio.run(scenario(program, with_middle, partitioned))
 

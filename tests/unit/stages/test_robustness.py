@@ -12,7 +12,7 @@ from .doubles import Counter, Recorder, settle
 
 
 async def test_a_subclass_may_use_any_ordinary_private_name(house):
-    """What belongs to the runner begins with `_stage`; its public words cannot be overwritten by accident."""
+    """What belongs to the runner starts with `_stage`; its public words cannot be overwritten by accident."""
 
     class Crowded(Recorder):
         def __init__(self):
@@ -53,10 +53,10 @@ async def test_a_watcher_that_raises_keeps_nobody_from_hearing_of_the_end(house,
     await house(recorder)
     await recorder.stop()
     assert heard == [NORMAL]
-    assert "a watcher of" in caplog.text
+    assert "watcher of" in caplog.text
 
 
-async def test_who_stops_waiting_for_a_request_leaves_nothing_behind(house):
+async def test_who_stops_waiting_for_a_request_leaves_nothing_pending(house):
     """A call, a subscription and a stop go on without the one that was cancelled."""
     gate = asyncio.Event()
 

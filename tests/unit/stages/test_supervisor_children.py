@@ -37,7 +37,7 @@ async def test_a_child_that_fails_at_the_first_start_fails_the_supervisor(house)
     assert supervisor.state is State.ENDED
 
 
-async def test_children_stop_in_reverse_order_and_killing_leaves_none_behind(house):
+async def test_children_stop_in_reverse_order_and_killing_leaves_none_running(house):
     """Stop: last first. Kill: all at once."""
     ended = []
 

@@ -25,7 +25,7 @@ from penstock.stages import (
 from penstock.stages.reasons import KILLED
 
 SECONDS = 60.0
-"""Far more than any bound here; whoever reaches it waits for ever."""
+"""Far more than any timeout here; reaching it means waiting for ever."""
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def test_a_stage_whose_callback_ignores_its_cancellation_ends_within_the_t
     async with asyncio.timeout(SECONDS):
         await stage.stop(timeout=0.01)
     assert stage.reason is KILLED
-    assert "ignores its cancellation" in caplog.text
+    assert "ignores cancellation" in caplog.text
     free.set()
     await ended(stage)
 
@@ -97,7 +97,7 @@ async def ended(stage: Any) -> None:
     assert stage._stage_task.done()
 
 
-async def test_a_killed_stage_ends_behind_a_callback_that_ignored_it(free):
+async def test_a_killed_stage_ends_after_a_callback_that_ignored_it(free):
     """It serves nothing more, and gets no `on_stop`."""
     stage = Deaf("on_cast", free)
     await stage.start()
@@ -127,7 +127,7 @@ async def test_a_call_has_an_end(free):
     stage = Deaf("on_call", free, name="silent")
     await stage.start()
     async with asyncio.timeout(SECONDS):
-        with pytest.raises(TimeoutError, match=r"silent.* gave no answer within 0.01 s"):
+        with pytest.raises(TimeoutError, match=r"silent.* did not answer within 0.01 s"):
             await stage.call("anything", timeout=0.01)
         free.set()
         assert await stage.call("again") == "again"
@@ -239,7 +239,7 @@ async def test_a_pipeline_with_one_healthy_source_ends_with_the_error_of_the_oth
 
 
 @pytest.mark.parametrize("where", ["process", "batch", "prepare_for_draining", "source"])
-async def test_a_pipeline_stops_in_time_whatever_its_callbacks_do_with_their_cancellation(free, where):
+async def test_a_pipeline_stops_in_time_even_if_its_callbacks_ignore_their_cancellation(free, where):
     """Processors, batch functions, sources, and the hook that prepares these for the drain."""
 
     async def handle(*_: Any) -> None:

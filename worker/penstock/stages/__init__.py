@@ -2,7 +2,7 @@
 
 It owns the semantics of GenStage in Python: three stage types, demand windows, dispatchers, buffers, cancel modes. It
 must import nothing but the standard library: the folder can be lifted out and used alone. The manual is
-`docs/reference/stages.md`. Surprising: sends never block; what bounds every queue is demand.
+`docs/reference/stages.md`. Sends never block; demand bounds every queue.
 """
 
 from .backoff import Backoff
@@ -36,7 +36,7 @@ from .release import release
 from .status import InletStatus, OutletStatus, StageStatus, State
 from .supervision.child_spec import Child, ChildStatus, Restart, Strategy
 from .supervision.supervisor import Supervisor
-from .supervision.task_supervisor import TaskPerEvent
+from .supervision.task_supervisor import TaskSupervisor
 
 __all__ = [
     "KILLED",
@@ -95,7 +95,7 @@ __all__ = [
     "SubscriptionOptions",
     "SubscriptionRefused",
     "Supervisor",
-    "TaskPerEvent",
+    "TaskSupervisor",
     "Throttle",
     "from_iterable",
     "is_quiet",

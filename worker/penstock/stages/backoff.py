@@ -1,6 +1,6 @@
-"""Growing delays, pure: the waits between restarts and between attempts to subscribe again.
+"""Exponential backoff, pure: the waits between restarts and between attempts to subscribe again.
 
-It owns one formula, `min(cap, base * factor ** (attempt - 1))`, spread by jitter so that many stages do not come back
+It owns one formula, `min(cap, base * factor ** (attempt - 1))`, spread by jitter to keep many stages from coming back
 in the same instant. It must not sleep and must not read a clock; randomness is an argument.
 """
 

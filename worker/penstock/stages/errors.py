@@ -8,7 +8,7 @@
     ├── AlreadyStarted        the stage was started before, or its name is taken by a living stage
     ├── SubscriptionRefused   a dispatcher refused a subscription; carries the reason that the consumer is given
     ├── RestartsExceeded      a supervisor gave up: more restarts than allowed within its period
-    └── CallCycle             stages call one another in a circle, so that none can answer
+    └── CallCycle             stages call one another in a cycle; none can answer
 
 A message names the stage, the option or callback, the rule and what was given.
 """
@@ -62,4 +62,4 @@ class RestartsExceeded(StageError):  # noqa: N818
 
 
 class CallCycle(StageError):  # noqa: N818
-    """Stages call one another in a circle, so that none can answer."""
+    """Stages call one another in a cycle; none can answer."""

@@ -1,7 +1,7 @@
-"""Names of stages: a register that a stage enters when it starts and leaves when it ends.
+"""Names of stages: a registry that a stage enters when it starts and leaves when it ends.
 
-It owns who is called what, within one register object; there is no global one. Subscribing to a name instead of to an
-object is what lets a consumer find the producer again that a supervisor put in the old one's place.
+It owns which stage has which name, within one registry object; there is no global one. Subscribing to a name instead
+of an object lets a consumer find the producer that a supervisor started in place of the old one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Names:
         """Enter a stage. Raises AlreadyStarted when a living stage has the name."""
         other = self._stages.setdefault(name, stage)
         if other is not stage:
-            raise AlreadyStarted(f"the name {name!r} is taken by {other!r}")
+            raise AlreadyStarted(f"name {name!r} is taken by {other!r}")
 
     def unregister(self, name: Hashable, stage: Any) -> None:
         """Remove a stage, if the name is still its own."""

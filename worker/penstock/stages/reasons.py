@@ -2,7 +2,7 @@
 
 A reason is any value; a stage whose callback raised ends with the exception itself. The values here are those with a
 meaning of their own: `NORMAL`, `SHUTDOWN` and `Shutdown(detail)` are quiet, a TRANSIENT subscription survives them.
-What may surprise: a killed stage (its task was cancelled) ends `KILLED`, and its `on_stop` is not called.
+A killed stage (its task was cancelled) ends `KILLED`, and its `on_stop` is not called.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ KILLED = Exit.KILLED
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """A quiet ending with a detail, such as `Shutdown("drained")`."""
+    """A quiet reason with a detail, such as `Shutdown("drained")`."""
 
     detail: object
 
 
 def is_quiet(reason: object) -> bool:
-    """True for the endings that are no fault: NORMAL, SHUTDOWN and Shutdown(detail)."""
+    """Whether a stage ended without a fault: NORMAL, SHUTDOWN and Shutdown(detail)."""
     return reason is NORMAL or reason is SHUTDOWN or isinstance(reason, Shutdown)
 
 
@@ -78,7 +78,7 @@ class Dropped(Enum):
     LATE = "the subscription had ended"
     CONSUMER_DOWN = "the consumer ended before it finished them"
     PARTITION_CANCELLED = "the consumer of their partition left"
-    STAGE_ENDED = "the stage that held them ended"
+    STAGE_ENDED = "the stage that had them ended"
     NO_PARTITION = "the hash function failed or named an unknown partition"
     FAILED = "a stage failed to process them"
     DRAIN_TIMEOUT = "the time to drain was over"

@@ -1,9 +1,9 @@
-"""Giving events back: what happens to an event that is dropped before a consumer finished it.
+"""Releasing events: what happens to an event that is dropped before a consumer finished it.
 
-Every path that drops events ends here: overflow, a partition whose consumer left, the death of a stage that held
-them, a late delivery, a drain that ran out of time. It must not raise and must not await: it is called while stages
-end. Surprising: a plain event is simply gone; only an event with an attribute `acknowledger` has somebody to go back
-to, unless the stage that emitted it overrides `on_released`.
+Every path that drops events ends here: overflow, a partition whose consumer left, the death of a stage that had
+them, a late delivery, a drain that timed out. It must neither raise nor await: it is called while stages end. A plain
+event is lost; only an event with an attribute `acknowledger` is returned to it, unless the stage that emitted it
+overrides `on_released`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Releases(Protocol):
 
 
 def release(events: Sequence[Any], why: Dropped) -> None:
-    """Hand events to their acknowledgers, one call per acknowledger, in order. Events without one are gone."""
+    """Pass events to their acknowledgers, one call per acknowledger, in order. Events without one are gone."""
     groups: dict[int, tuple[Releases, list[Any]]] = {}
     for event in events:
         settle = getattr(event, "settle", None)  # an event that knows when it is settled goes back only once
@@ -37,4 +37,4 @@ def release(events: Sequence[Any], why: Dropped) -> None:
         try:
             acknowledger.release(own, why)
         except Exception:
-            logger.exception("the acknowledger %r failed to release %d events", acknowledger, len(own))
+            logger.exception("acknowledger %r failed to release (events=%d)", acknowledger, len(own))

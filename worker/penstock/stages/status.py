@@ -1,7 +1,6 @@
-"""What a stage says about itself: frozen snapshots, safe to keep and to export as metrics.
+"""The status of a stage: frozen snapshots, safe to keep and to export as metrics.
 
-They own no behaviour. Numbers are of the moment when `status()` was called; a snapshot of an ended stage is its last
-word.
+They have no behavior. Numbers are of the moment when `status()` was called; the snapshot of an ended stage is final.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How long stages wait for code that is not theirs: nothing here waits for ever unless its caller asks for that.
+"""Timeouts for code that stages do not own: no wait is unbounded unless its caller asks for that.
 
-It owns the default bounds and finds circles of calls. It must not know what is waited for.
+It owns the default timeouts and detects cycles of calls. It must not know what is waited for.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Answering(Protocol):
 START_SECONDS: Final = 60.0
 """For `on_start`."""
 STOP_SECONDS: Final = 30.0
-"""For a stage to end behind what it does, or a fetch in flight; then it is killed."""
+"""For a stage to finish what it runs, or a fetch in flight; then it is killed."""
 CALL_SECONDS: Final = 30.0
 """For the reply to a call."""
 KILL_SECONDS: Final = 0.5
 """For a cancelled callback to end; then it is cancelled once more, and then abandoned."""
 
 turn: ContextVar[Answering | None] = ContextVar("penstock_stage_turn", default=None)
-"""The stage whose task runs here, or started what runs here."""
+"""The stage whose task runs this code, or started the task that does."""
 
 
 async def answer_within(seconds: float | None, reply: Awaitable[T], stage: Answering) -> T:
@@ -58,7 +58,7 @@ async def answer_within(seconds: float | None, reply: Awaitable[T], stage: Answe
     while True:
         names.append(str(other.name))
         if other is asking:
-            raise CallCycle(f"a circle of calls, none of which can be answered: {' -> '.join(names)}")
+            raise CallCycle(f"calls form a cycle and none can be answered: {' -> '.join(names)}")
         if other.waits_for is None:
             break
         other = other.waits_for
@@ -75,5 +75,5 @@ async def _within(seconds: float | None, reply: Awaitable[T], stage: Answering) 
             return await reply
     except TimeoutError as error:
         if scope.expired():
-            raise TimeoutError(f"{stage!r} gave no answer within {seconds:g} s (it is {stage.state.value})") from error
+            raise TimeoutError(f"{stage!r} did not answer within {seconds:g} s (it is {stage.state.value})") from error
         raise

@@ -27,13 +27,13 @@ async def test_accumulate_holds_demand_until_forward(house, from_start):
 
 
 @pytest.mark.case(24)
-async def test_emissions_are_held_too_and_in_order(house):
+async def test_emissions_are_held_back_too_and_in_order(house):
     """Events and infos that come while accumulating leave in the order in which they came."""
     manual, recorder = Manual(demand="accumulate"), Recorder()
     await house(manual, recorder)
     await recorder.subscribe(manual)
     manual.push(["a", "b"])
-    manual.post_info("behind b")
+    manual.post_info("after b")
     await settle()
     manual.push(["c"])
     assert recorder.events == []
@@ -41,7 +41,7 @@ async def test_emissions_are_held_too_and_in_order(house):
     manual.set_demand("forward")
     await settle()
     assert recorder.events == ["a", "b", "c"]
-    assert manual.infos == ["behind b"]
+    assert manual.infos == ["after b"]
     assert manual.demands == [1000]
 
 
@@ -86,7 +86,7 @@ async def test_only_producers_accumulate(house, caplog):
     doubler.set_demand("forward")
     assert not caplog.records
     doubler.set_demand("accumulate")
-    assert "cannot be 'accumulate'" in caplog.text
+    assert "ignoring demand mode 'accumulate'" in caplog.text
     assert doubler.demand_mode == "forward"
 
 

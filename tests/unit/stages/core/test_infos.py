@@ -19,7 +19,7 @@ async def test_an_info_of_a_stage_that_holds_nothing_comes_at_once(house):
 
 
 @pytest.mark.case(37)
-async def test_an_info_waits_behind_the_inbound_events_of_a_producer_consumer(house):
+async def test_an_info_waits_for_the_inbound_events_of_a_producer_consumer(house):
     """Until a consumer makes it process them."""
     manual, doubler, recorder = Manual(), Doubler(), Recorder()
     await house(manual, doubler, recorder)
@@ -27,7 +27,7 @@ async def test_an_info_waits_behind_the_inbound_events_of_a_producer_consumer(ho
     await settle()
     manual.push([1, 2])
     await settle()
-    doubler.post_info("behind 2")
+    doubler.post_info("after 2")
     await settle()
     assert doubler.infos == []
     link = await recorder.subscribe(doubler, mode="manual")
@@ -37,7 +37,7 @@ async def test_an_info_waits_behind_the_inbound_events_of_a_producer_consumer(ho
     assert doubler.infos == [], "half of what came of them is still buffered"
     link.ask(2)
     await settle()
-    assert doubler.infos == ["behind 2"]
+    assert doubler.infos == ["after 2"]
 
 
 @pytest.mark.case(38)
@@ -66,11 +66,11 @@ async def test_an_info_comes_when_the_events_before_it_are_dropped(house):
     """Keep last, size 3: c, d, e push out a, b."""
     manual = await house(Manual(buffer_size=3))
     manual.push(["a", "b"])
-    manual.post_info("behind b")
+    manual.post_info("after b")
     await settle()
     manual.push(["c", "d", "e"])
     await settle()
-    assert manual.infos == ["behind b"]
+    assert manual.infos == ["after b"]
     assert manual.estimate_buffered() == 3
 
 
@@ -92,7 +92,7 @@ async def test_many_infos_come_in_order_and_split_the_events(house):
     assert manual.infos == ["d", "e", "f", "i"]
 
 
-async def test_a_finite_source_ends_gracefully_behind_its_last_events(house):
+async def test_a_finite_source_ends_gracefully_after_its_last_events(house):
     """Emit, post an info to oneself, stop in on_info: the consumer has everything before it hears of the end."""
 
     class Finite(Counter):
@@ -113,8 +113,8 @@ async def test_a_finite_source_ends_gracefully_behind_its_last_events(house):
     assert [cancellation.down for cancellation in recorder.cancels] == [True]
 
 
-async def test_consumers_are_cancelled_behind_the_buffer(house):
-    """cancel_consumers first lets go what is held."""
+async def test_consumers_are_cancelled_after_the_buffer(house):
+    """cancel_consumers first lets the buffer drain."""
     manual, raw = Manual(), Raw()
     await house(manual)
     link = raw.subscribe(manual)

@@ -21,7 +21,7 @@ from ..doubles import Counter, Doubler, Manual, Raw, Recorder, inlet, outlet, se
 
 
 @pytest.mark.case(48, 49)
-async def test_both_sides_are_told_of_a_subscription(house):
+async def test_both_sides_are_notified_of_a_subscription(house):
     """The producer with its consumer, the consumer with its producer, and the same tag."""
     counter, recorder = Counter(), Recorder()
     recorder.limit = 1
@@ -76,21 +76,21 @@ async def test_calls_run_between_callbacks_and_answer(house):
 async def test_a_call_may_end_the_stage_and_still_answer(house):
     """on_stop gets the reason; later calls raise StageEnded."""
 
-    class Ending(Recorder):
+    class Stopping(Recorder):
         async def on_call(self, request):
             await self.stop(SHUTDOWN)
             return "ok"
 
-    ending = await house(Ending())
-    assert await ending.call("end") == "ok"
-    assert await ending.wait() is SHUTDOWN
-    assert ending.stops == [SHUTDOWN]
+    stopping = await house(Stopping())
+    assert await stopping.call("end") == "ok"
+    assert await stopping.wait() is SHUTDOWN
+    assert stopping.stops == [SHUTDOWN]
     with pytest.raises(StageEnded, match="has ended: SHUTDOWN"):
-        await ending.call("again")
+        await stopping.call("again")
 
 
 @pytest.mark.case(52)
-async def test_stop_is_normal_and_comes_behind_the_mailbox(house):
+async def test_stop_is_normal_and_comes_after_the_mailbox(house):
     """Events that arrived before the stop are processed; on_stop runs last."""
     raw, recorder = Raw(), Recorder()
     await house(recorder)
@@ -118,7 +118,7 @@ async def test_the_end_of_another_stage_can_be_watched(house):
     assert recorder.infos[-1] == "at once"
 
 
-ENDINGS = [
+FINISHES = [
     (Cancel.TEMPORARY, NORMAL, False),
     (Cancel.TEMPORARY, "oops", False),
     (Cancel.TRANSIENT, NORMAL, False),
@@ -133,7 +133,7 @@ ENDINGS = [
 
 @pytest.mark.case(53)
 @pytest.mark.parametrize("make", [Recorder, Doubler])
-@pytest.mark.parametrize(("cancel", "reason", "dies"), ENDINGS)
+@pytest.mark.parametrize(("cancel", "reason", "dies"), FINISHES)
 @pytest.mark.parametrize("how", ["cancel", "stop"])
 async def test_the_cancel_matrix(house, make, cancel, reason, dies, how):
     """on_cancel is called first in every mode; the stage dies with the bare reason, or lives."""
@@ -167,7 +167,7 @@ async def test_a_killed_producer_ends_all_but_temporary_consumers(house, make, c
 
 
 @pytest.mark.case(55)
-async def test_status_tells_what_a_stage_is_and_holds(house):
+async def test_status_shows_what_a_stage_is_and_has(house):
     """Producer: dispatcher, consumers, buffer; consumer: producers; producer-consumer: all of it."""
     manual, doubler, recorder = Manual(buffer_size=7, name="source"), Doubler(name="middle"), Recorder(name="sink")
     assert manual.status().state is State.NEW
@@ -190,7 +190,7 @@ async def test_status_tells_what_a_stage_is_and_holds(house):
 
 
 async def test_stop_with_a_timeout_kills_what_does_not_end(house):
-    """A callback that waits for ever is cancelled, and what it held comes back."""
+    """A callback that never returns is cancelled, and its events are released."""
     manual, sleeper = Manual(), Recorder()
     sleeper.limit = 1
     await house(manual, sleeper)

@@ -113,7 +113,7 @@ async def test_no_producer_at_the_start_is_the_same(house):
 @pytest.mark.case(46)
 @pytest.mark.parametrize("producer_too", [False, True])
 async def test_resubscribe_replaces_the_tag_in_one_turn(house, producer_too):
-    """The old subscription is cancelled without ending a permanent consumer; the new one has other options."""
+    """The old subscription is cancelled and a permanent consumer goes on; the new one has other options."""
     counter, other, recorder = Manual(), Manual(), Recorder()
     await house(counter, other, recorder)
     old = await recorder.subscribe(counter, max_demand=10)
@@ -132,7 +132,7 @@ async def test_resubscribe_replaces_the_tag_in_one_turn(house, producer_too):
 
 
 @pytest.mark.case(46, 115)
-async def test_what_still_arrives_through_an_old_tag_is_given_back(house):
+async def test_what_still_arrives_through_an_old_tag_is_released(house):
     """Not processed: the producer that emitted it gets it back."""
     raw, recorder = Raw(), Recorder()
     await house(recorder)
@@ -192,7 +192,7 @@ async def test_a_stage_starts_once(house):
 
 
 async def test_a_consumer_that_resubscribes_finds_the_producer_that_came_back(house):
-    """By name, after growing delays, and the window starts anew."""
+    """By name, after growing delays, and the window starts again."""
     names = Names()
     recorder = await house(Recorder(names=names))
     await recorder.subscribe("source", resubscribe=Backoff(base=0.001, cap=0.002, jitter=0), max_demand=10)
@@ -258,4 +258,4 @@ async def test_a_broadcast_refuses_the_same_consumer_twice_and_lets_it_live(hous
     assert first.active
     assert not second.active
     assert recorder.reason is None
-    assert "already registered" in caplog.text
+    assert "already subscribes" in caplog.text

@@ -102,6 +102,22 @@ def test_a_maximum_is_an_integer_of_at_least_one(wrong):
         DemandWindow(wrong)
 
 
+@pytest.mark.parametrize("minimum", [-1, 10, 11, 2.5, True])
+def test_a_minimum_is_an_integer_from_zero_to_below_the_maximum(minimum):
+    """At the maximum every batch would be empty."""
+    with pytest.raises(BadOption, match="min_demand must be"):
+        DemandWindow(10, minimum)
+    assert (DemandWindow(10, 0).step, DemandWindow(10, 9).step, DemandWindow(10).minimum) == (10, 1, 5)
+
+
+def test_a_batch_beyond_all_demand_asks_for_nothing():
+    """It was never asked for, so its processing frees no demand; half of one frees only the counted half."""
+    window = DemandWindow(4, 2)
+    assert (window.take(2), window.outstanding) == (0, 0)
+    assert window.open() == 4
+    assert (window.take(5), window.outstanding) == (4, 4)
+
+
 @pytest.mark.case(8)
 async def test_events_in_excess_are_processed_but_add_no_demand(house, caplog):
     """7 events for an ask of 4: batches 2, 2, 2, 1; asks 2 and 2; one warning."""
@@ -112,7 +128,7 @@ async def test_events_in_excess_are_processed_but_add_no_demand(house, caplog):
     await settle()
     assert recorder.batches == [[1, 2], [3, 4], [5, 6], [7]]
     assert raw.asks() == [4, 2, 2]
-    assert [record.message for record in caplog.records if "3 events in excess" in record.message]
+    assert [record.message for record in caplog.records if "excess=3" in record.message]
 
 
 @pytest.mark.case(10)
@@ -130,7 +146,7 @@ async def test_two_producers_are_asked_independently(house):
 
 
 @pytest.mark.case(11)
-async def test_manual_mode_asks_only_what_it_is_told_to(house):
+async def test_manual_mode_asks_only_what_it_is_asked_for(house):
     """A delivery is one batch, whatever its size; ask(0) sends nothing."""
     counter, recorder = Counter(), Recorder()
     await house(counter, recorder)

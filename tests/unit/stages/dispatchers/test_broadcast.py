@@ -150,5 +150,5 @@ def test_the_same_consumer_subscribes_once(caplog):
     with pytest.raises(SubscriptionRefused) as refusal:
         dispatcher.subscribe(tag("again", consumer=consumer))
     assert refusal.value.reason is Exit.ALREADY_SUBSCRIBED
-    assert "already registered" in caplog.text
+    assert "already subscribes" in caplog.text
     assert dispatcher.deliverable == 10

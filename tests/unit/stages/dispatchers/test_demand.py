@@ -39,14 +39,14 @@ def test_one_of_two_leaves():
     assert dispatcher.ask(3, "a") == 3
     assert dispatcher.ask(3, "b") == 3
     dispatcher.cancel("a")
-    assert dispatcher.pending == 3
+    assert (dispatcher.pending, dispatcher.deliverable) == (3, 3)
     assert dispatcher.dispatch([1, 2, 3, 4, 5]) == ([("b", [1, 2, 3])], [4, 5])
     assert dispatcher.pending == 1
 
 
 @pytest.mark.case(64)
 def test_consumers_are_served_in_descending_order_of_demand():
-    """Among equals whoever reached the value first is ahead."""
+    """Among equals the one that reached the value first is ahead."""
     dispatcher = subscribed("a", "b", "c")
     for name, count in (("a", 4), ("b", 2), ("c", 3)):
         dispatcher.ask(count, name)
@@ -94,20 +94,43 @@ def test_the_first_dispatch_may_be_shuffled_and_only_the_first():
         rest = deliveries[1][0]
         dispatcher.ask(5, deliveries[0][0])
         assert dispatcher.demands() == [(5, deliveries[0][0]), (1, rest)]
+        assert dispatcher.dispatch(["x"]) == ([(deliveries[0][0], ["x"])], [])
     assert heads == {"a", "b"}
 
 
 @pytest.mark.case(67)
 def test_a_greedy_consumer_is_warned_about_and_still_counted(caplog):
-    """max_demand 3, ask 4."""
+    """max_demand 3, ask 3, then 4."""
     dispatcher = DemandDispatcher(max_demand=3)
     dispatcher.subscribe("a")
+    assert dispatcher.ask(3, "a") == 3
+    assert caplog.text == ""
+    dispatcher.dispatch([1, 2, 3])
     assert dispatcher.ask(4, "a") == 4
-    assert "greedy" in caplog.text
+    assert "starves the others" in caplog.text
     assert dispatcher.deliverable == 4
     assert dispatcher.info("now")
     with pytest.raises(BadOption, match="max_demand"):
         DemandDispatcher(max_demand=0)
+
+
+def test_the_first_ask_is_the_expected_maximum(caplog):
+    """Without max_demand the first consumer's ask is what the others are compared with."""
+    dispatcher = subscribed("a", "b")
+    dispatcher.ask(2, "a")
+    dispatcher.ask(2, "b")
+    assert caplog.text == ""
+    dispatcher.ask(3, "b")
+    assert "asked=3, max_demand=2" in caplog.text
+
+
+def test_refunded_demand_is_pending():
+    """Events from the stage's buffer cover demand that the upstream owes still: nothing new is asked for."""
+    dispatcher = subscribed("a")
+    dispatcher.ask(5, "a")
+    dispatcher.refund(3)
+    assert dispatcher.pending == 3
+    assert dispatcher.ask(4, "a") == 1
 
 
 def test_many_consumers_cost_the_logarithm_not_the_number():

@@ -73,16 +73,16 @@ def test_a_busy_partition_queues_without_blocking_the_other():
 
 
 @pytest.mark.case(79)
-def test_a_cancel_hands_back_what_was_queued_and_asks_for_as_many():
-    """Five queued events come back, none vanishes; a held info is due."""
+def test_a_cancel_returns_what_was_queued_and_asks_for_as_many():
+    """Five queued events come back, none vanishes; a queued info is due."""
     dispatcher, a = PartitionDispatcher(["even", "odd"], hash=parity), tag("odd")
     b = tag("even")
     dispatcher.subscribe(a)
     dispatcher.subscribe(b)
     dispatcher.ask(5, b)
     assert dispatcher.dispatch([1, 3, 5, 7, 9]) == ([], [])
-    assert not dispatcher.info("held")
-    assert dispatcher.cancel(a) == (5, [1, 3, 5, 7, 9], ["held"])
+    assert not dispatcher.info("queued")
+    assert dispatcher.cancel(a) == (5, [1, 3, 5, 7, 9], ["queued"])
     assert dispatcher.deliverable == 5
 
 
@@ -107,11 +107,11 @@ def test_an_info_waits_for_the_partitions_that_are_backed_up():
         dispatcher.ask(2, one)
     assert dispatcher.info("nothing queued")
     dispatcher.dispatch([1, 3, 5, 7])
-    assert not dispatcher.info("held")
+    assert not dispatcher.info("queued")
     assert dispatcher.ask(1, odd) == 1
     assert dispatcher.collect(odd) == ([(odd, [5])], [])
     dispatcher.ask(1, odd)
-    assert dispatcher.collect(odd) == ([(odd, [7])], ["held"])
+    assert dispatcher.collect(odd) == ([(odd, [7])], ["queued"])
 
 
 @pytest.mark.case(80)
@@ -119,7 +119,7 @@ def test_an_info_waits_for_the_partitions_that_are_backed_up():
     "hash_", [lambda event: (event, "unknown"), lambda event: "no pair", lambda event: 1 / 0, lambda event: 5]
 )
 def test_a_bad_hash_fails_that_event_alone(hash_, caplog):
-    """It is handed back for release; the next one is served."""
+    """It is returned for release; the next one is served."""
     dispatcher, odd = PartitionDispatcher(["odd"], hash=lambda e: hash_(e) if e == 2 else (e, "odd")), tag("odd")
     dispatcher.subscribe(odd)
     dispatcher.ask(3, odd)
@@ -159,7 +159,7 @@ def test_the_default_hash_is_the_same_in_every_process():
 
 
 async def test_a_partition_that_leaves_releases_and_the_others_go_on(house):
-    """In a producer: what was queued for it goes to on_released, as many are asked for anew."""
+    """In a producer: what was queued for it goes to on_released, as many are asked for again."""
     manual = Manual(dispatcher=PartitionDispatcher(["odd", "even"], hash=parity))
     odd, even = Recorder(), Recorder()
     await house(manual, odd, even)
@@ -179,7 +179,7 @@ async def test_a_partition_that_leaves_releases_and_the_others_go_on(house):
     assert even.events == [2, 4]
 
 
-async def test_a_refused_partition_is_told_to_its_consumer(house):
+async def test_a_refused_partition_is_reported_to_its_consumer(house):
     """The consumer ends in the way that its cancel mode says; the producer lives."""
     manual = Manual(dispatcher=PartitionDispatcher(2))
     strict, lenient = Recorder(), Recorder()
@@ -192,7 +192,7 @@ async def test_a_refused_partition_is_told_to_its_consumer(house):
 
 
 async def test_buffered_events_are_served_where_a_departed_partition_covers_the_ask(house):
-    """The buffer goes first, irrespective of what is pending."""
+    """The buffer goes first, irrespective of what is pstopping."""
     manual, raw = Manual(dispatcher=PartitionDispatcher(["odd", "even"], hash=parity)), Raw()
     await house(manual)
     odd = raw.subscribe(manual, partition="odd")

@@ -29,7 +29,7 @@ class BoomError(Exception):
 @pytest.mark.case(57, 59)
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_a_finite_iterable_streams_to_its_end(house, asynchronous):
-    """0..9 arrive, then the producer ends NORMAL behind its last event and the loop ends."""
+    """0..9 arrive, then the producer ends NORMAL after its last event and the loop ends."""
 
     async def later():
         for number in range(10):
@@ -79,7 +79,7 @@ async def test_a_wrong_option_of_a_stream_is_refused_when_it_is_made(house):
 
 @pytest.mark.case(59)
 @pytest.mark.parametrize(("on_cancel", "alive"), [("continue", True), ("stop", False)])
-async def test_an_infinite_iterable_outlives_a_stream_unless_told_to_stop(house, on_cancel, alive):
+async def test_an_infinite_iterable_outlives_a_stream_unless_stopped(house, on_cancel, alive):
     """Ten are taken; on_cancel="stop" ends the producer when its last consumer has left."""
     source = await house(from_iterable(itertools.count(), on_cancel=on_cancel))
     taken = []
@@ -162,7 +162,7 @@ async def test_a_stream_raises_what_its_producer_died_of(house):
 
 
 async def test_an_async_iterable_is_awaited_without_blocking_its_stage(house):
-    """Cancels and calls are served while the next item is not there; no task is left behind."""
+    """Cancels and calls are served while the next item is not there; no task is left running."""
     gate = asyncio.Event()
 
     async def slow():

@@ -23,7 +23,7 @@ async def test_a_filter_passes_what_is_wanted_and_counts_the_rest(house):
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_enriching_keeps_the_order_and_gives_back_what_failed(house, concurrency, caplog):
+async def test_enriching_keeps_the_order_and_releases_what_failed(house, concurrency, caplog):
     """One event that cannot be enriched does not stop the others."""
 
     async def enrich(event):

@@ -34,7 +34,7 @@ def layer(pipeline, name):
 
 
 @pytest.mark.case(103)
-async def test_a_killed_processor_is_replaced_and_what_it_held_is_redelivered():
+async def test_a_killed_processor_is_replaced_and_its_events_are_redelivered():
     """1, 2, kill, 3, 4, 5: nothing is lost, the source and the workers are the same as before."""
     acks, killed, stored = Acks(), [], []
 
@@ -110,7 +110,7 @@ async def test_a_closed_limit_keeps_events_and_demand():
         source.push([1, 2, 3])
         await asyncio.sleep(9)
         assert seen == [1, 2]
-        assert source.demands == [2], "demand is held, not forwarded"
+        assert source.demands == [2], "demand is held back, not forwarded"
         await asyncio.sleep(2)
         assert seen == [1, 2, 3]
         assert len(source.demands) > 1
@@ -191,7 +191,7 @@ async def test_the_drain_order():
 
 
 @pytest.mark.case(109)
-async def test_a_source_may_be_asked_after_it_was_told_to_drain():
+async def test_a_source_may_be_asked_after_it_started_draining():
     """It has to fetch nothing then; what it holds leaves first."""
     seen = []
     pipeline = Pipeline("p").source(DummyProducer, count=2)

@@ -65,7 +65,7 @@ def fail_even(envelope):
 
 
 @pytest.mark.case(89)
-async def test_one_acknowledgement_per_ref_with_the_failed_beside_the_successful():
+async def test_one_acknowledgement_per_ref_with_the_failed_and_the_successful():
     """r1 and r2 each get their own, in order."""
     acks = Acks()
     async with running(simple(fail_even, max_demand=20, min_demand=0)) as pipeline:
@@ -164,7 +164,7 @@ async def test_failed_events_are_shown_before_they_are_acknowledged(caplog):
     assert seen == [2]
     assert stored == [1]
     assert sorted(acks.calls) == [("r", [], [2]), ("r", [1], [])]
-    assert "on_failed failed" in caplog.text
+    assert "on_failed raised" in caplog.text
 
 
 @pytest.mark.case(97)
@@ -224,7 +224,7 @@ async def test_a_test_event_brings_its_outcome_to_the_caller():
 
 @pytest.mark.case(99)
 async def test_plain_events_of_any_producer_are_wrapped():
-    """Nobody waits for their outcome; a finite source ends the pipeline behind its last event."""
+    """Nobody waits for their outcome; a finite source ends the pipeline after its last event."""
     seen = []
     pipeline = Pipeline("numbers").source(lambda: from_iterable(range(25)))
     pipeline.process(lambda envelope: seen.append(envelope.data), concurrency=3)

@@ -171,7 +171,7 @@ async def test_a_supervisor_gives_up_after_too_many_failures(house):
         await settle()
     reason = await supervisor.wait()
     assert isinstance(reason, RestartsExceeded)
-    assert "more than 2 failures within 60 s" in str(reason)
+    assert "max_restarts=2, within=60 s" in str(reason)
     assert other.stops == [SHUTDOWN]
 
 

@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from penstock.stages import SHUTDOWN, BadOption, Cancel, Dropped, Restart, Strategy, TaskPerEvent
+from penstock.stages import SHUTDOWN, BadOption, Cancel, Dropped, Restart, Strategy, TaskSupervisor
 
 from ..doubles import Counter, Manual, settle
 
@@ -51,7 +51,7 @@ class Gates:
 def test_wrong_options_are_refused_with_their_reason(options):
     """One function, one for one, no permanent restarts."""
     with pytest.raises(BadOption, match=next(iter(options))):
-        TaskPerEvent(**{"start": print, **options})
+        TaskSupervisor(**{"start": print, **options})
 
 
 @pytest.mark.case(83)
@@ -64,7 +64,7 @@ async def test_one_task_at_a_time_and_failed_starts_free_their_place(house, capl
             raise ValueError("cannot start")
         return None if event == "ignore" else gates(event)
 
-    manual, tasks = Manual(), TaskPerEvent(start)
+    manual, tasks = Manual(), TaskSupervisor(start)
     await house(manual, tasks)
     await tasks.subscribe(manual, max_demand=1, min_demand=0)
     manual.push(["ok1", "error", "ignore", "ok2", "ok3", "ok4"])
@@ -87,10 +87,10 @@ async def test_one_task_at_a_time_and_failed_starts_free_their_place(house, capl
 
 @pytest.mark.case(84)
 async def test_a_transient_task_runs_again_with_the_same_event(house):
-    """It keeps its place, and makes no demand meanwhile; a temporary one gives its event back."""
+    """It keeps its place, and makes no demand meanwhile; a temporary one releases its event."""
     for restart, again in ((Restart.TRANSIENT, ["a", "a"]), (Restart.TEMPORARY, ["a"])):
         gates = Gates()
-        manual, tasks = Manual(), TaskPerEvent(gates, restart=restart)
+        manual, tasks = Manual(), TaskSupervisor(gates, restart=restart)
         await house(manual, tasks)
         await tasks.subscribe(manual, max_demand=1, min_demand=0)
         await settle()
@@ -118,7 +118,7 @@ async def test_too_many_restarts_end_the_stage_and_its_other_tasks(house):
             raise ValueError
         await gates(event)
 
-    manual, tasks = Manual(), TaskPerEvent(start, restart=Restart.TRANSIENT, max_restarts=1, within=60)
+    manual, tasks = Manual(), TaskSupervisor(start, restart=Restart.TRANSIENT, max_restarts=1, within=60)
     await house(manual, tasks)
     await tasks.subscribe(manual)
     await settle()
@@ -131,7 +131,7 @@ async def test_too_many_restarts_end_the_stage_and_its_other_tasks(house):
 async def test_tasks_outlive_the_producer_of_their_events(house):
     """They go on, and can be ended; exceptions are contained."""
     gates = Gates()
-    manual, tasks = Manual(), TaskPerEvent(gates)
+    manual, tasks = Manual(), TaskSupervisor(gates)
     await house(manual, tasks)
     await tasks.subscribe(manual, cancel=Cancel.TEMPORARY)
     await settle()
@@ -150,9 +150,9 @@ async def test_tasks_outlive_the_producer_of_their_events(house):
 
 @pytest.mark.case(87)
 async def test_tasks_started_by_hand_use_up_no_demand(house):
-    """And none is left behind by stop or kill."""
+    """And stop and kill leave none running."""
     gates = Gates()
-    manual, tasks = Manual(), TaskPerEvent(gates)
+    manual, tasks = Manual(), TaskSupervisor(gates)
     await house(manual, tasks)
     await tasks.subscribe(manual, max_demand=2)
     await settle()
@@ -169,9 +169,9 @@ async def test_tasks_started_by_hand_use_up_no_demand(house):
 @pytest.mark.case(88)
 @pytest.mark.parametrize(("least", "step"), [(8, 2), (5, 5), (0, 10), (9, 1), (None, 5)])
 async def test_more_is_asked_for_when_as_few_as_the_minimum_are_running(house, least, step):
-    """M=10 m=8: two after two endings, where GenStage waits for eight."""
+    """M=10 m=8: two after two have finished; GenStage waits for eight."""
     gates = Gates()
-    counter, tasks = Counter(), TaskPerEvent(gates)
+    counter, tasks = Counter(), TaskSupervisor(gates)
     await house(counter, tasks)
     await tasks.subscribe(counter, max_demand=10, min_demand=least)
     await settle()
@@ -194,12 +194,12 @@ async def test_a_task_that_ignores_its_cancellation_does_not_hold_up_the_stop(ho
             except asyncio.CancelledError:
                 continue
 
-    manual, tasks = Manual(), TaskPerEvent(stubborn, shutdown=0.01)
+    manual, tasks = Manual(), TaskSupervisor(stubborn, shutdown=0.01)
     await house(manual, tasks)
     task = tasks.start_task("x")
     await settle()
     await tasks.stop()
-    assert "1 tasks did not end within 0.01 s" in caplog.text
+    assert "tasks=1, shutdown_seconds=0.01" in caplog.text
     release.set()
     await task
 
@@ -207,7 +207,7 @@ async def test_a_task_that_ignores_its_cancellation_does_not_hold_up_the_stop(ho
 async def test_idle_waits_for_events_that_have_arrived_and_not_been_started(house):
     """Also when asked in the same turn in which they came."""
     gates = Gates()
-    manual, tasks = Manual(), TaskPerEvent(gates)
+    manual, tasks = Manual(), TaskSupervisor(gates)
     await house(manual, tasks)
     await tasks.subscribe(manual)
     await settle()

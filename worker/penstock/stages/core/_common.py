@@ -1,4 +1,4 @@
-"""What stages of all three types share: the callbacks about subscriptions, and the snapshot of both sides.
+"""Shared by all three stage types: the callbacks about subscriptions, and the snapshot of both sides.
 
 It owns no state of its own; the sides, where a stage has them, are `_outlet` and `_inlet`.
 """
@@ -15,14 +15,14 @@ from .stage import Stage
 from .subscription import Mode, Role, Subscription
 
 
-class Linked(Stage):
+class ConnectableStage(Stage):
     """A stage that takes part in subscriptions."""
 
     _stage_outlet: Outlet | None = None
     _stage_inlet: Inlet | None = None
 
     async def on_subscribe(self, other: Role, subscription: Subscription) -> Mode | None:
-        """A subscription begins: to a producer, or of a consumer.
+        """A subscription starts: to a producer, or of a consumer.
 
         Towards a producer the answer may choose the mode, "automatic" or "manual"; None keeps that of the options.
         """

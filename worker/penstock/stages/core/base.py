@@ -1,8 +1,8 @@
 """The three stage types that users subclass: Producer, ProducerConsumer and Consumer.
 
 They own the public methods and wire the runner to its sides: a producer has an outlet, a consumer an inlet, a
-producer-consumer both with a queue between them. They must not contain arithmetic. Surprising: a producer-consumer
-processes what arrived only while there is demand from downstream, but then a delivery is processed whole.
+producer-consumer both with a queue between them. They must not contain arithmetic. A producer-consumer processes
+what arrived only while there is demand from downstream, but then a delivery is processed whole.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Producer(Producing[Out], Generic[Out]):
     """A source of events.
 
     Args:
-        demand: "forward" (default), or "accumulate" to hold demand and emissions until `set_demand("forward")`.
-        buffer_size: events kept while nobody asks, default 10 000; None: without bound; 0: none, they are discarded.
+        demand: "forward" (default), or "accumulate" to hold demand and emissions back until `set_demand("forward")`.
+        buffer_size: events kept while there is no demand, default 10 000; None: unbounded; 0: none, they are discarded.
         buffer_keep: on overflow keep the "last" (default) or the "first".
         dispatcher: default `DemandDispatcher()`. It must not be shared between stages.
-        coalesce_demand: hand asks that wait together to `handle_demand` as one; default False, each by itself.
+        coalesce_demand: combine asks that wait together into one `handle_demand`; default False, each by itself.
         name, names: see `Stage`.
     """
 
@@ -71,7 +71,7 @@ class Producer(Producing[Out], Generic[Out]):
         """
 
     def _stage_coalesce(self, demand: int) -> None:
-        """Sum up what the mailbox holds now; the entry behind it produces."""
+        """Sum up the asks in the mailbox; the entry posted after them produces."""
         if not self._stage_owed:
             self._stage_post(self._stage_produce_owed, None, None)
         self._stage_owed += demand
@@ -117,7 +117,7 @@ class Consumer(Consuming[In], Generic[In]):
     def accept(self, answer: object) -> None:
         """Check what `handle_events` returned: a consumer emits nothing."""
         if answer:
-            logger.error("%r is a consumer and cannot emit: what handle_events returned is dropped", self)
+            logger.error("%r is a consumer and cannot emit; dropping what handle_events returned", self)
 
     def estimate_buffered(self) -> int:
         """0: a consumer has no buffer; asking is logged as an error."""
@@ -178,7 +178,7 @@ class ProducerConsumer(Producing[Out], Consuming[In], Generic[In, Out]):
     def set_demand(self, mode: DemandMode) -> None:
         """A producer-consumer always forwards: "accumulate" is logged as an error, "forward" changes nothing."""
         if mode != "forward":
-            logger.error("%r is no producer: its demand mode cannot be %r", self, mode)
+            logger.error("%r is not a producer; ignoring demand mode %r", self, mode)
 
     def _stage_demanded(self, _: int) -> Awaitable[None] | None:
         return self._stage_pump() if len(self._stage_inbound) and self._stage_outlet.dispatcher.deliverable else None
@@ -214,11 +214,11 @@ class ProducerConsumer(Producing[Out], Consuming[In], Generic[In, Out]):
 
     def _stage_info(self, info: Any, _: Any) -> Awaitable[None] | None:
         if len(self._stage_inbound):
-            self._stage_inbound.put((self._stage_info_behind, info, None))
+            self._stage_inbound.put((self._stage_info_in_turn, info, None))
             return None
         return self._stage_outlet.info(info)
 
-    def _stage_info_behind(self, info: Any, _: Any) -> Awaitable[None] | None:
+    def _stage_info_in_turn(self, info: Any, _: Any) -> Awaitable[None] | None:
         return self._stage_outlet.info(info)
 
     def _stage_waiting(self) -> int:

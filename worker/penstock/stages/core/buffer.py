@@ -1,9 +1,9 @@
-"""The buffer of a producer, pure: events that nobody asked for yet, and info markers between them.
+"""The buffer of a producer, pure: events without demand, and info markers between them.
 
 It owns order and bound. It must not deliver anything: `store`, `mark` and `take` return what left and what is due.
-A marker sits behind the events that were stored before it and is due once they have left, delivered or dropped; it is
-never dropped and does not count in the size. Surprising: `take` stops at a marker, so one call may return fewer events
-than there are, and the caller calls again.
+A marker follows the events that were stored before it and is due once they have left, delivered or dropped; it is
+never dropped and does not count in the size. `take` stops at a marker, so one call may return fewer events than there
+are, and the caller calls again.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Buffer:
         return self._pop(len(kept) - (self.size or 0)), self._due()
 
     def mark(self, marker: Any) -> bool:
-        """Place a marker behind everything stored so far. False: nothing is stored, the marker is due at once."""
+        """Place a marker after everything stored so far. False: nothing is stored, the marker is due at once."""
         if not self.events:
             return False
         self._markers.append((self._left + len(self.events), marker))

@@ -26,28 +26,28 @@ class Callbacks:
         """Runs last, unless the stage was killed. Events may still be emitted here."""
 
     def on_end(self, reason: object) -> None:
-        """The very last, also when the stage was killed: give back what the stage holds by itself.
+        """The very last, also when the stage was killed: release what the stage holds by itself.
 
         Synchronous: cancel tasks, release events; nothing can be awaited or emitted any more.
         """
 
     async def on_info(self, info: Any) -> None:
         """An info that was posted with `post_info`."""
-        logger.warning("%r got an info that it does not handle: %r", self, info)
+        logger.warning("%r: unhandled info %r", self, info)
 
     async def on_cast(self, request: Any) -> None:
-        """A request that was sent with `cast`: not held behind events."""
-        logger.warning("%r got a cast that it does not handle: %r", self, request)
+        """A request that was sent with `cast`; it does not wait for events."""
+        logger.warning("%r: unhandled cast %r", self, request)
 
     async def on_call(self, request: Any) -> Any:
         """A request that was sent with `call`; what it returns is the reply."""
-        raise NotImplementedError(f"{self!r} got a call that it does not handle: {request!r}")
+        raise NotImplementedError(f"{self!r}: unhandled call {request!r}")
 
     def on_released(self, events: Sequence[Any], why: Dropped) -> None:
         """Events that this stage emitted come back unfinished.
 
-        Synchronous, and may come at any time, also while another callback awaits or after the end. The default gives
-        each event to its attribute `acknowledger`, where it has one. Events may be emitted again here, but not those of
+        Synchronous, and may come at any time, also while another callback awaits or after the end. The default passes
+        each event to its attribute `acknowledger`, if it has one. Events may be emitted again here, but not those of
         an OVERFLOW: the buffer is still full.
         """
         release(events, why)

@@ -1,7 +1,7 @@
 """The public methods of stages that consume: Consumer and ProducerConsumer share them.
 
 It owns the port that producers speak to and the ways to subscribe. It must not process events; each kind of stage
-decides when. Surprising: before `start` a subscription is only noted, so stages may be wired before any of them runs.
+decides when. Before `start` a subscription is only recorded, so stages may be wired before any of them runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..backoff import Backoff
 from ..errors import StageEnded
 from ..reasons import NORMAL, Cancel, Cancellation, Dropped
 from ..status import State
-from ._common import Linked
+from ._common import ConnectableStage
 from .inlet import Inlet, subscription_of
 from .stage import Entry
 from .subscription import Mode, Subscription, SubscriptionOptions
@@ -34,7 +34,7 @@ class SubscribeKeywords(TypedDict, total=False):
     extra: Mapping[str, Any]
 
 
-class Consuming(Linked, Generic[In]):
+class Consuming(ConnectableStage, Generic[In]):
     """A stage with an inlet."""
 
     _stage_inlet: Inlet
@@ -46,8 +46,8 @@ class Consuming(Linked, Generic[In]):
     ) -> Subscription:
         """Subscribe to a producer, or to a name; returns once the request has been sent.
 
-        Before `start` the request is noted and sent then. Raises BadOption, which leaves the stage as it was, and
-        StageEnded. The options are those of `SubscriptionOptions`.
+        Before `start` the request is recorded, and sent at the start. Raises BadOption, which leaves the stage as it
+        was, and StageEnded. The options are those of `SubscriptionOptions`.
         """
         return await self._stage_subscribe(subscription_of(self, producer, options, dict(keywords)))
 
@@ -68,9 +68,10 @@ class Consuming(Linked, Generic[In]):
         options: SubscriptionOptions | None = None,
         **keywords: Unpack[SubscribeKeywords],
     ) -> Subscription:
-        """Cancel `old` with `reason` and subscribe anew in one turn, for other options or another producer.
+        """Cancel `old` with `reason` and subscribe again in one turn, with other options or to another producer.
 
-        The end of `old` calls no `on_cancel` and does not end this stage; what still arrives through it is given back.
+        The end of `old` calls no `on_cancel` and does not end this stage; events that still arrive through it are
+        released.
         An `old` that this stage does not know is accepted. Without options the old ones are kept.
         """
         if options is None and not keywords:

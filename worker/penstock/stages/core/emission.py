@@ -1,9 +1,9 @@
-"""How events leave a producing stage: dispatcher, buffer, and what is held before both.
+"""How events leave a producing stage: dispatcher, buffer, and the queue of entries held back before both.
 
-It owns the order in which events leave: what is held goes before what is buffered, what is buffered before what is new.
-Things are held while demand is accumulated, or while a gate (a rate limit) is closed. It must not know subscriptions by
-more than what the dispatcher says. Emission is synchronous and may come from anywhere in the loop's thread. Surprising:
-held events leave before held demands are handed on, because they were emitted before anything those demands will bring.
+It owns the order in which events leave: held back before buffered, buffered before new. Entries are held back while
+demand is accumulated, or while a gate (a rate limit) is closed. It must know of subscriptions only what the dispatcher
+says. Emission is synchronous and may come from anywhere in the loop's thread. Events held back leave before demands
+held back are passed on, because they were emitted before anything those demands will bring.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DEMAND, _EVENTS, _INFO = range(3)
 
 
 class Gate(Protocol):
-    """What may hold emissions and demand back; `Producing.gate_opened` is called when it may have opened."""
+    """May hold emissions and demand back; `Producing.gate_opened` is called when it may have opened."""
 
     @property
     def closed(self) -> bool:
@@ -59,7 +59,7 @@ class Emission:
         self.emitted = 0
         self.discarded = 0
         self._accumulating = demand == "accumulate"
-        self._held: deque[tuple[int, Any]] = deque()
+        self._held_back: deque[tuple[int, Any]] = deque()
 
     def take_dispatcher(self, dispatcher: Dispatcher) -> None:
         """Use this dispatcher from now on. Raises BadOption for anything else, and for one of another stage."""
@@ -80,8 +80,8 @@ class Emission:
             return
         if self.stage.state is State.ENDED:
             raise StageEnded(f"{self.stage!r} has ended and emits no more: {self.stage.reason!r}")
-        if self._accumulating or self._held:
-            self._held.append((_EVENTS, events))
+        if self._accumulating or self._held_back:
+            self._held_back.append((_EVENTS, events))
         elif self.gate is None:
             self.place(events)
         else:
@@ -92,10 +92,10 @@ class Emission:
         if passed:
             self.place(events if passed == len(events) else events[:passed])
         if passed < len(events):
-            self._held.append((_EVENTS, events[passed:]))
+            self._held_back.append((_EVENTS, events[passed:]))
 
     def place(self, events: Sequence[Any]) -> None:
-        """Emit past anything that is held: to consumers as far as their demand goes, the rest to the buffer."""
+        """Emit past anything held back: to consumers as far as their demand goes, the rest to the buffer."""
         self.emitted += len(events)
         if self.buffer.events:
             self._store(events)
@@ -140,34 +140,36 @@ class Emission:
         dropped, infos = self.buffer.store(events)
         if dropped:
             self.discarded += len(dropped)
-            self._complain(len(dropped))
+            self._report_discarded(len(dropped))
             self.release(dropped, Dropped.OVERFLOW)
         for info in infos:
             self._pass_info(info)
 
-    def _complain(self, count: int) -> None:
+    def _report_discarded(self, count: int) -> None:
         try:
             wanted = self.stage.on_discarded(count)
         except Exception:
             logger.exception("on_discarded of %r failed", self.stage)
             wanted = True
         if wanted:
-            logger.warning("%r discarded %d events: its buffer of %s is full", self.stage, count, self.buffer.size)
+            logger.warning(
+                "%r: buffer full, events discarded (discarded=%d, buffer_size=%s)", self.stage, count, self.buffer.size
+            )
 
     def release(self, events: Sequence[Any], why: Dropped) -> None:
-        """Give events back to the stage that emitted them: this one."""
+        """Release events to the stage that emitted them: this one."""
         if events:
             try:
                 self.stage.on_released(events, why)
             except Exception:
-                logger.exception("on_released of %r failed for %d events", self.stage, len(events))
+                logger.exception("on_released of %r failed (events=%d)", self.stage, len(events))
 
     # -- infos -------------------------------------------------------------------------------------------------------
 
     def info(self, info: Any) -> Awaitable[None] | None:
-        """An info takes its place behind what is held; returns the callback when nothing is."""
-        if self._held:
-            self._held.append((_INFO, info))
+        """Queue an info after what is held back; return the callback when nothing is."""
+        if self._held_back:
+            self._held_back.append((_INFO, info))
         elif not self.buffer.mark(info) and self.dispatcher.info(info):
             work: Awaitable[None] | None = self.stage.deliver_info(info)
             return work
@@ -177,36 +179,36 @@ class Emission:
         if self.dispatcher.info(info):
             self.stage.post_due_info(info)
 
-    # -- what is held ------------------------------------------------------------------------------------------------
+    # -- holding back ------------------------------------------------------------------------------------------------
 
     def demand(self, count: int) -> Awaitable[None] | None:
-        """Hand demand on, or hold it."""
-        if self._accumulating or self._held or (self.gate is not None and self.gate.closed):
-            self._held.append((_DEMAND, count))
+        """Pass demand on, or hold it back."""
+        if self._accumulating or self._held_back or (self.gate is not None and self.gate.closed):
+            self._held_back.append((_DEMAND, count))
             return None
         return self.demanded(count)
 
     @property
     def demand_mode(self) -> DemandMode:
-        """`accumulate` while demand and emissions are held on request."""
+        """`accumulate` while demand and emissions are held back on request."""
         return "accumulate" if self._accumulating else "forward"
 
     async def set_demand(self, mode: Any, _: Any) -> None:
-        """Mailbox function: switch the demand mode; `forward` replays what was held."""
+        """Mailbox function: switch the demand mode; `forward` replays what was held back."""
         self._accumulating = mode == "accumulate"
         await self.replay(None, None)
 
     async def replay(self, _: Any, __: Any) -> None:
-        """Mailbox function: let go what is held, as far as it may pass. Demands stay apart."""
+        """Mailbox function: pass on what is held back, as far as it may pass. Demands stay separate."""
         if self._accumulating:
             return
-        held, self._held = self._held, deque()
+        entries, self._held_back = self._held_back, deque()
         demands: list[int] = []
-        for what, value in held:
+        for what, value in entries:
             if what == _DEMAND:
                 demands.append(value)
-            elif self._held:  # the gate has closed again
-                self._held.append((what, value))
+            elif self._held_back:  # the gate has closed again
+                self._held_back.append((what, value))
             elif what == _EVENTS:
                 self.emit(value)
             elif not self.buffer.mark(value):
@@ -216,14 +218,14 @@ class Emission:
             if work is not None:
                 await work
 
-    def take_held(self) -> list[Any]:
+    def take_unsent(self) -> list[Any]:
         """Remove and return all events that have not left, in order."""
-        held, _ = self.buffer.clear()
-        for what, value in self._held:
+        unsent, _ = self.buffer.clear()
+        for what, value in self._held_back:
             if what == _EVENTS:
-                held.extend(value)
-        self._held.clear()
-        return [*self.dispatcher.close(), *held]
+                unsent.extend(value)
+        self._held_back.clear()
+        return [*self.dispatcher.close(), *unsent]
 
 
 def is_sequence(value: object) -> bool:

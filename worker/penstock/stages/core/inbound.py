@@ -1,9 +1,9 @@
 """The inbound queue of a producer-consumer, pure: what arrived from its producers and has not been processed.
 
-It owns the order of deliveries, infos and cancellations among each other. It must not process anything: `take` hands
-out the next entry that may be processed. A delivery may be processed only while there is demand from downstream; an
-info or a cancellation waits only for the deliveries before it. Surprising: a delivery is taken whole, even when the
-demand is for one event.
+It owns the order of deliveries, infos and cancellations among each other. It must not process anything: `take` returns
+the next entry that may be processed. A delivery may be processed only while there is demand from downstream; an
+info or a cancellation waits only for the deliveries before it. A delivery is taken whole, even when the demand is for
+one event.
 """
 
 from __future__ import annotations

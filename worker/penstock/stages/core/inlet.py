@@ -1,9 +1,9 @@
 """The consuming side of a stage: its subscriptions, their demand windows, and their end.
 
 It owns when to ask for more, what the end of a subscription does, and subscribing again. It must not process events;
-it hands them out batch by batch. Whatever a stage received and did not finish when it ends goes back to the producer
-that emitted it. Surprising: `subscribe` succeeds once the request is sent; a producer that does not exist shows as
-the end of the subscription, in the way that its cancel mode says.
+it hands them out batch by batch. Events that a stage received and did not finish when it ends are released to the
+producer that emitted them. `subscribe` succeeds once the request is sent; if the producer does not exist, the
+subscription ends, with the effect that its cancel mode says.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Inlet:
         self.received = 0
         self.resubscribes = True
         self.unfinished: list[tuple[Subscription, Sequence[Any]]] = []
-        """What the end of the stage has to give back, in order."""
+        """Events to release when the stage ends, in order."""
         self._timers: dict[asyncio.TimerHandle, Subscription] = {}
         self._attempts: dict[Any, int] = {}
 
@@ -49,7 +49,7 @@ class Inlet:
     async def _install(self, subscription: Subscription) -> None:
         producer = self._find(subscription.target)
         if producer is None:
-            error = NoProducer(f"{self.stage!r} cannot subscribe to {subscription.target!r}: there is no such producer")
+            error = NoProducer(f"{self.stage!r} cannot subscribe to {subscription.target!r}: no such producer")
             await self._ended(subscription, Cancellation(error, down=True))
             return
         subscription.producer = producer
@@ -74,7 +74,7 @@ class Inlet:
     # -- events ------------------------------------------------------------------------------------------------------
 
     def known(self, subscription: Subscription, events: Sequence[Any]) -> bool:
-        """Whether events may be processed; those of an unknown subscription are given back and it is cancelled."""
+        """Whether events may be processed; those of an unknown subscription are released and it is cancelled."""
         if subscription in self.subscriptions:
             return True
         subscription.released(events, Dropped.LATE)
@@ -83,7 +83,7 @@ class Inlet:
         return False
 
     async def process(self, subscription: Subscription, events: Sequence[Any]) -> None:
-        """Give one delivery to the stage, batch by batch, asking for more as the window says."""
+        """Pass one delivery to the stage, batch by batch, asking for more as the window says."""
         window = subscription.window
         count = len(events)
         done = 0
@@ -96,7 +96,10 @@ class Inlet:
             if count > window.outstanding:
                 excess = count - window.outstanding
                 logger.warning(
-                    "%r got %d events in excess of its demand from %r", self.stage, excess, subscription.producer
+                    "%r received more events than it asked for (excess=%d, producer=%r)",
+                    self.stage,
+                    excess,
+                    subscription.producer,
                 )
             elif count <= window.step:
                 self.received += count
@@ -134,7 +137,7 @@ class Inlet:
         again = subscription.options.resubscribe is not None and self.resubscribes and not by_us
         if subscription.options.cancel_mode.ends_consumer(cancellation.reason):
             if isinstance(cancellation.reason, NoProducer):
-                logger.error("%r ends: %s", self.stage, cancellation.reason)
+                logger.error("%r stops: %s", self.stage, cancellation.reason)
             if cancellation.down:
                 self.stage.ended_by = subscription.producer or subscription.target
             self.stage.leave(cancellation.reason)
@@ -142,7 +145,7 @@ class Inlet:
             self._resubscribe_later(subscription)
 
     def _leave(self, subscription: Subscription, cancellation: Cancellation) -> None:
-        """Forget a subscription at once; unknown ones are fine. What still arrives through it is given back."""
+        """Forget a subscription, also an unknown one, at once. Events that still arrive for it are released."""
         self._drop_timers(subscription)
         if subscription not in self.subscriptions:
             return
@@ -177,7 +180,7 @@ class Inlet:
         self._drop_timers()
 
     def close(self, reason: object) -> None:
-        """The stage has ended: tell the producers, then give back what it had not finished."""
+        """The stage has ended: notify the producers, then release unfinished events."""
         self.stop_resubscribing()
         down = Cancellation(reason, down=True)
         for subscription in self.subscriptions:

@@ -1,8 +1,8 @@
 """The producing side of a stage: the subscriptions of its consumers.
 
 It owns the protocol: who subscribes, asks and leaves, and how an ask is covered. It must not run callbacks by itself;
-its mailbox functions return an awaitable where one is due. Surprising, and unlike GenStage: an ask is served from the
-buffer even where an earlier consumer's demand already covers it, and what is served so stays owed by the upstream.
+its mailbox functions return an awaitable where one is due. Unlike in GenStage, an ask is served from the
+buffer even where an earlier consumer's demand already covers it, and the upstream still owes what is served so.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Outlet(Emission):
         if subscription in self.subscriptions:
             subscription.consumer.receive_cancel(subscription, Cancellation(Exit.DUPLICATED_SUBSCRIPTION))
             return
-        self.subscriptions[subscription] = False  # known from here on: whatever ends this stage now is told to it
+        self.subscriptions[subscription] = False  # known from here on: an end of this stage cancels it
         mode = await self.stage.on_subscribe(Role.CONSUMER, subscription)
         if mode not in (None, "automatic"):
             raise BadReturn.of(self.stage, "on_subscribe", "None or 'automatic' for a consumer", mode)
@@ -62,7 +62,7 @@ class Outlet(Emission):
         try:
             new = self.dispatcher.subscribe(subscription)
         except SubscriptionRefused as refusal:
-            logger.warning("%r refused a subscription: %s", self.stage, refusal)
+            logger.warning("%r refuses a subscription: %s", self.stage, refusal)
             del self.subscriptions[subscription]
             subscription.consumer.receive_cancel(subscription, Cancellation(refusal.reason))
             return
@@ -104,7 +104,7 @@ class Outlet(Emission):
         return True
 
     async def _left(self, subscription: Any, how: tuple[Cancellation, int]) -> None:
-        """Tell the stage, then cover the demand that the leaving set free."""
+        """Notify the stage, then cover the demand that the subscription freed."""
         cancellation, new = how
         await self.stage.on_cancel(cancellation, subscription)
         await self._serve(new, new)
@@ -134,13 +134,13 @@ class Outlet(Emission):
     # -- cancelling, end --------------------------------------------------------------------------------------------
 
     def cancel_all(self, reason: object = NORMAL) -> None:
-        """Tell every consumer that its subscription ends; each is removed in the stage's own turn."""
+        """Cancel every consumer's subscription; each is removed in the stage's own turn."""
         for subscription in self.subscriptions:
             self.stage.receive_unsubscribe(subscription, Cancellation(reason))
 
     def close(self, reason: object, refused: list[Any]) -> None:
-        """The stage has ended: give back what is held, tell the consumers, and those who asked too late."""
-        self.release(self.take_held(), Dropped.STAGE_ENDED)
+        """The stage has ended: release unsent events, then notify consumers, also those that came too late."""
+        self.release(self.take_unsent(), Dropped.STAGE_ENDED)
         for subscription in self.subscriptions:
             subscription.consumer.receive_cancel(subscription, Cancellation(reason, down=True))
         self.subscriptions.clear()

@@ -1,7 +1,7 @@
 """The public methods of stages that emit: Producer and ProducerConsumer share them.
 
 It owns the port that consumers speak to and the ways to emit. It must not decide where events go; the outlet does.
-Surprising: `push` does not await and `emit` does not wait for consumers: what nobody has asked for is buffered.
+`push` does not await, and `emit` does not wait for consumers: events without demand are buffered.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..dispatchers.base import Dispatcher
 from ..errors import AlreadyStarted, BadOption, NoProducer
 from ..reasons import NORMAL, Cancellation
 from ..status import State
-from ._common import Linked
+from ._common import ConnectableStage
 from .emission import DemandMode, Gate
 from .outlet import Outlet
 from .stage import Entry
@@ -24,7 +24,7 @@ Out = TypeVar("Out")
 
 
 class _CancelConsumers:
-    """The info behind which all subscriptions are cancelled."""
+    """The info after which all subscriptions are cancelled."""
 
     __slots__ = ("reason",)
 
@@ -32,7 +32,7 @@ class _CancelConsumers:
         self.reason = reason
 
 
-class Producing(Linked, Generic[Out]):
+class Producing(ConnectableStage, Generic[Out]):
     """A stage with an outlet."""
 
     _stage_outlet: Outlet
@@ -71,7 +71,7 @@ class Producing(Linked, Generic[Out]):
         self._stage_outlet.gate = gate or self._stage_outlet.gate
 
     def gate_opened(self) -> None:
-        """The gate may have opened: what it held goes on in the stage's next turn."""
+        """The gate may have opened: what it held back goes on in the stage's next turn."""
         self._stage_post(self._stage_outlet.replay, None, None)
 
     def push_past_gate(self, events: Sequence[Out]) -> None:
@@ -79,7 +79,7 @@ class Producing(Linked, Generic[Out]):
         self._stage_outlet.place(events)
 
     def set_demand(self, mode: DemandMode) -> None:
-        """Switch to "accumulate" (hold demand and emissions) or "forward" (release them). Raises BadOption."""
+        """Switch to "accumulate" (hold demand and emissions back) or "forward" (release them). Raises BadOption."""
         if mode not in ("forward", "accumulate"):
             raise BadOption.of(self, "demand", "'forward' or 'accumulate'", mode)
         self._stage_post(self._stage_outlet.set_demand, mode, None)
@@ -101,9 +101,9 @@ class Producing(Linked, Generic[Out]):
         """The subscriptions of this stage's consumers."""
         return tuple(self._stage_outlet.subscriptions)
 
-    def cancel_consumers(self, reason: object = NORMAL, *, behind_buffer: bool = True) -> None:
-        """Cancel every subscription of this stage's consumers; by default once the events held now have left."""
-        if behind_buffer:
+    def cancel_consumers(self, reason: object = NORMAL, *, after_buffer: bool = True) -> None:
+        """Cancel every subscription of this stage's consumers; by default once the buffered events have left."""
+        if after_buffer:
             self.post_info(_CancelConsumers(reason))
         else:
             self._stage_outlet.cancel_all(reason)

@@ -1,7 +1,7 @@
-"""What may be asked of any stage: calls, casts and infos, each served between two callbacks.
+"""Requests to a stage: calls, casts and infos, each served between two callbacks.
 
 It owns how a request reaches the stage's own turn and how a reply comes back. It must not run anything in the caller's
-turn, except a call of a stage to itself. Surprising: calls and casts do not wait behind events, infos do.
+turn, except a call of a stage to itself. Calls and casts do not wait for queued events; infos do.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Requests(Callbacks):
         self._stage_post(self._stage_cast, request, None)
 
     def post_info(self, info: Any) -> None:
-        """Run `on_info(info)` behind the events that are buffered now; does not wait. An ended stage ignores it."""
+        """Run `on_info(info)` after the events that are buffered now; does not wait. An ended stage ignores it."""
         self._stage_post(self._stage_info, info, None)
 
     async def _stage_request(
@@ -89,6 +89,6 @@ class Requests(Callbacks):
 
 
 def resolve(future: asyncio.Future[Any], result: Any) -> None:
-    """Set a result, unless whoever waited has gone."""
+    """Set a result, unless the waiter has gone."""
     if not future.done():
         future.set_result(result)

@@ -3,8 +3,7 @@
 It owns the life of a stage: start, mailbox, call, cast, stop, kill, end. It must not know demand or dispatchers;
 those are `outlet` (the producing side) and `inlet` (the consuming side). A mailbox entry is (function, a, b); the
 function runs at once and returns an awaitable only when a callback of the user has to run. Sends are synchronous and
-never block: what bounds a mailbox is demand. Surprising: a killed stage gets no `on_stop`, and its neighbours still
-hear of it.
+never block: demand bounds the mailbox. A killed stage gets no `on_stop`, and its neighbours are still notified.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ..names import Names
 from ..reasons import KILLED, NORMAL, is_quiet
 from ..status import StageStatus, State
 from ..timeouts import KILL_SECONDS, START_SECONDS, STOP_SECONDS, Answering, turn
-from ._wrong_role import DeafPorts
+from ._wrong_role import WrongRolePorts
 from .requests import Requests, resolve
 
 logger = logging.getLogger("penstock.stages")
@@ -32,12 +31,12 @@ _UNSET: Any = object()
 Entry = tuple[Callable[[Any, Any], "Awaitable[None] | None"], Any, Any]
 
 
-class Stage(Requests, DeafPorts):
+class Stage(Requests, WrongRolePorts):
     """Base of Producer, ProducerConsumer and Consumer.
 
     Args:
         name: for logs and status, and the name in `names`; default: the class and a number.
-        names: a register to enter at start; subscriptions to names are looked up in it.
+        names: a registry to enter at start; subscriptions to names are looked up in it.
     """
 
     kind: ClassVar[str] = "stage"
@@ -79,7 +78,7 @@ class Stage(Requests, DeafPorts):
         Raises what `on_start` raised, AlreadyStarted, or TimeoutError, which has killed the stage.
         """
         if self.state is not State.NEW:
-            raise AlreadyStarted(f"{self!r} was started before (it is {self.state.value}): make a new one")
+            raise AlreadyStarted(f"{self!r} cannot start again (it is {self.state.value}); create a new stage")
         if self.names is not None:
             self.names.register(self.name, self)
         self._stage_state = State.STARTING
@@ -103,7 +102,7 @@ class Stage(Requests, DeafPorts):
             raise
 
     async def stop(self, reason: object = NORMAL, *, timeout: float | None = STOP_SECONDS) -> None:
-        """End the stage with `reason`, behind what is in its mailbox, and wait until it has ended.
+        """End the stage with `reason`, after what is in its mailbox, and wait until it has ended.
 
         From within one of its own callbacks: end right after this callback, without waiting. After `timeout` seconds,
         default 30, the stage is killed, and has ended a second later even if a callback ignores that; with None it has
@@ -139,7 +138,7 @@ class Stage(Requests, DeafPorts):
                 async with asyncio.timeout(KILL_SECONDS):
                     await self.wait()
                     return
-        logger.error("%r ends although a callback of it ignores its cancellation and runs on", self)
+        logger.error("%r stops although one of its callbacks ignores cancellation and keeps running", self)
         self._stage_finalize(KILLED)
 
     async def wait(self) -> object:
@@ -221,12 +220,12 @@ class Stage(Requests, DeafPorts):
             except Exception as error:
                 reason = self.last_error = error
                 if not is_quiet(reason):
-                    logger.exception("%r ends: %s", self, type(error).__name__)
+                    logger.exception("%r stops: callback raised %s", self, type(error).__name__)
             if self._stage_killed:  # and a callback ignored it
                 reason = KILLED
             else:
                 self._stage_state = State.STOPPING
-                await self._stage_farewell(reason)
+                await self._stage_run_on_stop(reason)
         except BaseException:
             reason = KILLED
             raise
@@ -255,7 +254,7 @@ class Stage(Requests, DeafPorts):
             if work is not None:
                 await work
 
-    async def _stage_farewell(self, reason: object) -> None:
+    async def _stage_run_on_stop(self, reason: object) -> None:
         try:
             await self.on_stop(reason)
         except Exception as error:
@@ -268,7 +267,7 @@ class Stage(Requests, DeafPorts):
         self._stage_finalize(KILLED)
 
     def _stage_finalize(self, reason: object) -> None:
-        """The end, synchronous: give back what is held, tell neighbours and waiters. Again: nothing."""
+        """Finish, synchronously: release unsent events, notify neighbours and waiters. Idempotent."""
         if self.state is State.ENDED:
             return
         self._stage_state = State.ENDED
@@ -291,7 +290,7 @@ class Stage(Requests, DeafPorts):
             try:
                 watcher(self, reason)
             except Exception:
-                logger.exception("a watcher of %r failed", self)
+                logger.exception("watcher of %r failed", self)
 
     def _stage_close(self, reason: object, entries: list[Entry]) -> None:
         """The stage ends: a place for what a kind of stage does then. Must not raise."""

@@ -1,8 +1,8 @@
 """One subscription: the link between one consumer and one producer, and the ports that both ends speak through.
 
 The object is the tag: both sides know it by identity, a new subscription is a new object, so a late event of an old one
-is recognised. It must not hold events. Surprising: `cancel` is a request; events that were sent before the producer saw
-it still arrive, and only then the consumer hears of the end, in the way that its cancel mode says.
+is recognized. It must not store events. `cancel` is a request; events that were sent before the producer saw it still
+arrive, and only then the subscription ends for the consumer, with the effect that its cancel mode says.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class SubscriptionOptions:
     """How a consumer subscribes.
 
     Args:
-        max_demand: most events asked for and not consumed, at least 1; default 1000.
+        max_demand: maximum of events asked for and not consumed, at least 1; default 1000.
         min_demand: ask again when as few are left, 0 to max_demand - 1; default max_demand // 2.
         cancel: what the end of the subscription does to the consumer; default PERMANENT, with `resubscribe` TEMPORARY.
         mode: "automatic" asks by itself; "manual" leaves it to `Subscription.ask`; default "automatic".
@@ -164,10 +164,10 @@ class Subscription:
         self._cancelled = cancellation
 
     def released(self, events: Sequence[Any], why: Dropped) -> None:
-        """Give events back to the producer that emitted them."""
+        """Release events to the producer that emitted them."""
         if not events or self.producer is None:
             return
         try:
             self.producer.on_released(events, why)
         except Exception:
-            logger.exception("on_released of %r failed for %d events", self.producer, len(events))
+            logger.exception("on_released of %r failed (events=%d)", self.producer, len(events))

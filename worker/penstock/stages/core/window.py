@@ -3,8 +3,8 @@
 It owns how many events were asked for and have not been consumed, and when to ask for more. It must not send anything:
 its methods return what to ask. The numbers are GenStage's: a delivery is cut from its head into batches of at most
 `maximum - minimum`, and when what is outstanding falls to `minimum` or below, the batch that made it fall carries a
-demand that tops up to `maximum` again. Surprising: the cut starts afresh with every delivery, so deliveries that are
-smaller than `maximum - minimum` are never joined.
+demand that tops up to `maximum` again. Each delivery is cut on its own, so deliveries that are smaller than
+`maximum - minimum` are never joined.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The contract of dispatchers, pure: who gets which event, and what demand that leaves for the stage itself.
 
 A dispatcher keeps the open demand of every subscription. It must not send, await or know a stage: its methods return
-deliveries, leftovers and upstream demand, and the stage acts on them. Surprising: `deliverable` counts the events it
-could place right now, which is what decides whether a buffered event may leave.
+deliveries, leftovers and upstream demand, and the stage acts on them. `deliverable` counts the events that it could
+place right now; it decides whether a buffered event may leave.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Dispatcher(ABC):
         """`count` events that the upstream still owes are served from the stage's buffer instead: they stay owed."""
 
     def info(self, marker: Any) -> bool:  # noqa: ARG002 - the contract of dispatchers that hold events back
-        """Whether an info may be delivered now; False: the dispatcher keeps it behind the events it holds back."""
+        """Whether an info may be delivered now; False: the dispatcher keeps it after the events that it holds back."""
         return True
 
     def collect(self, subscription: Any) -> tuple[Deliveries, list[Any]]:  # noqa: ARG002

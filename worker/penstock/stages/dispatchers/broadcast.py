@@ -1,9 +1,9 @@
 """The broadcast dispatcher, pure: every consumer gets every event, so the slowest sets the pace.
 
-`deliverable` is the common level: the events that all consumers have asked for and not got. What a consumer asked
-beyond it is its surplus. A new subscriber resets the level to 0 until it asks; one that leaves may raise it. It must
-not ask the upstream twice for the same event: `requested` remembers what was asked and not delivered. Surprising:
-start the producer with `demand="accumulate"`, else the first subscriber alone gets the first events. Levels as in
+`deliverable` is the common level: the events that all consumers have asked for and not received. What a consumer
+asked beyond it is its surplus. A new subscriber resets the level to 0 until it asks; one that leaves may raise it. It
+must not ask the upstream twice for the same event: `requested` counts what was asked and not delivered. Start the
+producer with `demand="accumulate"`; otherwise the first subscriber alone gets the first events. Levels as in
 GenStage's BroadcastDispatcher; a delivery of which a selector left nothing is not sent.
 """
 
@@ -32,7 +32,7 @@ class BroadcastDispatcher(Dispatcher):
         """Add a subscription; see `Dispatcher`."""
         consumer = subscription.consumer
         if any(other.consumer is consumer for other in self._surplus):
-            logger.error("%r is already registered with this broadcast: the new subscription is refused", consumer)
+            logger.error("%r already subscribes to this broadcast; refusing the new subscription", consumer)
             message = f"{consumer!r} may subscribe only once to a broadcast"
             raise SubscriptionRefused(message, Exit.ALREADY_SUBSCRIBED)
         selector = subscription.options.selector
@@ -94,5 +94,5 @@ def _selected(selector: Callable[[Any], object], event: Any, subscription: Any) 
     try:
         return bool(selector(event))
     except Exception:
-        logger.exception("the selector of %r failed: it does not get this event", subscription)
+        logger.exception("selector of %r failed; skipping the event", subscription)
         return False

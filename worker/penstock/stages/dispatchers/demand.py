@@ -1,8 +1,8 @@
 """The default dispatcher, pure: each event goes to one consumer, the one with the largest open demand.
 
-It keeps consumers in descending order of open demand; among equals whoever reached the value first is ahead, so equal
-demands and small emissions make an exact round robin, and one large emission fills the head before the next. It must
-not forget the demand of a consumer that left: the upstream was already asked for it, so the next one to ask is
+It keeps consumers in descending order of open demand; among equals the one that reached the value first is ahead, so
+equal demands and small emissions make an exact round robin, and one large emission fills the head before the next. It
+must not forget the demand of a consumer that left: the upstream was already asked for it, so the next one to ask is
 covered by that `pending` part first. Orders as in GenStage's DemandDispatcher.
 """
 
@@ -24,9 +24,9 @@ class DemandDispatcher(Dispatcher):
     """Largest open demand first.
 
     Args:
-        shuffle: order the consumers at random for the first dispatch, so that the first subscriber is not always the
-            one with the first events.
-        max_demand: an ask above it logs a warning; default: the first ask that is seen.
+        shuffle: order the consumers at random for the first dispatch; otherwise the first subscriber always receives
+            the first events.
+        max_demand: an ask above it logs a warning; default: the first ask.
         rng: the source of the shuffle.
     """
 
@@ -60,8 +60,8 @@ class DemandDispatcher(Dispatcher):
             self._max_demand = count
         elif count > self._max_demand:
             logger.warning(
-                "%r asked for %d events of a dispatcher that expects at most %d: consumers of one producer should use "
-                "the same max_demand, else a greedy one gets the events of the others",
+                "%r asked for more than max_demand (asked=%d, max_demand=%d); consumers of one producer should use the "
+                "same max_demand, or the largest asker starves the others",
                 subscription,
                 count,
                 self._max_demand,

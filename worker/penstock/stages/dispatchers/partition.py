@@ -1,10 +1,10 @@
 """The partition dispatcher, pure: a hash function names the one partition, and so the one consumer, of each event.
 
-`deliverable` is the demand over all partitions together, because demand cannot be told apart before an event is
-there. So events of a busy partition wait in that partition's own queue, and a partition without a consumer queues
-too. It must not lose what is queued: a cancel hands the queue back to be released and asks for as many anew.
-Surprising: the default hash is CRC-32 of the event's `repr` bytes (of its own bytes for bytes and str), not `hash()`,
-which differs from process to process.
+`deliverable` is the demand over all partitions together, because the partition is known only once there is an
+event. So events of a busy partition wait in that partition's own queue, and a partition without a consumer queues
+too. It must not lose what is queued: a cancel returns the queue for release and asks for as many again. The default
+hash is CRC-32 of the event's `repr` bytes (of its own bytes for bytes and str), not `hash()`, which differs from
+process to process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def stable_hash(event: object) -> int:
 
 
 class _Info:
-    """A held info: due once it has left the queue of every partition that was backed up when it came."""
+    """An info held back: due once it has left the queue of every partition that was backed up when it came."""
 
     __slots__ = ("marker", "open")
 
@@ -147,17 +147,17 @@ class PartitionDispatcher(Dispatcher):
         return deliveries, events[position:]
 
     def info(self, marker: Any) -> bool:
-        """Hold an info behind what is held back; see `Dispatcher`."""
+        """Queue an info after what is held back; see `Dispatcher`."""
         backed_up = [partition for partition in self._partitions.values() if partition.queue]
         if not backed_up:
             return True
-        held = _Info(marker, len(backed_up))
+        entry = _Info(marker, len(backed_up))
         for partition in backed_up:
-            partition.queue.append(held)
+            partition.queue.append(entry)
         return False
 
     def close(self) -> list[Any]:
-        """Hand out what is held back; see `Dispatcher`."""
+        """Return what is held back; see `Dispatcher`."""
         return [event for partition in self._partitions.values() for event in _clear(partition)[0]]
 
     def queued(self) -> int:
@@ -174,9 +174,9 @@ class PartitionDispatcher(Dispatcher):
             rewritten, name = answer
             return self._partitions[name], rewritten
         except KeyError:
-            logger.error("hash named no known partition for %r (known: %s)", event, list(self._partitions))
+            logger.error("unknown partition from hash; releasing event %r (known=%s)", event, list(self._partitions))
         except Exception:
-            logger.exception("hash must return (event, partition) or None; it failed for %r", event)
+            logger.exception("hash failed; releasing event %r (it must return (event, partition) or None)", event)
         self.undeliverable.append(event)
         return None
 

@@ -1,8 +1,8 @@
 """Into and out of plain Python: iterables become producers, stages become async iterators.
 
 It owns the two ends of a pipeline that are no stages of the user. Iteration is lazy at both: an item is taken from
-the iterable only when it was asked for, and asked for only as the loop consumes. Surprising: `stream` is no stage and
-has no task; leaving its loop early cancels its subscriptions at once.
+the iterable only when it was asked for, and asked for only as the loop consumes. `stream` is not a stage and has no
+task; leaving its loop early cancels its subscriptions at once.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ E = TypeVar("E")
 
 
 class _Exhausted:
-    """The info behind the last item."""
+    """The info that follows the last item."""
 
 
 class IterableProducer(Producer[E], Generic[E]):
-    """Emits the items of an iterable or async iterable, as many as are asked for; ends NORMAL behind the last one.
+    """Emits the items of an iterable or async iterable, as many as are asked for; ends NORMAL after the last one.
 
     Args:
         source: a blocking iterator blocks the loop: hand over an async iterable instead.
@@ -102,7 +102,7 @@ class IterableProducer(Producer[E], Generic[E]):
             await asyncio.wait([self._pull], timeout=KILL_SECONDS)
 
     def on_end(self, reason: object) -> None:
-        """A killed stage leaves no task behind."""
+        """Leave no task running after a kill."""
         del reason
         if self._pull is not None:
             self._pull.cancel()
@@ -205,7 +205,7 @@ class Stream(Generic[E]):
             subscription = Subscription(self, target, self._options)
             self._open[subscription] = None
             if producer is None:
-                error = NoProducer(f"stream cannot subscribe to {target!r}: there is no such producer")
+                error = NoProducer(f"stream cannot subscribe to {target!r}: no such producer")
                 self.receive_cancel(subscription, Cancellation(error, down=True))
                 continue
             subscription.producer = producer

@@ -1,8 +1,8 @@
 """Ready-made producer-consumers: filter, enrich, rate limit, buffer.
 
 They are ordinary stages on the public interface and nothing else; read them as examples. They must not hide events:
-what a filter rejects is counted, what a rate limit holds back stays unasked upstream. Surprising: the rate limit lets
-through at most its burst after a quiet time, keeps the fraction of a token, and never forgets demand.
+what a filter rejects is counted, what a rate limit holds back is not asked for upstream. The rate limit passes at most
+its burst after an idle time, keeps the fraction of a token, and never forgets demand.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Enrich(ProducerConsumer[In, Out], Generic[In, Out]):
     """Passes on what `enrich` makes of each event, in order.
 
     `enrich` may be async; then up to `concurrency` events (default 1) of a batch are enriched at the same time. An
-    event for which it raises is logged and given back, the others go on.
+    event for which it raises is logged and released, the others go on.
     """
 
     def __init__(self, enrich: Callable[[In], Out | Awaitable[Out]], *, concurrency: int = 1, **options: Any) -> None:
@@ -74,7 +74,7 @@ class Enrich(ProducerConsumer[In, Out], Generic[In, Out]):
             answer = self._enrich(event)
             return (await answer if isawaitable(answer) else answer,)
         except Exception:
-            logger.exception("%r could not enrich %r", self, event)
+            logger.exception("%r: cannot enrich %r", self, event)
             subscription.released([event], Dropped.FAILED)
             return ()
 
@@ -153,10 +153,10 @@ class Throttle(ProducerConsumer[In, In], Generic[In]):
 
 
 class Reservoir(ProducerConsumer[In, In], Generic[In]):
-    """Passes events on unchanged, and by that holds some ahead of its consumers.
+    """Passes events on unchanged, and so keeps some ready ahead of its consumers.
 
     Subscribe it with `max_demand=N`: N events are asked for at once, wait here until a consumer asks, and are asked for
-    anew when `min_demand` are left, so a slow or bursty source is asked before it is needed.
+    again when `min_demand` are left, so a slow or bursty source is asked before it is needed.
     """
 
     async def handle_events(self, events: Sequence[In], subscription: Subscription) -> Sequence[In]:

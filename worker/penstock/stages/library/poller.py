@@ -1,8 +1,8 @@
-"""A producer for sources that must be asked again and again, such as a table: it remembers what it still owes.
+"""A producer for sources that must be polled, such as a table: it remembers unmet demand.
 
 It owns the unmet demand, one fetch at a time and one timer. It must not fetch more than it owes, nor forget what it
-owes when a fetch brings less, nothing, or an error. Surprising: a fetch in flight when the stage stops is waited for,
-and what it brings is given back, because a fetch may have claimed rows.
+owes when a fetch brings less, nothing, or an error. A fetch in flight when the stage stops is waited for, and what it
+brings is released, because a fetch may have claimed rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Poller(Producer[Out], Generic[Out]):
     Args:
         fetch: async; returns at most `limit` events, also none.
         interval: seconds between fetches that bring less than their limit; default 1. A full fetch is repeated at once.
-        most: the largest limit; default: all that is owed.
+        max_limit: upper bound of the limit; default: all that is owed.
         backoff: delays after errors of `fetch`; default 100 ms doubling to 10 s.
         random: numbers in [0, 1) for the jitter of the backoff.
         options: those of `Producer`.
@@ -43,7 +43,7 @@ class Poller(Producer[Out], Generic[Out]):
         fetch: Callable[[int], Awaitable[Sequence[Out]]],
         *,
         interval: float = 1.0,
-        most: int | None = None,
+        max_limit: int | None = None,
         backoff: Backoff | None = None,
         random: Callable[[], float] = uniform,
         **options: Any,
@@ -53,14 +53,14 @@ class Poller(Producer[Out], Generic[Out]):
             raise BadOption.of(self, "fetch", "an async function of a limit", fetch)
         if interval <= 0:
             raise BadOption.of(self, "interval", "more than 0 seconds", interval)
-        if most is not None and most < 1:
-            raise BadOption.of(self, "most", "None or at least 1", most)
+        if max_limit is not None and max_limit < 1:
+            raise BadOption.of(self, "max_limit", "None or at least 1", max_limit)
         self.pending = 0
         """Events asked for and not emitted yet."""
         self.fetching = True
         self._fetch = fetch
         self._interval = interval
-        self._most = most
+        self._max_limit = max_limit
         self._backoff = backoff or Backoff()
         self._random = random
         self._errors = 0
@@ -97,7 +97,7 @@ class Poller(Producer[Out], Generic[Out]):
             await asyncio.wait([self._poll], timeout=STOP_SECONDS)
 
     def on_end(self, reason: object) -> None:
-        """Leave no timer and no task behind."""
+        """Leave no timer and no task running."""
         del reason
         if self._timer is not None:
             self._timer.cancel()
@@ -107,17 +107,17 @@ class Poller(Producer[Out], Generic[Out]):
     async def _fetch_all(self) -> None:
         """Fetch until nothing is owed, or a fetch brings less than its limit; then set the one timer."""
         while self.pending and self.fetching:
-            limit = self.pending if self._most is None else min(self.pending, self._most)
+            limit = self.pending if self._max_limit is None else min(self.pending, self._max_limit)
             try:
                 events = await self._fetch(limit)
                 self._errors = 0
             except Exception:
                 self._errors += 1
-                logger.exception("%r could not fetch; it still owes %d events", self, self.pending)
+                logger.exception("%r: fetch failed; retrying (owed=%d)", self, self.pending)
                 self._later(self._backoff.delay(self._errors, self._random))
                 return
             if len(events) > limit:
-                logger.error("%r fetched %d events for a limit of %d", self, len(events), limit)
+                logger.error("%r: fetch returned more than its limit (fetched=%d, limit=%d)", self, len(events), limit)
                 self._stage_outlet.release(events[limit:], Dropped.OVERFLOW)
                 events = events[:limit]
             self.pending -= len(events)

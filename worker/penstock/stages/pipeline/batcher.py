@@ -1,8 +1,8 @@
 """One batcher of a pipeline: collects events into batches by key, and a worker that handles them.
 
 The batcher owns open batches and their timers; a batch is passed on when it is full, when its time is over, or when
-an event says "flush". It must not handle events. The timer starts with the first event of a batch. Surprising: what a
-killed batcher has collected goes back to its acknowledgers, like everything that is dropped.
+an event says "flush". It must not handle events. The timer starts with the first event of a batch. What a killed
+batcher has collected is released to its acknowledgers, as is everything that is dropped.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Batcher(Layer, ProducerConsumer[Envelope, Batch]):
         self.push([self._close_batch(key, "flush") for key in list(self._open)])
 
     def on_end(self, reason: object) -> None:
-        """Give back what is still collected."""
+        """Release what is still collected."""
         del reason
         for batch in self._open.values():
             batch.timer.cancel()
@@ -114,7 +114,7 @@ class Batcher(Layer, ProducerConsumer[Envelope, Batch]):
             key = (envelope.batch_key, self._partition_of(envelope) if self._partition_of else None)
             hash(key)
         except Exception as error:
-            logger.exception("%r cannot place %r in a batch", self, envelope)
+            logger.exception("%r: cannot assign %r to a batch", self, envelope)
             envelope.fail(error)
             return None
         return key
@@ -132,7 +132,7 @@ class Batcher(Layer, ProducerConsumer[Envelope, Batch]):
         try:
             full, batch.state = batching.splitter(batch.state, envelope)
         except Exception:
-            logger.exception("the splitter of %r failed: its batch ends here", self)
+            logger.exception("splitter of %r failed; closing its batch", self)
             return True
         return full
 
@@ -189,12 +189,12 @@ class BatchWorker(Layer, Consumer[Batch]):
             if not isinstance(answer, list) or not all(isinstance(one, Envelope) for one in answer):
                 raise TypeError(f"a batch function must return None or a list of envelopes, got {answer!r}")  # noqa: TRY301
         except Exception as error:
-            logger.exception("%r failed to handle a batch of %d: all of it fails", self, len(envelopes))
+            logger.exception("%r failed to handle a batch; failing all of it (events=%d)", self, len(envelopes))
             for envelope in envelopes:
                 envelope.fail(error)
             return envelopes
         if len(answer) < len(envelopes):
-            text = "%r: the function of batcher %r received %d events and returned only %d"
+            text = "%r: batch function of %r returned too few events (received=%d, returned=%d)"
             logger.error(text, self, batch.info.batcher, len(envelopes), len(answer))
             kept = set(map(id, answer))
             release([envelope for envelope in envelopes if id(envelope) not in kept], Dropped.FAILED)

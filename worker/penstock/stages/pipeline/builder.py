@@ -1,8 +1,7 @@
-"""`Pipeline`: the few lines that say where events come from and what is done with them.
+"""`Pipeline`: a builder of a source, a processing function and batchers.
 
-It owns the words: source, process, batch, on_failed. It must not run anything itself: `start` puts the layers
-together and `Running` does the rest. Surprising: each of these calls checks its options at once, and the errors name
-their path.
+It owns the terms source, process, batch and on_failed. It must not run anything itself: `start` puts the layers
+together and `Running` does the rest. Each of these calls checks its options at once, and the errors name their path.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ class Pipeline:
 
     Args:
         name: the first part of all names of its stages, and of its errors.
-        names: the register of its stages; default: one of its own.
-        telemetry, context: a listener for spans, and what it is told with each.
-        resubscribe: delays before a layer looks for a producer that died; default 10 ms to 1 s.
+        names: the registry of its stages; default: one of its own.
+        telemetry, context: a listener for spans, and the context that it receives with each.
+        resubscribe: delays before a layer subscribes again after its producer died; default 10 ms to 1 s.
         supervision: options of `Supervisor`.
     """
 
@@ -62,7 +61,7 @@ class Pipeline:
     # -- building ----------------------------------------------------------------------------------------------------
 
     def source(self, make: Callable[[], Producer[Any]], *, count: int = 1, limit: RateLimit | None = None) -> Self:
-        """Where events come from: `make()` returns a new producer, for each of `count` and after each crash.
+        """Set the source: `make()` returns a new producer, for each of `count` and after each crash.
 
         The pipeline sets its name and dispatcher. `limit` is shared by all of them. Raises BadOption.
         """
@@ -79,14 +78,14 @@ class Pipeline:
         prepare: Function | None = None,
         partition_by: PartitionBy | None = None,
     ) -> Self:
-        """What is done with each event: `handle(envelope)`, async or not.
+        """Process each event with `handle(envelope)`, async or not.
 
         Args:
             handle: changes the envelope; returns it or None. An event for which it raises fails alone.
             concurrency: processors; default two per core.
             max_demand: of each processor; default 10.
             min_demand: of each processor; default half of `max_demand`.
-            prepare: is given all envelopes of a batch first; where it raises, all of them fail.
+            prepare: receives all envelopes of a batch first; if it raises, all of them fail.
             partition_by: envelope -> a number; equal numbers (modulo `concurrency`) go to the same processor, in order.
         """
         self._process = ProcessPlan(
@@ -113,7 +112,7 @@ class Pipeline:
         max_demand: int | None = None,
         partition_by: PartitionBy | None = None,
     ) -> Self:
-        """What is done with batches: `handle(envelopes, info)`, async or not; may be used several times.
+        """Process batches with `handle(envelopes, info)`, async or not; may be called several times.
 
         Args:
             name: what `Envelope.to_batcher` names; envelopes that name none go to the first batcher.
@@ -140,7 +139,7 @@ class Pipeline:
         return self
 
     def on_failed(self, handle: Function) -> Self:
-        """Is given failed envelopes before they are acknowledged; what it raises is logged."""
+        """Receives failed envelopes before they are acknowledged; what it raises is logged."""
         self._failed = handle
         return self
 
@@ -152,14 +151,14 @@ class Pipeline:
         await self._running.start()
 
     async def stop(self, reason: object = SHUTDOWN, *, timeout: float | None = 30.0) -> None:
-        """Drain, then end all stages; after `timeout` seconds what is unfinished is given back. Again: nothing."""
+        """Drain, then end all stages; after `timeout` seconds unfinished events are released. Idempotent."""
         if self._running is not None:
             await self._running.stop(reason, timeout=timeout)
 
     async def run(self, *, timeout: float | None = 30.0) -> None:
         """Start, wait until all sources have ended quietly, drain (at most `timeout` seconds) and stop.
 
-        Raises RestartsExceeded, behind the drain, when a source fails again and again, or the supervisor has given up.
+        Raises RestartsExceeded, after the drain, when a source fails again and again, or the supervisor has given up.
         """
         await self.start()
         try:

@@ -25,7 +25,7 @@ class Outcome:
 
 
 class CallerAcknowledger(Acknowledger):
-    """Hands every acknowledgement to whoever waits for it."""
+    """Passes every acknowledgement to the caller that waits for it."""
 
     def __init__(self) -> None:
         self.outcomes: asyncio.Queue[Outcome] = asyncio.Queue()

@@ -1,12 +1,12 @@
 """The order in which a pipeline drains, as one small module.
 
-    1. every layer is told never to subscribe again,
-    2. every source is told to stop producing, and cancels its consumers behind what it holds,
-    3. each later layer, when its last producer is gone, flushes what it collects and cancels its consumers behind that,
+    1. every layer stops subscribing again,
+    2. every source stops producing, and cancels its consumers after what it has buffered,
+    3. each later layer, when its last producer has left, flushes what it collects and then cancels its consumers,
     4. the last layer ends.
 
 It owns this order and nothing else; the time for it is the caller's. A source may still be asked after step 2 and must
-then fetch nothing. Surprising: nothing is stopped by force here, everything leaves in its turn.
+then fetch nothing. Nothing is stopped by force here; everything leaves in its turn.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from collections.abc import Awaitable, Coroutine, Iterable
 from inspect import isawaitable
 from typing import Any
 
-from ..core._common import Linked
+from ..core._common import ConnectableStage
 from ..core.producing import Producing
 from ..core.stage import Stage
 from ..core.subscription import Subscription
 from ..reasons import SHUTDOWN, Cancellation
 
 
-class Layer(Linked):
-    """A stage of a pipeline behind its sources: passes the drain on when its last producer is gone."""
+class Layer(ConnectableStage):
+    """A stage of a pipeline downstream of its sources: passes the drain on when its last producer is gone."""
 
     draining = False
 

@@ -1,8 +1,8 @@
-"""What travels through a pipeline: an event with somebody who waits for its outcome.
+"""What travels through a pipeline: an event and the acknowledger of its outcome.
 
 It owns the fate of one event: which batcher it goes to, whether it has failed, and that it is settled exactly once,
-by an acknowledgement or by a release. It must not call user code but acknowledgers. Surprising: `acknowledge` never
-raises; an acknowledger that fails is logged, because the events are finished either way.
+by an acknowledgement or by a release. It must call no user code but acknowledgers. `acknowledge` never raises;
+an acknowledger that fails is logged, because the events are finished either way.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Acknowledger(ABC):
 
     def release(self, events: Sequence[Any], why: Dropped) -> None:
         """These come back unfinished. Synchronous; the default logs them, a source that can should take them back."""
-        logger.warning("%d events were dropped: %s", len(events), why.value)
+        logger.warning("events dropped: %s (events=%d)", why.value, len(events))
 
     def configure(self, ref: Hashable, data: Any, options: dict[str, Any]) -> Any:
         """Change how one event will be acknowledged; returns its new acknowledger data. Unsupported by default."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be configured (ref {ref!r}, {options!r})")
+        raise NotImplementedError(f"{type(self).__name__} does not support configure (ref={ref!r}, {options!r})")
 
 
 class NoAcknowledger(Acknowledger):
@@ -123,7 +123,7 @@ class Envelope:
         return self
 
     def settle(self) -> Acknowledger | None:
-        """Take the acknowledger: whoever gets it must use it; later callers get None."""
+        """Take the acknowledger: the first caller gets it and must use it; later callers get None."""
         acknowledger, self.acknowledger = self.acknowledger, None
         return acknowledger
 
@@ -152,7 +152,7 @@ async def acknowledge(envelopes: Sequence[Envelope]) -> None:
                 await answer
         except Exception:
             count = len(successful) + len(failed)
-            logger.exception("the acknowledger %r failed for %d events (ref %r)", acknowledger, count, ref)
+            logger.exception("acknowledger %r failed (events=%d, ref=%r)", acknowledger, count, ref)
 
 
 async def acknowledge_now(envelopes: Sequence[Envelope]) -> None:

@@ -1,7 +1,7 @@
 """One processor of a pipeline: handles events one by one; a failing one fails alone.
 
 It owns the calls of the user's `prepare`, `handle` and `on_failed` functions and acknowledges what ends here: all that
-failed, and what succeeded when no batcher follows. It must not die of user code. Surprising: with batchers, events that
+failed, and what succeeded when no batcher follows. It must survive what user code raises. With batchers, events that
 succeed are passed on unacknowledged.
 """
 
@@ -66,7 +66,7 @@ class _Handling(Layer):
             if answer is not None and (not isinstance(answer, list) or set(map(id, answer)) != set(map(id, envelopes))):
                 raise BadReturn.of(self, "prepare", "None, or all the envelopes that it was given", answer)  # noqa: TRY301
         except Exception as error:
-            logger.exception("prepare of %r failed: %d events fail", self, len(envelopes))
+            logger.exception("prepare of %r failed; failing the batch (events=%d)", self, len(envelopes))
             for envelope in envelopes:
                 envelope.fail(error)
             return False
@@ -125,11 +125,11 @@ class LastProcessor(_Handling, Consumer[Any]):
 async def failing(
     on_failed: Function | None, failed: list[Envelope], telemetry: Telemetry, about: dict[str, Any]
 ) -> None:
-    """Tell the user's `on_failed` before failed events are acknowledged; what it raises is logged."""
+    """Call the user's `on_failed` before failed events are acknowledged; what it raises is logged."""
     if on_failed is None or not failed:
         return
     try:
         with telemetry.span("on_failed", {**about, "events": failed}):
             await called(on_failed, failed)
     except Exception:
-        logger.exception("on_failed failed for %d events", len(failed))
+        logger.exception("on_failed raised (events=%d)", len(failed))

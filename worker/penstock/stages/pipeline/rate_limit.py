@@ -1,8 +1,8 @@
 """The rate limit of a pipeline's sources: so many events per window, over all its producers.
 
-`RateLimit` is pure: it counts down and is reset by whoever owns the clock. A source without room left keeps what it
-emits and does not hear of demand until the window is reset; then what it kept goes first, and the demands follow one
-by one. It must not drop either. Surprising: a fixed window lets through up to twice its number around its edge.
+`RateLimit` is pure: it counts down and is reset by the owner of the clock. A source without room left keeps what it
+emits and receives no demand until the window is reset; then what it kept goes first, and the demands follow one by one.
+It must drop neither. A fixed window lets through up to twice its number around its edge.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RateLimit:
         return self.left <= 0
 
     def reset(self) -> None:
-        """A new window begins."""
+        """Start a new window."""
         self.left = self.allowed
 
     def update(self, *, allowed: int | None = None, interval: float | None = None, reset: bool = False) -> None:

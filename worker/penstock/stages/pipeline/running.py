@@ -1,8 +1,8 @@
 """A pipeline that runs: its layers under one supervisor, found by name, drained in order.
 
 It owns how the layers are put together and taken down. It must not handle events. A stage that dies is replaced, and
-its neighbours, which subscribe by name and again after a crash, go on. Surprising: `stop` first drains; what is not
-finished when its time is over is given back, never lost.
+its neighbours, which subscribe by name and again after a crash, go on. `stop` drains first; events that are unfinished
+at its timeout are released, never lost.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from .telemetry import Telemetry
 
 logger = logging.getLogger("penstock.stages")
 
-LOOK_SECONDS = 0.05
-"""Between two looks at sources that wait for their restart."""
+SOURCE_CHECK_SECONDS = 0.05
+"""Between two checks for sources that wait for their restart."""
 
 
 class Running:
@@ -102,8 +102,8 @@ class Running:
             for stage in {self._supervisor, *living} - watched:
                 watched.add(stage)
                 stage.watch(lambda *_: changed.set())
-            with contextlib.suppress(TimeoutError):  # a source that waits for its restart is looked for
-                async with asyncio.timeout(None if len(living) == len(sources) else LOOK_SECONDS):
+            with contextlib.suppress(TimeoutError):  # check again for a source that waits for its restart
+                async with asyncio.timeout(None if len(living) == len(sources) else SOURCE_CHECK_SECONDS):
                     await changed.wait()
             watched &= set(self.sources()) | {self._supervisor}
 
@@ -126,12 +126,14 @@ class Running:
         self._stopping = True
         draining: asyncio.Task[None] | None = None
         try:
-            draining = asyncio.create_task(self._drain(*self._begin_drain()), name=f"drain {self.plan.name}")
+            draining = asyncio.create_task(self._drain(*self._start_drain()), name=f"drain {self.plan.name}")
             done, _ = await asyncio.wait([draining], timeout=timeout)  # not a timeout: a hook may ignore that
             if done:
                 await draining
             else:
-                logger.warning("%r had not drained after %s s: what is left is given back", self.plan.name, timeout)
+                logger.warning(
+                    "%r: drain timed out; releasing unfinished events (timeout_seconds=%s)", self.plan.name, timeout
+                )
                 draining.cancel()
                 await self._end_by_force(reason)
         except BaseException:
@@ -156,7 +158,7 @@ class Running:
         """Wait for the end; returns the reason."""
         return await self._supervisor.wait()
 
-    def _begin_drain(self) -> tuple[list[drain.Layer], list[Coroutine[Any, Any, None]]]:
+    def _start_drain(self) -> tuple[list[drain.Layer], list[Coroutine[Any, Any, None]]]:
         layers = [stage for stage in self.stages() if isinstance(stage, drain.Layer)]
         for stage in layers:
             stage.drain()
@@ -174,7 +176,7 @@ class Running:
         """Emit from one of the sources, in turn. Raises NoProducer when none lives."""
         sources = self.sources()
         if not sources:
-            raise NoProducer(f"pipeline {self.plan.name!r} has no living source")
+            raise NoProducer(f"pipeline {self.plan.name!r} has no running source")
         sources[next(self._turn) % len(sources)].push_past_gate(events)
 
     def update_limit(self, *, allowed: int | None = None, interval: float | None = None, reset: bool = False) -> None:

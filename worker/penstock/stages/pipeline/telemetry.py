@@ -1,4 +1,4 @@
-"""What a pipeline tells about its work: spans with a start and a stop, or an exception.
+"""Spans of a pipeline's work: start, then stop or exception.
 
 It owns the shape of these reports. It must not fail the work: a listener that raises is logged and the work goes on.
 """
@@ -18,20 +18,20 @@ Listener = Callable[[str, Mapping[str, float], Mapping[str, Any]], None]
 
 
 class Telemetry:
-    """Reports to one listener, or to nobody."""
+    """Reports to one listener, or to none."""
 
     def __init__(self, listener: Listener | None, context: Any = None) -> None:
         self.listener = listener
         self.context = context
 
     def report(self, name: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:
-        """Tell the listener."""
+        """Report to the listener."""
         if self.listener is None:
             return
         try:
             self.listener(name, measurements, {**metadata, "context": self.context})
         except Exception:
-            logger.exception("the telemetry listener failed for %s", name)
+            logger.exception("telemetry listener failed for %s", name)
 
     @contextmanager
     def span(self, name: str, metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -40,10 +40,10 @@ class Telemetry:
             yield metadata
             return
         self.report(f"{name}.start", {}, metadata)
-        began = perf_counter()
+        started = perf_counter()
         try:
             yield metadata
         except BaseException as error:
-            self.report(f"{name}.exception", {"duration": perf_counter() - began}, {**metadata, "error": error})
+            self.report(f"{name}.exception", {"duration": perf_counter() - started}, {**metadata, "error": error})
             raise
-        self.report(f"{name}.stop", {"duration": perf_counter() - began}, metadata)
+        self.report(f"{name}.stop", {"duration": perf_counter() - started}, metadata)

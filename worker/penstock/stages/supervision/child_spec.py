@@ -1,6 +1,6 @@
-"""What a supervisor is told about its children, and what it says about them.
+"""The specification and the status of a supervisor's children.
 
-It owns the words: strategy, restart, child. It must not start anything.
+It owns the terms strategy, restart, child. It must not start anything.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A stage that keeps other stages alive: it starts them in order, restarts what fails, and stops them in reverse.
 
 It owns children, restart delays and the decision to give up. It must not repair anything: a restarted child is a new
-stage from its factory, found again by name. Surprising, and unlike OTP: a child that ended only because another stage
+stage from its factory, found again by name. Unlike in OTP, a child that ended only because another stage
 did is restarted but not counted against `max_restarts`, and restarts wait, so that one crash of a producer under many
 consumers does not take the tree down.
 """
@@ -150,7 +150,7 @@ class Supervisor(Stage):
         await self._stop_all(list(self._slots.values()))
 
     def on_end(self, reason: object) -> None:
-        """Whatever still lives is killed: a killed supervisor leaves no child behind."""
+        """Kill every child that still lives: a killed supervisor leaves none running."""
         del reason
         self._drop_timers()
         for slot in self._slots.values():
@@ -200,14 +200,14 @@ class Supervisor(Stage):
             if restart is Restart.TEMPORARY:
                 self._slots.pop(slot.child.id, None)
             return
-        logger.warning("%r restarts its child %r, which ended: %r", self, slot.child.id, reason)
+        logger.warning("%r: restarting child %r, which ended: %r", self, slot.child.id, reason)
         await self._restart(slot, counted=ended.ended_by is None)
 
     async def _restart(self, slot: Slot, *, counted: bool) -> None:
         now = asyncio.get_running_loop().time()
         if counted and self._too_many(now):
-            text = f"{self!r} gives up: more than {self.max_restarts} failures within {self.within} s"
-            self.leave(RestartsExceeded(f"{text}, the last of child {slot.child.id!r}: {slot.last_reason!r}"))
+            text = f"{self!r} gives up: too many failures (max_restarts={self.max_restarts}, within={self.within} s)"
+            self.leave(RestartsExceeded(f"{text}; the last was of child {slot.child.id!r}: {slot.last_reason!r}"))
             return
         slot.attempt = 1 if now - slot.started_at > self.within else slot.attempt + 1
         plan = self._plan(slot)
@@ -223,7 +223,7 @@ class Supervisor(Stage):
         return len(self._failures) > self.max_restarts
 
     def _plan(self, slot: Slot) -> list[Slot]:
-        """Whom to restart with a child, in order of start."""
+        """The children to restart with a child, in order of start."""
         slots = list(self._slots.values())
         if self.strategy is Strategy.ONE_FOR_ONE or slot not in slots:
             return [slot]
@@ -254,7 +254,7 @@ class Supervisor(Stage):
                 await self._start_slot(slot)
             except Exception as error:  # noqa: BLE001 - counted as a failure of the child
                 slot.last_reason = error
-                logger.warning("%r could not restart its child %r: %r", self, slot.child.id, error)
+                logger.warning("%r: cannot restart child %r: %r", self, slot.child.id, error)
                 await self._restart(slot, counted=True)
                 if self.strategy is not Strategy.ONE_FOR_ONE:
                     return

@@ -1,9 +1,9 @@
-"""One task per event: a consumer that starts a task for each event and asks for more as tasks end.
+"""One task per event: a consumer that starts a task for each event and asks for more as tasks finish.
 
 It owns the tasks. It must not run more than `max_demand` per producer, and asks again when as few as `min_demand` of
-its events are still running. (GenStage waits for `min_demand` endings instead, so a high minimum starves it.) An
-event whose task failed or was cancelled goes back to its producer. Surprising: restarts are for tasks that may simply
-be run again; where a store remembers attempts, leave them to it.
+its events are still running. (GenStage waits until `min_demand` tasks have finished, so a high minimum starves it.) An
+event whose task failed or was cancelled is released to its producer. Restarts are for tasks that are idempotent; where
+a store counts attempts, leave retries to it.
 """
 
 from __future__ import annotations
@@ -51,23 +51,23 @@ class _Job(Generic[In]):
         self.timer: asyncio.TimerHandle | None = None
 
 
-class TaskPerEvent(Consumer[In], Generic[In]):
+class TaskSupervisor(Consumer[In], Generic[In]):
     """Runs `start(event)` as a task of its own for each event.
 
     Args:
         start: an async function of one event. It may also be a plain function that returns a coroutine, or None to
             ignore the event. What it raises, at once or in the task, is contained.
-        restart: TEMPORARY (default): a task that failed is not run again; TRANSIENT: it is, with the same event.
+        restart: TEMPORARY (default): a task that failed is not restarted; TRANSIENT: it is, with the same event.
         max_restarts, within: more restarts than this within these seconds end the stage with SHUTDOWN; default 3 in 5.
         backoff: delays before restarts; default none.
-        shutdown: seconds that cancelled tasks have to end when the stage stops, default 5; None: as long as it takes.
+        shutdown: seconds that cancelled tasks have to finish at a stop, default 5; None: as long as it takes.
         subscribe_to, name, names: see `Consumer`.
 
     The options of a subscription bound the tasks: at most `max_demand` at a time, more are asked for when `min_demand`
     are left. Raises BadOption.
     """
 
-    kind: ClassVar[str] = "task-per-event"
+    kind: ClassVar[str] = "task-supervisor"
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         return job.task if self._launch(job) else None
 
     async def end_task(self, task: asyncio.Task[object]) -> bool:
-        """Cancel a task, wait for its end and free its place; its event goes back.
+        """Cancel a task, wait until it has finished and free its place; its event is released.
 
         False: no such task here, or it has not ended within `shutdown` seconds.
         """
@@ -171,7 +171,9 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         if tasks:
             _, left = await asyncio.wait(tasks, timeout=self._shutdown)
             if left:
-                logger.error("%r: %d tasks did not end within %s s of being cancelled", self, len(left), self._shutdown)
+                logger.error(
+                    "%r: tasks ignored cancellation (tasks=%d, shutdown_seconds=%s)", self, len(left), self._shutdown
+                )
 
     def on_end(self, reason: object) -> None:
         """A killed stage cancels its tasks too."""
@@ -182,13 +184,13 @@ class TaskPerEvent(Consumer[In], Generic[In]):
     # -- the life of one task ----------------------------------------------------------------------------------------
 
     def _launch(self, job: _Job[In]) -> bool:
-        """Start, or start again; False: there is nothing to run."""
+        """Start or restart; False: there is nothing to run."""
         job.timer = None
         job.attempt += 1
         try:
             coroutine = self._make(job.event)
         except Exception:
-            logger.exception("%r could not start a task for %r", self, job.event)
+            logger.exception("%r: cannot start a task for %r", self, job.event)
             return self._failed(job)
         if coroutine is None:
             return False
@@ -201,9 +203,9 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         job.task = None
         if task.cancelled():
             self._forget(job)
-            self._give_back(job)
+            self._release(job)
         elif (error := task.exception()) is not None:
-            logger.error("%r: the task for %r failed", self, job.event, exc_info=error)
+            logger.error("%r: task for %r failed", self, job.event, exc_info=error)
             if self._failed(job):
                 return
         else:
@@ -211,17 +213,22 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         self._free(job.subscription)
 
     def _failed(self, job: _Job[In]) -> bool:
-        """Plan a restart where that is the policy; True: the event keeps its place."""
+        """Schedule a restart if that is the policy; True: the event keeps its place."""
         if self._restart is Restart.TRANSIENT and self.reason is None and not self.leaving:
             if self._may_restart():
                 self._keep(job)
                 loop = asyncio.get_running_loop()
                 job.timer = loop.call_later(self._backoff.delay(job.attempt), self._again, job)
                 return True
-            logger.error("%r ends: more than %d restarts within %s s", self, self._max_restarts, self._within)
+            logger.error(
+                "%r stops: too many restarts (max_restarts=%d, within_seconds=%s)",
+                self,
+                self._max_restarts,
+                self._within,
+            )
             self._stage_post(self._stage_stop_now, SHUTDOWN, None)
         self._forget(job)
-        self._give_back(job)
+        self._release(job)
         return False
 
     def _again(self, job: _Job[In]) -> None:
@@ -245,7 +252,7 @@ class TaskPerEvent(Consumer[In], Generic[In]):
         if not self._jobs:
             self._idle.set()
 
-    def _give_back(self, job: _Job[In]) -> None:
+    def _release(self, job: _Job[In]) -> None:
         if job.subscription is not None:
             job.subscription.released([job.event], Dropped.CONSUMER_DOWN)
 
@@ -266,7 +273,7 @@ class TaskPerEvent(Consumer[In], Generic[In]):
             if job.timer is not None:
                 job.timer.cancel()
                 self._forget(job)
-                self._give_back(job)
+                self._release(job)
             elif job.task is not None:
                 job.task.cancel()
                 tasks.append(job.task)
