@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tools import pages, pull_picture
+from tools import messages, pages, pull_picture
 from tools.monitoring import alerts, grafana
 from tools.monitoring.dashboards import DASHBOARDS
 
@@ -51,6 +51,7 @@ TABLE: Final = (
         pages.metrics,
     ),
     Made("docs/images/why-pull.svg", "tools.pull_picture", pull_picture.why_pull),
+    Made("tests/unit/messages.txt", "the product's source", messages.text),
     Made("docs/runbooks/README.md", "tools.monitoring.alerts", alerts.index),
     Made("charts/penstock/files/alerts.yaml", "tools.monitoring.alerts", alerts.chart_file),
     *(

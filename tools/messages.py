@@ -98,8 +98,9 @@ def _shown_docstrings(tree: ast.Module) -> Iterator[str]:
             shown = node.name in SETTINGS
         else:
             continue
-        if shown:
-            yield f"help {node.name}: {_line(ast.get_docstring(node) or '')}"
+        if shown:  # a line for each field, where there are some
+            head, *fields = re.split(r"\n {4}(?=\w+: )", ast.get_docstring(node) or "")
+            yield from (f"help {node.name}: {_line(text)}" for text in (head, *fields))
 
 
 def _is_command(decorator: ast.expr) -> bool:

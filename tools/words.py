@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).parents[1]
 HEADING: Final = "\n## Words that we do not use\n"
-_GLOSSARIES: Final = ("docs/reference/glossary.md", "docs/glossary.md")
+GLOSSARY: Final = "docs/reference/glossary.md"
 _NOT_READ: Final = re.compile(
     r"uv\.lock|.*LICENSE(\.md)?|.*\.(svg|png|jpg|sum|mod)|.*/store/(schema/)?migrations/.*"
     r"|(.*/)?store-figures\.json|docs/(reference/)?schema\.sql|tests/unit/(words_left|messages)\.txt"
@@ -60,9 +60,9 @@ class Finding(NamedTuple):
     instead: str
 
 
-def glossary() -> Path:
-    """The page that owns the list."""
-    return next(path for name in _GLOSSARIES if (path := ROOT / name).is_file())
+def listed() -> list[Ban]:
+    """The rows of the glossary."""
+    return bans((ROOT / GLOSSARY).read_text(encoding="utf-8"))
 
 
 def bans(page: str) -> list[Ban]:
@@ -101,7 +101,7 @@ def findings(paths: Iterable[str], table: Sequence[Ban]) -> Iterator[Finding]:
 
 def check(path: str, text: str, table: Sequence[Ban]) -> Iterator[Finding]:
     """The banned words of one file."""
-    if path in _GLOSSARIES:
+    if path == GLOSSARY:
         text = _without_banned(text)
     suspect = re.compile("|".join(ban.pattern.pattern.replace("(?i:", "(?:") for ban in table), re.IGNORECASE)
     pieces = [Text(0, " ".join(Path(path).parts), name=True)]
@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("paths", nargs="*", help="files or folders; default: all that git tracks")
     parser.add_argument("--counts", action="store_true", help="one line a file, with the number of places")
     given = parser.parse_args(arguments)
-    found = list(findings(tracked(given.paths), bans(glossary().read_text(encoding="utf-8"))))
+    found = list(findings(tracked(given.paths), listed()))
     if given.counts:
         print(
             "".join(f"{count:4} {path}\n" for path, count in sorted(Counter(one.path for one in found).items())), end=""

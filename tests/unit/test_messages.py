@@ -13,8 +13,8 @@ NOUNS = (
     "attempts|children|claims|connections|databases|deployments|errors|events|hosts|jobs|letters|namespaces|objects|"
     "outcomes|pods|processes|queues|replicas|restarts|rows|seconds|slots|tasks|times|tokens|workers"
 )
-DISAGREES = re.compile(rf"(?:\{{\}}|%d|%s|%\(\w+\)[ds]|\b1) (?:dead )?(?:{NOUNS})\b")
-BANNED_LEFT, DISAGREEMENTS_LEFT = 105, 65
+DISAGREES = re.compile(rf"(?:\{{\}}|%d|%s|%\(\w+\)[ds]|\b1) (?:dead )?(?:{NOUNS})\b(?!/)")
+BANNED_LEFT, DISAGREEMENTS_LEFT = 38, 19
 """Banned words, and messages with a bare number before a plural noun (see `penstock.plural`). Both only fall."""
 
 
@@ -29,7 +29,7 @@ def test_the_snapshot_is_what_the_source_says():
 
 def test_no_message_has_a_banned_word():
     """The same list as for names and documents."""
-    table = words.bans(words.glossary().read_text(encoding="utf-8"))
+    table = words.listed()
     text = SNAPSHOT.read_text(encoding="utf-8")
     found = [f"{one.line}: {one.found!r}: {one.instead}" for one in words.check("messages", text, table)]
     assert len(found) <= BANNED_LEFT, found

@@ -5,7 +5,7 @@
     3. each later layer, when its last producer has left, flushes what it collects and then cancels its consumers,
     4. the last layer ends.
 
-It owns this order and nothing else; the time for it is the caller's. A source may still be asked after step 2 and must
+It owns this order and nothing else; its timeout is the caller's. A source may still be asked after step 2 and must
 then fetch nothing. Nothing is stopped by force here; everything leaves in its turn.
 """
 
