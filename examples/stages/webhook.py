@@ -1,7 +1,7 @@
 """Events are posted to a web server, a few at a time, each with a timeout; what fails is tried again, then set aside.
 
-`TaskSupervisor` runs each post as a task of its own and asks for more as they end, so at most four are under way. A local
-server that fails now and then plays the other side. Run it: `python examples/stages/webhook.py`.
+`TaskSupervisor` runs each post as a task of its own and asks for more as they end, so at most four are under way. A
+local server that fails now and then plays the other side. Run it: `python examples/stages/webhook.py`.
 """
 
 import asyncio
