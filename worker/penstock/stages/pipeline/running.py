@@ -131,9 +131,7 @@ class Running:
             if done:
                 await draining
             else:
-                logger.warning(
-                    "%r: drain timed out; releasing unfinished events (timeout_seconds=%s)", self.plan.name, timeout
-                )
+                logger.warning("%r: drain timed out, releasing events (timeout_seconds=%s)", self.plan.name, timeout)
                 draining.cancel()
                 await self._end_by_force(reason)
         except BaseException:
