@@ -1,4 +1,4 @@
-"""What a caller's connection has to carry: jobs of every type of value, given up, committed and refused."""
+"""What a caller's connection must support: jobs of every type of value, rolled back, committed and refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check_batch(db: psycopg.Connection) -> None:
 
 
 def the_whole(opened: Any, db: psycopg.Connection, commit: Callable[[], object], undo: Callable[[], object]) -> None:
-    """A job given up, a batch of every type, a bulk by COPY or function, and a refusal that leaves the caller going."""
+    """A job rolled back, a batch of every type, a bulk by COPY or function, and a refusal that the caller survives."""
     send.options(connection=opened).enqueue(99)
     undo()
     assert kept(db) == []

@@ -10,8 +10,8 @@
         step.finish()
 
 Each connection lives in a thread of its own, so that a statement can wait for a lock while the test goes on. Waiting is
-never assumed: `blocks` asks pg_blocking_pids. `lose_reply` commits a statement and tells the caller that the connection
-died; code that makes its own connections is led through `tests.support.postgres_proxy.Proxy` for the same.
+never assumed: `blocks` asks pg_blocking_pids. `lose_reply` commits a statement and drops its reply: the connection
+died. Code that makes its own connections is led through `tests.support.postgres_proxy.Proxy` for the same.
 """
 
 from __future__ import annotations

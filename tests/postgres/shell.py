@@ -18,7 +18,7 @@ ACK = "SELECT * FROM penstock.ack(%s, %s, %s, %s, p_delays => %s, p_reasons => %
 
 
 class Shell:
-    """Runs commands in this process, as whoever `url` lets in."""
+    """Runs commands in this process, as the login of `url`."""
 
     def __init__(self, url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self.url, self._capsys, self._monkeypatch = url, capsys, monkeypatch

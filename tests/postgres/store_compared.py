@@ -28,7 +28,7 @@ STATES = st.sampled_from(["completed", "retry", "snooze", "failed", "cancelled"]
 
 
 class Compared(RuleBasedStateMachine):
-    """A model beside an emptied database with the queues `a` and `b`."""
+    """A model and an emptied database with the queues `a` and `b`."""
 
     def __init__(self, db: psycopg.Connection[Any]) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 Knows jobs, keys, workers and limits; no SQL, no clock, no randomness. Where the store may choose (which level's job a
 claim's floor brings), the model takes what was chosen and checks that it was allowed.
-Surprising: a redriven dead letter that held its key until its start holds it until its start again.
+a redriven dead letter that held its key until its start holds it until its start again.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Model:
         job.key, job.held, job.cancel = (job.key or job.kept if state == "failed" else None), None, False
 
     def release(self, attempts: Sequence[Attempt]) -> int:
-        """Hand back; how many went. Keys are taken again in the order of the keys."""
+        """Release; how many went. Keys are taken again in the order of the keys."""
         ours = [self.jobs[one.job] for one in attempts if self.jobs[one.job].held == one]
         for job in [job for job in ours if job.cancel]:
             assert job.held is not None
@@ -186,7 +186,7 @@ class Model:
     # -- workers ------------------------------------------------------------------------------------------------
 
     def release_claim(self, worker: int, token: int) -> int:
-        """Hand back what is left of a claim."""
+        """Release what is left of a claim."""
         held = [job.held for job in self.jobs.values() if job.held]
         return self.release(sorted((a for a in held if (a.worker, a.token) == (worker, token)), key=lambda a: a.job))
 
@@ -201,7 +201,7 @@ class Model:
         return retried, buried
 
     def rescue(self, *, strays: bool = False) -> tuple[int, int, int]:
-        """Workers newly lost, jobs taken back, jobs poisoned; `strays`: also of workers that vanished."""
+        """Workers newly lost, jobs reclaimed, jobs poisoned; `strays`: also of workers that vanished."""
         newly = [worker for worker in self.workers.values() if worker.lapsed and worker.state != "lost"]
         for worker in newly:
             worker.state = "lost"

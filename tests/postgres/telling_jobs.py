@@ -1,4 +1,4 @@
-"""The application of the tests about what a worker tells: its hooks and its tasks write what they see to a file."""
+"""The application of the tests about what a worker reports: its hooks and its tasks write what they see to a file."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_a_token_with_another_workers_id_is_refused(play, db):
     assert desk.state_of(db, job) == "running"
 
 
-def test_a_renewal_beside_a_committing_acknowledgement_sees_no_fencing(play, db):
+def test_a_renewal_with_a_committing_acknowledgement_sees_no_fencing(play, db):
     """Before the commit the claim is there, after it the outcome is: at no moment neither."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     held = desk.token()
@@ -168,7 +168,7 @@ def test_a_rescue_whose_reply_was_lost_is_repeated_without_harm(play, db):
 
 
 def test_batches_in_opposite_order_do_not_deadlock(play, db):
-    """Each acknowledgement locks in order of id, whatever order it was given, mixed endings and deferrals included."""
+    """Each acknowledgement locks in order of id, whatever order it was given, mixed outcomes and deferrals included."""
     worker, ids = desk.register(db), desk.enqueue(db, 2)
     held = desk.token()
     a, b = play.connection("a"), play.connection("b")
@@ -183,7 +183,7 @@ def test_batches_in_opposite_order_do_not_deadlock(play, db):
     assert [desk.state_of(db, job) for job in ids] == ["scheduled", "completed"]
 
 
-def test_a_release_whose_reply_was_lost_gives_back_once(play, db):
+def test_a_release_whose_reply_was_lost_releases_once(play, db):
     """The repetition finds nothing of its own; the attempt is refunded once."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     held = desk.token()

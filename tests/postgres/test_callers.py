@@ -109,7 +109,7 @@ async def test_every_cursor_class_of_psycopg(name, pg_newest, db):
 
 
 async def test_a_subclass_of_psycopgs_connection_and_its_pipelines(pg_newest, db):
-    """Statements of the caller's own wait in the pipeline before ours and behind it."""
+    """Statements of the caller's own wait in the pipeline before ours and after it."""
     with Wide.connect(pg_newest.url) as opened:
         with opened.pipeline():
             the_whole(opened, db, opened.commit, opened.rollback)
@@ -209,7 +209,7 @@ async def test_a_connection_of_asyncpg_carries_it(on_asyncpg, db):
 
 
 async def test_what_asyncpgs_pool_lends_carries_it_and_the_pool_does_not(pg_newest, db):
-    """A proxy; its error once it is given back is one of ours."""
+    """A proxy; its error once it is checked in is one of ours."""
     async with asyncpg.create_pool(pg_newest.url, min_size=1, max_size=1) as pool:
         async with pool.acquire() as connection, connection.transaction():
             await send.options(connection=connection).enqueue_async(7)

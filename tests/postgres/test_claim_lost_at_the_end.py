@@ -50,7 +50,7 @@ async def lose_a_claim(proxy: Proxy, store: Store, worker: desk.Worker) -> Claim
     return claimer
 
 
-async def test_what_is_given_back_is_tried_again_until_the_database_answers(pg_newest, newest):
+async def test_what_is_returned_is_tried_again_until_the_database_answers(pg_newest, newest):
     """The reply of the release is lost: forgotten here, the claims would stay with a worker that renews its lease."""
     worker = desk.register(newest)
     desk.enqueue(newest, 3)
@@ -80,7 +80,7 @@ async def test_what_is_given_back_is_tried_again_until_the_database_answers(pg_n
     assert newest.execute("SELECT count(*), sum(attempt) FROM penstock.job WHERE token IS NULL").fetchone() == (3, 0)
 
 
-async def test_a_claim_lost_while_closing_is_handed_back_before_the_end(pg_newest, newest):
+async def test_a_claim_lost_while_closing_is_released_before_the_end(pg_newest, newest):
     """Nobody else knows of it: a job with a worker that is gone would wait for the next worker to be lost."""
     worker = desk.register(newest)
     desk.enqueue(newest, 3)

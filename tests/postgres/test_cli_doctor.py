@@ -56,7 +56,7 @@ def test_a_migrated_database_is_well_for_its_owner(owned, doctor):
     assert {"listen", "clock", "drift", "functions", "maintenance", "partitions", "queues paused"} <= set(found)
 
 
-def test_what_a_login_may_not_see_is_skipped_and_its_role_is_told(owned, doctor):
+def test_what_a_login_may_not_see_is_skipped_and_its_role_is_reported(owned, doctor):
     """A worker's login may work; an enqueuer's may not, and hears which grants it lacks."""
     with member(owned, "worker") as url:
         code, found = doctor(url, "--for", "worker")
@@ -113,7 +113,7 @@ def test_a_database_without_the_schema_and_one_that_was_changed_fail(pg_blank, d
 
 
 def test_an_index_that_is_gone_is_drift(pg, doctor):
-    """The schema's version alone would not tell."""
+    """The schema's version alone would not show it."""
     with pg.connect() as admin:
         admin.execute("DROP INDEX penstock.job_due")
     code, found = doctor(pg.url)
@@ -122,7 +122,7 @@ def test_an_index_that_is_gone_is_drift(pg, doctor):
 
 
 def test_listening_through_a_pooler_is_found_out(pg_newest, doctor, monkeypatch):
-    """It takes the LISTEN and delivers nothing; with a direct URL beside it all is well."""
+    """It takes the LISTEN and delivers nothing; with a direct URL too all is well."""
     with pgbouncer.pooled(pg_newest.url) as pooled:
         code, found = doctor(pooled)
         assert (code, found["listen"]["level"]) == (0, "warning")
@@ -144,7 +144,7 @@ def test_an_old_transaction_is_named(pg_newest, doctor):
         assert found["oldest transaction"]["message"].startswith("open for ")
 
 
-def test_whoever_holds_rows_or_a_table_is_named(pg_newest, newest, doctor):
+def test_the_holder_of_rows_or_a_table_is_named(pg_newest, newest, doctor):
     """By pid, with what is held and who waits for it; afterwards all is well."""
     worker = desk.register(newest)
     desk.enqueue(newest, 3)

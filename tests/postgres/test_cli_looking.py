@@ -41,7 +41,7 @@ def db(pg_newest: Database) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.mark.parametrize("role", ["observer", "operator"])
-def test_who_may_look_sees_states_and_no_contents(pg_newest, db, capsys, monkeypatch, role: str):
+def test_an_observer_sees_states_and_no_contents(pg_newest, db, capsys, monkeypatch, role: str):
     """Every reading command, in every form: it works, and holds no argument, message or traceback."""
     a_scene(db)
     with logins(pg_newest, role) as [login]:
@@ -101,7 +101,7 @@ def test_a_list_has_what_its_filter_says(shell, db, arguments: list[str], ids: l
 
 
 def test_a_full_list_says_how_to_go_on(shell, db):
-    """On stderr, beside the table."""
+    """On stderr, with the table."""
     put(db, count=3)
     code, out, err = shell.run("jobs", "list", "--limit", "2")
     assert (code, len(out.splitlines())) == (0, 3)
@@ -110,7 +110,7 @@ def test_a_full_list_says_how_to_go_on(shell, db):
 
 
 def test_stats_count_the_outcomes_of_a_time(shell, db):
-    """By how attempts ended; waits and run times beside."""
+    """By how attempts ended; with waits and run times."""
     a_scene(db)
     by_name = {row["name"]: row for row in shell.value("queues", "stats", "--since", "10m")}
     q = by_name["q"]
@@ -121,7 +121,7 @@ def test_stats_count_the_outcomes_of_a_time(shell, db):
 
 
 def test_workers_are_listed_with_what_they_have_held_for_longest(shell, db):
-    """And a lease that is over is told."""
+    """And a lease that is over is reported."""
     worker = desk.register(db)
     put(db, count=2)
     assert shell.value("workers")[0]["oldest_job"] is None
@@ -179,8 +179,8 @@ def test_top_is_redrawn_on_a_terminal_until_somebody_interrupts_it(pg_newest, db
     assert shown.rstrip().endswith(b"\x1b[?1049l")
 
 
-def test_a_look_that_takes_too_long_is_given_up_with_advice(pg_newest, db):
-    """The server ends it; the next look works."""
+def test_a_query_that_takes_too_long_is_canceled_with_advice(pg_newest, db):
+    """The server ends it; the next query works."""
     from penstock.errors import StoreError
     from penstock.store.inspect.inspection import Reader
 

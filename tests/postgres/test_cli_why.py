@@ -223,7 +223,7 @@ def test_a_job_that_is_run_alone_and_one_that_waits_for_it(scene: Scene):
     assert (found, f"runs job {suspect} alone" in message) == (Why.ISOLATED_JOB, True)
 
 
-def test_a_job_behind_others_one_behind_busy_slots_and_one_that_is_next(scene: Scene):
+def test_a_job_after_others_one_without_a_free_slot_and_one_that_is_next(scene: Scene):
     """Counted by priority and by order."""
     early, late = desk.enqueue(scene.admin, 2)
     [urgent] = desk.enqueue(scene.admin, p_priorities=[0])
@@ -240,7 +240,7 @@ def test_a_job_behind_others_one_behind_busy_slots_and_one_that_is_next(scene: S
     assert scene.why(early)[0] is Why.BUSY
 
 
-def test_whoever_holds_its_row_is_named(scene: Scene, pg_newest: Database):
+def test_the_holder_of_its_row_is_named(scene: Scene, pg_newest: Database):
     """A person in psql, by the pid; the job waits for them whatever else is free."""
     [job] = desk.enqueue(scene.admin)
     with psycopg.connect(pg_newest.url, application_name="lunch") as person:

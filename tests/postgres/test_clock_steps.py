@@ -78,8 +78,8 @@ def test_a_longer_lease_than_the_leaders_is_judged_by_its_own_length(newest):
     assert state(newest, worker) == "lost"
 
 
-def test_a_renewal_after_the_step_begins_its_contact_again(newest):
-    """Whoever renewed before the step shows nothing of what others could do since."""
+def test_a_renewal_after_the_step_starts_its_contact_again(newest):
+    """A worker that renewed before the step shows nothing of what others could do since."""
     worker = desk.register(newest, LEASE)
     newest.execute("UPDATE penstock.worker SET unbroken_since = now() - interval '1 hour'")
     step_back(newest)

@@ -112,7 +112,7 @@ def test_a_workers_word_makes_no_leader_and_no_server_older(play, db):
     assert rescuer.run(desk.RESCUE, SOON) == [(1, 1, 0)]
 
 
-def test_a_renewal_after_half_a_lease_of_silence_begins_anew(play, db):
+def test_a_renewal_after_half_a_lease_of_silence_starts_again(play, db):
     """An outage, a frozen server, a stopped worker, a clock that was set: each is a gap on the server's clock."""
     worker, renewer = desk.register(db, 600), play.connection("renewer")
     since = "UPDATE penstock.worker SET unbroken_since = '-infinity', renewed_at = clock_timestamp() - %s::interval"
@@ -127,7 +127,7 @@ def test_a_renewal_after_half_a_lease_of_silence_begins_anew(play, db):
 
 
 def test_after_an_outage_the_first_to_renew_is_no_witness_and_the_fleet_keeps_its_jobs(play, db):
-    """All fell silent at once; whoever thaws or reconnects first, and leads, must let the others renew."""
+    """All fell silent at once; the first to thaw or reconnect, and lead, must let the others renew."""
     fleet = [lost_with_a_job(db) for _ in range(3)]
     first = witness(db, "renewed_at = now() - interval '1 min', lease_until = now() - interval '50 s'")
     upkeep = play.connection("upkeep")
@@ -158,7 +158,7 @@ def test_a_renewal_that_had_to_wait_counts_from_when_it_came(play, db):
     assert contact(db, worker)[1] < released
 
 
-def test_a_rescue_that_had_to_wait_judges_by_when_it_began(play, db):
+def test_a_rescue_that_had_to_wait_judges_by_when_it_started(play, db):
     """A server that stops between question and deed, as under a lock here, must not find everybody's lease run out."""
     worker, _ = desk.register(db), desk.enqueue(db)
     stopper, rescuer = play.connection("stopper"), play.connection("rescuer")
@@ -174,7 +174,7 @@ def test_a_rescue_that_had_to_wait_judges_by_when_it_began(play, db):
     assert rescuer.run(desk.RESCUE, SOON) == [(1, 1, 0)]
 
 
-def test_who_may_not_lead_is_told_when_it_might(play, db):
+def test_who_may_not_lead_learns_when_it_might(play, db):
     """Nothing before anybody led; then the seconds of a leadership that may still be kept; nought once it is over."""
     ends = "SELECT penstock.lead_ends('maintenance')"
     a, b = play.connection("a"), play.connection("b")

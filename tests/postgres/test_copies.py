@@ -116,7 +116,7 @@ def test_a_publication_does_not_bring_back_what_an_audit_dropped_meanwhile(play,
 
 
 @pytest.mark.parametrize("begun", [(1, FAR), (FAR, 3)], ids=["horizon", "last ord"])
-def test_a_publication_begun_on_another_server_changes_nothing(begun, db):
+def test_a_publication_started_on_another_server_changes_nothing(begun, db):
     """Its transaction id or its ord does not exist here: before a failover or a move."""
     marked(db)
     before = db.execute("SELECT marks, heads FROM penstock.queue").fetchone()
@@ -143,7 +143,7 @@ BEHIND = {
 
 
 @pytest.mark.parametrize("which", BEHIND)
-def test_a_sequence_behind_its_table_is_named_and_set_ahead(which, pg_newest, newest):
+def test_a_sequence_that_lags_its_table_is_named_and_set_ahead(which, pg_newest, newest):
     """By the audit and by `penstock migrate`; a sound one is left alone."""
     name, change = BEHIND[which]
     desk.enqueue(newest)

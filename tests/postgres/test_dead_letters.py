@@ -71,7 +71,7 @@ async def test_a_filter_means_the_same_to_the_list_the_dry_run_and_the_redrive(n
     assert newest.execute("SELECT count(*) FROM penstock.dead").fetchone() == (6 - len(ids),)
 
 
-async def test_a_dry_run_tells_how_many_of_what_and_since_when(dead):
+async def test_a_dry_run_reports_how_many_of_what_and_since_when(dead):
     """By queue, task and reason."""
     counts = {(c.queue, c.task, c.reason): c for c in await dead.count_dead(DeadFilter())}
     assert {key: count.count for key, count in counts.items()} == {
@@ -92,7 +92,7 @@ async def test_one_dead_letter_is_shown_with_its_history_and_its_forensics(dead)
     assert await dead.show_dead(99) is None
 
 
-async def test_many_are_brought_back_in_batches_and_told_after_each(dead, newest):
+async def test_many_are_brought_back_in_batches_and_reported_after_each(dead, newest):
     """Each batch is a transaction of its own."""
     newest.execute(
         "INSERT INTO penstock.dead (id, queue, priority, attempt, max_attempts, crashes, created_at, died_at, reason, "
@@ -141,8 +141,8 @@ async def test_discarding_throws_away_what_matches_and_nothing_else(dead, newest
     assert await dead.discard_matching(DeadFilter(queue="emails")) == 0
 
 
-async def test_whoever_may_not_read_messages_finds_by_type_and_redrives_all_the_same(pg_blank):
-    """The operator's role: no message is told, and none can be guessed through the filter."""
+async def test_a_login_that_may_not_read_messages_finds_by_type_and_redrives_all_the_same(pg_blank):
+    """The operator's role: no message is reported, and none can be guessed through the filter."""
     with owned_by_a_login(pg_blank) as owned, pg_blank.connect() as admin:
         admin.execute(ROWS)
         with member(owned, "operator") as url:

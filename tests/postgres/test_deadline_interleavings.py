@@ -1,4 +1,4 @@
-"""Attempts past their deadline although their worker lives: taken back once, and in every order against the rest."""
+"""Attempts past their deadline although their worker lives: reclaimed once, and in every order against the rest."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_attempt_past_its_deadline_keeps_a_key_until_the_end_and_none_until_t
         assert db.execute("SELECT unique_kept FROM penstock.job WHERE id = %s", [scene.job]).fetchone() == (None,)
 
 
-def test_an_attempt_past_its_deadline_gives_its_room_back_once(play, db):
+def test_an_attempt_past_its_deadline_returns_its_room_once(play, db):
     """The limit counts what runs, before and after."""
     scene = Scene(play, db)
     db.execute("SELECT penstock.set_limit(%s, 1)", [scene.worker.queue])
@@ -120,14 +120,14 @@ ENDINGS = {
 
 
 def ending(scene: Scene, name: str) -> list[object]:
-    """Arguments of one of the ENDINGS."""
+    """Arguments of one of the outcomes."""
     if name == "completion":
         return [scene.worker.id, scene.job, scene.token]
     return [scene.worker.id, [scene.job], [scene.token], *([["completed"]] if name == "ack" else [])]
 
 
-def test_the_upkeep_steps_over_an_attempt_that_is_just_ending(play, db):
-    """Acknowledged, released or completed in an open transaction it was in time; the upkeep waits for nobody."""
+def test_maintenance_steps_over_an_attempt_that_is_just_ending(play, db):
+    """Acknowledged, released or completed in an open transaction it was in time; maintenance waits for nobody."""
     for name, (statement, state) in ENDINGS.items():
         scene = Scene(play, db)
         scene.hung.begin()
@@ -138,8 +138,8 @@ def test_the_upkeep_steps_over_an_attempt_that_is_just_ending(play, db):
         assert desk.state_of(db, scene.job) == state
 
 
-def test_an_attempt_that_ends_while_it_is_taken_back_is_fenced(play, db):
-    """It waits for the upkeep's commit and then finds its claim gone."""
+def test_an_attempt_that_ends_while_it_is_reclaimed_is_fenced(play, db):
+    """It waits for the commit of maintenance and then finds its claim gone."""
     for name, (statement, _) in ENDINGS.items():
         scene = Scene(play, db)
         scene.upkeep.begin()
@@ -152,7 +152,7 @@ def test_an_attempt_that_ends_while_it_is_taken_back_is_fenced(play, db):
         assert scene.job_row == (1, 0, "deadline", [ERROR], True, None)
 
 
-def test_a_renewal_while_an_attempt_is_taken_back_says_fenced_only_after_the_commit(play, db):
+def test_a_renewal_while_an_attempt_is_reclaimed_says_fenced_only_after_the_commit(play, db):
     """It waits for nothing; before the commit the claim is there."""
     scene = Scene(play, db)
     values = [scene.worker.id, 60, [scene.job], [scene.token]]
@@ -164,7 +164,7 @@ def test_a_renewal_while_an_attempt_is_taken_back_says_fenced_only_after_the_com
 
 
 def test_a_cancel_that_meets_the_deadline_ends_the_job_in_either_order(play, db):
-    """While it is being flagged the upkeep steps over it; taken back first, the cancel finds it waiting and ends it."""
+    """While it is being flagged maintenance steps over it; reclaimed first, the cancel finds it waiting and ends it."""
     scene = Scene(play, db)
     other = play.connection("other")
     other.begin()
@@ -180,7 +180,7 @@ def test_a_cancel_that_meets_the_deadline_ends_the_job_in_either_order(play, db)
     assert desk.state_of(db, scene.job) == "cancelled"
 
 
-def test_two_looks_for_deadlines_at_once_take_an_attempt_back_once(play, db):
+def test_two_searches_for_deadlines_at_once_reclaim_an_attempt_once(play, db):
     """The second steps over it."""
     scene = Scene(play, db)
     scene.upkeep.begin()
@@ -207,7 +207,7 @@ def test_a_rescue_that_meets_the_deadline_of_the_same_attempt_takes_it_back_once
     assert [error["type"] for error in cast("list[dict[str, object]]", row[3])] == ["WorkerLost"]
 
 
-def test_a_rescue_behind_the_deadline_of_the_same_attempt_finds_nothing_left(play, db):
+def test_a_rescue_after_the_deadline_of_the_same_attempt_finds_nothing_left(play, db):
     """The order of the test above, with a commit."""
     scene = Scene(play, db)
     desk.lapse(db, scene.worker)
@@ -229,7 +229,7 @@ def test_nobody_is_judged_by_a_frozen_leader_or_within_a_lease_of_an_outage(play
     assert desk.state_of(db, scene.job) == "running"
 
 
-def test_a_queue_without_a_deadline_is_not_looked_at(play, db):
+def test_a_queue_without_a_deadline_is_not_read(play, db):
     """A deadline that was lifted binds nobody any more."""
     scene = Scene(play, db)
     db.execute("UPDATE penstock.queue SET job_deadline = NULL")

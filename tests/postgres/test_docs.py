@@ -44,14 +44,14 @@ def run(command: list[str], folder: Path, environ: Mapping[str, str]) -> str:
 
 
 def command_line(shown: Page, beginning: str) -> list[str]:
-    """A line that the reader is told to type, with this Python's `penstock`."""
+    """A line that the reader must type, with this Python's `penstock`."""
     (line,) = [one for one in shown.commands() if one.startswith(beginning)]
     return [sys.executable, "-m", *shlex.split(line)]
 
 
 @contextmanager
 def running(command: list[str], folder: Path, environ: Mapping[str, str]) -> Iterator[Path]:
-    """A program beside the block, ended by SIGINT with exit code 0; gives the file of its output."""
+    """A program that runs during the block, ended by SIGINT with exit code 0; gives the file of its output."""
     output = folder / "output"
     with output.open("wb") as file:
         process = subprocess.Popen(command, cwd=folder, env=environ, stdout=file, stderr=file, start_new_session=True)

@@ -1,4 +1,4 @@
-"""The embedded server: it runs, keeps strangers out, survives a crash, and leaves nothing behind."""
+"""The embedded server: it runs, keeps strangers out, survives a crash, and leaves nothing."""
 
 from __future__ import annotations
 

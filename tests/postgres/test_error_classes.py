@@ -36,7 +36,7 @@ Connection = psycopg.Connection[Any]
 
 @pytest.fixture
 def two(pg_newest: Database) -> Iterator[tuple[Connection, Connection]]:
-    """The caller's connection, and one of somebody else."""
+    """The caller's connection, and another one."""
     with psycopg.connect(pg_newest.url) as mine, pg_newest.connect() as other:
         yield mine, other
         with suppress(psycopg.Error):
@@ -48,7 +48,7 @@ def keyed(key: str = "k") -> NewJob:
 
 
 def _holding(other: Connection, *keys: str) -> None:
-    """Somebody else has enqueued under these keys and not committed."""
+    """Another transaction has enqueued these keys and not committed."""
     other.execute("BEGIN")
     with App() as app:
         for key in keys:

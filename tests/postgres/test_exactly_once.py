@@ -70,7 +70,7 @@ def test_a_worker_frozen_inside_its_transaction_commits_nothing_when_it_thaws(st
 
 
 def test_a_rescue_steps_over_an_open_completion_and_then_finds_the_job_over(play, db):
-    """Completed first: nothing is taken back."""
+    """Completed first: nothing is reclaimed."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     held = desk.token()
     a, rescuer = play.connection("a"), play.connection("rescuer")
@@ -86,7 +86,7 @@ def test_a_rescue_steps_over_an_open_completion_and_then_finds_the_job_over(play
 
 
 def test_a_completion_that_meets_a_rescue_is_refused(play, db):
-    """Taken back first: false, and the caller rolls its effects back."""
+    """Reclaimed first: false, and the caller rolls its effects back."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     held = desk.token()
     a, rescuer = play.connection("a"), play.connection("rescuer")

@@ -43,7 +43,7 @@ async def test_jobs_that_will_be_tried_again_come_first_and_then_the_latest_dead
 
 
 async def test_nothing_failed_is_an_empty_list_and_a_lost_connection_is_made_again(pg: Database) -> None:
-    """The next look connects anew."""
+    """The next query connects again."""
     async with Failures(pg.url, name="failures under test") as failures:
         assert await failures.recent() == []
         with pg.connect() as connection:

@@ -22,7 +22,7 @@ from tests.support.postgres import Database
 
 WRITE = "INSERT INTO orders VALUES (7)"
 KEPT = [("send", {"order": 7}, "queued")]
-"""What is there after a commit, beside the caller's own row."""
+"""What is there after a commit, with the caller's own row."""
 UNSTORABLE = NewJob(task="send", args='{"order": "\\u0000"}', queue="emails")
 """Valid JSON that jsonb refuses."""
 
@@ -197,7 +197,7 @@ async def test_what_the_database_refuses_is_one_error_in_asyncio_too(async_engin
 
 
 def test_a_session_of_another_database_is_refused_by_its_driver(db):
-    """The name of the driver is told; nothing was sent."""
+    """The name of the driver is reported; nothing was sent."""
     engine = sqlalchemy.create_engine("sqlite://")
     with Session(engine) as opened, pytest.raises(ConfigurationError, match="psycopg2 or asyncpg, got pysqlite"):
         send.options(connection=opened).enqueue(7)

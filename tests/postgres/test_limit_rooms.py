@@ -58,7 +58,7 @@ def test_room_that_comes_back_wakes_who_waits_for_it(way, play, db):
 
 
 def test_below_its_limit_a_queue_wakes_nobody_for_room(play, db):
-    """Whoever waits then waits for jobs: a NOTIFY per acknowledgement would cost every commit."""
+    """A waiter then waits for jobs: a NOTIFY per acknowledgement would cost every commit."""
     worker = desk.register(db)
     ids = desk.enqueue(db, 2)
     limit(db, worker, 5)
@@ -115,7 +115,7 @@ def test_a_return_that_commits_late_is_found_among_those_that_were_folded(play, 
 
 
 def test_a_fold_of_another_cluster_hides_no_return(play, db):
-    """A restored copy begins with low transaction ids: what was seen elsewhere is not believed."""
+    """A restored copy starts with low transaction ids: what was seen elsewhere is not believed."""
     worker, held = desk.register(db), desk.token()
     ids = desk.enqueue(db, 3)
     limit(db, worker, 1)
@@ -176,7 +176,7 @@ BUFFERS = 100
 
 
 def touched(db: psycopg.Connection[Any], text: str, worker: desk.Worker) -> int:
-    """Buffers that a call touches beside one claimed job, undone; the first call of a plan reads the catalog too."""
+    """Buffers that a call touches with one claimed job, undone; the first call of a plan reads the catalog too."""
     values = {"worker": worker.id, "queue": worker.queue}
     with db.transaction(force_rollback=True):
         assert len(db.execute(desk.CLAIM.encode(), [worker.id, worker.queue, 1, 7]).fetchall()) == 1

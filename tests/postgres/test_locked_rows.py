@@ -1,4 +1,4 @@
-"""Rows and tables that somebody else holds open: no statement waits for them without a bound, and what can, goes on."""
+"""Rows and tables that another transaction locks: every wait for them is bounded, and the rest goes on."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_one_frozen_completion_keeps_no_other_job_from_its_rescue(play, db):
 
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
 async def test_an_outcome_whose_row_is_locked_is_stored_once_the_lock_is_gone(ends, pg_newest, newest):
-    """The other outcomes of its batch are stored at once, whatever the job's fate is; people are told."""
+    """The other outcomes of its batch are stored at once, whatever the job's fate is; people are notified."""
     worker, held, accepted = desk.register(newest), HeldClaims(), list[int]()
     ids = desk.enqueue(newest, 5)
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="0")
@@ -209,7 +209,7 @@ async def test_a_release_steps_over_locked_rows_and_open_producers_of_its_key(pl
     assert len(held) == 0
 
 
-async def test_the_maintenance_goes_on_beside_rows_that_others_hold(pg_newest, newest):
+async def test_maintenance_goes_on_while_others_lock_rows(pg_newest, newest):
     """The leader's row, a queue's and a due job's are held: other jobs are promoted and rescued all the same."""
     lost = desk.register(newest)
     ids = desk.enqueue(newest, 3, p_delays=[None, 3600, 3600])

@@ -1,4 +1,4 @@
-"""What a login lacks is told by its kind and with the SQL that helps; each kind on real servers."""
+"""What a login lacks is reported by its kind and with the SQL that helps; each kind on real servers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def refused(url: str) -> PenstockError:
     return raised.value
 
 
-async def test_an_operators_login_of_another_role_is_told_the_grant(owned: Owned):
+async def test_an_operators_login_of_another_role_gets_the_grant(owned: Owned):
     """Also one that is no member of anything: the SQL has its own name, and running it helps."""
     for role in ("observer", "worker", "client", None):
         with ExitStack() as stack:
@@ -71,7 +71,7 @@ async def test_an_operators_login_of_another_role_is_told_the_grant(owned: Owned
             check_rights(url, "operator")
 
 
-def test_the_documented_roles_lack_nothing_and_a_worker_of_another_role_is_told_the_grant(owned: Owned):
+def test_the_documented_roles_lack_nothing_and_a_worker_of_another_role_gets_the_grant(owned: Owned):
     """The worker by its handshake, before anything is claimed."""
     for role in ("operator", "worker", "observer", "enqueuer", "client"):
         with member(owned, role) as url:
@@ -80,7 +80,7 @@ def test_the_documented_roles_lack_nothing_and_a_worker_of_another_role_is_told_
         check_login_and_schema(url)
 
 
-def test_a_member_that_inherits_nothing_is_told_what_makes_it_inherit(owned: Owned):
+def test_a_member_that_inherits_nothing_learns_what_makes_it_inherit(owned: Owned):
     """The statement differs by the server's version; running it helps."""
     with logins(owned.database, "silent", options="NOINHERIT") as [login], owned.database.connect() as admin:
         grant(admin, "GRANT penstock_operator TO {}", login)
@@ -92,7 +92,7 @@ def test_a_member_that_inherits_nothing_is_told_what_makes_it_inherit(owned: Own
         check_rights(owned.url(login), "operator")
 
 
-def test_a_role_that_lacks_something_itself_and_one_that_is_not_there_are_told_to_migrate(owned: Owned):
+def test_a_role_without_its_rights_and_a_missing_one_lead_to_migrate(owned: Owned):
     """Rights belong to one database, the role to the server."""
     with member(owned, "operator") as url, owned.database.connect() as admin:
         admin.execute("REVOKE EXECUTE ON FUNCTION penstock.declare_queue FROM penstock_operator")
@@ -157,7 +157,7 @@ async def test_a_refusal_to_connect_has_its_kind(owned: Owned):
             assert str(urlsplit(url).password) not in str(error)
 
 
-def test_a_migration_by_another_than_the_owner_is_told_whose_work_it_is(owned: Owned):
+def test_a_migration_by_another_login_names_the_owner(owned: Owned):
     """Of a schema that is there, and of a database where nothing may be made."""
     with member(owned, "operator") as url, owned.database.connect() as admin:
         name = str(urlsplit(url).username)
@@ -175,7 +175,7 @@ def test_nobody_at_the_address_is_no_refusal():
     assert type(raised.value) is DatabaseUnavailable
 
 
-async def test_a_direct_url_to_another_database_is_told(pg: Postgres, servers: Servers):
+async def test_a_direct_url_to_another_database_is_reported(pg: Postgres, servers: Servers):
     """Its wake-ups would never arrive; one that does not connect is no more than polling."""
     with servers.newest.database(migrated=False) as other:
         address = Address(url=pg.url, direct_url=other.url)

@@ -41,7 +41,7 @@ def behind(pg: Database) -> Database:
 
 @contextmanager
 def long_transaction(database: Database) -> Iterator[psycopg.Connection[Any]]:
-    """A transaction of somebody else's that has read job and stays open."""
+    """A transaction of another session that has read job and stays open."""
     with psycopg.connect(database.url, application_name="a report") as connection:
         connection.execute("SELECT count(*) FROM penstock.job")
         yield connection
@@ -71,7 +71,7 @@ def test_a_migration_waits_in_short_turns_for_a_table_that_is_in_use(behind):
 
 
 def test_between_its_turns_a_migration_blocks_nobody(behind):
-    """Who waits behind it waits for one lock timeout: in each pause others enqueue and claim."""
+    """Who waits after it waits for one lock timeout: in each pause others enqueue and claim."""
     waits: list[object] = []
     with long_transaction(behind) as report, behind.connect() as user:
         user.execute("SET statement_timeout = '30s'")
@@ -205,7 +205,7 @@ def test_a_migration_drops_the_functions_that_earlier_releases_called_differentl
     ids=lambda text: text.partition(":")[0],
 )
 def test_what_was_changed_by_hand_is_named(change, difference, pg_newest):
-    """One difference each, with its place; a definition that is short is told."""
+    """One difference each, with its place; a definition that is short is reported."""
     with pg_newest.connect() as connection:
         connection.execute(change)
     assert differences(pg_newest.url) == [difference]
@@ -218,7 +218,7 @@ def test_an_index_whose_build_failed_counts_as_changed(pg_newest):
     assert differences(pg_newest.url) == ["index job_due: differs"]
 
 
-def test_a_schema_that_is_missing_or_behind_is_not_compared_but_named(pg_blank, behind):
+def test_a_schema_that_is_missing_or_outdated_is_not_compared_but_named(pg_blank, behind):
     """With the command that mends it."""
     with pytest.raises(SchemaMissing, match="penstock migrate"):
         differences(pg_blank.url)
@@ -226,7 +226,7 @@ def test_a_schema_that_is_missing_or_behind_is_not_compared_but_named(pg_blank, 
         differences(behind.url)
 
 
-def test_a_look_at_the_schema_needs_the_right_to_build_its_twin(pg_newest):
+def test_a_check_of_the_schema_needs_the_right_to_build_its_twin(pg_newest):
     """A login without it hears so; nothing is read from a wrong comparison."""
     with pg_newest.connect() as admin:
         admin.execute("CREATE ROLE penstock_test_looker LOGIN PASSWORD 'look'")

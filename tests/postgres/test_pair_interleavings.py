@@ -1,7 +1,7 @@
-"""Every pair of statements about one set of jobs, the first in an open transaction when the second begins.
+"""Every pair of statements about one set of jobs, the first in an open transaction when the second starts.
 
 Whatever waits for whom: in the end the tables are as if one had come after the other. What steps over locked rows (the
-upkeep, a claim) may leave them for its next call, which must then bring the same.
+maintenance, a claim) may leave them for its next call, which must then bring the same.
 """
 
 from __future__ import annotations

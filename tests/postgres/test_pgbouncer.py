@@ -46,14 +46,14 @@ def new(number: int) -> NewJob:
 
 
 def test_a_prepared_statement_of_the_session_does_not_survive_it(pooled_url):
-    """What the other tests rest on: a connection that was not told of the pooler breaks."""
+    """What the other tests rest on: a connection that does not know of the pooler breaks."""
     told_nothing = psycopg.connect(pooled_url, autocommit=True, prepare_threshold=0)
     with told_nothing as connection, pytest.raises(psycopg.errors.InvalidSqlStatementName):
         for _ in range(pgbouncer.SERVER_CONNECTIONS):
             connection.execute("SELECT %s", [1])
 
 
-def test_a_callers_connection_that_prepares_statements_is_told_what_it_needs(pooled_url):
+def test_a_callers_connection_that_prepares_statements_learns_what_it_needs(pooled_url):
     """It is the caller's, so it stays as it is: one sentence instead of a statement that does not exist."""
     prepares = psycopg.connect(pooled_url, autocommit=True, prepare_threshold=0)
     with App() as app, prepares as connection, pytest.raises(StoreError, match="with prepare_threshold=None"):
@@ -85,7 +85,7 @@ async def test_asyncpg_without_its_cache_of_statements_enqueues_through_it(poole
     assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (12,)
 
 
-async def test_asyncpg_with_its_cache_of_statements_is_told_what_it_needs(pooled_url):
+async def test_asyncpg_with_its_cache_of_statements_learns_what_it_needs(pooled_url):
     """Its second session has another statement of that name, or none."""
     with App() as app:
         opened = [await asyncpg.connect(pooled_url) for _ in range(pgbouncer.SERVER_CONNECTIONS + 1)]
@@ -96,7 +96,7 @@ async def test_asyncpg_with_its_cache_of_statements_is_told_what_it_needs(pooled
             connection.terminate()
 
 
-async def test_a_pooler_that_nobody_told_us_of_is_noticed(pooled_url, db):
+async def test_an_undeclared_pooler_is_detected(pooled_url, db):
     """Sync, async, the store and the registry, each often enough to prepare a statement."""
     with App(pooled_url) as app, closing(WorkerRegistry(pooled_url)) as registry:
         app.enqueue_many(new(number) for number in range(30))
@@ -151,7 +151,7 @@ async def test_async_enqueues_at_once_go_through_it(pooled_url, db):
 
 
 def test_an_enqueue_in_the_callers_own_pooled_transaction_is_kept_and_undone_with_it(pooled_url, db):
-    """The caller's connection is told nothing of prepared statements; the library sends none that need one."""
+    """The caller's connection is not set up for prepared statements; the library sends none that need one."""
     with App() as app, psycopg.connect(pooled_url, prepare_threshold=None) as connection:
         for number in range(8):
             app.enqueue_many([new(number)], connection=connection)
@@ -229,7 +229,7 @@ def test_a_schema_is_migrated_and_checked_through_it_too(pooled_url):
 
 
 def test_a_pooler_without_its_server_is_one_error_without_credentials(pooled_url):
-    """The pooler answers, the database behind it does not exist."""
+    """The pooler answers, its database does not exist."""
     gone = pooled_url.rpartition("/")[0] + "/penstock_no_such_database"
     password = urlsplit(gone).password
     assert password

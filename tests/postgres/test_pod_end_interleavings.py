@@ -1,4 +1,4 @@
-"""What the operator writes about the ends of pods, beside what their workers and their rescuers write."""
+"""What the operator writes about the ends of pods, with what their workers and their rescuers write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BEGIN_DRAIN = "SELECT penstock.begin_drain(%s)"
 
 
 @pytest.mark.parametrize("rescued_first", [True, False], ids=["rescue, note", "note, rescue"])
-def test_how_a_pod_ended_is_noted_beside_its_rescue_or_not_at_all(rescued_first, play, db):
+def test_how_a_pod_ended_is_noted_with_its_rescue_or_not_at_all(rescued_first, play, db):
     """One waits for the other's row; the history has the note if it came first, and a repeated note is the same."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     db.execute("UPDATE penstock.worker SET pod = 'p', node = 'n'")
@@ -33,7 +33,7 @@ def test_how_a_pod_ended_is_noted_beside_its_rescue_or_not_at_all(rescued_first,
     assert desk.state_of(db, job) == "running"
 
 
-def test_a_worker_is_told_of_an_early_end_behind_its_renewal_and_a_repeated_word_is_the_same(play, db):
+def test_a_worker_learns_of_an_early_end_after_its_renewal_and_a_repeated_word_is_the_same(play, db):
     """The operator's word waits for the worker's row, and is there for the next renewal."""
     worker = desk.register(db)
     db.execute("UPDATE penstock.worker SET pod = 'p'")

@@ -159,6 +159,6 @@ def test_roles_that_cannot_be_let_into_anothers_schema_are_named_with_the_statem
 
 
 def _run(admin: Admin, error: Exception) -> None:
-    """What the message tells an administrator to run."""
+    """The statement in the message, for an administrator."""
     for statement in re.findall(r"(?:GRANT|CREATE ROLE) [^;]*;", str(error)):
         admin.execute(statement.encode())

@@ -199,7 +199,7 @@ def test_a_callers_own_objects_deceive_no_function(owned):
 
 
 async def test_the_whole_life_of_a_job_runs_under_the_worker(owned):
-    """Through the library: register, wait, claim, renew, acknowledge, release, upkeep, leave."""
+    """Through the library: register, wait, claim, renew, acknowledge, release, maintenance, leave."""
     with member(owned, "worker") as url, App(url) as app, closing(WorkerRegistry(url)) as registry:
         assert check_schema(url) > 0
         app.enqueue_many([new(), new(), new(), new(delay=0.001)])

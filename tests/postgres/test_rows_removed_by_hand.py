@@ -50,7 +50,7 @@ def test_a_limit_counts_what_runs_again(change, newest):
 
 
 @pytest.mark.parametrize("end", ["ack", "complete", "release"])
-def test_an_audit_beside_an_open_end_counts_it_once(end, play, db):
+def test_an_audit_with_an_open_end_counts_it_once(end, play, db):
     """In flight it still runs, and its own commit subtracts it; the count is right in the end."""
     worker, token, ids = running(db)
     db.execute("UPDATE penstock.queue_limit SET in_flight = 9")
@@ -108,7 +108,7 @@ def test_jobs_whose_queue_has_no_row_get_one(has, newest):
 
 
 def test_a_queue_is_not_removed_under_an_open_enqueue(play, db):
-    """It waits for what began before, steps over what holds the queue, and then finds the job."""
+    """It waits for what started before, steps over what holds the queue, and then finds the job."""
     desk.enqueue(db)
     db.execute("DELETE FROM penstock.job")
     a, b = play.connection("a"), play.connection("b")

@@ -28,7 +28,7 @@ from tests.support.postgres import Servers
 
 
 def test_databases_of_a_suite_that_runs_past_midnight_have_the_partitions_of_their_day(servers: Servers):
-    """The template is made anew: partitions stand for days ahead of the day on which they were made."""
+    """The template is made again: partitions stand for days ahead of the day on which they were made."""
     server = servers.newest
     with server.database() as before, psycopg.connect(before.url) as connection:
         (old,) = connection.execute("SELECT 'penstock.outcome'::regclass::oid").fetchone() or (None,)
@@ -99,7 +99,7 @@ def test_a_missing_or_older_schema_is_named(pg_blank):
 
 
 def test_partitions_stand_fourteen_days_ahead_and_old_ones_go(db):
-    """Made by migrate and by upkeep; dropped once past every queue's retention."""
+    """Made by migrate and by maintenance; dropped once past every queue's retention."""
     count = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'penstock.outcome'::regclass"
     assert db.execute(count).fetchone()[0] >= 15
     db.execute("CREATE TABLE penstock.outcome_20200101 (LIKE penstock.outcome INCLUDING ALL)")

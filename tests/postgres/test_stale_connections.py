@@ -125,7 +125,7 @@ def test_a_connection_to_what_has_become_a_standby_is_replaced(caller, pg_newest
     assert calls.enqueue().id > handle.id
 
 
-def test_a_lost_reply_is_asked_for_again_by_a_look_and_never_by_an_enqueue(caller, pg_newest, db):
+def test_a_lost_reply_is_retried_by_a_read_and_never_by_an_enqueue(caller, pg_newest, db):
     """The job of an enqueue whose reply was lost is there once."""
     with Proxy(pg_newest.url) as proxy:
         calls = caller(proxy.url)

@@ -1,4 +1,4 @@
-"""Acknowledge, release, rescue, promote, look: what each leaves behind."""
+"""Acknowledge, release, rescue, promote, sample: the state after each."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_one_unstorable_outcome_refuses_its_batch_and_writes_nothing(store
     assert [desk.state_of(db, job.id) for job in (first, second)] == ["running", "running"]
 
 
-async def test_release_refunds_the_attempt_and_goes_behind_those_that_wait(store, client, db):
+async def test_release_refunds_the_attempt_and_goes_after_those_that_wait(store, client, db):
     """A fresh ord, the same ready_at."""
     ids = client.enqueue([desk.new(), desk.new()])
     worker = desk.register(db)
@@ -96,7 +96,7 @@ async def test_release_refunds_the_attempt_and_goes_behind_those_that_wait(store
 
 
 async def test_the_third_crash_makes_a_dead_letter_and_spares_the_neighbours(store, client, db):
-    """A job whose worker is lost three times is poison; one that sat beside it once is not."""
+    """A job whose worker is lost three times is poison; one that ran next to it once is not."""
     (poison,) = client.enqueue([desk.new()])
     desk.lead_for_long(db)
     for crash in range(1, 4):
@@ -115,8 +115,8 @@ async def test_the_third_crash_makes_a_dead_letter_and_spares_the_neighbours(sto
     assert (info.state, info.reason, info.crashes) == (JobState.DEAD, "poison", 3)
 
 
-async def test_promotion_keeps_the_due_time_as_the_begin_of_the_wait(store, client, db):
-    """A late promotion shows as waiting; the next due time is told."""
+async def test_promotion_keeps_the_due_time_as_the_start_of_the_wait(store, client, db):
+    """A late promotion shows as waiting; the next due time is reported."""
     first, _ = client.enqueue([desk.new(delay=0.001), desk.new(delay=500)])
     desk.until(lambda: db.execute("SELECT min(due_at) < clock_timestamp() FROM penstock.job").fetchone() == (True,))
     due = db.execute("SELECT due_at FROM penstock.job WHERE id = %s", [first]).fetchone()
@@ -209,8 +209,8 @@ def test_a_draining_worker_cannot_be_called_back_cordoned_or_given_jobs(before, 
         registry.close()
 
 
-async def test_a_stale_snooze_beside_the_current_one_of_the_same_job_is_fenced(store, client, db):
-    """One worker held it twice and says both in one batch: the claim that was given back has nothing to say."""
+async def test_a_stale_snooze_with_the_current_one_of_the_same_job_is_fenced(store, client, db):
+    """One worker held it twice and says both in one batch: the released claim has nothing to report."""
     (job,) = client.enqueue([desk.new()])
     worker = desk.register(db)
     (stale,) = await desk.claim_some(store, worker)

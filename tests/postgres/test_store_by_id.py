@@ -104,7 +104,7 @@ async def test_a_deferred_job_can_be_made_ready_at_once(client, store, db):
 
 
 async def test_a_dead_letter_comes_back_under_its_id_with_its_history(client, store, db):
-    """Attempts and crashes begin at zero; the errors are kept; it can die again."""
+    """Attempts and crashes start at zero; the errors are kept; it can die again."""
     (dead,) = client.enqueue([unique()])
     worker, job = await claim_one(store, db)
     await store.jobs.ack(
@@ -121,7 +121,7 @@ async def test_a_dead_letter_comes_back_under_its_id_with_its_history(client, st
 
 
 async def test_a_dead_letter_whose_key_is_taken_stays_and_names_the_holder(client, store, db):
-    """Until it is told to come back without the key."""
+    """Until it must come back without the key."""
     (dead,) = client.enqueue([unique()])
     worker, job = await claim_one(store, db)
     await store.jobs.ack(worker.id, [Finished(job=job, state=OutcomeState.FAILED)])
@@ -167,7 +167,7 @@ async def test_pausing_a_queue_that_nobody_knows_says_so(store, client):
 
 
 def test_an_id_that_a_copy_took_again_stops_neither_redrive_nor_rescue(play, db):
-    """Whoever may COPY may choose the id of a dead letter: both stay, each is told, and neither holds others up."""
+    """A login that may COPY may reuse a dead letter's id: both stay, both are listed, neither delays others."""
     worker, held = desk.register(db), desk.token()
     first, other = desk.enqueue(db, 2)
     a = play.connection("a")

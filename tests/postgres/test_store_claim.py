@@ -78,7 +78,7 @@ async def test_claims_are_hot(store, client, db):
     client.enqueue([desk.new() for _ in range(50)])
     worker = desk.register(db)
     await desk.claim_some(store, worker, 50)
-    await store.close()  # a backend that ends tells its counts at once
+    await store.close()  # a backend that ends reports its counts at once
     query = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'job'"
     desk.until(lambda: db.execute(query).fetchone() == (50, 50))
 
@@ -103,6 +103,6 @@ async def test_plans_made_on_empty_tables_still_find_rows_by_index_when_there_ar
         await store.jobs.release(worker.id, jobs[75:])
         await store.leadership.promote()
         await store.queues.snapshot(cap=100)
-    await store.close()  # a backend that ends has told all its counts
+    await store.close()  # a backend that ends has reported all its counts
     db.execute("SELECT pg_stat_clear_snapshot()")
     assert db.execute(scans).fetchone() == before

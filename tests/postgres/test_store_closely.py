@@ -1,4 +1,4 @@
-"""What the operator asks beside its snapshot: exact holders, waits of the newest outcomes, which database this is."""
+"""What the operator asks with its snapshot: exact holders, waits of the newest outcomes, which database this is."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def test_what_any_login_of_the_server_can_read_does_not_make_an_identity(s
 
 
 async def test_a_worker_whose_pod_is_killed_early_learns_how_long_it_has(store, db):
-    """The latest word counts; another pod's workers, other queues and lost workers are not told."""
+    """The latest word counts; another pod's workers, other queues and lost workers are not reported."""
     worker, other = desk.register(db), desk.register(db)
     db.execute("UPDATE penstock.worker SET pod = CASE id WHEN %s THEN 'spot' ELSE 'other' END", [worker.id])
     left = "SELECT penstock.grace_left(%s)"

@@ -37,7 +37,7 @@ def tell_ways(admin: psycopg.Connection[Any]) -> None:
 
 @pytest.fixture
 def ways(pg) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to `pg`, where it is told how jobs came in."""
+    """A connection to `pg`, that records how jobs came in."""
     with pg.connect() as connection:
         tell_ways(connection)
         yield connection
@@ -132,7 +132,7 @@ def told(attempt: Callable[[], object]) -> str:
 
 
 def test_a_wrong_job_among_many_is_the_functions_error_and_nothing_is_written(pg, client, db):
-    """Word for word what a login without the right would be told, in the caller's transaction too."""
+    """The same words as for a login without the right, in the caller's transaction too."""
     with psycopg.connect(pg.url) as connection:
         for case, values in WRONG.items():
             wrong = desk.new(**values)
@@ -145,7 +145,7 @@ def test_a_wrong_job_among_many_is_the_functions_error_and_nothing_is_written(pg
 
 
 def test_a_bulk_is_part_of_the_callers_transaction(pg, ways):
-    """Nothing is committed by us, whether the caller had begun or not; in autocommit each call is one transaction."""
+    """Nothing is committed by us, whether the caller had started or not; in autocommit each call is one transaction."""
     count = "SELECT count(*) FROM penstock.job"
     with psycopg.connect(pg.url) as connection:
         enqueue_on(connection, many())
@@ -186,7 +186,7 @@ def test_inside_a_pipeline_the_function_is_called(pg, ways):
     assert taken(ways) == {"SELECT"}
 
 
-def test_whoever_waits_is_woken_once_for_a_bulk(client, db):
+def test_a_waiter_is_woken_once_for_a_bulk(client, db):
     """And nobody where nobody waits."""
     worker = desk.register(db)
     db.execute("LISTEN penstock_work")

@@ -50,8 +50,8 @@ async def test_whatever_differs_does_not_stand(store, change):
     assert not (await declarations(store))["q"].matches(**{**told, **change})
 
 
-async def test_a_pause_by_a_login_stands_beside_any_declaration_and_the_declarers_own_does_not(store, db):
-    """As declare_queue leaves the one and takes back the other."""
+async def test_a_pause_by_a_login_matches_any_declaration_and_the_declarers_own_does_not(store, db):
+    """As declare_queue leaves the one and changes the other."""
     await store.queues.declare("q", **made(stopPolicy="Hold"))
     found = (await declarations(store))["q"]
     assert (found.matches(**made(stopPolicy="Hold")), found.matches(**made())) == (True, False)

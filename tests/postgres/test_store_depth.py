@@ -29,13 +29,13 @@ def claim(db: psycopg.Connection[Any], worker: desk.Worker, count: int) -> list[
 
 
 def publish(db: psycopg.Connection[Any]) -> None:
-    """Marks and heads, as an upkeep without open writers publishes them."""
+    """Marks and heads, as maintenance without open writers publishes them."""
     row = db.execute("SELECT last_ord, horizon FROM penstock.begin_marks()").fetchone()
     desk.until(lambda: db.execute("SELECT penstock.publish_marks(%s, %s)", row).fetchone() != (None,))
 
 
 def rows_read(db: psycopg.Connection[Any]) -> int:
-    """Rows of `job` that were fetched through an index so far, in all sessions that have told."""
+    """Rows of `job` that were fetched through an index so far, in all sessions that have reported."""
     db.execute("SELECT pg_stat_force_next_flush()")
     db.execute("SELECT pg_stat_clear_snapshot()")
     found = db.execute(READ).fetchone()
@@ -81,7 +81,7 @@ def test_running_jobs_that_were_reported_are_not_taken_for_ready_ones(db):
     assert look(db, 5)[:3] == (3, False, 30)
 
 
-def test_no_row_lies_below_a_head_and_a_look_from_there_misses_none(db):
+def test_no_row_lies_below_a_head_and_a_sample_from_there_misses_none(db):
     """Through claims, ends in the middle, releases and an emptied queue."""
     worker = desk.register(db)
     below = """SELECT count(*) FROM penstock.job AS j JOIN penstock.queue AS q ON q.id = j.queue
@@ -109,7 +109,7 @@ def test_no_row_lies_below_a_head_and_a_look_from_there_misses_none(db):
         assert look(db, 100)[:3] == exact
 
 
-def test_a_look_at_deep_queues_reads_one_row_of_each(db):
+def test_a_sample_of_deep_queues_reads_one_row_of_each(db):
     """Thirty queues above the cap, vacuumed: the counts come from the index alone, and the oldest from one row."""
     names = [f"deep-{n % 30}" for n in range(3000)]
     db.execute(
@@ -124,7 +124,7 @@ def test_a_look_at_deep_queues_reads_one_row_of_each(db):
     assert rows_read(db) - before == 30
 
 
-def test_under_a_held_snapshot_a_look_reads_no_dead_entries(play, db):
+def test_under_a_long_snapshot_a_sample_reads_no_dead_entries(play, db):
     """5,000 jobs come and go while a reader's snapshot keeps their index entries: none lies above the heads."""
     worker = desk.register(db)
     db.execute("ALTER TABLE penstock.job SET (autovacuum_enabled = off)")

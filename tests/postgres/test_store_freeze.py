@@ -29,7 +29,7 @@ STATES = ("completed", "completed", "failed", "cancelled", "retry", "snooze")
 
 @dataclass(slots=True)
 class Scene:
-    """What everybody was told: by (job, token) the state that was accepted, or None for refused."""
+    """What everybody learned: by (job, token) the state that was accepted, or None for refused."""
 
     database: Database
     told: dict[tuple[int, int], str | None] = field(default_factory=dict)
@@ -57,7 +57,7 @@ def claim(db: psycopg.Connection[Any], worker: desk.Worker, most: int) -> tuple[
 
 
 def freeze_and_thaw(scene: Scene, seed: int) -> None:
-    """Claim, stop past the lease, wake up some milliseconds later and tell all that one had to tell."""
+    """Claim, stop past the lease, wake up some milliseconds later and send all outcomes."""
     chance, holder = random.Random(seed), f"frozen-{seed}"
     with scene.database.connect() as db:
         while scene.fenced < STALE and not scene.over.is_set():
@@ -108,7 +108,7 @@ def rescue_and_run(scene: Scene, seed: int) -> None:
 
 
 def test_a_stale_word_changes_nothing_a_thousand_times_of_a_thousand(pg):
-    """Every job has one final outcome, by the token that was told so; every refused token left no trace."""
+    """Every job has one final outcome, by the token that was accepted; every refused token left no trace."""
     scene, until = Scene(pg), time.monotonic() + max(200, STALE / 20)
     with pg.connect() as db, ThreadPoolExecutor(4) as threads:
         desk.lead_for_long(db, "other")

@@ -107,7 +107,7 @@ def test_calls_that_break_a_rule_are_one_error_and_change_nothing(pg_newest):
             assert db.execute(LOOK).fetchone() == before, what
 
 
-async def test_the_stores_users_are_told_in_one_line(pg_newest, newest):
+async def test_the_stores_users_get_one_line(pg_newest, newest):
     """Texts that no Postgres takes, and one that is too long."""
     client = SyncClient(pg_newest.url)
     with pytest.raises(RejectedByDatabase, match=r"^cancel: .*the limit is 500") as refused:
@@ -127,7 +127,7 @@ ODD = ('{"q": "x"}', '{"q": 1.5}', '{"q": -1}', '{"q": 1e300}', '{"q": [1]}', "[
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_what_a_worker_tells_of_itself_blinds_nobody(odd, newest):
+def test_what_a_worker_reports_of_itself_blinds_nobody(odd, newest):
     """Counts that are no counts and a report of another shape are dropped; its lease goes on."""
     worker = desk.register(newest)
     (job,) = desk.enqueue(newest)

@@ -12,7 +12,7 @@ BEGIN_DRAIN = "SELECT penstock.begin_drain(%s)"
 
 
 def test_two_claimers_at_once_share_no_job_and_wait_for_nothing(play, db):
-    """A claim in an open transaction is stepped over by the next one, which takes the jobs behind it."""
+    """A claim in an open transaction is stepped over by the next one, which takes the jobs after it."""
     worker, ids = desk.register(db), desk.enqueue(db, 4)
     a, b = play.connection("a"), play.connection("b")
     a.begin()
@@ -78,7 +78,7 @@ def test_a_late_claim_of_a_pruned_worker_is_refused(play, db):
     assert desk.state_of(db, job) == "queued"
 
 
-def test_a_claim_whose_reply_was_lost_is_handed_back_by_its_token(play, db):
+def test_a_claim_whose_reply_was_lost_is_released_by_its_token(play, db):
     """The jobs are queued again with the attempt refunded, and only they."""
     worker, ids = desk.register(db), desk.enqueue(db, 3)
     other, lost = desk.token(), desk.token()
@@ -92,8 +92,8 @@ def test_a_claim_whose_reply_was_lost_is_handed_back_by_its_token(play, db):
     assert db.execute("SELECT attempt FROM penstock.job ORDER BY id").fetchall() == [(1,), (0,), (0,)]
 
 
-def test_handing_back_a_lost_claim_waits_for_one_that_still_runs(play, db):
-    """A connection given up by its client may still be claiming: its rows are found after it ends, not missed."""
+def test_releasing_a_lost_claim_waits_for_one_that_still_runs(play, db):
+    """A connection that its client dropped may still be claiming: its rows are found after it ends, not missed."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     lost = desk.token()
     zombie, b = play.connection("zombie"), play.connection("b")
@@ -106,7 +106,7 @@ def test_handing_back_a_lost_claim_waits_for_one_that_still_runs(play, db):
     assert desk.state_of(db, job) == "queued"
 
 
-def test_a_claim_that_begins_after_it_was_given_up_is_refused(play, db):
+def test_a_claim_that_starts_after_it_was_revoked_is_refused(play, db):
     """It lay in a buffer while its sender gave it up: it takes nothing, neither during the giving up nor after it."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     late = desk.token()
@@ -124,8 +124,8 @@ def test_a_claim_that_begins_after_it_was_given_up_is_refused(play, db):
     assert desk.claim(sender, worker, 1, desk.token()).finish() == [(job, 1)]
 
 
-def test_the_last_hundred_given_up_tokens_are_known_each_once(play, db):
-    """The row must not grow with every lost reply; whoever asks again and again fills no place."""
+def test_the_last_hundred_revoked_tokens_are_known_each_once(play, db):
+    """The row must not grow with every lost reply; repeated calls add nothing."""
     worker = desk.register(db)
     a = play.connection("a")
     for number in [*range(1, 104), *[103] * 5]:
@@ -163,7 +163,7 @@ def test_a_frozen_leader_that_thaws_rescues_nobody(play, db):
 
 
 def test_after_an_outage_longer_than_the_lease_a_fleet_of_twenty_keeps_its_jobs(play, db):
-    """Everybody's lease lapsed, the leader's too: leading begins anew and rescue waits for one lease."""
+    """Everybody's lease lapsed, the leader's too: leading starts again and rescue waits for one lease."""
     workers = [desk.register(db) for _ in range(20)]
     desk.enqueue(db, 20)
     a = play.connection("a")
@@ -183,7 +183,7 @@ def test_after_an_outage_longer_than_the_lease_a_fleet_of_twenty_keeps_its_jobs(
 
 
 def test_two_that_want_to_lead_at_once_get_one_leader(play, db):
-    """The second waits for the first's row and is told no."""
+    """The second waits for the first's row and is refused."""
     a, b = play.connection("a"), play.connection("b")
     a.begin()
     assert len(a.run(desk.LEAD, ["a", 60])) == 1
@@ -224,8 +224,8 @@ def test_a_cordon_waits_for_a_claim_in_flight_and_stops_the_next(play, db):
     assert desk.ack(a, worker, ids[:1], held).finish() == []
 
 
-def test_a_drain_that_begins_during_a_claim_waits_for_nobody_and_stops_the_next(play, db):
-    """A worker told to stop says so at once; what its claim in flight brings is its own to release."""
+def test_a_drain_that_starts_during_a_claim_waits_for_nobody_and_stops_the_next(play, db):
+    """A worker asked to stop says so at once; what its claim in flight brings is its own to release."""
     worker, ids = desk.register(db), desk.enqueue(db, 2)
     held = desk.token()
     claiming, lease = play.connection("claiming"), play.connection("lease")
@@ -239,7 +239,7 @@ def test_a_drain_that_begins_during_a_claim_waits_for_nobody_and_stops_the_next(
 
 
 @pytest.mark.parametrize("drain_first", [True, False], ids=["drain, call back", "call back, drain"])
-def test_whoever_comes_first_a_worker_that_drains_is_not_called_back(drain_first, play, db):
+def test_in_either_order_a_worker_that_drains_is_not_called_back(drain_first, play, db):
     """One waits for the other's row; the worker is draining in the end."""
     worker = desk.register(db)
     db.execute("UPDATE penstock.worker SET state = 'cordoned'")
@@ -255,8 +255,8 @@ def test_whoever_comes_first_a_worker_that_drains_is_not_called_back(drain_first
     assert db.execute("SELECT state FROM penstock.worker").fetchone() == ("draining",)
 
 
-def test_a_worker_that_begins_to_drain_while_it_is_declared_lost_stays_lost(play, db):
-    """Its jobs are somebody else's by then; the reply says so, and it registers again."""
+def test_a_worker_that_starts_to_drain_while_it_is_declared_lost_stays_lost(play, db):
+    """Its jobs have other owners by then; the reply says so, and it registers again."""
     worker = desk.register(db)
     rescuer, lease = play.connection("rescuer"), play.connection("lease")
     rescuer.begin()

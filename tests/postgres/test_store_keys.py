@@ -1,4 +1,4 @@
-"""Unique keys: one live job of each, until it starts or ends, whoever asks at the same time."""
+"""Unique keys: one live job of each, until it starts or ends, with any number of callers at once."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_until_start_frees_the_key_at_the_claim_and_a_retry_does_not_take_
 
 
 async def test_a_released_job_takes_its_key_back_if_it_is_free(client, store, db):
-    """A claim that was handed back never started; with the key taken meanwhile it goes on without."""
+    """A released claim never started; with the key taken meanwhile it goes on without."""
     (first,) = client.enqueue([unique(until="start")])
     worker, job = await claim_one(store, db)
     await store.jobs.release(worker.id, [job])

@@ -1,4 +1,4 @@
-"""Exact limits: never more of a queue at once than its limit, whoever claims, crashes, or turns it on meanwhile."""
+"""Exact limits: never more of a queue at once than its limit, whatever claims, crashes, or is turned on meanwhile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def limit(db: psycopg.Connection, worker: desk.Worker, most: int) -> None:
 
 
 def test_claims_stop_at_the_limit_and_go_on_when_jobs_end(play, db):
-    """Every way out of running gives room back: completed, retried, snoozed, released, failed."""
+    """Every way out of running returns room: completed, retried, snoozed, released, failed."""
     worker = desk.register(db)
     desk.enqueue(db, 20)
     limit(db, worker, 3)
@@ -65,7 +65,7 @@ def test_a_claim_that_crashes_before_its_commit_takes_no_room(play, db):
     assert len(desk.claim(b, worker, 10, desk.token()).finish()) == 5
 
 
-def test_a_worker_that_is_lost_gives_its_room_back_with_its_jobs(play, db):
+def test_a_worker_that_is_lost_returns_its_room_with_its_jobs(play, db):
     """Rescue returns exactly what it took back."""
     worker, other = desk.register(db), desk.register(db)
     desk.enqueue(db, 20)
@@ -160,7 +160,7 @@ def test_room_returned_before_a_limit_is_counted_is_not_returned_again(play, db)
     assert db.execute(RUNNING).fetchone() == (2,)
 
 
-def test_a_completion_that_cannot_see_the_limit_gives_its_room_back(play, db):
+def test_a_completion_that_cannot_see_the_limit_returns_its_room(play, db):
     """A REPEATABLE READ transaction older than the limit: its job was counted, so its room must come back."""
     worker, held = desk.register(db), desk.token()
     (job, *_) = desk.enqueue(db, 2)
@@ -175,7 +175,7 @@ def test_a_completion_that_cannot_see_the_limit_gives_its_room_back(play, db):
 
 
 def test_room_returned_to_a_queue_without_a_limit_is_forgotten(play, db):
-    """Such a transaction cannot know that there is no limit either; the upkeep drops what it left."""
+    """Such a transaction cannot know that there is no limit either; maintenance drops what it left."""
     worker, held = desk.register(db), desk.token()
     (job,) = desk.enqueue(db)
     a = play.connection("a")
@@ -202,7 +202,7 @@ def test_lifting_and_changing_a_limit_take_effect_at_the_next_claim(play, db):
 
 
 async def test_the_store_counts_limits_that_were_turned_on(store, db):
-    """What upkeep calls until nothing is left to count."""
+    """What maintenance calls until nothing is left to count."""
     worker = desk.register(db)
     desk.enqueue(db, 3)
     await store.queues.set_limit(worker.queue, 2)

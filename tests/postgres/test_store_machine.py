@@ -1,4 +1,4 @@
-"""Any order of calls against a model: every job in exactly one place, and everything that is told about it true.
+"""Any order of calls against a model: every job in exactly one place, and everything that is reported about it true.
 
 Sequential: it complements the interleavings and never replaces them. The same examples each time, so that a change is
 what makes a difference; PENSTOCK_SOAK makes it forty times as long, and other ones.

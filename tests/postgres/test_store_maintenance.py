@@ -1,4 +1,4 @@
-"""What the upkeep does on a real server, and what it computes there."""
+"""What maintenance does on a real server, and what it computes there."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Slow(Leadership):
         return Overdue(1, 2)
 
 
-async def test_what_looks_at_many_rows_rests_the_longer_the_longer_it_takes():
+async def test_what_reads_many_rows_rests_the_longer_the_longer_it_takes():
     """Looks for due jobs take a fifth of a lane at most, for deadlines a twentieth; a full batch goes on at once."""
     store = Store("postgresql://nobody@127.0.0.1:1/nowhere")
     chores = Slow(store)
@@ -76,7 +76,7 @@ async def test_what_looks_at_many_rows_rests_the_longer_the_longer_it_takes():
     assert (upkeep.stats.overdue, upkeep.stats.promoted) == (9, 3 * (7 + BATCH))
 
 
-async def test_the_upkeep_takes_back_a_hung_attempt(store, play, db):
+async def test_maintenance_reclaims_a_hung_attempt(store, play, db):
     """Its worker lives and nobody was lost; the loop looks for it again and again."""
     worker = desk.register(db)
     db.execute("UPDATE penstock.queue SET job_deadline = '1 min'")
@@ -88,7 +88,7 @@ async def test_the_upkeep_takes_back_a_hung_attempt(store, play, db):
     running = asyncio.create_task(upkeep.run(), name="upkeep")
     try:
         async with asyncio.timeout(60):
-            while not upkeep.stats.overdue:  # told after the commit
+            while not upkeep.stats.overdue:  # reported after the commit
                 await asyncio.sleep(0.02)
     finally:
         await cancel_and_wait([running])
@@ -96,7 +96,7 @@ async def test_the_upkeep_takes_back_a_hung_attempt(store, play, db):
     assert upkeep.stats.overdue == 1
 
 
-async def test_housekeeping_takes_back_a_job_whose_worker_has_no_row(store, play, db):
+async def test_cleanup_reclaims_a_job_whose_worker_has_no_row(store, play, db):
     """As if it had been lost."""
     worker = desk.register(db)
     desk.enqueue(db)
@@ -111,7 +111,7 @@ async def test_housekeeping_takes_back_a_job_whose_worker_has_no_row(store, play
     assert db.execute("SELECT reason, crashes FROM penstock.job").fetchall() == [("worker_lost", 1)]
 
 
-async def test_jobs_that_nobody_holds_are_looked_for_only_when_asked(store, play, db):
+async def test_jobs_that_nobody_holds_are_searched_only_when_asked(store, play, db):
     """The scan costs half a second for a million ready jobs: not with every look for lost workers."""
     worker = desk.register(db)
     desk.enqueue(db)

@@ -1,4 +1,4 @@
-"""Marks: where a claim's scan begins. Exact under every order: no row is ever below its mark and unclaimed."""
+"""Marks: where a claim's scan starts. Exact under every order: no row is ever below its mark and unclaimed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BELOW = """SELECT count(*) FROM penstock.job AS j JOIN penstock.queue AS q ON q.
 
 
 def publish(db: psycopg.Connection[Any]) -> list[int]:
-    """Marks as an upkeep without open writers publishes them; those of queue q."""
+    """Marks as maintenance without open writers publishes them; those of queue q."""
     row = db.execute(BEGIN).fetchone()
     desk.until(lambda: db.execute(PUBLISH, row).fetchone() != (None,))
     marks = db.execute("SELECT marks FROM penstock.queue WHERE name = 'q'").fetchone()
@@ -40,7 +40,7 @@ def test_a_mark_is_the_lowest_unclaimed_row_of_its_level(play, db):
     assert marks[0] == marks[2] == marks[3] == ord_of(db, ids[4])
 
 
-def test_a_claim_begins_at_the_mark_and_finds_everything_above(play, db):
+def test_a_claim_starts_at_the_mark_and_finds_everything_above(play, db):
     """Nothing is lost by beginning late."""
     worker, ids = desk.register(db), desk.enqueue(db, 5)
     a = play.connection("a")
@@ -105,7 +105,7 @@ def test_whatever_becomes_ready_again_lies_above_every_mark(way, play, db):
 
 
 def test_an_older_publication_that_comes_late_is_only_slower(play, db):
-    """A frozen leader publishes what it began with: lower marks, and still none above an unclaimed row."""
+    """A frozen leader publishes what it started with: lower marks, and still none above an unclaimed row."""
     worker, ids = desk.register(db), desk.enqueue(db, 4)
     old = db.execute(BEGIN).fetchone()
     a = play.connection("a")

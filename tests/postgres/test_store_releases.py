@@ -45,7 +45,7 @@ async def test_a_refused_job_waits_with_its_attempt_and_one_error(store, client,
 
 
 async def test_a_job_that_is_refused_for_too_long_is_a_dead_letter(store, client, db):
-    """The worker is told, so that it counts it; redriven, it may wait as long again."""
+    """The reply says so, and the worker counts it; redriven, it may wait as long again."""
     [job_id] = client.enqueue([desk.new()])
     worker = desk.register(db)
     assert await refused(store, db, worker) == []
@@ -91,7 +91,7 @@ async def test_the_wait_counts_from_the_first_refusal_until_an_attempt_runs(
     assert await refused(store, db, worker) == (["failed"] if goes_on else [])
 
 
-async def test_a_refusal_beside_other_outcomes_changes_none_of_them(store, client, db):
+async def test_a_refusal_with_other_outcomes_changes_none_of_them(store, client, db):
     """One batch: each job ends where its own outcome puts it."""
     client.enqueue([desk.new() for _ in range(4)])
     worker = desk.register(db)
@@ -107,7 +107,7 @@ async def test_a_refusal_beside_other_outcomes_changes_none_of_them(store, clien
     assert found == ["completed", "scheduled", "dead", "scheduled"]
 
 
-def test_a_dead_letter_whose_reply_was_lost_is_told_again(play, db):
+def test_a_dead_letter_whose_reply_was_lost_is_reported_again(play, db):
     """The acknowledgement is repeated; the job died once."""
     [job_id] = desk.enqueue(db)
     worker, token, a = desk.register(db), desk.token(), play.connection("a")
@@ -121,12 +121,12 @@ def test_a_dead_letter_whose_reply_was_lost_is_told_again(play, db):
 
 
 def test_a_refusal_after_a_rescue_changes_nothing(play, db):
-    """Its claim was taken back while the worker decided: fenced, dead letter or not."""
+    """Its claim was reclaimed while the worker decided: fenced, dead letter or not."""
     [job_id] = desk.enqueue(db)
     worker, token, a = desk.register(db), desk.token(), play.connection("a")
     desk.claim(a, worker, 1, token).finish()
     a.run("BEGIN")
-    db.execute("UPDATE penstock.job SET token = token + 1")  # whoever has it by now
+    db.execute("UPDATE penstock.job SET token = token + 1")  # a later claim
     values = [worker.id, [job_id], [token], ["snooze"], [0.0], [30.0], ["incompatible_arguments"]]
     assert a.run(ACK, [*values, [Jsonb({"wait_seconds": 0})]]) == [(job_id, token, None)]
     a.run("COMMIT")

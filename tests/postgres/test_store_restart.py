@@ -70,7 +70,7 @@ def test_tokens_lead_to_their_claims_after_a_crash_of_the_server(server):
 
 
 def test_nobody_is_rescued_until_the_server_has_been_up_for_a_lease(server):
-    """Whoever led before the crash finds every lease run out, and must let the fleet renew first."""
+    """The leader before the crash finds every lease run out, and must let the fleet renew first."""
     with connect(server) as db:
         workers = [desk.register(db) for _ in range(3)]
         (job, *_) = desk.enqueue(db, 3)

@@ -23,7 +23,7 @@ OLD = ("20200101", "20200102", "20200103")
 
 @pytest.fixture
 def old(db: psycopg.Connection) -> list[str]:
-    """Partitions of days long past, beside those of now."""
+    """Partitions of days long past, with those of now."""
     for day in OLD:
         db.execute(f"CREATE TABLE penstock.outcome_{day} (LIKE penstock.outcome INCLUDING ALL)".encode())
         db.execute(
@@ -34,7 +34,7 @@ def old(db: psycopg.Connection) -> list[str]:
 
 
 def heard(scenario: Callable[[], None]) -> None:
-    """Twenty times at most: whoever waits too long because of the store fails all of them.
+    """Twenty times at most: a wait that is too long because of the store fails all of them.
 
     A scenario that came too late to see the wait, which lasts 100 ms, is repeated too.
     """
@@ -81,7 +81,7 @@ def test_acknowledgements_go_on_while_a_reader_is_open(reads, play, db, old):
     assert [upkeep.run(DROP) for _ in range(4)] == [[(1,)], [(1,)], [(1,)], [(0,)]]
 
 
-def test_one_look_at_the_clock_drops_one_day(db, old):
+def test_one_reading_of_the_clock_drops_one_day(db, old):
     """The oldest: where the clock has stepped ahead, every day looks old."""
     count = b"SELECT count(*) FROM pg_inherits WHERE inhparent = 'penstock.outcome'::regclass"
     (before,) = db.execute(count).fetchone() or (0,)
@@ -91,7 +91,7 @@ def test_one_look_at_the_clock_drops_one_day(db, old):
 
 
 def test_a_reader_of_all_followed_by_a_reader_of_one_does_not_double_the_wait(play, db, old):
-    """Whoever waits for the table must not begin to wait for a partition after it."""
+    """A session that waits for the table must not start to wait for a partition after it."""
     worker = desk.register(db)
     reader, other, upkeep, acks = (play.connection(name) for name in ("reader", "other", "upkeep", "acks"))
     acks.run(BOUND)
@@ -128,7 +128,7 @@ def test_a_partition_that_is_read_keeps_no_other_one(play, db, old):
     assert upkeep.run(DROP) == [(1,)]
 
 
-def test_what_looks_into_every_partition_waits_no_longer_either(play, db, old):
+def test_a_read_of_every_partition_waits_no_longer_either(play, db, old):
     """A repeated acknowledgement and a renewal, while retention waits for the table."""
     worker = desk.register(db)
     (job,), held = desk.enqueue(db), desk.token()

@@ -99,7 +99,7 @@ async def look(store: Timed, count: list[int]) -> None:
 
 @pytest.mark.timeout(3600 if LONG else 300)
 async def test_many_ready_and_many_more_deferred_jobs_are_worked_off_to_the_last(pg_newest, newest):
-    """The upkeep, two workers and a looker beside each other, until what was ready and due has ended exactly once."""
+    """Maintenance, two workers and a sampler at once, until what was ready and due has ended exactly once."""
     worker = desk.register(newest, 3600)
     began = time.perf_counter()
     fill(newest, worker.queue, READY, deferred=False)
@@ -116,7 +116,7 @@ async def test_many_ready_and_many_more_deferred_jobs_are_worked_off_to_the_last
             await asyncio.gather(work(store, worker, count), work(store, worker, count), look(store, count))
             elapsed = time.perf_counter() - began
             async with asyncio.timeout(60):
-                while upkeep.stats.promoted < DUE:  # what was promoted may have ended before the upkeep hears of it
+                while upkeep.stats.promoted < DUE:  # what was promoted may have ended before maintenance counts it
                     await asyncio.sleep(0.01)
             calls = len(store.took["promote"])
             while LONG and time.perf_counter() - began < elapsed + 30:  # at rest, nine million still wait

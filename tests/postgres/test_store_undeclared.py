@@ -66,8 +66,8 @@ def touched(db: psycopg.Connection[Any], statement: str, values: Sequence[Any]) 
     return int(top["Shared Hit Blocks"]) + int(top["Shared Read Blocks"])
 
 
-def test_what_looks_at_declared_queues_costs_the_same_beside_any_number_of_undeclared_ones(db):
-    """Pages touched beside 20,000 others are those beside none, or for what tends some of the others, beside 2,000."""
+def test_what_reads_declared_queues_costs_the_same_with_any_number_of_undeclared_ones(db):
+    """Pages touched with 20,000 others are those with none, or for chores over some of the others, with 2,000."""
     for name in NAMES:
         declare(db, name)
         db.execute(ENQUEUE, [name])
@@ -154,7 +154,7 @@ def test_an_undeclared_queue_that_nobody_uses_goes_and_its_place_is_free_again(d
 
 
 def test_a_queue_in_use_now_and_then_is_not_idle(db):
-    """A job that came and went since it was found idle starts its time anew."""
+    """A job that came and went since it was found idle starts its time again."""
     queue = make_idle(db, "now-and-then")
     (job,) = db.execute(ENQUEUE, ["now-and-then"]).fetchone()
     db.execute("DELETE FROM penstock.job WHERE id = %s", [job])
@@ -190,7 +190,7 @@ def test_a_call_promotes_a_batch_in_all_and_every_queue_has_its_part(db):
     assert db.execute("SELECT sum((penstock.promote(100)).promoted) FROM generate_series(1, 9)").fetchone() == (900,)
 
 
-def test_the_checkup_tells_how_many_undeclared_queues_there_are_the_biggest_and_the_newest(db):
+def test_the_checkup_reports_how_many_undeclared_queues_there_are_the_biggest_and_the_newest(db):
     """And how many more may be."""
     declare(db, "declared")
     set_limit(db, 5)

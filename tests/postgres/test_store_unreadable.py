@@ -83,7 +83,7 @@ def test_the_columns_are_those_of_the_table(admin):
 
 
 async def test_whatever_a_bulk_login_writes_into_any_column_its_neighbors_are_claimed(owned, admin):
-    """Value by value: refused, or claimed like any other, or a dead letter; the jobs before and behind it run."""
+    """Value by value: refused, or claimed like any other, or a dead letter; the jobs before and after it run."""
     with member(owned, "bulk_enqueuer") as url, psycopg.connect(url, autocommit=True) as bulk:
         worker = desk.register(admin)
         async with Store(owned.url(owned.owner), lanes=1) as store:
@@ -117,7 +117,7 @@ async def test_jobs_that_no_worker_can_read_are_buried_and_their_hundred_neighbo
     assert db.execute("SELECT count(*) FROM penstock.job WHERE token IS NULL").fetchone() == (0,)
 
 
-async def test_a_queue_that_begins_with_many_unreadable_jobs_is_served_by_one_claim(store, db):
+async def test_a_queue_that_starts_with_many_unreadable_jobs_is_served_by_one_claim(store, db):
     """However many claims of the database it takes."""
     worker = desk.register(db)
     ids = desk.enqueue(db, 31)
@@ -159,7 +159,7 @@ def spoil(db: psycopg.Connection[Any], jobs: list[int]) -> None:
 
 
 async def test_a_claim_that_the_database_cannot_answer_buries_the_jobs_that_are_why(ascii_url):
-    """The others of that claim run, and what cannot be told of a dead letter is not told."""
+    """The others of that claim run, and what cannot be read of a dead letter is left out."""
     with psycopg.connect(ascii_url, autocommit=True) as db:
         worker = desk.register(db)
         ids = desk.enqueue(db, 20, p_priorities=[n % 4 for n in range(20)])
@@ -189,7 +189,7 @@ def test_a_search_for_unreadable_jobs_steps_over_those_that_others_hold(ascii_ur
 
 
 def test_ids_of_a_bulk_are_its_own_among_those_that_others_draw_meanwhile(pg, play, db):
-    """Committed, open and rolled back ones lie between; the bulk begins in a savepoint of the caller."""
+    """Committed, open and rolled back ones lie between; the bulk starts in a savepoint of the caller."""
     other, rolled = play.connection("other"), play.connection("rolled back")
     desk.register(db)  # makes the queue: others would wait for a bulk that makes it
     lines = itertools.count()

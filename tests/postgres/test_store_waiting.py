@@ -37,7 +37,7 @@ async def test_an_enqueue_open_while_a_worker_goes_to_sleep_is_seen_before_it_sl
 
 
 async def test_an_enqueue_after_the_mark_sends_a_wake_up(store, play, db):
-    """The other order: it reads the mark in a statement that begins after it, so it cannot miss it."""
+    """The other order: it reads the mark in a statement that starts after it, so it cannot miss it."""
     worker = desk.register(db)
     db.execute("LISTEN penstock_work")
     producer = play.connection("producer")
@@ -96,7 +96,7 @@ async def test_a_mark_is_renewed_only_when_half_of_it_is_over(store, db):
 
 
 def test_release_and_promotion_wake_a_waiting_worker(play, db):
-    """Every way into ready tells those who wait, not enqueue alone."""
+    """Every way into ready wakes waiters, not enqueue alone."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     held = desk.token()
     a = play.connection("a")
@@ -121,7 +121,7 @@ def test_the_operator_and_the_workers_wait_separately(play, db):
     assert notes(db, 0.2) == []
 
 
-async def test_a_listener_whose_connection_is_cut_listens_again_and_says_look(pg, play):
+async def test_a_listener_whose_connection_is_cut_listens_again_and_wakes(pg, play):
     """What was sent meanwhile is gone, so the reconnect itself counts as a wake-up."""
     heard: asyncio.Queue[str | None] = asyncio.Queue()
     listener = Listener(pg.url, (WORK,), lambda channel, _: heard.put_nowait(channel), name="cut me")

@@ -1,4 +1,4 @@
-"""The leader of the upkeep dies: when another tries to lead, and what lets it rescue at once."""
+"""The leader of maintenance dies: when another tries to lead, and what lets it rescue at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Held(Leadership):
 
 
 async def test_a_leadership_is_tried_for_as_it_ends():
-    """Every third of a lease while it is kept; when it is not, behind its end, spread over a sixtieth of a lease."""
+    """Every third of a lease while it is kept; when it is not, after its end, spread over a sixtieth of a lease."""
     store = Store("postgresql://nobody@127.0.0.1:1/nowhere")
     store.leadership = held = Held(store.connections)
     upkeep = Maintenance(store=store, holder="other", lease=15.0, clock=time.monotonic, rng=lambda: 0.5)
@@ -51,7 +51,7 @@ def test_the_jobs_of_a_killed_leader_are_rescued_by_one_that_has_not_led_for_a_l
     leads = "SELECT EXISTS (SELECT FROM penstock.leader WHERE holder LIKE %s AND lease_until > clock_timestamp())"
     desk.until(lambda: newest.execute(leads, [f"%:{leading.pid}"]).fetchone() == (True,), 60)
     handle = jobs.sleep.enqueue(600)
-    desk.until(lambda: lines(trace), 60)  # the first attempt; whatever the other one begins is a later one
+    desk.until(lambda: lines(trace), 60)  # the first attempt; whatever the other one starts is a later one
     other = start(lease_seconds=3, concurrency=1)
     other.row(newest)
     leading.process.kill()

@@ -25,7 +25,7 @@ def test_a_prune_steps_over_a_queue_that_an_open_enqueue_uses(play, db, isolatio
     assert orphans(db) == 0
 
 
-def test_an_enqueue_that_meets_a_prune_makes_the_queue_anew(play, db):
+def test_an_enqueue_that_meets_a_prune_makes_the_queue_again(play, db):
     """It waits for the prune, finds the queue gone and makes another of that name."""
     old = make_idle(db, "old")
     pruner, enqueuer = play.connection("pruner"), play.connection("enqueuer")
@@ -55,7 +55,7 @@ def test_an_enqueue_that_meets_a_prune_that_rolls_back_uses_the_queue_that_is_th
 
 
 def test_a_snapshot_from_before_a_prune_makes_no_job_of_a_queue_that_is_gone(play, db):
-    """A transaction above READ COMMITTED still sees the queue; it is told to try again."""
+    """A transaction above READ COMMITTED still sees the queue; it must try again."""
     make_idle(db, "old")
     enqueuer = play.connection("enqueuer")
     enqueuer.begin("REPEATABLE READ")

@@ -20,7 +20,7 @@ def test_a_job_runs_and_its_result_comes_back(listen, start, newest):
 
 
 def test_a_failing_job_is_retried_and_then_becomes_a_dead_letter_with_its_history(start, newest):
-    """Three attempts, each with type, message and traceback; the metrics tell the same."""
+    """Three attempts, each with type, message and traceback; the metrics report the same."""
     worker = start()
     handle = jobs.fail.enqueue("broken")
     desk.until(lambda: handle.status() is JobState.DEAD)
@@ -52,7 +52,7 @@ def test_what_a_task_says_about_its_attempt_is_done(start, newest):
 
 
 def test_a_job_of_an_unknown_task_waits_for_a_version_that_knows_it(start, newest):
-    """Neither imported nor failed: deferred, attempt given back, visible."""
+    """Neither imported nor failed: deferred, attempt returned, visible."""
     start()
     desk.enqueue(newest, 1)
     desk.until(lambda: newest.execute("SELECT reason FROM penstock.job").fetchone() == ("task_unknown",))
@@ -67,7 +67,7 @@ def test_arguments_that_do_not_fit_make_a_dead_letter_where_no_other_release_is_
 
 
 def test_a_running_job_can_be_cancelled_on_the_loop_and_in_a_thread(start, newest, trace):
-    """The worker is told by wake-up: the coroutine is interrupted, the function sees it; both end as cancelled."""
+    """Notified by a wake-up: the coroutine is interrupted, the function sees it; both end as cancelled."""
     worker = start(concurrency=2)
     on_loop, in_thread = jobs.sleep.enqueue(600), jobs.patient.enqueue()
     desk.until(lambda: len(lines(trace)) == 2)

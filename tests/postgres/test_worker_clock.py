@@ -22,7 +22,7 @@ YEAR = 365.0 * 86_400
 
 
 def test_clocks_that_are_years_apart_change_nothing(start, newest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """One worker is a year ahead and one a year behind: leases stand, delays pass, retries come, nobody is rescued."""
+    """One worker is a year ahead and one a year late: leases stand, delays pass, retries come, nobody is rescued."""
     (tmp_path / "sitecustomize.py").write_text(SHIFT, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     workers = []

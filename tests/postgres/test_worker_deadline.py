@@ -1,4 +1,4 @@
-"""A task that hangs in a living worker: its attempts are taken back at the queue's deadline by that worker's upkeep."""
+"""A task that hangs in a living worker: its attempts are reclaimed at the queue's deadline by that worker's maintenance."""
 
 from __future__ import annotations
 

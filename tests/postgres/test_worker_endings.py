@@ -1,4 +1,4 @@
-"""The contract of endings on a real worker: however a task ends, in whatever executor, its attempt ends and no more."""
+"""The contract of outcomes on a real worker: however a task ends, in whatever executor, its attempt ends and no more."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def begin(start, newest) -> Iterator[Callable[..., WorkerProcess]]:
 
 
 def seen(handle: JobHandle) -> tuple[str, str | None, str | None, object]:
-    """State, reason, class of the last error and result of a job; only a snooze gives its attempt back."""
+    """State, reason, class of the last error and result of a job; only a snooze refunds its attempt."""
     info = handle.info()
     assert info.attempt == (0 if info.state.value == "scheduled" else 1)
     return info.state.value, info.reason, info.errors[-1]["type"] if info.errors else None, info.result
 
 
 def test_every_ending_in_every_executor_ends_its_attempt_and_nothing_else(begin, newest):
-    """One worker for all: it holds nothing at the end, is the one that began, and drains when told to."""
+    """One worker for all: it holds nothing at the end, is the one that started, and drains when asked to."""
     worker = begin(concurrency=4)
     handles = {
         (how, where): jobs.TASKS[where].enqueue(how) for how, ending in ENDINGS.items() for where in ending.where

@@ -127,7 +127,7 @@ def test_children_die_with_a_worker_that_is_killed(begin):
     desk.until(lambda: not alive(pid))
 
 
-def test_a_drain_waits_for_children_and_hands_back_what_takes_too_long(begin, newest, trace):
+def test_a_drain_waits_for_children_and_releases_what_takes_too_long(begin, newest, trace):
     """As in any executor: what ends within three quarters of the grace period ends well."""
     worker = begin(concurrency=2, drain_timeout_seconds=8)
     short, long = jobs.sole.enqueue(1.0), jobs.waiting.enqueue()
@@ -173,7 +173,7 @@ def test_a_child_has_the_jobs_transaction_and_can_enqueue(begin, newest):
     assert over(jobs.app.job(followed)) == ("completed", None)
 
 
-def test_an_app_that_no_child_can_open_is_told_at_the_start(begin, monkeypatch):
+def test_an_app_that_no_child_can_open_is_reported_at_the_start(begin, monkeypatch):
     """One line, exit code 1, nothing claimed."""
     code, said = start_broken(begin).ended()
     assert code == 1

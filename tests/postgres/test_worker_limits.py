@@ -109,7 +109,7 @@ def test_whatever_a_task_raises_is_its_attempts_end(begin):
 
 
 def test_an_exclusive_child_ends_with_the_lease_though_its_worker_is_frozen(begin, newest, trace):
-    """It runs nowhere twice at a time: the frozen worker's attempt is over before another one begins."""
+    """It runs nowhere twice at a time: the frozen worker's attempt is over before another one starts."""
     frozen = begin(lease_seconds=2, concurrency=1)
     handle = jobs.sole.enqueue(5.0, first=600)
     desk.until(lambda: any(line.startswith("begin") for line in lines(trace)))

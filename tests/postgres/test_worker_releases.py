@@ -1,4 +1,4 @@
-"""A rolling update: workers of the release before beside jobs of the new one, in real processes."""
+"""A rolling update: workers of the release before with jobs of the new one, in real processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_what_only_a_newer_worker_can_run_waits_for_it(release, newest, start):
 
 
 def test_what_no_worker_accepts_is_a_dead_letter_in_the_end(release, newest):
-    """The worker that refuses it last counts it, and tells whoever listens."""
+    """The worker that refuses it last counts it, and reports it to the hooks."""
     worker = release(jobs.OLD, incompatible_seconds=1)
     handle = jobs.greet.enqueue("Ada", greeting="Hi")
     desk.until(lambda: newest.execute(REFUSED).fetchone() == (1,))

@@ -29,7 +29,7 @@ def test_on_sigterm_running_jobs_finish_and_unstarted_ones_go_back(start, newest
     assert newest.execute("SELECT sum(attempt) FROM penstock.job").fetchone() == (0,)
 
 
-def test_a_worker_told_to_stop_says_so_at_once_and_again_after_it_was_declared_lost(start, newest, trace):
+def test_a_worker_asked_to_stop_says_so_at_once_and_again_after_it_was_declared_lost(start, newest, trace):
     """Its jobs hold no replica then, whatever it is called: a new registration would count as a worker to keep."""
     worker = start(concurrency=1, drain_timeout_seconds=600)
     jobs.gated.enqueue()
@@ -46,7 +46,7 @@ def test_a_worker_told_to_stop_says_so_at_once_and_again_after_it_was_declared_l
     assert worker.ended()[0] == 0
 
 
-def test_a_job_longer_than_the_grace_period_is_handed_back_in_time(start, newest, trace):
+def test_a_job_longer_than_the_grace_period_is_released_in_time(start, newest, trace):
     """Cancelled at three quarters, released with its attempt refunded; the process is gone before the kill."""
     worker = start(drain_timeout_seconds=8)
     handle = jobs.sleep.enqueue(600)
@@ -61,7 +61,7 @@ def test_a_job_longer_than_the_grace_period_is_handed_back_in_time(start, newest
 
 
 def test_a_second_signal_ends_the_worker_at_once(start, newest, trace):
-    """Whoever insists gets it; the lease covers what was running."""
+    """A second signal gets it; the lease covers what was running."""
     worker = start(drain_timeout_seconds=60)
     handle = jobs.sleep.enqueue(600)
     desk.until(lambda: lines(trace))
@@ -179,7 +179,7 @@ def test_terminated_connections_lose_no_job_and_finish_none_twice(start, newest,
     assert newest.execute("SELECT count(*) FROM penstock.job").fetchone() == (0,)
 
 
-def test_a_cordoned_worker_finishes_hands_back_reports_drained_and_can_be_called_back(start, newest, trace):
+def test_a_cordoned_worker_finishes_releases_reports_drained_and_can_be_called_back(start, newest, trace):
     """Not ready when empty, claiming nothing; running again after the call."""
     worker = start(concurrency=1)
     running = jobs.gated.enqueue()

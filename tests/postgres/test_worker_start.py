@@ -37,7 +37,7 @@ def test_a_deadline_that_nobody_declared_is_a_warning_at_the_start(start, newest
 
 
 def test_a_login_that_may_not_see_the_declaration_starts_all_the_same(pg_blank, caplog):
-    """The role of workers may not: it is told what decides, once, and nothing else happens."""
+    """The role of workers may not: it learns what decides, once, and nothing else happens."""
     caplog.set_level(logging.INFO)
     with owned_by_a_login(pg_blank) as database, member(database, "worker") as url:
         log_config_warnings(Settings(database_url=url, queue="q", job_deadline_seconds=60))

@@ -1,4 +1,4 @@
-"""What a worker tells people while it works: circuits, hooks, dead letters, progress, its place in the registry."""
+"""What a worker reports people while it works: circuits, hooks, dead letters, progress, its place in the registry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Start = Callable[..., WorkerProcess]
 
 @pytest.fixture
 def begin(start: Start) -> Iterator[Start]:
-    """Starts a worker of the application that tells."""
+    """Starts a worker of the application that reports."""
     yield partial(start, app="tests.postgres.telling_jobs:app")
     telling_jobs.app.close()
 
@@ -69,8 +69,8 @@ def test_a_task_that_mostly_fails_is_left_alone_until_it_is_well_again(begin, ne
     assert said.count("circuit closed") == 1
 
 
-def test_a_dead_letter_is_told_and_keeps_what_was_around_it(begin, newest, trace):
-    """To the hooks behind its commit, in the log with its job, and in its forensics."""
+def test_a_dead_letter_is_reported_and_keeps_what_was_around_it(begin, newest, trace):
+    """To the hooks after its commit, in the log with its job, and in its forensics."""
     trace.with_name("sick").touch()
     worker = begin(log_format="json", pod_name="pod-7")
     handle = telling_jobs.flaky.enqueue()
@@ -118,8 +118,8 @@ def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, pg
     assert f"span {done.id} process q" in lines(trace)
 
 
-def test_a_dead_letter_of_a_rescue_is_told_by_whoever_rescued(begin, newest, trace):
-    """A worker was lost for the third time around a job: told once, with what is known of that worker."""
+def test_a_dead_letter_of_a_rescue_is_reported_by_the_rescuer(begin, newest, trace):
+    """A worker was lost for the third time around a job: reported once, with what is known of that worker."""
     lost = desk.register(newest)
     [job_id] = desk.enqueue(newest)
     newest.execute("UPDATE penstock.job SET crashes = 2")
@@ -166,7 +166,7 @@ def test_a_worker_that_could_not_work_says_so_before_it_claims(pg: Database):
         migrate(pg.url)
 
 
-def test_a_login_without_the_workers_rights_is_told_so_and_the_workers_role_has_them_all(pg_blank: Database):
+def test_a_login_without_the_workers_rights_is_refused_and_the_workers_role_has_them_all(pg_blank: Database):
     """Before it registers; the message has the SQL that helps."""
     with owned_by_a_login(pg_blank) as owned:
         with member(owned, "worker") as url:

@@ -88,7 +88,7 @@ def test_a_worker_whose_server_is_away_waits_for_it(pg_newest, starting):
 
 
 def test_a_worker_waits_until_the_schema_is_there(servers, starting):
-    """The migration may run beside it; the reason has the command."""
+    """The migration may run meanwhile; the reason has the command."""
     with servers.newest.database(migrated=False) as blank:
         worker = starting(blank.url)
         worker.waits_for("penstock migrate")

@@ -18,7 +18,7 @@ from tests.postgres import desk
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
-"""How long an end may take; whoever tests how quick it is measures it."""
+"""How long an end may take; a test of its speed measures it."""
 
 
 class WorkerProcess:
@@ -75,7 +75,7 @@ class WorkerProcess:
         return self.ended()
 
     def ended(self) -> tuple[int, str]:
-        """Wait until it and whoever has its stderr have ended; exit code and what it said."""
+        """Wait until it and every process with its stderr have ended; exit code and what it said."""
         code = self.process.wait(SECONDS)
         self._reader.join(SECONDS)
         said = "".join(self._said)
