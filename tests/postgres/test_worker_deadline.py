@@ -1,4 +1,4 @@
-"""A task that hangs in a living worker: its attempts are reclaimed at the queue's deadline by that worker's maintenance."""
+"""A task that hangs in a living worker: its attempts are reclaimed at the deadline by that worker's maintenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of outcomes on a real worker: however a task ends, in whatever executor, its attempt ends and no more."""
+"""The contract of outcomes on a real worker: however a task ends, in any executor, its attempt ends and no more."""
 
 from __future__ import annotations
 
