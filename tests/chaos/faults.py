@@ -1,4 +1,5 @@
-"""The faults: each breaks something for a while and mends it before it returns, so that one random number tells a run.
+"""The faults: each breaks something for a while and repairs it before it returns: one random seed
+reproduces a run.
 
 Must not judge; a fault that finds nothing to break does nothing.
 """
@@ -31,8 +32,8 @@ OURS = (
 class Faults:
     """Draws a fault as from a pack of cards, so that none is left out for long; does it, and counts it."""
 
-    def __init__(self, site: Site, chance: random.Random) -> None:
-        self._site, self._chance = site, chance
+    def __init__(self, site: Site, rng: random.Random) -> None:
+        self._site, self._rng = site, rng
         self._never = threading.Event()
         self.done: dict[str, int] = {}
         self._pack: list[Callable[[], None]] = []
@@ -53,19 +54,19 @@ class Faults:
             self.hold_rows, self.hold_rows, self.hold_a_table, self.detach_the_partition, self.step_the_clock,
             self.odd_settings,
         ]  # fmt: skip
-        return self._chance.sample(kinds, len(kinds))
+        return self._rng.sample(kinds, len(kinds))
 
     def pause(self, low: float, high: float) -> None:
-        self._never.wait(self._chance.uniform(low, high))
+        self._never.wait(self._rng.uniform(low, high))
 
     def kill_a_worker(self) -> None:
-        worker = self._chance.choice(self._site.workers)
+        worker = self._rng.choice(self._site.workers)
         worker.kill()
         self._site.workers.remove(worker)
 
     def freeze_a_worker(self) -> None:
         """Past its lease; sometimes the maintenance leader, sometimes all of them."""
-        workers = self._site.workers if self._chance.random() < 0.2 else [self._chance.choice(self._site.workers)]
+        workers = self._site.workers if self._rng.random() < 0.2 else [self._rng.choice(self._site.workers)]
         for worker in workers:
             worker.process.send_signal(signal.SIGSTOP)
         self.pause(LEASE_SECONDS * 0.5, LEASE_SECONDS * 4)
@@ -74,7 +75,7 @@ class Faults:
 
     def terminate_backends(self) -> None:
         with self._site.admin() as admin:
-            for _ in range(self._chance.randint(1, 8)):
+            for _ in range(self._rng.randint(1, 8)):
                 admin.execute(OURS, ["penstock%"])
                 self.pause(0.01, 0.2)
 
@@ -96,20 +97,20 @@ class Faults:
         self._site.server.start()
 
     def lose_replies(self) -> None:
-        """The next few statements are done, and whoever sent them hears nothing."""
-        for _ in range(self._chance.randint(1, 6)):
-            self._site.proxy.drop_reply(self._chance.choice(["", "penstock.claim", "penstock.ack", "COMMIT"]))
+        """The next few statements are executed, and the client that sent them gets no reply."""
+        for _ in range(self._rng.randint(1, 6)):
+            self._site.proxy.drop_reply(self._rng.choice(["", "penstock.claim", "penstock.ack", "COMMIT"]))
             self.pause(0.02, 0.2)
 
     def cut_the_network(self) -> None:
-        for _ in range(self._chance.randint(1, 4)):
+        for _ in range(self._rng.randint(1, 4)):
             self._site.proxy.cut()
             self.pause(0.05, 0.3)
 
     def freeze_the_network(self) -> None:
         self._site.proxy.freeze()
         self.pause(0.2, LEASE_SECONDS * 3)
-        if self._chance.random() < 0.5:
+        if self._rng.random() < 0.5:
             self._site.proxy.cut()
         self._site.proxy.thaw()
 
@@ -133,7 +134,7 @@ class Faults:
 
     def hold_rows(self) -> None:
         """Somebody's open transaction has rows of jobs, of a worker, of the leader, or of the queue."""
-        rows = self._chance.choice(
+        rows = self._rng.choice(
             [
                 "SELECT FROM penstock.job ORDER BY random() LIMIT 30 FOR UPDATE",
                 "SELECT FROM penstock.job WHERE token IS NOT NULL LIMIT 5 FOR UPDATE",
@@ -148,7 +149,7 @@ class Faults:
 
     def hold_a_table(self) -> None:
         """As a migration of somebody does."""
-        table = self._chance.choice(["job", "outcome", "worker", "dead"])
+        table = self._rng.choice(["job", "outcome", "worker", "dead"])
         with self._site.admin() as admin, contextlib.suppress(psycopg.errors.LockNotAvailable):
             admin.execute("SET lock_timeout = '5s'")
             with admin.transaction():
@@ -168,7 +169,7 @@ class Faults:
             admin.execute("SET lock_timeout = '5s'")
             for table in ("worker", "leader"):
                 admin.execute(f"UPDATE penstock.{table} SET lease_until = lease_until + interval '1 hour'".encode())
-        if self._chance.random() < 0.5:
+        if self._rng.random() < 0.5:
             self.kill_a_worker()
 
     def odd_settings(self) -> None:

@@ -32,7 +32,7 @@ WORKERS = 3
 
 
 class Site:
-    """One server of our own, a proxy before it, and the workers behind the proxy."""
+    """One server of our own, a proxy before it, and workers that connect through the proxy."""
 
     def __init__(
         self, server: EmbeddedPostgres, ledger_url: str, folder: Path, app: str = "tests.chaos.jobs:app"
@@ -104,30 +104,30 @@ class Worker:
 
 
 class Producer:
-    """Enqueues in transactions beside a row of its own, through the proxy; some are rolled back."""
+    """Enqueues in transactions that also write a row, through the proxy; some are rolled back."""
 
     def __init__(self, site: Site, seed: int) -> None:
-        self._site, self._chance = site, random.Random(seed)
+        self._site, self._rng = site, random.Random(seed)
         self.acknowledged: set[int] = set()
         self.rolled_back: set[int] = set()
         self.unknown = 0
-        self.ending = threading.Event()
+        self.stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"producer-{seed}")
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self.ending.set()
+        self.stopping.set()
         self._thread.join(120)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
-        while not self.ending.is_set():
+        while not self.stopping.is_set():
             with contextlib.suppress(psycopg.Error), self._connect() as connection:
-                while not self.ending.wait(0.03):
+                while not self.stopping.wait(0.03):
                     self._transaction(connection)
-            self.ending.wait(0.05)
+            self.stopping.wait(0.05)
 
     def _connect(self) -> psycopg.Connection:
         return psycopg.connect(self._site.proxy.url, connect_timeout=2, tcp_user_timeout=2000)
@@ -135,15 +135,15 @@ class Producer:
     def _transaction(self, connection: psycopg.Connection) -> None:
         ids: list[int] = []
         try:
-            ids = enqueue_on(connection, [self._job() for _ in range(self._chance.randint(1, 4))])
-            if self._chance.random() < 0.2:
+            ids = enqueue_on(connection, [self._job() for _ in range(self._rng.randint(1, 4))])
+            if self._rng.random() < 0.2:
                 connection.rollback()
                 self.rolled_back.update(ids)
                 return
             connection.execute("INSERT INTO orders VALUES (%s)", [ids])
             connection.commit()
             self.acknowledged.update(ids)
-            if self._chance.random() < 0.05:
+            if self._rng.random() < 0.05:
                 connection.execute("SELECT penstock.cancel_jobs(%s)", [ids[:1]])
                 connection.commit()
         except Exception as error:
@@ -151,9 +151,9 @@ class Producer:
             raise psycopg.OperationalError(str(error)) from error
 
     def _job(self) -> NewJob:
-        task = self._chance.choice(["write"] * 8 + ["falter", "put_off", "doomed"])
-        args = f'{{"seconds": {self._chance.choice([0, 0, 0.01, 0.3]):g}}}' if task == "write" else "{}"
-        delay = 0.2 if self._chance.random() < 0.1 else None
-        unique = UniqueKey(key=str(time.monotonic_ns())) if self._chance.random() < 0.1 else None
-        priority = self._chance.randint(0, 3)
+        task = self._rng.choice(["write"] * 8 + ["falter", "put_off", "doomed"])
+        args = f'{{"seconds": {self._rng.choice([0, 0, 0.01, 0.3]):g}}}' if task == "write" else "{}"
+        delay = 0.2 if self._rng.random() < 0.1 else None
+        unique = UniqueKey(key=str(time.monotonic_ns())) if self._rng.random() < 0.1 else None
+        priority = self._rng.randint(0, 3)
         return NewJob(task=task, args=args, queue=jobs.QUEUE, delay=delay, unique=unique, priority=priority)

@@ -1,6 +1,6 @@
 """The application of the chaos runs. Every execution is written down in a table of another, undisturbed server.
 
-A row of `ran` is one phase (begin or end) of one attempt, named by job and token: what really ran, whatever the store
+A row of `ran` is one phase (start or end) of one attempt, named by job and token: what really ran, whatever the store
 says of it.
 """
 
@@ -40,7 +40,7 @@ async def note(ctx: Context, phase: str) -> None:
 @app.task(name="write", queue=QUEUE, max_attempts=100)
 async def write(ctx: Context, seconds: float) -> None:
     """The usual job: it ends well."""
-    await note(ctx, "begin")
+    await note(ctx, "start")
     await asyncio.sleep(seconds)
     await note(ctx, "end")
 
@@ -48,7 +48,7 @@ async def write(ctx: Context, seconds: float) -> None:
 @app.task(name="falter", queue=QUEUE, max_attempts=100)
 async def falter(ctx: Context) -> None:
     """Fails at the first attempt."""
-    await note(ctx, "begin")
+    await note(ctx, "start")
     if ctx.attempt == 1:
         raise ValueError("the first time always fails")
     await note(ctx, "end")
@@ -57,14 +57,14 @@ async def falter(ctx: Context) -> None:
 @app.task(name="doomed", queue=QUEUE, max_attempts=2)
 async def doomed(ctx: Context) -> None:
     """Ends as a dead letter."""
-    await note(ctx, "begin")
+    await note(ctx, "start")
     raise ValueError("this never works")
 
 
 @app.task(name="put_off", queue=QUEUE, max_attempts=100)
 async def put_off(ctx: Context) -> None:
     """Snoozes once in a while."""
-    await note(ctx, "begin")
+    await note(ctx, "start")
     if ctx.job.token % 2:
         raise Snooze(0.05)
     await note(ctx, "end")

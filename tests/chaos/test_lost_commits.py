@@ -1,7 +1,7 @@
 """A failover that loses the last commits, under load: what the promoted database knows of comes out right.
 
 The server is stopped, its files are copied, it goes on for a while, is killed, and comes back with the copy: as a
-standby that was behind. Numbers that were given out meanwhile are given out again.
+standby that lagged. Numbers that were assigned meanwhile are assigned again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ JOBS = 40
 
 @pytest.fixture
 def site(servers: Servers, pg_newest: Database, tmp_path: Path) -> Iterator[Site]:
-    """A server whose files can be taken away; the ledger of runs is on another one."""
+    """A server whose files can be replaced; the ledger of runs is on another one."""
     installed = servers.newest.embedded
     bin_dir = installed.installation.bin_dir if installed else None
     with pg_newest.connect() as ledger:
@@ -81,7 +81,7 @@ def contradictions(admin: psycopg.Connection[Any], ledger: psycopg.Connection[An
     ).fetchall()
     checks = {
         "claims that ran more than once": ledger.execute(
-            "SELECT job, token FROM ran WHERE phase = 'begin' GROUP BY job, token HAVING count(*) > 1"
+            "SELECT job, token FROM ran WHERE phase = 'start' GROUP BY job, token HAVING count(*) > 1"
         ).fetchall(),
         "jobs that are not over": admin.execute(
             "SELECT id, state FROM penstock.jobs WHERE state NOT IN ('completed', 'dead', 'cancelled')"

@@ -28,7 +28,7 @@ SETTINGS = {"max_connections": "40", "shared_buffers": "32MB", "autovacuum_napti
 
 @pytest.fixture
 def site(servers: Servers, pg_newest: Database, tmp_path) -> Iterator[Site]:
-    """The server to be ill-treated; the ledger of runs is on another one."""
+    """The server that gets the faults; the ledger of runs is on another one."""
     installed = servers.newest.embedded
     bin_dir = installed.installation.bin_dir if installed else None
     with pg_newest.connect() as ledger:
@@ -60,8 +60,8 @@ def all_serve(site: Site) -> bool:
 def test_under_random_faults_every_committed_job_ends_once_and_no_other_runs(site, pg_newest):
     """Workers killed and frozen, backends terminated, the server restarted and crashed, replies and networks lost."""
     print(f"seed {SEED}, {SECONDS:g} s")
-    chance = random.Random(SEED)
-    faults, producers = Faults(site, chance), [Producer(site, SEED + n) for n in range(2)]
+    rng = random.Random(SEED)
+    faults, producers = Faults(site, rng), [Producer(site, SEED + n) for n in range(2)]
     site.staff()
     eventually(lambda: all_serve(site), "the workers serve")
     for producer in producers:
@@ -80,7 +80,7 @@ def test_under_random_faults_every_committed_job_ends_once_and_no_other_runs(sit
     assert [worker.terminate() for worker in site.workers] == [0] * WORKERS
     with site.admin() as admin, pg_newest.connect() as ledger:
         verdict = Verdict(admin, ledger)
-    print(f"{verdict.told}; {sum(p.unknown for p in producers)} commits unknown; faults: {faults.done}")
+    print(f"{verdict.text}; {sum(p.unknown for p in producers)} commits unknown; faults: {faults.done}")
     acknowledged = set.union(*(p.acknowledged for p in producers))
     assert verdict.findings(acknowledged, set.union(*(p.rolled_back for p in producers))) == []
     assert site.ended_by_themselves == []

@@ -39,14 +39,14 @@ class Mixed(Producer):
     """Enqueues what runs well and what does not."""
 
     def _job(self) -> NewJob:
-        chance = self._chance
-        task = chance.choice(WELL if chance.random() < 0.8 else ODD)
+        rng = self._rng
+        task = rng.choice(WELL if rng.random() < 0.8 else ODD)
         args = "{}"
         if task in WELL:
-            args = f'{{"seconds": {chance.choice([0, 0, 0.05, 1.5 if task == "sole" else 0.3]):g}}}'
+            args = f'{{"seconds": {rng.choice([0, 0, 0.05, 1.5 if task == "sole" else 0.3]):g}}}'
         elif task == "poison":
-            args = f'{{"how": "{chance.choice(["exit", "memory", "signal"])}"}}'
-        return NewJob(task=task, args=args, queue=QUEUE, priority=chance.randint(0, 3))
+            args = f'{{"how": "{rng.choice(["exit", "memory", "signal"])}"}}'
+        return NewJob(task=task, args=args, queue=QUEUE, priority=rng.randint(0, 3))
 
 
 class WorkerFaults(Faults):
@@ -58,18 +58,18 @@ class WorkerFaults(Faults):
             self.drain_a_worker, self.drain_a_worker, self.terminate_backends, self.restart_the_server,
             self.freeze_the_network, self.lose_replies,
         ]  # fmt: skip
-        return self._chance.sample(kinds, len(kinds))
+        return self._rng.sample(kinds, len(kinds))
 
     def kill_a_child(self) -> None:
         """What the kernel does when memory runs out, to one that runs a job or to an idle one."""
         children = [pid for worker in self._site.workers for pid in children_of(worker.process.pid)]
         if children:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._chance.choice(children), signal.SIGKILL)
+                os.kill(self._rng.choice(children), signal.SIGKILL)
 
     def drain_a_worker(self) -> None:
         """As a rollout does, under load."""
-        worker = self._chance.choice(self._site.workers)
+        worker = self._rng.choice(self._site.workers)
         served = worker.served
         self._site.workers.remove(worker)
         code = worker.terminate()
@@ -88,7 +88,7 @@ def children_of(parent: int) -> list[int]:
 
 @pytest.fixture
 def site(servers: Servers, pg_newest: Database, tmp_path) -> Iterator[Site]:
-    """The server to be ill-treated; the ledger of runs is on another one."""
+    """The server that gets the faults; the ledger of runs is on another one."""
     installed = servers.newest.embedded
     bin_dir = installed.installation.bin_dir if installed else None
     with pg_newest.connect() as ledger:
@@ -102,18 +102,18 @@ def site(servers: Servers, pg_newest: Database, tmp_path) -> Iterator[Site]:
 
 
 def exclusively(admin: psycopg.Connection[Any], ledger: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
-    """Attempts of `sole` that began while another one of the same job was under way and went on to its end."""
+    """Attempts of `sole` that started while another one of the same job was running and ran to its end."""
     (jobs,) = admin.execute("SELECT array_agg(id) FROM penstock.jobs WHERE task = 'sole'").fetchone() or (None,)
     return ledger.execute(
         """SELECT a.job, a.token, b.token FROM ran AS a JOIN ran AS e USING (job, token) JOIN ran AS b USING (job)
-           WHERE a.job = ANY (%s) AND a.phase = 'begin' AND e.phase = 'end' AND b.phase = 'begin'
+           WHERE a.job = ANY (%s) AND a.phase = 'start' AND e.phase = 'end' AND b.phase = 'start'
              AND b.token <> a.token AND b.at BETWEEN a.at AND e.at""",
         [jobs or []],
     ).fetchall()
 
 
 class WorkerVerdict(Verdict):
-    """An exclusive attempt that was stopped behind its last act, because no renewal was heard of, runs again uncounted.
+    """An exclusive attempt that was cancelled after its last act, because its lease lapsed, is retried uncounted.
 
     Its lease had run out for the worker, not yet for the database; `exclusively` judges these jobs.
     """
@@ -135,7 +135,7 @@ def judged(site: Site, ledger: psycopg.Connection[Any], producers: list[Mixed]) 
         findings = verdict.findings(
             set.union(*(p.acknowledged for p in producers)), set.union(*(p.rolled_back for p in producers))
         )
-        print(verdict.told)
+        print(verdict.text)
         checks = {
             "poison that is neither buried nor cancelled": """SELECT id FROM penstock.jobs WHERE task = 'poison'
                 AND NOT (state = 'cancelled' OR state = 'dead' AND reason = 'poison' AND crashes = 3)""",
@@ -155,11 +155,11 @@ def judged(site: Site, ledger: psycopg.Connection[Any], producers: list[Mixed]) 
 
 
 @pytest.mark.timeout(SECONDS + 800)
-def test_whatever_tasks_and_faults_do_to_workers_every_job_ends_as_it_should(site, pg_newest):
+def test_every_job_ends_as_it_should_under_faults_of_tasks_and_servers(site, pg_newest):
     """Nothing lost, nothing twice without a crash, poison buried at the third, neighbours finished, no child left."""
     print(f"seed {SEED}, {SECONDS:g} s")
-    chance = random.Random(SEED)
-    faults, producers = WorkerFaults(site, chance), [Mixed(site, SEED + 100)]
+    rng = random.Random(SEED)
+    faults, producers = WorkerFaults(site, rng), [Mixed(site, SEED + 100)]
     site.staff()
     eventually(lambda: all_serve(site), "the workers serve")
     for producer in producers:

@@ -41,13 +41,13 @@ class Verdict:
         return [f"{what}: {sorted(found)[:10]} ({len(found)})" for what, found in checks.items() if found]
 
     def _attempts(self, states: dict[int, str]) -> dict[str, set[Any]]:
-        begun = Counter((job, token) for job, token, _, phase in self.ran if phase == "begin")
+        started = Counter((job, token) for job, token, _, phase in self.ran if phase == "start")
         ended = {(job, token, worker) for job, token, worker, phase in self.ran if phase == "end"}
         ends = Counter(job for job, *_ in ended)
         final = [(job, token, worker, state) for job, token, worker, last, state in self.outcomes if last]
         completed = {(job, token, worker) for job, token, worker, state in final if state == "completed"}
         return {
-            "claims that ran more than once": {name for name, times in begun.items() if times > 1},
+            "claims that ran more than once": {name for name, times in started.items() if times > 1},
             "attempts with two outcomes": _more_than_one((j, t) for j, t, *_ in self.outcomes if t is not None),
             "jobs with two final outcomes": _more_than_one(job for job, *_ in final),
             "final outcomes that contradict the state": {
@@ -60,7 +60,7 @@ class Verdict:
         }
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The run in one line."""
         states = Counter(state for _, state, _ in self.shown)
         again = sum(times > 1 for times in Counter(job for job, *_, phase in self.ran if phase == "end").values())

@@ -36,7 +36,7 @@ def note(ctx: Context, phase: str) -> None:
 @app.task(name="wait", queue=QUEUE, max_attempts=100)
 async def wait(ctx: Context, seconds: float) -> None:
     """The usual job of the event loop."""
-    note(ctx, "begin")
+    note(ctx, "start")
     await asyncio.sleep(seconds)
     note(ctx, "end")
 
@@ -44,7 +44,7 @@ async def wait(ctx: Context, seconds: float) -> None:
 @app.task(name="compute", queue=QUEUE, max_attempts=100, executor="process")
 def compute(ctx: Context, seconds: float) -> None:
     """The usual job of a child."""
-    note(ctx, "begin")
+    note(ctx, "start")
     time.sleep(seconds)
     note(ctx, "end")
 
@@ -52,7 +52,7 @@ def compute(ctx: Context, seconds: float) -> None:
 @app.task(name="compute_async", queue=QUEUE, max_attempts=100, executor="process")
 async def compute_async(ctx: Context, seconds: float) -> None:
     """The same, as a coroutine."""
-    note(ctx, "begin")
+    note(ctx, "start")
     await asyncio.sleep(seconds)
     note(ctx, "end")
 
@@ -60,7 +60,7 @@ async def compute_async(ctx: Context, seconds: float) -> None:
 @app.task(name="sole", queue=QUEUE, max_attempts=100, executor="process", exclusive=True)
 def sole(ctx: Context, seconds: float) -> None:
     """Never twice at a time."""
-    note(ctx, "begin")
+    note(ctx, "start")
     time.sleep(seconds)
     note(ctx, "end")
 
@@ -68,7 +68,7 @@ def sole(ctx: Context, seconds: float) -> None:
 @app.task(name="block", queue=QUEUE, max_attempts=100)
 async def block(ctx: Context) -> None:
     """Stops the event loop for longer than a lease."""
-    note(ctx, "begin")
+    note(ctx, "start")
     time.sleep(1.3)  # noqa: ASYNC251 - on purpose
     note(ctx, "end")
 
@@ -76,7 +76,7 @@ async def block(ctx: Context) -> None:
 @app.task(name="deaf", queue=QUEUE, max_attempts=100)
 async def deaf(ctx: Context) -> None:
     """Ignores its cancellation, for a while."""
-    note(ctx, "begin")
+    note(ctx, "start")
     ends = time.monotonic() + 0.5
     while (left := ends - time.monotonic()) > 0:
         try:
@@ -89,7 +89,7 @@ async def deaf(ctx: Context) -> None:
 @app.task(name="fork", queue=QUEUE, max_attempts=100)
 async def fork(ctx: Context) -> None:
     """Comes back twice, on the loop."""
-    note(ctx, "begin")
+    note(ctx, "start")
     note(ctx, "end")
     os.fork()
 
@@ -97,7 +97,7 @@ async def fork(ctx: Context) -> None:
 @app.task(name="fork_in_child", queue=QUEUE, max_attempts=100, executor="process")
 def fork_in_child(ctx: Context) -> None:
     """Comes back twice, in a child, the second time late."""
-    note(ctx, "begin")
+    note(ctx, "start")
     note(ctx, "end")
     if os.fork() == 0:
         time.sleep(1.0)
@@ -106,7 +106,7 @@ def fork_in_child(ctx: Context) -> None:
 @app.task(name="flood", queue=QUEUE, max_attempts=100, executor="process")
 def flood(ctx: Context) -> None:
     """Prints without end, until its time is up."""
-    note(ctx, "begin")
+    note(ctx, "start")
     ends = time.monotonic() + 0.5
     while time.monotonic() < ends:
         print("x" * 200)
@@ -138,7 +138,7 @@ def hang() -> None:
 @app.task(name="poison", queue=QUEUE, max_attempts=100, executor="process")
 def poison(ctx: Context, how: str) -> None:
     """Ends its process, each time."""
-    note(ctx, "begin")
+    note(ctx, "start")
     match how:
         case "memory":  # as the kernel does
             os.kill(os.getpid(), signal.SIGKILL)
@@ -150,7 +150,7 @@ def poison(ctx: Context, how: str) -> None:
 @app.task(name="stumble", queue=QUEUE, max_attempts=100, executor="process")
 def stumble(ctx: Context) -> None:
     """Ends its process the first time."""
-    note(ctx, "begin")
+    note(ctx, "start")
     if ctx.job.crashes == 0:
         os._exit(1)
     note(ctx, "end")

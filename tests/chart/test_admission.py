@@ -26,7 +26,7 @@ COST = "controller.kubernetes.io/pod-deletion-cost"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stolen:
-    """The API server through the eyes of whoever has the operator's token, and through an administrator's."""
+    """The API server as seen with the operator's token, and with an administrator's."""
 
     thief: ApiClient
     admin: ControlPlane
@@ -248,7 +248,7 @@ def test_a_child_is_not_let_go(stolen: Stolen):
         {"metadata": {"annotations": {"note": "forged"}}},
         {"metadata": {"annotations": {"note": None}}},
         {"metadata": {"annotations": {"sidecar.istio.io/inject": "false"}}},
-        {"metadata": {"finalizers": ["thief.example.com/held"]}},
+        {"metadata": {"finalizers": ["thief.example.com/kept"]}},
     ],
     ids=[
         "image", "deadline", "label removed", "label added", "annotation changed", "annotation removed",
@@ -288,13 +288,13 @@ def test_no_other_lease_is_made(stolen: Stolen):
     refused(lambda: stolen.thief.request("POST", stolen.path("/apis/coordination.k8s.io/v1", "leases"), body))
 
 
-def test_nobody_else_is_held_to_the_policy(stolen: Stolen):
+def test_the_policy_applies_to_nobody_else(stolen: Stolen):
     """It asks for the account first; an administrator and other controllers go on as before."""
     stolen.theirs("free", labels={MANAGED: "penstock"})
 
 
 def refused(write: Any) -> None:
     """By the policy, not by a role or a schema."""
-    with pytest.raises(ApiError, match="The operator's account") as told:
+    with pytest.raises(ApiError, match="The operator's account") as refused:
         write()
-    assert told.value.status in {403, 422}
+    assert refused.value.status in {403, 422}

@@ -96,7 +96,7 @@ def test_no_check_fails_but_those_that_have_a_reason(name: str, failures: dict[s
     assert {check for check, _ in failures[name]} == set(skipped), sorted(failures[name])
 
 
-def test_the_exceptions_and_their_reasons_are_told():
+def test_the_exceptions_and_their_reasons_are_documented():
     """On the page that a security engineer reads."""
     page = (ROOT / "docs" / "how-to" / "hardening.md").read_text(encoding="utf-8")
     assert [check for check, reason in ONCE.items() if f"| {check} | {reason} |" not in page] == []

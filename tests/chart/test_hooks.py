@@ -52,7 +52,7 @@ def secret(plane: ControlPlane, namespace: str, name: str, url: str) -> None:
 def test_an_install_migrates_first_and_the_doctor_finds_the_database_well(
     own_plane: ControlPlane, restricted: str, helm: helm_python.Config, machines: ProcessPods, blank: Database
 ):
-    """Pod Security `restricted` admits both pods; the Job leaves nothing behind once it has succeeded."""
+    """Pod Security `restricted` admits both pods; the Job leaves nothing once it has succeeded."""
     for name in ("owner", "anybody"):
         secret(own_plane, restricted, name, blank.url)
     helm.install(CHART, "penstock", {**MIGRATED, **EXAMINED}, timeout=200)

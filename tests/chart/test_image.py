@@ -1,4 +1,4 @@
-"""The two images, built by whatever builder this machine has, and looked at from inside as their numeric user."""
+"""The two images, built by whatever builder this machine has, and inspected from inside as their numeric user."""
 
 import json
 import os
@@ -100,7 +100,7 @@ def test_the_user_is_a_number_and_not_root(builder: Builder, image: str):
 
 
 def test_the_labels_say_what_it_is(builder: Builder, image: str):
-    """The standard annotations, so that scanners and people can tell."""
+    """The standard annotations, which scanners and people read."""
     labels = builder.config(image)["Labels"]
     prefix = "org.opencontainers.image."
     assert labels[f"{prefix}title"] == image.partition(":")[0].removeprefix("localhost/")
@@ -119,33 +119,33 @@ def test_the_program_starts_as_its_user(builder: Builder, image: str):
 
 def test_nothing_that_installs_or_compiles_is_inside(builder: Builder, image: str):
     """An intruder finds no package installer and no compiler."""
-    look = f"import shutil; print([name for name in {INSTALLERS!r} if shutil.which(name)])"
-    assert builder.run(image, "python", "-c", look).stdout.strip() == "[]"
+    code = f"import shutil; print([name for name in {INSTALLERS!r} if shutil.which(name)])"
+    assert builder.run(image, "python", "-c", code).stdout.strip() == "[]"
     assert builder.run(image, "python", "-c", "import pip").returncode != 0
 
 
 def test_a_read_only_root_is_enough(builder: Builder, image: str):
     """Nothing outside the temporary folders is writable for the user, so nothing can count on writing there."""
-    look = (
+    code = (
         "import os; print([d for d, _, _ in os.walk('/') if os.access(d, os.W_OK)"
         " and not d.startswith(('/proc', '/sys', '/dev', '/tmp', '/var/tmp', '/run/lock'))])"
     )
-    assert builder.run(image, "python", "-c", look).stdout.strip() == "[]"
+    assert builder.run(image, "python", "-c", code).stdout.strip() == "[]"
 
 
 def test_what_we_add_to_the_base_is_small(builder: Builder, image: str):
     """At most 90 MB on disk, most of it the driver and the libraries; it was 201 with the whole Kubernetes client."""
-    look = (
+    code = (
         "from pathlib import Path;"
         " print(sum(path.lstat().st_size for path in Path('/opt/penstock').rglob('*') if path.is_file()))"
     )
-    assert int(builder.run(image, "python", "-c", look).stdout) < 90_000_000
+    assert int(builder.run(image, "python", "-c", code).stdout) < 90_000_000
 
 
-def test_certificates_of_authorities_are_where_the_driver_is_told_to_look(builder: Builder, image: str):
-    """`sslrootcert=system` verifies by them; the driver's own OpenSSL would look into a folder that is not there."""
-    look = "import os, ssl; print(len(ssl.create_default_context(cafile=os.environ['SSL_CERT_FILE']).get_ca_certs()))"
-    assert int(builder.run(image, "python", "-c", look).stdout) > 50
+def test_certificates_of_authorities_are_where_the_driver_searches(builder: Builder, image: str):
+    """`sslrootcert=system` verifies by them; the driver's own OpenSSL would search a folder that does not exist."""
+    code = "import os, ssl; print(len(ssl.create_default_context(cafile=os.environ['SSL_CERT_FILE']).get_ca_certs()))"
+    assert int(builder.run(image, "python", "-c", code).stdout) > 50
 
 
 def test_the_worker_holds_no_kubernetes_client(builder: Builder, images: dict[str, str]):

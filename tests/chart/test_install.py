@@ -46,7 +46,7 @@ def test_an_installed_operator_becomes_ready_in_a_restricted_namespace(
 def test_an_upgrade_moves_the_roles_to_the_namespaces_now_watched_and_a_rollback_moves_them_back(
     own_plane: ControlPlane, restricted: str, helm: helm_python.Config
 ):
-    """No right stays behind where the operator no longer looks."""
+    """No right stays where the operator no longer watches."""
     helm.install(CHART, "penstock", timeout=200)
     assert has_role(own_plane, restricted)
     helm.upgrade(CHART, "penstock", {"watchNamespaces": ["default"], "replicas": 1}, timeout=200)
@@ -128,7 +128,7 @@ def test_a_value_that_the_schema_refuses_installs_nothing(
     assert get(own_plane, DEFINITION) is None
 
 
-def test_a_definition_of_somebody_else_is_refused_until_it_is_handed_over(
+def test_a_definition_with_another_owner_is_refused_until_it_is_adopted(
     own_plane: ControlPlane, restricted: str, helm: helm_python.Config
 ):
     """One that was applied by hand is left out by value, or taken over by the marks that the chart's page names."""

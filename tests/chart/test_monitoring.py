@@ -77,7 +77,7 @@ def test_a_cluster_without_the_kinds_gets_none_of_them(
     helm.install(CHART, "penstock", timeout=200)
     assert get(own_plane, f"/api/v1/namespaces/{restricted}/services/penstock-metrics") is None
     assert dashboards_in(own_plane, restricted) == []
-    assert "not known to this cluster" in notes({})
+    assert "not installed in this cluster" in notes({})
 
 
 def test_a_cluster_that_knows_the_kinds_gets_them_and_loses_nothing_of_what_they_say(
@@ -105,7 +105,7 @@ def test_each_kind_can_be_left_out_by_value():
 def test_the_operator_makes_monitors_of_the_workers_with_the_right_to_it_or_not_at_all():
     """The right and the setting go together; labels reach the operator as it reads them."""
 
-    def told(**values: Any) -> tuple[dict[str, str], bool]:
+    def rendered_monitors(**values: Any) -> tuple[dict[str, str], bool]:
         objects = render({"podMonitor": values}, namespace="prod")
         (container,) = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
         env = {one["name"]: one.get("value", "") for one in container["env"]}
@@ -113,10 +113,10 @@ def test_the_operator_makes_monitors_of_the_workers_with_the_right_to_it_or_not_
         right = any("podmonitors" in rule["resources"] for role in roles for rule in role["rules"])
         return {name: value for name, value in env.items() if "POD_MONITOR" in name}, right
 
-    assert told() == ({"PENSTOCK_POD_MONITORS": "auto"}, True)
-    assert told(render="never") == ({"PENSTOCK_POD_MONITORS": "never"}, False)
+    assert rendered_monitors() == ({"PENSTOCK_POD_MONITORS": "auto"}, True)
+    assert rendered_monitors(render="never") == ({"PENSTOCK_POD_MONITORS": "never"}, False)
     labels = {"release": "kube-prometheus-stack", "app.example.com/team": "jobs"}
-    env, _ = told(labels=labels)
+    env, _ = rendered_monitors(labels=labels)
     assert OperatorSettings.from_env(env).pod_monitor_labels == labels
 
 

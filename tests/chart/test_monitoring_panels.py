@@ -87,7 +87,7 @@ def scraped(
 
 
 def scrapes(plane: ControlPlane, namespace: str, pods: str) -> Iterator[Any]:
-    """What Prometheus would be told to scrape by the monitors in that namespace."""
+    """What Prometheus would scrape because of the monitors in that namespace."""
     monitoring = f"apis/{GROUP}/v1"
     service = the(plane, "api/v1", namespace, "services")
     yield from of_service_monitor(the(plane, monitoring, namespace, "servicemonitors"), service, pods=pods)
@@ -128,7 +128,7 @@ def until_all_have_data(found: Callable[[str], bool], *, seconds: float) -> list
 
 
 def not_well(server: Prometheus) -> dict[str, str]:
-    """The rules that had an error, which an AssertionError tells, and those that were not evaluated yet."""
+    """The rules that were not evaluated yet; an AssertionError names those that had an error."""
     (group,) = server.ask("rules")["groups"]
     found = {rule["name"]: rule.get("lastError", "") for rule in group["rules"] if rule["health"] != "ok"}
     assert not any(found.values()), found
@@ -148,10 +148,10 @@ def picture_of(server: Prometheus, namespace: str, *, start: float, end: float) 
 
 def test_every_panel_of_every_dashboard_has_data_from_a_real_run(scraped: Prometheus, restricted: str):
     """A number, not only a series, with the labels that monitors give; and every rule is evaluated without error."""
-    began = time.time() - 1
+    start = time.time() - 1
 
     def found(expression: str) -> bool:
-        series = scraped.over(expression, start=began, end=time.time())
+        series = scraped.over(expression, start=start, end=time.time())
         return any(math.isfinite(float(value)) for one in series for _, value in one["values"])
 
     assert until_all_have_data(found, seconds=150) == []
@@ -167,9 +167,9 @@ def test_every_panel_of_every_dashboard_has_data_from_a_real_run(scraped: Promet
     def named() -> set[str]:
         return {one["metric"]["jobqueue"] for one in scraped.now("penstock_stage_demand or penstock_queue_ready")}
 
-    # An operator that misses a renewal of its lease on a busy machine tells nothing of queues for a scrape.
+    # An operator that misses a renewal of its lease on a busy machine exports nothing about queues for a scrape.
     eventually(lambda: named() >= {"emails", "analytics", "reports"}, "every JobQueue has its series")
-    drawn = picture_of(scraped, restricted, start=began, end=time.time())
+    drawn = picture_of(scraped, restricted, start=start, end=time.time())
     assert drawn.count("<g ") == len(OVERVIEW.panels)
     assert "no data" not in drawn
 
@@ -177,7 +177,7 @@ def test_every_panel_of_every_dashboard_has_data_from_a_real_run(scraped: Promet
 @pytest.mark.skipif("PENSTOCK_PICTURE" not in os.environ, reason="draws docs/images/dashboard.svg; `make picture`")
 def test_the_picture_of_the_documents_is_drawn(scraped: Prometheus, restricted: str, node: ProcessPods, pg_url: str):
     """Two waves, all workers gone in between, and a moment within the second."""
-    began = time.time() - 2
+    start = time.time() - 2
     workers = lambda: [name for name in node.processes() if not name.startswith(RELEASE)]  # noqa: E731
     eventually(workers, "workers come")
     eventually(lambda: not workers(), "and go", seconds=120)
@@ -188,5 +188,5 @@ def test_the_picture_of_the_documents_is_drawn(scraped: Prometheus, restricted: 
         client.close()
     seen = time.time() + 12
     eventually(lambda: time.time() > seen, "some of it is done")
-    drawn = picture_of(scraped, restricted, start=began, end=time.time())
+    drawn = picture_of(scraped, restricted, start=start, end=time.time())
     Path(os.environ["PENSTOCK_PICTURE"]).write_text(drawn)

@@ -70,7 +70,7 @@ def filled() -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", POD_VALUES)
 def test_a_pod_level_value_reaches_every_pod(name: str, filled: dict[str, Any]):
-    """Whoever needs a proxy, a toleration or a priority needs it for the migration too."""
+    """A pod that needs a proxy, a toleration or a priority needs it for the migration too."""
     value, where = POD_VALUES[name]
     assert filled.keys() == {"operator", "migrate", "doctor"}
     for component, pod in filled.items():
@@ -103,7 +103,7 @@ def test_null_takes_a_whole_security_context_away(name: str):
         assert "securityContext" not in (pod["spec"] if name == "podSecurityContext" else container)
 
 
-def test_the_token_can_be_read_by_whatever_user_the_cluster_gives():
+def test_the_token_can_be_read_by_any_user_that_the_cluster_assigns():
     """With a group of the pod by user and group alone; without one by a user whose number nobody knows here."""
     modes = {}
     for group in (65532, 0, None):
@@ -188,7 +188,7 @@ def test_the_global_registry_takes_the_place_of_an_images_own(repository: str, w
 
 
 def test_more_egress_is_of_every_pod_that_has_a_policy():
-    """A database behind a port of its own is the migration's too."""
+    """A database on a port of its own applies to the migration too."""
     rule = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 25060, "protocol": "TCP"}]}
     policies = [
         each
@@ -202,7 +202,7 @@ def test_more_egress_is_of_every_pod_that_has_a_policy():
         assert {port["port"] for port in first["ports"] if port["protocol"] == "UDP"} == {54}
 
 
-@pytest.mark.parametrize("common", [{}, {"owner": "jobs", "note": "common"}], ids=["alone", "beside common ones"])
+@pytest.mark.parametrize("common", [{}, {"owner": "jobs", "note": "common"}], ids=["alone", "with common ones"])
 def test_every_object_has_its_own_annotations_and_the_common_ones(common: dict[str, str]):
     """An object's own wins over a common one, and what the chart itself needs stays."""
     own = {name: {**EVERYTHING.get(name, {}), "annotations": {"note": name}} for name in ANNOTATED}
@@ -242,7 +242,7 @@ def test_hooks_that_succeeded_leave_nothing_for_the_uninstall_to_miss():
 
 
 def test_the_operator_has_two_minutes_to_start_in():
-    """Whoever starts slowly, on a busy node or behind a slow API server, is not restarted for it."""
+    """A pod that starts slowly, on a busy node or with a slow API server, is not restarted for it."""
     (container,) = pods({})["operator"]["spec"]["containers"]
     probe = container["startupProbe"]
     assert probe["httpGet"]["path"] == container["livenessProbe"]["httpGet"]["path"]

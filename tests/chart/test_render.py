@@ -28,7 +28,7 @@ MATRIX: dict[str, dict[str, Any]] = {
     "without security contexts": {"podSecurityContext": None, "securityContext": None},
     "a mirror": {"global": {"imageRegistry": "mirror.example.com:5000/hub", "imagePullSecrets": ["mirror"]}},
     "many databases": {"databases": {"perNamespace": 8}, "resources": {"limits": {"memory": "1Gi"}}},
-    "databases behind a sidecar": {"databases": {"allowLoopback": True}},
+    "databases through a sidecar": {"databases": {"allowLoopback": True}},
     "without a memory limit": {"databases": {"perNamespace": 100}, "resources": None},
     "guarded": {"admissionPolicy": {"enabled": True}},
     "examined": {"doctor": {"secretRef": {"name": "observer"}, "role": "observer"}, "workerImage": {"tag": "1.2"}},
@@ -120,10 +120,10 @@ def test_every_object_is_labelled_and_in_its_place(values: dict[str, Any]):
         assert each["metadata"].get("namespace", "prod") in {"prod", *watched}
 
 
-@pytest.mark.parametrize(("values", "told"), REFUSED.values(), ids=REFUSED.keys())
-def test_the_schema_refuses(values: dict[str, Any], told: str):
+@pytest.mark.parametrize(("values", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_the_schema_refuses(values: dict[str, Any], message: str):
     """A wrong value is refused before anything is rendered, and the message names it."""
-    with pytest.raises(helm_python.HelmError, match=told):
+    with pytest.raises(helm_python.HelmError, match=message):
         render(values)
 
 
@@ -133,7 +133,7 @@ def test_a_foreign_account_must_be_named():
         render({"serviceAccount": {"create": False}})
 
 
-def test_the_longest_release_name_leaves_room_for_what_is_appended():
+def test_a_release_name_of_maximum_length_leaves_room_for_suffixes():
     """Helm allows 53 characters; names of Services and labels end at 63."""
     everything = {"serviceMonitor": {"render": "always"}, "doctor": {"secretRef": {"name": "observer"}}}
     for each in render(everything, name="r" * 53):
@@ -156,7 +156,7 @@ def test_rendering_changes_nothing_of_the_definition_but_labels_and_keep():
     assert "annotations" not in unkept["metadata"]
 
 
-def test_the_readme_tells_every_value_and_its_default():
+def test_the_readme_lists_every_value_and_its_default():
     """`python -m tests.chart.values_table` renews the table."""
     assert (CHART / "README.md").read_text() == values_table.readme()
 
@@ -170,7 +170,7 @@ def test_the_image_is_that_of_the_charts_version():
 
 
 def test_the_notes_warn_when_uninstalling_would_delete_every_job_queue():
-    """The dangerous value is told at the moment it is chosen."""
+    """A dangerous value is reported when it is chosen."""
     assert "deletes every JobQueue" in notes({"crds": {"keep": False}})
     assert "deletes every JobQueue" not in notes({})
     assert "watches shop, mail." in notes({"watchNamespaces": ["shop", "mail"]})

@@ -12,7 +12,7 @@ SCOPES: tuple[dict[str, Any], ...] = ({}, {"watchNamespaces": ["shop", "mail"]},
 
 @pytest.mark.parametrize("values", SCOPES, ids=["own", "listed", "all"])
 def test_secrets_can_be_read_by_name_and_never_listed(values: dict[str, Any]):
-    """Whoever takes over the operator sees no Secret whose name it does not know."""
+    """An attacker who takes over the operator sees no Secret whose name it does not know."""
     verbs = {verb for rule in rules(render(values)) if "secrets" in rule["resources"] for verb in rule["verbs"]}
     assert verbs == {"get"}
 
@@ -51,7 +51,7 @@ def test_people_reach_job_queues_by_the_clusters_roles_only_when_asked():
     """Two ClusterRoles that nothing binds: Kubernetes adds them to view, edit and admin."""
     before = [each["metadata"]["name"] for each in render()]
     added = [each for each in render({"rbac": {"aggregate": True}}) if each["metadata"]["name"] not in before]
-    told = {
+    documented = {
         label.removeprefix("rbac.authorization.k8s.io/aggregate-to-"): {
             verb for rule in each["rules"] for verb in rule["verbs"]
         }
@@ -60,7 +60,7 @@ def test_people_reach_job_queues_by_the_clusters_roles_only_when_asked():
         if label.startswith("rbac.authorization.k8s.io/")
     }
     writes = {"create", "update", "patch", "delete"}
-    assert told == {"view": {"get", "list", "watch"}, "edit": writes, "admin": writes}
+    assert documented == {"view": {"get", "list", "watch"}, "edit": writes, "admin": writes}
     assert {group for each in added for rule in each["rules"] for group in rule["apiGroups"]} == {"penstock.dev"}
 
 

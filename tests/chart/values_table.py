@@ -1,6 +1,6 @@
 """The README's table of values, made from the comments of values.yaml; `python -m tests.chart.values_table` writes it.
 
-A comment that begins with `# --` describes the value below it. Every value has one: a value without is an error.
+A comment that starts with `# --` describes the value below it. Every value has one: a value without is an error.
 """
 
 import json
@@ -23,14 +23,14 @@ def table() -> str:
         ValueError: a value that nobody describes.
     """
     text = (CHART / "values.yaml").read_text()
-    defaults, told = yaml.safe_load(text), dict(_descriptions(text))
-    paths = list(_leaves(defaults, told))
-    if silent := [path for path in paths if path not in told]:
+    defaults, comments = yaml.safe_load(text), dict(_descriptions(text))
+    paths = list(_leaves(defaults, comments))
+    if silent := [path for path in paths if path not in comments]:
         raise ValueError(f"values.yaml does not describe {', '.join(silent)}")
     lines = ["| value | default | meaning |", "|---|---|---|"]
     for path in paths:
         default = json.dumps(_at(defaults, path))
-        lines.append(f"| `{path}` | `{default}` | {told[path]} |")
+        lines.append(f"| `{path}` | `{default}` | {comments[path]} |")
     return "\n".join(lines)
 
 
@@ -44,25 +44,25 @@ def readme() -> str:
 
 def _descriptions(text: str) -> Iterator[tuple[str, str]]:
     parents: list[str] = []
-    told: list[str] = []
+    comments: list[str] = []
     for line in text.splitlines():
         stripped = line.strip()
         if stripped.startswith("# -- "):
-            told = [stripped.removeprefix("# -- ")]
-        elif stripped.startswith("# ") and told:
-            told.append(stripped.removeprefix("# "))
+            comments = [stripped.removeprefix("# -- ")]
+        elif stripped.startswith("# ") and comments:
+            comments.append(stripped.removeprefix("# "))
         elif found := _KEY.match(line):
             parents = [*parents[: len(found[1]) // 2], found[2]]
-            if told:
-                yield ".".join(parents), " ".join(told)
-            told = []
+            if comments:
+                yield ".".join(parents), " ".join(comments)
+            comments = []
 
 
-def _leaves(values: Mapping[str, Any], told: Mapping[str, str], prefix: str = "") -> Iterator[str]:
+def _leaves(values: Mapping[str, Any], comments: Mapping[str, str], prefix: str = "") -> Iterator[str]:
     for name, value in values.items():
         path = prefix + name
-        if isinstance(value, dict) and value and path not in told:
-            yield from _leaves(value, told, f"{path}.")
+        if isinstance(value, dict) and value and path not in comments:
+            yield from _leaves(value, comments, f"{path}.")
         else:
             yield path
 

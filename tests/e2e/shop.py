@@ -1,6 +1,6 @@
 """The shop on a real database with real worker processes, for the tests of this folder.
 
-`shop()` runs its manifests as `penstock dev` does, with a mail sink beside it. Each worker's metrics are scraped at the
+`shop()` runs its manifests as `penstock dev` does, together with a mail sink. Each worker's metrics are scraped at the
 last moment, when it is drained and about to be stopped, because they end with its process.
 """
 

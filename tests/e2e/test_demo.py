@@ -16,19 +16,19 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.mark.timeout(500)
 def test_the_demo_ends_by_itself_with_everything_accounted_for_and_leaves_no_file(tmp_path: Path) -> None:
-    """Exit code 0; what it tells has the jobs, the reasons and no password; its temporary files are gone."""
+    """Exit code 0; its output has the jobs, the reasons and no password; its temporary files are gone."""
     tmp_path.chmod(0o711)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "SHOP_"))}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "shop.demo"], cwd=tmp_path, env={**environ, "PYTHONPATH": str(EXAMPLES)},
         capture_output=True, text=True, timeout=450, check=False,
     )  # fmt: skip
-    assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
-    assert told.stderr == ""
-    assert "Everything is accounted for." in told.stdout
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.stderr == ""
+    assert "Everything is accounted for." in done.stdout
     for task in jobs.app.tasks:
-        assert task.removeprefix("shop.jobs:") in told.stdout
+        assert task.removeprefix("shop.jobs:") in done.stdout
     for queue in ("emails", "images", "analytics", "reports"):
-        assert f"{queue}: 0 -> " in told.stdout
-    assert "postgresql://" not in told.stdout
+        assert f"{queue}: 0 -> " in done.stdout
+    assert "postgresql://" not in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""`penstock dev` as a person runs it: one command, real processes, nothing left behind."""
+"""`penstock dev` as a person runs it: one command, real processes, nothing left running."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Dev:
         return self.handed().read_text()
 
     def enqueue(self, *numbers: int) -> None:
-        """All in one statement, so that the first look finds all of them."""
+        """All in one statement, which the first sample finds all."""
         query = "SELECT penstock.enqueue('notes', 'note', jsonb_build_object('number', n)) FROM unnest(%s::int[]) AS n"
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(query, [list(numbers)])
@@ -172,13 +172,13 @@ def test_a_change_of_code_restarts_the_workers(tmp_path: Path) -> None:
         eventually(lambda: running.notes() == ["first 1", "second 2"], "the new code")
 
 
-def test_an_application_that_cannot_be_imported_is_told_and_mended(tmp_path: Path) -> None:
+def test_an_application_that_cannot_be_imported_is_reported_until_it_is_fixed(tmp_path: Path) -> None:
     """The worker's own words are in the log; once the code is right the jobs run, without a restart of anything."""
     with dev(tmp_path) as running:
         running.url()
         (tmp_path / "notes.py").write_text("import nothing_of_that_name")
         running.enqueue(1)
-        eventually(lambda: "nothing_of_that_name" in running.log, "the reason is told")
+        eventually(lambda: "nothing_of_that_name" in running.log, "the reason is reported")
         eventually(lambda: "ended with exit code 2; again in" in running.log, "it is tried again")
         (tmp_path / "notes.py").write_text(APP)
         eventually(lambda: running.notes() == ["first 1"], "the job has run")
@@ -188,14 +188,14 @@ def test_a_bad_manifest_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
     """Exit code 2 with file, field and rule, before any server."""
     (tmp_path / "bad.yaml").write_text(MANIFEST.replace("maxReplicas: 2", "maxReplicas: 0"))
     command = [sys.executable, "-m", "penstock", "dev", "-f", "bad.yaml"]
-    told = subprocess.run(
+    done = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
-    assert told.returncode == 2
-    assert len(told.stderr.splitlines()) == 1
-    assert "bad.yaml" in told.stderr
-    assert "spec.scaling.maxReplicas" in told.stderr
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "bad.yaml" in done.stderr
+    assert "spec.scaling.maxReplicas" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
 
 
@@ -205,13 +205,13 @@ def test_a_database_by_url_without_the_schema_is_refused_and_left_alone(tmp_path
     from penstock.dev.postgres.server import EmbeddedPostgres
 
     with EmbeddedPostgres(durable=False) as server:
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "penstock", "dev", "-f", "jobqueues.yaml", "--external"],
             cwd=tmp_path, env={**os.environ, "PENSTOCK_DATABASE_URL": server.url}, capture_output=True, text=True,
             timeout=120, check=False,
         )  # fmt: skip
-        assert (told.returncode, told.stdout) == (1, "")
-        assert "run `penstock migrate`" in told.stderr
-        assert server.url not in told.stderr
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "run `penstock migrate`" in done.stderr
+        assert server.url not in done.stderr
         with psycopg.connect(server.url) as connection:
             assert connection.execute("SELECT to_regnamespace('penstock')").fetchone() == (None,)

@@ -78,7 +78,7 @@ async def test_a_worker_killed_in_the_middle_loses_nothing_and_nothing_is_accept
     """SIGKILL while it holds jobs: their lease runs out, others run them, and each has one final outcome."""
     async with shop(pg_url, tmp_path, lease_seconds=2) as running:
         ids = await running.enqueue([jobs.hello.job(f"Person {number}") for number in range(100)])
-        victim, held = await frozen(running)
+        victim, claimed = await frozen(running)
         assert victim.pid is not None
         os.kill(victim.pid, signal.SIGKILL)
         await running.until_at_rest()
@@ -87,7 +87,7 @@ async def test_a_worker_killed_in_the_middle_loses_nothing_and_nothing_is_accept
         assert dict(running.sql(FINAL)) == dict.fromkeys(ids, 1)
         assert running.sql(TWICE) == []
         crashed = [job for (job,) in running.sql("SELECT job_id FROM penstock.outcome WHERE final AND crashes > 0")]
-        assert set(held) <= set(crashed)
+        assert set(claimed) <= set(crashed)
         assert f"[{victim.name}] ended with exit code -9" in running.log.read_text()
 
 
@@ -95,11 +95,11 @@ async def test_a_worker_frozen_past_its_lease_and_thawed_changes_nothing(pg_url:
     """Its jobs ran elsewhere meanwhile, and what it says afterwards is refused: each has one final outcome."""
     async with shop(pg_url, tmp_path, lease_seconds=2) as running:
         ids = await running.enqueue([jobs.hello.job(f"Person {number}") for number in range(100)])
-        victim, held = await frozen(running)
+        victim, claimed = await frozen(running)
         assert victim.pid is not None
         try:
             again = "SELECT 1 FROM penstock.outcome WHERE final AND job_id = ANY (%s) AND crashes > 0"
-            await running.until(lambda: running.sql(again, held), "a job that it held ran elsewhere")
+            await running.until(lambda: running.sql(again, claimed), "a job that it had claimed ran elsewhere")
         finally:
             os.kill(victim.pid, signal.SIGCONT)
         await running.until_at_rest()
@@ -121,22 +121,22 @@ async def frozen(running: Shop) -> tuple[WorkerProcess, list[int]]:
     )
     found: list[tuple[WorkerProcess, list[int]]] = []
 
-    def look() -> bool:
+    def sampled() -> bool:
         workers = {worker.name: worker for worker in running.session.fleet.workers()}
         found[:] = [(workers[pod], ids) for pod, ids in running.sql(holding) if pod in workers]
         return bool(found)
 
     while True:
-        await running.until(look, "a worker holds jobs")
+        await running.until(sampled, "a worker holds jobs")
         victim = found[0][0]
         assert victim.pid is not None
         os.kill(victim.pid, signal.SIGSTOP)
-        held = None
+        claimed = None
         try:
             [(stopped,)] = running.sql("SELECT clock_timestamp()")
             await running.until(lambda at=stopped: not running.sql(under_way, at), "its last statement has ended")  # type: ignore[misc]
-            if held := dict(running.sql(holding)).get(victim.name):
-                return victim, held
+            if claimed := dict(running.sql(holding)).get(victim.name):
+                return victim, claimed
         finally:
-            if not held:
+            if not claimed:
                 os.kill(victim.pid, signal.SIGCONT)  # it had just handed in the last of them

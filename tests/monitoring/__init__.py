@@ -1,1 +1,1 @@
-"""Tests: what Prometheus and Grafana are told, and whether it is so."""
+"""Tests: what Prometheus and Grafana show, and whether it is true."""

@@ -229,15 +229,15 @@ def test_prometheus_accepts_the_rules(promtool: str, rules: Path):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_an_alert_fires_and_resolves(case: Case, promtool: str, rules: Path, tmp_path: Path):
-    """With the labels and the sentence that people are told, at the minutes named, and at the others not."""
+    """With the labels and the sentence that people read, at the minutes named, and at the others not."""
     (severity,) = [one.severity for one in ALERTS if one.name == case.alert]
     name = f"Penstock{case.alert}"
-    told = {
+    alerts = {
         "exp_labels": {**case.about, "severity": severity},
         "exp_annotations": {"summary": case.says, "runbook_url": f"docs/runbooks/{name}.md"},
     }
     judged: list[tuple[int, list[Any]]] = [(minute, []) for minute in case.quiet] + [
-        (minute, [told]) for minute in case.fires
+        (minute, [alerts]) for minute in case.fires
     ]
     test = {
         "interval": "1m",
@@ -262,8 +262,8 @@ def test_an_alert_names_only_metrics_and_labels_that_exist(alert: Any):
     """In its expression, and in its sentence only labels that the expression leaves."""
     expression = filled(alert.expression, threshold=alert.threshold, release="penstock")
     labels = promql.labels_of(expression, registry.reading())
-    told = {part.split(" ")[0] for part in alert.says.split("$labels.")[1:]}
-    assert told <= labels
+    alerts = {part.split(" ")[0] for part in alert.says.split("$labels.")[1:]}
+    assert alerts <= labels
     assert ("THRESHOLD" in alert.expression) == (alert.threshold is not None) == bool(alert.means)
 
 

@@ -1,4 +1,4 @@
-"""What docs/how-to/monitoring.md tells people to do, done."""
+"""The steps of docs/how-to/monitoring.md, carried out."""
 
 from __future__ import annotations
 

@@ -65,12 +65,12 @@ async def feed(url: str, enough: asyncio.Event) -> None:
 
 def without_data(folder: Path, url: str, wanted: set[tuple[str, str]]) -> set[tuple[str, str]]:
     """What has had no number after three minutes."""
-    began = time.time()
+    start = time.time()
     with prometheus.running(folder, scrape=scrape_configs(url)) as server:
         ends = time.monotonic() + 180
         while wanted and time.monotonic() < ends:
             now = time.time()
-            wanted = {one for one in wanted if not has_data(server.over(one[1], start=began, end=now))}
+            wanted = {one for one in wanted if not has_data(server.over(one[1], start=start, end=now))}
             time.sleep(0.05)
     return wanted
 

@@ -18,8 +18,8 @@ PLACE = ("shop", "shop-postgres")
 SEEN = DatabaseStats(dead_tuples=7, live_tuples=3, connections=20, connections_limit=97)
 
 
-async def test_a_database_tells_its_connections_and_its_tuples(pg_url: str):
-    """One more connection is one more that is told, and the limit leaves out what superusers keep for themselves."""
+async def test_a_database_exports_its_connections_and_its_tuples(pg_url: str):
+    """One more connection is one more in the metric, and the limit leaves out what superusers keep for themselves."""
     async with Store(pg_url, lanes=1) as store:
         before = await database_stats(store)
         with psycopg.connect(pg_url) as other:
@@ -34,18 +34,18 @@ async def test_a_database_tells_its_connections_and_its_tuples(pg_url: str):
 
 
 def test_a_replica_that_follows_keeps_what_it_knew_of_queues_and_databases_to_itself():
-    """Two replicas would tell two truths of one queue; that it does not lead is told all the same."""
+    """Two replicas would export two values for one queue; that it does not lead is exported all the same."""
     leading = True
     metrics = OperatorMetrics(leading=lambda: leading)
     metrics.show_database(PLACE, SEEN, {"lease": 2, "poison": 0})
-    told = metrics.exposition().decode()
-    assert "penstock_operator_leader 1.0" in told
-    assert 'penstock_database_connections{namespace="shop",secret="shop-postgres"} 20.0' in told
-    assert 'penstock_database_rescued_total{namespace="shop",reason="lease",secret="shop-postgres"} 2.0' in told
+    text = metrics.exposition().decode()
+    assert "penstock_operator_leader 1.0" in text
+    assert 'penstock_database_connections{namespace="shop",secret="shop-postgres"} 20.0' in text
+    assert 'penstock_database_rescued_total{namespace="shop",reason="lease",secret="shop-postgres"} 2.0' in text
     leading = False
-    told = metrics.exposition().decode()
-    assert "penstock_operator_leader 0.0" in told
-    assert "penstock_database" not in told
+    text = metrics.exposition().decode()
+    assert "penstock_operator_leader 0.0" in text
+    assert "penstock_database" not in text
 
 
 def test_a_database_that_nobody_names_any_more_has_no_series():

@@ -42,7 +42,7 @@ def test_the_same_answers_give_the_same_picture():
     assert drawn(("0", "50")) != drawn(("0", "51"))
 
 
-def test_a_line_ends_where_there_is_nothing_and_begins_again():
+def test_a_line_stops_where_there_is_nothing_and_starts_again():
     """NaN is no number and no zero."""
     assert drawn(("1", "1", "1", "1", "1", "1")).count("<polyline") == 1
     assert drawn(("1", "1", "NaN", "NaN", "1", "1")).count("<polyline") == 2
