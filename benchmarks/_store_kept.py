@@ -18,21 +18,21 @@ from benchmarks._contract import OUT
 DOCS: Final = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- figures: python -m benchmarks.store keep -->", "<!-- end of figures -->"
 ROWS: Final[Mapping[str, str]] = {
-    "claim_ack_100_vs_minimum": "claim and ack in batches of 100, jobs a second",
+    "claim_ack_100_vs_minimum": "claim and ack in batches of 100, ratio to the smallest SQL",
     "claim_ack_500_vs_minimum": "the same in batches of 500",
-    "wal_bytes_per_job_100": "WAL of a job, its enqueue included, batches of 100",
-    "server_cpu_us_per_job_500": "server CPU of a job, claim and ack, batches of 500",
-    "server_cpu_us_per_job_500_minimum": "the same of the least SQL",
-    "single_enqueue_vs_insert": "time of one enqueue beside one INSERT",
-    "array_enqueue_vs_copy": "a thousand enqueued by arrays beside a COPY, jobs a second",
-    "bulk_enqueue_vs_copy": "a thousand enqueued by COPY beside the same",
-    "depth_1000_queues_ms_p50": "one look at 1,000 queues with 1 M jobs, cap 100, median",
-    "depth_1000_queues_ms_p95": "the same, 95 of 100 looks",
+    "wal_bytes_per_job_100": "WAL per job, enqueue included, batches of 100",
+    "server_cpu_us_per_job_500": "server CPU per job, claim and ack, batches of 500",
+    "server_cpu_us_per_job_500_minimum": "the same for the smallest SQL",
+    "single_enqueue_vs_insert": "time of one enqueue, ratio to one INSERT",
+    "array_enqueue_vs_copy": "a thousand enqueued by arrays, ratio to a COPY",
+    "bulk_enqueue_vs_copy": "a thousand enqueued by COPY, ratio to the same",
+    "depth_1000_queues_ms_p50": "one sample of 1,000 queues with 1 M jobs, cap 100, median",
+    "depth_1000_queues_ms_p95": "the same, 95th percentile",
     "depth_1000_queues_server_cpu_ms": "the same, CPU of the server",
-    "commits_with_waiters_vs_without": "enqueues of two producers while somebody waits, beside nobody",
-    "held_snapshot_vs_clean": "jobs a second of a steady load under a held snapshot, beside none",
-    "held_claim_ms_p99": "its claims, 99 of 100",
-    "clean_claim_ms_p99": "the same without a snapshot held",
+    "commits_with_waiters_vs_without": "enqueues of two producers with sleeping workers, ratio to none",
+    "held_snapshot_vs_clean": "jobs per second of a steady load with an open snapshot, ratio to none",
+    "held_claim_ms_p99": "its claims, 99th percentile",
+    "clean_claim_ms_p99": "the same without an open snapshot",
 }
 
 
@@ -52,7 +52,7 @@ def table(document: Mapping[str, Any]) -> str:
     lines = [
         f"Taken on {document['taken_at'][:10]}: {document['machine']}; {document['runs']} runs.",
         "",
-        "| | lowest | median | highest | bar |",
+        "| | lowest | median | highest | target |",
         "|---|---|---|---|---|",
     ]
     for key, name in ROWS.items():
