@@ -56,7 +56,7 @@ def _circuit(breaker: CircuitBreaker | None) -> dict[str, float]:
 
 
 def declaration(policy: QueuePolicy, settings: Settings, *, declared_by: str, generation: int) -> dict[str, Any]:
-    """Arguments of `Store.declare_queue` but the name.
+    """Arguments of `Queues.declare` except the name.
 
     Args:
         policy: of the queue.
