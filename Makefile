@@ -5,6 +5,8 @@ SHELL := /bin/bash
 UV = tools/uv
 RUN = .venv/bin
 PYTEST = $(RUN)/pytest
+# Several tests at once, for most of them wait; `make test PARALLEL=` runs one after the other.
+PARALLEL ?= -n auto
 BASETEMP ?=
 DIST ?= dist
 
@@ -20,20 +22,20 @@ setup: .venv/.ready ## make the virtual environment (.venv, from uv.lock)
 	@$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
-demo: setup ## the main job on an embedded Postgres: workers 0 -> N -> 0, ends by itself (KEEP=1 leaves it up)
+demo: setup ## the main job on an embedded Postgres: workers 0 -> N -> 0, then it stops (KEEP=1 keeps it running)
 	@PYTHONPATH=examples $(RUN)/python -m shop.demo $(if $(KEEP),--keep)
 
-test: setup ## the whole suite, real Postgres and real Kubernetes API server included
-	$(PYTEST) tests
+test: setup ## the whole suite, several tests at once, real Postgres and real Kubernetes API servers included
+	$(PYTEST) $(PARALLEL) tests
 
 test-unit: setup ## what needs nothing running
-	$(PYTEST) tests/unit
+	$(PYTEST) $(PARALLEL) tests/unit
 
 test-postgres: setup ## what needs real Postgres servers
-	$(PYTEST) tests/postgres
+	$(PYTEST) $(PARALLEL) tests/postgres
 
 test-kube: setup ## what needs a real Kubernetes control plane (the first build takes six minutes)
-	$(PYTEST) tests/kube
+	$(PYTEST) $(PARALLEL) tests/kube
 
 test-chart: setup ## the Helm chart
 	$(PYTEST) tests/chart
@@ -42,12 +44,12 @@ test-monitoring: setup ## alerts and dashboards, with promtool and a Prometheus 
 	$(PYTEST) tests/monitoring
 
 test-e2e: setup ## everything together, in real processes
-	$(PYTEST) tests/e2e
+	$(PYTEST) $(PARALLEL) tests/e2e
 
-test-chaos: setup ## faults at random over real workers and a server of their own
+test-chaos: setup ## random faults on real workers and a server of their own
 	$(PYTEST) tests/chaos -s
 
-soak: setup ## the random tests for long: SOAK_SECONDS (600) of chaos, thousands of model runs, 200 scale-downs
+soak: setup ## the random tests for longer: SOAK_SECONDS (600) of chaos, thousands of model runs, 200 scale-downs
 	PENSTOCK_SOAK=1 PENSTOCK_SOAK_SECONDS=$(or $(SOAK_SECONDS),600) $(PYTEST) -s -o timeout=3600 \
 		tests/chaos tests/postgres/test_store_machine.py tests/postgres/test_store_freeze.py \
 		tests/kube/jobqueue/test_scale_downs.py \
@@ -86,7 +88,7 @@ sbom: setup ## bills of materials (CycloneDX) of both images' Python packages, i
 verify: setup ## fail if a copy or a generated page differs from its source
 	$(RUN)/python -m tools.generate --check
 
-ci: lint type verify ## all that decides whether a change may land; at most three failed tests get a second chance
+ci: lint type verify ## all that decides whether a change may land; reruns failed tests once, at most three
 	@$(MAKE) --no-print-directory test || $(RUN)/python -m tools.again
 
 clean: ## remove what the targets made
