@@ -121,8 +121,9 @@ def test_a_given_directory_keeps_the_data_and_a_temporary_one_goes(tmp_path: Pat
 
 def shared_temporary(path: Path) -> Path:
     """The folders of pytest are its own account's; a server under another account must pass through them."""
-    for one in (path, *path.parents[:2]):
-        one.chmod(0o711)
+    for one in (path, *path.parents):
+        if not one.stat().st_mode & 0o001:
+            one.chmod(0o711)
     return path
 
 

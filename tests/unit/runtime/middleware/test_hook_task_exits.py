@@ -6,7 +6,7 @@ import asyncio
 
 from penstock import App
 from penstock.runtime.middleware.hooks import HookDispatcher
-from tests.endings import plain
+from tests.task_exits import plain
 
 
 async def test_an_async_hook_behind_a_plain_decorator_is_awaited() -> None:

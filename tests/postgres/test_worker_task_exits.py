@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from penstock import App, JobHandle
-from tests import ending_jobs as jobs
-from tests.endings import ENDINGS
+from tests import exit_jobs as jobs
 from tests.postgres import desk, disrupting_jobs
 from tests.postgres.executors import over
 from tests.postgres.jobs import go
 from tests.postgres.workers import WorkerProcess
+from tests.task_exits import TASK_EXITS
 
 
 @pytest.fixture
 def begin(start, newest) -> Iterator[Callable[..., WorkerProcess]]:
-    """Starts a worker over the tasks of `ending_jobs`."""
+    """Starts a worker over the tasks of `exit_jobs`."""
     yield lambda **settings: start(app=jobs.PATH, **settings)
     jobs.app.close()
 
@@ -33,15 +33,15 @@ def test_every_ending_in_every_executor_ends_its_attempt_and_nothing_else(begin,
     """One worker for all: it holds nothing at the end, is the one that started, and drains when asked to."""
     worker = begin(concurrency=4)
     handles = {
-        (how, where): jobs.TASKS[where].enqueue(how) for how, ending in ENDINGS.items() for where in ending.where
+        (how, where): jobs.TASKS[where].enqueue(how) for how, expected in TASK_EXITS.items() for where in expected.where
     }
     unfinished = "SELECT count(*) FROM penstock.job WHERE ord IS NOT NULL"
     desk.until(lambda: newest.execute(unfinished).fetchone() == (0,), 120)
     for (how, where), handle in handles.items():
-        ending, (state, reason, error, result) = ENDINGS[how], seen(handle)
-        error = error if ending.error else None  # which class it is may depend on the executor
+        expected, (state, reason, error, result) = TASK_EXITS[how], seen(handle)
+        error = error if expected.error else None  # which class it is may depend on the executor
         assert (how, where, state, reason, error, result) == (
-            how, where, ending.state, ending.reason, ending.error, ending.result,
+            how, where, expected.state, expected.reason, expected.error, expected.result,
         )  # fmt: skip
     query = "SELECT count(*), (SELECT count(*) FROM penstock.job WHERE token IS NOT NULL) FROM penstock.worker"
     assert newest.execute(query).fetchone() == (1, 0)

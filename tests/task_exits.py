@@ -1,8 +1,8 @@
 """Every way in which the code of a task can end, as one table: what the task does, and what becomes of its job.
 
-`ENDINGS` by name. The App of `tests/ending_jobs.py` has a task for each executor that ends in the way it is told. The
-contract, wherever the task runs: the attempt ends, its slot is free, the worker goes on. More than 300 lines, because
-it is one table.
+`TASK_EXITS` by name. The App of `tests/exit_jobs.py` has a task for each executor that finishes in the way that its
+argument names. The contract, wherever the task runs: the attempt finishes, its slot is free, the worker goes on. More
+than 300 lines, because it is one table.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Later:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class TaskExit:
     """One way.
 
     Attributes:
@@ -114,12 +114,12 @@ async def interrupted() -> None:
 
 
 async def gathered() -> None:
-    """Beside one that takes longer."""
+    """Next to one that takes longer."""
     await asyncio.gather(exits(), asyncio.sleep(0.1))
 
 
 async def grouped(what: Callable[[], Any]) -> None:
-    """In a TaskGroup, beside one that takes longer."""
+    """In a TaskGroup, next to one that takes longer."""
     async with asyncio.TaskGroup() as group:
         group.create_task(what())
         group.create_task(asyncio.sleep(60))
@@ -230,13 +230,13 @@ async def running_another_loop() -> None:
 
 @plain
 async def decorated(what: Callable[[], Any] | None = None) -> Any:
-    """An async function behind a plain decorator."""
+    """An async function in a plain decorator."""
     await asyncio.sleep(0)
     return "awaited" if what is None else what()
 
 
 def generated() -> Iterator[int]:
-    """A generator, from a function that is none to look at."""
+    """A generator, from a function without a yield of its own."""
     yield 1
 
 
@@ -245,82 +245,82 @@ async def generated_async() -> AsyncIterator[int]:
     yield 1
 
 
-async def ended_async(how: str) -> Any:
+async def exit_async(how: str) -> Any:
     """End in this way, for an async task: awaits what only async tasks can do, returns anything else as it is."""
-    ending = ENDINGS[how]
-    value = ending.act()
-    return value if "thread" in ending.where else await value
+    chosen = TASK_EXITS[how]
+    value = chosen.act()
+    return value if "thread" in chosen.where else await value
 
 
-ENDINGS: Final[dict[str, Ending]] = {
+TASK_EXITS: Final[dict[str, TaskExit]] = {
     # what is returned
-    "returns": Ending(act=lambda: "done", state="completed", reason=None, result="done"),
-    "returns nothing": Ending(act=lambda: None, state="completed", reason=None),
-    "returns a coroutine": Ending(act=decorated, state="completed", reason=None, result="awaited"),
-    "returns something to await": Ending(act=Later, state="completed", reason=None, result="later"),
-    "returns a coroutine that returns a coroutine": Ending(
+    "returns": TaskExit(act=lambda: "done", state="completed", reason=None, result="done"),
+    "returns nothing": TaskExit(act=lambda: None, state="completed", reason=None),
+    "returns a coroutine": TaskExit(act=decorated, state="completed", reason=None, result="awaited"),
+    "returns something to await": TaskExit(act=Later, state="completed", reason=None, result="later"),
+    "returns a coroutine that returns a coroutine": TaskExit(
         act=lambda: decorated(decorated), state="completed", reason=None, result="awaited"
     ),
-    "returns a coroutine that raises": Ending(
+    "returns a coroutine that raises": TaskExit(
         act=lambda: decorated(raising(lambda: ValueError("no"))), error="builtins.ValueError"
     ),
-    "returns a coroutine that exits": Ending(act=lambda: decorated(sys.exit), error="builtins.SystemExit"),
-    "returns a coroutine that cancels": Ending(
+    "returns a coroutine that exits": TaskExit(act=lambda: decorated(sys.exit), error="builtins.SystemExit"),
+    "returns a coroutine that cancels": TaskExit(
         act=lambda: decorated(lambda: Cancel("unwanted")), state="cancelled", reason="unwanted"
     ),
-    "returns a generator": Ending(act=generated, reason="unstorable_result"),
-    "returns an async generator": Ending(act=generated_async, reason="unstorable_result"),
-    "returns what has no JSON": Ending(act=object, reason="unstorable_result"),
-    "returns Cancel": Ending(act=lambda: Cancel("unwanted"), state="cancelled", reason="unwanted"),
+    "returns a generator": TaskExit(act=generated, reason="unstorable_result"),
+    "returns an async generator": TaskExit(act=generated_async, reason="unstorable_result"),
+    "returns what has no JSON": TaskExit(act=object, reason="unstorable_result"),
+    "returns Cancel": TaskExit(act=lambda: Cancel("unwanted"), state="cancelled", reason="unwanted"),
     # what is raised
-    "raises Cancel": Ending(act=raising(lambda: Cancel("unwanted")), state="cancelled", reason="unwanted"),
-    "raises Snooze": Ending(act=raising(lambda: Snooze(3600, "later")), state="scheduled", reason="later"),
-    "raises Retry at its last attempt": Ending(act=raising(lambda: Retry(3600)), error="penstock.outcomes.Retry"),
-    "raises an exception": Ending(act=raising(lambda: ValueError("no")), error="builtins.ValueError"),
-    "raises a timeout": Ending(act=raising(TimeoutError), error="builtins.TimeoutError"),
-    "raises a group": Ending(
+    "raises Cancel": TaskExit(act=raising(lambda: Cancel("unwanted")), state="cancelled", reason="unwanted"),
+    "raises Snooze": TaskExit(act=raising(lambda: Snooze(3600, "later")), state="scheduled", reason="later"),
+    "raises Retry at its last attempt": TaskExit(act=raising(lambda: Retry(3600)), error="penstock.outcomes.Retry"),
+    "raises an exception": TaskExit(act=raising(lambda: ValueError("no")), error="builtins.ValueError"),
+    "raises a timeout": TaskExit(act=raising(TimeoutError), error="builtins.TimeoutError"),
+    "raises a group": TaskExit(
         act=raising(lambda: ExceptionGroup("two", [ValueError("no"), TypeError("no")])), error="builtins.ExceptionGroup"
     ),
-    "raises a group of anything": Ending(
+    "raises a group of anything": TaskExit(
         act=raising(lambda: BaseExceptionGroup("two", [SystemExit(3), GeneratorExit()])),
         error="builtins.BaseExceptionGroup",
     ),
-    "raises SystemExit": Ending(act=raising(lambda: SystemExit(3)), error="builtins.SystemExit"),
-    "exits": Ending(act=lambda: sys.exit("with a text"), error="builtins.SystemExit"),
-    "raises KeyboardInterrupt": Ending(act=raising(KeyboardInterrupt), error="builtins.KeyboardInterrupt"),
-    "raises GeneratorExit": Ending(act=raising(GeneratorExit), error="builtins.GeneratorExit"),
-    "raises StopIteration": Ending(act=raising(lambda: StopIteration(1))),
-    "raises StopAsyncIteration": Ending(act=raising(StopAsyncIteration), error="builtins.StopAsyncIteration"),
-    "raises CancelledError": Ending(act=raising(asyncio.CancelledError), error="asyncio.exceptions.CancelledError"),
-    "raises a BaseException": Ending(act=raising(Odd), error="tests.endings.Odd"),
-    "raises what has no text": Ending(act=raising(WordlessError), error="tests.endings.WordlessError"),
-    "raises what hides its class": Ending(act=raising(EvasiveError), error="tests.endings.EvasiveError"),
-    "recurses without end": Ending(act=recursing, error="builtins.RecursionError"),
+    "raises SystemExit": TaskExit(act=raising(lambda: SystemExit(3)), error="builtins.SystemExit"),
+    "exits": TaskExit(act=lambda: sys.exit("with a text"), error="builtins.SystemExit"),
+    "raises KeyboardInterrupt": TaskExit(act=raising(KeyboardInterrupt), error="builtins.KeyboardInterrupt"),
+    "raises GeneratorExit": TaskExit(act=raising(GeneratorExit), error="builtins.GeneratorExit"),
+    "raises StopIteration": TaskExit(act=raising(lambda: StopIteration(1))),
+    "raises StopAsyncIteration": TaskExit(act=raising(StopAsyncIteration), error="builtins.StopAsyncIteration"),
+    "raises CancelledError": TaskExit(act=raising(asyncio.CancelledError), error="asyncio.exceptions.CancelledError"),
+    "raises a BaseException": TaskExit(act=raising(Odd), error="tests.task_exits.Odd"),
+    "raises what has no text": TaskExit(act=raising(WordlessError), error="tests.task_exits.WordlessError"),
+    "raises what hides its class": TaskExit(act=raising(EvasiveError), error="tests.task_exits.EvasiveError"),
+    "recurses without end": TaskExit(act=recursing, error="builtins.RecursionError"),
     # below an async task
-    "exits below gather": Ending(act=gathered, where=ASYNC, error="builtins.SystemExit"),
-    "exits in a group": Ending(act=lambda: grouped(exits), where=ASYNC, error="builtins.SystemExit"),
-    "is interrupted in a group": Ending(
+    "exits below gather": TaskExit(act=gathered, where=ASYNC, error="builtins.SystemExit"),
+    "exits in a group": TaskExit(act=lambda: grouped(exits), where=ASYNC, error="builtins.SystemExit"),
+    "is interrupted in a group": TaskExit(
         act=lambda: grouped(interrupted), where=ASYNC, error="builtins.KeyboardInterrupt"
     ),
-    "exits behind a shield": Ending(act=shielded, where=ASYNC, error="builtins.SystemExit"),
-    "exits below wait_for": Ending(act=with_a_timeout, where=ASYNC, error="builtins.SystemExit"),
-    "exits in a thread of the loop": Ending(act=in_a_thread, where=ASYNC, error="builtins.SystemExit"),
-    "exits in a callback": Ending(act=in_a_callback, where=ASYNC, state="completed", reason=None, result="went on"),
-    "exits in a done callback": Ending(
+    "exits under a shield": TaskExit(act=shielded, where=ASYNC, error="builtins.SystemExit"),
+    "exits below wait_for": TaskExit(act=with_a_timeout, where=ASYNC, error="builtins.SystemExit"),
+    "exits in a thread of the loop": TaskExit(act=in_a_thread, where=ASYNC, error="builtins.SystemExit"),
+    "exits in a callback": TaskExit(act=in_a_callback, where=ASYNC, state="completed", reason=None, result="went on"),
+    "exits in a done callback": TaskExit(
         act=in_a_done_callback, where=ASYNC, state="completed", reason=None, result="went on"
     ),
-    "exits in a task that nobody awaits": Ending(
+    "exits in a task that nobody awaits": TaskExit(
         act=in_an_unawaited_task, where=ASYNC, state="completed", reason=None, result="went on"
     ),
-    "exits in the loop's exception handler": Ending(
+    "exits in the loop's exception handler": TaskExit(
         act=handled_by_the_loop, where=ASYNC, state="completed", reason=None, result="went on"
     ),
-    "cancels itself": Ending(act=cancelling_itself, where=ASYNC, error="asyncio.exceptions.CancelledError"),
-    "cancels itself at its end": Ending(
+    "cancels itself": TaskExit(act=cancelling_itself, where=ASYNC, error="asyncio.exceptions.CancelledError"),
+    "cancels itself at its end": TaskExit(
         act=cancelled_at_the_end, where=ASYNC, state="completed", reason=None, result="done"
     ),
-    "is closed from outside": Ending(act=closed_from_outside, where=("async",), error="builtins.GeneratorExit"),
-    "stops the loop": Ending(act=stopping_the_loop, where=ASYNC, state="completed", reason=None, result="went on"),
-    "closes the loop": Ending(act=closing_the_loop, where=ASYNC, error="builtins.RuntimeError"),
-    "runs another loop": Ending(act=running_another_loop, where=ASYNC, error="builtins.RuntimeError"),
+    "is closed from outside": TaskExit(act=closed_from_outside, where=("async",), error="builtins.GeneratorExit"),
+    "stops the loop": TaskExit(act=stopping_the_loop, where=ASYNC, state="completed", reason=None, result="went on"),
+    "closes the loop": TaskExit(act=closing_the_loop, where=ASYNC, error="builtins.RuntimeError"),
+    "runs another loop": TaskExit(act=running_another_loop, where=ASYNC, error="builtins.RuntimeError"),
 }

@@ -1,6 +1,6 @@
 """The contract of endings inline: what `run_inline` says of a task is what a worker stores, in every executor.
 
-The table is `tests.endings.ENDINGS`; `tests/postgres/test_worker_endings.py` holds a real worker to it.
+The table is `tests.task_exits.TASK_EXITS`; `tests/postgres/test_worker_task_exits.py` holds a real worker to it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import pytest
 from penstock import App
 from penstock.job import OutcomeState
 from penstock.testing import InlineRun
-from tests import ending_jobs as jobs
-from tests.endings import ENDINGS
+from tests import exit_jobs as jobs
+from tests.task_exits import TASK_EXITS
 
 STATES = {
     OutcomeState.COMPLETED: "completed", OutcomeState.CANCELLED: "cancelled", OutcomeState.FAILED: "dead",
@@ -29,20 +29,20 @@ OURS = {
 """Endings that are not a task's in a test: they reach the person, or the loop of the test framework."""
 LOOP = {
     "stops the loop", "exits in a task that nobody awaits", "exits in a done callback", "exits below gather",
-    "exits in a group", "exits behind a shield", "exits below wait_for", "exits in the loop's exception handler",
+    "exits in a group", "exits under a shield", "exits below wait_for", "exits in the loop's exception handler",
 }  # fmt: skip
 """Endings that only a loop of our own bears: `run_inline_async` runs in the caller's."""
-CASES = [(how, where) for how, ending in ENDINGS.items() for where in ending.where if how not in OURS]
+CASES = [(how, where) for how, expected in TASK_EXITS.items() for where in expected.where if how not in OURS]
 
 
 def check(run: InlineRun, how: str) -> None:
-    ending = ENDINGS[how]
-    kept = 0 if ending.state == "scheduled" else 1
-    assert (STATES[run.state], run.reason, run.attempts) == (ending.state, ending.reason, kept)
-    if ending.error:
-        assert f"{type(run.exception).__module__}.{type(run.exception).__qualname__}" == ending.error
-    if ending.state == "completed":
-        assert run.result == ending.result
+    expected = TASK_EXITS[how]
+    kept = 0 if expected.state == "scheduled" else 1
+    assert (STATES[run.state], run.reason, run.attempts) == (expected.state, expected.reason, kept)
+    if expected.error:
+        assert f"{type(run.exception).__module__}.{type(run.exception).__qualname__}" == expected.error
+    if expected.state == "completed":
+        assert run.result == expected.result
 
 
 @pytest.mark.parametrize(("how", "where"), CASES, ids=[f"{how}-{where}" for how, where in CASES])
