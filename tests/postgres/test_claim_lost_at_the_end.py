@@ -6,7 +6,7 @@ import asyncio
 import random
 from dataclasses import dataclass
 
-from penstock.app.task import Registry
+from penstock.app.task import TaskRegistry
 from penstock.runtime.claims.claimer import Claimer
 from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.observe.metrics import WorkerMetrics
@@ -36,7 +36,7 @@ async def lose_a_claim(proxy: Proxy, store: Store, worker: desk.Worker) -> Claim
         held=HeldClaims(),
         queue="q",
         poll_seconds=60,
-        metrics=WorkerMetrics(queue="q", tasks=Registry(), version="0"),
+        metrics=WorkerMetrics(queue="q", tasks=TaskRegistry(), version="0"),
         listening=lambda: False,
         rng=random.Random(),
     )
@@ -64,7 +64,7 @@ async def test_what_is_returned_is_tried_again_until_the_database_answers(pg_new
                 held=held,
                 queue="q",
                 poll_seconds=60,
-                metrics=WorkerMetrics(queue="q", tasks=Registry(), version="0"),
+                metrics=WorkerMetrics(queue="q", tasks=TaskRegistry(), version="0"),
                 listening=lambda: False,
                 rng=random.Random(),
             )

@@ -128,7 +128,7 @@ def test_the_dump_of_the_schema_is_what_migrating_makes(pg_newest: Database):
     assert schema.dump(pg_newest.url, program) == generate.SCHEMA.read_text(encoding="utf-8")
 
 
-LOST = "job 2: no such job in this database, live or ended\n"
+LOST = "job 2: there is no such job in this database\n"
 SAID = {
     "docs/how-to/connections.md": ["job 1 is queued\n"],
     "docs/how-to/dead-letters.md": ["0 are ready again; 0 stay: another job holds their unique key\n"],

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from penstock.app.task import Registry
+from penstock.app.task import TaskRegistry
 from penstock.events import Hooks
 from penstock.job import Finished, OutcomeState
 from penstock.runtime.claims.acknowledger import Acknowledger
@@ -34,7 +34,7 @@ class Scene:
         ids = desk.enqueue(db, 9)
         jobs = await desk.claim_some(self.store, self.worker)
         self.held.add(jobs)
-        metrics = WorkerMetrics(queue="q", tasks=Registry(), version="0")
+        metrics = WorkerMetrics(queue="q", tasks=TaskRegistry(), version="0")
         forensics = Forensics(
             store=self.store, queue=lambda: (self.worker.queue, "q"), facts=dict, hooks=HookDispatcher(Hooks()),
             metrics=metrics, tasks=[], holder="x",

@@ -1,14 +1,14 @@
 """Penstock: demand-driven background jobs on Postgres.
 
-The public names. Importing them opens nothing and loads no database driver: declaring tasks and enqueueing in tests
-cost no more than this package and msgspec.
+The public names. Importing them opens no connection and loads no database driver: declaring tasks, and enqueueing in
+tests, needs only this package and msgspec.
 """
 
 from __future__ import annotations
 
 from .app.app import App
-from .app.client import JobHandle
 from .app.context import Context
+from .app.handle import JobHandle
 from .app.task import Enqueuer, Task
 from .app.unique import Unique
 from .backoff import NEVER, Backoff

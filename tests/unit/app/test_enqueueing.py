@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from penstock import App, JobHandle, JobInfo, JobState, NewJob, Task
-from penstock.app.client import _pauses
+from penstock.app.handle import _pauses
 from penstock.errors import (
     ConfigurationError,
     JobCancelled,
@@ -130,7 +130,7 @@ def test_options_can_be_kept_and_changed(resize):
         ({"delay": -1}, "delay must be from 0.*got -1"),
         ({"delay": float("nan")}, "got nan"),
         ({"delay": "soon"}, "soon"),
-        ({"delay": 1, "at": datetime.now(UTC)}, "exclude each other"),
+        ({"delay": 1, "at": datetime.now(UTC)}, "give delay or at, not both"),
         ({"at": datetime(2027, 1, 1)}, "with a time zone, got datetime"),  # noqa: DTZ001
         ({"at": "tomorrow"}, "with a time zone, got 'tomorrow'"),
         ({"priority": 4}, "from 0 to 3, got 4"),
@@ -182,7 +182,7 @@ def test_many_jobs_go_in_one_call_and_their_ids_come_in_order(app, resize, recor
 
 def test_something_else_than_a_job_is_refused_among_many(app, resize, recorder):
     """And nothing is written."""
-    with pytest.raises(TaskError, match=r"what task.job\(...\) makes, got Task\('resize'\)"):
+    with pytest.raises(TaskError, match=r"made by task.job\(...\), got Task\('resize'\)"):
         app.enqueue_many([resize.job("x", 1), resize])
     assert recorder.jobs == []
 
@@ -216,11 +216,11 @@ def test_a_result_has_the_type_that_the_task_returns(app, recorder):
 @pytest.mark.parametrize(
     ("answer", "error", "named"),
     [
-        (None, JobNotFound, "job 7: no such job"),
+        (None, JobNotFound, "job 7: there is no such job"),
         (row(JobState.DEAD, reason="exhausted"), JobFailed, r"job 7, task 'resize': .*attempt 3 \(exhausted\)$"),
         (row(JobState.DEAD, errors=[{"type": "KeyError", "message": "'x'"}]), JobFailed, "attempt 3: KeyError: 'x'$"),
         (row(JobState.CANCELLED), JobCancelled, "job 7, task 'resize': cancelled"),
-        (row(JobState.RUNNING), ResultTimeout, "job 7: not ended within 0 seconds"),
+        (row(JobState.RUNNING), ResultTimeout, "job 7: not finished within 0 s"),
     ],
 )
 def test_a_result_that_is_not_there_says_why(app, recorder, answer, error, named):

@@ -34,8 +34,8 @@ def test_an_import_path_leads_to_the_app(package: str):
     [
         ("{}.jobs", "package.module:attribute"),
         ("{}/jobs.py:app", "package.module:attribute"),
-        ("{}.none:app", "there is no module '{}.none' here"),
-        ("nowhere_at_all.jobs:app", "there is no module 'nowhere_at_all' here"),
+        ("{}.none:app", "there is no module '{}.none'"),
+        ("nowhere_at_all.jobs:app", "there is no module 'nowhere_at_all'"),
         ("{}.jobs:missing", "'missing' in module {}.jobs does not exist"),
         ("{}.jobs:other", "'other' in module {}.jobs is int, not an App"),
         ("{}.broken:app", r"importing {}.broken failed with RuntimeError: no settings \(.*broken.py, line 3\)"),

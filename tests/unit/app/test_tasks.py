@@ -70,7 +70,7 @@ def test_the_registry_knows_names_and_aliases(app: App):
 def test_a_name_that_is_taken_is_refused(app: App, name: str, aliases: list[str]):
     """One name, one task; the error says whose it is."""
     app.task(name="greet", aliases=["old"])(greet)
-    with pytest.raises(InvalidTask, match=r"is taken by .*test_tasks\.\w+"):
+    with pytest.raises(InvalidTask, match=r"is used by .*test_tasks\.\w+"):
         app.task(name=name, aliases=aliases)(add)
 
 
@@ -156,7 +156,7 @@ def late(a: int, ctx: Context) -> None: ...
         (opaque, "parameter 'a'.*no JSON form"),
         (deep, "parameter 'a'.*no JSON form"),
         (late, "parameter 'ctx'.*first parameter"),
-        (print, "of a function, got <built-in"),
+        (print, "decorates a function, got <built-in"),
     ],
 )
 def test_a_function_that_cannot_be_a_task_is_refused_where_it_is_declared(app: App, function: Any, named: str):

@@ -174,7 +174,7 @@ def test_options_of_a_worker_win_over_the_environment(capsys, environment, shop:
     )
     code, _, err = ended(capsys, "worker", "nowhere_at_all:app", "--concurrency", "2", "--no-listen")
     assert code == 2
-    assert "there is no module 'nowhere_at_all' here" in err
+    assert "there is no module 'nowhere_at_all'" in err
 
 
 @pytest.mark.parametrize("command", [["migrate"], ["enqueue", "t", "--raw"]])

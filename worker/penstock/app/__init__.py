@@ -1,1 +1,1 @@
-"""What an application uses: the App, its tasks, their options, and the handles of jobs."""
+"""The API for applications: the App, its tasks with their options, and the handles of jobs."""

@@ -1,10 +1,8 @@
-"""`App`: the tasks of an application and its way to the database. The first thing a developer writes.
+"""`App`: the tasks of an application and its connection to the database.
 
-Owns the registry and the client; both may be declared before there is a database. Must not run a worker: that is
-`penstock.runtime`, which reads `tasks` and `lifespans`.
-
-Surprising: an App opens nothing until it is used, so a module with tasks can be imported anywhere; and it may be used
-after `close()`, which only gives the connections back.
+Owns the task registry and the client. Must not run a worker: that is `penstock.runtime`, which reads `tasks` and
+`lifespans`. An App opens no connection until it is used, which lets a module with tasks be imported anywhere. It can be
+used again after `close()`, which only closes the open connections.
 """
 
 from __future__ import annotations
@@ -19,11 +17,13 @@ from ..database.pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, P
 from ..errors import ConfigurationError, InvalidTask, shown
 from ..events import Hooks
 from ..job import NewJob
-from .client import Client, JobHandle, StoreClient
+from ..plural import plural
+from .client import Client, StoreClient
 from .context import Context
+from .handle import JobHandle
 from .lifespan import as_manager
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Options, checked_jobs
-from .task import Registry, Task
+from .task import Task, TaskRegistry
 from .task_options import Definition, default_name
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ L = TypeVar("L", bound="Callable[[], AsyncIterator[None]] | Callable[[], Iterato
 
 
 class TaskDecorator(Protocol):
-    """What `app.task(...)` gives: makes a Task of an async or a plain function, with or without a Context first."""
+    """The decorator `app.task(...)`: creates a Task from an async or plain function, with or without a Context."""
 
     @overload
     def __call__(
@@ -57,23 +57,25 @@ class TaskDecorator(Protocol):
 
 
 class App:
-    """An application's tasks and its way to the database.
+    """The tasks of an application and its connection to the database.
 
     Args:
-        url: the database URL, or a function called at each connect; default PENSTOCK_DATABASE_URL, at the first use.
-        password: a function that gives the password at each connect, of workers too; called in any thread.
-        pooled: the URL leads to a pooler in transaction mode; default: a PENSTOCK_DIRECT_URL is set beside it.
-        pool_size: connections at most, 1 to 1000, default 4; for sync callers of a process, and for each event loop.
-        pool_wait: seconds or a timedelta that a call waits for a free one, 0 to an hour; default 10.
-        pool_idle: seconds or a timedelta after which an unused one is closed, 0 (at once) to a day; default 600.
+        url: the database URL, or a function that returns it at each connect; default: PENSTOCK_DATABASE_URL, read at
+            the first use.
+        password: a function that returns the password at each connect, in workers too; called in any thread.
+        pooled: whether the URL leads to a pooler in transaction mode; default: whether PENSTOCK_DIRECT_URL is set.
+        pool_size: maximum number of connections, 1 to 1000, of a process's sync callers and of each event loop;
+            default 4.
+        pool_wait: seconds or a timedelta that a call waits for a free connection, 0 to an hour; default 10.
+        pool_idle: seconds or a timedelta after which an unused connection is closed, 0 (at once) to a day; default 600.
 
     Raises:
-        ConfigurationError: one of these is out of its bounds.
+        ConfigurationError: an argument is out of bounds.
 
     Attributes:
-        tasks: the closed registry; a job that names another task is never imported.
-        hooks: who listens to what happens in workers.
-        client: what jobs go through: the store, or in `test_mode` what is collected.
+        tasks: the tasks by name; the name in a job never causes an import.
+        hooks: functions that are called on events in workers.
+        client: the client that jobs go through: the database, or the collector in `test_mode`.
     """
 
     def __init__(
@@ -82,17 +84,17 @@ class App:
         pool_idle: float | timedelta = DEFAULT_IDLE,
     ) -> None:  # fmt: skip
         self._url, self._pooled, self.password = url, pooled, password
-        self.tasks = Registry()
+        self.tasks = TaskRegistry()
         pool = PoolSettings.of(size=pool_size, wait=pool_wait, idle=pool_idle)
         self.client: Client = StoreClient(database=self._database, pool=pool)
         self.hooks = Hooks()
         self._lifespans: list[Callable[[], AbstractAsyncContextManager[None]]] = []
 
     def __repr__(self) -> str:
-        return f"<App with {len(self.tasks)} tasks>"
+        return f"<App with {plural(len(self.tasks), 'task')}>"
 
     def _database(self) -> tuple[Url, bool]:
-        """The URL given, or the environment's, and whether it leads to a pooler."""
+        """The URL of the App or of the environment, and whether it leads to a pooler."""
         from .database_source import of_app  # noqa: PLC0415 - at the first use
 
         return of_app(self._url, self.password, pooled=self._pooled)
@@ -141,21 +143,24 @@ class App:
         """Register a function as a task; `@app.task` or `@app.task(queue="emails", timeout=30)`.
 
         Args:
-            function: async or plain; its annotations decide what arguments are accepted. A `Context` may come first.
-            name: what jobs carry, 1 to 200 characters; default `module:qualname`. Give one to be free to rename.
-            aliases: former names; jobs that carry one still run.
-            queue: where its jobs go unless options say otherwise; default "default".
-            executor: "async", "thread" or "process"; default the worker's, a plain function never on the event loop.
-            timeout: seconds or a timedelta for an attempt; default none. A TimeoutError is raised inside the task; but
-                nothing can interrupt a thread: there the attempt keeps its slot and has failed when it returns.
-            hard_timeout: above `timeout`: the child process is killed; for "process". Default `timeout` and 5 s.
-            max_attempts: 1 to 1000; default the queue's.
-            retry: back-off by exception type, the nearest class wins; `NEVER` makes a dead letter at once.
-            exclusive: stop the attempt when the worker's lease is lost, for it may run elsewhere then; not for threads.
-            priority: 0 to 3, lower first; default 1.
+            function: async or plain; its annotations define the accepted arguments. The first may be a `Context`.
+            name: the name in jobs, 1 to 200 characters; default `module:qualname`. A given name survives a rename.
+            aliases: former names; jobs with one of them still run.
+            queue: queue of its jobs unless options name another; default "default".
+            executor: "async", "thread" or "process"; default: the worker's. Plain functions never run on the event
+                loop.
+            timeout: seconds or a timedelta per attempt; default none. A TimeoutError is raised inside the task; a
+                thread cannot be interrupted: the attempt keeps its slot, and fails when it returns.
+            hard_timeout: seconds, more than `timeout`, until the child process is killed; only for "process". Default:
+                `timeout` plus 5 s.
+            max_attempts: 1 to 1000; default: the queue's.
+            retry: back-off by exception type; the nearest class wins. `NEVER` makes a dead letter at once.
+            exclusive: stop the attempt when the worker's lease is lost, because the job may then run elsewhere; not
+                for threads.
+            priority: 0 to 3; 0 runs first. Default 1.
 
         Raises:
-            InvalidTask: the function, an option or its name breaks a rule.
+            InvalidTask: the function, its name or an option is invalid.
         """
         definition = Definition(
             name=name, aliases=tuple(aliases), queue=queue, executor=executor, timeout=timeout, priority=priority,
@@ -166,56 +171,56 @@ class App:
 
     def _register(self, definition: Definition, function: Callable[..., Any]) -> Task[..., Any, ..., Any]:
         if not inspect.isfunction(function):
-            raise InvalidTask(f"@app.task makes a task of a function, got {shown(function)}")
+            raise InvalidTask(f"@app.task decorates a function, got {shown(function)}")
         name = default_name(function) if definition.name is None else definition.name
         made: Task[..., Any, ..., Any] = Task(function, name=name, definition=definition, client=lambda: self.client)
         self.tasks.add(made)
         return made
 
     def lifespan(self, function: L) -> L:
-        """Register what a worker opens before its first job and closes after its last.
+        """Register resources that a worker opens before its first job and closes after its last one.
 
         Args:
             function: a generator function without parameters, async or plain, that yields once.
 
         Raises:
-            InvalidTask: it is something else.
+            InvalidTask: it is not such a function.
         """
         self._lifespans.append(as_manager(function))
         return function
 
     @property
     def lifespans(self) -> tuple[Callable[[], AbstractAsyncContextManager[None]], ...]:
-        """Async context managers to enter in this order, and to leave in the other."""
+        """Async context managers, entered in this order and exited in reverse."""
         return tuple(self._lifespans)
 
     def on(self, event: str) -> Callable[[F], F]:
-        """Register a function to be called in workers with an event's value; `@app.on("job.stop")`.
+        """Register a function that workers call with the value of an event; `@app.on("job.stop")`.
 
         Args:
-            event: one of `penstock.events.EVENTS`, which says what each brings and where the function runs.
+            event: one of `penstock.events.EVENTS`, which describes the values and where the function runs.
         """
         return functools.partial(self.hooks.add, event)
 
     def on_dead_letter(self, function: F) -> F:
-        """Register a function to be called behind the commit of each dead letter, with a `DeadLetterMade`."""
+        """Register a function that is called with a `DeadLetterMade` after the commit of each dead letter."""
         return self.hooks.add("job.dead", function)
 
     def job(self, job_id: int) -> JobHandle[Any]:
-        """A handle for any job; its result is plain JSON. Makes no query."""
+        """A handle for any job, without a query; its result is plain JSON."""
         return JobHandle(job_id, client=self.client, read=lambda value: value)
 
     def enqueue_many(self, jobs: Iterable[NewJob], *, connection: object | None = None, wake: bool = True) -> list[int]:
-        """Enqueue jobs made by `task.job(...)`, all or none; their ids in order.
+        """Enqueue jobs made by `task.job(...)`, all or none; returns their ids in order.
 
         Args:
-            jobs: any number; none at all does nothing.
+            jobs: any number, also none.
             connection: enqueue in the transaction of this connection: psycopg, asyncpg, SQLAlchemy, Django.
-            wake: False sends no wake-up, the next poll finds the jobs; see `Task.options`.
+            wake: False sends no wake-up; the next poll finds the jobs. See `Task.options`.
 
         Raises:
-            TaskError: something else than a job is among them.
-            StoreError: the database refused or cannot be used.
+            TaskError: one of them is not a NewJob.
+            StoreError: the database refused the jobs or cannot be used.
         """
         new = checked_jobs(jobs)
         return self.client.enqueue(new, **Options(connection=connection, wake=wake).call()) if new else []
@@ -229,8 +234,8 @@ class App:
 
     @contextmanager
     def test_mode(self) -> Iterator[Collected]:
-        """Collect what is enqueued, in any thread, instead of writing it, until the `with` block ends."""
-        from ..testing import Collected  # noqa: PLC0415 - production code never needs it
+        """Collect enqueued jobs in memory instead of the database, in any thread, inside the `with` block."""
+        from ..testing import Collected  # noqa: PLC0415 - only tests need it
 
         before, self.client = self.client, Collected()
         try:
@@ -239,9 +244,9 @@ class App:
             self.client = before
 
     def run_inline(self, *jobs: NewJob) -> list[InlineRun]:
-        """Run jobs here, without a database: these, or what `test_mode` has collected; and all that they enqueue.
+        """Run these jobs without a database, or those that `test_mode` collected, and all jobs that they enqueue.
 
-        Retries run at once, timeouts are not applied. Raises as `penstock.testing.inline.run_sync`.
+        Retries run at once, and timeouts are not applied. Raises as `penstock.testing.inline.run_sync`.
         """
         from ..testing.inline import run_sync  # noqa: PLC0415
 
@@ -249,7 +254,7 @@ class App:
             return run_sync(self.tasks, self.lifespans, collected)
 
     async def run_inline_async(self, *jobs: NewJob) -> list[InlineRun]:
-        """`run_inline`, where an event loop is running: plain functions run in a thread."""
+        """`run_inline` in a running event loop; plain functions run in a thread."""
         from ..testing.inline import run_async  # noqa: PLC0415
 
         with self._collecting(jobs) as collected:
@@ -266,14 +271,14 @@ class App:
                 collected.enqueue(jobs)
                 yield collected
         else:
-            raise ConfigurationError("run_inline: give it jobs, or call it inside app.test_mode()")
+            raise ConfigurationError("run_inline needs jobs, or must be called inside app.test_mode()")
 
     def close(self) -> None:
-        """Close the connections that this process opened for sync callers."""
+        """Close the connections of this process; the next use opens new ones."""
         self.client.close()
 
     async def close_async(self) -> None:
-        """Close the connections that this process opened, for sync callers and this event loop."""
+        """`close`, for async callers."""
         await self.client.close_async()
 
     def __enter__(self) -> Self:

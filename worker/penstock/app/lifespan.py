@@ -1,4 +1,4 @@
-"""What `@app.lifespan` accepts, as an async context manager."""
+"""Converts the functions of `@app.lifespan` to async context managers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..errors import InvalidTask, shown
 
 
 def as_manager(function: Callable[[], Any]) -> Callable[[], AbstractAsyncContextManager[None]]:
-    """A generator function that yields once, async or plain, as what a worker enters.
+    """Convert a generator function that yields once, async or plain, to an async context manager.
 
     Raises:
-        InvalidTask: it is something else.
+        InvalidTask: it is not such a function.
     """
     if inspect.isasyncgenfunction(function):
         return asynccontextmanager(function)

@@ -1,7 +1,7 @@
-"""From an import path such as `shop.jobs:app` to the App.
+"""Loads the App at an import path such as `shop.jobs:app`.
 
-The only import by name, and the name comes from whoever starts the process, never from the database. Every way to fail
-is one `ConfigurationError`; where the module itself fails, it names the line.
+This is the only import by name, and the name comes from the command line or the environment, never from the database.
+Every failure is a `ConfigurationError`; if the module itself fails, the message names the line.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from .app import App
 
 
 def load_app(path: str) -> App:
-    """The App at an import path such as `shop.jobs:app`. Imports the module.
+    """Import a module and return the App in it, as for `shop.jobs:app`.
 
     Raises:
-        ConfigurationError: no such module or attribute, the module fails when it is imported, or it is no App.
+        ConfigurationError: there is no such module or attribute, its import fails, or it is not an App.
     """
     module_name, _, attribute = Settings(app=path).app.partition(":")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
-            raise ConfigurationError(f"app {path!r}: there is no module {error.name!r} here") from error
+            raise ConfigurationError(f"app {path!r}: there is no module {error.name!r}") from error
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{frame.filename}, line {frame.lineno}"
         raise ConfigurationError(

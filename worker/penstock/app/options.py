@@ -1,6 +1,6 @@
-"""The options of one enqueue, checked. Pure; `Enqueuer` of `task` uses them.
+"""The options of a job, and their rules. Pure; `Enqueuer` in `task` uses them.
 
-An option that is None is an option not given; what is not given comes from the task, then from the queue.
+An option that is None counts as not given: the value then comes from the task, or from the queue.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-LOWEST_PRIORITY: Final = 3
-MOST_ATTEMPTS: Final = 1000
+MAX_PRIORITY: Final = 3
+MAX_ATTEMPTS: Final = 1000
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_PRIORITY: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Options of one enqueue, checked; None where not given. `Task.options` explains each."""
+    """Checked options of one enqueue; None if not given. `Task.options` describes each."""
 
     delay: float | timedelta | None = None
     at: datetime | None = None
@@ -48,17 +48,17 @@ class Options:
             except (TypeError, ValueError) as error:
                 raise ConfigurationError(str(error)) from error
         if self.delay is not None and self.at is not None:
-            raise ConfigurationError("options: delay and at exclude each other")
+            raise ConfigurationError("options: give delay or at, not both")
         if self.at is not None and getattr(self.at, "tzinfo", None) is None:
             raise ConfigurationError(f"options: at must be a datetime with a time zone, got {shown(self.at)}")
-        check_whole(self.priority, of="options: priority", low=0, high=LOWEST_PRIORITY)
-        check_whole(self.max_attempts, of="options: max_attempts", low=1, high=MOST_ATTEMPTS)
+        check_whole(self.priority, of="options: priority", low=0, high=MAX_PRIORITY)
+        check_whole(self.max_attempts, of="options: max_attempts", low=1, high=MAX_ATTEMPTS)
         check_wake(self.wake)
         if self.queue is not None:
             check_queue_name(self.queue, of="options: queue")
 
     def call(self) -> dict[str, Any]:
-        """What the client's call is given beside the job."""
+        """Keyword arguments for the client's `enqueue`."""
         return {"connection": self.connection} if self.wake else {"connection": self.connection, "wake": False}
 
     @property
@@ -71,20 +71,20 @@ def checked_jobs(jobs: Iterable[NewJob]) -> list[NewJob]:
     """The jobs of `enqueue_many`.
 
     Raises:
-        TaskError: something else is among them.
+        TaskError: one of them is not a NewJob.
     """
     new = list(jobs)
     for job in new:
         if not isinstance(job, NewJob):
-            raise TaskError(f"enqueue_many takes what task.job(...) makes, got {shown(job)}")
+            raise TaskError(f"enqueue_many takes jobs made by task.job(...), got {shown(job)}")
     return new
 
 
 def check_wake(value: object) -> bool:
-    """Refuse what is no truth value.
+    """Check that the option is a boolean.
 
     Raises:
-        ConfigurationError: names the option and the value.
+        ConfigurationError: it is not.
     """
     if not isinstance(value, bool):
         raise ConfigurationError(f"options: wake must be True or False, got {shown(value)}")
@@ -92,10 +92,10 @@ def check_wake(value: object) -> bool:
 
 
 def check_whole(value: object, *, of: str, low: int, high: int) -> None:
-    """Refuse what is neither None nor a whole number within bounds.
+    """Check that the value is None or a whole number within bounds.
 
     Raises:
-        ConfigurationError: names `of`, the bounds and the value.
+        ConfigurationError: it is not; the message names `of`, the bounds and the value.
     """
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and low <= value <= high):
         return

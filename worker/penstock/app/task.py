@@ -1,9 +1,8 @@
-"""Tasks: a function, its name, and what a worker needs to run it; the closed registry of an App.
+"""`Task`: a function with its name and the options that a worker needs to run it. `TaskRegistry`: the tasks of an App.
 
-The rules of `@app.task` are `task_options`'s. Must not open a connection: jobs go through the App's client.
-
-Surprising: options of a job are never parameters of the task. They are given before the call, by `options(...)`, so
-that both stay typed and a task may have a parameter named `delay`.
+The rules of `@app.task` are in `task_options`. Must not open a connection: jobs go through the App's client. Options of
+a job are given before the call, by `options(...)`, and not as arguments of the task: both stay typed, and a task may
+have a parameter named `delay`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ..settings import ExecutorName
 from ..trace import with_current
 from .arguments import codec
 from .arguments.codec import encode_headers
-from .client import JobHandle
+from .handle import JobHandle
 from .options import Options
 from .task_options import Definition, check_definition, wants_context
 
@@ -36,17 +35,17 @@ if TYPE_CHECKING:
 PC = ParamSpec("PC")
 """Parameters of the function."""
 C = TypeVar("C")
-"""What calling the function gives: for an async one a coroutine."""
+"""Type of a call of the function; a coroutine for an async function."""
 P = ParamSpec("P")
-"""Parameters of a job: those of the function without its Context."""
+"""Parameters of a job: those of the function without the Context."""
 R = TypeVar("R")
-"""What the job returns."""
+"""Type of the job's result."""
 
 D = TypeVar("D")
 
 
 class Enqueuer(Generic[P, R]):
-    """A task with options, ready to be enqueued any number of times."""
+    """A task with options, which can be enqueued any number of times. Immutable; use it from any thread."""
 
     __slots__ = ("_options", "_task")
 
@@ -55,16 +54,16 @@ class Enqueuer(Generic[P, R]):
         self._options = options
 
     def options(self, **changes: Any) -> Enqueuer[P, R]:
-        """The same with these options instead; takes what `Task.options` takes."""
+        """A copy with these options changed; takes the arguments of `Task.options`."""
         return Enqueuer(self._task, replace(self._options, **changes))
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Enqueue one job. Blocks for one round trip; async callers use `enqueue_async`.
 
         Raises:
-            InvalidArguments, UnencodableArgument, PayloadTooLarge: nothing is written.
+            InvalidArguments, UnencodableArgument, PayloadTooLarge: nothing was written.
             ConfigurationError: no database URL.
-            StoreError: the database refused or cannot be used.
+            StoreError: the database refused the job or cannot be used.
         """
         client = self._task.client
         [job_id] = client.enqueue([self._new_job(args, kwargs)], **self._options.call())
@@ -77,16 +76,16 @@ class Enqueuer(Generic[P, R]):
         return JobHandle(job_id, client=client, read=self._task.read_result)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
-        """A job for `App.enqueue_many`, checked and encoded now, written then.
+        """A job for `App.enqueue_many`; its arguments are checked and encoded now.
 
         Raises:
             InvalidArguments, UnencodableArgument, PayloadTooLarge: as `enqueue`.
-            ConfigurationError: a connection or wake=False was given here; they belong to `enqueue_many`.
+            ConfigurationError: `connection` or `wake` was given, which are arguments of `enqueue_many`.
         """
         if self._options.connection is not None:
-            raise ConfigurationError("options: a connection belongs to enqueue_many(connection=), not to a job")
+            raise ConfigurationError("options: give connection to enqueue_many(connection=), not to task.job()")
         if not self._options.wake:
-            raise ConfigurationError("options: wake belongs to enqueue_many(wake=), not to a job")
+            raise ConfigurationError("options: give wake to enqueue_many(wake=), not to task.job()")
         return self._new_job(args, kwargs)
 
     def _new_job(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> NewJob:
@@ -107,20 +106,20 @@ class Enqueuer(Generic[P, R]):
 
 
 class Task(Generic[PC, C, P, R]):
-    """A function of which jobs can be made. Calling it calls the function.
+    """A function that can be enqueued as a job. Calling the task calls the function.
 
-    Made by `App.task`. Attributes are for reading.
+    Created by `App.task`. Attributes are read-only.
 
     Attributes:
-        name: what jobs carry; stable when the function is renamed, if it was given.
-        function: the function itself.
-        is_async: it is a coroutine function.
-        wants_context: its first parameter is a `Context`, which the worker gives.
-        executor: where it must run; None leaves it to the worker's settings.
-        timeout: seconds, or None; raised inside the task, and in a thread, which nothing can interrupt, at its end.
+        name: the task's name in a job; a given name is stable when the function is renamed.
+        function: the function.
+        is_async: whether it is a coroutine function.
+        wants_context: whether its first parameter is a `Context`.
+        executor: where it runs; None leaves that to the worker's settings.
+        timeout: seconds, or None. A TimeoutError is raised inside the task; in a thread, when it returns.
         hard_timeout: seconds until its child process is killed, or None.
-        exclusive: it is stopped when the worker's lease is lost.
-        max_attempts: of its jobs, or None for the queue's.
+        exclusive: whether an attempt is stopped when the worker's lease is lost.
+        max_attempts: of its jobs; None for the default of the queue.
 
     Raises:
         InvalidTask: the function or an option breaks a rule.
@@ -155,7 +154,7 @@ class Task(Generic[PC, C, P, R]):
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: PC.args, **kwargs: PC.kwargs) -> C:
-        """Call the function, here and now; no job is made."""
+        """Call the function directly, without a job."""
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -163,12 +162,12 @@ class Task(Generic[PC, C, P, R]):
 
     @property
     def client(self) -> Client:
-        """What jobs of this task go through now: the App's."""
+        """The App's current client."""
         return self._client()
 
     @functools.cached_property
     def read_result(self) -> Callable[[Any], R]:
-        """Turns stored JSON into what the function returned."""
+        """Converts stored JSON to the function's return type."""
         return codec.result_reader(self.function)
 
     def options(
@@ -184,21 +183,21 @@ class Task(Generic[PC, C, P, R]):
         connection: object | None = None,
         wake: bool = True,
     ) -> Enqueuer[P, R]:
-        """The task with options for its next jobs.
+        """The task with options for the jobs that are enqueued through the result.
 
         Args:
-            delay: seconds or a timedelta from the insert, on the database's clock; at most ten years.
-            at: a time with its zone. Excludes `delay`.
-            priority: 0 to 3, lower first; default the task's.
-            queue: default the task's.
-            max_attempts: 1 to 1000; default the task's, then the queue's.
-            headers: text by name, kept with the job; for tracing and the like.
-            unique: at most one live job of this kind; see `Unique`.
+            delay: seconds or a timedelta, on the database's clock; at most ten years.
+            at: a datetime with a time zone; not together with `delay`.
+            priority: 0 to 3; 0 runs first. Default: the task's.
+            queue: default: the task's.
+            max_attempts: 1 to 1000. Default: the task's, or the queue's.
+            headers: text by name, stored with the job, for example for tracing.
+            unique: at most one live job with the same key; see `Unique`.
             connection: enqueue in the transaction of this connection: psycopg, asyncpg, SQLAlchemy, Django.
-            wake: False sends no wake-up, the next poll finds the job: for a transaction that is to be prepared.
+            wake: False sends no wake-up; the next poll finds the job. For transactions that will be prepared.
 
         Raises:
-            ConfigurationError: an option breaks its rule.
+            ConfigurationError: an option is invalid.
         """
         return Enqueuer(
             self,
@@ -221,11 +220,11 @@ class Task(Generic[PC, C, P, R]):
         return self._plain.job(*args, **kwargs)
 
     def encode_result(self, value: object) -> str | None:
-        """What the function returned, as JSON text; raises UnencodableResult and PayloadTooLarge."""
+        """The result as JSON text. Raises UnencodableResult and PayloadTooLarge."""
         return codec.encode_result(value, task=self.name)
 
     def executor_for(self, default: ExecutorName) -> ExecutorName:
-        """Where a worker whose default is this runs the task: a plain function never on the event loop."""
+        """Where a worker with this default runs the task; never a plain function on the event loop."""
         if self.executor is not None:
             return self.executor
         if self.is_async:
@@ -233,15 +232,15 @@ class Task(Generic[PC, C, P, R]):
         return "thread" if default == "async" else default
 
     def backoff_for(self, exception: BaseException) -> Backoff | Never | None:
-        """What `retry=` says of the nearest class of an exception; None when it says nothing."""
+        """The entry of `retry=` for the nearest class of an exception; None without an entry."""
         kind = type(exception)
         if kind not in self._resolved:
             self._resolved[kind] = next((self._retry[base] for base in kind.__mro__ if base in self._retry), None)
         return self._resolved[kind]
 
 
-class Registry(Mapping[str, Task[..., Any, ..., Any]]):
-    """The tasks of one App by name; `get` and `in` know aliases too. Nothing is ever imported for a name."""
+class TaskRegistry(Mapping[str, Task[..., Any, ..., Any]]):
+    """The tasks of one App by name; `get` and `in` accept aliases too. A name never causes an import."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task[..., Any, ..., Any]] = {}
@@ -255,7 +254,7 @@ class Registry(Mapping[str, Task[..., Any, ..., Any]]):
     @overload
     def get(self, name: str, /, default: D) -> Task[..., Any, ..., Any] | D: ...
     def get(self, name: str, /, default: object = None) -> object:
-        """The task of that name or alias. Asked for every job, so not by way of a KeyError as Mapping's is."""
+        """The task with this name or alias. Called for every job; Mapping's `get` would catch a KeyError."""
         return self._all.get(name, default)
 
     def __iter__(self) -> Iterator[str]:
@@ -271,14 +270,14 @@ class Registry(Mapping[str, Task[..., Any, ..., Any]]):
         """Register a task under its name and aliases.
 
         Raises:
-            InvalidTask: one of them is taken.
+            InvalidTask: one of them is in use.
         """
         names = (task.name, *task.aliases)
         for name in names:
             if name in self._all or names.count(name) > 1:
                 other = self._all.get(name, task).function
                 raise InvalidTask(
-                    f"task {task.name!r}: the name {name!r} is taken by {other.__module__}.{other.__qualname__}"
+                    f"task {task.name!r}: the name {name!r} is used by {other.__module__}.{other.__qualname__}"
                 )
         self._tasks[task.name] = task
         self._all.update(dict.fromkeys(names, task))

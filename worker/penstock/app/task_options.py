@@ -1,8 +1,8 @@
-"""What `@app.task(...)` may be given, and the rules that it must keep: each broken one is an error where it is written.
+"""The options of `@app.task(...)` and their rules; a broken rule raises where the task is declared.
 
-Pure. Owns the names of tasks and what an executor can and cannot do for a task. Surprising: a soft timeout is accepted
-for a function in a thread, although nothing can interrupt one; its attempt fails for it when it returns. A hard timeout
-and `exclusive` are refused there, because both promise that the task has stopped.
+Pure. Owns the names of tasks, and what each executor can do for a task. A soft timeout is accepted for a function in a
+thread, although a thread cannot be interrupted: the attempt fails when it returns. A hard timeout and `exclusive` are
+rejected there, because both promise that the task has stopped.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ..outcomes import seconds
 from ..settings import EXECUTORS, ExecutorName, check_queue_name
 from .arguments import codec
 from .context import Context
-from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, LOWEST_PRIORITY, MOST_ATTEMPTS, check_whole
+from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, MAX_ATTEMPTS, MAX_PRIORITY, check_whole
 
-LONGEST_NAME: Final = 200
+MAX_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """What `@app.task(...)` was given; `App.task` explains each."""
+    """The options given to `@app.task(...)`; `App.task` describes each."""
 
     name: str | None = None
     aliases: tuple[str, ...] = ()
@@ -43,14 +43,14 @@ class Definition:
 
 
 def check_task_name(name: str) -> str:
-    """The name of a task, if it is one. Raises InvalidTask."""
-    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or " " in name:
-        raise InvalidTask(f"a task's name must be 1 to {LONGEST_NAME} characters without spaces, got {shown(name)}")
+    """Check the name of a task. Raises InvalidTask."""
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable() or " " in name:
+        raise InvalidTask(f"a task's name must be 1 to {MAX_NAME} characters without spaces, got {shown(name)}")
     return name
 
 
 def default_name(function: Callable[..., Any]) -> str:
-    """`module:qualname`; for a module that was started as a program, the name it is imported under."""
+    """`module:qualname`; for the program's own module, the name under which it would be imported."""
     module = function.__module__
     if module == "__main__":
         main = sys.modules["__main__"]
@@ -60,7 +60,7 @@ def default_name(function: Callable[..., Any]) -> str:
 
 
 def wants_context(function: Callable[..., Any], *, task: str) -> bool:
-    """Whether the function takes a Context first. Raises InvalidTask where one stands elsewhere."""
+    """Whether the first parameter is a Context. Raises InvalidTask if another parameter is one."""
     hints = codec.annotations_of(function, task=task)
     named = [name for name in inspect.signature(function).parameters if hints.get(name) is Context]
     if named and named != list(inspect.signature(function).parameters)[:1]:
@@ -69,21 +69,21 @@ def wants_context(function: Callable[..., Any], *, task: str) -> bool:
 
 
 def check_definition(given: Definition, function: Callable[..., Any], *, name: str) -> None:
-    """Refuse what cannot be a task, or an option outside its rule.
+    """Check the function and its options.
 
     Raises:
-        InvalidTask: names the task, the rule and what was given.
+        InvalidTask: one is invalid; the message names the task, the rule and the value.
     """
     for one in (name, *given.aliases):
         check_task_name(one)
     of = f"task {name!r}"
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise InvalidTask(f"{of}: a task returns its result, it cannot be a generator")
+        raise InvalidTask(f"{of}: a task must return its result; it cannot be a generator")
     _check_executor(given, is_async=inspect.iscoroutinefunction(function), of=of)
     try:
         check_queue_name(given.queue, of=f"{of}: queue")
-        check_whole(given.priority, of=f"{of}: priority", low=0, high=LOWEST_PRIORITY)
-        check_whole(given.max_attempts, of=f"{of}: max_attempts", low=1, high=MOST_ATTEMPTS)
+        check_whole(given.priority, of=f"{of}: priority", low=0, high=MAX_PRIORITY)
+        check_whole(given.max_attempts, of=f"{of}: max_attempts", low=1, high=MAX_ATTEMPTS)
         soft, hard = _limit(given.timeout, of=f"{of}: timeout"), _limit(given.hard_timeout, of=f"{of}: hard_timeout")
     except (ConfigurationError, TypeError, ValueError) as error:
         raise InvalidTask(str(error)) from error
@@ -111,7 +111,7 @@ def _check_executor(given: Definition, *, is_async: bool, of: str) -> None:
 
 
 def _limit(value: float | timedelta | None, *, of: str) -> float | None:
-    """Seconds of a timeout. Raises TypeError and ValueError as `seconds` does, and for 0."""
+    """A timeout in seconds. Raises TypeError and ValueError as `seconds`, and for 0."""
     if value is None:
         return None
     if (number := seconds(value, of=of)) == 0:

@@ -1,6 +1,6 @@
-"""`Unique`: at most one live job of a kind. The option as a developer writes it; the store keeps the key.
+"""`Unique`: the option that allows at most one live job with the same key.
 
-Pure. The scope of a key is its queue and its task, so that two tasks may use the same text.
+Pure. A key applies to one task in one queue: two tasks may use the same text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..errors import ConfigurationError, shown
 from ..job import UniqueKey
 from ..outcomes import seconds
 
-LONGEST_KEY: Final = 200
+MAX_KEY: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +23,14 @@ class Unique:
 
     Attributes:
         key: 1 to 200 characters without NUL; exactly one of `key` and `by_args` is given.
-        by_args: the arguments are the key: equal ones have one key however the call is written (`unique_key`).
-        until: "start": the key is free again when the job is claimed; "finish" (default): when it has ended, dead
-            letters included.
-        on_conflict: "ignore" (default): the enqueue returns the job that has the key; "raise": UniqueConflict.
-        expires: seconds or a timedelta after which the key is free whatever the job does; default never.
+        by_args: the arguments are the key; equal arguments give equal keys, however the call is written.
+        until: "start": the key is free again when the job is claimed; "finish" (default): when it has finished, as a
+            dead letter too.
+        on_conflict: "ignore" (default) returns the job that has the key; "raise" raises UniqueConflict.
+        expires: seconds or a timedelta after which the key is free in any case; default never.
 
     Raises:
-        ConfigurationError: a value breaks its rule.
+        ConfigurationError: a value is invalid.
     """
 
     key: str | None = None
@@ -41,10 +41,10 @@ class Unique:
 
     def __post_init__(self) -> None:
         if (self.key is None) is not self.by_args:
-            raise ConfigurationError("unique: exactly one of key= and by_args=True must be given")
-        if self.key is not None and (not 1 <= len(self.key) <= LONGEST_KEY or "\0" in self.key):
+            raise ConfigurationError("unique: give exactly one of key= and by_args=True")
+        if self.key is not None and (not 1 <= len(self.key) <= MAX_KEY or "\0" in self.key):
             raise ConfigurationError(
-                f"unique: key must have 1 to {LONGEST_KEY} characters, no NUL, got {shown(self.key)}"
+                f"unique: key must have 1 to {MAX_KEY} characters and no NUL, got {shown(self.key)}"
             )
         if self.until not in {"start", "finish"}:
             raise ConfigurationError(f"unique: until must be 'start' or 'finish', got {shown(self.until)}")
@@ -57,7 +57,7 @@ class Unique:
                 raise ConfigurationError(str(error)) from error
 
     def of(self, task: str, by_args: Callable[[], str]) -> UniqueKey:
-        """The key of a job of `task`; `by_args` makes the key of its arguments, where that is wanted."""
+        """The key of a job of `task`; `by_args` is called for the key of its arguments if needed."""
         text = self.key if self.key is not None else by_args()
         expires = None if self.expires is None else float(self.expires)  # type: ignore[arg-type]
         return UniqueKey(key=f"{task}:{text}", until=self.until, expires=expires, on_conflict=self.on_conflict)

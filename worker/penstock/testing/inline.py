@@ -24,7 +24,7 @@ from . import Collected, InlineRun
 from .collector import max_attempts_of
 
 if TYPE_CHECKING:
-    from ..app.task import Registry, Task
+    from ..app.task import Task, TaskRegistry
     from ..runtime.execution.outcomes import OutcomeBuilder
 
 MOST_JOBS: Final = 10_000
@@ -67,7 +67,7 @@ class _Call:
             ended.append((None, error))
 
 
-def run_sync(tasks: Registry, lifespans: Lifespans, collected: Collected) -> list[InlineRun]:
+def run_sync(tasks: TaskRegistry, lifespans: Lifespans, collected: Collected) -> list[InlineRun]:
     """Run in the caller's thread: plain functions outside any event loop, async ones in one opened for them.
 
     Raises:
@@ -86,7 +86,7 @@ def run_sync(tasks: Registry, lifespans: Lifespans, collected: Collected) -> lis
             return list(ended.value)
 
 
-async def run_async(tasks: Registry, lifespans: Lifespans, collected: Collected) -> list[InlineRun]:
+async def run_async(tasks: TaskRegistry, lifespans: Lifespans, collected: Collected) -> list[InlineRun]:
     """Run in this event loop: async functions in it, plain ones in a thread. Raises as `run_sync`."""
     async with AsyncExitStack() as stack:
         for lifespan in lifespans:
@@ -195,7 +195,7 @@ def _entered(loop: asyncio.AbstractEventLoop, lifespans: Lifespans) -> Iterator[
         _run(loop, leave())
 
 
-def _steps(tasks: Registry, collected: Collected) -> Generator[_Call, Ended, list[InlineRun]]:
+def _steps(tasks: TaskRegistry, collected: Collected) -> Generator[_Call, Ended, list[InlineRun]]:
     """Every job that has not run, in the order of ids: yields calls, is sent what they return or raise."""
     from ..runtime.execution.outcomes import OutcomeBuilder  # noqa: PLC0415 - not for whoever only enqueues
 

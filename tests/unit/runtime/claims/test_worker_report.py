@@ -17,8 +17,8 @@ import pytest
 
 from penstock import Context
 from penstock.app.client import Client
-from penstock.app.context import LONGEST_NOTE
-from penstock.app.task import Registry as Tasks
+from penstock.app.context import MAX_NOTE
+from penstock.app.task import TaskRegistry as Tasks
 from penstock.runtime.background import run_in_background
 from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.claims.lease import Identity, Lease
@@ -39,7 +39,7 @@ def test_progress_is_taken_at_most_once_a_second_and_its_end_always():
         context.progress(done, 10, note="x" * 500 + "\0")
         now[0] += 0.3
     assert [one["done"] for one in told] == [1, 5, 9, 10]
-    assert told[0]["note"] == "x" * LONGEST_NOTE
+    assert told[0]["note"] == "x" * MAX_NOTE
     for bad in ((-1, 1), (1, 0), (float("nan"), 1), (1, float("inf")), (10**400, 1)):
         with pytest.raises(ValueError, match="progress"):
             context.progress(*bad)

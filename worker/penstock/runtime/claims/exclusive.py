@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
-from penstock.app.task import Registry
+from penstock.app.task import TaskRegistry
 from penstock.job import ClaimedJob, Finished, OutcomeState
 
 from ..execution.slots import Slots
@@ -40,7 +40,7 @@ class Exclusive:
     """
 
     def __init__(
-        self, *, tasks: Registry, lease: Lease, slots: Slots, clock: Callable[[], float] = time.monotonic
+        self, *, tasks: TaskRegistry, lease: Lease, slots: Slots, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._names = frozenset(
             name for task in tasks.values() if task.exclusive for name in (task.name, *task.aliases)

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from penstock.app.context import Context
-from penstock.app.task import Registry
+from penstock.app.task import TaskRegistry
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import TaskOutcome
 from penstock.settings import ExecutorName
@@ -65,7 +65,7 @@ class Attempts:
     def __init__(
         self,
         *,
-        tasks: Registry,
+        tasks: TaskRegistry,
         context: Callable[[ClaimedJob], Context],
         threads: Executor,
         children: ProcessExecutor,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 import penstock
-from penstock.app.task import Registry
+from penstock.app.task import TaskRegistry
 from penstock.events import JobErrored, JobStarted, JobStopped
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.settings import Settings
@@ -80,7 +80,7 @@ class HookMiddleware:
 def apply_middleware(
     run: Run,
     *,
-    tasks: Registry,
+    tasks: TaskRegistry,
     settings: Settings,
     outcomes: OutcomeBuilder,
     metrics: WorkerMetrics,

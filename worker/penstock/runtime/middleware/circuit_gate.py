@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from penstock.app.task import Registry
+from penstock.app.task import TaskRegistry
 from penstock.job import ClaimedJob, Finished, OutcomeState
 
 from ..execution.outcomes import OutcomeBuilder
@@ -38,7 +38,7 @@ class CircuitGate:
         self,
         *,
         run: Run,
-        tasks: Registry,
+        tasks: TaskRegistry,
         policy: BreakerPolicy,
         outcomes: OutcomeBuilder,
         metrics: WorkerMetrics,

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from penstock import App
-from penstock.app.task import Registry
+from penstock.app.task import TaskRegistry
 from penstock.errors import ConfigurationError, TaskTimeout
 from penstock.job import Finished
 from penstock.runtime.execution.processes import protocol
@@ -189,7 +189,7 @@ def test_a_group_that_is_killed_as_one_is_known(tmp_path):
 
 def test_tasks_for_children_need_a_path_to_their_app(task):
     """A child imports it."""
-    tasks = Registry()
+    tasks = TaskRegistry()
     tasks.add(task)
     assert in_children(tasks, Settings(app="a:b")) == {"work"}
     with pytest.raises(ConfigurationError, match=r"PENSTOCK_APP.*'work' runs in a child process"):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from penstock.app.task import Registry
+from penstock.app.task import TaskRegistry
 from penstock.errors import ConfigurationError
 from penstock.job import ClaimedJob
 from penstock.runtime.execution.outcomes import OutcomeBuilder
@@ -50,7 +50,7 @@ def child_executor(
     return ChildExecutor(children=children, outcomes=outcomes, lease=lease, report=report)
 
 
-def in_children(tasks: Registry, settings: Settings) -> frozenset[str]:
+def in_children(tasks: TaskRegistry, settings: Settings) -> frozenset[str]:
     """Names of the tasks that this worker runs in child processes.
 
     Raises:
