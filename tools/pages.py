@@ -215,7 +215,7 @@ def _rules(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def command_names() -> list[str]:
-    """Every command as it is typed, those of groups behind their group, sorted."""
+    """Every command as it is typed, those of a group after its name, sorted."""
     names = [str(command.name) for command in commands.registered_commands]
     for group in commands.registered_groups:
         inner = group.typer_instance.registered_commands if group.typer_instance is not None else []

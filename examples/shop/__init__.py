@@ -1,1 +1,1 @@
-"""A small shop whose background work runs on Penstock: what an application looks like."""
+"""An example application: a small shop whose background jobs run on Penstock."""

@@ -1,12 +1,12 @@
-"""A mail server that delivers nothing: it counts. `python -m shop.smtp_sink --port 2525`, or inside a test or a demo.
+"""A mail server that counts mails and delivers none. `python -m shop.smtp_sink --port 2525`, or in a test or the demo.
 
     async with SmtpSink() as sink:          # 127.0.0.1, a free port
         os.environ["SHOP_SMTP"] = sink.address
         ...
         assert sink.mails == 10
 
-Speaks as much of RFC 5321 as a client needs to hand over a mail. Keeps Message-IDs, not contents. Loopback only unless
-told otherwise: it asks nobody who they are.
+It implements the part of RFC 5321 that a client needs to send a mail, and keeps Message-IDs but no contents. By default
+it listens on loopback only, because it does not authenticate clients.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class SmtpSink:
 
 
 async def main(host: str, port: int) -> None:
-    """Count until SIGINT or SIGTERM, then tell."""
+    """Count until SIGINT or SIGTERM, then print the result."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -39,7 +39,7 @@ def synced(user_id: int) -> Path:
     """
     base = os.environ.get("SHOP_USERS", "http://127.0.0.1:8081")
     if not base.startswith(("http://", "https://")):
-        raise ValueError("SHOP_USERS must begin with http:// or https://")
+        raise ValueError("SHOP_USERS must start with http:// or https://")
     try:
         with urllib.request.urlopen(f"{base}/users/{user_id}", timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             user = json.loads(answer.read(LARGEST_ANSWER))

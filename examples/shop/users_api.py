@@ -1,10 +1,10 @@
-"""The service that keeps the shop's users, as a stub. `python -m shop.users_api --port 8081`, or inside a test:
+"""A stub of the service that stores the shop's users. `python -m shop.users_api --port 8081`, or inside a test:
 
     with UsersApi() as api:                 # 127.0.0.1, a free port
         os.environ["SHOP_USERS"] = api.url
 
-Answers `GET /users/7` with that user as JSON; 404 above `KNOWN_USERS`; and while `busy` is above zero, counts it down
-with a 503 that says after how many seconds to come back. Loopback only unless told otherwise.
+It answers `GET /users/7` with that user as JSON, or 404 above `KNOWN_USERS`. While `busy` is above zero, it counts it
+down and answers 503 with a Retry-After header. By default it listens on loopback only.
 """
 
 from __future__ import annotations

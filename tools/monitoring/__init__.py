@@ -1,5 +1,5 @@
-"""Dashboards, alert rules and the index of runbooks, made from the metrics that the code gives out.
+"""Dashboards, alert rules and the index of runbooks, generated from the metrics that the code exports.
 
-`registry` knows the metrics, `promql` checks an expression against them, `panels` and `alerts` are what people want to
-see and be told, and the other modules write that in Grafana's and Prometheus' forms. Nothing here runs in production.
+`registry` knows the metrics, `promql` checks an expression against them, `panels` and `alerts` define what is
+shown and alerted, and the other modules write it for Grafana and Prometheus. Nothing here runs in production.
 """

@@ -1,8 +1,8 @@
-"""What people are told without asking: the alerts, their limits, and the two forms in which they are written.
+"""The alerts and their thresholds, in the format of the chart and in that of Prometheus.
 
-An expression may hold THRESHOLD, which the chart's values can set, and RELEASE, the namespace of the operator. The
-chart's file keeps both words; `rules()` has them filled in, as Prometheus would load it. Each alert has a page in
-`docs/runbooks`, named after it.
+An expression may contain THRESHOLD, which the chart's values can set, and RELEASE, the namespace of the operator. The
+chart's file keeps both words; `rules()` replaces them, for Prometheus to load. Each alert has a page in `docs/runbooks`
+with its name.
 """
 
 from __future__ import annotations

@@ -48,10 +48,10 @@ def series_of(found: Sequence[Any], legend: str) -> list[Series]:
     made = []
     for one in found:
         labels = {key: value for key, value in one["metric"].items() if not key.startswith("__")}
-        told = re.sub(r"{{(\w+)}}", lambda part, labels=labels: labels.get(part[1], ""), legend)  # type: ignore[misc]
+        name = re.sub(r"{{(\w+)}}", lambda part, labels=labels: labels.get(part[1], ""), legend)  # type: ignore[misc]
         points = [(float(at), float(value)) for at, value in one["values"] if value != "NaN"]
         if points:
-            made.append(Series(told, labels, points))
+            made.append(Series(name, labels, points))
     return sorted(made, key=lambda each: (each.legend, sorted(each.labels.items())))
 
 
@@ -79,7 +79,7 @@ def draw(dashboard: Dashboard, answers: Answers, *, start: float, end: float) ->
 
 def _stat(panel: Panel, found: Sequence[Series], size: tuple[int, int], _: tuple[float, float]) -> Iterator[str]:
     value = found[0].points[-1][1] if found else None
-    shown = "no data" if value is None else told(value, panel.unit)
+    shown = "no data" if value is None else drawn(value, panel.unit)
     colour = "#c0392b" if value is not None and panel.bad is not None and value >= panel.bad else "#2c8c6f"
     place = f'x="{size[0] / 2:g}" y="{size[1] - 24}"'
     yield f'<text {place} font-size="28" text-anchor="middle" fill="{colour}">{shown}</text>'
@@ -101,7 +101,8 @@ def _lines(panel: Panel, found: Sequence[Series], size: tuple[int, int], time: t
     for share in (0, 0.5, 1):
         y = TOP + height * (1 - share)
         yield f'<line x1="{LEFT}" y1="{y:g}" x2="{LEFT + width}" y2="{y:g}" stroke="#e4e4e4"/>'
-        yield f'<text x="{LEFT - 5}" y="{y + 4:g}" text-anchor="end" fill="#666">{told(top * share, panel.unit)}</text>'
+        label = drawn(top * share, panel.unit)
+        yield f'<text x="{LEFT - 5}" y="{y + 4:g}" text-anchor="end" fill="#666">{label}</text>'
     yield f'<text x="{LEFT + width}" y="{TOP + height + 14}" text-anchor="end" fill="#666">{end - start:.0f} s</text>'
     yield f'<text x="{LEFT}" y="{TOP + height + 14}" fill="#666">0 s</text>'
     across = LEFT
@@ -128,7 +129,7 @@ def _runs(points: Sequence[tuple[float, float]]) -> Iterator[Sequence[tuple[floa
 _DRAWN: Final = {"stat": _stat, "lines": _lines, "table": _table}
 
 
-def told(value: float, unit: str) -> str:
+def drawn(value: float, unit: str) -> str:
     """A number as a person reads it."""
     number = f"{value:.0f}" if value == int(value) or value >= 100 else f"{value:.3g}"
     return number + {"s": " s", "ops": "/s"}.get(unit, "")

@@ -1,7 +1,7 @@
 """Checks a PromQL expression against the metrics that exist: names, labels, and the labels of its result.
 
-Understands what our dashboards and rules use and refuses the rest, so that nothing passes by not being looked at. The
-result's labels are what a legend or an annotation may name.
+It parses the part of PromQL that the dashboards and rules use and rejects everything else, because an unchecked
+expression must not pass. A legend or an annotation may name the labels of the result.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ OF_PROCESS: Final = ("process_cpu_seconds_total", "process_resident_memory_bytes
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric as a page tells it; a counter's name ends in `_total`."""
+    """One metric as a page documents it; a counter's name ends in `_total`."""
 
     name: str
     kind: str

@@ -149,7 +149,7 @@ def test_a_user_that_is_not_there_is_given_up(folders: Path, users: UsersApi):
 def test_an_address_that_is_no_web_address_is_refused(folders: Path, monkeypatch):
     """A file of this machine is not a user."""
     monkeypatch.setenv("SHOP_USERS", "file:///etc")
-    with pytest.raises(ValueError, match="SHOP_USERS must begin with http"):
+    with pytest.raises(ValueError, match="SHOP_USERS must start with http"):
         jobs.sync_user_data(7)
 
 

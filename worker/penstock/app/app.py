@@ -147,16 +147,13 @@ class App:
             name: the name in jobs, 1 to 200 characters; default `module:qualname`. A given name survives a rename.
             aliases: former names; jobs with one of them still run.
             queue: queue of its jobs unless options name another; default "default".
-            executor: "async", "thread" or "process"; default: the worker's. Plain functions never run on the event
-                loop.
+            executor: "async", "thread" or "process"; default: the worker's, never the event loop for a plain one.
             timeout: seconds or a timedelta per attempt; default none. A TimeoutError is raised inside the task; a
                 thread cannot be interrupted: the attempt keeps its slot, and fails when it returns.
-            hard_timeout: seconds, more than `timeout`, until the child process is killed; only for "process". Default:
-                `timeout` plus 5 s.
+            hard_timeout: kill the child process after it; above `timeout`. For "process". Default: `timeout` plus 5 s.
             max_attempts: 1 to 1000; default: the queue's.
             retry: back-off by exception type; the nearest class wins. `NEVER` makes a dead letter at once.
-            exclusive: stop the attempt when the worker's lease is lost, because the job may then run elsewhere; not
-                for threads.
+            exclusive: stop the attempt when the worker's lease is lost: it may then run elsewhere. Not for threads.
             priority: 0 to 3; 0 runs first. Default 1.
 
         Raises:

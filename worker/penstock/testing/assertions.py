@@ -1,10 +1,8 @@
-"""What a test expects to have been enqueued, held against what was collected; and the sentence when it was not.
+"""Compares the jobs that a test expects with those that were collected, and describes the difference.
 
-Pure: values in, values out. Must not run jobs, nor know of a test runner: `Collected` and the pytest plugin offer it.
-
-Surprising: an expectation is a job, made by `task.job(...)` as the code under test makes it, so it is typed and checked
-like one. An option that it leaves at a job's default is not compared; arguments are, as they would be stored: a default
-that nobody gave is in neither.
+Pure. Must not run jobs, or depend on a test runner: `Collected` and the pytest plugin call it. An expected job is made
+by `task.job(...)`, as in the code under test, and is typed and checked like one. Options that have a job's defaults are
+not compared; arguments are compared as they are stored, without parameters that were not given.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SHOWN = 10
-"""Collected jobs that a failed assertion tells."""
+"""Maximum number of collected jobs in the message of a failed assertion."""
 
 _OPTIONS = ("queue", "priority", "max_attempts", "delay", "at", "headers", "unique")
 
@@ -51,7 +49,7 @@ def matching(
 
 
 def _chosen(expected: NewJob) -> dict[str, object]:
-    """The options that somebody chose for this job: those that are not a job's defaults."""
+    """The options of this job that differ from a job's defaults."""
     plain = NewJob(task=expected.task, args=expected.args)
     return {name: value for name in _OPTIONS if (value := getattr(expected, name)) != getattr(plain, name)}
 
@@ -61,14 +59,14 @@ def _has(job: NewJob, options: dict[str, object]) -> bool:
 
 
 def _comparable(value: object) -> object:
-    """Headers are kept as JSON text, and may be expected as a mapping."""
+    """Headers are stored as JSON text, and may be expected as a mapping."""
     if isinstance(value, str) and value.startswith("{"):
         return msgspec.json.decode(value)
     return value
 
 
-def told(jobs: Sequence[NewJob], expected: Task[..., Any, ..., Any] | NewJob, options: dict[str, object]) -> str:
-    """One sentence and the jobs that are nearest: those of the same task, or else all."""
+def difference(jobs: Sequence[NewJob], expected: Task[..., Any, ..., Any] | NewJob, options: dict[str, object]) -> str:
+    """What was expected, and the collected jobs of the same task, or all jobs without one."""
     task = expected.task if isinstance(expected, NewJob) else expected.name
     wanted = _line(expected) if isinstance(expected, NewJob) else f"any {task}"
     if options:
@@ -78,7 +76,7 @@ def told(jobs: Sequence[NewJob], expected: Task[..., Any, ..., Any] | NewJob, op
 
 
 def listed(jobs: Sequence[NewJob]) -> str:
-    """What was enqueued, a line each."""
+    """The collected jobs, one per line."""
     lines = ["enqueued were:", *(f"  {_line(job)}" for job in jobs[:SHOWN])]
     if len(jobs) > SHOWN:
         lines.append(f"  and {len(jobs) - SHOWN} more")

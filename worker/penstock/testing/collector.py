@@ -1,7 +1,7 @@
 """Jobs without a database: collected by `app.test_mode()`, run in this process by `app.run_inline()`.
 
-A stand-in for the store that ships as real code, so that an application's tests need no server. Owns the jobs; how they
-are run is `inline`'s. Surprising: a job enqueued with a connection is collected whether or not that connection commits.
+A client in memory, for tests of applications without a server. Owns the collected jobs; `inline` runs them. A job that
+is enqueued with a connection is collected, whether or not that connection commits.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ class Collected:
             **options: attributes of `NewJob` that must be equal, as `queue="emails"`, `delay=60`.
 
         Raises:
-            AssertionError: tells what was expected and what was enqueued instead.
+            AssertionError: the message has the expected and the enqueued jobs.
         """
         found = assertions.matching(self._jobs, expected, options)
         if len(found) == times or (times is None and found):
             return found
         count = "" if times is None else f"{len(found)} of {times} times: "
-        raise AssertionError(count + assertions.told(self._jobs, expected, options))
+        raise AssertionError(count + assertions.difference(self._jobs, expected, options))
 
     def assert_not_enqueued(self, expected: Task[..., Any, ..., Any] | NewJob | None = None, **options: object) -> None:
         """Fail if such a job was enqueued; without an argument, if any was. Raises AssertionError."""

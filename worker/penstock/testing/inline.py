@@ -1,8 +1,8 @@
-"""Jobs run in this process, by `app.run_inline()`: the rules of attempts without a database and without time.
+"""Runs collected jobs in this process, for `app.run_inline()`: attempts without a database and without delays.
 
-The worker's own `OutcomeBuilder` decides the outcome of an attempt, so a task means the same in both. A retry runs at
-once and a delayed job with the others; timeouts are not applied, and no other release is waited for. The jobs are
-`collector.Collected`'s. KeyboardInterrupt is not a task's here, but of whoever runs the tests.
+The worker's `OutcomeBuilder` decides the outcome of each attempt, as in production. Retries and delayed jobs run at
+once, timeouts are not applied, and incompatible arguments do not wait for another release. `collector.Collected` owns
+the jobs. A KeyboardInterrupt is not an error of the task: it stops the run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Ended = tuple[Any, BaseException | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
-    """A function to be called by whoever drives the run."""
+    """A function that the driver of the run calls."""
 
     task: Task[..., Any, ..., Any]
     before: tuple[object, ...]
@@ -57,7 +57,7 @@ class _Call:
 
     async def awaited(self, ended: list[Ended], value: Any = None) -> None:
         """Await an async function, or what a plain one returned; into `ended`, because the task may be cancelled."""
-        from ..runtime.execution.awaitables import settled  # noqa: PLC0415 - not for whoever only enqueues
+        from ..runtime.execution.awaitables import settled  # noqa: PLC0415 - not needed to enqueue
 
         try:
             ended.append((await settled(self() if value is None else value), None))
@@ -140,7 +140,7 @@ def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> No
     """Run to its end, as the worker's loop does: SystemExit of another task or a callback ends no loop."""
     task = loop.create_task(main)
     while not task.done() and not loop.is_closed():
-        with contextlib.suppress(SystemExit, RuntimeError):  # RuntimeError: somebody stopped the loop
+        with contextlib.suppress(SystemExit, RuntimeError):  # RuntimeError: the loop was stopped
             loop.run_until_complete(task)
     task.result()
 
@@ -197,7 +197,7 @@ def _entered(loop: asyncio.AbstractEventLoop, lifespans: Lifespans) -> Iterator[
 
 def _steps(tasks: TaskRegistry, collected: Collected) -> Generator[_Call, Ended, list[InlineRun]]:
     """Every job that has not run, in the order of ids: yields calls, is sent what they return or raise."""
-    from ..runtime.execution.outcomes import OutcomeBuilder  # noqa: PLC0415 - not for whoever only enqueues
+    from ..runtime.execution.outcomes import OutcomeBuilder  # noqa: PLC0415 - not needed to enqueue
 
     outcomes = OutcomeBuilder(backoff=Backoff(), rng=random.Random(0), incompatible_seconds=0.0)  # noqa: S311 - no time passes
     runs: list[InlineRun] = []

@@ -1,10 +1,8 @@
-"""pytest fixtures for applications that enqueue jobs: what was enqueued, and its assertions, without a database.
+"""pytest fixtures for applications that enqueue jobs: the collected jobs with assertions, without a database.
 
-Registered by the wheel's entry point, so a test names a fixture and nothing else. Owns only the fixtures; what is
-collected and how it is compared is `penstock.testing`'s.
-
-Surprising: pytest loads this module in every project that has Penstock installed, used or not; it imports no database
-driver.
+Registered by the wheel's entry point: a test only names a fixture. Owns the fixtures; `penstock.testing` collects and
+compares the jobs. Must not import a database driver, because pytest loads this module in every project that has
+Penstock installed.
 """
 
 from __future__ import annotations

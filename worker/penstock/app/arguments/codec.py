@@ -1,11 +1,9 @@
-"""Arguments and results of one task, to JSON and back.
+"""Encodes the arguments and the result of a task as JSON, and decodes them.
 
-Owns what a job may carry: a JSON object keyed by parameter name, checked against the task's signature twice: the values
-themselves when they are enqueued, the JSON when it is run. No pickle, no import by name, nothing but the annotations.
-
-Surprising: only the arguments that were given are encoded, so a parameter that is left out gets the function's default
-of the day it runs. And a value that JSON would change in silence (NaN, a datetime in an unannotated place, NUL) is
-refused when it is enqueued, not repaired.
+Owns the format of a job's arguments: a JSON object by parameter name, checked against the task's annotations twice, as
+values when the job is enqueued and as JSON when it runs. No pickle, no import by name. Only the given arguments are
+encoded: a parameter that is left out gets the default that the function has when the job runs. A value that JSON would
+change silently (NaN, a datetime without an annotation, NUL) is rejected when the job is enqueued.
 """
 
 from __future__ import annotations
@@ -98,7 +96,7 @@ class ArgumentCodec:
         """The type that a parameter's JSON is decoded to. Raises InvalidTask."""
         where = f"task {self._task!r}, parameter {parameter.name!r}"
         if parameter.name.startswith("__"):
-            raise InvalidTask(f"{where}: the name of a parameter cannot begin with two underscores")
+            raise InvalidTask(f"{where}: the name of a parameter must not start with two underscores")
         try:
             found = translated(hint)
             msgspec.json.Decoder(found)
@@ -216,7 +214,7 @@ class ArgumentCodec:
                 )
 
     def _typed(self, given: dict[str, Any]) -> msgspec.Struct:
-        """The values as the annotations have them; subclasses and iterables are looked into only where they must be."""
+        """The values converted to the annotated types; subclasses and iterables only where it is necessary."""
         try:
             known = {name: sealed(value) for name, value in given.items()} if self._has_proxies else given
             return msgspec.convert(known, self._struct, dec_hook=take)

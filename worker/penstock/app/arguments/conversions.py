@@ -39,7 +39,7 @@ _PLAIN: Final = (
 
 
 class Chosen:
-    """A value behind a proxy, as it was given, and its JSON as plain values. No dataclass: msgspec would encode one."""
+    """A proxied value as given, and its JSON as plain values. Not a dataclass, because msgspec would encode one."""
 
     __slots__ = ("json", "value")
 

@@ -43,7 +43,7 @@ def written_out(encoded: bytes) -> bytes:
 
 
 def is_large(encoded: bytes) -> bool:
-    """Whether there may be a number in it at which integers and floats differ; text may look so."""
+    """Whether the text may contain a number that differs as integer and float; false positives are possible."""
     return _LARGE.search(encoded) is not None
 
 

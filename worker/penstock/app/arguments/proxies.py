@@ -1,7 +1,7 @@
-"""Proxies for annotations that msgspec does not take: unions of like kinds, literals of enums, dataclasses of such.
+"""Proxies for annotations that msgspec rejects: unions of similar types, literals of enums, dataclasses of such.
 
-A value of a union is kept as plain JSON if that is read back as the same member; else with the member's name beside it,
-as `{"$type": "str", "$value": "2026-01-01"}` for text in `str | date` that looks like a date.
+A value of a union is stored as plain JSON if it decodes to the same member; otherwise together with the member's name,
+as `{"$type": "str", "$value": "2026-01-01"}` for text in `str | date` that could be a date.
 """
 
 from __future__ import annotations

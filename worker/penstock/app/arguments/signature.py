@@ -25,7 +25,7 @@ def signature_of(
     Args:
         function: the task's.
         hints: its annotations, resolved.
-        skip: leading parameters that are not arguments; whoever calls gives them by position.
+        skip: number of leading parameters that are not arguments; the caller passes them by position.
         of: the task, for errors.
 
     Raises:
@@ -58,7 +58,7 @@ def _is_unpack(hint: Any) -> bool:
 
 
 def _key(name: str, hint: Any, kind: Any) -> Parameter:
-    """A postponed annotation is not looked into by TypedDict, so what it says itself comes first."""
+    """Resolve a postponed annotation first, because TypedDict does not."""
     wrapped = typing.get_origin(hint)
     required = wrapped is typing.Required or (wrapped is not typing.NotRequired and name in kind.__required_keys__)
     default = Parameter.empty if required else UNSET

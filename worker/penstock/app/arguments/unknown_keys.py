@@ -119,7 +119,7 @@ def _places(finds: list[Finder | None]) -> Finder | None:
 
 
 def _any_of(finds: list[Finder]) -> Finder | None:
-    """Of a union: a key is unknown if no member that takes the value knows it (structs are told apart by a tag)."""
+    """Of a union: a key is unknown if no member that takes the value knows it (a tag distinguishes structs)."""
     if len(finds) <= 1:
         return finds[0] if finds else None
 
