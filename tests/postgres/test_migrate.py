@@ -251,7 +251,7 @@ def test_the_command_line_checks_and_changes_nothing(pg_newest, capsys, monkeypa
         out = capsys.readouterr()
         return exit_.value.code, out.out, out.err
 
-    assert check() == (0, f"schema penstock: version {latest_version()}, as this release made it\n", "")
+    assert check() == (0, f"schema penstock: version {latest_version()}, unchanged since `penstock migrate`\n", "")
     with pg_newest.connect() as connection:
         connection.execute("DROP INDEX penstock.job_due; DROP INDEX penstock.job_unique")
     code, out, err = check()
