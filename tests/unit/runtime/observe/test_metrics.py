@@ -48,7 +48,7 @@ def probes() -> Probes:
         claimer=cast("Any", SimpleNamespace(pending=7)),
         consumers=cast("Any", SimpleNamespace(waiting=8, unacknowledged=9, prefetching=True)),
         slots=slots,
-        maintenance=cast("Any", SimpleNamespace(upkeep=maintenance)),
+        maintenance=cast("Any", SimpleNamespace(stats=maintenance)),
         state=running_state(),
         max_timeout=0.0,
         clock=lambda: 1000.0,

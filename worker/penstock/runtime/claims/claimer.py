@@ -54,6 +54,7 @@ class Claimer(Producer[ClaimedJob]):
         poll_seconds: maximum sleep without a claim, with a jitter of 20 %.
         listening: whether wake-ups can arrive; if not, the queue is not marked.
         rng: draws tokens and jitter.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -68,11 +69,12 @@ class Claimer(Producer[ClaimedJob]):
         poll_seconds: float,
         listening: Callable[[], bool],
         rng: random.Random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="claimer", dispatcher=DemandDispatcher(max_demand=MAX_WINDOW))
         self._store, self._permit, self._state = store, permit, state
         self._held, self._metrics, self._rng = held, metrics, rng
-        self._queue, self._poll, self._listening = queue, poll_seconds, listening
+        self._queue, self._poll, self._listening, self._clock = queue, poll_seconds, listening, clock
         self.pending = 0
         """Open demand: asked for and not claimed yet."""
         self.in_flight = False
@@ -84,7 +86,7 @@ class Claimer(Producer[ClaimedJob]):
         self._wake = asyncio.Event()
         self._failures = 0
         self._marked_until = 0.0
-        self._releases = PendingReleases(store=store, permit=permit, held=held, metrics=metrics, rng=rng)
+        self._releases = PendingReleases(store=store, permit=permit, held=held, metrics=metrics, rng=rng, clock=clock)
         self._loop_task: asyncio.Task[None] | None = None
 
     # -- for the other parts ---------------------------------------------------------------------------------------
@@ -226,7 +228,7 @@ class Claimer(Producer[ClaimedJob]):
         While marks have been valid without a gap since the writers were outwaited, every enqueue has seen one: renewing
         the mark is enough.
         """
-        now = time.monotonic()
+        now = self._clock()
         if self._marked_until - now > MARK_SECONDS / 2:
             return False
         gap = self._marked_until <= now
@@ -243,12 +245,12 @@ class Claimer(Producer[ClaimedJob]):
     async def _outwait_writers(self) -> bool:
         """Wait until no transaction is open that started before the mark, then claim; True if a claim found jobs."""
         horizon = await self._store.queues.take_xid()
-        deadline = time.monotonic() + self._poll
+        deadline = self._clock() + self._poll
         delay = 0.001
         while await self._store.queues.oldest_xid() <= horizon:
             if await self._claim_once() or self._state.draining:
                 return True
-            if time.monotonic() >= deadline:  # a long transaction somewhere on the server: polling covers it
+            if self._clock() >= deadline:  # a long transaction somewhere on the server: polling covers it
                 return False
             await asyncio.sleep(delay)
             delay = min(delay * 2, 0.1)

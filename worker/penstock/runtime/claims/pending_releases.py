@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from penstock.errors import RowLocked
@@ -42,11 +42,20 @@ class PendingReleases:
         permit: ids of this worker and its queue.
         held: forgets what was released.
         rng: for jitter.
+        clock: monotonic seconds.
     """
 
     def __init__(
-        self, *, store: Store, permit: ClaimPermit, held: HeldClaims, metrics: WorkerMetrics, rng: random.Random
+        self,
+        *,
+        store: Store,
+        permit: ClaimPermit,
+        held: HeldClaims,
+        metrics: WorkerMetrics,
+        rng: random.Random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._store, self._permit, self._held, self._metrics, self._rng = store, permit, held, metrics, rng
         self._jobs: list[ClaimedJob] = []
         self._lost_tokens: list[int] = []
@@ -76,14 +85,14 @@ class PendingReleases:
 
     async def try_release(self) -> None:
         """As `release`, unless a locked row is to be retried later; a locked row raises nothing. Raises StoreError."""
-        if not self or time.monotonic() < self._retry_at:
+        if not self or self._clock() < self._retry_at:
             return
         try:
             await self.release()
         except RowLocked as error:
             logger.warning("claims released later, another transaction locks a row", extra={"error": str(error)})
         self._failures = self._failures + 1 if self else 0
-        self._retry_at = time.monotonic() + retry_delay(self._failures, self._rng) if self else 0.0
+        self._retry_at = self._clock() + retry_delay(self._failures, self._rng) if self else 0.0
 
     async def release(self) -> None:
         """Release everything; jobs whose rows are locked stay.
