@@ -177,7 +177,7 @@ def test_an_app_that_no_child_can_open_is_reported_at_the_start(begin, monkeypat
     """One line, exit code 1, nothing claimed."""
     code, said = start_broken(begin).ended()
     assert code == 1
-    assert "a child process does not come up: RuntimeError: not in a child" in said
+    assert "a child process does not start: RuntimeError: not in a child" in said
 
 
 def start_broken(begin: Callable[..., WorkerProcess]) -> WorkerProcess:

@@ -130,7 +130,9 @@ AFTER = """
 import atexit, logging, sys, threading, time
 from penstock.runtime.process_exit import leave_within
 
-logging.basicConfig(format="%(message)s")
+from penstock.runtime.observe.logs import TextFormatter
+logging.basicConfig()
+logging.root.handlers[0].setFormatter(TextFormatter())
 what = sys.argv[1]
 print("said before")
 leave_within(0.2, 5)

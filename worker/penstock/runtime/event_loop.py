@@ -1,9 +1,8 @@
-"""The event loop of a worker and of its children: which one it is, and a runner that user code cannot end.
+"""The event loop of a worker and of its child processes: which one it is, and a runner that user code cannot stop.
 
-`asyncio` ends a loop when SystemExit or KeyboardInterrupt leaves a callback or a task, also a task that was started
-below another one (`gather`, `TaskGroup`), and when somebody calls `loop.stop()`. Here the loop then runs on: a task
-still carries the exception to the code that awaits it; a callback, or a task that nobody awaits, has simply ended, as a
-thread would have.
+`asyncio` stops a loop when SystemExit or KeyboardInterrupt leaves a callback or a task, a task of `gather` or
+`TaskGroup` included, and when code calls `loop.stop()`. Here the loop keeps running: the code that awaits the task gets
+the exception, and a callback, or a task that no code awaits, is simply over, as a thread would be.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ logger = logging.getLogger("penstock.loop")
 T = TypeVar("T")
 
 LEFT_SECONDS: Final = 1.0
-"""At the end, for tasks and async generators that the application left running; then they are abandoned."""
+"""At the exit, time for tasks and async generators that the application left running; then they are abandoned."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -62,7 +61,7 @@ class Runner:
         return self._loop
 
     def run(self, main: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None) -> T:
-        """Run a coroutine to its end, whatever other tasks raise meanwhile; returns or raises what it does."""
+        """Run a coroutine until it finishes, whatever other tasks raise; returns or raises what it does."""
         task = asyncio.Task(main, loop=self._loop, context=context)
         task.add_done_callback(self._stop)
         while not task.done():
@@ -82,11 +81,11 @@ class Runner:
         if self._loop.is_closed():
             return
         try:
-            self.run(_end_tasks(self._left_seconds))
-            self.run(_end_generators(self._loop, self._left_seconds))
+            self.run(_cancel_tasks(self._left_seconds))
+            self.run(_close_generators(self._loop, self._left_seconds))
         finally:
             asyncio.set_event_loop(None)
-            with contextlib.suppress(RuntimeError):  # uvloop says so if something was added meanwhile
+            with contextlib.suppress(RuntimeError):  # uvloop raises it if a callback was added meanwhile
                 self._loop.close()
 
     def _stop(self, _: asyncio.Task[Any]) -> None:
@@ -99,7 +98,7 @@ def _report_escape(error: BaseException) -> None:
     logger.error("exception reached the event loop, which keeps running", exc_info=error, extra={"exception": shown})
 
 
-async def _end_tasks(seconds: float) -> None:
+async def _cancel_tasks(seconds: float) -> None:
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
@@ -111,14 +110,14 @@ async def _end_tasks(seconds: float) -> None:
         logger.warning("tasks ignored their cancellation, abandoned", extra={"tasks": len(stuck), "names": names})
 
 
-async def _end_generators(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+async def _close_generators(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await loop.shutdown_asyncgens()
 
 
 async def in_own_thread(call: Callable[[], None], *, name: str) -> None:
-    """Call it in a thread of its own: the application may have taken all those of `asyncio.to_thread`.
+    """Call it in a new thread: the application may occupy all threads of `asyncio.to_thread`.
 
     Raises what the call raises.
     """
@@ -133,9 +132,9 @@ async def in_own_thread(call: Callable[[], None], *, name: str) -> None:
         error = None
         try:
             call()
-        except BaseException as raised:  # noqa: BLE001 - raised again by whoever waits
+        except BaseException as raised:  # noqa: BLE001 - raised again in the waiting task
             error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop is closed, no task waits
             loop.call_soon_threadsafe(settle, error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

@@ -1,7 +1,7 @@
-"""A login that the server refuses for good: the worker ends, because its successor may have other credentials.
+"""Stops the worker when the server rejects its login for two leases, because its successor may have other credentials.
 
-A process takes its variables once. A container that is started again takes what the Secret holds by then, so ending
-heals a rotated password; and where the Secret is wrong, the pod's last message says so instead of nothing.
+A process gets its environment once. A container that restarts gets the current content of the Secret: a rotated
+password then works, and if the Secret is wrong, the last message of the pod says so.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from penstock.errors import LoginRefused
 from .claims.lease import Lease
 
 LEASES: Final = 2.0
-"""Lengths of the lease for which the login must be refused: everything that was held has been taken back by then."""
+"""Leases for which the login must be rejected: every claim of this worker was rescued by then."""
 CHECK_SECONDS: Final = 0.5
 
 
@@ -23,10 +23,10 @@ async def login_refused(lease: Lease) -> None:
     """Watch until cancelled.
 
     Raises:
-        LoginRefused: the server has refused every login for two leases.
+        LoginRefused: the server rejected every login for two leases.
     """
     while True:
         await asyncio.sleep(CHECK_SECONDS)
         since = lease.refused_since
         if since is not None and time.monotonic() - since >= LEASES * lease.seconds:
-            raise LoginRefused(f"no login for {LEASES * lease.seconds:g} s, so this worker ends: {lease.last_error}")
+            raise LoginRefused(f"login rejected for {LEASES * lease.seconds:g} s, exiting: {lease.last_error}")

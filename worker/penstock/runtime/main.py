@@ -54,16 +54,16 @@ def run_worker(app: App, settings: Settings) -> int:
         check_schema(url)
         check_login_and_schema(url, pooled=settings.pooled)
 
-    ended = None
-    while ended is None:
+    result = None
+    while result is None:
         if not Startup(check, settings).wait():
             return 0
         log_config_warnings(settings, url)
         if extra := mismatch(app, settings.queue):
             logger.warning("no task of this App has the queue of this worker", extra=extra)
         with Runner(loop_factory()) as runner:
-            ended = runner.run(_run(app, settings))
-    code, stuck = ended
+            result = runner.run(_run(app, settings))
+    code, stuck = result
     if stuck:  # a thread cannot be interrupted; its claim was released
         leave_now(code)
     return code

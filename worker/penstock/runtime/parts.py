@@ -67,7 +67,7 @@ class WorkerParts:
         self.metrics = WorkerMetrics(
             queue=settings.queue, tasks=app.tasks, aliases=aliases, version=penstock.__version__
         )
-        self.rng = random.Random()  # noqa: S311 - tokens tell claims apart, they guard nothing
+        self.rng = random.Random()  # noqa: S311 - tokens distinguish claims, they protect nothing
         self.pooled = settings.direct_url != settings.database_url
         self.url, self.direct_url = sources(settings, app.password)
         self.store = WorkerStore(self.url, name="penstock worker", lanes=ACKNOWLEDGERS, pooled=self.pooled)
@@ -235,7 +235,7 @@ class WorkerParts:
         self.held.progress[job.id] = progress
 
     def _facts(self) -> Mapping[str, Any]:
-        """Of this process, for whoever looks at a dead letter."""
+        """Of this process, for forensics."""
         return {
             "worker": self.lease.worker,
             "version": penstock.__version__,

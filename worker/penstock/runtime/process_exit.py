@@ -26,32 +26,32 @@ Handler = Callable[[int, FrameType | None], None]
 def interrupt_on_sigterm() -> Callable[[], bool]:
     """From now on SIGTERM raises KeyboardInterrupt, on which the database driver cancels its statement.
 
-    A second one ends the process at once, with 143. Returns whether there was one, asked later.
+    A second one stops the process at once, with 143. Returns a function: whether there was one.
     """
     came: list[int] = []
 
-    def heard(number: int, _: FrameType | None) -> None:
+    def received(number: int, _: FrameType | None) -> None:
         if came:
             os._exit(128 + number)
         came.append(number)
         raise KeyboardInterrupt
 
-    _install({signal.SIGTERM: _in_this_process(heard)})
+    _install({signal.SIGTERM: _in_this_process(received)})
     return lambda: bool(came)
 
 
 @contextmanager
 def leaving_at_once() -> Iterator[None]:
-    """Within the block SIGTERM and SIGINT end the process with 0, whatever it does: for while nothing is held.
+    """In the block SIGTERM and SIGINT stop the process with 0, whatever it does: for while nothing is held.
 
     An exception would not do: the import of an application may catch it.
     """
 
-    def heard(_: int, __: FrameType | None) -> None:
+    def received(_: int, __: FrameType | None) -> None:
         logger.info("signal received during the start, exiting")
         leave_now(0)
 
-    before = _install(dict.fromkeys((signal.SIGTERM, signal.SIGINT), _in_this_process(heard)))
+    before = _install(dict.fromkeys((signal.SIGTERM, signal.SIGINT), _in_this_process(received)))
     try:
         yield
     finally:
@@ -77,9 +77,9 @@ def leave_now(code: int) -> NoReturn:
 
 
 def leave_within(seconds: float, code: int) -> None:
-    """From now on the process has so many seconds to end by itself; then it ends with this code, and says why.
+    """The process has this many seconds to exit by itself; then it exits with this code, and logs why.
 
-    Threads of an application that are no daemons, exit handlers that hang and lifespans that do not end would keep a
+    Threads of an application that are no daemons, exit handlers that hang and lifespans that do not finish would keep a
     process that has nothing more to do, until a supervisor kills it.
     """
 
@@ -102,14 +102,14 @@ def _install(handlers: Mapping[signal.Signals, Handler]) -> dict[signal.Signals,
 
 
 def _in_this_process(handler: Handler) -> Handler:
-    """What an application forks inherits the handler, and ends as if it had none."""
+    """A process that the application forks inherits the handler, and exits as if it had none."""
     owner = os.getpid()
 
-    def heard(number: int, frame: FrameType | None) -> None:
+    def received(number: int, frame: FrameType | None) -> None:
         if os.getpid() == owner:
             handler(number, frame)
             return
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    return heard
+    return received

@@ -22,23 +22,23 @@ logger = logging.getLogger("penstock.worker")
 
 
 async def registered(lease: Lease, draining: asyncio.Event, *, rng: random.Random) -> bool:
-    """Register, however long the database is away; False if the worker is told to leave before that.
+    """Register, however long the database is unavailable; False if a drain is requested before that.
 
     Args:
         lease: opened once the database has the worker's row; its `last_error` is the last error until then.
-        draining: set when the worker is told to leave.
+        draining: set when a drain is requested.
         rng: spreads the attempts of many pods.
 
     Raises:
-        StoreError: that only a new process can mend.
+        StoreError: only a new process can cure it.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     failures, logged_at = 0, float("-inf")
     while not draining.is_set():
         try:
             await asyncio.to_thread(lease.open)
         except StoreError as error:
-            if is_final(error, waited=time.monotonic() - began):
+            if is_final(error, waited=time.monotonic() - started):
                 raise
             if str(error) != lease.last_error or time.monotonic() - logged_at > REPEAT_SECONDS:
                 logged_at = time.monotonic()

@@ -1,7 +1,7 @@
-"""SIGTERM and SIGINT: the first asks a worker to drain, the second ends it at once.
+"""SIGTERM and SIGINT: the first asks a worker to drain, the second stops it at once.
 
-Owns the handlers and who hears of them. Must not know how a worker drains. Surprising: while the worker starts there is
-nothing to drain, so the first signal cuts the start off, a child that does not come up or a lifespan that hangs.
+Owns the signal handlers. Must not know how a worker drains. During the start there is nothing to drain: the first
+signal cancels the start, a child process that does not start or a lifespan that hangs included.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
-    """What a worker's process is told from outside.
+    """The signals of a worker's process.
 
     Args:
         state: of the worker; the first signal starts its drain.
@@ -35,7 +35,7 @@ class Signals:
         self._logged = False
 
     def listen(self) -> None:
-        """From now on, in the loop that runs."""
+        """Install the handlers, in the running event loop."""
         loop = asyncio.get_running_loop()
         for number in NUMBERS:
             loop.add_signal_handler(number, self.received)
@@ -44,7 +44,7 @@ class Signals:
     def keep(self) -> None:
         """Take the signals back, should code of the application have installed handlers of its own.
 
-        A worker that no longer hears of SIGTERM would be killed with what it runs. Logged once.
+        A worker that does not get SIGTERM would be killed with what it runs. Logged once.
         """
         replaced = [number for number in NUMBERS if signal.getsignal(number) != self._installed.get(number)]
         self.listen()
@@ -55,7 +55,7 @@ class Signals:
 
     @contextlib.asynccontextmanager
     async def starting(self) -> AsyncIterator[None]:
-        """Around the start: a signal ends the block by cancellation, and what is behind it goes on."""
+        """Context of the start: a signal cancels the block, and the code after it goes on."""
         try:
             async with asyncio.timeout(None) as scope:
                 self._starting = scope

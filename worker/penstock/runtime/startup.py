@@ -1,11 +1,10 @@
-"""The wait of a worker that starts while its database is away: it lives, is not ready and says why, and goes on.
+"""Waits for the database at the start of a worker, which is alive meanwhile, is not ready, and says why.
 
-A worker that runs waits for its database; one that starts does too. What only a new process can mend ends it: a URL
-that does not parse and a missing right at once; a refused login and an unknown database after a minute, for the Secret
-behind the URL is read again only by a new container.
+An error that only a new process can cure stops it: an invalid URL and a missing right at once; a rejected login and an
+unknown database after a minute, because only a new container reads the Secret of the URL again.
 
-Surprising: the database is asked in a thread, so that a signal ends the wait at once though a name server or a server
-is silent. The pages are served here only while there is something to wait for; then the worker itself serves them.
+The database is asked in a thread: a signal stops the wait at once, even if a name server or a server does not answer.
+The pages are served here only while there is something to wait for; then the worker itself serves them.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from .retry_delay import retry_delay
 logger = logging.getLogger("penstock.worker")
 
 REFUSED_SECONDS: Final = 60.0
-"""For so long a refused login or an unknown database is tried again: it may be about to be created."""
+"""How long a rejected login or an unknown database is retried: it may be created soon."""
 REPEAT_SECONDS: Final = 60.0
 """Between two lines of the log about the same reason."""
 _AT_ONCE: Final = (InvalidDatabaseURL, StatementRefused)
@@ -37,7 +36,7 @@ _AFTER_A_WHILE: Final = (LoginRefused, NoSuchDatabase)
 
 
 def is_final(error: StoreError, *, waited: float, patience: float = REFUSED_SECONDS) -> bool:
-    """Whether only a new process can mend an error of the start.
+    """Whether only a new process can cure an error of the start.
 
     Args:
         error: of the last try.
@@ -74,13 +73,13 @@ class Startup:
         self._failing = threading.Event()
 
     def wait(self) -> bool:
-        """True once the check has passed, False if a signal told the process to leave.
+        """True once the check has passed, False if a signal stopped the process.
 
         Raises:
-            StoreError: that only a new process can mend.
+            StoreError: only a new process can cure it.
             ConfigurationError: the pages cannot be served.
         """
-        thread = threading.Thread(target=self._try_again_and_again, name="penstock-startup", daemon=True)
+        thread = threading.Thread(target=self._retry, name="penstock-startup", daemon=True)
         with self._signals():
             thread.start()
             self._failing.wait()
@@ -97,7 +96,7 @@ class Startup:
 
     def ready(self) -> str:
         """Why the worker is not ready."""
-        return f"waiting for the database: {self._problem or 'no answer so far'}"
+        return f"waiting for the database: {self._problem or 'no response yet'}"
 
     def _serve_until_over(self) -> None:
         pages = {
@@ -115,17 +114,17 @@ class Startup:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the wait; only the main thread hears of them."""
+        """SIGTERM and SIGINT stop the wait; only the main thread gets them."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def heard(_: int, __: FrameType | None) -> None:
+        def received(_: int, __: FrameType | None) -> None:
             logger.info("signal received during the start, exiting")
             self._left.set()
             self._end()
 
-        before = {number: signal.signal(number, heard) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, received) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
@@ -136,7 +135,7 @@ class Startup:
         self._over.set()
         self._failing.set()
 
-    def _try_again_and_again(self) -> None:
+    def _retry(self) -> None:
         try:
             self._passed = self._passes()
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
@@ -144,13 +143,13 @@ class Startup:
         self._end()
 
     def _passes(self) -> bool:
-        began = time.monotonic()
+        started = time.monotonic()
         failures, said_at = 0, float("-inf")
         while not self._over.is_set():
             try:
                 self._check()
             except StoreError as error:
-                if is_final(error, waited=time.monotonic() - began, patience=self._patience):
+                if is_final(error, waited=time.monotonic() - started, patience=self._patience):
                     raise
                 if str(error) != self._problem or time.monotonic() - said_at > REPEAT_SECONDS:
                     said_at = time.monotonic()
@@ -161,6 +160,6 @@ class Startup:
                 self._over.wait(retry_delay(failures, self._rng))
             else:
                 if failures:
-                    logger.info("database reachable", extra={"after_seconds": round(time.monotonic() - began, 1)})
+                    logger.info("database reachable", extra={"after_seconds": round(time.monotonic() - started, 1)})
                 return True
         return False

@@ -16,20 +16,20 @@ async def start_stages(
     claimer: Claimer,
     consumers: Consumers,
     acknowledgers: Sequence[Acknowledger],
-    ended: Callable[[Stage, object], object],
+    stopped: Callable[[Stage, object], object],
 ) -> None:
-    """Start all, then subscribe from the end, so that demand goes out last.
+    """Start all stages, then subscribe from the last one back: demand is emitted last.
 
     Args:
         claimer: the producer.
         consumers: run the attempts.
         acknowledgers: share the outcomes.
-        ended: called with a stage and the reason when it ends.
+        stopped: called with a stage and the reason when it stops.
     """
     stages: list[Stage] = [claimer, consumers, *acknowledgers]
     for stage in stages:
         await stage.start()
-        stage.watch(ended)
+        stage.watch(stopped)
     for acknowledger in acknowledgers:
         await acknowledger.subscribe(consumers, max_demand=8 * BATCH, min_demand=4 * BATCH, cancel=Cancel.TEMPORARY)
     consumers.attach(await consumers.subscribe(claimer, mode="manual", cancel=Cancel.TEMPORARY))

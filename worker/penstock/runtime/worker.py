@@ -89,7 +89,7 @@ class Worker:
 
     @property
     def exit_code(self) -> int:
-        """The exit code, once the drain has begun."""
+        """The exit code; valid once a drain was requested."""
         return 0 if self._fatal_error is None else 1
 
     async def _until_draining(self) -> None:

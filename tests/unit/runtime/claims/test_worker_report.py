@@ -178,7 +178,7 @@ def test_only_a_dead_lease_thread_or_a_loop_blocked_for_longer_than_any_task_may
     assert "901 s" in str(parts.probes.live())
     other = Parts()
     other.lease.alive = False
-    assert other.probes.live() == "the lease thread has ended"
+    assert other.probes.live() == "the lease thread is dead"
 
 
 def test_times_in_the_gauges_are_of_the_epoch():

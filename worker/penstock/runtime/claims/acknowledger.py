@@ -1,10 +1,9 @@
-"""The end of the pipeline: hands outcomes to the store and sees them answered.
+"""The last stage of a worker: sends outcomes to the store in batches, until the database has answered for each.
 
-An acknowledgement is repeated until the database answers, because repeating it is safe; a batch that the database
-refuses is halved until the one outcome that cannot be stored is found, and that job fails for it; if the failure is
-refused as well, the claim ends and the attempt counts. Where another
-transaction holds a job's row, the others of the batch are stored and that outcome is postponed. Outcomes of claims that
-were taken back are counted and dropped, never repeated.
+An acknowledgement is retried until it is answered, because it is idempotent. A batch that the database rejects is
+halved until the one outcome that cannot be stored is found; that attempt fails for it, and if the failure is rejected
+as well, the claim is dropped and the attempt counts. Outcomes whose jobs' rows another transaction locks are postponed,
+and the rest of the batch is stored. Outcomes of lost claims are counted as fenced and dropped, never retried.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from .postponed_outcomes import Postponed, worker_of
 logger = logging.getLogger("penstock.acknowledger")
 
 REFUSED = "outcome_rejected"
-"""The reason of a job whose outcome the database refused."""
+"""Reason of an attempt whose outcome the database rejected."""
 
 _Send = Callable[[int, list[Finished]], Awaitable[list[Finished]]]
 
@@ -46,10 +45,10 @@ class Acknowledger(Consumer[Finished]):
     """Acknowledges batches.
 
     Args:
-        store: where.
+        store: acknowledges.
         held: claims leave it when they are answered.
-        forensics: what dead letters keep, and whom they are told.
-        accepted: told how many outcomes were answered.
+        forensics: adds forensics to dead letters, logs failures, and calls hooks.
+        accepted: called with the number of outcomes that were answered.
     """
 
     def __init__(
@@ -67,18 +66,18 @@ class Acknowledger(Consumer[Finished]):
         self._store, self._held, self._metrics, self._accepted, self._rng = store, held, metrics, accepted, rng
         self._forensics = forensics
         self._postponed = Postponed(send=self._send_unlocked, stored=self._stored_late, rng=rng)
-        self._repeating: asyncio.Task[None] | None = None
+        self._retrying: asyncio.Task[None] | None = None
         self.ack_error: str | None = None
 
     async def on_start(self) -> None:
-        """Begin to repeat what is postponed."""
-        self._repeating = asyncio.get_running_loop().create_task(self._postponed.run(), name=f"{self.name} postponed")
+        """Start retrying postponed outcomes."""
+        self._retrying = asyncio.get_running_loop().create_task(self._postponed.run(), name=f"{self.name} postponed")
 
     async def on_stop(self, reason: object) -> None:
-        """What is still postponed is left to the lease: the job runs again."""
+        """Leave what is still postponed to the lease: those jobs are retried."""
         del reason
-        if self._repeating is not None:
-            await cancel_and_wait([self._repeating])
+        if self._retrying is not None:
+            await cancel_and_wait([self._retrying])
         if len(self._postponed):
             extra = {"outcomes": len(self._postponed)}
             logger.error("outcomes not stored, other transactions lock their jobs' rows", extra=extra)
@@ -98,14 +97,14 @@ class Acknowledger(Consumer[Finished]):
             self._accepted(len(events) - len(locked))
 
     async def _acknowledge(self, worker: int, batch: list[Finished]) -> list[Finished]:
-        """Have the database answer for a batch; returns the outcomes that are not stored, for their rows are locked."""
+        """Acknowledge a batch until it is answered; returns the outcomes that are not stored: rows are locked."""
         failures = 0
         while True:
             started = time.perf_counter()
             try:
                 try:
                     differences = await self._store.jobs.ack(worker, batch)
-                except RowLocked:  # all but the locked ones now, those later
+                except RowLocked:  # the locked ones later
                     differences = await ack_unlocked(self._store, worker, batch)
             except StoreError as error:
                 if is_refusal(error):
@@ -134,7 +133,7 @@ class Acknowledger(Consumer[Finished]):
         self._accepted(count)
 
     def _settle(self, batch: list[Finished], differences: Sequence[AckConflict], seconds: float) -> list[Finished]:
-        """Count what the database answered; returns what it did not store because the row is locked."""
+        """Account for what the database answered; returns the outcomes that it did not store: rows are locked."""
         self.ack_error = None
         held, locked = self._held, list[Finished]()
         if any(difference.state == LOCKED for difference in differences):
@@ -159,7 +158,7 @@ class Acknowledger(Consumer[Finished]):
             middle = len(batch) // 2
             return await send(worker, batch[:middle]) + await send(worker, batch[middle:])
         outcome = batch[0]
-        if outcome.reason == REFUSED:  # even the plain failure was refused
+        if outcome.reason == REFUSED:  # the failure without a result was rejected too
             return await self._end_claim(worker, outcome, error)
         extra = {**fields(outcome.job), "error": str(error)}
         logger.error("outcome rejected by the database, the attempt fails", extra=extra)
@@ -174,7 +173,7 @@ class Acknowledger(Consumer[Finished]):
         return await send(worker, [plain])
 
     async def _end_claim(self, worker: int, outcome: Finished, refusal: StoreError) -> list[Finished]:
-        """No table takes the outcome: the attempt counts, the job is deferred. Returns it while its row is locked."""
+        """No table takes the outcome: the attempt counts, the job is deferred. Returns it if its row is locked."""
         job, failures = outcome.job, 0
         while True:
             try:
@@ -203,9 +202,9 @@ class Acknowledger(Consumer[Finished]):
 
 
 def _as_stored(outcome: Finished, stored: Mapping[tuple[int, int], str | None]) -> Finished:
-    """The outcome as the database has it: a job flagged cancel ends as cancelled, whatever its attempt said.
+    """The outcome as the database stored it: a job flagged cancel becomes cancelled, whatever its attempt returned.
 
-    One that has waited too long for a release that accepts its arguments ends as failed.
+    One that has waited too long for a release that accepts its arguments becomes failed.
     """
     state = stored.get((outcome.job.id, outcome.job.token))
     if state is None:

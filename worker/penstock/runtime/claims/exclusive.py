@@ -1,8 +1,8 @@
-"""Exclusive attempts end with the lease: somebody else may run their jobs then.
+"""Cancels attempts of exclusive tasks before the lease expires, because another worker may run their jobs then.
 
-Owns one timer, which runs only where an App has exclusive tasks. What it stops is given back, not failed. Surprising:
-it acts a little before the lease ends, on the monotonic clock from before the renewal was sent, so that an attempt has
-time to end; and a child process ends by itself at the end of the lease, for this process may be frozen then.
+Owns one timer, which runs only if an App has exclusive tasks. What it cancels is released, not failed. It acts a little
+before the lease expires, on the monotonic clock from before the renewal was sent, which gives an attempt time to stop;
+a child process stops itself when the lease expires, because this process may be frozen then.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ logger = logging.getLogger("penstock.exclusive")
 Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
 MARGIN_SECONDS: Final = 0.5
-"""Time to end, at most; a tenth of a short lease."""
-AGAIN_SECONDS: Final = 0.1
-"""Until the next look while there is no lease."""
+"""Time that an attempt has to stop; at most a tenth of the lease."""
+CHECK_SECONDS: Final = 0.1
+"""Interval of checks while there is no lease."""
 
 
 class Exclusive:
-    """Stops the attempts of exclusive tasks.
+    """Cancels attempts of exclusive tasks in time.
 
     Args:
         tasks: of the App.
         lease: of this worker.
-        slots: where the attempts run.
+        slots: run the attempts.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class Exclusive:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
-        """Begin, and go on until `close`."""
+        """Start, until `close`."""
         if self._names:
             left = self._left()
             if left <= 0:
                 self._slots.lose(lambda job: job.task in self._names)
-            self._timer = asyncio.get_running_loop().call_later(max(left, AGAIN_SECONDS), self.watch)
+            self._timer = asyncio.get_running_loop().call_later(max(left, CHECK_SECONDS), self.watch)
 
     def guarding(self, run: Run) -> Run:
-        """Around the run of attempts: one that was claimed in time and starts too late is put off, not run."""
+        """Middleware for attempts: one that was claimed in time and starts too late is snoozed."""
         return self._guarded(run) if self._names else run
 
     def _guarded(self, run: Run) -> Run:
@@ -71,15 +71,15 @@ class Exclusive:
         return guarded
 
     def _left(self) -> float:
-        """Seconds until exclusive attempts are to end."""
+        """Seconds until exclusive attempts must stop."""
         return self._lease.until - self._margin - self._clock()
 
     def fenced(self, claims: Collection[tuple[int, int]]) -> None:
-        """These (id, token) are no longer ours."""
+        """These claims, (id, token), were lost."""
         if self._names:
             self._slots.lose(lambda job: job.task in self._names and (job.id, job.token) in claims)
 
     def close(self) -> None:
-        """No more looks."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()

@@ -1,7 +1,7 @@
-"""The claims that this process holds, from the claim's reply to the acknowledgement's.
+"""The claims that this process holds, from the reply of the claim to the reply of the acknowledgement.
 
-Written by the event loop alone; the lease thread reads `snapshot`, which is one C-level copy and so never sees a change
-in the middle. Nothing here decides; it is the list that renewal compares and drain empties.
+Written by the event loop alone. The lease thread reads `snapshot`, one copy made in C, and never sees half a change.
+Nothing is decided here: renewals report this list, and a drain empties it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from penstock.store import Store
 from penstock.store.acknowledge.unlocked import release_unlocked
 
 _CLAIMS_KNOWN = 256
-"""Claims whose arrival is remembered before those that are over are forgotten."""
+"""Claims whose arrival is kept before those of finished ones are removed."""
 
 
 class HeldClaims:
@@ -31,9 +31,9 @@ class HeldClaims:
         self._jobs: dict[int, ClaimedJob] = {}
         self._arrived: dict[int, float] = {}
         self.progress: dict[int, dict[str, Any]] = {}
-        """What attempts told of their progress, by job."""
+        """Last progress that attempts reported, by job id."""
         self.last: tuple[Finished, float] | None = None
-        """The last outcome that was accepted, and when on the monotonic clock."""
+        """The last accepted outcome, and its time on the monotonic clock."""
         self._empty = asyncio.Event()
         self._empty.set()
         self.done: Counter[str] = Counter()
@@ -42,7 +42,7 @@ class HeldClaims:
         return len(self._jobs)
 
     def add(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Claims arrived: the answer of one claim, which all carry its token."""
+        """Claims arrived: the jobs of one claim, which share its token."""
         for job in jobs:
             self._jobs[job.id] = job
         if self._jobs:
@@ -54,7 +54,7 @@ class HeldClaims:
             self._arrived[jobs[0].token] = self._clock()
 
     def remove(self, jobs: Iterable[ClaimedJob]) -> None:
-        """Claims were acknowledged, released, or found fenced. A newer claim of the same job stays."""
+        """Claims were acknowledged, released or fenced. A newer claim of the same job stays."""
         held, progress = self._jobs, self.progress
         for job in jobs:
             if (known := held.get(job.id)) is not None and known.token == job.token:
@@ -66,13 +66,13 @@ class HeldClaims:
             self._empty.set()
 
     def accepted(self, outcomes: Sequence[Finished]) -> None:
-        """These outcomes are in the database. A snooze is no work done."""
+        """These outcomes are stored. A snooze is not counted as done."""
         self.done.update([outcome.job.queue for outcome in outcomes if outcome.state is not OutcomeState.SNOOZE])
         if outcomes:
             self.last = (outcomes[-1], self._clock())
 
     def still(self, jobs: Iterable[ClaimedJob]) -> list[ClaimedJob]:
-        """Those of these claims that are held."""
+        """The claims among these that are still held."""
         held = self._jobs
         return [job for job in jobs if (known := held.get(job.id)) is not None and known.token == job.token]
 
@@ -95,12 +95,12 @@ class HeldClaims:
 
 
 async def release(store: Store, held: HeldClaims, jobs: Sequence[ClaimedJob]) -> int:
-    """Hand unstarted claims back and forget them; returns how many the store still knew as ours.
+    """Release unstarted claims and forget them; returns how many were still ours in the store.
 
-    Claims whose rows other transactions hold stay held, see `HeldClaims.still`: they must be released later.
+    Claims whose rows other transactions lock stay held, see `HeldClaims.still`: they must be released later.
 
     Raises:
-        StoreError: some are still held; calling again is safe.
+        StoreError: some are still held; a retry is safe.
     """
     count = 0
     for worker, batch in groupby(jobs, key=attrgetter("worker")):

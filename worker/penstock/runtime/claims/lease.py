@@ -1,9 +1,9 @@
 """The lease of this process, kept by a thread with a connection of its own.
 
 A blocked event loop must not lose the lease, and a busy one must not be needed to keep it. The thread registers, renews
-every third of the lease, compares what is held, and registers anew when it was declared lost. Two thirds of a lease
-without an answer, and `may_claim` says no; that is judged on the monotonic clock, from before the renewal was sent.
-Who writes: the thread; who reads: everybody. Events reach the loop through `told`.
+at every third of the lease, compares what is held, and registers again if the worker was declared lost. After two
+thirds of a lease without an answer `may_claim` is False, judged on the monotonic clock from before the renewal was
+sent. The thread alone writes the attributes; any thread reads them. Renewals reach the event loop through `on_renewed`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger("penstock.lease")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What the registry shows of a worker; for people."""
+    """What the registry shows of a worker."""
 
     identity: str
     queue: str
@@ -41,9 +41,9 @@ class Lease:
     """Keeps one registration alive.
 
     Args:
-        registry: used by the thread alone, after `open`.
+        registry: used by the thread alone after `open`.
         seconds: length of the lease.
-        on_renewed: called in the thread after every renewal; hands over to the event loop.
+        on_renewed: called in the thread with each renewal.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Lease:
         self.state = "new"
         self.confirmed_at = float("-inf")
         self.last_error: str | None = None
-        """Why the last renewal failed; None when it did not."""
+        """Why the last renewal failed; None if it succeeded."""
         self.refused_since: float | None = None
-        """Since when, on the monotonic clock, the server refuses the login; None while it does not."""
+        """Since when, on the monotonic clock, the server rejects the login; None if it does not."""
         self._draining = False
         self._shorten: Callable[[float], None] = lambda _: None
         self._renew_now = threading.Event()
@@ -72,7 +72,7 @@ class Lease:
         self._thread = threading.Thread(target=self._run, name="penstock-lease", daemon=True)
 
     def open(self) -> None:
-        """Register, in the caller's thread, so that its errors reach whoever starts the worker; then keep the lease."""
+        """Register in the caller's thread, which gets the errors; then keep the lease in a thread of its own."""
         self._register()
         self._thread.start()
 
@@ -92,30 +92,30 @@ class Lease:
 
     @property
     def until(self) -> float:
-        """When the lease ends on the monotonic clock, if it is not renewed; never later than on the database's."""
+        """When the lease expires on the monotonic clock, unless renewed; never later than in the database."""
         return self.confirmed_at + self.seconds
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs, or was told to end."""
+        """Whether the thread runs, or was asked to stop."""
         return self._thread.is_alive() or self._closing.is_set()
 
     def renew_soon(self) -> None:
-        """Something may have changed: renew now."""
+        """Renew now: something may have changed."""
         self._renew_now.set()
 
     def begin_drain(self, shorten: Callable[[float], None] = lambda _: None) -> None:
-        """Have the registry say, at once and for good, that this worker is stopping.
+        """Mark this worker as draining in the registry, at once and for good.
 
         Args:
-            shorten: called in the thread with the seconds that are left, if an operator has said that the pod is
-                killed before its grace period ends.
+            shorten: called in the thread with the seconds that are left, if the operator says that the pod is
+                killed before its grace period is over.
         """
         self._draining, self._shorten = True, shorten
         self._renew_now.set()
 
     def close(self, *, empty: bool) -> None:
-        """Stop renewing and leave the registry. `empty`: no claim and no acknowledgement is open."""
+        """Stop renewing and deregister. `empty`: no claim and no acknowledgement is open."""
         self._closing.set()
         self._renew_now.set()
         if self._thread.ident is not None:
@@ -180,12 +180,12 @@ class Lease:
                 self._register()
             else:
                 self.state, self.confirmed_at = str(renewal.state), sent
-            if self._draining and self.state != "draining":  # a new registration too: it would count as one to keep
+            if self._draining and self.state != "draining":  # after a new registration too, which counts as running
                 self.state = self._registry.start_drain(self.worker) or self.state
             if self._draining and (left := self._registry.grace_left(self.worker)) is not None:
                 self._shorten(left)
             self.last_error = self.refused_since = None
-        except Exception as error:  # without this thread the worker must be restarted
+        except Exception as error:  # without its lease thread a worker must be restarted
             self.last_error = str(error)
             refused = isinstance(error, LoginRefused)
             self.refused_since = (self.refused_since or time.monotonic()) if refused else None

@@ -1,8 +1,8 @@
-"""Outcomes that are not stored yet because other transactions hold the rows of their jobs.
+"""Outcomes that are not stored yet because other transactions lock the rows of their jobs.
 
-They are sent again, with back-off, until the database has answered for each; nothing is dropped. What bounds their
-number is the back-pressure of the consumers: they count as unacknowledged all the while, and two batches of those stop
-new attempts. People hear of them when they are postponed, and once a minute while any are left.
+They are retried with backoff until the database has answered for each; none is dropped. The backpressure of the
+consumers bounds them: they count as unacknowledged, and two batches of those stop new attempts. They are logged when
+they are postponed, and once a minute while any are left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger("penstock.acknowledger")
 
 REMIND_SECONDS = 60.0
 NAMED = 5
-"""Jobs that a log line names."""
+"""Job ids in a log line."""
 
 worker_of = attrgetter("job.worker")
 
@@ -33,8 +33,8 @@ class Postponed:
     """The postponed outcomes of one acknowledger.
 
     Args:
-        send: stores outcomes of one worker, however often it is called; returns those whose rows are still locked.
-        stored: called with how many outcomes the database has answered for.
+        send: stores outcomes of one worker, idempotently; returns those whose rows are still locked.
+        stored: called with the number of outcomes that were answered.
         rng: for jitter.
     """
 
@@ -54,7 +54,7 @@ class Postponed:
         return len(self._outcomes)
 
     def add(self, outcomes: Sequence[Finished]) -> None:
-        """Keep outcomes to send them again."""
+        """Keep outcomes and retry them."""
         if outcomes:
             self._outcomes.extend(outcomes)
             self._log()
@@ -67,7 +67,7 @@ class Postponed:
         logger.warning("outcomes not stored yet, other transactions lock their jobs' rows; retrying", extra=extra)
 
     async def run(self) -> None:
-        """Send again until cancelled."""
+        """Retry until cancelled."""
         failures = 0
         while True:
             if not self._outcomes:

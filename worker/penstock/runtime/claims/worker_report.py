@@ -1,8 +1,8 @@
-"""What a worker tells people with each renewal of its lease: what it works on, since when, how far, and its last job.
+"""The worker report that goes with each renewal of the lease: running jobs with age and progress, and the last outcome.
 
-Read by the lease thread from a blocked loop too, so it copies before it looks. Bounded: the oldest attempts and those
-that told their progress; how many more there are is a number. Ages, not times: the reader adds what passed since the
-renewal, on the database's clock.
+Built by the lease thread, from a blocked event loop too, so it works on copies. Bounded to the oldest attempts and
+those that reported progress; the number of the others is included. It has ages, not times: the reader adds what has
+passed since the renewal, on the database's clock.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from penstock.job import Finished
 from .held_claims import HeldClaims
 
 MAX_JOBS = 10
-"""Attempts in a report, oldest first; a row of the registry must stay small, for it is renewed often."""
+"""Attempts in a report, oldest first; a row that is updated at each renewal must stay small."""
 
 
 def report(held: HeldClaims, *, clock: Callable[[], float] = time.monotonic) -> str:
     """JSON: jobs with id, task, attempt, age in seconds and progress; `more`; and the last one acknowledged."""
     jobs, now, progress = held.snapshot(), clock(), dict(held.progress)
-    told = [job for job in jobs if job.id in progress][:MAX_JOBS]
-    chosen = [*told, *(job for job in jobs[: 2 * MAX_JOBS] if job.id not in progress)][:MAX_JOBS]
+    reporting = [job for job in jobs if job.id in progress][:MAX_JOBS]
+    chosen = [*reporting, *(job for job in jobs[: 2 * MAX_JOBS] if job.id not in progress)][:MAX_JOBS]
     chosen.sort(key=held.since)
     found: dict[str, Any] = {
         "jobs": [

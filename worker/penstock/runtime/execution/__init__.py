@@ -1,1 +1,1 @@
-"""Attempts: which jobs are asked for, where they run, for how long, and the outcomes that they end in."""
+"""Attempts: how many jobs to ask for, where they run, for how long, and their outcomes."""

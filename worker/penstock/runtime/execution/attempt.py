@@ -1,7 +1,7 @@
-"""One attempt: from a claimed job to what it ended in. Runs the task and never raises for it.
+"""One attempt, from a claimed job to its outcome. Runs the task and never raises for it.
 
-Only the cancellation of the attempt itself passes through: then nothing is to be acknowledged, because the claim is
-being handed back. Whatever else a task raises, SystemExit and a cancellation of its own making included, is its error.
+Only the cancellation of the attempt itself passes through: its claim is then being released, and nothing is
+acknowledged. Whatever else a task raises, SystemExit and a cancellation of its own included, is the task's error.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ProcessExecutor(Protocol):
         """Run it; raises nothing but cancellation."""
 
     def interrupt(self, job: ClaimedJob) -> bool:
-        """Have it end, if it runs there."""
+        """Ask it to stop, if it runs there; False if it does not."""
 
 
 class Attempts:
@@ -55,11 +55,11 @@ class Attempts:
 
     Args:
         tasks: the closed registry.
-        context: makes what a task may ask of its attempt.
-        threads: where blocking functions run; as many threads as consumers.
-        children: where tasks run whose executor is "process".
-        executor: where a task runs that does not say.
-        outcomes: turns how it went into what is stored.
+        context: makes the `Context` of an attempt.
+        threads: run blocking functions; as many threads as slots.
+        children: run tasks whose executor is "process".
+        executor: of tasks that name none.
+        outcomes: builds what is stored.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Attempts:
         self._tasks, self._context, self._threads, self._children = tasks, context, threads, children
         self._executor, self._outcomes = executor, outcomes
         self._plain = {name for name, task in tasks.items() if self._is_plain(task)}
-        """Tasks that are awaited as they are: most of the cost of a short job is in what is put around it."""
+        """Tasks that are awaited directly: most of the cost of a short job is what surrounds it."""
         self._in_threads: set[int] = set()
         self._contexts: dict[int, Context] = {}
         self._process = os.getpid()
@@ -83,14 +83,14 @@ class Attempts:
 
     @property
     def in_threads(self) -> int:
-        """Functions that run in threads now, those included whose attempt was given up: nothing can interrupt them."""
+        """Functions that run in threads now, those of abandoned attempts included: nothing can interrupt a thread."""
         return len(self._in_threads)
 
     def _is_plain(self, task: AnyTask) -> bool:
         return task.executor_for(self._executor) == "async" and task.timeout is None and not task.wants_context
 
     async def run(self, job: ClaimedJob) -> Finished:
-        """Run the job's task once and say what came of it."""
+        """Run the job's task once; returns the outcome."""
         running.set(job)  # this is a task of its own: nothing to undo
         task = self._tasks.get(job.task)
         if task is None:
@@ -107,12 +107,12 @@ class Attempts:
             value = await (task.invoke(**values) if plain else self._call(task, job, values))
             if value is not None and is_awaitable(value):
                 value = await settled(value)
-        except BaseException as error:  # a task may raise anything; sys.exit ends the job alone
+        except BaseException as error:  # a task may raise anything; sys.exit stops this job alone
             if is_from_outside(error):
                 raise
-            return self._other(job, task, None, error, started)
+            return self._special(job, task, None, error, started)
         if self._copied or (value is not None and is_a(value, TaskOutcome)):
-            return self._other(job, task, value, None, started)
+            return self._special(job, task, value, None, started)
         duration = time.perf_counter() - started
         try:
             result = None if value is None else task.encode_result(value)
@@ -120,10 +120,10 @@ class Attempts:
             return self._outcomes.for_unstorable_result(job, error, duration)
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 
-    def _other(
+    def _special(
         self, job: ClaimedJob, task: AnyTask, value: object, error: BaseException | None, started: float
     ) -> Finished:
-        """What is neither a value nor this process's: how the attempt ended then."""
+        """The outcome if the task returned an outcome or raised; exits in a forked copy of the process."""
         if self._copied:
             os._exit(0)
         return self._outcomes.for_return(job, task, value, error, time.perf_counter() - started)
@@ -138,9 +138,9 @@ class Attempts:
         return not self._children.interrupt(job) and id(job) not in self._in_threads
 
     def copied(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In a copy of the process that a task has forked: no worker, so it ends where the task returns or awaits."""
+        """In a copy of the process that a task forked: it is no worker, and exits where the task returns or awaits."""
         self._copied = True
-        # Before anything else of the loop: what is ready there would speak on the worker's connections.
+        # Before anything else of the loop: what is ready there would use the worker's connections.
         step = _current_step()
         sys.setprofile(lambda frame, event, _: os._exit(0) if frame is step and event == "return" else None)
         loop.call_soon(os._exit, 0)  # for a task whose code has taken the profiler for itself
@@ -155,12 +155,12 @@ class Attempts:
             del self._contexts[id(job)]
 
     async def _place(self, task: AnyTask, job: ClaimedJob, call: Callable[[], Any]) -> object:
-        """Run the call where its task belongs."""
+        """Run the call in the executor of its task."""
         if task.executor_for(self._executor) == "async":
             return await within(task, lambda: finished_call(call))
-        loop, context, began = asyncio.get_running_loop(), contextvars.copy_context(), time.monotonic()
+        loop, context, started_at = asyncio.get_running_loop(), contextvars.copy_context(), time.monotonic()
         late: list[bool] = []
-        timer = None if task.timeout is None else loop.call_later(task.timeout, self._is_overdue, task, job, late)
+        timer = None if task.timeout is None else loop.call_later(task.timeout, self._timed_out, task, job, late)
         try:
             value, failure = await self._threaded(job, context, call)
         finally:
@@ -173,7 +173,7 @@ class Attempts:
             raise failure
         if value is None or not is_awaitable(value):
             return value
-        left = None if task.timeout is None else task.timeout - (time.monotonic() - began)
+        left = None if task.timeout is None else task.timeout - (time.monotonic() - started_at)
         return await within(task, lambda: settled_in(context, value), left=left)
 
     async def _threaded(self, job: ClaimedJob, context: contextvars.Context, call: Callable[[], object]) -> Returned:
@@ -187,8 +187,8 @@ class Attempts:
                 self._in_threads.discard(id(job))
             raise
 
-    def _is_overdue(self, task: AnyTask, job: ClaimedJob, late: list[bool]) -> None:
-        """A function in a thread is past its timeout: it may look at `ctx.cancelled`, no more can be done."""
+    def _timed_out(self, task: AnyTask, job: ClaimedJob, late: list[bool]) -> None:
+        """A function in a thread exceeded its timeout: it can check `ctx.cancelled`, and nothing can interrupt it."""
         late.append(True)
         extra = {**fields(job), "error": str(overdue(task))}
         logger.warning("timeout exceeded in a thread, which cannot be interrupted and keeps its slot", extra=extra)
@@ -216,12 +216,12 @@ def _current_step() -> FrameType | None:
 
 
 def cancelled_by_request(job: ClaimedJob) -> Finished:
-    """Somebody wanted its end, and it has no other outcome."""
+    """The outcome of a job that was cancelled by request and has no other."""
     return Finished(job=job, state=OutcomeState.CANCELLED, reason="asked")
 
 
 def internal_error(job: ClaimedJob, error: BaseException) -> Finished:
-    """The last net: code of ours around the task raised, or the task cancelled itself. Logged, and a failed attempt."""
+    """A failed attempt, logged: code of the worker around the task raised, or the task cancelled itself."""
     itself = is_a(error, asyncio.CancelledError) and is_being_cancelled()
     with contextlib.suppress(BaseException):  # a handler of the application may raise, an exception may have no text
         if itself:
@@ -232,13 +232,13 @@ def internal_error(job: ClaimedJob, error: BaseException) -> Finished:
 
 
 def is_being_cancelled() -> bool:
-    """Whether somebody cancels this attempt; a task may also raise CancelledError by itself."""
+    """Whether this attempt is being cancelled; a task may also raise CancelledError by itself."""
     current = asyncio.current_task()
     return current is None or current.cancelling() > 0
 
 
 def is_from_outside(error: BaseException) -> bool:
-    """Whether an error is none of the task's: its attempt is being cancelled, or its coroutine closed with the loop."""
+    """Whether an error is not the task's: the attempt is being cancelled, or its coroutine closed with the loop."""
     if is_a(error, asyncio.CancelledError):
         return is_being_cancelled()
     return is_closing(error)

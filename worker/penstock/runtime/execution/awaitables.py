@@ -1,4 +1,4 @@
-"""What a task returns may be something to await: an async function behind a plain decorator returns its coroutine.
+"""What a task returns may be something to await: an async function inside a plain decorator returns its coroutine.
 
 The worker awaits it wherever the function ran: on the event loop, with the context variables that the function had and
 in the time that it has left. Must not decide what the outcome is.
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def is_awaitable(value: object) -> bool:
-    """Whether `await value` works. Asked for the result of each job, so one look at the type decides nearly always."""
+    """Whether `await value` works. Called for the result of each job, so the type alone decides nearly always."""
     kind = type(value)
     return hasattr(kind, "__await__") or (kind is GeneratorType and inspect.isawaitable(value))
 

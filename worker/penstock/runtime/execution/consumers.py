@@ -37,7 +37,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     Args:
         run: runs an attempt. Whatever it raises, its own cancellation aside, is a failed attempt of the job.
-        state: what this worker may do; told of suspects, of a backlog, and of the final cancellation.
+        state: what this worker may do; gets the events of suspects, of a backlog and of the final cancellation.
         policy: how many jobs to ask for.
         slots: where attempts run.
         isolation: keeps suspects.

@@ -21,7 +21,7 @@ class Isolation:
     """The suspects of one worker.
 
     Args:
-        state: told their number.
+        state: gets their number.
         can_isolate: whether this worker holds exactly one claim and none is in flight.
         is_isolated: whether a job runs where it can take no other with it.
     """

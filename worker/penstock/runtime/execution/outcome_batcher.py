@@ -1,4 +1,4 @@
-"""Collects outcomes for a moment, so that many leave in one batch. Must not know what an outcome is."""
+"""Collects outcomes for a moment and emits them in batches. Must not know what an outcome is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LINGER_SECONDS = 0.001
 """How long an outcome waits for others while few run."""
 LINGER_BUSY_SECONDS = 0.01
 BATCH = 250
-"""Outcomes that leave at once; acknowledging costs least per job from 100 to 500."""
+"""Outcomes in a batch; acknowledging costs least per job from 100 to 500."""
 
 
 class OutcomeBatcher:
@@ -19,7 +19,7 @@ class OutcomeBatcher:
 
     Args:
         emit: takes a batch.
-        busy: whether further outcomes are about to come, so that waiting longer is worth it.
+        busy: whether more outcomes are about to come; then a batch waits longer for them.
     """
 
     def __init__(self, *, emit: Callable[[Sequence[Finished]], None], busy: Callable[[], bool]) -> None:

@@ -1,6 +1,6 @@
-"""From how an attempt went to the outcome that is stored. Pure: time is not asked, randomness comes as an argument.
+"""Builds the outcome of an attempt that is stored. Pure: no clock, and randomness is an argument.
 
-Text that goes into jsonb is made fit for it here: no NUL, no lone surrogate, a bounded length.
+Text for jsonb is made valid here: no NUL, no lone surrogate, a bounded length.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 MAX_MESSAGE = 2_000
 MAX_TRACEBACK = 16_000
-"""Characters kept of an error; the end of a traceback says most, so its beginning is cut."""
+"""Characters kept of an error; a traceback is cut at its start, because its last lines say most."""
 MAX_REASON = 500
 MAX_CRASHES = 3
-"""Processes that a job may end until it is a dead letter, as many as the database allows for lost workers."""
+"""Crashes of a job until it is a dead letter, the number that the database allows for lost workers."""
 SNOOZE_SECONDS = 30.0
-"""Until a job is looked at again whose task this App does not know or leaves alone; jittered by a quarter each way."""
+"""Snooze of a job whose task this App does not know or does not run now; jittered by 25 %."""
 INCOMPATIBLE = "incompatible_arguments"
 """Reason of a snooze: the arguments do not fit this release of the task."""
 INVALID = "invalid_arguments"
@@ -37,7 +37,7 @@ INVALID = "invalid_arguments"
 
 
 PARTITION_SECONDS = 1.0
-"""Until an attempt is repeated whose own transaction could not store its outcome; the attempt does not count."""
+"""Snooze of an attempt whose own transaction could not store its outcome; the attempt does not count."""
 
 
 def fit(text: str, length: int) -> str:
@@ -47,7 +47,7 @@ def fit(text: str, length: int) -> str:
 
 
 def as_text(value: object) -> str:
-    """Its text, whatever it is: what a task raises or gives as a reason may be anything and have none."""
+    """Its text, whatever it is: what a task raises or gives as a reason may be any object, and may have none."""
     try:
         return str(value)
     except BaseException as broken:  # noqa: BLE001 - as above
@@ -78,16 +78,16 @@ def describe(error: BaseException, attempt: int, **more: object) -> str:
         **more,
     }
     if is_a(error, ChildCrashed):
-        record["crash"] = True  # the database counts it beside the losses of a worker
+        record["crash"] = True  # the database adds it to the losses of workers
     return msgspec.json.encode(record).decode()
 
 
 class OutcomeBuilder:
-    """Turns how an attempt went into what is stored.
+    """Builds outcomes.
 
     Args:
-        backoff: of tasks that say nothing.
-        rng: draws the jitter.
+        backoff: of tasks that set none.
+        rng: for jitter.
         incompatible_seconds: how long a job whose arguments do not fit waits for another release; 0: not at all.
     """
 
@@ -103,12 +103,12 @@ class OutcomeBuilder:
         return cls(backoff=settings.backoff, rng=rng, incompatible_seconds=settings.incompatible_seconds)
 
     def keep_exceptions(self) -> dict[int, BaseException]:
-        """From now on, have the exception of each failed attempt by the id() of its job; the caller takes them out."""
+        """From now on, keep the exception of each failed attempt by the id() of its job; the caller removes them."""
         self._exceptions = {}
         return self._exceptions
 
     def for_outcome(self, job: ClaimedJob, outcome: TaskOutcome, duration: float) -> Finished:
-        """What the task said about its own attempt."""
+        """The task returned or raised an outcome of its own."""
         match outcome:
             case Snooze():
                 delay = seconds(outcome.delay, of="Snooze")
@@ -131,7 +131,7 @@ class OutcomeBuilder:
         error: BaseException | None,
         duration: float,
     ) -> Finished:
-        """What the task returned, or, if that is not None, what it raised."""
+        """The task returned a value, or raised an error if that is not None."""
         said = value if error is None else error
         if is_a(said, TaskOutcome):
             try:
@@ -147,7 +147,7 @@ class OutcomeBuilder:
         return Finished(job=job, state=OutcomeState.COMPLETED, duration=duration, result=result)
 
     def for_error(self, job: ClaimedJob, task: AnyTask, error: BaseException, duration: float) -> Finished:
-        """The attempt failed: again after a while, or a dead letter."""
+        """The attempt failed: a retry after the backoff, or a dead letter."""
         if is_a(error, PartitionMissing):  # rolled back; the acknowledgement makes the partition
             return Finished(job=job, state=OutcomeState.SNOOZE, delay=PARTITION_SECONDS, reason="no_partition")
         if self._exceptions is not None:
@@ -163,7 +163,7 @@ class OutcomeBuilder:
         return msgspec.structs.replace(_retry_or_fail(job, error, duration, delay=delay, reason=reason), fault=True)
 
     def for_crash(self, job: ClaimedJob, task: AnyTask, error: ChildCrashed, duration: float) -> Finished:
-        """The process that ran it ended, a crash as the loss of a worker is: the third one makes it poison."""
+        """Its child process exited, which is a crash as the loss of a worker is: the third one makes a dead letter."""
         if job.crashes + 1 >= MAX_CRASHES:
             text = describe(error, job.attempt)
             return Finished(
@@ -173,7 +173,7 @@ class OutcomeBuilder:
         return msgspec.structs.replace(finished, reason="crash") if finished.reason == "error" else finished
 
     def for_invalid_arguments(self, job: ClaimedJob, error: BaseException) -> Finished:
-        """The stored arguments do not fit the task here: those of another release may, so the job waits for one.
+        """The stored arguments do not match the task here, but may match another release: the job waits for one.
 
         The database makes it a dead letter once that has lasted for `incompatible_seconds`. What is no JSON object fits
         no release of any task, and what else a type of the application's raises is an error of that type.
@@ -185,16 +185,16 @@ class OutcomeBuilder:
         return msgspec.structs.replace(self._snooze(job, INCOMPATIBLE), error=text)
 
     def for_unstorable_result(self, job: ClaimedJob, error: BaseException, duration: float) -> Finished:
-        """The task ran and its effects are there, but what it returned cannot be kept: visible, and not run again."""
+        """The task ran, but its result cannot be stored: a dead letter, because a retry would repeat its effects."""
         text = describe(error, job.attempt)
         return Finished(job=job, state=OutcomeState.FAILED, duration=duration, reason="unstorable_result", error=text)
 
     def for_unknown_task(self, job: ClaimedJob) -> Finished:
-        """No task of that name here: perhaps the next version has it. Never imported, never failed."""
+        """This App has no task of that name, but the next release may: snoozed, never failed."""
         return self._snooze(job, "task_unknown")
 
     def for_open_circuit(self, job: ClaimedJob) -> Finished:
-        """The circuit of its task is open here: looked at again later, perhaps by another worker."""
+        """The circuit of its task is open here: snoozed, and perhaps claimed by another worker next."""
         return self._snooze(job, "breaker")
 
     def _snooze(self, job: ClaimedJob, reason: str) -> Finished:
@@ -203,12 +203,12 @@ class OutcomeBuilder:
 
 
 def internal_error_outcome(job: ClaimedJob, error: BaseException, *, reason: str) -> Finished:
-    """Code of ours around the task raised: a failed attempt, and no use is made of what may be what is broken."""
+    """Code of the worker around the task raised: a failed attempt, built without the parts that may have raised."""
     return _retry_or_fail(job, error, 0.0, delay=SNOOZE_SECONDS, reason=reason)
 
 
 def _reason(outcome: Snooze | Cancel | Retry) -> str:
-    """As text: a task may give an exception for a reason."""
+    """As text: a task may give an exception as its reason."""
     given = "" if outcome.reason is None else as_text(outcome.reason)
     return fit(given or "asked", MAX_REASON)
 

@@ -1,7 +1,6 @@
-"""How long the jobs of this worker take: a moving mean, and what follows from it for how they are asked for and run.
+"""Estimates the run time of this worker's jobs: a moving mean, and the two limits that follow from it.
 
-Owns the mean and the two limits below which jobs are short, or instant. Must not know of slots or demand. Surprising:
-before the first attempt has ended nothing is known, and jobs count as long.
+Knows nothing of slots or demand. Before the first attempt has finished nothing is known, and jobs count as long.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 SHORT_SECONDS = 0.05
 """Mean run time below which jobs are held ahead of free slots."""
 INSTANT_SECONDS = 0.0002
-"""Mean run time below which jobs probably wait for nothing, and share asyncio tasks (see chain.py)."""
+"""Mean run time below which jobs probably never await, and share asyncio tasks (see task_reuse.py)."""
 SMOOTHING = 0.1
 """Weight of a new run time in the mean."""
 
 
 class RunTimeEstimate:
-    """Run times, seen one by one."""
+    """The moving mean of run times."""
 
     __slots__ = ("_mean",)
 
@@ -23,7 +22,7 @@ class RunTimeEstimate:
         self._mean: float | None = None
 
     def add(self, seconds: float) -> None:
-        """An attempt took so long."""
+        """An attempt took this long."""
         mean = self._mean
         self._mean = seconds if mean is None else mean + SMOOTHING * (seconds - mean)
 
@@ -34,5 +33,5 @@ class RunTimeEstimate:
 
     @property
     def is_instant(self) -> bool:
-        """Whether jobs are so short that a task of asyncio for each would cost more than they do."""
+        """Whether an asyncio task for each job would cost more than the job does."""
         return self._mean is not None and self._mean < INSTANT_SECONDS

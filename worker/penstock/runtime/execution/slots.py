@@ -23,7 +23,7 @@ class Slots:
 
     Args:
         concurrency: attempts that run at once.
-        interrupt: asks a running attempt to end; True if its asyncio task may be cancelled as well.
+        interrupt: asks a running attempt to stop; True if its asyncio task may be cancelled as well.
     """
 
     __slots__ = ("_cancelled", "_interrupt", "_lost", "concurrency", "running")
@@ -65,7 +65,7 @@ class Slots:
         return id(job) in self._lost
 
     def stopped_by_worker(self, job: ClaimedJob, error: BaseException, *, stopped: bool) -> bool:
-        """Whether the worker's own cancellation ended the attempt, not an error of the task.
+        """Whether the worker itself cancelled the attempt; otherwise its error is the task's.
 
         Args:
             job: of the attempt.

@@ -1,9 +1,9 @@
-"""Runs jobs that wait for nothing one behind the other in one asyncio task: making a task costs more than they do.
+"""Runs jobs that never await one after the other in one asyncio task: creating a task costs more than they do.
 
-Before each attempt the task that would go on in its stead, the follower, is on the event loop's queue already. If the
-attempt waits, the follower begins, and the task ends with that attempt: whatever waits has a task of its own, so that
-what is kept by task (timeouts, sessions, cancellation) never meets another job. A task ends as well behind a job that
-left something in its context. Surprising: nobody tells whether an attempt waited; that the follower began is the sign.
+Before each attempt the task that would run the following jobs, the follower, is already scheduled. If the attempt
+awaits, the follower starts, and this task stops after that attempt: what awaits has a task of its own, and what is kept
+by task (timeouts, sessions, cancellation) never meets another job. That the follower started is the only sign that an
+attempt awaited. A task also stops after a job that left something in its context.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from penstock.job import ClaimedJob
 from ..observe.logs import running
 
 MAX_JOBS_PER_TASK = 100
-"""Attempts in one task: the event loop is needed by others."""
+"""Attempts in one task: other tasks need the event loop."""
 
 
 class TaskReuser:
-    """At most one follower at a time.
+    """Runs attempts in shared tasks, with at most one follower at a time.
 
     Args:
         take: the next job to run in the task given, now counted as running; None if there is none or no slot.
@@ -40,13 +40,13 @@ class TaskReuser:
         self._follower: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
-        """Have somebody look for jobs, soon; the task that will."""
+        """Schedule the follower, if there is none; returns it."""
         if self._follower is None:
             self._follower = asyncio.get_running_loop().create_task(self._run(), name="attempts")
         return self._follower
 
     def cancel(self) -> None:
-        """Nobody is to begin any more."""
+        """Cancel the follower."""
         if self._follower is not None:
             self._follower.cancel()
             self._follower = None
@@ -64,16 +64,16 @@ class TaskReuser:
             follower = self.start() if self._waiting() else None
             await self._attempt(job)
             running.set(None)
-            if follower is None or self._began(follower) or me.cancelling() or not _same(clean):
+            if follower is None or self._has_started(follower) or me.cancelling() or not _same(clean):
                 return
 
-    def _began(self, follower: asyncio.Task[None]) -> bool:
+    def _has_started(self, follower: asyncio.Task[None]) -> bool:
         return follower is not self._follower
 
 
 def _same(clean: contextvars.Context) -> bool:
-    """Whether the context holds what it held."""
+    """Whether the context has the values that it had."""
     try:
         return contextvars.copy_context() == clean
-    except Exception:  # noqa: BLE001 - values of others are compared, which may raise anything
+    except Exception:  # noqa: BLE001 - comparing values of the application may raise anything
         return False

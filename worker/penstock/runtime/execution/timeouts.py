@@ -1,7 +1,7 @@
 """Soft timeouts: a TimeoutError raised inside the task, on an event loop or in the main thread of a process.
 
-Owns how a timeout gets into the task. Must not decide what becomes of the attempt. Surprising: for a plain function the
-means is SIGALRM, the only way into code that does not look; so a task in a child process must not use that signal.
+Owns how a timeout gets into the task; must not decide what becomes of the attempt. For a plain function the means is
+SIGALRM, the only way into code that does not cooperate: a task in a child process must not use that signal.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def within(task: AnyTask, call: Callable[[], Awaitable[R]], *, left: float
         left: seconds that are left of the timeout; default: all of it.
 
     Raises:
-        TaskTimeout: it took longer; it was cancelled and has ended.
+        TaskTimeout: it took longer; it was cancelled and has finished.
     """
     if task.timeout is None:
         return await call()
@@ -55,7 +55,7 @@ class Alarm:
         self.install()
 
     def install(self) -> None:
-        """Take the signal and its timer, at the start and behind each job: a task may have used them all the same."""
+        """Install the handler and stop the timer, at the start and after each job: a task may have used them."""
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, self._ring)
 
@@ -73,6 +73,6 @@ class Alarm:
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        if (task := self._task) is not None:  # else it rang as the call returned
+        if (task := self._task) is not None:  # otherwise it fired as the call returned
             self._task = None
             raise overdue(task)

@@ -1,8 +1,8 @@
-"""What stands around the run of an attempt: the gate of the breakers, the span, the hooks. Only what is used.
+"""Applies the middleware of an attempt: circuit breaker, span, hooks. Only what is used.
 
-    gate ─► span ─► hooks ─► the attempt
+    circuit breaker ─► span ─► hooks ─► the attempt
 
-A worker without breaker, tracing and hooks runs attempts as they are: each layer costs one await more per job.
+A worker without circuit breaker, tracing and hooks runs attempts directly: each layer costs one await more per job.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
 
 class HookMiddleware:
-    """Runs attempts and tells the hooks of each.
+    """Runs attempts and dispatches their hooks.
 
     Args:
         run: runs an attempt; raises nothing but cancellation.
-        hooks: of whom somebody hears attempts.
-        outcomes: keep the exceptions meanwhile.
+        hooks: at least one has a function for attempts.
+        outcomes: keeps the exceptions until then.
     """
 
     def __init__(self, *, run: Run, hooks: HookDispatcher, outcomes: OutcomeBuilder) -> None:
@@ -43,19 +43,21 @@ class HookMiddleware:
 
     async def run(self, job: ClaimedJob) -> Finished:
         """Run one."""
-        tell = self._hooks.dispatch
-        tell("job.start", JobStarted(job=job))
+        dispatch = self._hooks.dispatch
+        dispatch("job.start", JobStarted(job=job))
         try:
             finished = await self._inner(job)
-        except BaseException:  # handed back or cancelled: whoever did it says what becomes of the job
-            tell("job.stop", JobStopped(job=job, outcome=OutcomeState.CANCELLED, reason="interrupted", duration=0.0))
+        except BaseException:  # released or cancelled: its outcome is decided elsewhere
+            dispatch(
+                "job.stop", JobStopped(job=job, outcome=OutcomeState.CANCELLED, reason="interrupted", duration=0.0)
+            )
             raise
         finally:
             exception = self._exceptions.pop(id(job), None)
         if finished.fault and finished.error is not None:
             error = msgspec.json.decode(finished.error)
             final = finished.state is OutcomeState.FAILED
-            tell(
+            dispatch(
                 "job.exception",
                 JobErrored(
                     job=job,
@@ -65,7 +67,7 @@ class HookMiddleware:
                     final=final,
                 ),
             )
-        tell(
+        dispatch(
             "job.stop",
             JobStopped(
                 job=job,
@@ -87,7 +89,7 @@ def apply_middleware(
     hooks: HookDispatcher,
     tracing: Any = None,
 ) -> Run:
-    """`run` with what this worker uses around it; itself where it uses nothing.
+    """`run` with the middleware that this worker uses; `run` itself if it uses none.
 
     `tracing` is the module `opentelemetry.trace`, if the application uses it.
     """

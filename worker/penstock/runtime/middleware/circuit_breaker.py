@@ -1,12 +1,12 @@
-"""Circuit breakers: a task that mostly fails is left alone for a while, its jobs deferred, not failed. Pure.
+"""Circuit breakers: a task that mostly fails rests for a while, its jobs deferred, not failed. Pure.
 
     closed ──failures──► open ──open_seconds──► half-open ──probes succeed──► closed
                            ▲─────────a probe fails──────────────┘
 
-One `Breaker` for each task of a worker; time is an argument. The rate is that of a sliding window, counted in twelve
-slices of it, so that a million attempts cost twelve pairs of numbers. Surprising: only attempts admitted since the last
-change of state are counted; what began before the circuit opened and ends later says nothing about now. Probes that do
-not end keep no circuit half-open: one more is let through each `open_seconds`, as in Hystrix, and what is late counts.
+One `Breaker` for each task of a worker; time is an argument. The failure rate is that of a sliding window, counted in
+twelve slices, so a million attempts cost twelve pairs of numbers. Only attempts admitted since the last change of state
+count: one that started before the circuit opened and finishes later says nothing about now. Probes that do not finish
+keep no circuit half-open: one more is admitted each `open_seconds`, as in Hystrix, and a late result counts.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections import deque
 from dataclasses import dataclass
 
 SLICES = 12
-"""Parts of the window: the oldest part is forgotten at once, so the window is up to a twelfth longer than told."""
+"""Parts of the window: the oldest is dropped as a whole, so the window is up to a twelfth longer than its setting."""
 MAX_PROBES = 3
-"""Attempts let through at once while half-open, more only where none ends; as many successes close the circuit."""
+"""Attempts admitted at once while half-open, more only if none finishes; the same number of successes closes it."""
 
 
 class CircuitState(enum.IntEnum):
@@ -37,7 +37,7 @@ class BreakerPolicy:
         failure_percent: 1 to 100; this share of failures in the window opens it.
         minimum_calls: attempts in the window below which it stays closed; also bounds the probes.
         window_seconds: length of the window.
-        open_seconds: until probes are let through; and from the last probe to one more, while none of them ends.
+        open_seconds: until probes are admitted; and from the last probe to one more, while none finishes.
     """
 
     failure_percent: int
@@ -69,7 +69,7 @@ class Window:
         self.succeeded = self.failed = 0
 
     def add(self, *, failed: bool, now: float) -> None:
-        """One attempt ended; times do not go back."""
+        """An attempt finished; times must not decrease."""
         self.forget(now)
         if not self._slices or now >= self._slices[-1].until:
             self._slices.append(_Slice(until=now + self._length))
@@ -81,7 +81,7 @@ class Window:
             self.succeeded += 1
 
     def forget(self, now: float) -> None:
-        """Drop slices that ended before the window."""
+        """Drop the slices that are older than the window."""
         while self._slices and self._slices[0].until + self._length * (SLICES - 1) <= now:
             old = self._slices.popleft()
             self.succeeded -= old.succeeded
@@ -103,7 +103,7 @@ class Breaker:
         """Counts changes of state; an attempt keeps the one in which it was admitted."""
 
     def state(self, now: float) -> CircuitState:
-        """The state at that time: an open circuit is half-open after a while, though nobody came. Changes nothing."""
+        """The state at that time: an open circuit becomes half-open with time, without an attempt. Changes nothing."""
         if self._state is CircuitState.OPEN and now - self._opened_at >= self._policy.open_seconds:
             return CircuitState.HALF_OPEN
         return self._state
@@ -114,7 +114,7 @@ class Breaker:
         return self._window.failed, self._window.failed + self._window.succeeded
 
     def admit(self, now: float) -> bool:
-        """Whether an attempt may begin; one that may is to be answered by `finished` or `abandoned`, with `epoch`."""
+        """Whether an attempt may start; if so, its caller calls `finished` or `abandoned` with the current `epoch`."""
         state = self.state(now)
         if state is CircuitState.CLOSED:
             return True
@@ -132,7 +132,7 @@ class Breaker:
         return self._probing >= self._policy.probes - self._passed
 
     def finished(self, epoch: int, *, failed: bool, now: float) -> None:
-        """An admitted attempt ended in success or failure."""
+        """An admitted attempt succeeded or failed."""
         if epoch != self.epoch:
             return
         if self._state is CircuitState.HALF_OPEN:
@@ -148,7 +148,7 @@ class Breaker:
                 self._open(now)
 
     def abandoned(self, epoch: int) -> None:
-        """An admitted attempt ended in neither: snoozed, cancelled, handed back. A probe makes room for another."""
+        """An admitted attempt did neither: snoozed, cancelled, released. A probe makes room for another."""
         if epoch == self.epoch and self._state is CircuitState.HALF_OPEN:
             self._probing -= 1
 

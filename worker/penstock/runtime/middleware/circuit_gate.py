@@ -1,8 +1,8 @@
-"""The gate before a slot runs a job: asks the circuit of the job's task, and tells it how the attempt went.
+"""Middleware that asks the circuit of a job's task before each attempt, and reports the result to it.
 
-Stands around the run of one attempt, not before the Consumers as a stage of its own: jobs held ahead of free slots
-would be past such a stage when the circuit opens. What is blocked is snoozed like a job of an unknown task: about half
-a minute later it is looked at again, its attempt refunded. A worker without a breaker has no gate at all.
+It wraps the run of one attempt and is no stage before the consumers: jobs held ahead of free slots would be past such a
+stage when the circuit opens. A blocked job is snoozed like one of an unknown task: about half a minute later it is
+claimed again, its attempt refunded. A worker without a breaker has no gate at all.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class CircuitGate:
 
     Args:
         run: runs an attempt; raises nothing but cancellation.
-        tasks: the App's; an alias shares its task's circuit. Jobs of others pass: their end is decided behind the gate.
+        tasks: the App's; an alias shares its task's circuit. Jobs of other tasks pass; their outcome is decided later.
         policy: of every breaker.
-        outcomes: make the outcome of what is blocked.
+        outcomes: builds the outcome of a blocked job.
         clock: monotonic seconds.
     """
 
@@ -61,7 +61,7 @@ class CircuitGate:
         return {name: int(breaker.state(now)) for name, breaker in self._breakers.items()}
 
     async def run(self, job: ClaimedJob) -> Finished:
-        """Run the attempt if its task's circuit lets it; else its job is snoozed."""
+        """Run the attempt if the circuit of its task admits it; otherwise snooze the job."""
         task = self._tasks.get(job.task)
         if task is None:
             return await self._inner(job)

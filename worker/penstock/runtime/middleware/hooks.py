@@ -1,9 +1,8 @@
-"""Calls an application's hooks. They may be slow, wrong or many: no job waits for one, and none harms a job.
+"""Calls an application's hooks, which may be slow, wrong or many: no job waits for one, and none harms a job.
 
-Plain functions of the events of attempts are called where they arise, on the event loop; everything else is a task of
-its own, plain functions in a thread. Each function's first exception is logged with its traceback, later ones are only
-counted. Surprising: with a thousand calls under way further ones are dropped, and counted, because a hook that hangs
-must not fill the memory.
+Plain functions for events of attempts are called at once, on the event loop; every other hook gets a task of its own,
+plain functions in a thread. The first exception of each function is logged with its traceback, later ones are only
+counted. While a thousand calls run, further ones are dropped and counted: a hook that hangs must not fill the memory.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class HookDispatcher:
     """The hooks of one worker.
 
     Args:
-        hooks: of the App, as they are now: what is added later is not heard.
+        hooks: of the App, as they are now; functions added later are not called.
     """
 
     def __init__(self, hooks: Hooks) -> None:
@@ -48,18 +47,18 @@ class HookDispatcher:
         """Calls that raised or were dropped, by event."""
 
     def has_functions(self, *events: str) -> bool:
-        """Whether anybody listens to one of these."""
+        """Whether one of these events has a function."""
         return any(self._functions[event] for event in events)
 
     def dispatch(self, event: str, value: object) -> None:
-        """Call everybody who listens. Never raises; waits for nobody."""
+        """Call the functions of an event. Never raises; waits for none."""
         for function in self._functions[event]:
             if inspect.iscoroutinefunction(function):
-                self._begin(event, function, self._awaited(event, function, value))
+                self._start(event, function, self._awaited(event, function, value))
             elif event in ON_THE_LOOP:
                 self._call(event, function, value)
             else:
-                self._begin(event, function, self._in_thread(event, function, value))
+                self._start(event, function, self._in_thread(event, function, value))
 
     @property
     def stuck(self) -> bool:
@@ -67,7 +66,7 @@ class HookDispatcher:
         return self._in_threads > 0
 
     async def close(self, seconds: float) -> None:
-        """Wait for calls under way, so long at most; then cancel them, and forget those in threads."""
+        """Wait up to `seconds` for running calls; then cancel them, and abandon those in threads."""
         if self._calls:
             _, late = await asyncio.wait(self._calls, timeout=seconds)
             for task in late:
@@ -76,7 +75,7 @@ class HookDispatcher:
                 await asyncio.wait(late, timeout=1.0)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, event: str, function: Function, call: Coroutine[Any, Any, None]) -> None:
+    def _start(self, event: str, function: Function, call: Coroutine[Any, Any, None]) -> None:
         if len(self._calls) >= MAX_CALLS:
             call.close()
             self.failed[event] += 1
@@ -93,8 +92,8 @@ class HookDispatcher:
         except BaseException as error:  # noqa: BLE001 - whatever it raises, the attempt around it goes on
             self._failed(event, function, error)
             return
-        if answer is not None and is_awaitable(answer):  # an async function behind a plain decorator
-            self._begin(event, function, self._settled(event, function, answer))
+        if answer is not None and is_awaitable(answer):  # an async function inside a plain decorator
+            self._start(event, function, self._settled(event, function, answer))
 
     async def _awaited(self, event: str, function: Function, value: object) -> None:
         try:

@@ -1,8 +1,8 @@
-"""What a dead letter keeps beside its errors: how the worker and its queue were when the job died.
+"""Adds forensics to dead letters: the state of the worker and its queue at that time, and recent errors of the task.
 
-Gathered in the acknowledger, for the outcomes that make dead letters alone, and written with them in one statement. It
-must neither fail nor hold up an acknowledgement: what cannot be had in half a second is left out. Behind the commit it
-says the same to people: a log line for each failed attempt, and the hooks of dead letters.
+Collected in the acknowledger, only for outcomes that may make dead letters, and stored with them in one statement. It
+must neither fail nor delay an acknowledgement: what takes longer than half a second is left out. After the commit it
+logs each failed attempt and dispatches the hooks of dead letters.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ logger = logging.getLogger("penstock.attempt")
 RECENT_ERRORS = 5
 """Errors of the same task that a dead letter keeps, the latest of this process."""
 DEPTH_SECONDS = 5.0
-"""For so long one look at the queue serves all dead letters."""
-PATIENCE_SECONDS = 0.5
+"""How long one sample of the queue is used for all dead letters."""
+SAMPLE_SECONDS = 0.5
 REPORT_SECONDS = 15.0
 """Interval of `queue.depth` events, while a hook listens."""
 _MAX_MESSAGE = 300
@@ -43,14 +43,14 @@ _MAX_MESSAGE = 300
 
 
 class Forensics:
-    """Of one worker.
+    """The forensics of one worker.
 
     Args:
-        store: asked for the depth of the queue.
+        store: samples the queue and takes unreported dead letters.
         queue: its id and name; the id is known once the lease is.
-        facts: of the process, for people: pod, node, worker, version, running, ...
-        hooks: tells the hooks of dead letters.
-        holder: names this process in what a rescue of its makes.
+        facts: of the process: pod, node, worker, version, running attempts, ...
+        hooks: get dead letters and the depth of the queue.
+        holder: identity of this process in the dead letters of its rescues.
         tasks: names of the App's tasks: errors of others are not remembered.
     """
 
@@ -84,13 +84,13 @@ class Forensics:
         return [self._with(outcome, common) if _may_die(outcome) else outcome for outcome in batch]
 
     def settled(self, batch: Sequence[Finished]) -> None:
-        """These were accepted: remember errors, say what failed, tell the hooks."""
+        """These were accepted: keep their errors, log the failures, dispatch the hooks."""
         for outcome in batch:
             if outcome.error is not None:
                 self._failed(outcome, msgspec.json.decode(outcome.error))
 
     def _incompatible(self, outcome: Finished, message: str) -> None:
-        """The arguments are another release's: not an error of the task, but somebody should know."""
+        """The arguments are another release's: not an error of the task, but worth a warning."""
         job = outcome.job
         suppressed = self._limit.admit(f"{INCOMPATIBLE} {job.task}", self._clock())
         if suppressed is None:
@@ -100,7 +100,7 @@ class Forensics:
         logger.warning("arguments do not fit this release of the task, the job waits for another", extra=extra)
 
     async def rescued(self) -> None:
-        """A rescue may have made dead letters: say so once, here or wherever the next rescue is. Raises StoreError."""
+        """A rescue may have made dead letters: each is reported once, by one worker. Raises StoreError."""
         for letter in await self._store.take_unreported(self._holder):
             self._metrics.buried(letter.queue, letter.task)
             extra = {"job": letter.id, "attempt": letter.attempt, "queue": letter.queue, "task": letter.task}
@@ -109,7 +109,7 @@ class Forensics:
             self._hooks.dispatch("job.dead", DeadLetterMade(**letter._asdict(), by_rescue=True))
 
     async def report_depth(self) -> None:
-        """Tell the hooks of the queue's depth now and then, until cancelled."""
+        """Dispatch the depth of the queue every 15 s, until cancelled."""
         while self._hooks.has_functions("queue.depth"):
             number, name = self._queue()
             with contextlib.suppress(StoreError):  # the claimer says what is wrong
@@ -123,7 +123,7 @@ class Forensics:
         if now - self._sampled_at >= DEPTH_SECONDS:
             self._sampled_at, self._depth = now, None
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with asyncio.timeout(SAMPLE_SECONDS):
                     self._depth = await self._store.depth(self._queue()[0])
             except (StoreError, TimeoutError) as error:
                 logger.debug("forensics: the queue's depth is not known: %s", error)
@@ -175,5 +175,5 @@ class Forensics:
 
 
 def _may_die(outcome: Finished) -> bool:
-    """Whether it may make a dead letter; the database alone knows for how long arguments have been refused."""
+    """Whether it may make a dead letter; only the database knows how long arguments have not matched."""
     return outcome.state is OutcomeState.FAILED or outcome.reason == INCOMPATIBLE

@@ -19,7 +19,7 @@ class HealthServer(HttpServer):
 
     Args:
         host: to listen on.
-        port: 0 for any free one; `port` of the object tells which.
+        port: 0 for any free one; the attribute `port` has the real one.
         live: what liveness says.
         ready: what readiness says.
         metrics: renders a scrape: body and content type.

@@ -1,4 +1,4 @@
-"""Log lines of a worker process, for people or for machines. Set up once, by the process's entry.
+"""Formats the log lines of a worker process, as text or JSON. Set up once, by the main function.
 
 Every line that is written while an attempt runs, the task's own and its libraries' included, carries job, attempt,
 queue, task and, where there is a trace, its ids: a context variable holds the job, and it follows the task into
@@ -23,7 +23,7 @@ from penstock.settings import LogFormat
 from .worker_log import always_write
 
 running: ContextVar[ClaimedJob | None] = ContextVar("penstock_running", default=None)
-"""The job whose attempt runs here; set by whoever runs it, in a context of the attempt's own."""
+"""The job whose attempt runs here; set in the context of each attempt."""
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LEFT_OUT = frozenset({"span_id"})

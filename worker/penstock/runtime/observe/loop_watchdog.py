@@ -1,7 +1,7 @@
-"""Says when a task blocks the event loop: one line with the task and its stack, while it does.
+"""Logs when a task blocks the event loop: one line with the task and its stack, while it does.
 
-A thread of its own looks at the time of the loop's last tick. Must not touch anything of the loop but that: a blocked
-loop cannot answer, and a look must cost a loop that runs nothing.
+A thread of its own checks the time of the loop's last tick. Must not touch the loop otherwise: a blocked loop cannot
+answer, and a check must cost a working loop nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .logs import fields
 logger = logging.getLogger("penstock.loop")
 
 BLOCKED_SECONDS: Final = 3.0
-"""Without a tick until it is said; a pause for garbage or a busy machine is shorter."""
+"""Without a tick until it is logged; a garbage collection or a busy machine takes less."""
 MAX_FRAMES: Final = 12
 _OURS: Final = ("/penstock/runtime/", "/asyncio/")
 
@@ -48,7 +48,7 @@ class LoopWatchdog:
     ) -> None:
         self._ticked, self._job_of, self._seconds, self._clock = ticked, job_of, seconds, clock
         self._loop, self._runs_in = asyncio.get_running_loop(), threading.get_ident()
-        self._said_for = float("-inf")
+        self._logged_for = float("-inf")
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="penstock-loop-watch", daemon=True)
 
@@ -57,21 +57,21 @@ class LoopWatchdog:
         self._thread.start()
 
     def close(self) -> None:
-        """No more looks."""
+        """Stop the thread."""
         self._over.set()
         self._thread.join(timeout=1.0)
 
     def _watch(self) -> None:
         while not self._over.wait(self._seconds / 4):
-            with contextlib.suppress(Exception):  # a look must never be the end of the watch
-                self._look()
+            with contextlib.suppress(Exception):  # a failed check must not stop the thread
+                self._check()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         ticked = self._ticked()
         blocked = self._clock() - ticked
-        if blocked < self._seconds or ticked == self._said_for:
+        if blocked < self._seconds or ticked == self._logged_for:
             return
-        self._said_for = ticked
+        self._logged_for = ticked
         frame = sys._current_frames().get(self._runs_in)  # noqa: SLF001 - the documented way to another thread's stack
         task = asyncio.current_task(self._loop)
         job = None if task is None else self._job_of(task)

@@ -1,6 +1,6 @@
 """The metrics of one worker process, and the only place of the worker that knows prometheus_client.
 
-Everything is counted per batch, not per job; `WorkerMetrics` keeps plain numbers and is read when somebody scrapes.
+Everything is counted per batch, not per job; `WorkerMetrics` keeps plain numbers and is read at each scrape.
 Labels are bounded: outcomes and reasons are closed lists, tasks are those of the App and `unknown` for the rest.
 """
 
@@ -131,11 +131,11 @@ class WorkerMetrics(Collector):
         yield from self._by_task()
         yield self._histogram("penstock_job_wait_seconds", "From ready to claimed.", self._waits)
         yield self._histogram("penstock_claim_seconds", "Duration of claims.", self._claims)
-        yield self._histogram("penstock_claim_size", "Jobs that a claim brought.", self._claim_sizes)
+        yield self._histogram("penstock_claim_size", "Jobs in a claim.", self._claim_sizes)
         yield self._histogram("penstock_ack_seconds", "Duration of acknowledgements.", self._acks)
-        yield self._counter("penstock_fenced", "Outcomes refused because the claim had been taken back.", self.fenced)
-        yield self._counter("penstock_released", "Claims handed back unstarted.", self.released)
-        postponed = "Outcomes not stored at once because another transaction held the job's row."
+        yield self._counter("penstock_fenced", "Outcomes rejected because the claim was lost.", self.fenced)
+        yield self._counter("penstock_released", "Claims released unstarted.", self.released)
+        postponed = "Outcomes not stored at once because another transaction locked the job's row."
         yield self._counter("penstock_outcomes_postponed", postponed, self.postponed)
         yield self._gauge("penstock_outcomes_unstored", "Postponed outcomes that are not stored yet.", self.unstored)
         yield self._counter("penstock_lease_renewal_failures", "Renewals that failed.", self.renewal_failures)
@@ -198,10 +198,10 @@ class WorkerMetrics(Collector):
 
     def _of_children(self) -> Iterator[Metric]:
         stats = self.children
-        yield self._gauge("penstock_children", "Child processes that have come up and not ended.", stats.alive)
+        yield self._gauge("penstock_children", "Child processes that are alive and ready.", stats.alive)
         yield self._counter("penstock_children_started", "Child processes that were started.", stats.started)
         ended = CounterMetricFamily(
-            "penstock_children_ended", "Child processes that ended, by why.", labels=["queue", "reason"]
+            "penstock_children_ended", "Child processes that exited, by reason.", labels=["queue", "reason"]
         )
         for reason in END_REASONS:
             ended.add_metric([self._queue, reason], stats.ended[reason])
@@ -231,7 +231,7 @@ class WorkerMetrics(Collector):
         yield self._gauge("penstock_maintenance_leader", "1 while this process runs maintenance.", now.leading)
 
     def _times(self, now: Gauges) -> Iterator[Metric]:
-        """Seconds of the Unix epoch: whoever reads a time computes its age when it reads."""
+        """Seconds of the Unix epoch: the reader of a time computes its age."""
         oldest = "When the oldest running attempt was claimed, by the clock of this process; 0: none runs."
         yield self._gauge("penstock_oldest_running_timestamp_seconds", oldest, now.oldest_running_at)
         renewed = "When the last renewal of the lease was confirmed; 0: never."

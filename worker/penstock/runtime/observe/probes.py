@@ -1,9 +1,9 @@
-"""What a worker says of itself to probes and scrapes: whether it lives, whether it takes jobs, and its gauges.
+"""The probes of a worker: whether it is alive, whether it is ready for jobs, and its gauges.
 
-Read by the health thread while the event loop runs or hangs, so everything here is one look at a plain attribute. Not
-ready: it drains, is cordoned and empty, has no database, its claims are refused as wrong, or its loop does not tick.
-Not alive only where nothing but a restart helps, because a restart interrupts jobs: the loop has been blocked for
-longer than any task may take and for ten minutes, or the lease thread is dead. Each answer is a sentence.
+The health thread reads them while the event loop runs or hangs, so everything here reads plain attributes. Not ready:
+draining, cordoned and empty, no database, cannot claim, or the event loop does not tick. Not alive only if nothing but
+a restart helps, because a restart interrupts jobs: the loop has been blocked for longer than any task may take and for
+ten minutes, or the lease thread is dead. Each answer is a sentence.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class Probes:
     def live(self) -> str | None:
         """None, or why only a restart helps."""
         if self.lease.worker and not self.lease.alive:
-            return "the lease thread has ended"
+            return "the lease thread is dead"
         blocked = self.clock() - self.ticked
         limit = max(MAX_BLOCKED_SECONDS, self.max_timeout)
         return f"the event loop has been blocked for {blocked:.0f} s" if blocked > limit else None
 
     def ready(self) -> str | None:
-        """None, or why this worker takes no jobs."""
+        """None, or why this worker gets no jobs."""
         if self.state.draining:
             return "draining"
         if self.lease.state in {"cordoned", "drained"} and not len(self.held):
@@ -72,7 +72,7 @@ class Probes:
         if (fatal_error := self.claimer.fatal_error) is not None:
             return f"cannot claim jobs: {fatal_error}"
         if not self.lease.worker:
-            return f"waiting for the database: {self.lease.last_error or 'no answer so far'}"
+            return f"waiting for the database: {self.lease.last_error or 'no response yet'}"
         if not self.lease.recently_renewed:
             return (
                 f"disconnected: the lease was last renewed {self.lease.age:.0f} s ago{_because(self.lease.last_error)}"
@@ -84,7 +84,7 @@ class Probes:
 
     def gauges(self) -> Gauges:
         """The numbers of this moment, for a scrape."""
-        upkeep, busy, lease = self.maintenance.stats, len(self.slots.running), self.lease
+        stats, busy, lease = self.maintenance.stats, len(self.slots.running), self.lease
         oldest = self.held.oldest()
         now, wall = self.clock(), self.wall()
         return Gauges(
@@ -94,11 +94,11 @@ class Probes:
             waiting_jobs=self.consumers.waiting,
             unacknowledged_outcomes=self.consumers.unacknowledged,
             prefetching=self.consumers.prefetching,
-            leading=upkeep.leading,
-            rescued_lease=upkeep.rescued,
-            rescued_poison=upkeep.poisoned,
-            rescued_deadline=upkeep.overdue,
-            maintenance_succeeded_at=0.0 if upkeep.succeeded_at is None else wall - (now - upkeep.succeeded_at),
+            leading=stats.leading,
+            rescued_lease=stats.rescued,
+            rescued_poison=stats.poisoned,
+            rescued_deadline=stats.overdue,
+            maintenance_succeeded_at=0.0 if stats.succeeded_at is None else wall - (now - stats.succeeded_at),
             lease_renewed_at=wall - lease.age if lease.worker else 0.0,
             oldest_running_at=0.0 if oldest is None else wall - (now - oldest),
         )

@@ -2,8 +2,8 @@
 
 Loggers of the worker write to a handler of their own, on a copy of the file of standard error, at the worker's level
 (PENSTOCK_LOG_LEVEL). An application may disable loggers, replace or close handlers and raise levels, as `dictConfig`
-does unless it is told not to: that decides about its own lines. Handlers of the application get the worker's lines as
-well, where its configuration lets them, from a thread: one that raises or blocks harms nobody. Those on standard output
+does by default: that affects its own lines only. Handlers of the application get the worker's lines as
+well, where its configuration lets them, from a thread: one that raises or blocks does no harm. Those on standard output
 and standard error are left out, because the line is there already.
 """
 
@@ -46,7 +46,7 @@ _call_handlers = logging.Logger.callHandlers
 
 
 class OwnHandler(logging.Handler):
-    """Writes to a copy of the file of standard error; nothing closes it before the process ends.
+    """Writes to a copy of the file of standard error; nothing closes it before the process exits.
 
     Args:
         level: of the lines that are written.
@@ -68,7 +68,7 @@ class OwnHandler(logging.Handler):
             line = self.format(record)
         except BaseException as error:  # noqa: BLE001 - an argument or an exception of the application may have no text
             line = f"{record.levelname} {record.name}: {record.msg!s} <cannot be shown: {type(error).__name__}>"
-        with contextlib.suppress(Exception):  # nobody reads, or the disk is full: nowhere to say so
+        with contextlib.suppress(Exception):  # no reader, or the disk is full: there is no place to report it
             self._stream.write(line + "\n")
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class OwnHandler(logging.Handler):
 
     def pass_on(self, logger: WorkerLogger, record: logging.LogRecord) -> None:
         """Have handlers of the application get a record, soon."""
-        with contextlib.suppress(queue.Full, RuntimeError):  # no thread is left, or the interpreter ends
+        with contextlib.suppress(queue.Full, RuntimeError):  # no thread is left, or the interpreter exits
             self.pending.put_nowait((logger, record))
             if not self._passing:
                 self._passing = True
@@ -90,7 +90,7 @@ class OwnHandler(logging.Handler):
 
 
 class WorkerLogger(logging.Logger):
-    """A logger of the worker. Existing loggers become one by their class, so that whoever holds one need not know."""
+    """A logger of the worker. Existing loggers become one by a change of their class."""
 
     own: OwnHandler
 

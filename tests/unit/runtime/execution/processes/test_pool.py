@@ -43,7 +43,7 @@ async def run(children: ProcessPool, what: str) -> protocol.Ended:
     try:
         return await child.begin(job(task=what), until=None, report=lambda found: None)
     finally:
-        children.release_later(child)
+        children.put_back(child)
 
 
 async def test_one_child_is_kept_warm_and_more_are_started_when_needed(pool):
@@ -54,7 +54,7 @@ async def test_one_child_is_kept_warm_and_more_are_started_when_needed(pool):
     assert (await run(children, "pid")).result == first.result
     both = [await children.take(), await children.take()]
     for child in both:
-        children.release_later(child)
+        children.put_back(child)
     assert len({child.pid for child in both}) == children.count == 2
 
 
@@ -63,7 +63,7 @@ async def test_a_child_that_ends_with_its_job_tells_how(pool):
     children = pool()
     with pytest.raises(ChildLost) as lost:
         await run(children, "leave")
-    assert (lost.value.how, lost.value.killed, lost.value.said) == ("it left with exit code 7", None, ["farewell"])
+    assert (lost.value.how, lost.value.killed, lost.value.said) == ("exit code 7", None, ["farewell"])
     children.lost(crashed=True)
     assert (await run(children, "pid")).result
     await until(lambda: children.count == 1)
@@ -95,7 +95,7 @@ async def test_what_a_child_tells_of_its_progress_arrives(pool):
     child = await children.take()
     found: list[dict[str, float | str]] = []
     await child.begin(job(task="tell"), until=None, report=found.append)
-    children.release_later(child)
+    children.put_back(child)
     assert found == [{"done": 1, "total": 2}, {"done": 2, "total": 2, "note": "all"}]
 
 
@@ -121,7 +121,7 @@ async def test_a_child_that_the_machine_has_no_room_for_is_told_as_one_that_did_
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for fd in fillers:
             os.close(fd)
-    children.release_later(child)
+    children.put_back(child)
     assert (await run(children, "pid")).result
 
 

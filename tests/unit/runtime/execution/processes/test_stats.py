@@ -50,7 +50,7 @@ async def run(children: ProcessPool, what: str, *, lease: float | None = None, k
     except ChildLost:
         children.lost(crashed=True)
     finally:
-        children.release_later(child)
+        children.put_back(child)
 
 
 def ended(children: ProcessPool) -> dict[str, int]:
@@ -83,7 +83,7 @@ async def test_one_that_ends_idle_or_with_its_worker_is_no_crash(pool):
     children = pool()
     await children.open()
     child = await children.take()
-    children.release_later(child)
+    children.put_back(child)
     os.kill(child.pid, signal.SIGKILL)
     await until(lambda: ended(children) == {"idle": 1})
     await children.open()

@@ -1,8 +1,8 @@
-"""One child process, as the worker sees it: started, given a job, interrupted, killed, and seen to its end.
+"""One child process, as the worker sees it: started, given a job, interrupted, killed, reaped.
 
-Owns the process, its pipe and its output. Must not decide what an outcome is or when to kill. The end of a child is
-what the kernel says, waited for by a thread, never the end of its pipe: a task may have forked, and the copy holds it.
-Surprising: the thread only waits (WNOWAIT); the loop alone signals and reaps, so a signal never meets another process.
+Owns the process, its pipe and its output. Must not decide what an outcome is or when to kill. A thread waits for its
+exit in the kernel; a closed pipe does not show it, because a task may have forked and the copy holds the pipe. The
+thread only waits (WNOWAIT), and the event loop alone signals and reaps: a signal never hits another process.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ BOOT: Final = (
     "from penstock.runtime.execution.processes.child_main import main; main(int(sys.argv[1]))"
 )
 LAST_FRAMES_SECONDS: Final = 0.5
-"""How long what a dead child has written is read, should something else hold its pipe open."""
+"""How long the pipe of a dead child is read, if something else holds it open."""
 
 Report = Callable[[dict[str, float | str]], None]
 
 
-class ChildLost(Exception):  # noqa: N818 - tells, to the executor alone, that a child has ended
-    """The child ended while it ran a job. `killed` is why the worker killed it, None if it did not."""
+class ChildLost(Exception):  # noqa: N818 - a signal to the executor
+    """The child process exited while it ran a job. `killed`: why the worker killed it; None if it did not."""
 
     def __init__(self, how: str, *, killed: str | None, said: list[str]) -> None:
         super().__init__(how)
@@ -69,8 +69,8 @@ class Child:
     """A process that runs one job at a time.
 
     Args:
-        hello: what it is told first.
-        gone: called in the loop once it has ended and been reaped.
+        hello: its first frame.
+        gone: called in the event loop after its exit.
     """
 
     def __init__(self, hello: Hello, gone: Callable[[Child], None]) -> None:
@@ -78,20 +78,20 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self.jobs = 0
         self.resident = 0
-        """Bytes at the end of its last job."""
+        """Bytes of memory after its last job."""
         self.code: int | None = None
-        """Exit code once it has ended; minus the signal that ended it."""
+        """Exit code after its exit; minus the number of a signal that killed it."""
         self.until: float | None = None
-        """When an exclusive attempt ends itself, as last told."""
+        """When an exclusive attempt stops itself, by the last frame sent."""
         self.end = "crash"
-        """Why it has ended, once it has: a word of stats.END_REASONS."""
+        """Why it exited, after its exit: one of stats.END_REASONS."""
         self._killed: str | None = None
         self._leaving: str | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._current: tuple[Claim, asyncio.Future[Ended]] | None = None
         self._heard = True
-        """Its pipe is open, and what came was frames."""
+        """Its pipe is open and had only frames."""
         self._report: Report = _ignore
         self.ended = asyncio.Event()
 
@@ -99,12 +99,12 @@ class Child:
         """Start the process and wait until its App is imported and its lifespans are entered.
 
         Raises:
-            ChildLost: it did not come up, or not within `seconds`; it has been killed then.
+            ChildLost: it did not start within `seconds`, or at all; it was killed.
         """
         try:
             ours = self._spawn()
-        except OSError as error:  # no memory, no process, no file left
-            raise ChildLost(f"it cannot be started: {error}", killed=None, said=[]) from error
+        except OSError as error:  # no memory, process or file left
+            raise ChildLost(f"cannot be started: {error}", killed=None, said=[]) from error
         self._outputs: list[Output] = []
         try:
             for name, level in (("stdout", logging.INFO), ("stderr", logging.WARNING)):
@@ -112,25 +112,25 @@ class Child:
             threading.Thread(target=self._wait, name=f"penstock-child-{self.pid}", daemon=True).start()
         except (OSError, RuntimeError) as error:  # no file, no thread left
             self._abandon(ours)
-            raise ChildLost(f"it cannot be watched: {error}", killed="start", said=[]) from error
+            raise ChildLost(f"cannot be watched: {error}", killed="start", said=[]) from error
         self._reading = self._loop.create_task(self._read(ours), name=f"child {self.pid}")
         try:
             async with asyncio.timeout(seconds):
                 await self._ready
         except TimeoutError:
-            await self._give_up()
-            raise ChildLost(f"it was not ready within {seconds:g} s", killed="start", said=self.said) from None
+            await self._kill_and_reap()
+            raise ChildLost(f"not ready within {seconds:g} s", killed="start", said=self.said) from None
         except BaseException:
-            await self._give_up()
+            await self._kill_and_reap()
             raise
 
     def _spawn(self) -> socket.socket:
-        """Start the process; returns our end of its pipe."""
+        """Start the process; returns the worker's side of its pipe."""
         ours, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as stack:
             stack.callback(ours.close)
             command = [sys.executable, "-c", BOOT, str(theirs.fileno()), *sys.path]
-            self._process = subprocess.Popen(  # not asyncio's: who reaps it is decided here
+            self._process = subprocess.Popen(  # not asyncio's, which would reap it
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -146,7 +146,7 @@ class Child:
         return ours
 
     def _abandon(self, ours: socket.socket) -> None:
-        """End what was just started and has nobody who waits for it: here, at once."""
+        """Kill and reap a process that was just started and has no thread that waits for it."""
         ours.close()
         self.kill("start")
         self.code = self._process.wait()
@@ -156,7 +156,7 @@ class Child:
             if stream is not None:
                 stream.close()
 
-    async def _give_up(self) -> None:
+    async def _kill_and_reap(self) -> None:
         self.kill("start")
         await self.ended.wait()
 
@@ -173,16 +173,16 @@ class Child:
 
     @property
     def idle(self) -> bool:
-        """It runs no job and can be given one."""
+        """Whether it runs no job and can start one."""
         return self._current is None and self.code is None and self._killed is None and self._heard
 
     def begin(self, job: ClaimedJob, *, until: float | None, report: Report) -> asyncio.Future[Ended]:
-        """Give it a job; the future has what the attempt ended in, or ChildLost.
+        """Start a job; the future gets its outcome, or ChildLost.
 
         Args:
             job: the claimed job.
-            until: for an exclusive task: when to end by itself, on the monotonic clock.
-            report: told what the attempt tells of its progress.
+            until: for an exclusive task: when to exit by itself, on the monotonic clock.
+            report: called with the progress that the attempt reports.
         """
         future: asyncio.Future[Ended] = self._loop.create_future()
         self._current, self._report, self.until = (claim_of(job), future), report, until
@@ -191,7 +191,7 @@ class Child:
         self.jobs += 1
         if self.code is None:
             self._write(Run(job=job, until=until))
-        else:  # it ended since it was chosen
+        else:  # it exited since it was chosen
             self._current = None
             future.set_exception(ChildLost(describe_exit(self.code), killed=None, said=self.said))
         return future
@@ -202,17 +202,17 @@ class Child:
         self._write(Until(until))
 
     def interrupt(self) -> None:
-        """Ask the current attempt to end."""
+        """Ask the current attempt to stop."""
         if self._current is not None:
             self._write(Interrupt(self._current[0]))
 
     def stop(self, reason: str) -> None:
-        """Ask it to leave when its job is done. `reason` is a word of stats.END_REASONS."""
+        """Ask it to exit when its job is done. `reason`: one of stats.END_REASONS."""
         self._leaving = self._leaving or reason
         self._write(Stop())
 
     def kill(self, reason: str) -> None:
-        """End it and what its tasks have started. Does nothing once it has ended."""
+        """Kill it and the processes that its tasks started. Does nothing after its exit."""
         if self.code is None:
             self._killed = self._killed or reason
             with contextlib.suppress(ProcessLookupError):
@@ -225,7 +225,7 @@ class Child:
     # -- what comes back ------------------------------------------------------------------------------------------
 
     async def _read(self, pipe: socket.socket) -> None:
-        """Until the pipe ends. A child that breaks it, or writes something else, can tell us nothing more."""
+        """Read frames until the pipe is closed, or has something else in it."""
         reader, self._writer = await asyncio.open_connection(sock=pipe)
         self._write(self._hello)
         try:
@@ -237,7 +237,7 @@ class Child:
         except ValueError as error:
             logger.error("child process wrote an invalid frame", extra={"child": self.pid, "error": str(error)})
         self._heard = False
-        self._loop.call_later(LAST_FRAMES_SECONDS, self.kill, "pipe")  # unless it is ending anyway
+        self._loop.call_later(LAST_FRAMES_SECONDS, self.kill, "pipe")  # unless it exits first
 
     def _take(self, frame: ToWorker) -> None:
         match frame:
@@ -257,17 +257,17 @@ class Child:
                 if not future.done():
                     future.set_result(frame)
 
-    # -- its end --------------------------------------------------------------------------------------------------
+    # -- its exit -------------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
         """The waiting thread."""
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody needs it
-            self._loop.call_soon_threadsafe(self._has_ended)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, nothing needs it
+            self._loop.call_soon_threadsafe(self._exited)
 
-    def _has_ended(self) -> None:
+    def _exited(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)  # what it forked; its own entry is still there, so nobody else's
+            os.killpg(self.pid, signal.SIGKILL)  # what it forked; its process id is not reused yet
         self.code = self._process.wait()
         self._finishing = self._loop.create_task(self._finish(), name=f"end of child {self.pid}")
 
@@ -284,7 +284,7 @@ class Child:
         for future in (self._ready, self._current and self._current[1]):
             if future is not None and not future.done():
                 future.set_exception(lost)
-                future.exception()  # whoever waited may have given up: then nobody asks
+                future.exception()  # read here, because its waiter may be gone
         self._current = None
         self.ended.set()
         self._gone(self)

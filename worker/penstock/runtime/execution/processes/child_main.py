@@ -65,7 +65,7 @@ Result = tuple[object, BaseException | None]
 
 
 def main(fd: int) -> None:
-    """The whole life of a child; `fd` is its end of the pipe."""
+    """Run a child process from start to exit; `fd`: its side of the pipe."""
     pipe = socket.socket(fileno=fd)
     pipe.set_inheritable(False)
     os.register_at_fork(after_in_child=pipe.close)  # what a task forks must not hold the pipe open
@@ -73,14 +73,14 @@ def main(fd: int) -> None:
     hello = receive(pipe)
     if not isinstance(hello, Hello):
         return
-    _end_with(hello.parent)
+    _die_with(hello.parent)
     ignore_signals()
     buffer_lines()
     faulthandler.enable()
     logging.basicConfig(level=hello.log_level.upper(), format=FORMAT)
     always_write(hello.log_level, logging.Formatter(FORMAT))
     try:
-        Inside(pipe, hello, load_app(hello.app)).serve()
+        ChildProcess(pipe, hello, load_app(hello.app)).serve()
     except Exception as error:
         known = isinstance(error, PenstockError)
         pipe.sendall(encode(Failed(str(error) if known else f"{type(error).__name__}: {error}")))
@@ -89,26 +89,26 @@ def main(fd: int) -> None:
 
 
 def ignore_signals() -> None:
-    """The worker decides. By a handler, for what is ignored would be inherited by programs that tasks start."""
+    """The worker decides. With a handler, because programs that tasks start would inherit SIG_IGN."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
 
 
-def _end_with(parent: int) -> None:
-    """Have the kernel kill this process when the worker is gone, frozen or not."""
+def _die_with(parent: int) -> None:
+    """Make the kernel kill this process when the worker is gone, frozen or not."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
-        _end_all()
+        _kill_group()
 
 
-def _end_all() -> NoReturn:
-    """End this process and what its tasks have started."""
+def _kill_group() -> NoReturn:
+    """Kill this process and the processes that its tasks started."""
     os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
-class Inside:
-    """One child.
+class ChildProcess:
+    """The inside of one child process.
 
     Args:
         pipe: to the worker.
@@ -126,7 +126,7 @@ class Inside:
         self._jobs: asyncio.Queue[ClaimedJob | None] = asyncio.Queue()
         self._leaving = asyncio.Event()
         self._around = contextvars.copy_context()
-        self._lock, self._saying = threading.Lock(), threading.Lock()
+        self._lock, self._sending = threading.Lock(), threading.Lock()
         self._until: float | None = None
         self._claim: Claim | None = None
         self._unwanted: Claim | None = None
@@ -134,22 +134,22 @@ class Inside:
         self._running: asyncio.Task[Any] | None = None
 
     def serve(self) -> None:
-        """Enter the lifespans, run jobs until told to stop, leave the lifespans."""
+        """Enter the lifespans, run jobs until `Stop`, leave the lifespans."""
         here.note()
         with Runner(loop_factory()) as runner:
             self._loop = runner.get_loop()
             living = runner.run(self._enter())
             threading.Thread(target=self._listen, name="penstock-pipe", daemon=True).start()
-            self._say(Ready())
+            self._send(Ready())
             while (job := runner.run(self._jobs.get())) is not None:
                 try:
                     outcome = self._run(runner, job)
                 except BaseException as error:  # noqa: BLE001 - the last net: the child and its worker go on
                     outcome = internal_error_outcome(job, error, reason="internal_error")
-                if os.getpid() != self._process:  # a copy that the task forked and that came back
+                if os.getpid() != self._process:  # a copy that the task forked and that returned
                     os._exit(0)
-                self._say(ended(outcome, resident()))
-                self._put_right()
+                self._send(ended(outcome, resident()))
+                self._restore_process()
             runner.run(self._leave(living))
 
     async def _enter(self) -> asyncio.Task[None]:
@@ -161,7 +161,7 @@ class Inside:
         return living
 
     async def _live(self, entered: asyncio.Future[None]) -> None:
-        """One task enters and leaves the lifespans: task groups and cancel scopes insist on it."""
+        """One task enters and leaves the lifespans: task groups and cancel scopes require it."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._app.close_async)
             for lifespan in self._app.lifespans:
@@ -191,7 +191,7 @@ class Inside:
             report=functools.partial(self._report, claim_of(job)),
         )
         self._context, self._claim = context, claim_of(job)
-        if self._unwanted == self._claim:  # the frame was here first
+        if self._unwanted == self._claim:  # the frame came first
             context.mark_cancelled()
         before = (context,) if task.wants_context else ()
         call = functools.partial(task.invoke, *before, **values)
@@ -206,7 +206,7 @@ class Inside:
         return self._outcomes.for_return(job, task, value, failure, duration)
 
     def _call(self, runner: Runner, task: AnyTask, call: Callable[[], Any]) -> Result:
-        around, began = self._around.copy(), time.monotonic()
+        around, started_at = self._around.copy(), time.monotonic()
         ended: list[Result] = []
         try:
             if task.is_async:
@@ -215,9 +215,9 @@ class Inside:
             value = around.run(self._alarm.within, task, call)
             if value is None or not is_awaitable(value):
                 return value, None
-            left = None if task.timeout is None else task.timeout - (time.monotonic() - began)
+            left = None if task.timeout is None else task.timeout - (time.monotonic() - started_at)
             runner.run(self._awaited(task, lambda: settled(value), ended, left), context=around)
-        except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job, not the child
+        except BaseException as error:  # noqa: BLE001 - sys.exit and the like stop the job, not the child
             return ended[0] if ended else (None, error)
         return ended[0]
 
@@ -228,16 +228,16 @@ class Inside:
         ended: list[Result],
         left: float | None = None,
     ) -> None:
-        """Into `ended`, whatever it raises: SystemExit would reach the loop, a task may have cancelled itself."""
+        """Append to `ended` whatever it raises: SystemExit would reach the loop, a task may have cancelled itself."""
         self._running = asyncio.current_task()
         self._interrupt()
         try:
             ended.append((await within(task, call, left=left), None))
-        except BaseException as error:  # noqa: BLE001 - as above; a cancellation is the worker's, and told apart
+        except BaseException as error:  # noqa: BLE001 - as above; a cancellation by the worker is recognized later
             ended.append((None, error))
 
-    def _put_right(self) -> None:
-        """Behind a job: settings of the process that the next one relies on and that this one may have changed."""
+    def _restore_process(self) -> None:
+        """After a job: restore settings of the process that it may have changed and the next one needs."""
         here.keep_stack()
         self._alarm.install()
         ignore_signals()
@@ -247,33 +247,33 @@ class Inside:
 
     # -- the pipe -------------------------------------------------------------------------------------------------
 
-    def _say(self, frame: ToWorker) -> None:
+    def _send(self, frame: ToWorker) -> None:
         if os.getpid() != self._process:  # a copy that the task forked
             return
         try:
-            with self._saying:  # a task may report from a thread of its own
+            with self._sending:  # a task may report from a thread of its own
                 self._pipe.sendall(encode(frame))
         except OSError:
-            _end_all()
+            _kill_group()
 
     def _report(self, claim: Claim, found: dict[str, Any]) -> None:
-        self._say(Progress(claim, **found))
+        self._send(Progress(claim, **found))
 
     def _listen(self) -> None:
         """The reader's thread."""
         watched = select.poll()
         watched.register(self._pipe, select.POLLIN)
         while True:
-            if watched.poll(self._patience()):
+            if watched.poll(self._timeout()):
                 frame = receive(self._pipe)
                 if frame is None:
-                    _end_all()
+                    _kill_group()
                 self._take(frame)
-            elif self._patience() == 0:  # the worker is frozen or cut off past its lease: another may run this job now
-                _end_all()
+            elif self._timeout() == 0:  # the lease expired, so another worker may run this job now
+                _kill_group()
 
-    def _patience(self) -> float | None:
-        """Milliseconds to wait for a frame; None: for ever."""
+    def _timeout(self) -> float | None:
+        """Milliseconds to wait for a frame; None: no limit."""
         until = self._until
         return None if until is None else max(0.0, until - time.monotonic()) * 1000
 
@@ -288,7 +288,7 @@ class Inside:
             case Interrupt():
                 self._unwanted = frame.claim
                 if (context := self._context) is not None and frame.claim == self._claim:
-                    context.mark_cancelled()  # here, because a plain function keeps the loop from running
+                    context.mark_cancelled()  # in this thread, because a plain function blocks the loop
                 self._loop.call_soon_threadsafe(self._interrupt)
             case Stop():
                 self._loop.call_soon_threadsafe(self._jobs.put_nowait, None)

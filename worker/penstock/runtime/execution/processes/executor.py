@@ -1,8 +1,8 @@
-"""Runs attempts in child processes: what is waited for, when a child is killed, and what its end makes of the attempt.
+"""Runs attempts in child processes: timeouts, kills, and the outcome when a child exits.
 
-Owns the two limits after which a child is killed: the hard timeout, and five seconds in which a cancelled attempt has
-not ended. A child that ends by itself fails its one job; the third time that a job's process ends makes it poison.
-Surprising: a soft timeout implies a hard one, five seconds later: a child that does not react to the one would hang.
+Owns the two limits after which a child process is killed: the hard timeout, and five seconds for a cancelled attempt to
+stop. A child that exits fails its one job; the third crash of a job makes a dead letter. A soft timeout implies a hard
+one five seconds later, because a child that does not react to the first would hang.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ Found = dict[str, float | str]
 
 
 class LeaseDeadline(Protocol):
-    """What the lease says of how long its claims are ours."""
+    """How long the claims of this worker are its own."""
 
     @property
     def until(self) -> float:
-        """On the monotonic clock; whatever runs exclusively must have ended then."""
+        """On the monotonic clock; every exclusive attempt must have stopped by then."""
 
 
 class ChildExecutor:
@@ -48,10 +48,10 @@ class ChildExecutor:
 
     Args:
         children: the processes.
-        outcomes: turns what did not come from the child itself into outcomes.
+        outcomes: builds the outcomes that do not come from a child.
         lease: the lease.
-        report: told what the attempt of a job tells of its progress.
-        release_seconds: what an attempt has to end whose claim is being handed back; then its child is killed.
+        report: called with a job and the progress that its attempt reports.
+        release_seconds: time to stop for an attempt whose claim is being released; then its child is killed.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class ChildExecutor:
             await self._children.open()
         except ChildLost as lost:
             said = "".join(f"\n  {line}" for line in lost.said)
-            raise ChildCrashed(f"executor 'process': a child process does not come up: {lost.how}{said}") from lost
+            raise ChildCrashed(f"executor 'process': a child process does not start: {lost.how}{said}") from lost
 
     async def close(self, seconds: float) -> None:
-        """Have all children leave, or kill them."""
+        """Stop all child processes, and kill those that do not exit in time."""
         await self._children.close(seconds)
 
     async def run(self, job: ClaimedJob, task: AnyTask) -> Finished:
@@ -97,8 +97,8 @@ class ChildExecutor:
         limit = _hard_limit(task)
         timer = None if limit is None else asyncio.get_running_loop().call_later(limit, child.kill, "hard_timeout")
         try:
-            told = await self._ended(child, job, self._lease.until if task.exclusive else None)
-            return finished(job, told)
+            reply = await self._ended(child, job, self._lease.until if task.exclusive else None)
+            return finished(job, reply)
         except ChildLost as lost:
             if child.until is not None and self._clock() >= child.until:
                 return self._of_end_of_lease(job)
@@ -109,27 +109,27 @@ class ChildExecutor:
             del self._running[id(job)]
             self._interrupted.discard(id(job))
             self._exclusive.discard(child)
-            self._children.release_later(child)
+            self._children.put_back(child)
 
     async def _ended(self, child: Child, job: ClaimedJob, until: float | None) -> Ended:
         future = child.begin(job, until=until, report=functools.partial(self._report, job))
         try:
             return await asyncio.shield(future)
-        except asyncio.CancelledError:  # the claim is being handed back: the attempt must be over before it is
+        except asyncio.CancelledError:  # the claim is being released: the attempt must be over first
             child.interrupt()
             try:
                 with contextlib.suppress(TimeoutError, ChildLost):
                     async with asyncio.timeout(self._release_seconds):
                         await asyncio.shield(future)
             finally:
-                if not future.done():  # also when it is cancelled once more
+                if not future.done():  # also if it is cancelled again
                     child.kill("released")
-            if future.done() and (told := _completed(future)) is not None:
-                return told  # its effects are there: if the claim is still ours, it need not run again
+            if future.done() and (reply := _completed(future)) is not None:
+                return reply  # it completed: if the claim is still ours, no retry is needed
             raise
 
     def _of_end_of_lease(self, job: ClaimedJob) -> Finished:
-        """It ended itself, without fault: if the claim is still ours, the job runs again, its attempt refunded."""
+        """It stopped itself: if the claim is still ours, the job is retried and its attempt refunded."""
         self._children.lost(crashed=False)
         logger.warning("exclusive job cancelled, lease not renewed in time", extra=fields(job))
         return Finished(job=job, state=OutcomeState.SNOOZE, reason="lease_lost")
@@ -142,7 +142,7 @@ class ChildExecutor:
             case "hard_timeout":
                 error = overdue(task, kind="hard timeout", seconds=_hard_limit(task))
                 return self._outcomes.for_error(job, task, error, duration)
-        crash = ChildCrashed(f"task {task.name!r}: the child process ended during the attempt: {lost.how}")
+        crash = ChildCrashed(f"task {task.name!r}: the child process crashed during the attempt: {lost.how}")
         if lost.said:
             crash.add_note("its last lines:\n" + "\n".join(lost.said))
         logger.error("child process crashed during an attempt", extra={**fields(job), "error": str(crash)})
@@ -151,11 +151,11 @@ class ChildExecutor:
     # -- from outside ---------------------------------------------------------------------------------------------
 
     def interrupt(self, job: ClaimedJob) -> bool:
-        """Have this job end: its child is told, and killed when that does not help; False if it does not run here."""
+        """Ask this job to stop, and kill its child after the grace; False if it does not run here."""
         child = self._running.get(id(job))
         if child is None:
             return False
-        if id(job) not in self._interrupted:  # every renewal says it again
+        if id(job) not in self._interrupted:  # every renewal repeats it
             self._interrupted.add(id(job))
             child.interrupt()
             asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill_if_running, job, child)

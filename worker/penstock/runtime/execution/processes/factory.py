@@ -1,7 +1,7 @@
-"""Puts a worker's process executor together from its settings, and knows when a job in a child is apart from others.
+"""Builds the process executor of a worker, and knows whether a job in a child process is isolated from the others.
 
-Surprising: on a cgroup that is killed as a whole (Kubernetes 1.28 and later sets memory.oom.group), a child that takes
-too much memory takes the worker with it; there, a job that was there at two crashes is run alone even in a child.
+If the kernel kills a cgroup as a whole (Kubernetes 1.28 and later sets memory.oom.group), a child process that takes
+too much memory takes the worker with it; a suspect then runs alone even in a child process.
 """
 
 from __future__ import annotations

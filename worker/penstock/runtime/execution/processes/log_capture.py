@@ -1,7 +1,7 @@
-"""What a child writes to its standard output and error, as lines of the worker's log; floods are bounded.
+"""Logs what a child process writes to its standard output and error, within bounds.
 
-A child that prints without end is read at 1 MiB/s at most, so that it waits and the worker does not work for it; of the
-lines in a second 50 are logged, and how many were not is said. Must not block, and keeps the last lines only.
+A child that writes without end is read at 1 MiB/s at most: it waits, and the worker does not work for it. Of the lines
+in a second 50 are logged, and the number of the others. Must not block; keeps only the last lines.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ READ_BYTES: Final = 64 * 1024
 BYTES_PER_SECOND: Final = 1024 * 1024
 LINES_PER_SECOND: Final = 50
 MAX_LINE_BYTES: Final = 4096
-"""Bytes; what a longer line has beyond is not shown."""
+"""The rest of a longer line is dropped."""
 LAST_LINES: Final = 20
 MAX_KEPT_CHARACTERS: Final = 300
-"""Lines and their characters that are kept for the error of a child that crashed."""
+"""Lines, and characters of each, that are kept for the error of a crash."""
 
 
 class Output:
     """One stream of one child.
 
     Args:
-        fd: the reading end; closed by `close`.
+        fd: the reading side; closed by `close`.
         child: process id, for the lines.
         stream: stdout or stderr.
         level: of the lines.
@@ -45,12 +45,12 @@ class Output:
         self._rest = b""
         self._read = self._lines = self._dropped = 0
         self.last: deque[str] = deque(maxlen=LAST_LINES)
-        """The last lines, shown or not."""
+        """The last lines, logged or not."""
         self._window: asyncio.TimerHandle | None = None
         os.set_blocking(fd, False)
         self.job: ClaimedJob | None = None
-        """Whose attempt runs in the child, or ran last: its lines carry it."""
-        contextvars.Context().run(loop.add_reader, fd, self._readable)  # not the context of whoever needed the child
+        """The job that runs in the child, or ran last: its lines carry it."""
+        contextvars.Context().run(loop.add_reader, fd, self._readable)  # not that of an attempt
 
     def _readable(self) -> None:
         try:
@@ -100,7 +100,7 @@ class Output:
             self._loop.add_reader(self._fd, self._readable)
 
     def close(self) -> None:
-        """The child has ended: log what is there yet, once, and close; what it forked may hold the other end."""
+        """The child exited: log what is left, once, and close; a process that it forked may hold the other side."""
         self._loop.remove_reader(self._fd)
         with contextlib.suppress(BlockingIOError):
             self._split(os.read(self._fd, READ_BYTES))

@@ -1,7 +1,7 @@
-"""The children of a worker: as many as run jobs at once, started when needed, kept warm, recycled, replaced.
+"""The pool of child processes: started on demand up to the number of slots, kept warm, recycled, replaced.
 
-Owns which child runs a job. Must not know what an outcome means. One that ends is replaced at once, several in a row
-with a growing pause; one that cannot come up is tried again three times before whoever waits is told.
+Owns which child runs a job. Must not know what an outcome means. One that exits is replaced at once, several in a row
+with backoff; after three failed starts in a row the waiting attempts get an error.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from .stats import ProcessStats
 logger = logging.getLogger("penstock.children")
 
 START_SECONDS: Final = 60.0
-"""How long a child may take to import the App and enter its lifespans."""
+"""Time for a child to import the App and enter its lifespans."""
 LEAVE_SECONDS: Final = 5.0
-"""How long a child that is recycled may take to leave its lifespans; then it is killed."""
+"""Time for a recycled child to leave its lifespans; then it is killed."""
 FREE_LOSSES: Final = 2
-"""Losses in a row that are replaced at once; then the pause doubles from 0.1 s."""
+"""Crashes in a row that are replaced at once; then the delay doubles from 0.1 s."""
 MAX_DELAY_SECONDS: Final = 5.0
 STARTS: Final = 3
-"""Failures to come up, one after the other, until those who wait are told."""
+"""Failed starts in a row after which waiting attempts get an error."""
 
 
-class NoChild(Exception):  # noqa: N818 - tells, to the executor alone, why
-    """No child can be started."""
+class NoChild(Exception):  # noqa: N818 - a signal to the executor
+    """No child process can be started."""
 
 
 class ProcessPool:
     """A pool.
 
     Args:
-        hello: what each child is told.
-        max_jobs: a child is replaced after so many; 0: never.
+        hello: the first frame of each child.
+        max_jobs: a child is replaced after this many; 0: never.
         max_bytes: a child is replaced when more is resident after a job; 0: never.
     """
 
@@ -62,22 +62,22 @@ class ProcessPool:
         return len(self._all)
 
     async def open(self) -> None:
-        """Start the first child, so that an App that cannot run in one is told before anything is claimed.
+        """Start the first child: an App that cannot run in one fails before anything is claimed.
 
         Raises:
-            ChildLost: it did not come up.
+            ChildLost: it did not start.
         """
         self._idle.append(await self._start())
 
     async def take(self) -> Child:
-        """A child for one job; give it back.
+        """A child for one job, to be returned by `put_back`.
 
         Raises:
-            NoChild: three in a row did not come up.
+            NoChild: three in a row did not start.
         """
         while True:
             child = self._idle.pop() if self._idle else await self._next()
-            if child.idle:  # else it has just ended
+            if child.idle:  # otherwise it has just exited
                 return child
 
     async def _next(self) -> Child:
@@ -93,10 +93,10 @@ class ProcessPool:
                 self._offer(future.result())
             raise
 
-    def release_later(self, child: Child) -> None:
-        """Its job is over."""
+    def put_back(self, child: Child) -> None:
+        """Return a child whose job is over."""
         if not child.idle:
-            return  # it ended, or is about to; `_gone` does the rest
+            return  # it exited, or is about to; `_gone` does the rest
         self._losses = self._failures = 0
         if (worn := self._worn(child)) is not None:
             logger.info("child process replaced", extra={"child": child.pid, "reason": worn[0], "detail": worn[1]})
@@ -106,7 +106,7 @@ class ProcessPool:
             self._offer(child)
 
     def _worn(self, child: Child) -> tuple[str, str] | None:
-        """The word for it, and a sentence."""
+        """The reason, and a detail."""
         if self._max_jobs and child.jobs >= self._max_jobs:
             return "max_jobs", f"{child.jobs} jobs run"
         if self._max_bytes and child.resident > self._max_bytes:
@@ -114,7 +114,7 @@ class ProcessPool:
         return None
 
     async def close(self, seconds: float) -> None:
-        """Have all children leave; those that have not after `seconds` are killed."""
+        """Stop all child processes; those that have not exited after `seconds` are killed."""
         self._closing = True
         starts = set(self._starts)
         for start in starts:
@@ -134,7 +134,7 @@ class ProcessPool:
         self._idle.append(child)
 
     def _start_what_is_missing(self) -> None:
-        under_way = sum(not start.done() for start in self._starts)  # one that has just ended starts nothing more
+        under_way = sum(not start.done() for start in self._starts)  # one that has just finished starts nothing more
         for _ in range(len(self._waiters) - under_way):
             self._begin_start()
 
@@ -142,12 +142,12 @@ class ProcessPool:
         self._run(self._one_more(), "start a child", self._starts)
 
     async def _one_more(self) -> None:
-        """One more child: for who waits longest, or to be kept warm."""
+        """Start one more child: for the attempt that has waited longest, or to be kept warm."""
         while True:
             await asyncio.sleep(self._pause())
             try:
                 child = await self._start()
-            except Exception as lost:  # noqa: BLE001 - also what nobody foresaw: somebody waits for an answer
+            except Exception as lost:  # noqa: BLE001 - also an unforeseen one: attempts wait for an answer
                 self._failed(lost)
                 if not self._waiters:
                     return
@@ -185,9 +185,9 @@ class ProcessPool:
     # -- ending ---------------------------------------------------------------------------------------------------
 
     def _gone(self, child: Child) -> None:
-        """A child has ended."""
+        """A child process exited."""
         if child not in self._all:
-            return  # it never came up; `_start` says so
+            return  # it never became ready; `_start` counts it
         self._all.discard(child)
         self.stats.down(child.end)
         if child in self._idle:
@@ -196,7 +196,7 @@ class ProcessPool:
                 logger.warning("idle child process exited", extra={"child": child.pid})
 
     def lost(self, *, crashed: bool) -> None:
-        """A child has ended with its job, by itself or killed: have another in its place."""
+        """A child process exited with its job, by itself or killed: start another in its place."""
         self._losses += crashed
         if not self._closing:
             self._begin_start()

@@ -1,9 +1,9 @@
-"""What a worker and its child say to each other: MessagePack behind a length of four bytes, over a socket pair.
+"""The frames between a worker and its child process: MessagePack after a length of four bytes, over a socket pair.
 
-Only these types are decoded, and within these bounds, so that nothing a child writes becomes anything else in the
-worker: a task may write to any file of its process. Owns no connection. Surprising: a child decides itself what its
-attempt ended in, because only there is the exception an object; an `Ended` is a `Finished` without its job. And a claim
-is (job id, token): jobs that were claimed together share their token.
+Only these types are decoded, within these bounds: nothing else that a child writes reaches the worker, and a task may
+write to any file of its process. Owns no connection. The child decides the outcome of its attempt, because only there
+is the exception an object; an `Ended` is a `Finished` without its job. A claim is (job id, token): jobs that were
+claimed together share their token.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The first frame: all that a child needs to know. `parent` is the worker's process id."""
+    """The first frame, with the settings of the child. `parent`: the worker's process id."""
 
     app: str
     parent: int
@@ -46,14 +46,14 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Run this job. `until`: for an exclusive task, end at this time of the monotonic clock unless told a later one."""
+    """Run this job. `until`: an exclusive task stops at this time of the monotonic clock, unless `Until` moves it."""
 
     job: ClaimedJob
     until: float | None = None
 
 
 class Interrupt(msgspec.Struct, frozen=True, tag=True):
-    """The attempt of this claim should end: it sees `ctx.cancelled`, and an async one is cancelled."""
+    """Cancel the attempt of this claim: it sees `ctx.cancelled`, and an async one is cancelled."""
 
     claim: Claim
 
@@ -65,7 +65,7 @@ class Until(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
-    """No more jobs: leave the lifespans and end."""
+    """No more jobs: leave the lifespans and exit."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -73,13 +73,13 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The child cannot come up; it ends."""
+    """The child cannot start; it exits."""
 
     reason: str
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """What the attempt of this claim told of its progress."""
+    """The progress of the attempt of this claim."""
 
     claim: Claim
     done: int | float
@@ -88,7 +88,7 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What the attempt of this claim ended in, and the child's resident memory in bytes, 0 where it cannot be read."""
+    """The outcome of the attempt of this claim, and the child's resident memory in bytes; 0 if unknown."""
 
     claim: Claim
     state: OutcomeState
@@ -111,12 +111,12 @@ _ERROR: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def claim_of(job: ClaimedJob) -> Claim:
-    """What frames name an attempt by."""
+    """The identity of an attempt in frames."""
     return job.id, job.token
 
 
 def ended(finished: Finished, resident: int) -> Ended:
-    """How the child tells an outcome."""
+    """The frame for an outcome."""
     return Ended(
         claim=claim_of(finished.job),
         state=finished.state,
@@ -130,17 +130,17 @@ def ended(finished: Finished, resident: int) -> Ended:
     )
 
 
-def finished(job: ClaimedJob, told: Ended) -> Finished:
-    """The outcome of the job, from what its child told."""
+def finished(job: ClaimedJob, frame: Ended) -> Finished:
+    """The outcome of the job, from its frame."""
     return Finished(
         job=job,
-        state=told.state,
-        duration=told.duration,
-        delay=told.delay,
-        reason=told.reason,
-        error=told.error,
-        result=told.result,
-        fault=told.fault,
+        state=frame.state,
+        duration=frame.duration,
+        delay=frame.delay,
+        reason=frame.reason,
+        error=frame.error,
+        result=frame.result,
+        fault=frame.fault,
     )
 
 
@@ -166,7 +166,7 @@ def from_child(body: bytes) -> ToWorker:
     """A frame that a child wrote. Raises msgspec.DecodeError (a ValueError)."""
     frame: ToWorker = _TO_WORKER.decode(body)
     if isinstance(frame, Ended) and frame.error is not None:
-        _ERROR.decode(frame.error)  # whoever tells people of it reads an object
+        _ERROR.decode(frame.error)  # it is logged as an object later
     return frame
 
 
@@ -183,7 +183,7 @@ def _exactly(pipe: socket.socket, count: int) -> bytes | None:
     while count:
         try:
             part = pipe.recv(count)
-        except OSError:  # cut, or closed by a task that closes all files
+        except OSError:  # closed by the worker, or by a task that closes all files
             part = b""
         if not part:
             return None

@@ -1,7 +1,7 @@
-"""Counts of a worker's child processes, for its metrics: started, come up, and ended, by why.
+"""Counts of a worker's child processes, for its metrics: started, alive, and exited, by reason.
 
-Written by the event loop alone and read by the thread of a scrape, number by number. Surprising: each child that was
-started ends exactly once here, those that never came up too, so that what is neither up nor ended is starting.
+Written by the event loop alone; the thread of a scrape reads number by number. Each child that was started is counted
+as exited exactly once, those that never became ready included: what is neither alive nor exited is starting.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ END_REASONS: Final = (
     "idle",
     "closing",
 )
-"""Why a child ended: by itself or for what it wrote, with its job; killed with its job (three reasons); exclusive, at
-the end of the lease; replaced (two reasons); it did not come up; it ended while it ran nothing; its worker leaves."""
+"""Why a child process exited: crash or invalid frame with its job; killed with its job (three reasons); exclusive and
+the lease expired; replaced (two reasons); it did not start; it ran nothing; its worker exits."""
 
 
 class ProcessStats:
-    """Since the start of the worker."""
+    """Counts since the start of the worker."""
 
     __slots__ = ("alive", "ended", "started")
 
@@ -36,23 +36,23 @@ class ProcessStats:
         self.ended: Counter[str] = Counter(dict.fromkeys(END_REASONS, 0))
 
     def up(self) -> None:
-        """A child has come up."""
+        """A child process became ready."""
         self.alive += 1
 
     def down(self, why: str) -> None:
-        """A child that had come up has ended."""
+        """A child process that was ready exited."""
         self.alive -= 1
         self.ended[why] += 1
 
 
 def end_reason(*, leaving: str | None, killed: str | None, busy: bool, late: bool) -> str:
-    """A word of END_REASONS for a child that had come up.
+    """One of END_REASONS, for a child process that was ready.
 
     Args:
-        leaving: why it was told to leave, if it was.
-        killed: why it was killed, if it was; `pipe` for what it wrote, or did not.
+        leaving: why it was asked to exit, if it was.
+        killed: why it was killed, if it was; `pipe` for an invalid frame or a closed pipe.
         busy: it ran a job.
-        late: that job was exclusive, and the lease is over.
+        late: that job was exclusive, and the lease expired.
     """
     if leaving is not None:
         return leaving
@@ -66,10 +66,10 @@ def end_reason(*, leaving: str | None, killed: str | None, busy: bool, late: boo
 def describe_exit(code: int) -> str:
     """An exit code, or minus the number of a signal, as a sentence."""
     if code >= 0:
-        return f"it left with exit code {code}"
+        return f"exit code {code}"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = "unknown"
     more = ", which the kernel sends when memory runs out" if -code == signal.SIGKILL else ""
-    return f"it was ended by signal {-code} ({name}){more}"
+    return f"killed by signal {-code} ({name}){more}"
