@@ -66,7 +66,7 @@ async def running(url: str, *, resting_seconds: float = 1.0) -> AsyncIterator[tu
     async with Store(url) as store:
         settings = worker_settings(POLICY, base=Settings(), database_url=url, direct_url=url)
         declared = declaration(POLICY, settings, declared_by="local", generation=1)
-        await store.queues.declare(POLICY.queue_name, **declared)
+        await store.queues.declare(POLICY.queue_name, declared)
         autoscaler = Autoscaler(
             store=store, fleet=fleet, policies=[POLICY], woken=woken, resting_seconds=resting_seconds
         )

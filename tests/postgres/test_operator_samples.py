@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import psycopg
 import pytest
 
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock_operator.database.address import Address
 from penstock_operator.database.client import DatabaseClient
 from tests.support.postgres import Database
@@ -29,7 +30,7 @@ async def client(pg_newest: Database, woken: asyncio.Event) -> AsyncIterator[Dat
     made = DatabaseClient(address=Address(url=url, direct_url=url), holder="test", woken=woken.set)
     await made.open()
     for name in NAMES:
-        await made.declare(name, declared_by=name)
+        await made.declare(name, QueueDeclaration(declared_by=name))
     states = await made.sample(NAMES)
     made.rest(state.id for state in states.values())
     async with asyncio.timeout(SECONDS):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.jobqueue.policy import parse_policy
 from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.settings import Settings
@@ -13,7 +14,7 @@ from penstock.store.queue_declarations import declarations
 from tests.unit.jobqueue.examples import manifest
 
 
-def made(**changes: Any) -> dict[str, Any]:
+def made(**changes: Any) -> QueueDeclaration:
     """What the operator declares of a JobQueue."""
     policy = parse_policy(manifest(**changes))
     return declaration(policy, worker_settings(policy, base=Settings()), declared_by="uid", generation=3)
@@ -30,8 +31,8 @@ async def test_what_was_declared_stands(store, changes):
     """As it comes back from the database: durations, numbers in JSON, limits."""
     told = made(**changes)
     assert await declarations(store) == {}
-    await store.queues.declare("q", **told)
-    assert (await declarations(store))["q"].matches(**told)
+    await store.queues.declare("q", told)
+    assert (await declarations(store))["q"].matches(told)
 
 
 @pytest.mark.parametrize(
@@ -46,19 +47,19 @@ async def test_what_was_declared_stands(store, changes):
 async def test_whatever_differs_does_not_stand(store, change):
     """Not the generation alone: another release may declare something else of the same JobQueue."""
     told = made(**FULL)
-    await store.queues.declare("q", **told)
-    assert not (await declarations(store))["q"].matches(**{**told, **change})
+    await store.queues.declare("q", told)
+    assert not (await declarations(store))["q"].matches(told._replace(**change))
 
 
 async def test_a_pause_by_a_login_matches_any_declaration_and_the_declarers_own_does_not(store, db):
     """As declare_queue leaves the one and changes the other."""
-    await store.queues.declare("q", **made(stopPolicy="Hold"))
+    await store.queues.declare("q", made(stopPolicy="Hold"))
     found = (await declarations(store))["q"]
-    assert (found.matches(**made(stopPolicy="Hold")), found.matches(**made())) == (True, False)
-    await store.queues.declare("q", **made())
+    assert (found.matches(made(stopPolicy="Hold")), found.matches(made())) == (True, False)
+    await store.queues.declare("q", made())
     await store.queues.pause("q")
     found = (await declarations(store))["q"]
-    assert (found.matches(**made(stopPolicy="Hold")), found.matches(**made())) == (True, True)
+    assert (found.matches(made(stopPolicy="Hold")), found.matches(made())) == (True, True)
 
 
 async def test_a_queue_that_nobody_declared_is_not_there(store, db):

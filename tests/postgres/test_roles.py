@@ -14,6 +14,7 @@ import pytest
 from penstock import App, JobState
 from penstock.errors import StoreError
 from penstock.job import Finished, NewJob, OutcomeState
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.store import Store, WorkerRegistry, check_schema, roles
 from penstock.store.schema.roles import executable
 from tests.postgres import desk
@@ -231,7 +232,7 @@ async def test_the_operator_watches_scales_and_does_what_people_ask(owned):
         [job] = app.enqueue_many([new()])
     with member(owned, "operator") as url:
         async with Store(url, lanes=1) as store:
-            queue = await store.queues.declare("q", declared_by="uid", generation=1)
+            queue = await store.queues.declare("q", QueueDeclaration(declared_by="uid", generation=1))
             [state] = await store.queues.snapshot()
             assert (state.name, state.ready, state.declared) == ("q", 1, True)
             assert await store.queues.mark_waiting([queue], 20, operator=True) > 0

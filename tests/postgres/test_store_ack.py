@@ -12,6 +12,7 @@ from penstock.errors import (
     RejectedByDatabase,
 )
 from penstock.job import ENDED, Finished, JobState, OutcomeState
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.store import (
     WorkerRegistry,
 )
@@ -146,8 +147,8 @@ async def test_a_snapshot_counts_every_queue_in_one_query(store, client, db):
 
 async def test_declaring_a_queue_mirrors_its_settings_and_ignores_an_older_generation(store, db):
     """The newest generation of one declarer wins, whatever order they arrive in."""
-    await store.queues.declare("q", declared_by="uid", generation=2, max_attempts=9, job_deadline=60)
-    await store.queues.declare("q", declared_by="uid", generation=1, max_attempts=3)
+    await store.queues.declare("q", QueueDeclaration(declared_by="uid", generation=2, max_attempts=9, job_deadline=60))
+    await store.queues.declare("q", QueueDeclaration(declared_by="uid", generation=1, max_attempts=3))
     row = db.execute("SELECT max_attempts, job_deadline, generation FROM penstock.queue").fetchone()
     assert row == (9, timedelta(minutes=1), 2)
 

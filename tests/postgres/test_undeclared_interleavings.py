@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from penstock.errors import RowLocked
+from penstock.jobqueue.declaration import QueueDeclaration
 from tests.postgres import desk
 from tests.postgres.undeclared import ENQUEUE, PRUNE, declare, make_idle, names, orphans, prune, set_limit
 
@@ -162,10 +163,10 @@ async def test_a_queue_whose_first_enqueue_never_commits_stops_no_declarer(play,
     enqueuer.begin()
     enqueuer.run(ENQUEUE, ["held"])
     with pytest.raises(RowLocked, match="another transaction"):
-        await store.queues.declare("held", declared_by="uid")
-    await store.queues.declare("other", declared_by="uid")
+        await store.queues.declare("held", QueueDeclaration(declared_by="uid"))
+    await store.queues.declare("other", QueueDeclaration(declared_by="uid"))
     enqueuer.rollback()
-    await store.queues.declare("held", declared_by="uid")
+    await store.queues.declare("held", QueueDeclaration(declared_by="uid"))
 
 
 def test_two_prunes_at_once_remove_a_queue_once(play, db):

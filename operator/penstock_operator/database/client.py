@@ -11,15 +11,15 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from penstock.errors import DatabaseUnavailable, StoreError
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.store import QueueState
 from penstock.store.inspect.database_stats import DatabaseStats
 from penstock.store.operator_queries import LostWorker
-from penstock.store.queue_declarations import QueueDeclaration
 
 from ..errors import DatabaseMisbehaves, NotLeader
 from .address import Address
@@ -198,14 +198,14 @@ class DatabaseClient:
         except (msgspec.MsgspecError, RecursionError) as error:
             raise DatabaseMisbehaves(f"declarations: {error}") from error
 
-    async def declare(self, name: str, **declaration: Any) -> None:
+    async def declare(self, name: str, declared: QueueDeclaration) -> None:
         """Write a JobQueue's settings to the queue's row.
 
         Raises:
             StoreError: the database rejects it, or the statement failed.
             NotLeader: another replica leads.
         """
-        await self._act("declare", name, declaration)
+        await self._act("declare", name, list(declared))
 
     async def cordon(self, workers: Sequence[int], *, cordon: bool) -> None:
         """Cordon or uncordon workers.

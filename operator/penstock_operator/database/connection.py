@@ -16,15 +16,16 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from penstock.cancellation import cancel_and_wait
 from penstock.errors import MissingRights, StoreError
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema
 from penstock.store.inspect.database_stats import DatabaseStats, database_stats
 from penstock.store.maintenance import MaintenanceStats
 from penstock.store.operator_queries import LostWorker, held_by, identity, lost_workers, recent_waits
-from penstock.store.queue_declarations import QueueDeclaration, declarations
+from penstock.store.queue_declarations import declarations
 from penstock.store.same_database import check_same_database
 
 from ..errors import NotLeader
@@ -243,9 +244,9 @@ class Database:
         """
         return await declarations(self._opened())
 
-    async def declare(self, name: str, **declaration: Any) -> None:
+    async def declare(self, name: str, declared: QueueDeclaration) -> None:
         """Write a JobQueue's settings to the queue's row."""
-        await self._acting().queues.declare(name, **declaration)
+        await self._acting().queues.declare(name, declared)
 
     async def cordon(self, workers: Sequence[int], *, cordon: bool) -> None:
         """Cordon or uncordon workers."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from penstock.errors import RejectedByDatabase, RowLocked
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.settings import Settings
-from penstock.store.queue_declarations import QueueDeclaration
 
 from ..database.client import DatabaseClient
 from ..log_fields import log_fields
@@ -90,7 +90,7 @@ class QueueSync:
                 logger.warning(
                     "queue was declared by another operator; two operators may serve it", extra=log_fields(queue)
                 )
-            if found is None or not found.matches(**made):
+            if found is None or not found.matches(made):
                 declared = await self._declare(database, queue, made)
                 moved()
                 if not declared:
@@ -98,11 +98,11 @@ class QueueSync:
             self._known[queue.uid] = queue.generation
             self._ours.add(queue.uid)
 
-    async def _declare(self, database: DatabaseClient, queue: JobQueue, made: Mapping[str, Any]) -> bool:
+    async def _declare(self, database: DatabaseClient, queue: JobQueue, made: QueueDeclaration) -> bool:
         """Write one declaration; False if another transaction holds the row, which is retried later."""
         assert queue.policy is not None
         try:
-            await database.declare(queue.policy.queue_name, **made)
+            await database.declare(queue.policy.queue_name, made)
         except RowLocked as error:
             times = self._locked.get(queue.uid, (0, 0.0))[0]
             pause = LOCKED_SECONDS[min(times, len(LOCKED_SECONDS) - 1)]

@@ -8,6 +8,7 @@ import pytest
 
 from penstock.dev.run_dev import load_policies, write_private
 from penstock.errors import ManifestError
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.jobqueue.policy import QueuePolicy, parse_policy
 from penstock.jobqueue.worker_settings import declaration, worker_settings
 from penstock.settings import Settings
@@ -61,16 +62,16 @@ def test_the_queues_row_mirrors_the_manifest() -> None:
         retentionSeconds=120,
     )
     told = declaration(one, worker_settings(one, base=Settings(), database_url=URL), declared_by="local", generation=3)
-    assert told == {
-        "declared_by": "local",
-        "generation": 3,
-        "paused": True,
-        "max_attempts": 7,
-        "max_in_flight": 9,
-        "retry": {"strategy": "exponential", "base_seconds": 5, "max_seconds": 3600},
-        "job_deadline": 60,
-        "retention": 120,
-    }
+    assert told == QueueDeclaration(
+        declared_by="local",
+        generation=3,
+        paused=True,
+        max_attempts=7,
+        max_in_flight=9,
+        retry={"strategy": "exponential", "base_seconds": 5, "max_seconds": 3600},
+        job_deadline=60,
+        retention=120,
+    )
 
 
 def test_a_queue_in_two_files_is_refused(tmp_path: Path) -> None:

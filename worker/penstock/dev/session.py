@@ -153,7 +153,7 @@ async def _declare(store: Store, policies: Sequence[QueuePolicy], settings: Mapp
         declared = declaration(
             policy, settings[policy.queue_name], declared_by=DECLARED_BY, generation=int(time.time())
         )
-        await store.queues.declare(policy.queue_name, **declared)
+        await store.queues.declare(policy.queue_name, declared)
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from typing import Any, cast
 from penstock.backoff import DEFAULT_BASE_SECONDS, Strategy
 from penstock.settings import ExecutorName, Settings
 
+from .declaration import QueueDeclaration
 from .policy import CircuitBreaker, QueuePolicy, StopPolicy
 
 
@@ -55,26 +56,26 @@ def _circuit(breaker: CircuitBreaker | None) -> dict[str, float]:
     }
 
 
-def declaration(policy: QueuePolicy, settings: Settings, *, declared_by: str, generation: int) -> dict[str, Any]:
-    """Arguments of `Queues.declare` except the name.
+def declaration(policy: QueuePolicy, settings: Settings, *, declared_by: str, generation: int) -> QueueDeclaration:
+    """The declaration of a JobQueue's queue.
 
     Args:
         policy: of the queue.
         settings: of its workers, from `worker_settings`.
-        declared_by: who declares: a JobQueue's uid, or the local mode.
-        generation: an older one of the same declarer changes nothing.
+        declared_by: a JobQueue's uid, or `local`.
+        generation: of the JobQueue; seconds since 1970 for `penstock dev`.
     """
-    return {
-        "declared_by": declared_by,
-        "generation": generation,
-        "paused": policy.stop_policy is not StopPolicy.NONE,
-        "max_attempts": settings.max_attempts,
-        "max_in_flight": policy.limits and policy.limits.max_in_flight,
-        "retry": {
+    return QueueDeclaration(
+        declared_by=declared_by,
+        generation=generation,
+        paused=policy.stop_policy is not StopPolicy.NONE,
+        max_attempts=settings.max_attempts,
+        max_in_flight=policy.limits.max_in_flight if policy.limits else None,
+        retry={
             "strategy": settings.backoff_strategy,
             "base_seconds": settings.backoff_base_seconds,
             "max_seconds": settings.backoff_max_seconds,
         },
-        "job_deadline": settings.job_deadline_seconds or None,
-        "retention": settings.retention_seconds,
-    }
+        job_deadline=settings.job_deadline_seconds or None,
+        retention=settings.retention_seconds,
+    )

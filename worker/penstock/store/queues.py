@@ -5,7 +5,9 @@ Owns no decision: counts and times are the database's. The rarer questions of an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+
+from penstock.jobqueue.declaration import QueueDeclaration
 
 from . import arrays
 from .connections import Connections
@@ -36,27 +38,15 @@ class Queues:
         names = None if queues is None else list(queues)
         return [QueueState(*row) for row in await self._connections.rows("sample", names, cap, soon)]
 
-    async def declare(
-        self,
-        name: str,
-        *,
-        declared_by: str,
-        generation: int = 0,
-        paused: bool = False,
-        max_attempts: int = 5,
-        max_in_flight: int | None = None,
-        retry: Mapping[str, object] | None = None,
-        job_deadline: float | None = None,
-        retention: float = 86400.0,
-        settings: Mapping[str, object] | None = None,
-    ) -> int:
-        """Mirror a JobQueue's settings (durations in seconds) into the queue's row; returns the queue's id."""
-        retry_json, settings_json = arrays.document(retry or {}), arrays.document(settings or {})
+    async def declare(self, name: str, declared: QueueDeclaration) -> int:
+        """Write a declaration to the queue's row, `paused_by` left out; returns the queue's id."""
+        retry, settings = arrays.document(declared.retry or {}), arrays.document(declared.settings or {})
         values = (
-            name, declared_by, generation, paused, max_attempts, retry_json, job_deadline, retention, settings_json,
+            name, declared.declared_by, declared.generation, declared.paused, declared.max_attempts, retry,
+            declared.job_deadline, declared.retention, settings,
         )  # fmt: skip
         queue = int(await self._connections.value("declare_queue", *values))
-        await self.set_limit(queue, max_in_flight)
+        await self.set_limit(queue, declared.max_in_flight)
         return queue
 
     async def set_limit(self, queue: int, max_in_flight: int | None) -> None:

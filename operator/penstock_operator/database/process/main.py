@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from penstock.errors import PenstockError
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.store.operator_queries import note_end, shorten_grace
 
 from ...sanitize import sanitized
@@ -217,8 +218,8 @@ class Service:
         rows = {name: declared_row(found[name]) for name in names if name in found}
         return {name: row for name, row in rows.items() if row is not None}
 
-    async def _declare(self, name: str, declaration: dict[str, Any]) -> None:
-        await self._opened.declare(name, **declaration)
+    async def _declare(self, name: str, columns: list[Any]) -> None:
+        await self._opened.declare(name, QueueDeclaration(*columns))
 
 
 def _fatal(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -17,8 +17,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.store import QueueState
-from penstock.store.queue_declarations import QueueDeclaration
 
 MAX_FRAME: Final = 8 * 2**20
 """Bytes of one frame in either direction."""
@@ -89,7 +89,7 @@ class Sample(msgspec.Struct, array_like=True, frozen=True):
 
 
 class DeclaredRow(msgspec.Struct, array_like=True, frozen=True):
-    """A queue's declaration, in the order of `penstock.store.queue_declarations.QueueDeclaration`; JSON stays text."""
+    """A queue's declaration, in the order of `penstock.jobqueue.declaration.QueueDeclaration`; JSON stays text."""
 
     declared_by: Text
     generation: int

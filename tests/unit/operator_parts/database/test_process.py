@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL, StoreError
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock_operator.database.address import Address
 from penstock_operator.database.client import DatabaseClient
 from penstock_operator.database.process.child import environment
@@ -170,7 +171,7 @@ async def test_nothing_is_asked_of_the_database_by_a_replica_that_does_not_lead(
         with pytest.raises(NotLeader):
             await database.cordon([1], cordon=True)
         with pytest.raises(NotLeader):
-            await database.declare("bad", declared_by="u")
+            await database.declare("bad", QueueDeclaration(declared_by="u"))
 
 
 async def test_a_write_that_reaches_its_process_late_is_not_done(servers: Servers):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from penstock.errors import RejectedByDatabase, RowLocked
-from penstock.jobqueue.worker_settings import declaration, worker_settings
-from penstock.settings import Settings
-from penstock.store.queue_declarations import QueueDeclaration
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock_operator.loops.queue_sync import COMPARE_SECONDS, LOCKED_SECONDS, QueueSync
 from penstock_operator.resources.resource import JobQueue
 from tests.unit.operator_parts.objects import jobqueue
@@ -30,14 +27,13 @@ class Rows:
         self.asked += 1
         return {name: self.standing[name] for name in names if name in self.standing}
 
-    async def declare(self, name: str, **made: Any) -> None:
+    async def declare(self, name: str, made: QueueDeclaration) -> None:
         self.told.append(name)
         if name in self.refused:
             raise RejectedByDatabase("not like that")
         if name in self.locked:
             raise RowLocked("somebody has it")
-        by = made["declared_by"] if made["paused"] else None
-        self.standing[name] = QueueDeclaration(paused_by=by, settings={}, **made)
+        self.standing[name] = made._replace(paused_by=made.declared_by if made.paused else None)
 
 
 def three() -> list[JobQueue]:
@@ -130,15 +126,6 @@ async def test_one_that_the_database_refuses_holds_up_no_other():
 async def test_an_invalid_jobqueue_declares_nothing():
     """There is nothing to say about it."""
     assert await mirrored(QueueSync(), Rows(), [jobqueue(scaling__minReplicas=11)]) == []
-
-
-def test_the_double_takes_what_the_database_takes():
-    """Its rows hold every part of a declaration."""
-    queue = jobqueue()
-    assert queue.policy is not None
-    settings = worker_settings(queue.policy, base=Settings())
-    made = declaration(queue.policy, settings, declared_by="u", generation=1)
-    assert set(made) | {"paused_by", "settings"} == set(QueueDeclaration._fields)
 
 
 async def test_a_queue_that_somebody_holds_is_declared_later_and_keeps_no_other_waiting():
