@@ -23,6 +23,7 @@ from .pod_template import check_template
 from .resource_names import Labels
 from .rules import violations
 from .spec_part import Part as _Part
+from .spec_part import setting as _sets
 
 API_VERSION: Final = "penstock.dev/v1alpha1"
 KIND: Final = "JobQueue"
@@ -92,13 +93,13 @@ class SignalLossPolicy(enum.StrEnum):
 class Worker(_Part, frozen=True):
     """One worker pod. `template` is the PodTemplateSpec as given."""
 
-    app: _AppPath
+    app: Annotated[_AppPath, _sets("app")]
     template: dict[str, Any]
-    concurrency: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 5
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=10_000), _sets("concurrency")] = 5
     min_demand: Annotated[int, msgspec.Meta(ge=0, le=99_999)] | None = None
     max_demand: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None
-    executor: Executor = Executor.ASYNC
-    drain_timeout_seconds: _Week = 3600
+    executor: Annotated[Executor, _sets("executor")] = Executor.ASYNC
+    drain_timeout_seconds: Annotated[_Week, _sets("drain_timeout_seconds")] = 3600
     disruption_policy: DisruptionPolicy = DisruptionPolicy.PROTECT_BUSY
     labels: Labels | None = None
     deployment: Deployment | None = None
@@ -128,25 +129,25 @@ class Limits(_Part, frozen=True):
 class Backoff(_Part, frozen=True):
     """The pause before the next attempt, in seconds."""
 
-    strategy: BackoffStrategy = BackoffStrategy.EXPONENTIAL
+    strategy: Annotated[BackoffStrategy, _sets("backoff_strategy")] = BackoffStrategy.EXPONENTIAL
     base_seconds: _Week | None = None
-    max_seconds: Annotated[int, msgspec.Meta(ge=1, le=31_536_000)] = 3600
+    max_seconds: Annotated[int, msgspec.Meta(ge=1, le=31_536_000), _sets("backoff_max_seconds")] = 3600
 
 
 class Retry(_Part, frozen=True):
     """What happens after a failed attempt."""
 
-    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000), _sets("max_attempts")] = 5
     backoff: Backoff = msgspec.field(default_factory=Backoff)
 
 
 class CircuitBreaker(_Part, frozen=True):
     """Pauses a task that mostly fails."""
 
-    failure_percent: _Percent = 50
-    minimum_calls: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20
-    window_seconds: _Day = 60
-    open_seconds: _Day = 30
+    failure_percent: Annotated[_Percent, _sets("circuit_failure_percent")] = 50
+    minimum_calls: Annotated[int, msgspec.Meta(ge=1, le=10_000), _sets("circuit_minimum_calls")] = 20
+    window_seconds: Annotated[_Day, _sets("circuit_window_seconds")] = 60
+    open_seconds: Annotated[_Day, _sets("circuit_open_seconds")] = 30
 
 
 class Target(_Part, frozen=True):
@@ -222,15 +223,15 @@ class Scaling(_Part, frozen=True):
 class QueuePolicy(_Part, frozen=True):
     """The spec of one JobQueue, with `queueName` filled in from `metadata.name`."""
 
-    queue_name: _QueueName
+    queue_name: Annotated[_QueueName, _sets("queue")]
     database_ref: DatabaseRef
     worker: Worker
     replicas: _Replicas | None = None
     limits: Limits | None = None
     retry: Retry = msgspec.field(default_factory=Retry)
     circuit_breaker: CircuitBreaker | None = None
-    job_deadline_seconds: _Week | None = None
-    retention_seconds: Annotated[int, msgspec.Meta(ge=60, le=315_360_000)] = 86_400
+    job_deadline_seconds: Annotated[_Week | None, _sets("job_deadline_seconds")] = None
+    retention_seconds: Annotated[int, msgspec.Meta(ge=60, le=315_360_000), _sets("retention_seconds")] = 86_400
     stop_policy: StopPolicy = StopPolicy.NONE
     scaling: Scaling = msgspec.field(default_factory=Scaling)
 

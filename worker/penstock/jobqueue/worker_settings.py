@@ -1,59 +1,63 @@
-"""What a JobQueue's policy tells others: its workers, as Settings, and the queue's row, as a declaration. Pure.
+"""From the policy of a JobQueue to the settings of its workers and the declaration of its queue. Pure.
 
 The operator and the local mode both take it from here, which is why a manifest means the same in both.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, cast
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, Final, cast
 
 from penstock.backoff import DEFAULT_BASE_SECONDS, Strategy
-from penstock.settings import ExecutorName, Settings
+from penstock.settings import Settings
 
 from .declaration import QueueDeclaration
-from .policy import CircuitBreaker, QueuePolicy, StopPolicy
+from .policy import QueuePolicy, StopPolicy
+from .spec_part import settings_of
+
+_PATHS: Final[Mapping[str, Sequence[str]]] = dict(settings_of(QueuePolicy))
+_DEFAULTS: Final[Mapping[str, object]] = {one.name: one.default for one in fields(Settings)}
+FROM_POLICY: Final = frozenset(_PATHS) | {"min_demand", "max_demand", "backoff_base_seconds"}
+"""Names of the settings that follow from a JobQueue; a test holds `worker_settings` to it."""
 
 
 def worker_settings(policy: QueuePolicy, *, base: Settings, **changes: Any) -> Settings:
-    """What the workers of a queue are told.
+    """The settings of the workers of a queue.
 
     Args:
         policy: of the queue.
         base: what a manifest does not say: lease, polling, logs, URLs.
         changes: fields that follow neither from the policy nor from the base.
     """
-    worker, backoff = policy.worker, policy.retry.backoff
-    strategy = cast("Strategy", backoff.strategy.value.lower())  # the same words, in another case
-    default = min(DEFAULT_BASE_SECONDS[strategy], backoff.max_seconds)
-    values = {
-        "app": worker.app,
-        "queue": policy.queue_name,
-        "concurrency": worker.concurrency,
-        "min_demand": worker.asks_again_at,
-        "max_demand": worker.holds_at_most,
-        "executor": cast("ExecutorName", worker.executor.value.lower()),
-        "drain_timeout_seconds": float(worker.drain_timeout_seconds),
-        "max_attempts": policy.retry.max_attempts,
-        "backoff_strategy": strategy,
-        "backoff_base_seconds": float(default if backoff.base_seconds is None else backoff.base_seconds),
-        "backoff_max_seconds": float(backoff.max_seconds),
-        **_circuit(policy.circuit_breaker),
-        "job_deadline_seconds": float(policy.job_deadline_seconds or 0),
-        "retention_seconds": float(policy.retention_seconds),
-    }
-    return replace(base, **{**values, **changes})
+    values = {name: _value(policy, path, name) for name, path in _PATHS.items()}
+    return replace(base, **{**values, **_derived(policy), **changes})
 
 
-def _circuit(breaker: CircuitBreaker | None) -> dict[str, float]:
-    if breaker is None:
-        return {"circuit_failure_percent": 0}
-    return {
-        "circuit_failure_percent": breaker.failure_percent,
-        "circuit_minimum_calls": breaker.minimum_calls,
-        "circuit_window_seconds": float(breaker.window_seconds),
-        "circuit_open_seconds": float(breaker.open_seconds),
+def _value(policy: QueuePolicy, path: Sequence[str], name: str) -> object:
+    """The value at a path, as the setting has it: a word of an enum in lower case, seconds as float."""
+    value: Any = policy
+    for part in path:
+        value = getattr(value, part, None)
+    if value is None:
+        return _DEFAULTS[name]
+    if isinstance(value, enum.Enum):
+        return str(value.value).lower()
+    return float(value) if isinstance(_DEFAULTS[name], float) else value
+
+
+def _derived(policy: QueuePolicy) -> dict[str, object]:
+    """Settings whose default follows from other fields."""
+    backoff = policy.retry.backoff
+    strategy = cast("Strategy", backoff.strategy.value.lower())
+    base = min(DEFAULT_BASE_SECONDS[strategy], backoff.max_seconds)
+    derived: dict[str, object] = {
+        "min_demand": policy.worker.asks_again_at,
+        "max_demand": policy.worker.holds_at_most,
+        "backoff_base_seconds": float(base if backoff.base_seconds is None else backoff.base_seconds),
     }
+    return derived if policy.circuit_breaker else {**derived, "circuit_failure_percent": 0}
 
 
 def declaration(policy: QueuePolicy, settings: Settings, *, declared_by: str, generation: int) -> QueueDeclaration:

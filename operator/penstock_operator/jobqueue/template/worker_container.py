@@ -8,10 +8,11 @@ condition. The port has a name of its own: `http` is what everybody calls theirs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final
 
 from penstock.jobqueue.policy import QueuePolicy
-from penstock.jobqueue.worker_settings import worker_settings
+from penstock.jobqueue.worker_settings import FROM_POLICY, worker_settings
 from penstock.settings import Settings
 
 from .database_variables import database_variables
@@ -20,14 +21,8 @@ HTTP_PORT: Final = 9464
 PORT_NAME: Final = "penstock"
 WORKER: Final = "worker"
 _FROM_SPEC: Final = frozenset(
-    f"PENSTOCK_{name}"
-    for name in (
-        "APP", "QUEUE", "CONCURRENCY", "MIN_DEMAND", "MAX_DEMAND", "EXECUTOR", "DRAIN_TIMEOUT_SECONDS", "MAX_ATTEMPTS",
-        "BACKOFF_STRATEGY", "BACKOFF_BASE_SECONDS", "BACKOFF_MAX_SECONDS", "JOB_DEADLINE_SECONDS", "RETENTION_SECONDS",
-        "CIRCUIT_FAILURE_PERCENT", "CIRCUIT_MINIMUM_CALLS", "CIRCUIT_WINDOW_SECONDS", "CIRCUIT_OPEN_SECONDS",
-        "HTTP_PORT",
-    )
-)  # fmt: skip
+    one.metadata["variable"] for one in fields(Settings) if one.name in FROM_POLICY | {"http_port"}
+)
 """Variables that follow from the resource. The others, such as the log level, are the template's to set."""
 _FIELDS: Final = {"PENSTOCK_POD_NAME": "metadata.name", "PENSTOCK_NODE_NAME": "spec.nodeName"}
 """Variables that name the pod: the drain finds a worker's pod by them."""
