@@ -1,6 +1,4 @@
-"""Roles: each can do its work, and not the next one's. Migrated by an owner who is no superuser, used by logins that
-have one group role each; nothing here runs with more rights than the sentence says.
-"""
+"""Roles: each can do its work, and not the next one's. The owner is no superuser; a login has one group role."""
 
 from __future__ import annotations
 
