@@ -138,7 +138,7 @@ class Cluster:
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
         what = f"{method} {target.removeprefix(self._config.host).split('?', 1)[0]}"
         if fenced and not self.may_write():
-            raise errors.NotLeader(f"{what}: not sent, for this replica does not lead")
+            raise errors.NotLeader(f"{what}: not sent, because this replica does not lead")
         try:
             answer = self._http.request(
                 method, target, body=data, headers=headers, timeout=timeout, retries=False, redirect=False

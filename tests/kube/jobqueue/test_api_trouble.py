@@ -55,7 +55,7 @@ def test_an_operator_that_reaches_no_api_server_gives_up_its_lead_and_takes_it_a
     """Every call fails, the Lease's too: it acts no more; afterwards everything goes on."""
     running = started(jobqueues, operator, pg_url)
     rule = api_proxy.rule(lambda method, path: True, status=500)
-    eventually(lambda: "this replica follows" in running.text, "it does not believe that it leads")
+    eventually(lambda: "stopped leading" in running.text, "it does not believe that it leads")
     enqueue(database, 1, 0.0)
     rule.times = 0
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "it leads and decides again")

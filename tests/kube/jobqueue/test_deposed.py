@@ -57,8 +57,8 @@ def test_a_leader_frozen_between_decision_and_write_changes_nothing_once_it_is_t
     assert jobqueues.deployment()["spec"]["replicas"] == 0
     thawed = dt.datetime.now(dt.UTC)
     first.thaw()
-    eventually(lambda: "for this replica does not lead" in first.text, "the first has not sent its write")
-    eventually(lambda: "this replica follows" in first.text, "and knows why")
+    eventually(lambda: "because this replica does not lead" in first.text, "the first has not sent its write")
+    eventually(lambda: "stopped leading" in first.text, "and knows why")
     assert writes(control_plane, jobqueues.namespace, "operator-0", thawed) == []
     assert jobqueues.deployment()["spec"]["replicas"] == 0
 
@@ -74,13 +74,13 @@ def test_jobs_run_on_while_leaders_are_frozen_and_killed(
     enqueue(database, 20, 0.3)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] > 0, "the first decides")
     first.freeze()
-    eventually(lambda: "this replica leads" in second.text, "the second leads")
+    eventually(lambda: "started leading" in second.text, "the second leads")
     enqueue(database, 20, 0.3)
     eventually(lambda: counts(database)[:2] == (0, 40), "all run")
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "the second goes down to zero")
     thawed = dt.datetime.now(dt.UTC)
     first.thaw()
-    eventually(lambda: "this replica follows" in first.text, "the first knows that it was deposed")
+    eventually(lambda: "stopped leading" in first.text, "the first knows that it was deposed")
     assert writes(control_plane, jobqueues.namespace, "operator-0", thawed) == []
     second.stop(signal.SIGKILL)
     enqueue(database, 5, 0.0)

@@ -25,13 +25,13 @@ def test_of_two_operators_one_leads_and_a_killed_leader_is_replaced(
     changes = jobqueues.api.request("GET", lease)["spec"]["leaseTransitions"]
     second = operator()
     eventually(lambda: second.page("/readyz")[0] == 200, "the follower knows the cluster")
-    leads = "this replica leads" in second.text
+    leads = "started leading" in second.text
     # It may, where the first one was held up for longer than its Lease; then the Lease says so.
     assert not leads or jobqueues.api.request("GET", lease)["spec"]["leaseTransitions"] > changes
     first.stop(signal.SIGKILL)
     enqueue(database, 1, 0.0)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 1, "the successor decides")
-    eventually(lambda: "this replica leads" in second.text, "and has said that it leads")
+    eventually(lambda: "started leading" in second.text, "and has said that it leads")
 
 
 def test_an_operator_that_ends_gives_its_lease_up(jobqueues: JobQueues, operator: Start, pg_url: str):
@@ -42,7 +42,7 @@ def test_an_operator_that_ends_gives_its_lease_up(jobqueues: JobQueues, operator
     assert first.stop() == 0
     assert not jobqueues.api.request("GET", lease)["spec"].get("holderIdentity")
     second = operator()
-    eventually(lambda: "this replica leads" in second.text, "the successor leads")
+    eventually(lambda: "started leading" in second.text, "the successor leads")
 
 
 def test_a_lost_notification_is_made_good_by_the_poll(

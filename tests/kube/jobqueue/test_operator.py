@@ -79,7 +79,7 @@ def test_a_restart_of_the_operator_changes_nothing_that_was_right(jobqueues: Job
     status = jobqueues.get()["status"]
     assert first.stop(signal.SIGKILL) == -9
     second = operator()
-    eventually(lambda: "this replica leads" in second.text, "the second operator leads")
+    eventually(lambda: "started leading" in second.text, "the second operator leads")
     eventually(lambda: second.page("/readyz")[0] == 200, "the second operator is ready")
     found = steady(versions)
     assert jobqueues.get()["status"] == status

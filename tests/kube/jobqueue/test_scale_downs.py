@@ -155,7 +155,8 @@ def test_scale_downs_at_random_interrupt_no_job(
     process = operator()
 
     def downs() -> int:
-        return len(re.findall(r"Scaled(?:Down|ToZero): From", process.text))
+        changes = re.findall(r"deployment scaled .* from=(\d+) to=(\d+)", process.text)
+        return sum(int(after) < int(before) for before, after in changes)
 
     queues = [_queue(jobqueues, number, pg_url, ledger, lambda: downs() >= SCALE_DOWNS) for number in range(QUEUES)]
     for one in queues:

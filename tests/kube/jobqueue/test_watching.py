@@ -87,7 +87,7 @@ def test_a_definition_that_comes_after_the_operator_is_watched(
     """Discovery did not know it, so nothing asked for it; the watches start over until it is there."""
     rule = api_proxy.rule(definition_asked_for, status=404)
     running = operator(**SELDOM)
-    eventually(lambda: "the watches ended" in running.text, "the watches start over")
+    eventually(lambda: "watches stopped" in running.text, "the watches start over")
     assert running.page("/readyz")[0] == 503
     rule.times = 0
     eventually(lambda: running.page("/readyz") == (200, "ok\n"), "it watches")
