@@ -26,7 +26,7 @@ def described(error: BaseException) -> tuple[str, str]:
     """Reason and sentence of a condition."""
     return (
         REASON,
-        f"Reconciliation failed with {summary(error)} It is tried again; the operator's log has the traceback.",
+        f"Reconciliation failed: {summary(error)} Retrying; the operator's log has the traceback.",
     )
 
 

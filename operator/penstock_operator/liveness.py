@@ -61,5 +61,5 @@ class Liveness:
         now = self._clock()
         for name, at in self._beats.items():
             if now - at > STUCK_SECONDS:
-                return f"the {name} of the operator has not moved for {now - at:.0f} s"
+                return f"the {name} of the operator has made no progress for {now - at:.0f} s"
         return None

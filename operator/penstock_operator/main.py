@@ -90,7 +90,7 @@ async def operate(settings: OperatorSettings) -> None:
             if task.done():
                 task.result()
         if ended.done():
-            raise ended.result() or RuntimeError("the thread of the watches ended by itself")
+            raise ended.result() or RuntimeError("the watch thread stopped unexpectedly")
     finally:
         # The supervisor before the leader: nothing may act once the lease is given up.
         for task in tasks:

@@ -286,9 +286,9 @@ class Supervisor:
             return stuck
         still = time.monotonic() - max(self.ticked_at, self._secrets.moved_at)
         if still > STUCK_SECONDS:
-            return f"the supervisor has not moved for {still:.0f} s"
+            return f"the supervisor has made no progress for {still:.0f} s"
         slowest = self._slowest()
-        return f"a database's loop has not moved for {slowest:.0f} s" if slowest > STUCK_SECONDS else None
+        return f"a database loop has made no progress for {slowest:.0f} s" if slowest > STUCK_SECONDS else None
 
     def ready(self) -> str | None:
         """None, or why what is known of the cluster is not current."""

@@ -51,9 +51,9 @@ def describe(error: PenstockError) -> tuple[str, str]:
     elif reason == "AuthFailed":
         text = "The server refused the login; check user and password in the Secret. Details: the operator's log."
     elif reason == "Timeout":
-        text = f"The database did not answer within its bound for locks and statements: {text}."
+        text = f"A statement exceeded its time limit: {text}."
     elif reason == MISBEHAVES:
-        text = f"The database is not used for a while: {text}."
+        text = f"The operator pauses its connections to this database: {text}."
     return reason, text
 
 

@@ -202,7 +202,7 @@ class JobQueueReconciler:
             self._scaling.check(seen.queue.generation)
             actions, deployment = await self._runner.apply(actions, seen)
         except Conflict as error:
-            logger.info("deployment has changed, deciding again", extra=log_fields(seen.queue, error))
+            logger.info("deployment has changed, retrying", extra=log_fields(seen.queue, error))
             return applied
         except ForeignScaler:
             return replace(applied, waiting=True)

@@ -81,7 +81,10 @@ class Leader:
                     logger.debug("lease not renewed", extra={"error": str(error)})
                 if self.leading() != led:
                     led = not led
-                    logger.info("started leading" if led else "stopped leading", extra={"identity": self.identity})
+                    if led:
+                        logger.info("started leading", extra={"identity": self.identity})
+                    else:
+                        logger.info("stopped leading", extra={"identity": self.identity})
                     self.turned()
                 await asyncio.sleep(self._pause())
         finally:

@@ -144,7 +144,7 @@ class WatchHealth:
     def live(self) -> str | None:
         """None, or that the thread of the watches hangs."""
         silent = self.clock() - self.ticked_at
-        return f"the thread of the watches has not moved for {silent:.0f} s" if silent > STUCK_SECONDS else None
+        return f"the watch thread has made no progress for {silent:.0f} s" if silent > STUCK_SECONDS else None
 
     def abandoned(self) -> str | None:
         """None, or a watch that is not open and that nobody asks for."""

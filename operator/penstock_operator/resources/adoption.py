@@ -108,7 +108,7 @@ class Meta:
         found = self.controller
         if found:
             return f"is controlled by {found.get('kind')} {found.get('name')}"
-        return "does not carry the labels of this JobQueue's children"
+        return "does not have the labels of this JobQueue's objects"
 
 
 def identity(wanted: Mapping[str, Any]) -> dict[str, str]:

@@ -83,13 +83,13 @@ def too_large(found: Mapping[str, Any]) -> str | None:
     spec = found.get("spec")
     size = found.get(SPEC_BYTES) if spec is None else _bytes_of(spec)
     if isinstance(size, int) and size > MAX_BYTES:
-        return f"The spec is too large: {size} bytes of JSON, at limit {MAX_BYTES} are read. {_ADVICE}"
+        return f"The spec is too large: {size} bytes of JSON, at most {MAX_BYTES} are read. {_ADVICE}"
     if _has_more_values(spec, MAX_VALUES):
         return f"The spec is too large: more than {MAX_VALUES} values, lists and objects included. {_ADVICE}"
     return None
 
 
-_ADVICE: Final = "Put what is large into a ConfigMap or an image."
+_ADVICE: Final = "Move large content to a ConfigMap or an image."
 
 
 def _has_more_values(value: Any, limit: int) -> bool:

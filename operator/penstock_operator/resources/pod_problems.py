@@ -11,6 +11,8 @@ import signal
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from penstock.plural import plural
+
 from .last_error import database_reason
 from .process_message import harmless, last_words
 
@@ -58,7 +60,7 @@ def problem(status: Mapping[str, Any]) -> tuple[str, str] | None:
     """Reason and sentence of what keeps a pod from serving; None while nothing does, or nothing is known yet."""
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("reason") in {"Unschedulable", "SchedulingGated"}:
-        return str(scheduled["reason"]), _line(scheduled.get("message")) or "no node takes it"
+        return str(scheduled["reason"]), _line(scheduled.get("message")) or "no node can run it"
     for called, one in _containers(status):
         found = _container_problem(called, one)
         if found is not None:
@@ -69,15 +71,15 @@ def problem(status: Mapping[str, Any]) -> tuple[str, str] | None:
 def pending(status: Mapping[str, Any]) -> tuple[str, str] | None:
     """What a pod that does not serve waits for, without an error so far: reason and sentence."""
     if _condition(status, "PodScheduled").get("status") != "True":
-        return "Unscheduled", "no scheduler has chosen a node"
+        return "Unscheduled", "it is not scheduled to a node yet"
     for called, one in _containers(status):
         waiting = str(_part(one, "state", "waiting").get("reason", ""))
         if waiting == "ContainerCreating":
-            return waiting, f"{called} {_being_created(status)}; its events say why (kubectl describe pod)"
+            return waiting, f"{called} {_being_created(status)}; see its events (kubectl describe pod)"
         if called.startswith("init") and "running" in _part(one, "state") and not one.get("started"):
             return "PodInitializing", f"{called} is still running"
         if "running" in _part(one, "state") and not one.get("ready") and not called.startswith("init"):
-            return "NotReady", f"{called} runs but is not ready: its own log says why"
+            return "NotReady", f"{called} runs but is not ready; see its log"
     return None
 
 
@@ -119,7 +121,7 @@ def how_ended(terminated: Mapping[str, Any]) -> str:
     words = []
     if terminated.get("reason") in {"OOMKilled", "StartError", "ContainerCannotRun", "DeadlineExceeded"}:
         words.append(str(terminated["reason"]))
-    words.append(f"exit code {code}{_meaning(code, number)}" if code is not None else "an unknown end")
+    words.append(f"exit code {code}{_meaning(code, number)}" if code is not None else "an unknown exit code")
     said = last_words(str(terminated.get("message") or ""))
     return ", ".join(words) + (f": {said}" if said else "")
 
@@ -138,7 +140,7 @@ def _container_problem(called: str, one: Mapping[str, Any]) -> tuple[str, str] |
         return None if reason is None else (reason, f"{called}: {_line(waiting.get('message'))}")
     if last.get("exitCode") == 0 and called.startswith("init"):
         return None
-    restarts = f" after {times} restart{'' if times == 1 else 's'}" if times else ""
+    restarts = f" after {plural(times, 'restart')}" if times else ""
     kind = (
         "OOMKilled" if last.get("reason") == "OOMKilled" else "Completed" if last.get("exitCode") == 0 else "CrashLoop"
     )
@@ -147,7 +149,7 @@ def _container_problem(called: str, one: Mapping[str, Any]) -> tuple[str, str] |
         "OOMKilled": "; it needs a higher memory limit or fewer jobs at once",
         "Completed": "; a worker must run until it is stopped, so its command is wrong",
     }.get(kind, "")
-    return kind, f"{called} last ended with {how_ended(last)}{restarts}{advice}"
+    return kind, f"{called} last exited with {how_ended(last)}{restarts}{advice}"
 
 
 def _last(one: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -241,8 +241,8 @@ def _blocked(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     if spec.get("paused"):
         return "its Deployment is paused"
     if part(conditions, "Progressing").get("status") == "False":
-        return "it is past its progress deadline"
-    return "its pods are refused" if part(conditions, "ReplicaFailure").get("status") == "True" else ""
+        return "it exceeded its progress deadline"
+    return "its pods are rejected" if part(conditions, "ReplicaFailure").get("status") == "True" else ""
 
 
 def _max_surge(strategy: Mapping[str, Any]) -> int | str | None:

@@ -174,9 +174,9 @@ def _spawn(descriptor: int, memory_mib: int) -> subprocess.Popen[bytes]:
 
 def _reason(code: int, *, killed: bool) -> StoreError:
     if killed and code == -signal.SIGKILL:
-        return DatabaseUnavailable("the process of the database was ended: it did not answer in time")
+        return DatabaseUnavailable("the database process was killed because it did not answer in time")
     if code in {EXIT_MEMORY, -signal.SIGKILL}:  # the latter by the kernel, for want of memory
-        return DatabaseMisbehaves("its answers took more memory than one database may")
+        return DatabaseMisbehaves("its answers exceeded the memory limit of one database")
     if code == -signal.SIGXCPU:
-        return DatabaseMisbehaves("its answers took more processor time than one database may")
-    return StoreError(f"the process of the database ended with code {code}")
+        return DatabaseMisbehaves("its answers exceeded the CPU limit of one database")
+    return StoreError(f"the database process exited with code {code}")

@@ -77,9 +77,9 @@ class ProcessLink:
                 self._reading = asyncio.create_task(self._read(self._child), name="database process")
                 await self._ready.wait()
         except OSError as error:  # of which a timeout is one
-            raise StoreError(f"the process of the database did not start: {error.strerror or 'too slow'}") from error
+            raise StoreError(f"the database process did not start: {error.strerror or 'too slow'}") from error
         if not self._child.running:
-            raise StoreError("the process of the database ended while it started")
+            raise StoreError("the database process exited while it started")
 
     async def stop(self) -> None:
         """End the process; harmless when repeated."""
@@ -104,7 +104,7 @@ class ProcessLink:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except (BrokenFrame, msgspec.MsgspecError, RecursionError) as error:
-            problem = DatabaseMisbehaves(f"the process of the database broke the protocol: {error}")
+            problem = DatabaseMisbehaves(f"the database process violated the protocol: {error}")
         finally:
             child.kill()
             self._ready.set()

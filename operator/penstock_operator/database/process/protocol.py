@@ -160,7 +160,7 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
     """
     (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
     if length > MAX_FRAME:
-        raise BrokenFrame(f"a frame of {length} bytes, at most {MAX_FRAME} are agreed")
+        raise BrokenFrame(f"a frame of {length} bytes, at most {MAX_FRAME} are allowed")
     return await reader.readexactly(length)
 
 
@@ -172,7 +172,7 @@ def frame(value: object) -> bytes:
     """
     body = msgspec.msgpack.encode(value)
     if len(body) > MAX_FRAME:
-        raise BrokenFrame(f"an answer of {len(body)} bytes, at most {MAX_FRAME} are agreed")
+        raise BrokenFrame(f"an answer of {len(body)} bytes, at most {MAX_FRAME} are allowed")
     return _LENGTH.pack(len(body)) + body
 
 
@@ -195,7 +195,7 @@ def _row(state: QueueState) -> QueueRow:
 
 
 def _newest(workers: Any) -> Any:
-    """At most so many as are agreed; whatever is no list of workers is refused later."""
+    """At most so many as are allowed; whatever is no list of workers is refused later."""
     if not isinstance(workers, list) or len(workers) <= MAX_WORKERS:
         return workers
     for worker in workers:

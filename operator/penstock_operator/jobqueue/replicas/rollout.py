@@ -56,7 +56,7 @@ def sizes_of(deployment: Deployment, members: Sequence[Member]) -> dict[str, int
 
 
 def removed(sizes: Mapping[str, int], deployment: Deployment, after: int) -> dict[str, int]:
-    """Pods that each replica set loses at limit when the replicas become `after` during a rollout.
+    """Pods that each replica set loses at most when the replicas become `after` during a rollout.
 
     Of two replica sets of one size the older one gives up more, and which that is cannot be seen: both may have to.
     """

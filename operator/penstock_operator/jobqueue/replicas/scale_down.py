@@ -130,7 +130,7 @@ def _stalled(here: list[Member], replicas: ReplicaPlan, deployment: Deployment) 
     options = {after: removed(sizes, deployment, after) for after in range(replicas.target, deployment.replicas)}
     safe = {after: shares for after, shares in options.items() if _leaves(groups, shares, wanted, after, deployment)}
     if not safe:
-        waits = "a rollout that cannot finish would take the decrease from workers that are needed"
+        waits = "a stalled rollout would remove workers that are needed"
         return _steps([_Group(here, 0)], here, waiting_for=waits)
     quotas = safe[min(safe)]
     leaving = {name: _Group(found, quotas[name]) for name, found in groups.items()}

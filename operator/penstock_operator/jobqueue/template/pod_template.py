@@ -34,7 +34,7 @@ class Added:
 _PRIVILEGED: Final = "a container runs as uid 0, is privileged, or adds capabilities: then the others get it"
 _OWN: Final = "the container runs as uid 0, is privileged, or adds capabilities"
 ADDED: Final = (
-    Added("metadata.labels", "`app.kubernetes.io/name: penstock-worker` and the operator's own, which win"),
+    Added("metadata.labels", "`app.kubernetes.io/name: penstock-worker` and the operator's own, which take precedence"),
     Added("spec.terminationGracePeriodSeconds", "`drainTimeoutSeconds`, plus the seconds of a `preStop.sleep`"),
     Added("spec.enableServiceLinks", "`false`"),
     Added("spec.automountServiceAccountToken", "`false`", "a service account is named"),

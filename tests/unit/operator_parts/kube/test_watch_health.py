@@ -157,4 +157,4 @@ def test_a_thread_that_hangs_fails_liveness():
     site.now += STUCK_SECONDS
     assert site.health.live() is None
     site.now += 1
-    assert site.health.live() == "the thread of the watches has not moved for 121 s"
+    assert site.health.live() == "the watch thread has made no progress for 121 s"

@@ -165,7 +165,7 @@ def test_of_several_pods_with_one_reason_the_first_is_named_and_the_others_count
     """A hundred pods without an image are one sentence."""
     pods = [Pod.read(pod_object(n, status={"containerStatuses": [container(LOOP, last=died(1))]})) for n in "abc"]
     told = worker_problem(None, pods, [], waiting={}, desired=3, now=NOW)
-    assert told == ("CrashLoop", "Pod a: container worker last ended with exit code 1 (and 2 more pods)")
+    assert told == ("CrashLoop", "Pod a: container worker last exited with exit code 1 (and 2 more pods)")
 
 
 def test_a_crash_of_a_worker_that_serves_again_is_remembered_for_a_while():
