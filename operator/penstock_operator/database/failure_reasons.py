@@ -51,7 +51,7 @@ def describe(error: PenstockError) -> tuple[str, str]:
     elif reason == "AuthFailed":
         text = "The server refused the login; check user and password in the Secret. Details: the operator's log."
     elif reason == "Timeout":
-        text = f"A statement exceeded its time limit: {text}."
+        text = f"The database did not answer within its limit for locks and statements: {text}."
     elif reason == MISBEHAVES:
         text = f"The operator pauses its connections to this database: {text}."
     return reason, text

@@ -187,8 +187,8 @@ def _active(state: ObservedState) -> Condition:
     if state.failure is not None:
         return Condition("False", state.failure[0], "The replicas stay as they are: see the condition Ready.")
     if state.other_scaler:
-        who = f"{state.other_scaler[:1].upper()}{state.other_scaler[1:]} also sets the replicas of the Deployment"
-        what = "the operator leaves its value for now. Remove it: the JobQueue does the scaling."
+        who = f"The replicas of the Deployment are also set by {state.other_scaler}"
+        what = "the operator leaves that value for now. Remove the other scaler: the JobQueue does the scaling."
         return Condition("False", "ForeignScaler", f"{who}; {what}")
     if state.policy.stop_policy is not StopPolicy.NONE:
         return Condition("False", "Stopped", f"stopPolicy is {state.policy.stop_policy.value}.")

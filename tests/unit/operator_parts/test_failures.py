@@ -22,6 +22,7 @@ from penstock_operator.kube.client import Cluster
 from penstock_operator.loops.database_loop import DatabaseLoop
 from penstock_operator.loops.scheduled_queue import Member
 from penstock_operator.metrics import OperatorMetrics, Result
+from penstock_operator.resources.conditions import ObservedState
 from penstock_operator.resources.resource import JobQueue
 from tests.unit.jobqueue.examples import manifest
 from tests.unit.operator_parts.objects import deployment_object, jobqueue
@@ -70,11 +71,19 @@ class Refusing:
         return next(str(one["message"]) for one in self.statuses[-1]["conditions"] if one["type"] == condition)
 
 
-def reconciler(server: Refusing) -> JobQueueReconciler:
+class BrokenMetrics(OperatorMetrics):
+    """Cannot show a state without a failure."""
+
+    def observe(self, queue: JobQueue, state: ObservedState, *, paused: bool | None = None) -> None:
+        if state.failure is None:
+            raise KeyError("bound")
+        super().observe(queue, state, paused=paused)
+
+
+def reconciler(server: Refusing, metrics: OperatorMetrics | None = None) -> JobQueueReconciler:
     cluster, cache = cast("Cluster", server), Cache(lambda *_: None)
-    return JobQueueReconciler(
-        cluster=cluster, cache=cache, metrics=OperatorMetrics(leading=lambda: True), monitoring=Monitoring()
-    )
+    metrics = metrics or OperatorMetrics(leading=lambda: True)
+    return JobQueueReconciler(cluster=cluster, cache=cache, metrics=metrics, monitoring=Monitoring())
 
 
 SECRET = "postgresql://shop:hunter2@db/shop"
@@ -118,6 +127,16 @@ async def test_an_exception_that_nobody_expected_is_a_condition_one_traceback_an
     assert REST_SECONDS * 0.5 < queue.due_at - time.monotonic() <= REST_SECONDS
     await queue.reconcile(jobqueue(metadata={"generation": 2}), QueueSample())
     assert server.calls == 2
+
+
+async def test_an_exception_of_the_report_itself_ends_in_a_condition_too():
+    """The actions succeeded, so only the report is wrong; it is written again with the failure."""
+    server = Refusing()
+    queue = reconciler(server, BrokenMetrics(leading=lambda: True))
+    assert await queue.reconcile(jobqueue(), QueueSample()) is Result.FAILED
+    assert server.conditions["Ready"] == ("False", "ReconcileFailed")
+    assert "KeyError" in server.message("Ready")
+    assert 0 < queue.due_at - time.monotonic() <= MAX_REST_SECONDS
 
 
 @pytest.mark.parametrize(
