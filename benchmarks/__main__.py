@@ -10,7 +10,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def names() -> list[str]:
-    """Benchmarks there are: modules of this folder that do not begin with an underscore."""
+    """The benchmarks: modules of this folder whose name does not start with an underscore."""
     return sorted(path.stem for path in HERE.glob("*.py") if not path.stem.startswith("_"))
 
 

@@ -54,14 +54,12 @@ class Trials:
 class Keda:
     """A `Scaler`. The phases of poll and sync are drawn; for a calibration, from what the trials had."""
 
-    def __init__(
-        self, settings: KedaSettings, *, most: int, chance: random.Random, trials: Trials | None = None
-    ) -> None:
+    def __init__(self, settings: KedaSettings, *, most: int, rng: random.Random, trials: Trials | None = None) -> None:
         self._settings, self._most = settings, most
-        self._next_poll = chance.uniform(*(trials.first_poll if trials else (0, settings.polling_seconds)))
-        self._next_sync = chance.uniform(0, SYNC_SECONDS)
+        self._next_poll = rng.uniform(*(trials.first_poll if trials else (0, settings.polling_seconds)))
+        self._next_sync = rng.uniform(0, SYNC_SECONDS)
         if trials is not None:
-            self._next_sync = self._next_poll + chance.uniform(*trials.sync_after)
+            self._next_sync = self._next_poll + rng.uniform(*trials.sync_after)
         self._active_at = float("-inf")
         self._recommended: deque[tuple[float, int]] = deque()
 
@@ -144,8 +142,8 @@ def calibration(runs: int = 200) -> Iterator[tuple[str, int, tuple[float, float,
         times: dict[int, list[float]] = {pod: [] for pod in trials.seconds}
         for run in range(runs):
             world = World(trace, slots=0, seed=run, startup=(1e9, 1e9))
-            chance = random.Random(f"{trials.name} {run}")
-            world.run(Keda(settings, most=100, chance=chance, trials=trials), until=200.0)
+            rng = random.Random(f"{trials.name} {run}")
+            world.run(Keda(settings, most=100, rng=rng, trials=trials), until=200.0)
             created = sorted(pod.created for pod in world.pods)
             for pod, found in times.items():
                 found.append(created[pod - 1])

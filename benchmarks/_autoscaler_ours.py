@@ -1,6 +1,6 @@
 """Penstock's autoscaler in the simulated world: `decide()` and the sampler themselves, with the operator's pace.
 
-It owns what lies around them: when a look is taken (woken when the queue is at rest, each second under load, every
+It owns what surrounds them: when a sample is taken (woken when the queue is at rest, each second under load, every
 other one while jobs are deferred), what a worker reports and how late, and the drain: the idlest leave, finish, and are
 removed when no pod is starting. The code that decides is the package's own.
 """
@@ -28,7 +28,7 @@ SOON_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A look as the store gives it."""
+    """A sample as the store returns it."""
 
     ready: int
     capped: bool
@@ -57,7 +57,7 @@ class Ours:
         return self._resting and not world.away
 
     def tick(self, world: World) -> float:
-        """One look, its decision, and what follows."""
+        """One sample, its decision, and what follows."""
         snapshot = None
         if not world.away:
             startup = _learnt(world.starts)

@@ -1,11 +1,11 @@
-"""A queue and its pods in virtual time: what the autoscalers under comparison look at and act upon.
+"""A queue and its pods in virtual time: what the compared autoscalers sample and scale.
 
 Owns the clock, the jobs, the pods and the accounts. Decides nothing: `ours` and `keda` do. Jobs start in the order in
-which they became ready, each on a free slot drawn by chance. A pod object comes at the rate at which a controller
-manager with its default flags makes them, serves after a time drawn by chance, and costs from its object to its end.
+which they became ready, each on a free slot drawn at random. A pod object comes at the rate at which a controller
+manager with its default flags makes them, serves after a time drawn at random, and costs from its object to its end.
 All that is drawn comes from one seed, so a run repeats exactly.
 
-Surprising: nobody's worker loses a job here. Where a pod with jobs is removed it finishes them first, which asks for a
+No worker loses a job here. Where a pod with jobs is removed it finishes them first, which asks for a
 worker that drains and a grace period that is long enough; how many jobs depended on that is counted.
 """
 
@@ -56,13 +56,13 @@ class Account:
 
 
 class Scaler(Protocol):
-    """An autoscaler: looks at the world when it wants to, and says when next."""
+    """An autoscaler: samples the world, and says when it samples next."""
 
     def tick(self, world: World) -> float:
-        """Look and act; seconds until the next look."""
+        """Sample and scale; seconds until the next sample."""
 
     def woken(self, world: World) -> bool:
-        """Whether a job that has become ready makes it look at once."""
+        """Whether a job that becomes ready makes it sample at once."""
 
 
 class World:
@@ -102,7 +102,7 @@ class World:
     @property
     def away(self) -> bool:
         """Whether the database cannot be reached."""
-        return any(begins <= self.now < ends for begins, ends in self.trace.outages)
+        return any(starts <= self.now < ends for starts, ends in self.trace.outages)
 
     @property
     def in_flight(self) -> int:
@@ -165,7 +165,7 @@ class World:
 
     def _ripen(self, scaler: Scaler) -> None:
         """Jobs whose time has come; while the database is away nobody can enqueue, so they come when it is back."""
-        back = [ends for begins, ends in self.trace.outages if begins <= self.now < ends]
+        back = [ends for starts, ends in self.trace.outages if starts <= self.now < ends]
         if back:
             self._at(back[0], lambda: self._ripen(scaler))
             return
@@ -242,7 +242,7 @@ class World:
         pod.leaving = True
 
     def end(self, pod: Pod) -> None:
-        """The pod is told to go: it ends with the last of its jobs, which are at risk until then."""
+        """The pod is terminated: it exits after the last of its jobs, which are at risk until then."""
         self.leave(pod)
         self.account.at_risk += pod.running
         self._end_when_idle(pod)

@@ -21,7 +21,7 @@ COLOURS: Final = ("#1f6f8b", "#b35c1e", "#6b8e23", "#7a4f9a", "#888888")
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """From `low` to `high`, with a labelled mark at each of `ticks`; logarithmic axes begin above zero."""
+    """From `low` to `high`, with a labelled mark at each of `ticks`; logarithmic axes start above zero."""
 
     label: str
     low: float

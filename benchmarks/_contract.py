@@ -3,7 +3,7 @@
     {"name", "taken_at", "machine", "runs", "figures": {KEY: {"unit", "min", "median", "max", "bar", "better"}}}
 
 A figure is added once per run; runs of what is compared are interleaved by the caller, at least five of them. Nothing
-here judges: `bar` and `better` ("higher" or "lower") are for whoever reads.
+here judges: `bar` and `better` ("higher" or "lower") are for the reader.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where the operator's benchmark happens: a real API server, a real Postgres, operators as processes, and gauges.
 
-Owns starting and stopping, the JobQueues that it makes, the watches that tell when something was there, and the gauges:
+Owns starting and stopping, the JobQueues that it makes, watches that record when an object appeared, and the gauges:
 CPU and memory from /proc, requests from the API server's own counters, connections and transactions from Postgres.
 Measures nothing by itself. No pod ever runs here: what is measured ends with their objects.
 """
@@ -155,7 +155,7 @@ class Site:
 
         New Deployments keep the controllers busy for a while: replica sets, events, budgets, conflicts among them.
         """
-        began = last = time.perf_counter()
+        started = last = time.perf_counter()
         before = self.requests()
         async with asyncio.timeout(600):
             while time.perf_counter() - last < SETTLED_SECONDS:
@@ -164,7 +164,7 @@ class Site:
                 if now - before > SETTLED_REQUESTS:
                     last = time.perf_counter()
                 before = now
-        return time.perf_counter() - began
+        return time.perf_counter() - started
 
     def enqueue(self, queue: str, count: int) -> float:
         """When the commit had returned."""

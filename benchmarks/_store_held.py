@@ -1,7 +1,7 @@
-"""A steady load beside a reader that holds its snapshot open: what the dead rows cost that nothing may remove.
+"""A steady load while a reader keeps its snapshot open: the cost of dead rows that cannot be removed.
 
 One client offers jobs at a fixed rate and works them off: some with a unique key, some that fail once and come back
-through a deferral; it promotes and publishes marks as a worker's upkeep does. Offered is a share of what the loop can
+through a deferral; it promotes and publishes marks as maintenance does. Offered is a share of what the loop can
 do at its best, so that a loop that becomes dearer first shows in CPU and claim times, then in jobs a second.
 """
 
@@ -59,9 +59,9 @@ def best_rate(db: Connection, client: SyncClient, worker: int, queue: int) -> fl
 def steady(db: Connection, client: SyncClient, worker: int, queue: int, *, offered: float, seconds: float) -> Steady:
     """Offer `offered` jobs a second for so long, and work them off."""
     found = Steady(offered, seconds, Meter(db), Meter(db))
-    keys, failed, put, upkeep, second, before = itertools.count(), set[int](), 0, 0.0, 1.0, 0
-    began = time.monotonic()
-    while (now := time.monotonic() - began) < seconds:
+    keys, failed, put, maintain_at, second, before = itertools.count(), set[int](), 0, 0.0, 1.0, 0
+    started = time.monotonic()
+    while (now := time.monotonic() - started) < seconds:
         if (due := min(int(offered * now) - put, 2 * BATCH)) >= BATCH:
             client.enqueue(
                 [new(unique=UniqueKey(key=f"{next(keys)}")) if n % UNIQUE == 0 else new() for n in range(due)]
@@ -76,8 +76,8 @@ def steady(db: Connection, client: SyncClient, worker: int, queue: int, *, offer
             values = (worker, again, [token] * len(again), len(again), len(again))
             assert db.execute(RETRY, values).fetchall() == []
         found.done += len(ended)
-        if now >= upkeep:
-            upkeep = now + 0.5
+        if now >= maintain_at:
+            maintain_at = now + 0.5
             db.execute(b"SELECT penstock.promote(5000)")
             marks = db.execute(b"SELECT * FROM penstock.begin_marks()").fetchone()
             db.execute(b"SELECT penstock.publish_marks(%s, %s)", marks)
@@ -91,7 +91,7 @@ def steady(db: Connection, client: SyncClient, worker: int, queue: int, *, offer
 
 @contextmanager
 def reader(db: Connection) -> Iterator[None]:
-    """Somebody who began to read and does not end."""
+    """A reader whose transaction stays open."""
     with psycopg.connect(db.info.dsn, password=db.info.password) as connection:
         connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.execute(b"SELECT count(*) FROM penstock.job")

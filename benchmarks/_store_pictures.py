@@ -1,4 +1,4 @@
-"""The picture of the store's benchmark: each ratio beside its bar, and jobs a second around a held snapshot.
+"""The picture of the store's benchmark: each ratio with its bar, and jobs a second around an open snapshot.
 
 It owns what is drawn; `_chart` draws it. Ratios of which less is better are shown as their inverse, so that a bar is
 reached from below throughout.

@@ -43,9 +43,9 @@ class Meter:
     def take(self, jobs: int, work: Callable[[], T]) -> T:
         """Do the work, which is for so many jobs."""
         wal, cpu = lsn(self.db), server_cpu(self.db)
-        began = time.perf_counter()
+        started = time.perf_counter()
         found = work()
-        took = time.perf_counter() - began
+        took = time.perf_counter() - started
         self.calls.append(took)
         self.seconds += took
         self.cpu_seconds += server_cpu(self.db) - cpu
@@ -64,7 +64,7 @@ class Meter:
 
 
 def server_cpu(db: Connection) -> float:
-    """Seconds of CPU of the connection's server process so far; 0 where /proc does not tell."""
+    """Seconds of CPU of the connection's server process so far; 0 without /proc."""
     try:
         return int(Path(f"/proc/{db.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
     except OSError:

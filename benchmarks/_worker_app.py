@@ -1,4 +1,4 @@
-"""The jobs of `benchmarks/worker`: one that does nothing, and some that say when they began. Workers import it."""
+"""The jobs of `benchmarks/worker`: one that does nothing, and some that record when they started. Workers import it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def stamp(since: float) -> float:
 
 @app.task(name="nap", queue="bench")
 async def nap(n: int) -> None:
-    """Short, but it waits: jobs behind it are held unstarted."""
+    """Short, but it waits: the next jobs stay claimed and unstarted."""
     del n
     await asyncio.sleep(0.02)
 

@@ -85,8 +85,8 @@ def run_bare(site: Site, jobs: int) -> float:
 def run_penstock(site: Site, jobs: int, processes: int = 1) -> tuple[float, float, float]:
     """Jobs a second by the database's own times, and CPU microseconds in workers and server, start-up included."""
     site.clear()
-    for begin in range(0, jobs, 5000):
-        app.enqueue_many(noop.job(n) for n in range(begin, min(begin + 5000, jobs)))
+    for start in range(0, jobs, 5000):
+        app.enqueue_many(noop.job(n) for n in range(start, min(start + 5000, jobs)))
     site.control.execute("CHECKPOINT")
     before = site.server_cpu_us()
     with workers(site, processes, **WHOLE_CLAIMS) as running:

@@ -1,6 +1,6 @@
 """What the parts of `benchmarks/worker` share: the server, worker processes, and what they cost by /proc.
 
-CPU of the server is that of its postmaster and of all backends, those that ended meanwhile included. Surprising: /proc
+CPU of the server is that of its postmaster and of all backends, including those that have exited. /proc
 counts in ticks of 10 ms, so a figure per job needs some ten thousand jobs.
 """
 
@@ -131,7 +131,7 @@ def quantile(values: list[float], share: float) -> float:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Fields of /proc/PID/stat behind the command; None if it is gone."""
+    """Fields of /proc/PID/stat after the command; None if the process has exited."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:

@@ -1,6 +1,6 @@
 """The other bars of a worker: how soon a job starts, what an idle one costs, how soon another one takes over.
 
-Times are of the machine's clock, on which workers, database and this process run. Surprising: `since` is taken before
+Times are of the machine's clock, on which workers, database and this process run. `since` is taken before
 the call that enqueues, so the commit is part of the figure.
 """
 
@@ -73,7 +73,7 @@ def _offer() -> None:
 
 
 def idle(site: Site, report: Report) -> None:
-    """A worker without jobs, the one that does the upkeep and one beside it; and jobs that come due meanwhile."""
+    """Two workers without jobs, of which one leads maintenance; and jobs that come due meanwhile."""
     site.clear()
     site.control.execute("ALTER SYSTEM SET autovacuum = off")  # its transactions would be counted
     site.control.execute("SELECT pg_reload_conf()")
@@ -81,7 +81,7 @@ def idle(site: Site, report: Report) -> None:
         leading = _queries_per_second(site)
         with workers(site) as (other,):
             until(lambda: site.value("SELECT count(*) FROM penstock.worker WHERE state = 'running'") == 2)
-            time.sleep(1.0)  # behind its start-up
+            time.sleep(1.0)  # after its start-up
             cpu, began = other.cpu_us(), time.monotonic()
             both = _queries_per_second(site)
             share = (other.cpu_us() - cpu) / 1e6 / (time.monotonic() - began) * 100
@@ -102,7 +102,7 @@ def idle(site: Site, report: Report) -> None:
 
 
 def _queries_per_second(site: Site) -> float:
-    """Transactions of the database while nobody enqueues, less those of this look."""
+    """Transactions of the database without enqueues, minus those of this query."""
     query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
     time.sleep(SETTLE_SECONDS)
     before, began = site.value(query), time.monotonic()
@@ -111,7 +111,7 @@ def _queries_per_second(site: Site) -> float:
 
 
 def takeover(site: Site, report: Report) -> None:
-    """What a killed worker had runs elsewhere; what one that is told to end has not started is handed back."""
+    """The jobs of a killed worker run elsewhere; a terminated worker releases the jobs that it has not started."""
     site.clear()
     site.control.execute("TRUNCATE penstock.leader")  # of a run before
     lease = str(LEASE_SECONDS)
@@ -132,10 +132,10 @@ def takeover(site: Site, report: Report) -> None:
     with workers(site, PENSTOCK_CONCURRENCY="4", PENSTOCK_MAX_DEMAND="400", PENSTOCK_MIN_DEMAND="200") as (one,):
         until(lambda: site.value(held) > 100)
         number = one.process.pid
-        told = time.monotonic()
+        terminated = time.monotonic()
         os.kill(number, signal.SIGTERM)
         until(lambda: site.value(held) <= 4, pause=0.005)
-        report.add("hand_back_seconds", time.monotonic() - told, "s", bar=1, better="lower")
+        report.add("hand_back_seconds", time.monotonic() - terminated, "s", bar=1, better="lower")
 
 
 def start_up(site: Site, report: Report) -> None:

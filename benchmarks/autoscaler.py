@@ -1,4 +1,4 @@
-"""`decide()` beside a model of KEDA and the horizontal pod autoscaler, on the same arrivals in virtual time.
+"""`decide()` compared with a model of KEDA and the horizontal pod autoscaler, on the same arrivals in virtual time.
 
 Seven traces, each under five autoscalers: Penstock with its defaults and with short windows, KEDA with its defaults and
 tuned (`pollingInterval` 1, no stabilisation, a hundred pods at a sync), and tuned with the target that somebody would
@@ -53,7 +53,7 @@ def _keda(name: str, *, tuned: bool, by_latency: bool = False) -> Callable[[Trac
                 name=name, jobs_per_replica=SLOTS * turns, polling_seconds=1, cooldown_seconds=15, window_seconds=0,
                 most_added=MOST,
             )  # fmt: skip
-        return Keda(settings, most=MOST, chance=random.Random(f"{name} {trace.name} {run}"))
+        return Keda(settings, most=MOST, rng=random.Random(f"{name} {trace.name} {run}"))
 
     return make
 
@@ -122,8 +122,8 @@ def calibrated() -> str:
     """The model of KEDA on the scenario that was measured: seconds from the commit to the pod object."""
     lines = ["seconds to the Nth pod object (least/median/most)   measured              modelled"]
     for name, pod, real, model in calibration():
-        told = "/".join(f"{value:.1f}" for value in real), "/".join(f"{value:.1f}" for value in model)
-        lines.append(f"KEDA, {name:<20} {pod:>4}                     {told[0]:<21} {told[1]}")
+        columns = "/".join(f"{value:.1f}" for value in real), "/".join(f"{value:.1f}" for value in model)
+        lines.append(f"KEDA, {name:<20} {pod:>4}                     {columns[0]:<21} {columns[1]}")
     return "\n".join(lines)
 
 

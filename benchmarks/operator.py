@@ -1,10 +1,10 @@
 """The operator as a process, on a real API server and a real Postgres: how soon, at what cost, and who takes over.
 
-How soon: from the commit of an enqueue to the first, tenth, thirtieth and hundredth pod object, beside a bare PATCH of
+How soon: from the commit of an enqueue to the first, tenth, thirtieth and hundredth pod object, against a bare PATCH of
 /scale as the floor; with its wake-up lost; with the leader killed. At what cost: CPU, memory, requests to the API
 server, connections, transactions and status writes with 1, 100 and 500 JobQueues at rest, and status writes under load.
 Nothing runs in the pods. `python -m benchmarks operator`; PENSTOCK_BENCH_QUEUES (1,100,500), PENSTOCK_BENCH_SAMPLES
-(20) and PENSTOCK_BENCH_SECONDS (20) make it shorter. Latency is measured beside the last of the numbers of queues.
+(20) and PENSTOCK_BENCH_SECONDS (20) make it shorter. Latency is measured with the last of the numbers of queues.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ async def floor(here: Site, report: Report) -> None:
         await here.api.request("POST", path, {"metadata": {"name": f"floor-{number}"}, "spec": spec})
     await asyncio.sleep(2)
     for number in range(SAMPLES):
-        began = time.perf_counter()
+        started = time.perf_counter()
         scale = {"spec": {"replicas": 1}}
         await here.api.request("PATCH", f"{path}/floor-{number}/scale", scale, content_type=MERGE)
         at = await here.pods.until(f"floor-{number}", 1)
-        report.add("floor: first pod object", (at - began) * 1000, "ms", better="lower")
+        report.add("floor: first pod object", (at - started) * 1000, "ms", better="lower")
         await asyncio.sleep(0.2)
 
 
@@ -57,9 +57,11 @@ async def rest(here: Site, operator: Operator, count: int, report: Report) -> No
         writes = here.queues.changes.total()
         return time.perf_counter(), operator.cpu_seconds(), here.requests(), here.transactions(), writes
 
-    begins = gauges()
+    before = gauges()
     await asyncio.sleep(REST_SECONDS)
-    seconds, cpu, requests, transactions, writes = (end - begin for begin, end in zip(begins, gauges(), strict=True))
+    seconds, cpu, requests, transactions, writes = (
+        after - start for start, after in zip(before, gauges(), strict=True)
+    )
     at = f"{count} at rest"
     report.add(f"{at}: CPU", cpu / seconds * 100, "% of a core", better="lower", bar=1)
     report.add(f"{at}: memory", operator.resident_mib(), "MiB", better="lower")
@@ -72,11 +74,11 @@ async def rest(here: Site, operator: Operator, count: int, report: Report) -> No
 async def latency(here: Site, names: list[str], report: Report) -> None:
     """One job into each of some queues at zero, one after the other."""
     for name in names:
-        began = here.enqueue(name, 1)
+        started = here.enqueue(name, 1)
         at = await here.pods.until(name, 1)
         scaled = await here.scaled.until(name, 1)
-        report.add("first pod object", (at - began) * 1000, "ms", better="lower", bar=50)
-        report.add("of it until the Deployment is scaled", (scaled - began) * 1000, "ms", better="lower")
+        report.add("first pod object", (at - started) * 1000, "ms", better="lower", bar=50)
+        report.add("of it until the Deployment is scaled", (scaled - started) * 1000, "ms", better="lower")
         await asyncio.sleep(0.3)
 
 
@@ -84,33 +86,33 @@ async def bursts(here: Site, names: list[str], report: Report) -> None:
     """A thousand jobs at once into queues of a hundred replicas."""
     for name in names:
         await asyncio.sleep(10)  # the controller manager's own burst of requests recovers meanwhile
-        began = here.enqueue(name, BURST_JOBS)
+        started = here.enqueue(name, BURST_JOBS)
         for count, words, bar in ((10, "tenth", None), (30, "thirtieth", 1000.0), (BURST_PODS, "hundredth", 4500.0)):
             at = await here.pods.until(name, count)
-            report.add(f"{words} pod object", (at - began) * 1000, "ms", better="lower", bar=bar)
+            report.add(f"{words} pod object", (at - started) * 1000, "ms", better="lower", bar=bar)
 
 
 async def lost(here: Site, names: list[str], report: Report) -> None:
     """Enqueues whose wake-up is lost: the poll finds them."""
     for name in names:
         here.database.execute("UPDATE penstock.queue SET operator_waiting_until = NULL WHERE name = %s", [name])
-        began = here.enqueue(name, 1)
+        started = here.enqueue(name, 1)
         at = await here.pods.until(name, 1)
         bar = (POLL_SECONDS + 1) * 1000.0
-        report.add(f"wake-up lost, poll {POLL_SECONDS} s", (at - began) * 1000, "ms", better="lower", bar=bar)
+        report.add(f"wake-up lost, poll {POLL_SECONDS} s", (at - started) * 1000, "ms", better="lower", bar=bar)
 
 
 async def load(here: Site, names: list[str], report: Report) -> None:
-    """Status writes while the depth changes each second; nothing is claimed, so every look shows another count."""
+    """Status writes while the depth changes each second; nothing is claimed, so every sample shows another count."""
     for name in names:
         here.enqueue(name, 1)
-    await asyncio.sleep(12)  # what turns at the begin is told at once
-    before, began = sum(here.queues.changes[name] for name in names), time.perf_counter()
-    while time.perf_counter() - began < 3 * SECONDS:
+    await asyncio.sleep(12)  # changes at the start are reported at once
+    before, started = sum(here.queues.changes[name] for name in names), time.perf_counter()
+    while time.perf_counter() - started < 3 * SECONDS:
         for name in names:
             here.enqueue(name, 1)
         await asyncio.sleep(1)
-    tens = (time.perf_counter() - began) / 10
+    tens = (time.perf_counter() - started) / 10
     writes = (sum(here.queues.changes[name] for name in names) - before) / len(names) / tens
     report.add("status writes under load", writes, "per queue and 10 s", better="lower", bar=1)
 
@@ -122,17 +124,17 @@ async def takeover(here: Site, names: list[str], report: Report) -> None:
     for number, name in enumerate(names):
         leader = await _holder(here)
         await asyncio.sleep(2)
-        began = time.perf_counter()
+        started = time.perf_counter()
         await operators.pop(leader).end(signal.SIGKILL)
         here.enqueue(name, 1)
         at = await here.pods.until(name, 1)
-        report.add("leader killed: next decision", (at - began) * 1000, "ms", better="lower", bar=5000)
+        report.add("leader killed: next decision", (at - started) * 1000, "ms", better="lower", bar=5000)
         operators[f"next-{number}"] = await here.operator(f"next-{number}", lease="penstock")
         await asyncio.sleep(5)
 
 
 async def _holder(here: Site) -> str:
-    """Who leads, once somebody does."""
+    """Wait for a leader; returns its name."""
     async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(ApiError):  # there is no Lease before the first leader
@@ -150,11 +152,11 @@ async def run(report: Report) -> None:
         made: list[str] = []
         for count in QUEUES:
             more = [f"queue-{number}" for number in range(len(made), count)]
-            began = time.perf_counter()
+            started = time.perf_counter()
             await here.make(more)
             await here.ready(more)
             made += more
-            print(f"{count} JobQueues ready after {time.perf_counter() - began:.1f} s", flush=True)
+            print(f"{count} JobQueues ready after {time.perf_counter() - started:.1f} s", flush=True)
             print(f"the cluster has settled after {await here.settled():.0f} s", flush=True)
             await rest(here, operator, count, report)
         sets = {

@@ -1,11 +1,11 @@
-"""The store's statements beside the least SQL that does the same work: one run, one server, batch by batch in turn.
+"""The store's statements against the least SQL that does the same work: one run, one server, batch by batch in turn.
 
-    claim + ack       in batches of 100 and 500, beside update in place, delete, history row with an index on the job
-    enqueue           one by one beside a bare INSERT; a thousand by arrays (a login that may only enqueue) and by COPY
-                      (the owner), beside a bare COPY of as many rows into one table
-    depth             one look at a thousand queues with a million ready jobs, beside the least count of them
-    waiters           single enqueues while somebody waits (NOTIFY), beside the same while nobody does
-    held snapshot     a steady load with retries and unique keys beside a reader that does not end, and without it
+    claim + ack       in batches of 100 and 500, against update in place, delete, history row with an index on the job
+    enqueue           one by one, against a bare INSERT; 1,000 by arrays (a login that may only enqueue) and by COPY
+                      (the owner), against a bare COPY of as many rows into one table
+    depth             one sample of a thousand queues with a million ready jobs, against the least count of them
+    waiters           single enqueues with a waiting worker (NOTIFY), against the same without one
+    held snapshot     a steady load with retries and unique keys, with a reader whose snapshot stays open and without
     cost              bytes of WAL and microseconds of server CPU per job of each
 
 `python -m benchmarks store`; PENSTOCK_BENCH_JOBS (20000), PENSTOCK_BENCH_RUNS (5) and PENSTOCK_BENCH_HOLD_SECONDS (120;
@@ -130,14 +130,14 @@ def _produce(db: Connection, each: int) -> float:
     for thread in threads:
         thread.start()
     ready.wait()
-    began = time.perf_counter()
+    started = time.perf_counter()
     for thread in threads:
         thread.join()
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 def measure_held(db: Connection, client: SyncClient, report: Report, worker: int, queue: int) -> tuple[Steady, Steady]:
-    """A steady load without and with a held snapshot."""
+    """A steady load without and with an open snapshot."""
     offered = best_rate(db, client, worker, queue) * OFFERED
     clear(db)
     clean = steady(db, client, worker, queue, offered=offered, seconds=HOLD_SECONDS)
@@ -154,7 +154,7 @@ def measure_held(db: Connection, client: SyncClient, report: Report, worker: int
 
 
 def measure_depth(db: Connection, report: Report) -> None:
-    """One look at a thousand queues with a million ready jobs; the table is vacuumed first."""
+    """One sample of a thousand queues with a million ready jobs; the table is vacuumed first."""
     clear(db)
     db.execute(
         b"INSERT INTO penstock.queue (name) SELECT 'depth-' || n FROM generate_series(1, %s) AS n", [DEPTH_QUEUES]
@@ -167,8 +167,8 @@ def measure_depth(db: Connection, report: Report) -> None:
     db.execute(b"VACUUM ANALYZE penstock.job")
     ours, least = Meter(db), Meter(db)
     for _ in range(LOOKS):
-        looked = b"SELECT * FROM penstock.snapshot(%s, 15)"
-        ours.take(1, lambda looked=looked: db.execute(looked, [DEPTH_CAP]).fetchall())  # type: ignore[misc]
+        sample = b"SELECT * FROM penstock.snapshot(%s, 15)"
+        ours.take(1, lambda sample=sample: db.execute(sample, [DEPTH_CAP]).fetchall())  # type: ignore[misc]
         least.take(1, lambda: db.execute(LEAST_DEPTH.encode(), [DEPTH_CAP + 1]).fetchall())
     report.add("depth_1000_queues_ms_p50", ours.at(0.5) * 1e3, "ms", better="lower")
     report.add("depth_1000_queues_ms_p95", ours.at(0.95) * 1e3, "ms", bar=50, better="lower")

@@ -1,4 +1,4 @@
-"""The worker's bars: drain rate beside a bare SQL loop and peers, start latency, CPU per job, idle cost, takeover.
+"""The worker's bars: drain rate against a bare SQL loop and peers, start latency, CPU per job, idle cost, takeover.
 
 What is compared runs interleaved on one server; every job is counted, and a run with a job too many or too few fails.
 `python -m benchmarks.worker [--only drain|pickup|idle|takeover|import] [--without-peers] [--runs N] [--jobs N]`, or by

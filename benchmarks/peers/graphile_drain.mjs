@@ -12,12 +12,12 @@ const logger = new Logger(() => () => {});
 const pgPool = new Pool({ connectionString: url, max: 10 });
 pgPool.on("error", () => {});
 await runMigrations({ pgPool, logger });
-for (let begin = 1; begin <= jobs; begin += 5000) {
+for (let start = 1; start <= jobs; start += 5000) {
   await pgPool.query(
     `SELECT graphile_worker.add_jobs(ARRAY(
        SELECT ROW('noop', json_build_object('n', n), NULL, NULL, NULL, NULL, NULL, NULL)::graphile_worker.job_spec
        FROM generate_series($1::int, $2::int) AS n))`,
-    [begin, Math.min(begin + 4999, jobs)],
+    [start, Math.min(start + 4999, jobs)],
   );
 }
 const ran = [];

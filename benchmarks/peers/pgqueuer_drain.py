@@ -29,8 +29,8 @@ async def main(url: str, jobs: int) -> None:
         queues = part("pgqueuer").PgQueuer.from_asyncpg_pool(pool)
         if not await queues.queries.has_table("pgqueuer"):
             await queues.queries.install()
-        for begin in range(0, jobs, 5000):
-            some = [str(n).encode() for n in range(begin, min(begin + 5000, jobs))]
+        for start in range(0, jobs, 5000):
+            some = [str(n).encode() for n in range(start, min(start + 5000, jobs))]
             await queues.queries.enqueue(["noop"] * len(some), some, [0] * len(some))
         ran: list[bytes] = []
         first: list[float] = []

@@ -38,8 +38,8 @@ async def main(url: str, jobs: int) -> None:
         row = await app.connector.execute_query_one_async("SELECT to_regclass('procrastinate_jobs')::text AS there")
         if row["there"] is None:
             await app.schema_manager.apply_schema_async()
-        for begin in range(0, jobs, 1000):
-            await noop.batch_defer_async(*[{"n": n} for n in range(begin, min(begin + 1000, jobs))])
+        for start in range(0, jobs, 1000):
+            await noop.batch_defer_async(*[{"n": n} for n in range(start, min(start + 1000, jobs))])
         await app.run_worker_async(
             concurrency=CONCURRENCY, wait=False, delete_jobs="always", install_signal_handlers=False
         )
