@@ -183,7 +183,7 @@ def test_a_url_that_leads_nowhere_fails_and_is_not_repeated(doctor, capsys, monk
         main(["doctor"])
     out = capsys.readouterr()
     assert "hunter2" not in out.out + out.err
-    assert "1 failures" in out.out
+    assert "1 failure, " in out.out
 
 
 def test_a_role_that_there_is_not_is_bad_input(capsys, monkeypatch):

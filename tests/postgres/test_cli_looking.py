@@ -105,8 +105,8 @@ def test_a_full_list_says_how_to_go_on(shell, db):
     put(db, count=3)
     code, out, err = shell.run("jobs", "list", "--limit", "2")
     assert (code, len(out.splitlines())) == (0, 3)
-    assert err == "penstock: the first 2; the next: --before 2\n"
-    assert shell.run("jobs", "list", "--state", "dead") == (0, "", "no such jobs\n")
+    assert err == "penstock: listed the first 2; next page: --before 2\n"
+    assert shell.run("jobs", "list", "--state", "dead") == (0, "", "no jobs match\n")
 
 
 def test_stats_count_the_outcomes_of_a_time(shell, db):
@@ -130,7 +130,7 @@ def test_workers_are_listed_with_what_they_have_held_for_longest(shell, db):
     [row] = shell.value("workers", "--queue", "q")
     assert (row["oldest_job"], row["oldest_task"], row["queues"]) == (1, "work", ["q"])
     assert row["lease_left"] < 0
-    assert "running, lapsed" in shell.run("workers")[1]
+    assert "running, lease expired" in shell.run("workers")[1]
     assert shell.value("workers", "--queue", "other") == []
 
 
