@@ -179,7 +179,7 @@ def test_an_application_that_cannot_be_imported_is_reported_until_it_is_fixed(tm
         (tmp_path / "notes.py").write_text("import nothing_of_that_name")
         running.enqueue(1)
         eventually(lambda: "nothing_of_that_name" in running.log, "the reason is reported")
-        eventually(lambda: "ended with exit code 2; again in" in running.log, "it is tried again")
+        eventually(lambda: "exited with code 2; restarting in" in running.log, "it is restarted")
         (tmp_path / "notes.py").write_text(APP)
         eventually(lambda: running.notes() == ["first 1"], "the job has run")
 

@@ -133,7 +133,7 @@ def test_a_directory_of_another_major_version_is_refused(tmp_path: Path) -> None
     cluster.mkdir(parents=True)
     (cluster / "PG_VERSION").write_text("9\n")
     server = EmbeddedPostgres(data_dir=tmp_path / "data")
-    with pytest.raises(ConfigurationError, match=r"belongs to PostgreSQL 9, the programs are \d+"):
+    with pytest.raises(ConfigurationError, match=r"belongs to PostgreSQL 9, but \d+"):
         server.start()
 
 

@@ -67,6 +67,6 @@ def test_the_model_of_keda_runs_every_job_too():
     """It is slower, not lossy: its workers are given the time to finish."""
     trace = made()["burst"]
     settings = KedaSettings(name="KEDA", jobs_per_replica=autoscaler.SLOTS)
-    result, account = autoscaler.run(trace, Keda(settings, most=100, chance=random.Random(1)), 1)
+    result, account = autoscaler.run(trace, Keda(settings, most=100, rng=random.Random(1)), 1)
     assert len(account.waits) == len(trace.jobs)
     assert result.wait_p95 > autoscaler.LATENCY_SECONDS
