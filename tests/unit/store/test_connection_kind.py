@@ -47,13 +47,13 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: bare(psycopg_pool.AsyncConnectionPool),
         "with pool.connection() as connection",
     ),
-    "a cursor of psycopg": (lambda: bare(psycopg.Cursor), "give the connection of this cursor"),
+    "a cursor of psycopg": (lambda: bare(psycopg.Cursor), "pass the connection of this cursor"),
     "a pool of psycopg2": (lambda: bare(psycopg2.pool.SimpleConnectionPool), "connection = pool.getconn()"),
     "a pool of asyncpg": (lambda: bare(asyncpg.Pool), "async with pool.acquire() as connection"),
     "an engine": (lambda: SQLITE, "with engine.begin() as connection"),
     "an async engine": (lambda: create_async_engine("postgresql+asyncpg://u@h/x"), "async with engine.begin()"),
-    "a sessionmaker": (lambda: sessionmaker(SQLITE), "call it, and give the session"),
-    "an async sessionmaker": (async_sessionmaker, "call it, and give the session"),
+    "a sessionmaker": (lambda: sessionmaker(SQLITE), "call it, and pass the session"),
+    "an async sessionmaker": (async_sessionmaker, "call it, and pass the session"),
     "the class itself": (lambda: psycopg.Connection, "got type"),
 }
 
