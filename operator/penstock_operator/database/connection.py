@@ -82,7 +82,7 @@ class Database:
         self._unsettled: int | None = None
         self._settles = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._upkeep, self._reported = MaintenanceStats(), MaintenanceStats()
+        self._rescues, self._reported = MaintenanceStats(), MaintenanceStats()
 
     @property
     def listening(self) -> bool:
@@ -111,11 +111,11 @@ class Database:
             await store.close()
             raise
         self._store = store
-        self._upkeep = self._reported = MaintenanceStats()
-        upkeep = Maintenance(
-            store=store, stats=self._upkeep, holder=self._holder, lease=LEASE_SECONDS, clock=time.monotonic
+        self._rescues = self._reported = MaintenanceStats()
+        maintenance = Maintenance(
+            store=store, stats=self._rescues, holder=self._holder, lease=LEASE_SECONDS, clock=time.monotonic
         )
-        for run, name in ((self._listener.run(), "listen"), (upkeep.run(), "maintenance")):
+        for run, name in ((self._listener.run(), "listen"), (maintenance.run(), "maintenance")):
             self._tasks.append(asyncio.create_task(run, name=f"penstock operator {name}"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LISTEN_SECONDS):
@@ -211,7 +211,7 @@ class Database:
         Raises:
             StoreError: the query failed.
         """
-        seen, now, before = await database_stats(self._opened()), replace(self._upkeep), self._reported
+        seen, now, before = await database_stats(self._opened()), replace(self._rescues), self._reported
         self._reported = now
         return seen, {
             "lease": now.rescued - before.rescued, "poison": now.poisoned - before.poisoned,
