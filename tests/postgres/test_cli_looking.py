@@ -165,7 +165,7 @@ def test_top_is_redrawn_on_a_terminal_until_somebody_interrupts_it(pg_newest, db
     os.close(theirs)
     shown = b""
     try:
-        while shown.count(b"1 queues, 0 workers") < 2:
+        while shown.count(b"1 queue, 0 workers") < 2:
             shown += os.read(ours, 65536)
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(OSError):  # the terminal's other end is gone
