@@ -128,15 +128,14 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         if self._run_time.is_instant:
             self._reuser.start()
             return
-        while self._waiting and not self._slots.full:
-            self._start(self._waiting.popleft())
+        waiting, slots, loop = self._waiting, self._slots, asyncio.get_running_loop()
+        while waiting and len(slots.running) < slots.concurrency:
+            job = waiting.popleft()
+            slots.add(job, asyncio.Task(self._attempt(job), loop=loop))
 
     def _start_suspect(self) -> None:
         if not self._slots.running and (job := self._isolation.start_next()) is not None:
-            self._start(job)
-
-    def _start(self, job: ClaimedJob) -> None:
-        self._slots.add(job, asyncio.Task(self._attempt(job), loop=asyncio.get_running_loop()))
+            self._slots.add(job, asyncio.Task(self._attempt(job), loop=asyncio.get_running_loop()))
 
     def _take(self, task: asyncio.Task[None]) -> ClaimedJob | None:
         """The next job to run in a task that has just run another; None: no job, no slot, or not allowed."""
@@ -190,7 +189,8 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     def _free(self, job: ClaimedJob) -> None:
         self._slots.free(job)
-        self._isolation.finished(job)
+        if self._isolation.running is job:
+            self._isolation.finished(job)
 
     def _emit_later(self, finished: Finished) -> None:
         self.unacknowledged += 1

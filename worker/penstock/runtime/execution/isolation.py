@@ -26,7 +26,7 @@ class Isolation:
         is_isolated: whether a job runs where it can take no other with it.
     """
 
-    __slots__ = ("_can_isolate", "_is_isolated", "_running", "_state", "waiting")
+    __slots__ = ("_can_isolate", "_is_isolated", "_state", "running", "waiting")
 
     def __init__(
         self, *, state: WorkerState, can_isolate: Callable[[], bool], is_isolated: Callable[[ClaimedJob], bool]
@@ -34,10 +34,11 @@ class Isolation:
         self._state, self._can_isolate, self._is_isolated = state, can_isolate, is_isolated
         self.waiting: list[ClaimedJob] = []
         """Suspects not started, oldest first; written here alone."""
-        self._running: ClaimedJob | None = None
+        self.running: ClaimedJob | None = None
+        """The suspect that runs; written here alone."""
 
     def __len__(self) -> int:
-        return len(self.waiting) + (self._running is not None)
+        return len(self.waiting) + (self.running is not None)
 
     def takes(self, job: ClaimedJob) -> bool:
         """Keep the job if it is a suspect; True if it is."""
@@ -49,20 +50,20 @@ class Isolation:
 
     def start_next(self) -> ClaimedJob | None:
         """The suspect to run now, counted as running; None while anything else is held."""
-        if self._running is not None or not self.waiting or not self._can_isolate():
+        if self.running is not None or not self.waiting or not self._can_isolate():
             return None
-        self._running = self.waiting.pop(0)
-        return self._running
+        self.running = self.waiting.pop(0)
+        return self.running
 
     def finished(self, job: ClaimedJob) -> None:
         """An attempt finished; another job's changes nothing."""
-        if self._running is job:
-            self._running = None
+        if self.running is job:
+            self.running = None
             self._report()
 
     def take_excess(self) -> list[ClaimedJob]:
         """The suspects that keep the first one, or the running one, from being alone; no longer held."""
-        keep = 0 if self._running is not None else 1
+        keep = 0 if self.running is not None else 1
         return self._take(self.waiting[keep:])
 
     def take_all(self) -> list[ClaimedJob]:
