@@ -58,7 +58,7 @@ def check_rights(url: Url, role: str, *, pooled: bool = False) -> None:
         lacks = f"EXECUTE on {shown}" + (f" and {more} more" if more > 0 else "")
     else:
         lacks = "USAGE on the schema penstock"
-    raise MissingRights(f'login "{found.login}" lacks {lacks}; as the owner of the schema {remedy(found, role)}')
+    raise MissingRights(f'login "{found.login}" lacks {lacks}. As the owner of the schema {remedy(found, role)}')
 
 
 def remedy(found: _Found, role: str) -> str:
