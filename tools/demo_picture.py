@@ -76,8 +76,8 @@ async def run() -> int:
     sys.stdout.write(said.getvalue())
     if code == 0:
         account = said.getvalue().partition("What became of the jobs")[2].partition("Scale decisions")
-        ending = said.getvalue().strip().splitlines()[-2:]
-        TARGET.write_text(drawn(best[0], "\n".join([account[0].strip(), "", *ending])) + "\n", encoding="utf-8")
+        last_lines = said.getvalue().strip().splitlines()[-2:]
+        TARGET.write_text(drawn(best[0], "\n".join([account[0].strip(), "", *last_lines])) + "\n", encoding="utf-8")
     return code
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from reportlab.pdfgen.canvas import Canvas
 
-MOST_DAYS = 366
+MAX_DAYS = 366
 _DAYS_A_PAGE = 31
 _LEFT, _TOP, _LINE = 72, 770, 22
 """In points, from the lower left of the page."""
@@ -35,11 +35,11 @@ def reported(first: date, last: date) -> Path:
     """Write the report of the days `first` to `last`, both included, to SHOP_OUTPUT; gives the file.
 
     Raises:
-        DateRangeError: the days are in the wrong order or more than `MOST_DAYS`.
+        DateRangeError: the days are in the wrong order or more than `MAX_DAYS`.
     """
     days = (last - first).days + 1
-    if not 1 <= days <= MOST_DAYS:
-        raise DateRangeError(f"a report is of 1 to {MOST_DAYS} days, got {first} to {last}")
+    if not 1 <= days <= MAX_DAYS:
+        raise DateRangeError(f"a report is of 1 to {MAX_DAYS} days, got {first} to {last}")
     # Half a second and 20 MB: only a worker that makes reports pays for it.
     from reportlab.lib.pagesizes import A4  # noqa: PLC0415
     from reportlab.pdfgen.canvas import Canvas  # noqa: PLC0415

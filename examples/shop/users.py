@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIMEOUT_SECONDS = 10
-LARGEST_ANSWER = 64 * 1024
+MAX_ANSWER = 64 * 1024
 
 
 class NoSuchUserError(LookupError):
@@ -42,7 +42,7 @@ def synced(user_id: int) -> Path:
         raise ValueError("SHOP_USERS must start with http:// or https://")
     try:
         with urllib.request.urlopen(f"{base}/users/{user_id}", timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-            user = json.loads(answer.read(LARGEST_ANSWER))
+            user = json.loads(answer.read(MAX_ANSWER))
     except urllib.error.HTTPError as error:
         with error:
             raise _meaning(error, user_id) from error

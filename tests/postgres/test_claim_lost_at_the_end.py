@@ -33,7 +33,7 @@ async def lose_a_claim(proxy: Proxy, store: Store, worker: desk.Worker) -> Claim
         store=store,
         permit=ClaimPermit(worker.id, worker.queue),
         state=running_state(),
-        held=HeldClaims(),
+        held_claims=HeldClaims(),
         queue="q",
         poll_seconds=60,
         metrics=WorkerMetrics(queue="q", tasks=TaskRegistry(), version="0"),
@@ -54,14 +54,14 @@ async def test_what_is_returned_is_tried_again_until_the_database_answers(pg_new
     """The reply of the release is lost: forgotten here, the claims would stay with a worker that renews its lease."""
     worker = desk.register(newest)
     desk.enqueue(newest, 3)
-    held = HeldClaims()
+    held_claims = HeldClaims()
     with Proxy(pg_newest.url) as proxy:
         async with Store(proxy.url, lanes=1) as store:
             claimer = Claimer(
                 store=store,
                 permit=ClaimPermit(worker.id, worker.queue),
                 state=running_state(),
-                held=held,
+                held_claims=held_claims,
                 queue="q",
                 poll_seconds=60,
                 metrics=WorkerMetrics(queue="q", tasks=TaskRegistry(), version="0"),
@@ -69,12 +69,12 @@ async def test_what_is_returned_is_tried_again_until_the_database_answers(pg_new
                 rng=random.Random(),
             )
             jobs = await desk.claim_some(store, worker)
-            held.add(jobs)
+            held_claims.add(jobs)
             proxy.drop_reply("penstock.release")
             await claimer.start()
             claimer.release_later(jobs)
             async with asyncio.timeout(60):
-                await held.empty()
+                await held_claims.empty()
             await claimer.stop()
     assert proxy.dropped
     assert newest.execute("SELECT count(*), sum(attempt) FROM penstock.job WHERE token IS NULL").fetchone() == (3, 0)

@@ -151,7 +151,7 @@ async def test_an_outcome_whose_row_is_locked_is_stored_once_the_lock_is_gone(en
             tasks=[], holder="x",
         )  # fmt: skip
         acknowledger = Acknowledger(
-            name="acks", store=store, held=held, accepted=accepted.append, rng=random.Random(1), metrics=metrics,
+            name="acks", store=store, held_claims=held, accepted=accepted.append, rng=random.Random(1), metrics=metrics,
             forensics=forensics,
         )  # fmt: skip
         await acknowledger.start()

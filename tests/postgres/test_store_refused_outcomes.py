@@ -40,7 +40,7 @@ class Scene:
             metrics=metrics, tasks=[], holder="x",
         )  # fmt: skip
         acknowledger = Acknowledger(
-            name="acks", store=self.store, held=self.held, accepted=self.accepted.append, rng=random.Random(1),
+            name="acks", store=self.store, held_claims=self.held, accepted=self.accepted.append, rng=random.Random(1),
             metrics=metrics, forensics=forensics,
         )  # fmt: skip
         batch = [

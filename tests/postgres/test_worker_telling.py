@@ -83,7 +83,7 @@ def test_a_dead_letter_is_reported_and_keeps_what_was_around_it(begin, newest, t
     desk.until(lambda: expected <= {line.replace("depth q 1", "depth q 0") for line in lines(trace)})
     forensics = value(newest, "SELECT forensics FROM penstock.dead")
     assert isinstance(forensics, dict)
-    assert (forensics["made_by"], forensics["pod"], forensics["held"]) == ("worker", "pod-7", 1)
+    assert (forensics["made_by"], forensics["pod"], forensics["claims"]) == ("worker", "pod-7", 1)
     assert "queue" in forensics  # None if the look at it took too long
     assert forensics["memory"]["resident_bytes"] > 0
     said = [json.loads(line) for line in worker.end()[1].splitlines()]

@@ -114,7 +114,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the view `penstock.jobs`: any job, ended ones too. Times are the database's, with time zone.
 
-    `progress` is what a running attempt told last: `done`, `total` and perhaps a `note`; None otherwise.
+    `progress` is what a running attempt reported last: `done`, `total` and perhaps a `note`; None otherwise.
     """
 
     id: int

@@ -1,7 +1,7 @@
 """What a task may say about its own attempt, returned or raised from any depth.
 
     return Retry(delay=30)        run again in 30 s; counts as an attempt
-    raise Snooze(delay=300)       not now; the attempt is given back
+    raise Snooze(delay=300)       not now; the attempt is not counted
     raise Cancel("user is gone")  never again; the job ends as cancelled
 
 They derive from Exception, so that they travel through library code; a bare
@@ -59,7 +59,7 @@ class Retry(TaskOutcome):
 
 
 class Snooze(TaskOutcome):
-    """Not now: run again after `delay` (seconds or a timedelta); the attempt is given back."""
+    """Not now: run again after `delay` (seconds or a timedelta); the attempt is not counted."""
 
     def __init__(self, delay: float | timedelta, reason: str | None = None) -> None:
         super().__init__(reason or "snoozed by the task")

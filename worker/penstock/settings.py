@@ -84,7 +84,7 @@ class Settings:
         "MIN_DEMAND", DERIVED, "Ask for more at this many jobs. Default: half of CONCURRENCY.", low=0, high=99_999
     )
     max_demand: int = _setting(
-        "MAX_DEMAND", DERIVED, "Jobs held or asked for at once. Default: CONCURRENCY.", low=1, high=100_000
+        "MAX_DEMAND", DERIVED, "Jobs claimed or asked for at once. Default: CONCURRENCY.", low=1, high=100_000
     )
     executor: ExecutorName = _setting(  # noqa: RUF009 - a field, not a shared value
         "EXECUTOR", "async", "Executor of tasks that name none.", choices=EXECUTORS

@@ -1,4 +1,4 @@
-"""What `penstock` may cost whoever installs and imports it. A budget is raised here on purpose or not at all."""
+"""What `penstock` may cost to install and import. A budget is raised here on purpose or not at all."""
 
 import importlib.metadata
 import re
@@ -15,19 +15,19 @@ INSTALLED = 20
 
 def test_importing_penstock_is_cheap():
     """The least of ten, of processor time: what else runs on the machine does not count."""
-    code = "import sys, time; began = time.process_time(); import penstock; print(time.process_time() - began)"
+    code = "import sys, time; started = time.process_time(); import penstock; print(time.process_time() - started)"
     for _ in range(10):
-        told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-        if float(told) <= IMPORT_SECONDS:
+        printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        if float(printed) <= IMPORT_SECONDS:
             return
-    raise AssertionError(f"import penstock took {told.strip()} s of processor time, the budget is {IMPORT_SECONDS}")
+    raise AssertionError(f"import penstock took {printed.strip()} s of processor time, the budget is {IMPORT_SECONDS}")
 
 
 def test_importing_penstock_loads_few_modules():
     """A library that slips into the import shows here before it shows in the time."""
     code = "import sys; before = set(sys.modules); import penstock; print(len(set(sys.modules) - before))"
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert int(told) <= IMPORTED_MODULES
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert int(printed) <= IMPORTED_MODULES
 
 
 def requirements(name: str, extras: frozenset[str] = frozenset()) -> list[tuple[str, frozenset[str]]]:

@@ -243,7 +243,7 @@ def test_arguments_above_the_limit_are_refused():
         ("not json", "JSON is malformed"),
     ],
 )
-def test_stored_arguments_that_do_not_fit_are_told_without_their_value(text, named):
+def test_stored_arguments_that_do_not_fit_are_reported_without_their_value(text, named):
     """Another version enqueued them, or a hand; the error is kept with the job."""
     with pytest.raises(InvalidArguments, match=rf"task 't'.*{named}"):
         make(some).decode(text)

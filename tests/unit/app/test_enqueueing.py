@@ -27,7 +27,7 @@ class Recorder:
     jobs: list[NewJob] = field(default_factory=list)
     connections: list[object] = field(default_factory=list)
     answers: list[JobInfo | None] = field(default_factory=list)
-    looks: int = 0
+    polls: int = 0
 
     def enqueue(self, jobs: Sequence[NewJob], *, connection: object | None = None, wake: bool = True) -> list[int]:
         self.jobs += jobs
@@ -40,7 +40,7 @@ class Recorder:
         return self.enqueue(jobs, connection=connection)
 
     def info(self, job_id: int) -> JobInfo | None:
-        self.looks += 1
+        self.polls += 1
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     async def info_async(self, job_id: int) -> JobInfo | None:
@@ -139,7 +139,7 @@ def test_options_can_be_kept_and_changed(resize):
     ],
 )
 def test_a_wrong_option_names_rule_and_value(resize, wrong, named):
-    """Before any argument is looked at."""
+    """Before any argument is read."""
     with pytest.raises(ConfigurationError, match=named):
         resize.options(**wrong)
 
@@ -194,10 +194,10 @@ def test_a_connection_belongs_to_the_bulk_not_to_a_job_of_it(resize):
 
 
 def test_a_handle_waits_for_the_result(app, recorder):
-    """Looks until the job has ended."""
+    """Polls until the job has ended."""
     recorder.answers = [row(JobState.SCHEDULED), row(JobState.RUNNING), row(JobState.COMPLETED, result={"a": 1})]
     assert app.job(7).result(timeout=5) == {"a": 1}
-    assert recorder.looks == 3
+    assert recorder.polls == 3
 
 
 def test_a_result_has_the_type_that_the_task_returns(app, recorder):
@@ -228,10 +228,10 @@ def test_a_result_that_is_not_there_says_why(app, recorder, answer, error, named
     recorder.answers = [answer]
     with pytest.raises(error, match=named):
         app.job(7).result(timeout=0)
-    assert 1 <= recorder.looks <= 2
+    assert 1 <= recorder.polls <= 2
 
 
-def test_waiting_looks_less_often_with_time_and_ends_on_time():
+def test_waiting_polls_less_often_with_time_and_ends_on_time():
     """20 ms, then doubling."""
     assert list(itertools.islice(_pauses(None), 8)) == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0]
     assert list(_pauses(-1)) == [0.0]

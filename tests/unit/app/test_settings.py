@@ -57,7 +57,7 @@ def test_the_environment_reads_back_to_equal_settings(settings: Settings):
 
 @given(all_settings(urls=False))
 def test_an_environment_without_urls_reads_back_too(settings: Settings):
-    """What the operator writes beside a Secret."""
+    """What the operator writes next to a Secret."""
     assert settings == Settings.from_env(settings.to_env(urls=False), urls=False)
 
 

@@ -164,19 +164,19 @@ print(key_of(tags, set("abcdefgh")), key_of(anything, {{"b": 1, "a": [2]}}), key
 
 def test_every_process_makes_the_same_key():
     """Also where strings have other hashes; and the key of today is the key of tomorrow."""
-    told = set()
+    printed = set()
     for seed in ("0", "1"):
         program = PROGRAM.format(root=str(Path(__file__).parents[3]))
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         done = subprocess.run(
             [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
         )
-        told.add(done.stdout)
-    assert len(told) == 1
+        printed.add(done.stdout)
+    assert len(printed) == 1
     assert key_of(number, 1) == "t:v2:8e250ece5bf9b28a85d5e2fa1f2e03bc3e9a42f3f1cee35e82c351adffee14a7"
 
 
 def test_the_version_is_a_part_of_the_key():
-    """Keys of an older version are told apart by it: they had none."""
+    """Keys of an older version are distinguished by it: they had none."""
     task, version, digest = key_of(anything, {"when": 1}).split(":")
     assert (task, version, len(digest)) == ("t", "v2", 64)

@@ -371,7 +371,7 @@ def test_a_model_that_is_returned_comes_back_as_a_model():
         made.encode_result(Model(name="\0"))
 
 
-def test_stored_arguments_that_a_model_refuses_are_told_without_their_value():
+def test_stored_arguments_that_a_model_refuses_are_reported_without_their_value():
     """The error is kept with the job."""
 
     def function(value: Model) -> None: ...
@@ -426,7 +426,7 @@ def test_models_of_pydantic_1_are_refused_with_what_to_do():
 
 @pytest.mark.parametrize("value", [iter([1]), (n for n in (1, 2)), map(str, [1]), open])
 def test_what_can_be_read_only_once_is_no_result(value):
-    """Nor does the look at it read from it."""
+    """Nor does the check of it read from it."""
 
     def function() -> Any: ...
 
@@ -435,7 +435,7 @@ def test_what_can_be_read_only_once_is_no_result(value):
 
 
 def test_a_generator_is_read_once():
-    """It has nothing left for a second look."""
+    """It has nothing left for a second read."""
 
     def numbers() -> Iterator[int]:
         yield from (1, 2)

@@ -32,11 +32,11 @@ OLD = {"pid": 7, "name": "psql", "login": "bob", "state": "idle in transaction",
 
 def of_facts(check: str, **changes: Any) -> Finding:
     facts = FACTS | changes
-    looks = (
+    checks = (
         doctor_checks.of_server, doctor_checks.of_connections, doctor_checks.of_transactions, doctor_checks.of_tables,
         doctor_checks.of_partitions,
     )  # fmt: skip
-    return next(f for look in looks for f in look(facts) if f.check == check)
+    return next(f for one in checks for f in one(facts) if f.check == check)
 
 
 @pytest.mark.parametrize(

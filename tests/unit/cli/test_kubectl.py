@@ -68,7 +68,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def test_the_url_comes_from_the_secret_that_the_jobqueue_names(cluster: Cluster):
-    """In the namespace asked for; kubectl is told names, and never a URL."""
+    """In the namespace asked for; kubectl gets names, and never a URL."""
     cluster.has(jobqueues__emails=jobqueue(), secret__db=encoded(url=URL + "\n", other="x"))
     found = database_urls("emails", "shop")
     assert (found.url, found.direct_url, found.pooled) == (URL, URL, False)
@@ -80,7 +80,7 @@ def test_the_url_comes_from_the_secret_that_the_jobqueue_names(cluster: Cluster)
 
 
 def test_a_direct_key_and_the_operators_own_secret_are_followed(cluster: Cluster):
-    """The operator's login may look at everything, a worker's may not."""
+    """The operator's login may read everything, a worker's may not."""
     reference = {"secretRef": {"name": "db", "key": "pooled"}, "directKey": "direct"}
     cluster.has(jobqueues__emails=jobqueue(**reference), secret__db=encoded(pooled=URL, direct=OTHER))
     assert database_urls("emails", None).pooled
@@ -170,7 +170,7 @@ def test_no_command_shows_the_url_of_a_secret(cluster: Cluster, capsys: pytest.C
 
 
 def test_the_plugin_of_kubectl_is_the_same_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """Installed beside `penstock`, and named as it was typed."""
+    """Installed next to `penstock`, and named as it was typed."""
     monkeypatch.setattr(sys, "argv", ["/somewhere/kubectl-penstock"])
     with pytest.raises(SystemExit):
         main(["--help"])

@@ -35,12 +35,12 @@ def shows(text: str) -> bool:
 @example([1e16, -2e300, 1.5e-7])
 def test_json_and_yaml_are_read_back_as_they_were_and_show_nothing_strange(value: Any):
     """By parsers that know nothing of ours: a text that looks like a number or `no` stays a text."""
-    told = as_json(value)
-    assert json.loads(told) == value
-    assert shows(told)
-    told = as_yaml(value)
-    assert yaml.safe_load(told) == value
-    assert shows(told)
+    text = as_json(value)
+    assert json.loads(text) == value
+    assert shows(text)
+    text = as_yaml(value)
+    assert yaml.safe_load(text) == value
+    assert shows(text)
 
 
 @given(st.text())
@@ -94,7 +94,7 @@ def test_a_duration_has_its_two_largest_units(value: float | None, shown: str):
     assert seconds(value) == shown
 
 
-def test_an_empty_table_says_so_beside_the_output(capsys):
+def test_an_empty_table_says_so_on_stderr(capsys):
     """So that a program that reads stdout reads nothing."""
     write(Format.TABLE, [], drawn="", empty="no jobs")
     assert capsys.readouterr() == ("", "no jobs\n")

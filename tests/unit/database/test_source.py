@@ -29,8 +29,8 @@ def test_a_password_arrives_as_it_is_in_every_form_of_url(url: str, password: st
     assert psycopg.conninfo.conninfo_to_dict(with_password(url, password))["password"] == password
 
 
-def test_a_file_is_read_at_each_connect_with_the_certificates_beside_it(tmp_path: Path, monkeypatch):
-    """Whoever writes it may end it with a line break."""
+def test_a_file_is_read_at_each_connect_with_the_certificates_next_to_it(tmp_path: Path, monkeypatch):
+    """It may end with a line break."""
     file = tmp_path / "url"
     file.write_text(f"{URL}\n")
     source = UrlFile(str(file))
@@ -75,7 +75,7 @@ def _broken() -> str:
     raise ValueError("swordfish")
 
 
-def test_a_function_that_gives_no_password_is_told_by_its_kind():
+def test_a_function_that_gives_no_password_is_reported_by_its_kind():
     """Never by what it returned or raised."""
     with pytest.raises(DatabaseUnavailable, match="raised ValueError") as raised:
         WithPassword(URL, _broken)()

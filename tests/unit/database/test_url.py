@@ -24,7 +24,7 @@ LEAST = {"host": "db", "user": "shop", "password": "p", "database": "shop"}
 
 @given(user=texts, password=texts, database=texts)
 def test_whatever_is_in_a_part_arrives_as_it_is(user: str, password: str, database: str):
-    """Libpq reads back what the Secret held: '@', '/', '%', blanks and letters of any language."""
+    """Libpq reads back what the Secret has: '@', '/', '%', blanks and letters of any language."""
     parts = psycopg.conninfo.conninfo_to_dict(compose(host="db", user=user, password=password, database=database))
     assert (parts["user"], parts["password"], parts["dbname"]) == (user, password, database)
     assert (parts["host"], parts["port"]) == ("db", "5432")
@@ -64,7 +64,7 @@ def test_parts_that_make_no_url_are_refused_without_their_values(change: dict[st
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("postgresql+psycopg://u:swordfish@h/d", "SQLAlchemy"),
         ("postgres+asyncpg://u:swordfish@h/d", "SQLAlchemy"),
@@ -89,15 +89,15 @@ def test_parts_that_make_no_url_are_refused_without_their_values(change: dict[st
         ("swordfish", "postgresql://"),
     ],
 )
-def test_a_malformed_url_has_a_hint_and_never_its_value(url: str, told: str):
+def test_a_malformed_url_has_a_hint_and_never_its_value(url: str, message: str):
     """What people paste most, each with what to do."""
-    assert told in hint(url)
+    assert message in hint(url)
     assert "swordfish" not in hint(url)
     assert "fish" not in hint(url)
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("postgresql+psycopg2://u:swordfish@h/d", "SQLAlchemy: write postgresql://"),
         ("postgresql+asyncpg://u:swordfish@h/d", "SQLAlchemy: write postgresql://"),
@@ -141,11 +141,11 @@ def test_a_malformed_url_has_a_hint_and_never_its_value(url: str, told: str):
         ("postgresql://u:sword fish@h/d", "%20"),
     ],
 )
-def test_a_url_of_another_tool_is_refused_with_the_part_that_is_wrong(url: str, told: str):
+def test_a_url_of_another_tool_is_refused_with_the_part_that_is_wrong(url: str, message: str):
     """And what to write for it; never with a value."""
     with pytest.raises(InvalidDatabaseURL) as raised:
         check_url(url)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "fish" not in str(raised.value)
 
 
@@ -202,7 +202,7 @@ def test_certificates_are_used_in_full_unless_the_url_says_otherwise(url: str, m
 
 
 def test_a_worker_takes_its_url_in_parts_and_a_url_wins():
-    """And what it was told reads back from its own environment."""
+    """And what it was given reads back from its own environment."""
     environ = dict(zip(PARTS.values(), ("db", "6432", "shop", "p@ss", "shop"), strict=True))
     settings = Settings.from_env(environ)
     assert settings.database_url == "postgresql://shop:p%40ss@db:6432/shop"

@@ -28,7 +28,7 @@ def get(url: str) -> str:
         return str(answer.read(), "utf-8")
 
 
-def test_queues_are_told_in_prometheus_text() -> None:
+def test_queues_are_exposed_in_prometheus_text() -> None:
     """Every gauge once per queue; a queue that was not seen has none."""
     queues = [EMAILS, replace(EMAILS, name="images", snapshot=None)]
     with MetricsServer(lambda: queues) as endpoint:

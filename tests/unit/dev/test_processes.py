@@ -61,7 +61,7 @@ async def test_members_run_under_names_of_their_own_and_their_output_is_kept_wit
 
 
 async def test_a_stopped_member_ends_and_is_no_member_any_more() -> None:
-    """It is stopping until its process has ended, however often it is told."""
+    """It is stopping until its process has ended, however often it is asked."""
     async with fleet_of(OBEDIENT) as (fleet, log):
         fleet.start("emails", 2)
         await until(lambda: log.getvalue().count(b"ready") == 2)
@@ -100,7 +100,7 @@ async def test_a_restart_keeps_the_name_and_is_no_crash() -> None:
 
 
 async def test_closing_kills_what_ignores_sigterm() -> None:
-    """After the grace, and nothing is left (the fixture would tell)."""
+    """After the grace, and nothing is left (the fixture would fail)."""
     async with fleet_of(STUBBORN) as (fleet, log):
         fleet.start("emails", 1)
         await until(lambda: b"ready" in log.getvalue())

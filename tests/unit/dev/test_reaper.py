@@ -53,11 +53,11 @@ def test_the_child_and_the_directory_of_a_killed_parent_are_removed(program: str
     """SIGTERM first, SIGKILL for a process that ignores it; the directory last."""
     folder = tmp_path / "private"
     folder.mkdir()
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", PARENT, program, folder], stdout=subprocess.PIPE, text=True, check=False, timeout=120
     )
-    assert told.returncode == -signal.SIGKILL
-    child = int(told.stdout)
+    assert reported.returncode == -signal.SIGKILL
+    child = int(reported.stdout)
     eventually(lambda: not alive(child), "the child has ended")
     eventually(lambda: not folder.exists(), "the directory is gone")
 

@@ -17,7 +17,7 @@ def test_added_removed_and_written_files_are_changes() -> None:
     assert changes({"a": 1, "b": 1, "c": 1}, {"a": 2, "c": 1, "d": 1}) == ["a", "b", "d"]
 
 
-def test_only_code_of_the_application_is_looked_at(tmp_path: Path) -> None:
+def test_only_code_of_the_application_is_watched(tmp_path: Path) -> None:
     """Not data, not what lies in a virtual environment or a cache."""
     for name in ("jobs.py", "data.txt", ".venv/x.py", "__pycache__/y.py", "package/more.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -25,21 +25,21 @@ def test_only_code_of_the_application_is_looked_at(tmp_path: Path) -> None:
     assert sorted(times(tmp_path)) == [str(tmp_path / "jobs.py"), str(tmp_path / "package" / "more.py")]
 
 
-async def test_a_watched_change_is_told_once(tmp_path: Path) -> None:
+async def test_a_watched_change_is_reported_once(tmp_path: Path) -> None:
     """With the file's path."""
     found: list[list[str]] = []
-    told = asyncio.Event()
+    reported = asyncio.Event()
 
     def changed(paths: list[str]) -> None:
         found.append(paths)
-        told.set()
+        reported.set()
 
     jobs, probe = tmp_path / "jobs.py", tmp_path / "probe.py"
     task = asyncio.create_task(watch(tmp_path, changed, period=0.01))
     try:
         async with asyncio.timeout(60):
-            for number in itertools.count():  # until it has begun to watch
-                if told.is_set():
+            for number in itertools.count():  # until it has started to watch
+                if reported.is_set():
                     break
                 probe.write_text("#" * number)
                 await asyncio.sleep(0.02)

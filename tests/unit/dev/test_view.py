@@ -69,7 +69,7 @@ def test_a_queue_that_cannot_be_seen_shows_no_numbers() -> None:
     assert "120" not in written.getvalue()
 
 
-def test_replicas_tell_who_comes_and_who_leaves() -> None:
+def test_replicas_show_who_comes_and_who_leaves() -> None:
     """In as little room as a column has."""
     assert replicas(EMAILS) == "4"
     assert replicas(replace(EMAILS, serving=1)) == "1 of 4"
@@ -82,7 +82,7 @@ def test_a_failure_says_whether_there_is_another_attempt() -> None:
     assert "attempt 3 of 3, retry in 5 s" in failure_line(FAILED._replace(dead=False, seconds=-5.2))
 
 
-def test_lines_tell_each_scale_decision_once() -> None:
+def test_lines_show_each_scale_decision_once() -> None:
     """And the queues only every few seconds."""
     drawn, written = console(terminal=False)
     shown = PlainView(drawn)

@@ -1,1 +1,1 @@
-"""What the documents say is held against the repository; see `pages` for the marks that a block may carry."""
+"""What the documents say is checked against the repository; see `pages` for the marks that a block may carry."""

@@ -25,7 +25,7 @@ _HEADING = re.compile(r"^#+ +(.+?) *$")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block; `line` is where its text begins, from 1."""
+    """A fenced block; `line` is where its text starts, from 1."""
 
     line: int
     language: str
@@ -64,7 +64,7 @@ class Page:
         return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
     def commands(self) -> list[str]:
-        """Lines that a reader is told to type, without the prompt and what follows a comment sign."""
+        """Lines that a reader types, without the prompt and what follows a comment sign."""
         lines = [line for block in self.blocks if block.language == "console" for line in block.text.splitlines()]
         typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
         return [re.sub(r"(^|\s)#\s.*", "", line).strip() for line in typed]
@@ -77,18 +77,18 @@ def page(name: str) -> Page:
     prose: list[str] = []
     mark: dict[str, str] = {}
     inside: list[str] | None = None
-    language, begins = "", 0
+    language, first_line = "", 0
     for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), start=1):
         fence = _FENCE.match(line)
         if inside is not None and line == "```":
             blocks.append(
-                Block(begins, language, "\n".join(inside) + "\n", mark.get("file", ""), mark.get("needs", ""))
+                Block(first_line, language, "\n".join(inside) + "\n", mark.get("file", ""), mark.get("needs", ""))
             )
             inside, mark = None, {}
         elif inside is not None:
             inside.append(line)
         elif fence:
-            inside, language, begins = [], fence[1], number + 1
+            inside, language, first_line = [], fence[1], number + 1
         else:
             found = _MARK.match(line)
             mark = dict(part.split(": ", 1) for part in found[1].split("; ") if ": " in part) if found else mark

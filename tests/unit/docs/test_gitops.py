@@ -75,8 +75,8 @@ def test_argo_cd_shows_a_stopped_job_queue_as_suspended():
 def test_the_values_for_argo_cd_hold_the_script():
     """Both files are the same script."""
     values = yaml.safe_load((FILES / "argocd" / "values.yaml").read_text())
-    told = values["configs"]["cm"]["resource.customizations.health.penstock.dev_JobQueue"]
-    assert told == (FILES / "argocd" / "health.lua").read_text()
+    named_there = values["configs"]["cm"]["resource.customizations.health.penstock.dev_JobQueue"]
+    assert named_there == (FILES / "argocd" / "health.lua").read_text()
 
 
 def test_flux_waits_for_every_state_of_the_condition():

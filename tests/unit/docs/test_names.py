@@ -42,7 +42,7 @@ def test_the_secret_of_the_how_to_is_that_of_the_charts_notes():
 
 @pytest.mark.parametrize(("where", "found"), [pytest.param(*one, id=one[0]) for one in jobqueues()])
 def test_a_jobqueue_of_the_documents_uses_keys_that_the_documents_make(where: str, found: Any):
-    """The workers' login lacks the operator's rights, so the operator's key is always named beside it."""
+    """The workers' login lacks the operator's rights, so the operator's key is always named next to it."""
     reference = found["spec"]["databaseRef"]
     own = reference["operatorSecretRef"]
     assert own == {"name": reference["secretRef"]["name"], "key": "operator"}, where

@@ -54,7 +54,7 @@ def page_at(path: Path) -> Page:
 
 @each_page
 def test_every_path_that_is_named_exists(page: Page):
-    """Spans of code that begin with a folder of the repository, with the test after `::` if there is one."""
+    """Spans of code that start with a folder of the repository, with the test after `::` if there is one."""
     missing = []
     for span in page.spans():
         path, _, test = span.partition("::")
@@ -139,21 +139,21 @@ def test_the_table_of_what_to_open_fits_a_screen_and_names_only_files():
 
 def test_every_function_of_the_store_has_its_row_of_locks():
     """What it locks, in what order, is the first thing that a change of it must know."""
-    told = {
+    named_there = {
         name for row in rows("docs/explanation/store.md", "The functions") for name in re.findall(r"`(\w+)`", row[0])
     }
     there = {path.stem for path in (STORE / "functions").glob("*.sql")}
-    assert told == there
+    assert named_there == there
 
 
 def test_every_interleaving_has_its_row_and_every_row_its_test():
     """The table is the list of what has been thought of."""
-    told = {row[2].strip("`") for row in rows("docs/explanation/store.md", "Two at once")}
+    named_there = {row[2].strip("`") for row in rows("docs/explanation/store.md", "Two at once")}
     files = list((ROOT / "tests" / "postgres").glob("test_*.py"))
-    assert told <= {name for path in files for name in named_tests(path)}
+    assert named_there <= {name for path in files for name in named_tests(path)}
     stepped = {name for path in files if "interleavings" in path.name for name in named_tests(path)}
     assert stepped
-    assert stepped - told == set()
+    assert stepped - named_there == set()
 
 
 def test_a_word_of_the_glossary_is_there_once_and_has_its_file():
@@ -167,7 +167,7 @@ def test_a_word_of_the_glossary_is_there_once_and_has_its_file():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "adr").glob("0*.md")), ids=lambda path: path.stem)
 def test_a_decision_has_its_form_and_its_place_in_the_list(path: Path):
-    """Context with an example first, decision, cost, when to look again; at most 60 lines."""
+    """Context with an example first, decision, cost, when to revisit it; at most 60 lines."""
     text = path.read_text(encoding="utf-8")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Cost", "Revisit"]
     assert "**Example.**" in text.split("## Decision", maxsplit=1)[0]
@@ -188,12 +188,12 @@ def test_decisions_are_numbered_without_gaps():
 
 
 def test_every_figure_of_the_readme_is_on_the_page_that_it_links():
-    """A number that was measured anew changes in both places, or the first screen is out of date."""
+    """A number that was measured again changes in both places, or the first screen is out of date."""
     for what, measured, link in rows("README.md", "What was measured"):
         (target,) = re.findall(r"\]\(([^)#]+)", link)
-        told = set(re.findall(r"\d[\d.,]*\d|\d", (ROOT / target).read_text(encoding="utf-8")))
+        named_there = set(re.findall(r"\d[\d.,]*\d|\d", (ROOT / target).read_text(encoding="utf-8")))
         figures = set(re.findall(r"\d[\d.,]*\d|\d", measured.replace("p50", "").replace("p99", "")))
-        assert figures - told == set(), f"README.md, 'What was measured', row {what!r}: not in {target}"
+        assert figures - named_there == set(), f"README.md, 'What was measured', row {what!r}: not in {target}"
 
 
 def test_every_page_is_within_reach_of_the_readme():
@@ -210,15 +210,15 @@ def test_every_page_is_within_reach_of_the_readme():
 
 def test_the_conditions_of_the_operators_page_are_those_of_its_code():
     """Each type once; each reason is a word of the code, so that a renamed one takes its row along."""
-    told = rows("docs/reference/operator.md", "Conditions")
-    assert [row[0].strip("`") for row in told] == list(conditions.TYPES)
-    told += rows("docs/reference/operator.md", "What goes wrong, and what it says")
+    named_there = rows("docs/reference/operator.md", "Conditions")
+    assert [row[0].strip("`") for row in named_there] == list(conditions.TYPES)
+    named_there += rows("docs/reference/operator.md", "What goes wrong, and what it says")
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "operator" / "penstock_operator").rglob("*.py"))
-    named = {word for row in told for cell in row for word in re.findall(r"`([A-Z][A-Za-z]+)`", cell)}
+    named = {word for row in named_there for cell in row for word in re.findall(r"`([A-Z][A-Za-z]+)`", cell)}
     assert [word for word in sorted(named) if word not in conditions.TYPES and f'"{word}"' not in code] == []
 
 
-def test_one_version_is_told_everywhere():
+def test_one_version_is_named_everywhere():
     """Of two that differ one was forgotten: the operator uses what is inside the library of its own version alone."""
     places = {
         "worker/pyproject.toml": r'^version = "(.+)"',
@@ -226,10 +226,10 @@ def test_one_version_is_told_everywhere():
         "charts/penstock/Chart.yaml": r"^(?:version|appVersion): (.+)",
         "Dockerfile": r"^ARG VERSION=(.+)",
     }
-    told = [
+    named_there = [
         "".join(found)
         for name, pattern in places.items()
         for found in re.findall(pattern, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
     ]
-    assert len(told) == 6
-    assert set(told) == {told[0]}
+    assert len(named_there) == 6
+    assert set(named_there) == {named_there[0]}

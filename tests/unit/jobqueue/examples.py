@@ -49,7 +49,7 @@ def policy(**changes: Any) -> QueuePolicy:
 
 
 def snapshot(**changes: Any) -> QueueSnapshot:
-    """A look at time 0 at an empty queue, with changes."""
+    """A sample at time 0 of an empty queue, with changes."""
     empty: dict[str, Any] = {
         "ready": 0,
         "deferred": 0,

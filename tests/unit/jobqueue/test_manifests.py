@@ -64,7 +64,7 @@ def test_documents_of_other_kinds_and_empty_ones_are_passed_over_but_counted(wri
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "result"),
     [
         ({"worker__concurency": 3}, "spec.worker.concurency: unknown field; known fields: app, concurrency"),
         ({"worker__app": None}, "spec.worker.app: required"),
@@ -85,13 +85,13 @@ def test_documents_of_other_kinds_and_empty_ones_are_passed_over_but_counted(wri
         ),
     ],
 )
-def test_a_manifest_that_breaks_schema_or_rule_is_one_clear_error(written, changes, told):
+def test_a_manifest_that_breaks_schema_or_rule_is_one_clear_error(written, changes, result):
     """File, document, resource, field, rule and value."""
     path = written(SECRET, manifest(**changes))
     with pytest.raises(ManifestError) as refused:
         load_manifests(path)
     assert str(refused.value).startswith(f"{path}, document 2, JobQueue emails: ")
-    assert told in str(refused.value)
+    assert result in str(refused.value)
 
 
 def test_an_error_repeats_no_structure_that_could_hold_a_credential(written):
@@ -105,7 +105,7 @@ def test_an_error_repeats_no_structure_that_could_hold_a_credential(written):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "result"),
     [
         ({"kind": "Jobqueue"}, "kind: must be JobQueue; got 'Jobqueue'"),
         ({"apiVersion": "penstock.dev/v1"}, "apiVersion: must be penstock.dev/v1alpha1; got 'penstock.dev/v1'"),
@@ -114,15 +114,15 @@ def test_an_error_repeats_no_structure_that_could_hold_a_credential(written):
         ({"spec": None}, "spec: must be of type object; got None"),
     ],
 )
-def test_what_only_resembles_a_jobqueue_is_refused(written, change, told):
+def test_what_only_resembles_a_jobqueue_is_refused(written, change, result):
     """A typing error in the head must not pass the document over."""
     with pytest.raises(ManifestError) as refused:
         load_manifests(written(dict(LEAST) | change))
-    assert told in str(refused.value)
+    assert result in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "result"),
     [
         ("kind: JobQueue\nspec: [", "line 2: is not valid YAML"),
         ("kind: JobQueue\nkind: JobQueue\n", "line 2: is not valid YAML: key 'kind' is given twice"),
@@ -131,11 +131,11 @@ def test_what_only_resembles_a_jobqueue_is_refused(written, change, told):
         ("\x00", "is not valid YAML"),
     ],
 )
-def test_a_file_that_is_no_manifest_is_refused_with_its_line(written, text, told):
+def test_a_file_that_is_no_manifest_is_refused_with_its_line(written, text, result):
     """Whatever a person may name by mistake."""
     with pytest.raises(ManifestError) as refused:
         load_manifests(written(text))
-    assert told in str(refused.value)
+    assert result in str(refused.value)
 
 
 def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path):

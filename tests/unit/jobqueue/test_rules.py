@@ -48,7 +48,7 @@ def test_what_keeps_the_rules_is_accepted(case):
 
 
 @pytest.mark.parametrize("case", CHANGES, ids=lambda case: case.name)
-def test_a_change_is_held_against_what_was_there(case):
+def test_a_change_is_checked_against_what_was_there(case):
     """A transition rule needs the object before and says nothing without it."""
     old, new = completed(case.before), completed(case.after)
     assert [found.path for found in violations(new, old)] == case.refused

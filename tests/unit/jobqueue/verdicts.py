@@ -51,11 +51,11 @@ REFUSED = (
         {"jobDeadlineSeconds": 61, "worker__drainTimeoutSeconds": 60},
     ),
     Refused(
-        "a host beside a URL", "places_are_of_parts", "spec.databaseRef.host",
+        "a host and a URL", "places_are_of_parts", "spec.databaseRef.host",
         {"databaseRef__host": "db.example.com"},
     ),
     Refused(
-        "a database name beside two URLs", "places_are_of_parts", "spec.databaseRef.host",
+        "a database name and two URLs", "places_are_of_parts", "spec.databaseRef.host",
         {"databaseRef__dbname": "shop", "databaseRef__operatorSecretRef": {"name": "operators"}},
     ),
     Refused(

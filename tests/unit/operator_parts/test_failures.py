@@ -177,8 +177,8 @@ async def test_a_template_that_no_pod_can_be_made_of_asks_nothing_of_the_api_ser
     assert queue.due_at - time.monotonic() > MAX_REST_SECONDS
 
 
-async def test_a_loop_whose_only_queue_rests_does_not_look_before_its_time():
-    """A refused template made two looks a second at the database, of which all its queues had a part."""
+async def test_a_loop_whose_only_queue_rests_does_not_sample_before_its_time():
+    """A refused template made two samples a second of the database, of which all its queues had a part."""
 
     class Resting:
         settled, due_at, startup_seconds = True, time.monotonic() + 4.0, None
@@ -187,8 +187,8 @@ async def test_a_loop_whose_only_queue_rests_does_not_look_before_its_time():
         def rest(self, _: Any) -> None:
             """Nothing to quieten."""
 
-        async def pause(self, longest: float) -> float:
-            return longest
+        async def pause(self, max_seconds: float) -> float:
+            return max_seconds
 
     member = Member(jobqueue())
     loop = DatabaseLoop(
@@ -214,7 +214,7 @@ def test_a_jobqueue_of_any_content_can_be_read(spec: Any):
 
 @given(template=odd, containers=odd, env=odd)
 def test_a_pod_template_of_any_content_can_be_read(template: Any, containers: Any, env: Any):
-    """What the rules look into may be anything under an older definition."""
+    """What the rules read may be anything under an older definition."""
     for change in (
         template,
         {"spec": template},
@@ -240,5 +240,5 @@ def test_the_text_of_an_error_is_one_short_printable_line(text: str):
     "text", [SECRET, f"bad {SECRET} x", "password=hunter2", "PGPASSWORD: 'hunter2'", "pwd = hunter2"]
 )
 def test_an_error_shows_no_password(text: str):
-    """In a URL, or beside its name."""
+    """In a URL, or next to its name."""
     assert "hunter2" not in summary(RuntimeError(text))

@@ -1,4 +1,4 @@
-"""A follower: when it looks at the Lease, and that nothing else keeps the election waiting."""
+"""A follower: when it reads the Lease, and that nothing else keeps the election waiting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OneLease:
 
 
 class Clock:
-    """Stands still until it is told to move."""
+    """Stands still until it is released."""
 
     now = 100.0
 
@@ -49,10 +49,10 @@ def follower(lease: OneLease, clock: Clock) -> Leader:
     return Leader(cluster=lease, namespace="shop", name="penstock", identity="me", clock=clock)  # type: ignore[arg-type]
 
 
-async def test_a_follower_looks_again_just_when_the_lease_that_it_saw_runs_out(
+async def test_a_follower_checks_again_just_when_the_lease_that_it_saw_runs_out(
     follower: Leader, lease: OneLease, clock: Clock
 ):
-    """Half a second of a takeover would else be lost between two looks."""
+    """Half a second of a takeover would else be lost between two checks."""
     await follower._try()
     assert follower._pause() == RETRY_SECONDS
     clock.now += LEASE_SECONDS - RETRY_SECONDS / 4
@@ -67,7 +67,7 @@ async def test_a_follower_looks_again_just_when_the_lease_that_it_saw_runs_out(
     assert lease.holder == "me"
 
 
-async def test_a_lease_that_is_renewed_is_waited_for_anew(follower: Leader, lease: OneLease, clock: Clock):
+async def test_a_lease_that_is_renewed_is_waited_for_again(follower: Leader, lease: OneLease, clock: Clock):
     """From when the renewal was seen."""
     await follower._try()
     clock.now += LEASE_SECONDS - 0.1
@@ -82,7 +82,7 @@ async def test_a_lease_that_is_renewed_is_waited_for_anew(follower: Leader, leas
 
 
 async def test_every_request_of_the_election_has_its_own_way(follower: Leader, lease: OneLease, clock: Clock):
-    """Behind hundreds of statuses a leader's renewal would come too late."""
+    """After hundreds of statuses a leader's renewal would come too late."""
     await follower._try()
     clock.now += LEASE_SECONDS + 0.1
     await follower._try()

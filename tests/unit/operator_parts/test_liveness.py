@@ -29,7 +29,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield made
 
 
-def test_a_pool_whose_threads_never_come_free_is_told_until_one_does(pool: ThreadPoolExecutor):
+def test_a_pool_whose_threads_never_come_free_is_reported_until_one_does(pool: ThreadPoolExecutor):
     """However often it is asked."""
     clock, gate = Clock(), threading.Event()
     liveness = Liveness({"API threads": pool}, clock=clock)
@@ -46,7 +46,7 @@ def test_a_pool_whose_threads_never_come_free_is_told_until_one_does(pool: Threa
     eventually(lambda: liveness.problem() is None, "a thread has come free")
 
 
-def test_an_event_loop_that_stands_still_is_told():
+def test_an_event_loop_that_stands_still_is_reported():
     """Nobody beats any more."""
     clock = Clock()
     liveness = Liveness({}, clock=clock)

@@ -33,15 +33,15 @@ def facts() -> ObservedState:
 
 
 def test_decisions_are_counted_by_the_rule_that_won():
-    """Each decision once, under its bound; the gauge tells the last one."""
+    """Each decision once, under its bound; the gauge shows the last one."""
     metrics, found = OperatorMetrics(), facts()
     assert found.decision is not None
     for _ in range(3):
         metrics.observe(QUEUE, found)
-    told = series(metrics)
-    assert told[f"penstock_queue_decisions_total {found.decision.bound.value}"] == 3
-    assert sum(value for name, value in told.items() if name.startswith("penstock_queue_decisions_total")) == 3
-    assert told[f"penstock_queue_decision_bound {found.decision.bound.value}"] == 1
+    reported = series(metrics)
+    assert reported[f"penstock_queue_decisions_total {found.decision.bound.value}"] == 3
+    assert sum(value for name, value in reported.items() if name.startswith("penstock_queue_decisions_total")) == 3
+    assert reported[f"penstock_queue_decision_bound {found.decision.bound.value}"] == 1
 
 
 def test_the_age_of_the_last_sample_grows_until_the_next_one():
@@ -62,14 +62,14 @@ def test_treatments_are_counted_by_how_they_ended():
     metrics = OperatorMetrics()
     metrics.reconciled(Result.DONE, 0.01)
     metrics.reconciled(Result.FAILED, 0.5)
-    told = series(metrics)
-    results = {one: told[f"penstock_operator_reconciles_total {one.value}"] for one in Result}
+    reported = series(metrics)
+    results = {one: reported[f"penstock_operator_reconciles_total {one.value}"] for one in Result}
     assert results == dict.fromkeys(Result, 0) | {Result.DONE: 1, Result.FAILED: 1}
-    assert told["penstock_operator_reconcile_seconds_count"] == 2
+    assert reported["penstock_operator_reconcile_seconds_count"] == 2
 
 
 def test_a_jobqueue_that_is_gone_leaves_no_series():
-    """Whatever was told of it; the number of series is bounded by the objects of the cluster."""
+    """Whatever was reported of it; the number of series is bounded by the objects of the cluster."""
     metrics = OperatorMetrics()
     before = series(metrics).keys()
     metrics.seen(QUEUE)

@@ -1,4 +1,4 @@
-"""What the operator is told, and in which words it refuses what it cannot use."""
+"""What the operator is reported, and in which words it refuses what it cannot use."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def test_labels_of_podmonitors_are_pairs_separated_by_commas():
 )
 def test_a_value_that_breaks_its_rule_is_named_with_it(name: str, value: str):
     """Variable, rule and what was given."""
-    with pytest.raises(SettingsError, match=name) as told:
+    with pytest.raises(SettingsError, match=name) as reported:
         OperatorSettings.from_env({name: value})
-    assert repr(value) in str(told.value)
+    assert repr(value) in str(reported.value)
 
 
 @pytest.mark.parametrize(

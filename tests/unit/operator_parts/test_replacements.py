@@ -78,7 +78,7 @@ def test_lost_pods_are_replaced_beyond_the_maximum():
 
 
 def draining(seconds: float) -> Member:
-    return one("told", state="draining", ready=False, seen=Seen(was_ready=True, unready=seconds))
+    return one("leaving", state="draining", ready=False, seen=Seen(was_ready=True, unready=seconds))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ class Database:
 
 
 def test_a_lost_worker_stays_lost_while_the_database_cannot_be_asked_about_it():
-    """Its pod still looks Ready: for one sample it would seem to serve."""
+    """Its pod still seems Ready: for one sample it would seem to serve."""
     view, found = FleetView(), pod("p")
     state = QueueState(1, "emails", False, True, 0, False, 0, 0, 0, 0, None, [])
     database = cast(DatabaseClient, Database({"p": LostWorker("n", 30.0)}, StoreError("gone"), {}))

@@ -41,7 +41,7 @@ def running_state() -> WorkerState:
 
 
 class Source(Producer[ClaimedJob]):
-    """A producer that records demand and emits only when told."""
+    """A producer that records demand and emits only when asked."""
 
     def __init__(self) -> None:
         super().__init__(name="source")
@@ -57,7 +57,7 @@ class Source(Producer[ClaimedJob]):
 
 
 class Sink(Consumer[Finished]):
-    """A consumer that keeps what arrives and answers it, unless told to hold back."""
+    """A consumer that keeps what arrives and answers it, unless the test holds it back."""
 
     def __init__(self, accepted: Callable[[int], None]) -> None:
         super().__init__(name="sink")
@@ -87,7 +87,7 @@ async def until(true: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 class Pod:
-    """A source, consumers whose jobs end when told, and a sink."""
+    """A source, consumers whose jobs end when the test says, and a sink."""
 
     def __init__(self, *, concurrency: int, min_demand: int, max_demand: int) -> None:
         self.now = 0.0

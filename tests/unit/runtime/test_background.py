@@ -1,4 +1,4 @@
-"""Coroutines beside a block: ended behind it, whatever they make of it."""
+"""Background coroutines of a block: ended after it, whatever they make of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from penstock.runtime.background import run_in_background
 
 
-async def test_a_coroutine_that_loses_a_cancellation_is_told_again():
+async def test_a_coroutine_that_loses_a_cancellation_is_cancelled_again():
     """As one that is in a library's wait just then; a worker must not hang at its end for it."""
     heard: list[str] = []
 
@@ -23,7 +23,7 @@ async def test_a_coroutine_that_loses_a_cancellation_is_told_again():
     assert heard == ["once"]
 
 
-async def test_one_that_ends_before_the_block_is_told():
+async def test_one_that_ends_before_the_block_is_reported():
     """By its name, with what it raised."""
     heard: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What a worker is told of its queue and the queue's row does not say is named: it does nothing."""
+"""What a worker is configured with and the queue's row does not say is named: it does nothing."""
 
 from __future__ import annotations
 

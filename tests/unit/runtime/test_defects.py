@@ -1,4 +1,4 @@
-"""The last net: a defect of ours around a task costs its job one attempt, and nobody a slot."""
+"""The last net: a bug of ours around a task costs its job one attempt, and nobody a slot."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.unit.runtime.support import job, until
 
 
 @pytest.mark.parametrize("breaks", [RuntimeError("no such attribute"), SystemExit(3), asyncio.CancelledError()])
-async def test_a_defect_around_a_task_is_a_failed_attempt_and_frees_the_slot(pod, caplog, breaks):
-    """Without an outcome the job would be held, renewed and never run for as long as the worker lives."""
+async def test_a_bug_around_a_task_is_a_failed_attempt_and_frees_the_slot(pod, caplog, breaks):
+    """Without an outcome the job would stay claimed, renewed and never run for as long as the worker lives."""
     one = await pod(concurrency=1, min_demand=0, max_demand=1)
     one.breaks = breaks
     started: list[ClaimedJob] = []
@@ -29,8 +29,8 @@ async def test_a_defect_around_a_task_is_a_failed_attempt_and_frees_the_slot(pod
     await until(lambda: one.source.demanded == 3)
 
 
-async def test_a_defect_in_an_attempt_that_lost_its_lease_gives_the_claim_back(pod):
-    """Whoever has the lease then runs the job; an outcome of ours would only be refused."""
+async def test_a_bug_in_an_attempt_that_lost_its_lease_releases_the_claim(pod):
+    """The holder of the lease then runs the job; an outcome of ours would only be refused."""
     one = await pod(concurrency=1, min_demand=0, max_demand=1)
     exclusive = job(task="breaks as it is stopped")
     one.source.push([exclusive])
@@ -42,7 +42,7 @@ async def test_a_defect_in_an_attempt_that_lost_its_lease_gives_the_claim_back(p
 
 
 async def test_a_task_that_cancels_itself_has_failed(pod):
-    """Nobody hands its claim back, as nobody asked: its job was held, renewed and never run again."""
+    """Nobody releases its claim, as nobody asked: its job stayed claimed, renewed and never run again."""
     one = await pod(concurrency=1, min_demand=0, max_demand=1)
     one.source.push([job(task="cancels itself")])
     await until(lambda: one.sink.outcomes)

@@ -32,16 +32,16 @@ async def nothing(*_: object) -> None:
     """A step that has nothing to do."""
 
 
-async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_handed_back(caplog):
-    """The claim loop has ended by then: its job was held to the end of the grace period, and to that of the lease."""
-    shelf, held, exclusive = Shelf(), HeldClaims(), job()
-    held.add([exclusive])
+async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_released(caplog):
+    """The claim loop has ended by then: its job stayed claimed to the end of the grace period, and of the lease."""
+    shelf, claims, exclusive = Shelf(), HeldClaims(), job()
+    claims.add([exclusive])
     metrics, state = WorkerMetrics(queue="q", tasks=["work"], version="1"), running_state()
     claimer = Claimer(
         store=store_of(shelf),
         permit=cast("Any", SimpleNamespace(worker=1, queue=1)),
         state=state,
-        held=held,
+        held_claims=claims,
         metrics=metrics,
         queue="q",
         poll_seconds=1.0,
@@ -56,7 +56,7 @@ async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_handed
     slots = SimpleNamespace(running={}, idle=idle)
     drain = Drain(
         claimer=claimer, consumers=cast("Any", consumers), slots=cast("Any", slots), state=state,
-        store=store_of(shelf), held=held, metrics=metrics, grace=2.0,
+        store=store_of(shelf), held_claims=claims, metrics=metrics, grace=2.0,
     )  # fmt: skip
     assert await drain.run()
     assert (shelf.released, metrics.released) == ([exclusive], 1)
@@ -64,14 +64,14 @@ async def test_an_attempt_that_loses_its_lease_while_the_worker_drains_is_handed
 
 
 async def test_a_drain_whose_pod_is_killed_sooner_releases_what_runs_within_that_time():
-    """A spot notice: the operator tells a worker with an hour to finish that a second is left; it does not wait."""
-    shelf, held, running = Shelf(), HeldClaims(), job()
-    held.add([running])
+    """A spot notice: the operator gives a worker with an hour to finish one second; it does not wait."""
+    shelf, claims, running = Shelf(), HeldClaims(), job()
+    claims.add([running])
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
     async def idle() -> None:
-        begun.set()
+        started.set()
         await asyncio.Event().wait()
 
     async def cancel_running() -> list[ClaimedJob]:
@@ -84,14 +84,14 @@ async def test_a_drain_whose_pod_is_killed_sooner_releases_what_runs_within_that
     drain = Drain(
         claimer=cast("Any", SimpleNamespace(close=nothing, release_pending=nothing, may_hold_unknown_claims=False)),
         consumers=cast("Any", consumers), slots=cast("Any", slots), state=running_state(), store=store_of(shelf),
-        held=held, metrics=metrics, grace=3600.0,
+        held_claims=claims, metrics=metrics, grace=3600.0,
     )  # fmt: skip
-    ending = asyncio.create_task(drain.run())
-    await begun.wait()
+    draining = asyncio.create_task(drain.run())
+    await started.wait()
     await asyncio.to_thread(drain.shorten, 7200.0)
     assert drain.grace == 3600.0
     await asyncio.to_thread(drain.shorten, 0.5)
     async with asyncio.timeout(60):
-        assert await ending
+        assert await draining
     assert shelf.released == [running]
     assert drain.grace < 60

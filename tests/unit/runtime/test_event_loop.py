@@ -48,7 +48,7 @@ def test_what_a_task_raises_reaches_the_code_that_awaits_it_and_the_loop_runs_on
 
 @pytest.mark.parametrize("how", ["callback", "timer", "done callback", "reader", "exception handler", "task"])
 def test_what_nobody_awaits_has_ended_and_the_loop_runs_on(runner, how):
-    """Whatever the loop calls; the callbacks behind it run as well."""
+    """Whatever the loop calls; the callbacks after it run as well."""
 
     async def main() -> str:
         loop = asyncio.get_running_loop()
@@ -81,7 +81,7 @@ def test_what_nobody_awaits_has_ended_and_the_loop_runs_on(runner, how):
 
 
 def test_a_loop_that_somebody_stops_runs_on(runner, caplog):
-    """`loop.stop()` is for whoever runs the loop."""
+    """`loop.stop()` is for the runner of the loop."""
 
     async def main() -> str:
         asyncio.get_running_loop().stop()
@@ -129,7 +129,7 @@ def test_a_signal_whose_handler_raises_in_the_loop_does_not_end_it(runner, caplo
 
 
 def left_running(ended: threading.Event) -> list[Callable[[], object]]:
-    """What an application may leave behind on a loop, each started by a call; the thread ends with `ended`."""
+    """What an application may leave running on a loop, each started by a call; the thread ends with `ended`."""
 
     async def deaf() -> None:
         while True:
@@ -151,20 +151,20 @@ def left_running(ended: threading.Event) -> list[Callable[[], object]]:
         finally:
             await asyncio.sleep(600)
 
-    async def begun() -> None:
+    async def started() -> None:
         await anext(kept)
 
     kept = generator()
     return [
         lambda: asyncio.get_running_loop().create_task(deaf(), name="deaf"),
         lambda: asyncio.get_running_loop().create_task(exits_at_its_cancellation()),
-        lambda: asyncio.get_running_loop().create_task(begun()),
+        lambda: asyncio.get_running_loop().create_task(started()),
         lambda: asyncio.get_running_loop().run_in_executor(None, ended.wait, 60),
     ]
 
 
 @pytest.mark.parametrize("number", range(4), ids=["deaf task", "exits as it is cancelled", "generator", "thread"])
-def test_nothing_that_is_left_behind_keeps_the_loop_from_closing(number, caplog):
+def test_nothing_that_is_left_running_keeps_the_loop_from_closing(number, caplog):
     """Tasks that ignore their cancellation, generators that do not finish, threads of the default executor."""
     kept, ended = [], threading.Event()
 

@@ -46,17 +46,17 @@ async def attach(batch: list[Finished]) -> list[Finished]:
 
 async def test_an_outcome_is_acknowledged_after_an_outage_of_any_length():
     """The stage ended with an OverflowError instead, and the worker with it, its outcomes lost."""
-    held, answered = HeldClaims(), cast("list[int]", [])
+    claims_held, answered = HeldClaims(), cast("list[int]", [])
     one = job()
-    held.add([one])
+    claims_held.add([one])
     away = Away(LONG)
     acknowledger = Acknowledger(
-        name="acks", store=store_of(away), held=held, accepted=answered.append, rng=Unhurried(1),
+        name="acks", store=store_of(away), held_claims=claims_held, accepted=answered.append, rng=Unhurried(1),
         metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
         forensics=cast("Any", SimpleNamespace(attach=attach, settled=lambda batch: None)),
     )  # fmt: skip
     await acknowledger.handle_events([completed(one)], cast("Any", None))
-    assert (away.left, len(held), answered) == (0, 0, [1])
+    assert (away.left, len(claims_held), answered) == (0, 0, [1])
 
 
 def test_wake_ups_come_back_after_an_outage_of_any_length():
@@ -65,7 +65,7 @@ def test_wake_ups_come_back_after_an_outage_of_any_length():
 
 
 def test_pauses_grow_and_stay_within_their_bounds():
-    """Of the database, and of children that do not come up: whoever waits for one would have waited for ever."""
+    """Of the database, and of children that do not come up: a caller would have waited for ever."""
     rng = random.Random(1)
     assert all(retry_delay(failures, rng) <= MAX_SECONDS for failures in (1, 10, 1023, 1024, LONG))
     assert [doubled(times, maximum=5.0) for times in (0, 1, 5, 6, LONG)] == [0.1, 0.2, 3.2, 5.0, 5.0]

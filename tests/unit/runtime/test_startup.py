@@ -32,7 +32,7 @@ from tests.support.waiting import eventually
 
 
 class Database:
-    """Fails as often as it is told, then passes; or until it is told otherwise."""
+    """Fails a given number of times, then passes; or until the test says otherwise."""
 
     def __init__(self, *errors: Exception, forever: Exception | None = None) -> None:
         self.errors, self.forever, self.asked = list(errors), forever, 0

@@ -107,7 +107,7 @@ def test_a_drain_is_announced_once_and_nothing_ends_it():
 
 
 def test_a_stop_without_a_drain_announces_the_drain():
-    """Whoever waits for the drain must not wait for ever when a stage stops by itself."""
+    """A caller of drain must not wait for ever when a stage stops by itself."""
     announced: list[str] = []
     WorkerState(on_drain=lambda: announced.append("drain")).stop()
     assert announced == ["drain"]

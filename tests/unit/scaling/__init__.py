@@ -1,1 +1,1 @@
-"""From a manifest and a look at a queue to a decision."""
+"""From a manifest and a sample of a queue to a decision."""

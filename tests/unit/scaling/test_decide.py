@@ -34,7 +34,7 @@ def test_concurrency_divides_the_slots_and_jobs_in_flight_need_theirs():
     assert (made.desired, made.bound) == (3, Bound.BACKLOG)
 
 
-def test_jobs_held_unstarted_wait_and_do_not_run():
+def test_claims_unstarted_wait_and_do_not_run():
     """One replica of 3 consumers that holds 100 jobs runs 3; the other 97 count by jobsPerSlot."""
     thirty = policy(worker__concurrency=3, worker__maxDemand=100, scaling__target={"jobsPerSlot": 97})
     made = decide(snapshot(in_flight=100), thirty, started(1), 0.0)
@@ -43,7 +43,7 @@ def test_jobs_held_unstarted_wait_and_do_not_run():
 
 
 def test_more_jobs_than_the_maximum_can_run_end_at_the_maximum():
-    """The bound is the one that changed the number last; the wish is kept beside it."""
+    """The bound is the one that changed the number last; the wish is kept as well."""
     made = decide(snapshot(ready=400), policy(scaling__maxReplicas=7), started(0), 0.0)
     assert (made.desired, made.wanted, made.bound, made.limited) == (7, 80, Bound.MAXIMUM, True)
 
@@ -142,7 +142,7 @@ def test_scale_down_waits_until_the_whole_window_wanted_less():
 
 
 def test_scale_up_waits_until_the_whole_window_wanted_more():
-    """Only with a window; without one, the first look is enough."""
+    """Only with a window; without one, the first sample is enough."""
     slow = policy(scaling__scaleUp={"stabilizationWindowSeconds": 10})
     first = decide(snapshot(ready=20), slow, started(1), 0.0)
     assert (first.desired, first.bound) == (1, Bound.STABILIZATION)
@@ -154,21 +154,21 @@ def test_none_are_removed_for_a_while_after_some_were_added():
     """The cooldown counts from the last replica added."""
     cool = policy(scaling__scaleDown={"stabilizationWindowSeconds": 0, "cooldownSeconds": 120})
     up = decide(snapshot(ready=20), cool, started(0), 0.0)
-    held = decide(snapshot(sampled_at=119.0), cool, up.history, 119.0)
-    assert (held.desired, held.bound) == (4, Bound.COOLDOWN)
-    down = decide(snapshot(sampled_at=120.0), cool, held.history, 120.0)
+    kept = decide(snapshot(sampled_at=119.0), cool, up.history, 119.0)
+    assert (kept.desired, kept.bound) == (4, Bound.COOLDOWN)
+    down = decide(snapshot(sampled_at=120.0), cool, kept.history, 120.0)
     assert down.desired == 0
 
 
 def test_a_restart_removes_nothing_before_a_whole_window_has_passed():
-    """Whoever has just come does not know what was wanted."""
+    """A new operator does not know what was wanted."""
     made = decide(snapshot(sampled_at=1.0), policy(), History.starting(6, now=0.0), 1.0)
     assert (made.desired, made.bound) == (6, Bound.STABILIZATION)
 
 
 @pytest.mark.parametrize("seen", [None, snapshot(sampled_at=-60.1)])
-def test_no_look_at_the_queue_holds_the_replicas(seen):
-    """An error is not an empty queue, and neither is an old look."""
+def test_no_sample_of_the_queue_keeps_the_replicas(seen):
+    """An error is not an empty queue, and neither is an old sample."""
     made = decide(seen, policy(**CALM), started(6), 0.0)
     assert (made.desired, made.bound) == (6, Bound.SIGNAL_LOST)
     assert made.history == started(6)
@@ -186,7 +186,7 @@ def test_the_connection_budget_bounds_the_replicas():
     assert (made.desired, made.bound) == (7, Bound.CONNECTION_BUDGET)
 
 
-def test_mode_fixed_is_what_somebody_wrote_with_or_without_a_look():
+def test_mode_fixed_is_what_somebody_wrote_with_or_without_a_sample():
     """Up at once, and down too: the drain keeps the jobs, not the count."""
     fixed = policy(scaling__mode="Fixed", replicas=3)
     for seen in (None, snapshot(ready=1000)):
@@ -223,13 +223,13 @@ def test_what_a_replica_needs_to_start_is_not_left_for_jobs():
 
 
 def test_replicas_on_their_way_are_not_asked_for_again():
-    """Looks during their start find less time left and older jobs, and want no more."""
+    """Samples during their start find less time left and older jobs, and want no more."""
     seen = snapshot(ready=200, mean_service_seconds=1.0, startup_seconds=6.0)
     rules, history = policy(scaling__maxReplicas=100), started(0)
     wanted = []
     for now in range(7):
-        look = dataclasses.replace(seen, sampled_at=float(now), oldest_ready_seconds=float(now))
-        made = decide(look, rules, history, float(now))
+        sample = dataclasses.replace(seen, sampled_at=float(now), oldest_ready_seconds=float(now))
+        made = decide(sample, rules, history, float(now))
         history = made.history
         wanted.append(made.desired)
     assert wanted == [10] * 7

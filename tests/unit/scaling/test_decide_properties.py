@@ -109,12 +109,14 @@ def test_a_decision_never_falls_below_what_is_in_flight(seen, rules, past, repli
     history, now = lived(past, rules, replicas)
     made = deciding(seen, rules, history, now)
     holding = -(-seen.in_flight // rules.worker.holds_at_most)
-    most = rules.scaling.max_replicas
+    maximum = rules.scaling.max_replicas
     if rules.scaling.connection_budget is not None:
-        most = min(most, 60 // 4)
+        maximum = min(maximum, 60 // 4)
     if rules.limits is not None and rules.limits.max_in_flight is not None:
-        most = min(most, max(-(-rules.limits.max_in_flight // rules.worker.concurrency), rules.scaling.min_replicas))
-    assert made.desired >= min(holding, history.desired, most)
+        maximum = min(
+            maximum, max(-(-rules.limits.max_in_flight // rules.worker.concurrency), rules.scaling.min_replicas)
+        )
+    assert made.desired >= min(holding, history.desired, maximum)
 
 
 @given(SNAPSHOTS, policies(), PASTS, REPLICAS)
@@ -139,7 +141,7 @@ def test_a_deeper_queue_never_gets_fewer_replicas(seen, more, rules, past, repli
 
 @given(SNAPSHOTS, policies(), PASTS, REPLICAS)
 def test_deciding_twice_decides_once(seen, rules, past, replicas):
-    """The same look at the same time changes no replica count any more."""
+    """The same sample at the same time changes no replica count any more."""
     history, now = lived(past, rules, replicas)
     first = deciding(seen, rules, history, now)
     second = deciding(seen, rules, first.history, now)
@@ -151,7 +153,7 @@ def test_deciding_twice_decides_once(seen, rules, past, replicas):
 @given(SNAPSHOTS, policies(), PASTS, REPLICAS, st.floats(60.001, 1e6))
 @example(seen=snapshot(), rules=policy(), past=[], replicas=0, age=61.0)
 def test_nothing_is_inferred_from_missing_data(seen, rules, past, replicas, age):
-    """No look, or an old one: the replicas in force and the history stay, whatever the old look showed."""
+    """No sample, or an old one: the replicas in force and the history stay, whatever the old sample showed."""
     history, now = lived(past, rules, replicas)
     for missing in (None, dataclasses.replace(seen, sampled_at=now - age)):
         made = decide(missing, rules, history, now)
@@ -164,20 +166,20 @@ def test_nothing_is_inferred_from_missing_data(seen, rules, past, replicas, age)
     REPLICAS,
 )
 def test_noise_shorter_than_the_window_comes_to_rest(noise, rules, replicas):
-    """Looks that repeat within the window, however different they are: after a while the replica count stays."""
+    """Samples that repeat within the window, however different they are: after a while the replica count stays."""
     now, seen = 0.0, []
     history = History.starting(replicas, now=now)
     for _ in range(40):
-        for look in noise:
+        for sample in noise:
             now += 10.0
-            made = deciding(look, rules, history, now)
+            made = deciding(sample, rules, history, now)
             history = made.history
             seen.append(made.desired)
     assert len(set(seen[-2 * len(noise) :])) == 1
 
 
 @given(SNAPSHOTS, policies(scaling__scaleDown={"stabilizationWindowSeconds": 60}), PASTS, REPLICAS, st.floats(0, 1e5))
-def test_the_first_look_after_an_outage_removes_nothing_that_was_wanted_before_it(seen, rules, past, replicas, away):
+def test_the_first_sample_after_an_outage_removes_nothing_that_was_wanted_before_it(seen, rules, past, replicas, away):
     """Nobody knows what was wanted meanwhile, so what was wanted last counts as wanted until now."""
     history, now = lived([(snapshot(), 0.0), *past], rules, replicas)
     wanted_last = history.highest[-1].replicas
@@ -211,7 +213,7 @@ def test_the_same_inputs_give_the_same_decision_and_sentence(seen, rules, past, 
 
 @given(SNAPSHOTS, policies(), PASTS, REPLICAS)
 def test_what_is_remembered_stays_small(seen, rules, past, replicas):
-    """A window keeps at most one mark per replica count."""
+    """A window keeps at maximum one mark per replica count."""
     history, _ = lived(past * 5, rules, replicas)
     for marks in (history.highest, history.lowest):
         counts = [mark.replicas for mark in marks]

@@ -38,7 +38,7 @@ def test_jobs_of_draining_workers_hold_no_replica():
     ],
 )
 def test_a_limit_on_pods_is_less_by_what_drains(field, limit, bound):
-    """Six in all: four beside two that drain; one is left beside any number, so that a rollout stops no queue."""
+    """Six in all: four next to two that drain; one is left next to any number: a rollout stops no queue."""
     rules = policy(**{field: limit})
     for draining, left in ((0, 6), (2, 4), (6, 1), (60, 1)):
         made = decided(rules, 6, ready=500, in_flight=draining, draining_workers=draining, draining_in_flight=draining)
@@ -47,7 +47,7 @@ def test_a_limit_on_pods_is_less_by_what_drains(field, limit, bound):
 
 
 def test_a_number_set_by_hand_keeps_to_the_connection_budget_too():
-    """Beside what drains; without a snapshot nothing is known of that."""
+    """Next to what drains; without a snapshot nothing is known of that."""
     rules = policy(
         scaling__mode="Fixed", scaling__maxReplicas=None, replicas=5, scaling__connectionBudget={"maxConnections": 20}
     )
@@ -57,7 +57,7 @@ def test_a_number_set_by_hand_keeps_to_the_connection_budget_too():
     assert decide(None, rules, History.starting(5, now=0.0), 0.0).desired == 5
 
 
-def test_the_minimum_stays_beside_draining_workers():
+def test_the_minimum_stays_with_draining_workers():
     """Somebody asked for so many at any time."""
     rules = policy(scaling__minReplicas=3, scaling__maxReplicas=6)
     assert decided(rules, 6, ready=500, draining_workers=6).desired == 3
@@ -82,10 +82,10 @@ def test_all_pods_together_keep_to_the_limits_but_for_the_least_that_is_left(see
 
 
 @given(SNAPSHOTS, policies(), PASTS, REPLICAS, st.integers(0, 5000))
-def test_more_jobs_on_draining_workers_never_add_replicas(seen, rules, past, replicas, held):
+def test_more_jobs_on_draining_workers_never_add_replicas(seen, rules, past, replicas, kept):
     """They finish where they are."""
     history, now = lived(past, rules, replicas)
-    draining = dataclasses.replace(seen, draining_in_flight=held)
+    draining = dataclasses.replace(seen, draining_in_flight=kept)
     if not rules.scaling.steps:
         assert deciding(draining, rules, history, now).desired <= deciding(seen, rules, history, now).desired
 

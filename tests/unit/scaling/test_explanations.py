@@ -1,4 +1,4 @@
-"""The two texts of a decision: an explanation that starts with the result, and the arithmetic behind it."""
+"""The two texts of a decision: an explanation that starts with the result, and its arithmetic."""
 
 from __future__ import annotations
 

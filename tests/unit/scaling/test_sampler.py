@@ -1,4 +1,4 @@
-"""Rates from looks at a queue."""
+"""Rates from samples of a queue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def state(
     )  # fmt: skip
 
 
-def test_the_first_look_has_counts_and_no_rates() -> None:
+def test_the_first_sample_has_counts_and_no_rates() -> None:
     """Nothing is known yet, which is not the same as nothing happening."""
     seen = Sampler().add(state(ready=7, in_flight=2, done={1: 100}), now=10.0)
     assert (seen.ready, seen.in_flight, seen.deferred, seen.due_soon, seen.dead) == (7, 2, 2, 1, 3)
@@ -36,7 +36,7 @@ def test_arrivals_are_what_was_added_and_what_went() -> None:
 
 
 def test_service_time_is_busy_slots_over_attempts_ended() -> None:
-    """Five slots busy for ten seconds ended 100 attempts: half a second each; held unstarted does not count."""
+    """Five slots busy for ten seconds ended 100 attempts: half a second each; unstarted claims do not count."""
     sampler = Sampler()
     sampler.add(state(in_flight=5, done={1: 0}), now=0.0)
     sampler.add(state(in_flight=100, done={1: 50}), now=5.0)
@@ -65,7 +65,7 @@ def test_the_window_forgets() -> None:
 
 
 def test_jobs_too_short_to_be_seen_running_have_a_service_time_all_the_same() -> None:
-    """A millisecond, so that a deep queue of them does not look like one of unknown jobs."""
+    """A millisecond, so that a deep queue of them does not sample like one of unknown jobs."""
     sampler = Sampler()
     sampler.add(state(ready=1000, done={1: 0}), now=0.0)
     assert sampler.add(state(done={1: 1000}), now=5.0).mean_service_seconds == 0.001
@@ -80,12 +80,12 @@ def test_capped_counts_give_no_rates() -> None:
 
 
 def test_counts_that_are_reported_late_do_not_bend_the_service_time() -> None:
-    """Five slots busy for 10 s with jobs of 1 s, told at 5 s and, long after the end, at 15 s: one second each."""
+    """Five slots busy for 10 s with jobs of 1 s, reported at 5 s and, long after the end, at 15 s: one second each."""
     sampler = Sampler()
     sampler.add(state(ready=50, done={1: 0}), now=0.0)
-    told = [sampler.add(state(in_flight=5, done={1: 0 if at < 5 else 25}), now=float(at)) for at in range(1, 10)]
-    assert [seen.mean_service_seconds for seen in told[:4]] == [None] * 4
-    assert told[-1].mean_service_seconds == pytest.approx(0.9)  # the first look found nothing running
+    made = [sampler.add(state(in_flight=5, done={1: 0 if at < 5 else 25}), now=float(at)) for at in range(1, 10)]
+    assert [seen.mean_service_seconds for seen in made[:4]] == [None] * 4
+    assert made[-1].mean_service_seconds == pytest.approx(0.9)  # the first sample found nothing running
     sampler.add(state(in_flight=5, done={1: 25}), now=10.0)
     for at in range(11, 15):
         sampler.add(state(done={1: 25}), now=float(at))

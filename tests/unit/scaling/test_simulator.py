@@ -43,9 +43,9 @@ def test_a_run_repeats_exactly():
 def test_nothing_is_scaled_while_the_database_is_away():
     """From minute 5 to minute 10 of the outage the replicas stay as they are, and the trace ends with every job run."""
     trace = made()["outage"]
-    ((begins, ends),) = trace.outages
+    ((starts, ends),) = trace.outages
     result, account = ours(trace)
-    assert [at for at, _ in account.replicas if begins <= at < ends] == []
+    assert [at for at, _ in account.replicas if starts <= at < ends] == []
     assert result.at_risk == 0
 
 

@@ -20,8 +20,8 @@ def test_the_first_mark_is_the_extreme_of_the_window(wanted, window):
     since: list[tuple[int, int, int]] = []
     for pause, count in wanted:
         if since:
-            began, _, before = since[-1]
-            since[-1] = (began, now + pause, before)
+            started, _, before = since[-1]
+            since[-1] = (started, now + pause, before)
         now += pause
         since.append((now, now, count))
         high, low = falling(high, now, count, window), rising(low, now, count, window)

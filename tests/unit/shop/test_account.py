@@ -33,10 +33,10 @@ def info(job_id: int, task: str = "send_welcome_email", **changes: Any) -> JobIn
 async def take(infos: list[JobInfo], *, ids: int = 2, mails: int = 2, scaled: tuple[Scaled, ...] = (UP, DOWN)):
     by_id = {one.id: one for one in infos}
 
-    async def look(job_id: int) -> JobInfo | None:
+    async def check(job_id: int) -> JobInfo | None:
         return by_id.get(job_id)
 
-    app: Any = SimpleNamespace(client=SimpleNamespace(info_async=look))
+    app: Any = SimpleNamespace(client=SimpleNamespace(info_async=check))
     queue = SimpleNamespace(name="emails", workers=())
     session: Any = SimpleNamespace(status=lambda: SimpleNamespace(scaled=scaled, elapsed=9.0, queues=[queue]))
     sink: Any = SimpleNamespace(message_ids=Counter(range(mails)), mails=mails)

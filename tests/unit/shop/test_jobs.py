@@ -48,9 +48,9 @@ def test_each_task_has_its_queue():
 
 def test_hello_greets_after_a_second(capsys):
     """And says so."""
-    began = time.monotonic()
+    started = time.monotonic()
     assert run(jobs.hello.job("World")).result == "Hello, World!"
-    assert time.monotonic() - began >= 1
+    assert time.monotonic() - started >= 1
     assert capsys.readouterr().out == "Hello, World!\n"
 
 
@@ -140,7 +140,7 @@ def test_a_users_data_is_kept_as_the_service_has_it(folders: Path, users: UsersA
 
 
 def test_a_user_that_is_not_there_is_given_up(folders: Path, users: UsersApi):
-    """Cancelled, not failed: nobody has to look at it."""
+    """Cancelled, not failed: nobody has to act."""
     ended = run(jobs.sync_user_data.job(10_001))
     assert (ended.state, ended.attempts, users.asked.total()) == (OutcomeState.CANCELLED, 1, 1)
     assert "no user 10001" in str(ended.exception)
@@ -191,7 +191,7 @@ def test_the_shop_asserts_its_jobs_by_the_plugins_fixtures(assert_enqueued, asse
     assert_not_enqueued(jobs.sync_user_data)
 
 
-def test_a_failing_job_fails_as_often_as_it_is_told():
+def test_a_failing_job_fails_as_often_as_it_is_asked():
     """Until then it is retried; without a number it is a dead letter."""
     assert run(jobs.failing_job.options(max_attempts=3).job(times=2)).result == "succeeded at attempt 3"
     with jobs.app.test_mode():
@@ -202,9 +202,9 @@ def test_a_failing_job_fails_as_often_as_it_is_told():
 
 def test_a_heavy_job_works_for_its_time():
     """And gives how much it did."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     blocks = run(jobs.heavy_job.job(30)).result
-    assert time.perf_counter() - began >= 0.03
+    assert time.perf_counter() - started >= 0.03
     assert isinstance(blocks, int)
     assert blocks > 0
     assert run(jobs.heavy_job.job(0)).result == 0

@@ -41,7 +41,7 @@ def test_a_job_is_expected_as_it_is_made(collected: Collected):
 
 
 def test_options_that_are_named_must_be_equal(collected: Collected):
-    """In the expected job or beside it; those left at a job's default are not compared."""
+    """In the expected job or next to it; those left at a job's default are not compared."""
     collected.assert_enqueued(mail.options(delay=60, priority=0).job(2, "bill"))
     collected.assert_enqueued(mail, times=1, delay=60, headers={"shop": "north"})
     collected.assert_not_enqueued(mail.options(delay=61).job(2, "bill"))
@@ -50,12 +50,12 @@ def test_options_that_are_named_must_be_equal(collected: Collected):
     collected.assert_enqueued(mail, queue="emails", times=3)
 
 
-def test_a_failure_tells_what_was_enqueued_instead(collected: Collected):
+def test_a_failure_shows_what_was_enqueued_instead(collected: Collected):
     """The jobs of the same task, with their options; or all, if there are none; and no more than ten."""
-    with pytest.raises(AssertionError) as told:
+    with pytest.raises(AssertionError) as raised:
         collected.assert_enqueued(mail.job(7))
-    assert str(told.value).splitlines()[0] == ("expected mail {\"user\":7} queue='emails'; enqueued were:")
-    assert "priority=0 delay=60.0" in str(told.value)
+    assert str(raised.value).splitlines()[0] == ("expected mail {\"user\":7} queue='emails'; enqueued were:")
+    assert "priority=0 delay=60.0" in str(raised.value)
     with pytest.raises(AssertionError, match=r"^1 of 2 times: expected mail"):
         collected.assert_enqueued(mail.job(1), times=2)
     with pytest.raises(AssertionError, match="expected any tidy with queue='x'; enqueued were:\n  mail"):

@@ -1,4 +1,4 @@
-"""The contract of endings inline: what `run_inline` says of a task is what a worker stores, in every executor.
+"""The contract of task exits inline: what `run_inline` says of a task is what a worker stores, in every executor.
 
 The table is `tests.task_exits.TASK_EXITS`; `tests/postgres/test_worker_task_exits.py` holds a real worker to it.
 """
@@ -22,16 +22,16 @@ STATES = {
     OutcomeState.SNOOZE: "scheduled",
 }  # fmt: skip
 OURS = {
-    "raises KeyboardInterrupt", "is interrupted in a group",  # whoever runs the tests may press it
+    "raises KeyboardInterrupt", "is interrupted in a group",  # the person at the tests may press it
     "closes the loop", "is closed from outside",
     "exits in a callback",  # it raises KeyboardInterrupt there, too
 }  # fmt: skip
-"""Endings that are not a task's in a test: they reach the person, or the loop of the test framework."""
+"""Exits that are not a task's in a test: they reach the person, or the loop of the test framework."""
 LOOP = {
     "stops the loop", "exits in a task that nobody awaits", "exits in a done callback", "exits below gather",
     "exits in a group", "exits under a shield", "exits below wait_for", "exits in the loop's exception handler",
 }  # fmt: skip
-"""Endings that only a loop of our own bears: `run_inline_async` runs in the caller's."""
+"""Exits that only a loop of our own survives: `run_inline_async` runs in the caller's."""
 CASES = [(how, where) for how, expected in TASK_EXITS.items() for where in expected.where if how not in OURS]
 
 
@@ -46,14 +46,14 @@ def check(run: InlineRun, how: str) -> None:
 
 
 @pytest.mark.parametrize(("how", "where"), CASES, ids=[f"{how}-{where}" for how, where in CASES])
-def test_an_ending_inline_is_the_workers(how, where):
+def test_an_exit_inline_is_the_workers(how, where):
     """Same state, attempts, reason and error."""
     [run] = jobs.app.run_inline(jobs.TASKS[where].job(how))
     check(run, how)
 
 
 @pytest.mark.parametrize(("how", "where"), [case for case in CASES if case[0] not in LOOP], ids=str)
-async def test_an_ending_inline_in_the_callers_loop_is_the_workers(how, where):
+async def test_an_exit_inline_in_the_callers_loop_is_the_workers(how, where):
     """Nor does a task that cancels itself cancel its caller."""
     [run] = await jobs.app.run_inline_async(jobs.TASKS[where].job(how))
     check(run, how)

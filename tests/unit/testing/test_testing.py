@@ -38,7 +38,7 @@ def test_test_mode_collects_what_is_enqueued(app: App):
 
 
 def test_collected_jobs_run_in_this_process_and_thread(app: App):
-    """Plain and async functions, with their results behind the handles; and the jobs that they enqueue."""
+    """Plain and async functions, with their results in the handles; and the jobs that they enqueue."""
     ran: list[object] = []
 
     @app.task
@@ -64,7 +64,7 @@ def test_collected_jobs_run_in_this_process_and_thread(app: App):
 
 
 async def test_inside_an_event_loop_jobs_are_awaited(app: App):
-    """Async functions in this loop, plain ones beside it."""
+    """Async functions in this loop, plain ones in a thread."""
     threads: list[threading.Thread] = []
 
     @app.task
@@ -131,7 +131,7 @@ def test_a_failure_that_is_never_retried_ends_at_once(app: App):
     ],
 )
 def test_an_outcome_means_the_same_returned_or_raised(app: App, raised: bool, outcome, state, attempts):
-    """Retry counts as an attempt, Snooze gives it back, Cancel ends the job."""
+    """Retry counts as an attempt, Snooze does not, Cancel ends the job."""
 
     @app.task(max_attempts=2)
     def asking() -> object:

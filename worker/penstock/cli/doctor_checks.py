@@ -175,7 +175,7 @@ def of_partitions(facts: Mapping[str, Any]) -> Iterator[Finding]:
 
 def of_clock(skew: float, round_trip: float) -> Iterator[Finding]:
     """The local clock compared with the server's."""
-    message = f"the local clock is {abs(skew):.3f} s {'ahead of' if skew >= 0 else 'behind'} the server's"
+    message = f"the local clock differs by {skew:+.3f} s from the server's"
     if abs(skew) > SKEW_SECONDS + round_trip / 2:
         hint = "enable NTP on this machine; jobs do not depend on it, but times in logs and metrics will not match"
         yield warning("clock", message, hint)

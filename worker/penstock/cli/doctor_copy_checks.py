@@ -19,7 +19,7 @@ def of_integrity(state: Mapping[str, Any]) -> Iterator[Finding]:
     audit = 'run `penstock migrate`, or wait a minute for maintenance; see "Move a database" in the documentation'
     if behind := found["sequences"]:
         named = [f"{one['sequence']} at {one['last']:,}, highest stored {one['highest']:,}" for one in behind]
-        yield failure("sequences", f"behind their tables, numbers will repeat: {some(named)}", audit)
+        yield failure("sequences", f"they lag their tables, numbers will repeat: {some(named)}", audit)
     elif below := found["below_marks"]:
         yield failure(
             "sequences", f"jobs below the mark where claims start will not run, in queue {some(below)}", audit
@@ -28,9 +28,9 @@ def of_integrity(state: Mapping[str, Any]) -> Iterator[Finding]:
         yield ok("sequences", "ahead of their tables; no job is below a mark")
     if (ahead := found["clock_behind"] or 0.0) > SKEW_SECONDS:
         hint = "correct the server's clock; older leases expire once a leader has led for a full lease"
-        yield warning("server clock", f"{seconds(ahead)} behind a time that the database wrote earlier", hint)
+        yield warning("server clock", f"{seconds(ahead)} earlier than a time that the database wrote", hint)
     else:
-        yield ok("server clock", "not behind the times that the database wrote")
+        yield ok("server clock", "not earlier than the times that the database wrote")
     yield _orphans(found)
 
 

@@ -228,7 +228,7 @@ def _obstacles(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Rea
     if job["state"] == "queued":
         if facts.get("below_mark"):
             message = (
-                "it is below the mark where claims of its queue start: job_ord_seq was behind, as in a copied database"
+                "it is below the mark where claims of its queue start: job_ord_seq lagged, as in a copied database"
             )
             yield Reason(Why.BELOW_MARK, message, "wait a minute for maintenance, or run `penstock migrate`")
         yield from _before(job, facts, asking)

@@ -33,7 +33,7 @@ class _Template(msgspec.Struct):
 
 
 def check_template(template: Mapping[str, Any]) -> None:
-    """Whether the rules can be held against the template.
+    """Whether the rules can be checked against the template.
 
     Raises:
         msgspec.ValidationError: a part that they read is missing or has another type; its path is below `spec.worker`.

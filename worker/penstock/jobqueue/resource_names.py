@@ -15,7 +15,7 @@ MAX_NAME: Final = 253
 RESOURCE_NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z"
 """The name of an object: an RFC 1123 subdomain."""
 DATA_KEY: Final = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*\Z"
-"""A key of a Secret or ConfigMap; it may be a file's name, so neither '.' nor anything that begins with '..'."""
+"""A key of a Secret or ConfigMap; it may be a file's name, so neither '.' nor anything that starts with '..'."""
 
 ResourceName = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=RESOURCE_NAME)]
 DataKey = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=DATA_KEY)]

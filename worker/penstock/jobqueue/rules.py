@@ -1,7 +1,7 @@
-"""The CEL rules of `crds/jobqueue.yaml`, each mirrored by one named check with the rule's text beside it.
+"""The CEL rules of `crds/jobqueue.yaml`, each mirrored by one named check with the rule's text next to it.
 
 Owns nothing but the mirror: place, text and message are the CRD's to the letter (a unit test compares them), and on a
-real API server both are held to the same verdicts. What the checks may rely on is said in `validation`.
+real API server both must reach the same verdicts. What the checks may rely on is said in `validation`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .validation import Rule, Violation, broken, given, rule
 _Fields = Mapping[str, Any]
 
 NAME_LENGTH: Final = 56
-"""Longest name of a JobQueue: with `-worker` behind it, it is still a label value (63)."""
+"""Maximum length of a JobQueue's name: with `-worker` after it, it is still a label value (63)."""
 
 
 @rule(
@@ -107,8 +107,8 @@ def max_demand_feeds_all_consumers(worker: _Fields) -> bool:
 )
 def min_demand_below_max(worker: _Fields) -> bool:
     """Otherwise nothing would ever be asked for."""
-    most = worker["maxDemand"] if given(worker, "maxDemand") else worker["concurrency"]
-    return not given(worker, "minDemand") or bool(worker["minDemand"] < most)
+    maximum = worker["maxDemand"] if given(worker, "maxDemand") else worker["concurrency"]
+    return not given(worker, "minDemand") or bool(worker["minDemand"] < maximum)
 
 
 @rule(

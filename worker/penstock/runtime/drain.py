@@ -51,7 +51,7 @@ class Drain:
     slots: Slots
     state: WorkerState
     store: Store
-    held: HeldClaims
+    held_claims: HeldClaims
     metrics: WorkerMetrics
     grace: float
     clock: Callable[[], float] = time.monotonic
@@ -95,10 +95,10 @@ class Drain:
         await self._step("release fenced", self.claimer.release_pending())  # attempts that lost their lease
         if not self._stages_stopped:  # otherwise no outcome is emitted any more
             self.consumers.flush()
-            await self._step("flush", self.held.empty())
-        extra = {"seconds": round(self.clock() - started, 2), "claims_held": len(self.held)}
+            await self._step("flush", self.held_claims.empty())
+        extra = {"seconds": round(self.clock() - started, 2), "claims_held": len(self.held_claims)}
         logger.info("drained", extra=extra)
-        return not len(self.held) and not self.claimer.may_hold_unknown_claims
+        return not len(self.held_claims) and not self.claimer.may_hold_unknown_claims
 
     async def release_waiting(self) -> None:
         """Release what was not started."""
@@ -109,8 +109,8 @@ class Drain:
     async def _release(self, jobs: Sequence[ClaimedJob]) -> None:
         """Release; claims whose rows other transactions lock are retried in step 6."""
         if jobs:
-            self.metrics.released += await release(self.store, self.held, jobs)
-        if locked := self.held.still(jobs):
+            self.metrics.released += await release(self.store, self.held_claims, jobs)
+        if locked := self.held_claims.still(jobs):
             logger.warning(
                 "claims are released later, other transactions lock their rows", extra={"claims": len(locked)}
             )

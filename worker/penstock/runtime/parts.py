@@ -62,7 +62,7 @@ class WorkerParts:
         self.loop = asyncio.get_running_loop()
         self.in_children = in_children(app.tasks, settings)
         self.app, self.settings = app, settings
-        self.held = HeldClaims()
+        self.held_claims = HeldClaims()
         aliases = {alias: name for name, task in app.tasks.items() for alias in task.aliases}
         self.metrics = WorkerMetrics(
             queue=settings.queue, tasks=app.tasks, aliases=aliases, version=penstock.__version__
@@ -105,7 +105,7 @@ class WorkerParts:
         self.lease = Lease(
             registry=WorkerRegistry(self.url, pooled=self.pooled),
             identity=identity,
-            held=self.held,
+            held_claims=self.held_claims,
             metrics=self.metrics,
             seconds=settings.lease_seconds,
             on_renewed=lambda renewal: self.renewals.hand_over(renewal, self.loop),
@@ -129,7 +129,7 @@ class WorkerParts:
             store=self.store,
             permit=self.lease,
             state=self.state,
-            held=self.held,
+            held_claims=self.held_claims,
             metrics=self.metrics,
             queue=settings.queue,
             poll_seconds=settings.poll_seconds,
@@ -171,7 +171,7 @@ class WorkerParts:
         self.renewals = RenewalHandler(
             lease=self.lease,
             state=self.state,
-            held=self.held,
+            held_claims=self.held_claims,
             claimer=self.claimer,
             consumers=self.consumers,
             exclusive=self.exclusive,
@@ -183,7 +183,7 @@ class WorkerParts:
             Acknowledger(
                 name=f"acknowledger {number}",
                 store=self.store,
-                held=self.held,
+                held_claims=self.held_claims,
                 metrics=self.metrics,
                 forensics=self.forensics,
                 accepted=self.consumers.acknowledged,
@@ -197,7 +197,7 @@ class WorkerParts:
             slots=self.slots,
             state=self.state,
             store=self.store,
-            held=self.held,
+            held_claims=self.held_claims,
             metrics=self.metrics,
             grace=self.settings.drain_timeout_seconds,
         )
@@ -205,7 +205,7 @@ class WorkerParts:
     def _build_probes(self) -> None:
         self.probes = Probes(
             lease=self.lease,
-            held=self.held,
+            held_claims=self.held_claims,
             claimer=self.claimer,
             consumers=self.consumers,
             slots=self.slots,
@@ -222,7 +222,7 @@ class WorkerParts:
             slots=self.slots,
             claimer=self.claimer,
             lease=self.lease,
-            held=self.held,
+            held_claims=self.held_claims,
             signals=self.signals,
         )
 
@@ -232,7 +232,7 @@ class WorkerParts:
         return Context(job=job, client=self.app.client, database=lambda: database, report=report)
 
     def _report(self, job: ClaimedJob, progress: dict[str, Any]) -> None:
-        self.held.progress[job.id] = progress
+        self.held_claims.progress[job.id] = progress
 
     def _facts(self) -> Mapping[str, Any]:
         """Of this process, for forensics."""
@@ -242,7 +242,7 @@ class WorkerParts:
             "pod": self.settings.pod_name or None,
             "node": self.settings.node_name or None,
             "running": len(self.slots.running),
-            "held": len(self.held),
+            "claims": len(self.held_claims),
             "concurrency": self.settings.concurrency,
             "loop_lag_seconds": round(self.metrics.loop_lag, 3),
         }
@@ -255,4 +255,4 @@ class WorkerParts:
 
     def _can_isolate(self) -> bool:
         """Whether one claim is held and none is in flight; claims have stopped by then."""
-        return not self.claimer.in_flight and len(self.held) == 1
+        return not self.claimer.in_flight and len(self.held_claims) == 1

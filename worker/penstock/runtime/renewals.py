@@ -29,7 +29,7 @@ class RenewalHandler:
 
     lease: Lease
     state: WorkerState
-    held: HeldClaims
+    held_claims: HeldClaims
     claimer: Claimer
     consumers: Consumers
     exclusive: Exclusive
@@ -45,7 +45,7 @@ class RenewalHandler:
         self.children.renewed()
         self.claimer.check_claims(moved=isinstance(renewal, MovedRenewal))
         if renewal.fenced:
-            self.held.remove(self.consumers.drop(set(renewal.fenced)))
+            self.held_claims.remove(self.consumers.drop(set(renewal.fenced)))
             self.exclusive.fenced(set(renewal.fenced))
         if renewal.cancelled:
             self.consumers.cancel_jobs(set(renewal.cancelled))

@@ -125,7 +125,7 @@ class WorkerState:
         return changed
 
     def suspects_changed(self, count: int) -> None:
-        """This many suspects are held, waiting or running."""
+        """This many suspects are here, waiting or running."""
         self._suspects = count
         self._update()
 

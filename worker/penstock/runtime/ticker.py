@@ -1,6 +1,6 @@
 """What a worker does twice a second on its event loop: measure the loop's lag, and mend what nothing else would.
 
-It releases jobs that were held unstarted for too long, fills slots that demand leaves free, frees slots whose attempt
+It releases claims that were unstarted for too long, fills slots that demand leaves free, frees slots whose attempt
 left no outcome, and restores settings of the process that code of the application has changed.
 """
 
@@ -37,7 +37,7 @@ class Ticker:
     slots: Slots
     claimer: Claimer
     lease: Lease
-    held: HeldClaims
+    held_claims: HeldClaims
     signals: Signals
 
     async def run(self) -> None:
@@ -61,7 +61,7 @@ class Ticker:
             self.tick()
 
     def tick(self) -> None:
-        """Look once at what is held."""
+        """Check once."""
         consumers = self.consumers
         consumers.sweep()
         stale = consumers.take_stale() if self.state.may_hold else consumers.take_waiting()
@@ -69,5 +69,5 @@ class Ticker:
             self.claimer.release_later(stale)
         consumers.start_waiting()
         consumers.top_up()
-        if self.lease.state == "cordoned" and not len(self.held):
+        if self.lease.state == "cordoned" and not len(self.held_claims):
             self.lease.renew_soon()

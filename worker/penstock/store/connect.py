@@ -113,7 +113,7 @@ async def configure(connection: psycopg.AsyncConnection[Any], *, settings: bool 
 
 
 def _own_process(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> int:
-    """The backend's process id if the session is not shared; 0 behind a declared pooler."""
+    """The backend's process id if the session is not shared; 0 with a declared pooler."""
     return 0 if connection.prepare_threshold is None else connection.info.backend_pid
 
 

@@ -64,7 +64,7 @@ class Leadership:
         return int(await self._connections.value("drop_partitions"))
 
     async def audit(self, part: AuditPart) -> int:
-        """Correct what copies of a database and manual changes leave behind; returns how many (audit.sql)."""
+        """Correct what copies of a database and manual changes leave; returns how many (audit.sql)."""
         return int(await self._connections.value("audit", part))
 
     async def prune_workers(self) -> int:

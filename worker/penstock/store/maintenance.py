@@ -41,7 +41,7 @@ RETENTION_SECONDS = 3600.0
 LIMITS_SECONDS = 2.0
 """Seconds between counts of limits that were turned on."""
 AUDITS: Final[Mapping[AuditPart, str]] = {
-    "sequences": "of the sequences that were behind the tables (in a copy of the database)",
+    "sequences": "of the sequences that lagged the tables (in a copy of the database)",
     "marks": "of the queues with jobs below their marks; workers now claim these jobs",
     "limits": "of the limits that counted wrong (rows were removed manually)",
     "queues": "of the queues that had jobs and no row; their names are now orphaned-ID",

@@ -70,9 +70,9 @@ def test_an_answer_beyond_its_bound_is_refused_as_it_is_decoded(method: str, ans
 
 def test_all_workers_of_a_sample_have_a_bound_as_well():
     """It is kept by many queues as by one."""
-    most = MAX_ALL_WORKERS // MAX_WORKERS
-    rows = [queue(workers(MAX_WORKERS), f"q{number}") for number in range(most)]
-    assert len(unpacked(decoded("sample", Sample(True, None, rows)).queues)) == most
+    maximum = MAX_ALL_WORKERS // MAX_WORKERS
+    rows = [queue(workers(MAX_WORKERS), f"q{number}") for number in range(maximum)]
+    assert len(unpacked(decoded("sample", Sample(True, None, rows)).queues)) == maximum
     with pytest.raises(msgspec.ValidationError, match="10001 workers"):
         unpacked([*rows, queue(workers(1), "more")])
 

@@ -50,13 +50,13 @@ def test_what_a_postgres_server_says_has_its_reason_and_no_address(text: str, re
 def test_other_failures_keep_their_sentence():
     """They come from the schema, or from the operator's own bounds."""
     assert describe(MissingRights("run: GRANT a TO b;")) == ("MissingRights", "run: GRANT a TO b;")
-    assert describe(StoreError("look: x")) == ("Unreachable", "look: x")
+    assert describe(StoreError("sample: x")) == ("Unreachable", "sample: x")
     assert describe(DatabaseMisbehaves("too much"))[0] == "DatabaseMisbehaves"
     assert described_timeout(10.0, opened=True)[0] == "Timeout"
     assert describe(DatabaseUnavailable("waits: the connection was lost"))[0] == "Unreachable"
 
 
-@pytest.mark.parametrize("error", [RowLocked("look: the row is locked"), StatementTimeout("look: canceled")])
+@pytest.mark.parametrize("error", [RowLocked("sample: the row is locked"), StatementTimeout("sample: canceled")])
 def test_a_lock_that_somebody_holds_reads_like_an_answer_that_does_not_come(error: StoreError):
     """Every statement has a bound for its locks, which a sample meets before its own deadline."""
     reason, sentence = describe(error)

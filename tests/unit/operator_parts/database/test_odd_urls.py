@@ -1,4 +1,4 @@
-"""What is no URL is told as such, whatever is odd about it; nothing is connected to."""
+"""An invalid URL is reported as such, whatever is odd about it; no connection is made."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch, **names: list[str]) -> None:
 
 
 async def test_a_name_is_connected_to_by_the_addresses_that_were_checked(monkeypatch):
-    """So that a second look-up cannot give another; the name stays for TLS, each address keeps its port."""
+    """A second look up cannot return another one; the name stays for TLS, each address keeps its port."""
     resolver(monkeypatch, first=["10.0.0.7", "2001:db8::7"], second=["10.0.0.8"])
     made = conninfo_to_dict(
         await pinned("host=first,second,10.0.0.9 port=6432,5432,5433 user=u sslmode=verify-full", loopback=False)

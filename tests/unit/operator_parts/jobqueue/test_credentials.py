@@ -47,13 +47,13 @@ class Operator:
         self.secrets, self.now = Secrets(cast("Cluster", server), clock=lambda: self.now), 0.0
         self.versions = CredentialVersions()
 
-    async def reconcile(self, queue: JobQueue, held: Deployment | None) -> Deployment:
+    async def reconcile(self, queue: JobQueue, current: Deployment | None) -> Deployment:
         """The Deployment after what a minute later is read of its Secret was applied."""
         self.now += 61
         await self.secrets.read(secrets_of(queue), suspect=set())
         self.versions.observe([worker_keys(queue)], self.secrets)
         found = self.versions.of(queue)
-        made = marked(manifests.deployment(queue), held, found, rollout=rolls_out(queue))
+        made = marked(manifests.deployment(queue), current, found, rollout=rolls_out(queue))
         template = made["spec"]["template"]
         assert "swordfish" not in f"{made} {found}"
         return Deployment.read(deployment_object(metadata=made["metadata"], spec={"replicas": 2, "template": template}))
@@ -86,20 +86,20 @@ async def test_a_new_deployment_has_no_mark_and_a_changed_value_gives_it_one(ser
 async def test_a_touched_secret_and_one_with_another_key_changed_replace_no_pod(server: ApiServer, values: Any):
     """The note moves on, so that the next process knows; also over many touches and a new process."""
     operator = Operator(server)
-    held = first = await operator.reconcile(jobqueue(), None)
+    current = first = await operator.reconcile(jobqueue(), None)
     for _ in range(100):
         server.put("shop-postgres", **values)
-        held = await operator.reconcile(jobqueue(), held)
-        assert held.credentials == ""
-    assert held.credentials_seen != first.credentials_seen
-    assert (await Operator(server).reconcile(jobqueue(), held)).credentials == ""
+        current = await operator.reconcile(jobqueue(), current)
+        assert current.credentials == ""
+    assert current.credentials_seen != first.credentials_seen
+    assert (await Operator(server).reconcile(jobqueue(), current)).credentials == ""
 
 
 async def test_a_change_while_no_operator_runs_is_a_rollout(server: ApiServer):
     """Whether the values changed with the version cannot be known then; workers with an old password would stay."""
-    held = await Operator(server).reconcile(jobqueue(), None)
+    current = await Operator(server).reconcile(jobqueue(), None)
     server.put("shop-postgres", url="another", operator="o")
-    assert (await Operator(server).reconcile(jobqueue(), held)).credentials != ""
+    assert (await Operator(server).reconcile(jobqueue(), current)).credentials != ""
 
 
 async def test_the_deployment_of_an_older_release_is_adopted_without_a_rollout(server: ApiServer):
@@ -113,33 +113,33 @@ async def test_the_deployment_of_an_older_release_is_adopted_without_a_rollout(s
 async def test_a_secret_that_cannot_be_read_changes_nothing(server: ApiServer, error: ClusterError):
     """Neither by a process that read it before nor by a new one; and back again it is the same."""
     operator = Operator(server)
-    held = await operator.reconcile(jobqueue(), None)
+    current = await operator.reconcile(jobqueue(), None)
     server.put("shop-postgres", url="another", operator="o")
-    held = await operator.reconcile(jobqueue(), held)
+    current = await operator.reconcile(jobqueue(), current)
     values, server.secrets["shop-postgres"] = server.secrets["shop-postgres"], error
     for one in (operator, Operator(server)):
-        assert await one.reconcile(jobqueue(), held) == held
+        assert await one.reconcile(jobqueue(), current) == current
     server.secrets["shop-postgres"] = values
     for one in (operator, Operator(server)):
-        assert await one.reconcile(jobqueue(), held) == held
+        assert await one.reconcile(jobqueue(), current) == current
 
 
-async def test_a_secret_made_anew_with_the_same_values_is_the_same(server: ApiServer):
+async def test_a_secret_created_again_with_the_same_values_is_the_same(server: ApiServer):
     """As a restore or a tool that deletes and creates leaves it."""
     operator = Operator(server)
-    held = await operator.reconcile(jobqueue(), None)
+    current = await operator.reconcile(jobqueue(), None)
     server.secrets["shop-postgres"] = NotFound("gone")
-    held = await operator.reconcile(jobqueue(), held)
+    current = await operator.reconcile(jobqueue(), current)
     server.put("shop-postgres", url=SWORDFISH, operator="o")
-    assert (await operator.reconcile(jobqueue(), held)).credentials == ""
+    assert (await operator.reconcile(jobqueue(), current)).credentials == ""
 
 
 async def test_a_jobqueue_that_ignores_changes_keeps_its_mark_and_catches_up_when_it_does_not(server: ApiServer):
     """Turning it off replaces no pod either."""
     operator = Operator(server)
-    held = await operator.reconcile(jobqueue(), None)
+    current = await operator.reconcile(jobqueue(), None)
     server.put("shop-postgres", url="another", operator="o")
-    rolled = await operator.reconcile(jobqueue(), held)
+    rolled = await operator.reconcile(jobqueue(), current)
     ignoring = jobqueue(databaseRef={"secretRef": {"name": "shop-postgres"}, "onSecretChange": "Ignore"})
     assert await operator.reconcile(ignoring, rolled) == rolled
     server.put("shop-postgres", url="a third", operator="o")
@@ -152,29 +152,29 @@ async def test_the_workers_secret_counts_where_the_operator_has_its_own(server: 
     server.put("operators", url="x")
     reference = {"secretRef": {"name": "shop-postgres"}, "operatorSecretRef": {"name": "operators"}}
     queue, operator = jobqueue(databaseRef=reference), Operator(server)
-    held = await operator.reconcile(queue, None)
+    current = await operator.reconcile(queue, None)
     server.put("operators", url="y")
-    assert await operator.reconcile(queue, held) == held
+    assert await operator.reconcile(queue, current) == current
     server.put("shop-postgres", url="another", operator="o")
-    assert (await operator.reconcile(queue, held)).credentials != ""
+    assert (await operator.reconcile(queue, current)).credentials != ""
 
 
 async def test_a_note_that_somebody_removed_is_written_again(server: ApiServer):
     """Annotations of a Deployment change no generation, so they are compared."""
-    held = await Operator(server).reconcile(jobqueue(), None)
-    manifest = marked(manifests.deployment(jobqueue()), held, None, rollout=True)
-    assert noted(manifest, held)
-    assert manifest["metadata"]["annotations"] == {CREDENTIALS_SEEN: held.credentials_seen}
+    current = await Operator(server).reconcile(jobqueue(), None)
+    manifest = marked(manifests.deployment(jobqueue()), current, None, rollout=True)
+    assert noted(manifest, current)
+    assert manifest["metadata"]["annotations"] == {CREDENTIALS_SEEN: current.credentials_seen}
     assert not noted(manifest, Deployment.read(deployment_object()))
 
 
-def test_a_template_keeps_its_own_annotations_beside_the_mark():
+def test_a_template_keeps_its_own_annotations_next_to_the_mark():
     """Of the users' and ours neither replaces the other."""
     template = {"metadata": {"annotations": {"team": "a"}}, "spec": {"containers": [{"name": "worker", "image": "a"}]}}
     seen = {"annotations": {CREDENTIALS_SEEN: "1"}}
     rolled = {"replicas": 1, "template": {"metadata": {"annotations": {CREDENTIALS: "m"}}}}
-    held = Deployment.read(deployment_object(metadata=seen, spec=rolled))
-    made = marked(manifests.deployment(jobqueue(worker__template=template)), held, None, rollout=True)
+    current = Deployment.read(deployment_object(metadata=seen, spec=rolled))
+    made = marked(manifests.deployment(jobqueue(worker__template=template)), current, None, rollout=True)
     assert made["spec"]["template"]["metadata"]["annotations"] == {"team": "a", CREDENTIALS: "m"}
 
 

@@ -53,9 +53,9 @@ def pod_urls(reference: dict[str, Any], **secrets: dict[str, str]) -> dict[str, 
         if "value" in one:
             environ[one["name"]] = one["value"]
         elif (found := one["valueFrom"].get("secretKeyRef")) is not None:
-            held = secrets[found["name"]]
-            if found["key"] in held or not found.get("optional"):
-                environ[one["name"]] = held[found["key"]]
+            current = secrets[found["name"]]
+            if found["key"] in current or not found.get("optional"):
+                environ[one["name"]] = current[found["key"]]
     return database_urls(environ)
 
 

@@ -48,12 +48,12 @@ class Storing:
         if kind in self.errors:
             raise self.errors[kind]
         self.version += 1
-        held = self.objects.get(kind, {"metadata": {"uid": kind, "generation": 0}, "spec": {}})
-        spec = {"replicas": 0, **held["spec"], **change.get("spec", {})}
-        metadata = {**held["metadata"], **change["metadata"], "resourceVersion": str(self.version)}
-        metadata["generation"] = held["metadata"]["generation"] + (spec != held["spec"])
+        current = self.objects.get(kind, {"metadata": {"uid": kind, "generation": 0}, "spec": {}})
+        spec = {"replicas": 0, **current["spec"], **change.get("spec", {})}
+        metadata = {**current["metadata"], **change["metadata"], "resourceVersion": str(self.version)}
+        metadata["generation"] = current["metadata"]["generation"] + (spec != current["spec"])
         metadata["managedFields"] = [{"manager": "penstock-template", "operation": "Apply", "fieldsV1": {}}]
-        self.objects[kind] = {**held, **change, "metadata": metadata, "spec": spec}
+        self.objects[kind] = {**current, **change, "metadata": metadata, "spec": spec}
         return copy.deepcopy(self.objects[kind])
 
 
@@ -67,7 +67,7 @@ def left(children: Children) -> float:
 
 
 async def test_a_refused_change_that_was_taken_back_rests_no_more():
-    """Its pause lay in the past for as long as another child had trouble, and the queue was looked at without end."""
+    """Its pause lay in the past for as long as another child failed, and the queue was sampled without pause."""
     server = Storing()
     children = made(server)
     await children.ensure(jobqueue())
@@ -120,8 +120,8 @@ async def test_a_time_that_has_passed_never_makes_a_loop_spin():
         def rest(self, _: Any) -> None:
             """Nothing to quieten."""
 
-        async def pause(self, longest: float) -> float:
-            return longest
+        async def pause(self, max_seconds: float) -> float:
+            return max_seconds
 
     member = Member(jobqueue())
     loop = DatabaseLoop(

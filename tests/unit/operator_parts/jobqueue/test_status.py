@@ -1,4 +1,4 @@
-"""What is told of a JobQueue: conditions, status, when it is worth a write, and what is news."""
+"""What is reported of a JobQueue: conditions, status, when it is worth a write, and what is news."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def facts(rules: Any = None, seen: Any = None, **changes: Any) -> ObservedState:
     return ObservedState(**(well | {"snapshot": seen} | changes))
 
 
-def told(found: ObservedState) -> dict[str, tuple[str, str]]:
+def reported(found: ObservedState) -> dict[str, tuple[str, str]]:
     return {kind: (one.status, one.reason) for kind, one in conditions_of(found).items()}
 
 
 def test_every_condition_is_there_from_the_first_status_on():
     """Even where next to nothing is known."""
     assert tuple(conditions_of(ObservedState(policy=None))) == TYPES
-    assert told(ObservedState(policy=policy()))["DatabaseReachable"] == ("Unknown", "Connecting")
-    assert told(ObservedState(policy=policy()))["Ready"] == ("Unknown", "DatabaseUnreachable")
+    assert reported(ObservedState(policy=policy()))["DatabaseReachable"] == ("Unknown", "Connecting")
+    assert reported(ObservedState(policy=policy()))["Ready"] == ("Unknown", "DatabaseUnreachable")
 
 
 def test_a_queue_that_is_well_says_so_in_every_layer():
     """Ready sums the others up."""
-    assert told(facts()) == {
+    assert reported(facts()) == {
         "Ready": ("True", "Ready"),
         "DatabaseReachable": ("True", "Connected"),
         "Listening": ("True", "Subscribed"),
@@ -73,9 +73,9 @@ def test_a_queue_that_is_well_says_so_in_every_layer():
         (facts(draining=2, drain_waits_for="a rollout is under way"), "Draining", ("True", "Waiting")),
     ],
 )
-def test_each_trouble_has_its_condition_and_reason(found, condition, expected):
+def test_each_failure_has_its_condition_and_reason(found, condition, expected):
     """One layer each."""
-    assert told(found)[condition] == expected
+    assert reported(found)[condition] == expected
 
 
 def test_a_transition_time_moves_only_with_the_status():
@@ -89,7 +89,7 @@ def test_a_transition_time_moves_only_with_the_status():
 
 
 def test_the_status_holds_only_what_was_seen():
-    """Without a look the last one stays, with its own time; without a decision there is none."""
+    """Without a sample the last one stays, with its own time; without a decision there is none."""
     blank = status_of(jobqueue(), ObservedState(policy=policy()), now=0.0, busy=0, scaled=None)
     assert not {"queue", "decision", "desiredReplicas", "lastScale", "throughput"} & blank.keys()
     full = status_of(
@@ -115,7 +115,7 @@ def test_times_alone_are_never_worth_a_write():
     assert not worth_writing(later, first, since=3600.0)
 
 
-def test_counts_are_told_every_ten_seconds_and_turns_at_once():
+def test_counts_are_written_every_ten_seconds_and_turns_at_once():
     """One more ready job can wait; a condition, a replica or a decision cannot."""
     first = status_of(jobqueue(), facts(), now=0.0, busy=0, scaled=None)
     more = status_of(jobqueue(status=first), facts(seen=snapshot(ready=2)), now=1.0, busy=1, scaled=None)
@@ -141,19 +141,19 @@ def test_a_turn_is_news_once_and_coming_into_being_only_if_it_is_bad():
     assert ("DuplicateQueue", "elder", True) in transitions(well, refused)
 
 
-def test_another_manager_of_the_deletion_cost_is_told_once_by_name():
+def test_another_manager_of_the_deletion_cost_is_reported_once_by_name():
     """Where nobody drains; while somebody does, the drain is the news."""
     found = conditions_of(facts(other_cost_manager="karpenter"))["Draining"]
     assert (found.status, found.reason) == ("False", "ForeignDeletionCost")
     assert "karpenter" in found.message
-    assert told(facts(other_cost_manager="karpenter", draining=1))["Draining"] == ("True", "PodsDraining")
+    assert reported(facts(other_cost_manager="karpenter", draining=1))["Draining"] == ("True", "PodsDraining")
     none = api_conditions(facts(), generation=1, now="t", before=())
     some = api_conditions(facts(other_cost_manager="karpenter"), generation=1, now="t", before=none)
     assert [(reason, warning) for reason, _, warning in transitions(none, some)] == [("ForeignDeletionCost", True)]
     assert transitions(some, some) == []
 
 
-def test_the_wait_that_95_of_100_had_is_told_in_whole_milliseconds_with_the_rates():
+def test_the_wait_that_95_of_100_had_is_shown_in_whole_milliseconds_with_the_rates():
     """And without them, where attempts ended in the last minute but none does now."""
     moving = facts(seen=snapshot(ready=1, arrivals_per_second=2.0, completions_per_second=2.0), waited=0.1234)
     made = status_of(jobqueue(), moving, now=0.0, busy=0, scaled=None)

@@ -51,40 +51,40 @@ class Statuses:
         """Events are another claim."""
 
 
-def telling(server: Statuses) -> StatusWriter:
+def writer_for(server: Statuses) -> StatusWriter:
     return StatusWriter(cluster=cast("Cluster", server), cache=Cache(lambda *_: None), gate=PriorityGate())
 
 
-async def told(teller: StatusWriter, queue: JobQueue) -> bool:
-    return await teller.write(queue, ObservedState(policy=queue.policy), busy=0, scaled=None)
+async def written(writer: StatusWriter, queue: JobQueue) -> bool:
+    return await writer.write(queue, ObservedState(policy=queue.policy), busy=0, scaled=None)
 
 
 async def test_a_status_that_is_refused_rests_and_is_logged_once(caplog: pytest.LogCaptureFixture):
     """The queue is at rest until then; a newer state of the JobQueue is tried at once."""
     server = Statuses(lambda _: FORBIDDEN)
-    teller = telling(server)
+    writer = writer_for(server)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            assert await told(teller, jobqueue())
+            assert await written(writer, jobqueue())
         assert len(server.tries) == 1
-        assert REST_SECONDS / 2 < teller.due_at - time.monotonic() <= REST_SECONDS
-        assert await told(teller, jobqueue(metadata={"resourceVersion": "12"}))
+        assert REST_SECONDS / 2 < writer.due_at - time.monotonic() <= REST_SECONDS
+        assert await written(writer, jobqueue(metadata={"resourceVersion": "12"}))
     assert len(server.tries) == 2
     assert [one.message for one in caplog.records if one.message == "status not written"] == [caplog.records[0].message]
     server.judge = lambda _: None
-    assert await told(teller, jobqueue(metadata={"resourceVersion": "13"}))
+    assert await written(writer, jobqueue(metadata={"resourceVersion": "13"}))
     assert server.kept["observedAt"]
 
 
 async def test_a_time_that_the_cluster_does_not_keep_is_no_reason_to_write_again():
     """A definition without `observedAt` may also drop it silently."""
     server = Statuses(pruned="observedAt")
-    teller = telling(server)
-    await told(teller, jobqueue())
+    writer = writer_for(server)
+    await written(writer, jobqueue())
     for _ in range(3):
-        assert await told(teller, jobqueue(status=server.kept))
+        assert await written(writer, jobqueue(status=server.kept))
     assert len(server.tries) == 1
-    assert OBSERVE_SECONDS - SPREAD_SECONDS - TOGETHER_SECONDS < teller.due_at - time.monotonic() <= OBSERVE_SECONDS
+    assert OBSERVE_SECONDS - SPREAD_SECONDS - TOGETHER_SECONDS < writer.due_at - time.monotonic() <= OBSERVE_SECONDS
 
 
 @pytest.mark.parametrize("unknown", [["observedAt"], ["observedAt", "drainingReplicas"], ["conditions"]])
@@ -99,27 +99,27 @@ async def test_an_older_definition_costs_the_fields_that_it_does_not_know(
         return error_of(500, WHERE + text) if found else None
 
     server = Statuses(judge)
-    teller = telling(server)
+    writer = writer_for(server)
     with caplog.at_level(logging.WARNING):
-        assert await told(teller, jobqueue())
+        assert await written(writer, jobqueue())
         assert len(server.tries) == 2
         assert server.kept == {key: value for key, value in server.tries[0].items() if key not in unknown}
-        assert await told(teller, jobqueue(status=server.kept))
+        assert await written(writer, jobqueue(status=server.kept))
     assert len(server.tries) == 2
     (line,) = caplog.records
     assert line.__dict__["fields"] == ", ".join(sorted(f"status.{name}" for name in unknown))
 
 
 async def test_statuses_at_rest_fall_due_together():
-    """A look is at all queues of the database: five hundred are not to make one each."""
+    """A sample is of all queues of the database: five hundred are not to make one each."""
     dues = set()
     for number in range(200):
         queue = jobqueue(metadata={"uid": f"uid-{number}"}, status={"observedAt": stamp(time.time())})
         server = Statuses()
-        teller = telling(server)
-        await told(teller, queue)
-        dues.add(teller.due_at)
-        assert teller.due_at - time.monotonic() <= OBSERVE_SECONDS
+        writer = writer_for(server)
+        await written(writer, queue)
+        dues.add(writer.due_at)
+        assert writer.due_at - time.monotonic() <= OBSERVE_SECONDS
     assert len(dues) <= SPREAD_SECONDS / TOGETHER_SECONDS + 2
 
 

@@ -178,9 +178,9 @@ def test_labels_of_monitors_are_labels_or_an_error(key: str, value: str):
         ).pod_monitor_labels
     except SettingsError:
         return
-    for one, held in made.items():
+    for one, kept in made.items():
         assert re.match(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?\Z", one)
-        assert re.match(r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?\Z", held)
+        assert re.match(r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?\Z", kept)
 
 
 @pytest.mark.parametrize("key", ["tls.crt", "url", ".dockerconfigjson", "a..b", "-", "_x", "A.b-c_d"])

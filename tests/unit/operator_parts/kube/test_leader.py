@@ -66,7 +66,7 @@ def cluster(asked: list[str], tmp_path: Path) -> Iterator[Cluster]:
     made.close()
 
 
-async def test_whoever_does_not_lead_reads_and_stands_for_election_and_writes_nothing_else(
+async def test_a_replica_that_does_not_lead_reads_and_stands_for_election_and_writes_nothing_else(
     cluster: Cluster, asked: list[str]
 ):
     """The question is asked as the last thing, whatever was decided before."""
@@ -82,7 +82,7 @@ async def test_whoever_does_not_lead_reads_and_stands_for_election_and_writes_no
     assert len(asked) == 3
 
 
-async def test_a_replica_leads_for_two_seconds_after_it_began_its_last_renewal(cluster: Cluster):
+async def test_a_replica_leads_for_two_seconds_after_it_started_its_last_renewal(cluster: Cluster):
     """By a clock that it was given: one that stops while the machine sleeps would say too much."""
     now = 100.0
     leader = Leader(cluster=cluster, namespace="shop", name="penstock", identity="a", clock=lambda: now)

@@ -1,4 +1,4 @@
-"""Whom the Lease belongs to: the account of the operator's token, and nobody where that cannot be told."""
+"""Whom the Lease belongs to: the account of the operator's token, and nobody where that is unknown."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from tests.unit.operator_parts.objects import jobqueue, pod_object, replica_set
 
 
 def cached() -> tuple[Cache, list[str]]:
-    """A cache, and the names that it was told of."""
-    told: list[str] = []
-    return Cache(lambda _, name: told.append(name)), told
+    """A cache, and the names that it reported."""
+    reported: list[str] = []
+    return Cache(lambda _, name: reported.append(name)), reported
 
 
 def test_what_came_while_a_list_was_under_way_stays():
@@ -31,15 +31,15 @@ def test_what_came_while_a_list_was_under_way_stays():
 
 
 def test_what_went_while_a_list_was_under_way_does_not_come_back():
-    """Its ghost would be looked after until the next list."""
-    cache, told = cached()
+    """Its ghost would be served until the next list."""
+    cache, reported = cached()
     cache.pods.observe(pod_object("a"))
     cache.pods.listing()
     cache.pods.observe(pod_object("a", version="9"), gone=True)
-    told.clear()
+    reported.clear()
     cache.pods.replace([pod_object("a")])
     assert not cache.pods.views
-    assert not told
+    assert not reported
 
 
 def test_what_changed_while_a_list_was_under_way_is_as_the_event_says():
@@ -68,13 +68,13 @@ def test_pods_and_deployments_are_found_by_their_jobqueue_also_when_a_label_is_e
     assert cache.deployment_of(queue) is None
 
 
-def test_of_what_is_held_in_just_that_version_a_list_need_say_no_more():
-    """The other objects are decoded whole; the page says where the next begins."""
-    cache, told = cached()
+def test_of_what_is_cached_in_just_that_version_a_list_need_say_no_more():
+    """The other objects are decoded whole; the page says where the next starts."""
+    cache, reported = cached()
     cache.pods.observe(pod_object("same", version="4"))
     cache.pods.observe(pod_object("changed", version="4", ready=False))
     cache.pods.listing()
-    told.clear()
+    reported.clear()
     objects = [pod_object("same", version="4"), pod_object("changed", version="5"), pod_object("new", version="6")]
     page = {"kind": "PodList", "metadata": {"resourceVersion": "7", "continue": "here"}, "items": objects}
     found, more = decode_page(json.dumps(page).encode(), cache.pods.holds)
@@ -84,7 +84,7 @@ def test_of_what_is_held_in_just_that_version_a_list_need_say_no_more():
     assert {view.uid: view.ready for view in cache.pods.views.values()} == dict.fromkeys(
         ("uid-same", "uid-changed", "uid-new"), True
     )
-    assert len(told) == 2
+    assert len(reported) == 2
 
 
 def test_an_object_that_went_after_its_page_was_decoded_does_not_come_back_as_a_shadow():
@@ -105,7 +105,7 @@ def test_an_object_that_went_after_its_page_was_decoded_does_not_come_back_as_a_
 
 @pytest.mark.parametrize("page", [b"", b"no json", b"[]", b'{"items": [{}], "metadata": {}}', b'{"items": null}'])
 def test_what_is_no_page_of_a_list_is_an_error(page: bytes):
-    """Which the cluster's client tells as an API server that does not answer."""
+    """Which the cluster's client reports as an API server that does not answer."""
     with pytest.raises(ValueError, match=r"."):
         decode_page(page, lambda _uid, _version: False)
 

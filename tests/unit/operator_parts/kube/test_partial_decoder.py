@@ -111,7 +111,7 @@ def test_the_view_is_that_of_the_whole_object(kind: str, read: Any, found: dict[
 
 @pytest.mark.parametrize("kind", ["Pod", "Deployment"])
 def test_a_page_of_the_largest_objects_takes_little_more_than_its_own_bytes(kind: str):
-    """Whoever may make them chooses their size; the page is what the API server sends."""
+    """Their author chooses their size; the page is what the API server sends."""
     one = a_pod(initContainers=SMALL) if kind == "Pod" else a_deployment(initContainers=SMALL)
     text = json.dumps(one, separators=(",", ":"))
     items = ",".join(text.replace(one["metadata"]["uid"], f"u-{number}") for number in range(4))
@@ -132,11 +132,11 @@ def test_a_page_of_the_largest_objects_takes_little_more_than_its_own_bytes(kind
 
 
 @pytest.mark.parametrize(
-    ("where", "most"), [("annotations", TEXTS_BYTES), ("labels", TEXTS_BYTES), ("ownerReferences", PART_BYTES)]
+    ("where", "maximum"), [("annotations", TEXTS_BYTES), ("labels", TEXTS_BYTES), ("ownerReferences", PART_BYTES)]
 )
-def test_what_nobody_of_ours_writes_is_left_out(where: str, most: int):
+def test_what_nobody_of_ours_writes_is_left_out(where: str, maximum: int):
     """It is neither decoded nor kept; the object is there."""
-    large: Any = {str(number): "" for number in range(most // 6)}
+    large: Any = {str(number): "" for number in range(maximum // 6)}
     large = [large] if where == "ownerReferences" else large
     one = a_pod(metadata={where: large})
     ((found,), _) = decode_page(json.dumps({"metadata": {}, "items": [one]}).encode(), nothing, decode=decoder("Pod"))
@@ -145,7 +145,7 @@ def test_what_nobody_of_ours_writes_is_left_out(where: str, most: int):
     assert JOBQUEUE_LABEL
 
 
-def test_managers_beyond_any_real_number_are_not_looked_at():
+def test_managers_beyond_any_real_number_are_not_read():
     """Nor is a list of something else decoded sparingly."""
     one = a_pod(metadata={"managedFields": [managed("m")] * (MAX_MANAGERS + 50)})
     page = {"kind": "PodList", "metadata": {}, "items": [one]}

@@ -1,4 +1,4 @@
-"""A queue to which jobs have come does not wait behind the upkeep of others; and the gates are left as they were."""
+"""A queue to which jobs have come does not wait for the maintenance of others; and the gates are left as they were."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AtTheGate:
         """Nothing to forget."""
 
 
-def look(ready: int) -> QueueSample:
+def sample(ready: int) -> QueueSample:
     """At the queue `emails`."""
     counts: dict[str, Any] = {"deferred": 0, "due_soon": 0, "in_flight": 0, "dead": 0, "oldest": None, "workers": []}
     return QueueSample(
@@ -46,19 +46,19 @@ def look(ready: int) -> QueueSample:
 
 @pytest.fixture
 def gate() -> asyncio.Semaphore:
-    """Closed: somebody else holds it."""
+    """Closed: another task holds it."""
     return asyncio.Semaphore(0)
 
 
 @pytest.fixture
 async def queue(gate: asyncio.Semaphore) -> AtTheGate:
-    """The one that `loop` treats."""
+    """The one that `loop` reconciles."""
     return AtTheGate(gate)
 
 
 @pytest.fixture
 async def loop(queue: AtTheGate) -> AsyncIterator[DatabaseLoop]:
-    """A loop whose looks the test makes."""
+    """A loop whose samples the test makes."""
     made = DatabaseLoop(
         address=None, holder="a", members=list, make=lambda: queue, metrics=OperatorMetrics(leading=lambda: True),  # type: ignore[arg-type,return-value]
         may_act=lambda: True, opened=lambda _: None,
@@ -67,17 +67,17 @@ async def loop(queue: AtTheGate) -> AsyncIterator[DatabaseLoop]:
     await cancel_and_wait(made._working.values())
 
 
-async def begun(loop: DatabaseLoop, ready: int) -> None:
-    """One look, and what follows from it at once."""
-    loop._start(Member(jobqueue()), look(ready))
+async def started(loop: DatabaseLoop, ready: int) -> None:
+    """One sample, and what follows from it at once."""
+    loop._start(Member(jobqueue()), sample(ready))
     for _ in range(5):
         await asyncio.sleep(0)
 
 
 async def test_without_jobs_a_queue_waits_its_turn(loop: DatabaseLoop, queue: AtTheGate, gate: asyncio.Semaphore):
-    """Also at the looks that follow, until the gate is free."""
-    await begun(loop, 0)
-    await begun(loop, 0)
+    """Also at the samples that follow, until the gate is free."""
+    await started(loop, 0)
+    await started(loop, 0)
     assert (queue.gate.waiting, queue.passed) == (True, 0)
     gate.release()
     await asyncio.wait_for(asyncio.gather(*loop._working.values()), 60)
@@ -87,22 +87,22 @@ async def test_without_jobs_a_queue_waits_its_turn(loop: DatabaseLoop, queue: At
 async def test_a_queue_that_waits_goes_first_once_jobs_come(
     loop: DatabaseLoop, queue: AtTheGate, gate: asyncio.Semaphore
 ):
-    """It leaves the row, and the next look, for which it wakes the loop, begins it in a hurry."""
-    await begun(loop, 0)
+    """It leaves the row, and the next sample, for which it wakes the loop, starts it as urgent."""
+    await started(loop, 0)
     loop.woken.clear()
-    await begun(loop, 3)
+    await started(loop, 3)
     assert loop.woken.is_set()
-    await begun(loop, 3)
+    await started(loop, 3)
     assert queue.passed == 1
     assert gate.locked()
 
 
 async def test_a_queue_that_was_busy_before_waits_like_all(loop: DatabaseLoop, queue: AtTheGate):
-    """Else five hundred busy queues would all hurry, at each look."""
-    await begun(loop, 3)
+    """Else five hundred busy queues would all hurry, at each sample."""
+    await started(loop, 3)
     assert queue.passed == 1
-    await begun(loop, 3)
-    await begun(loop, 4)
+    await started(loop, 3)
+    await started(loop, 4)
     assert (queue.gate.waiting, queue.passed) == (True, 1)
 
 

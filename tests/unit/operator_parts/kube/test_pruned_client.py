@@ -110,7 +110,7 @@ def test_what_is_kept_is_small_and_listed(site_packages: Path):
 def test_a_version_that_is_otherwise_is_refused_before_anything_is_removed(
     site_packages: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """Whoever raises the version reads it first."""
+    """An upgrade of the version reads it first."""
     (site_packages / "kubernetes" / "client" / "rest.py").rename(site_packages / "kubernetes" / "client" / "http.py")
     assert prune_kubernetes.main([str(site_packages)]) == 1
     assert "has no client/rest.py" in capsys.readouterr().err

@@ -107,13 +107,13 @@ async def test_a_secret_that_stays_away_is_asked_for_ever_less_often():
 
 async def test_few_secrets_are_read_at_a_time():
     """However many JobQueues name one of their own."""
-    most = asking = 0
+    maximum = asking = 0
 
     class Slow:
         async def secret(self, _namespace: str, _name: str) -> SecretContent:
-            nonlocal most, asking
+            nonlocal maximum, asking
             asking += 1
-            most = max(most, asking)
+            maximum = max(maximum, asking)
             await asyncio.sleep(0)
             asking -= 1
             return content("a")
@@ -122,7 +122,7 @@ async def test_few_secrets_are_read_at_a_time():
     times = iter(range(1000))
     secrets = Secrets(cast("Cluster", Slow()), clock=lambda: float(next(times)))
     await secrets.read(wanted, suspect=NOBODY)
-    assert most == AT_ONCE
+    assert maximum == AT_ONCE
     assert secrets.moved_at >= len(wanted), "each answer counts as progress, or a long round ends the process"
 
 
@@ -140,7 +140,7 @@ async def test_a_key_that_is_not_there_and_a_value_that_is_no_text_are_named_and
 
 
 def test_the_operators_own_secret_counts_before_the_workers_and_both_are_read():
-    """And a direct URL has a key of its own only beside the workers'."""
+    """And a direct URL has a key of its own only next to the workers'."""
     assert places(jobqueue()) == [("shop", "shop-postgres", "url")]
     direct = {"secretRef": {"name": "s", "key": "k"}, "directKey": "d"}
     assert places(jobqueue(databaseRef=direct)) == [("shop", "s", "k"), ("shop", "s", "d")]

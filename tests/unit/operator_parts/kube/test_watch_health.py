@@ -101,7 +101,7 @@ def test_a_stream_that_nobody_asks_for_again_is_not_open_for_ever():
 
 
 def test_a_resource_that_the_server_does_not_know_is_asked_for_by_nobody():
-    """The definition is not installed: discovery ends without it; a run that starts over looks again."""
+    """The definition is not installed: discovery ends without it; a run that starts over checks again."""
     site = Site("shop")
     site.health.asked(f"{SERVER}/apis")
     for resource in ("pods", "deployments"):
@@ -138,7 +138,7 @@ def test_a_watch_that_is_tried_again_and_again_is_not_abandoned_and_one_that_is_
 
 
 def test_a_watch_that_is_open_again_asks_for_a_list_once():
-    """What went meanwhile is told by the list alone."""
+    """What went meanwhile is shown by the list alone."""
     site = Site("shop")
     site.open_all("shop")
     assert site.reopened == 3

@@ -68,7 +68,7 @@ async def test_whatever_ends_a_run_another_one_follows(end: BaseException | None
 
 
 @pytest.mark.parametrize("end", [SystemExit(3), MemoryError(), KeyboardInterrupt()])
-async def test_what_no_restart_mends_ends_the_thread_and_is_told(end: BaseException):
+async def test_what_no_restart_mends_ends_the_thread_and_is_reported(end: BaseException):
     """The process ends with it, and Kubernetes starts it again."""
     watches = Watches(Runs(end), health=health(), pause=PAUSE)
     assert await watches.start() is end
@@ -99,7 +99,7 @@ async def test_a_stop_during_the_pause_is_heeded_at_once():
     assert runs.count == 1
 
 
-async def test_a_run_that_does_not_end_when_it_has_lost_a_watch_is_left_behind():
+async def test_a_run_that_does_not_end_when_it_has_lost_a_watch_is_abandoned():
     """Its tasks swallow every cancellation, as kopf's may; the next run has a loop of its own."""
     count = 0
 

@@ -100,7 +100,7 @@ FAILING: dict[str, Behavior] = {
 async def test_a_database_that_fails_is_not_tried_before_its_pause_is_over_however_often_it_wakes(
     servers: Servers, name: str
 ):
-    """Its JobQueues are treated meanwhile. Its process started without end, each with a burst of processor time."""
+    """Its JobQueues are reconciled meanwhile. Its process started without end, each with a burst of processor time."""
     async with ticking(servers.url(name, FAILING[name])) as made:
         await until(lambda: made.loop.pauses.failing and made.reconciler.reconciled > 0)
         tried = servers.connections[name]

@@ -24,13 +24,13 @@ def elder(**changes: str) -> JobQueue:
 
 
 def younger(*, refused: bool = False, served: bool = False) -> JobQueue:
-    """The second, as it was told before."""
+    """The second, as before."""
     metadata = {"uid": "u-younger", "name": "younger", "creationTimestamp": "2026-01-02T00:00:00Z"}
     status = REFUSED if refused else SERVED if served else None
     return jobqueue(metadata=metadata, queueName="emails", status=status)
 
 
-def told(belonging: QueueOwnership, key: Key, groups: dict[Key, list[JobQueue]]) -> dict[str, str | None]:
+def reported(belonging: QueueOwnership, key: Key, groups: dict[Key, list[JobQueue]]) -> dict[str, str | None]:
     """The reason why each is refused, by name."""
     return {one.queue.name: one.refusal and one.refusal[0] for one in belonging.members(key, groups)}
 
@@ -41,8 +41,8 @@ def test_two_urls_of_one_database_are_one_database():
     belonging = QueueOwnership()
     assert belonging.learn(POOLED, "one")
     assert belonging.learn(DIRECT, "one")
-    assert told(belonging, POOLED, groups) == {"elder": None}
-    assert told(belonging, DIRECT, groups) == {"younger": "DuplicateQueue"}
+    assert reported(belonging, POOLED, groups) == {"elder": None}
+    assert reported(belonging, DIRECT, groups) == {"younger": "DuplicateQueue"}
 
 
 def test_a_new_operator_leaves_the_younger_alone_until_the_elders_database_was_tried():
@@ -50,18 +50,20 @@ def test_a_new_operator_leaves_the_younger_alone_until_the_elders_database_was_t
     groups: dict[Key, list[JobQueue]] = {POOLED: [elder()], DIRECT: [younger()]}
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
-    assert told(belonging, DIRECT, groups) == {}
+    assert reported(belonging, DIRECT, groups) == {}
     belonging.learn(POOLED, "two")
-    assert told(belonging, DIRECT, groups) == {"younger": None}
+    assert reported(belonging, DIRECT, groups) == {"younger": None}
 
 
 def test_who_was_served_waits_for_nobody():
     """A namesake in another database, whose URL is new or slow to answer, is no reason to stop."""
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
-    assert told(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(served=True)]}) == {"younger": None}
+    assert reported(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(served=True)]}) == {"younger": None}
     belonging.learn(POOLED, "one")
-    assert told(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(served=True)]}) == {"younger": "DuplicateQueue"}
+    assert reported(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(served=True)]}) == {
+        "younger": "DuplicateQueue"
+    }
 
 
 def test_an_elder_whose_database_is_away_keeps_no_new_queue_from_its_work():
@@ -70,7 +72,7 @@ def test_an_elder_whose_database_is_away_keeps_no_new_queue_from_its_work():
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     assert belonging.learn(POOLED, None)
-    assert told(belonging, DIRECT, groups) == {"younger": None}
+    assert reported(belonging, DIRECT, groups) == {"younger": None}
 
 
 @pytest.mark.parametrize("key", [POOLED, UNREADABLE], ids=["its database is away", "its Secret cannot be read"])
@@ -80,7 +82,7 @@ def test_who_was_refused_stays_refused_while_it_is_not_known_where_the_elder_is(
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     belonging.learn(key, None)
-    assert told(belonging, DIRECT, groups) == {"younger": "DuplicateQueue"}
+    assert reported(belonging, DIRECT, groups) == {"younger": "DuplicateQueue"}
 
 
 def test_who_was_refused_is_served_once_the_elder_is_known_to_be_elsewhere_or_is_going():
@@ -88,25 +90,25 @@ def test_who_was_refused_is_served_once_the_elder_is_known_to_be_elsewhere_or_is
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     leaving = elder(deletionTimestamp="2026-01-03T00:00:00Z")
-    assert told(belonging, DIRECT, {POOLED: [leaving], DIRECT: [younger(refused=True)]}) == {"younger": None}
-    assert told(belonging, DIRECT, {DIRECT: [younger(refused=True)]}) == {"younger": None}
+    assert reported(belonging, DIRECT, {POOLED: [leaving], DIRECT: [younger(refused=True)]}) == {"younger": None}
+    assert reported(belonging, DIRECT, {DIRECT: [younger(refused=True)]}) == {"younger": None}
     belonging.learn(POOLED, "two")
-    assert told(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(refused=True)]}) == {"younger": None}
+    assert reported(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(refused=True)]}) == {"younger": None}
 
 
-def test_other_queues_of_that_address_are_not_held_up():
+def test_other_queues_of_that_address_are_not_blocked():
     """Only the one that both name."""
     other = jobqueue(metadata={"uid": "u-other", "name": "other"}, queueName="letters")
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
-    assert told(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(), other]}) == {"other": None}
+    assert reported(belonging, DIRECT, {POOLED: [elder()], DIRECT: [younger(), other]}) == {"other": None}
 
 
 def test_the_elder_waits_for_nobody():
     """What is younger cannot take its queue."""
     belonging = QueueOwnership()
     belonging.learn(POOLED, "one")
-    assert told(belonging, POOLED, {POOLED: [elder()], DIRECT: [younger()]}) == {"elder": None}
+    assert reported(belonging, POOLED, {POOLED: [elder()], DIRECT: [younger()]}) == {"elder": None}
 
 
 def test_what_is_known_already_is_no_news():
@@ -123,7 +125,7 @@ def test_what_is_known_already_is_no_news():
 
 
 def test_a_new_queue_waits_for_an_elder_whose_url_changes_for_twenty_seconds_at_most():
-    """Each new URL would else begin the wait again, for as long as somebody edits the elder."""
+    """Each new URL would otherwise start the wait again, for as long as somebody edits the elder."""
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     for now in range(0, 20, 4):
@@ -138,14 +140,14 @@ def test_an_elder_that_was_tried_once_is_waited_for_no_more_at_another_url():
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     belonging.learn(POOLED, None)
-    assert told(belonging, POOLED, {POOLED: [elder()]}) == {"elder": None}
+    assert reported(belonging, POOLED, {POOLED: [elder()]}) == {"elder": None}
     belonging.forget(POOLED)
     mute = Address(url="postgresql://mute/shop", direct_url="postgresql://mute/shop")
-    assert told(belonging, DIRECT, {mute: [elder()], DIRECT: [younger()]}) == {"younger": None}
+    assert reported(belonging, DIRECT, {mute: [elder()], DIRECT: [younger()]}) == {"younger": None}
 
 
 def test_jobqueues_without_a_database_are_refused_only_for_their_spec():
-    """They are found without a look at anybody else's: a namespace may hold thousands of them."""
+    """They are found without reading the others': a namespace may hold thousands of them."""
     queue = jobqueue()
     assert without_database(("SecretUnreadable", "no such Secret"), [queue]) == [Member(queue)]
     invalid = ("InvalidSpec", "spec.worker is required")

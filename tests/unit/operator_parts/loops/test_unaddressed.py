@@ -41,8 +41,8 @@ def test_each_reason_has_its_loop_and_an_address_stays_one():
     assert [one.refusal for one in made.members(queues[1:])] == [None, found[2]]
 
 
-def test_only_those_whose_sentence_is_another_are_looked_after_again():
-    """The loop is the same, so nothing else would tell it."""
+def test_only_those_whose_sentence_is_another_are_reconciled_again():
+    """The loop is the same, so nothing else would report it."""
     made = Unaddressed()
     queues = [queue(1), queue(2)]
     made.keys(queues, [missing(1), missing(2)])

@@ -1,4 +1,4 @@
-"""JobQueues that are too large for the operator's memory are neither decoded nor kept, and are told so."""
+"""JobQueues that are too large for the operator's memory are neither decoded nor kept, and say so."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_list_of_the_largest_jobqueues_takes_little_memory():
 
 
 def test_a_status_that_is_not_ours_is_none():
-    """Whoever may write it must not fill the memory by it either."""
+    """Its author must not fill the memory by it either."""
     assert "status" not in decode_jobqueue(json.dumps(found() | {"status": {"x": "x" * 100_000}}).encode())
 
 

@@ -42,11 +42,11 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: str(error)[:40])
 def test_a_worker_that_ends_with_an_error_of_its_database_has_the_operators_reason_for_it(error: PenstockError):
-    """The same word in both conditions, whoever met the error."""
+    """The same word in both conditions, whichever part met the error."""
     assert database_reason(f"INFO started\npenstock: {error}\n") == reason_of(error)
 
 
-def test_a_database_that_is_away_is_told_and_other_ends_are_not():
+def test_a_database_that_is_away_is_reported_and_other_ends_are_not():
     """A word of the application's own is no error of the database."""
     away = of_state(psycopg.OperationalError, "connection refused")
     assert database_reason(f"penstock: {away}") == "DatabaseUnreachable"

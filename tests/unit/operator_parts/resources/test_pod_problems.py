@@ -130,9 +130,9 @@ def test_an_end_against_its_will_has_a_reason(status, reason):
     assert found is not None
     assert found[0] == reason
     pod = Pod.read(pod_object("a", status={"startTime": AT, **status}, metadata={"deletionTimestamp": AT}))
-    told = worker_problem(None, [], [pod], waiting={}, desired=1, now=NOW)
-    assert told is not None
-    assert told[0] == reason
+    reported = worker_problem(None, [], [pod], waiting={}, desired=1, now=NOW)
+    assert reported is not None
+    assert reported[0] == reason
     assert worker_problem(None, [], [pod], waiting={}, desired=0, now=NOW) is None
     assert worker_problem(None, [], [pod], waiting={}, desired=1, now=NOW + 3600) is None
 
@@ -156,16 +156,16 @@ def test_what_a_pod_waits_for_is_told_once_it_takes_a_minute(status, reason):
     scheduled = {"type": "PodScheduled", "status": "True"}
     pod = Pod.read(pod_object("a", status={"conditions": [scheduled], **status}))
     assert worker_problem(None, [pod], [], waiting={pod.uid: 59.0}, desired=1, now=NOW) is None
-    told = worker_problem(None, [pod], [], waiting={pod.uid: 61.0}, desired=1, now=NOW)
-    assert told is not None
-    assert told[0] == reason
+    reported = worker_problem(None, [pod], [], waiting={pod.uid: 61.0}, desired=1, now=NOW)
+    assert reported is not None
+    assert reported[0] == reason
 
 
 def test_of_several_pods_with_one_reason_the_first_is_named_and_the_others_counted():
     """A hundred pods without an image are one sentence."""
     pods = [Pod.read(pod_object(n, status={"containerStatuses": [container(LOOP, last=died(1))]})) for n in "abc"]
-    told = worker_problem(None, pods, [], waiting={}, desired=3, now=NOW)
-    assert told == ("CrashLoop", "Pod a: container worker last exited with exit code 1 (and 2 more pods)")
+    reported = worker_problem(None, pods, [], waiting={}, desired=3, now=NOW)
+    assert reported == ("CrashLoop", "Pod a: container worker last exited with exit code 1 (and 2 more pods)")
 
 
 def test_a_crash_of_a_worker_that_serves_again_is_remembered_for_a_while():

@@ -68,42 +68,42 @@ def test_a_pod_that_has_ended_is_as_good_as_gone():
     assert Pod.read(pod_object("a", status={"phase": "Failed"})).terminating
 
 
-def test_an_event_older_than_what_is_held_changes_nothing():
+def test_an_event_older_than_what_is_cached_changes_nothing():
     """Our own write's answer may overtake the watch."""
-    told: list[tuple[str, str]] = []
-    cache = Cache(lambda namespace, name: told.append((namespace, name)))
+    reported: list[tuple[str, str]] = []
+    cache = Cache(lambda namespace, name: reported.append((namespace, name)))
     cache.pods.observe(pod_object("a", version="7"))
     cache.pods.observe(pod_object("a", version="6", ready=False))
     seen = [cache.pods.views["uid-a"].ready]
     cache.pods.observe(pod_object("a", version="10", ready=False))
     seen.append(cache.pods.views["uid-a"].ready)
     assert seen == [True, False]
-    assert told == [("shop", "emails")] * 2
+    assert reported == [("shop", "emails")] * 2
 
 
 def test_a_change_that_does_not_matter_wakes_nobody():
     """Our own status, a pod's heartbeat."""
-    told: list[str] = []
-    cache = Cache(lambda _, name: told.append(name))
+    reported: list[str] = []
+    cache = Cache(lambda _, name: reported.append(name))
     cache.pods.observe(pod_object("a", version="1"))
     cache.pods.observe(pod_object("a", version="2"))
     cache.deployments.observe(deployment_object())
     found = deployment_object()
     found["metadata"]["resourceVersion"] = "6"
     cache.deployments.observe(found)
-    assert told == ["emails", "emails"]
+    assert reported == ["emails", "emails"]
 
 
 def test_a_list_removes_what_no_event_ever_said_was_gone():
-    """After a watch gap, absence is all that tells."""
-    told: list[str] = []
-    cache = Cache(lambda _, name: told.append(name))
+    """After a watch gap, absence is the only sign."""
+    reported: list[str] = []
+    cache = Cache(lambda _, name: reported.append(name))
     for name in ("a", "b"):
         cache.pods.observe(pod_object(name))
-    told.clear()
+    reported.clear()
     cache.pods.replace([pod_object("b"), pod_object("c")])
     assert set(cache.pods.views) == {"uid-b", "uid-c"}
-    assert told == ["emails", "emails"]
+    assert reported == ["emails", "emails"]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 50), st.booleans()), max_size=30))

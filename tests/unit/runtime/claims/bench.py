@@ -106,29 +106,29 @@ class MemoryQueue:
 class Taker(Consumer[ClaimedJob]):
     """Takes what it asked for; notes when, and how many claims were held by then."""
 
-    def __init__(self, held: HeldClaims) -> None:
+    def __init__(self, held_claims: HeldClaims) -> None:
         super().__init__(name="taker")
-        self.held = held
+        self.held_claims = held_claims
         self.taken: list[ClaimedJob] = []
         self.seen: list[tuple[float, int]] = []
 
     async def handle_events(self, events: Sequence[ClaimedJob], subscription: Subscription) -> None:
         self.taken.extend(events)
-        self.seen.append((now(), len(self.held)))
+        self.seen.append((now(), len(self.held_claims)))
 
 
 class Bench:
     """One claimer with its neighbors."""
 
     def __init__(self, *, poll: float, listening: bool) -> None:
-        self.store, self.permit, self.state, self.held = MemoryQueue(), Permit(), running_state(), HeldClaims()
+        self.store, self.permit, self.state, self.held_claims = MemoryQueue(), Permit(), running_state(), HeldClaims()
         self.metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
-        self.taker = Taker(self.held)
+        self.taker = Taker(self.held_claims)
         self.claimer = Claimer(
             store=store_of(self.store),
             permit=self.permit,
             state=self.state,
-            held=self.held,
+            held_claims=self.held_claims,
             metrics=self.metrics,
             queue="q",
             poll_seconds=poll,

@@ -61,7 +61,7 @@ class Pair:
             store=store_of(self.shelf),
             permit=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
             state=running_state(),
-            held=HeldClaims(),
+            held_claims=HeldClaims(),
             metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
             queue="q",
             poll_seconds=0.05,
@@ -130,11 +130,11 @@ class Locked(Shelf):
 
     def __init__(self) -> None:
         super().__init__()
-        self.held: set[int] = set()
+        self.held_claims: set[int] = set()
         self.released: list[int] = []
 
     async def release(self, worker: int, jobs: list[ClaimedJob]) -> int:
-        if self.held.intersection(one.id for one in jobs):
+        if self.held_claims.intersection(one.id for one in jobs):
             raise RowLocked("a job's row")
         self.released += [one.id for one in jobs]
         return len(jobs)
@@ -142,9 +142,9 @@ class Locked(Shelf):
     async def rows(self, name: str, worker: int, ids: str, tokens: str) -> list[tuple[int, list[int]]]:
         assert name == "release_unlocked"
         numbers = [int(number) for number in ids.strip("{}").split(",")]
-        free = [number for number in numbers if number not in self.held]
+        free = [number for number in numbers if number not in self.held_claims]
         self.released += free
-        return [(len(free), sorted(self.held.intersection(numbers)))]
+        return [(len(free), sorted(self.held_claims.intersection(numbers)))]
 
     async def release_claim(self, worker: int, queue: int, token: int) -> int:
         raise RowLocked("the worker's row")
@@ -161,7 +161,7 @@ async def test_rows_that_others_hold_stop_no_claim_and_what_is_locked_is_release
         store=store_of(shelf),
         permit=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
         state=running_state(),
-        held=HeldClaims(),
+        held_claims=HeldClaims(),
         metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
         queue="q",
         poll_seconds=0.01,
@@ -169,8 +169,8 @@ async def test_rows_that_others_hold_stop_no_claim_and_what_is_locked_is_release
         rng=random.Random(1),
     )
     back = [job(), job()]
-    pair.claimer._held.add(back)
-    shelf.held = {back[0].id}
+    pair.claimer._held_claims.add(back)
+    shelf.held_claims = {back[0].id}
     shelf.error = DatabaseUnavailable("the reply was lost")
     try:
         await pair.start()
@@ -180,7 +180,7 @@ async def test_rows_that_others_hold_stop_no_claim_and_what_is_locked_is_release
         await until(lambda: shelf.released == [back[1].id])
         assert pair.claimer.may_hold_unknown_claims
         assert not pair.claimer.disconnected
-        shelf.held = set()
+        shelf.held_claims = set()
         await until(lambda: shelf.released == [back[1].id, back[0].id])
     finally:
         for stage in (pair.claimer, pair.taker):
@@ -210,12 +210,12 @@ async def test_claims_that_only_the_database_knows_of_are_released_once_it_may_h
     """What is held stays; a row that somebody holds is waited for; while the server stays the same nothing is asked."""
     pair = Pair()
     shelf = pair.shelf = Forgetful()
-    held = HeldClaims()
+    held_claims = HeldClaims()
     pair.claimer = Claimer(
         store=store_of(shelf),
         permit=SimpleNamespace(worker=1, queue=7, may_claim=lambda: True),
         state=running_state(),
-        held=held,
+        held_claims=held_claims,
         metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
         queue="q",
         poll_seconds=0.01,
@@ -223,7 +223,7 @@ async def test_claims_that_only_the_database_knows_of_are_released_once_it_may_h
         rng=random.Random(1),
     )
     kept = job()
-    held.add([kept])
+    held_claims.add([kept])
     await pair.start()
     pair.claimer.check_claims(moved=False)
     await until(lambda: len(shelf.asked) >= 3)

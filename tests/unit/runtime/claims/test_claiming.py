@@ -50,8 +50,8 @@ async def test_claims_are_held_before_a_consumer_sees_them(bench):
     one.enqueue(3)
     one.ask(3)
     await until(lambda: one.taker.seen)
-    assert [held for _, held in one.taker.seen] == [3]
-    assert one.held.still(one.taker.taken) == one.taker.taken
+    assert [held_claims for _, held_claims in one.taker.seen] == [3]
+    assert one.held_claims.still(one.taker.taken) == one.taker.taken
 
 
 async def test_nothing_is_claimed_without_demand(bench):
@@ -194,7 +194,7 @@ async def test_close_waits_for_the_claim_in_flight_and_releases_what_waits_for_i
     assert not closing.done()
     assert one.state.draining
     unstarted = [job()]
-    one.held.add(unstarted)
+    one.held_claims.add(unstarted)
     one.claimer.release_later(unstarted)
     one.store.replies.set()
     await closing
@@ -209,8 +209,8 @@ async def test_claims_that_nobody_runs_are_released_at_once(bench):
     """Dropped by the stages, or stopped for want of a lease: the poll is not waited for."""
     one = await bench(poll=3600.0)
     dropped, stopped = [job()], [job()]
-    one.held.add(dropped)
-    one.held.add(stopped)
+    one.held_claims.add(dropped)
+    one.held_claims.add(stopped)
     await asyncio.sleep(5)
     before = now()
     one.claimer.on_released(dropped, why=None)

@@ -1,4 +1,4 @@
-"""Exclusive attempts and the lease: none begins, and none goes on, while another worker may run the same job."""
+"""Exclusive attempts and the lease: none starts, and none goes on, while another worker may run the same job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def run(one: ClaimedJob) -> Finished:
     return completed(one)
 
 
-async def test_an_exclusive_attempt_that_would_begin_too_late_is_put_off():
+async def test_an_exclusive_attempt_that_would_start_too_late_is_put_off():
     """It was claimed in time and waited for a slot; meanwhile the lease ran out, and somebody else may have the job."""
     app = App()
 

@@ -48,12 +48,12 @@ class Bench:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.store, self.held = Releases(), HeldClaims()
+        self.store, self.held_claims = Releases(), HeldClaims()
         self.metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
         self.pending = PendingReleases(
             store=store_of(self.store),
             permit=Permit(),
-            held=self.held,
+            held_claims=self.held_claims,
             metrics=self.metrics,
             rng=random.Random(1),
             clock=lambda: self.now,
@@ -61,7 +61,7 @@ class Bench:
 
     def hold(self, count: int) -> list[ClaimedJob]:
         jobs = [job() for _ in range(count)]
-        self.held.add(jobs)
+        self.held_claims.add(jobs)
         return jobs
 
 
@@ -81,7 +81,7 @@ async def test_what_was_released_is_forgotten_and_counted():
     await bench.pending.try_release()
     await bench.pending.try_release()
     assert bench.store.calls == [[one.id for one in jobs]]
-    assert (len(bench.held), bench.metrics.released, bool(bench.pending)) == (0, 2, False)
+    assert (len(bench.held_claims), bench.metrics.released, bool(bench.pending)) == (0, 2, False)
 
 
 async def test_a_release_without_an_answer_is_kept():
@@ -92,7 +92,7 @@ async def test_a_release_without_an_answer_is_kept():
     bench.store.errors = [DatabaseUnavailable("gone")]
     with pytest.raises(DatabaseUnavailable):
         await bench.pending.try_release()
-    assert bench.held.still(jobs) == jobs
+    assert bench.held_claims.still(jobs) == jobs
     await bench.pending.try_release()
     assert bench.store.calls == [[jobs[0].id]] * 2
     assert not bench.pending
@@ -142,7 +142,7 @@ async def test_unknown_claims_are_checked_once_with_what_is_held_by_this_registr
     """Claims of an earlier registration are not this worker's; the number released is counted."""
     bench = Bench()
     mine, earlier = bench.hold(1)[0], job(worker=WORKER + 1)
-    bench.held.add([earlier])
+    bench.held_claims.add([earlier])
     bench.store.unknown = 3
     bench.pending.add_unknown()
     bench.pending.add_unknown()

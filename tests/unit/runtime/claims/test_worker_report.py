@@ -50,32 +50,32 @@ def test_progress_is_taken_at_most_once_a_second_and_its_end_always():
 )
 def test_progress_is_told_in_numbers_that_every_encoder_takes(done, told):
     """What a task counts with goes into the renewal of the lease, which must not fail for it."""
-    held = HeldClaims()
-    held.add([one := job()])
+    held_claims = HeldClaims()
+    held_claims.add([one := job()])
     context = Context(
-        job=one, client=cast("Client", None), report=lambda found: held.progress.__setitem__(one.id, found)
+        job=one, client=cast("Client", None), report=lambda found: held_claims.progress.__setitem__(one.id, found)
     )
     context.progress(done, 10**31)
-    assert json.loads(report(held))["jobs"][0]["progress"] == {"done": told, "total": 1e31}
+    assert json.loads(report(held_claims))["jobs"][0]["progress"] == {"done": told, "total": 1e31}
 
 
 def test_progress_may_come_from_threads_while_jobs_end():
     """Claims are forgotten behind each acknowledgement; what threads add meanwhile must not end the acknowledger."""
-    held, ended = HeldClaims(), threading.Event()
+    held_claims, ended = HeldClaims(), threading.Event()
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
 
     def work() -> None:
         for number in itertools.takewhile(lambda _: not ended.is_set(), itertools.count()):
-            held.progress[number % 5000] = {"done": 1, "total": 2}
+            held_claims.progress[number % 5000] = {"done": 1, "total": 2}
 
     thread = threading.Thread(target=work)
     thread.start()
     try:
         jobs = [job(id=number) for number in range(500)]
         for _ in range(300):
-            held.add(jobs)
-            held.remove(jobs[:1])
+            held_claims.add(jobs)
+            held_claims.remove(jobs[:1])
     finally:
         ended.set()
         thread.join()
@@ -90,23 +90,23 @@ def test_progress_outside_of_a_worker_is_accepted_and_goes_nowhere():
 def test_a_report_says_what_runs_since_when_how_far_and_what_came_last():
     """The oldest first, a bounded number of them, those that told their progress among them; ages in seconds."""
     now: list[float] = [100.0]
-    held = HeldClaims(clock=lambda: now[0])
+    held_claims = HeldClaims(clock=lambda: now[0])
     jobs = [job(token=number, id=number) for number in range(1, 31)]
     for one in jobs:
-        held.add([one])
+        held_claims.add([one])
         now[0] += 1
-    held.progress[30] = {"done": 1, "total": 2}
-    held.accepted([completed(job(id=99))])
+    held_claims.progress[30] = {"done": 1, "total": 2}
+    held_claims.accepted([completed(job(id=99))])
     now[0] += 5
-    told = json.loads(report(held, clock=lambda: now[0]))
+    told = json.loads(report(held_claims, clock=lambda: now[0]))
     assert [one["id"] for one in told["jobs"]] == [*range(1, MAX_JOBS), 30]
     assert (told["jobs"][0]["age"], told["jobs"][-1]["age"]) == (35.0, 6.0)
     assert told["jobs"][-1]["progress"] == {"done": 1, "total": 2}
     assert told["more"] == 30 - MAX_JOBS
     assert told["last"] == {"id": 99, "task": "work", "outcome": "completed", "age": 5.0}
-    held.remove(jobs)
-    assert held.progress == {}
-    assert json.loads(report(held, clock=lambda: now[0]))["jobs"] == []
+    held_claims.remove(jobs)
+    assert held_claims.progress == {}
+    assert json.loads(report(held_claims, clock=lambda: now[0]))["jobs"] == []
 
 
 class Parts:
@@ -118,9 +118,9 @@ class Parts:
             worker=1, alive=True, state="running", recently_renewed=True, age=1.0, last_error=None
         )
         self.claimer = SimpleNamespace(fatal_error=None, disconnected=False, claim_error=None, pending=0)
-        self.held = HeldClaims(clock=lambda: self.now)
+        self.held_claims = HeldClaims(clock=lambda: self.now)
         self.probes = Probes(
-            lease=cast("Any", self.lease), held=self.held, claimer=cast("Any", self.claimer),
+            lease=cast("Any", self.lease), held_claims=self.held_claims, claimer=cast("Any", self.claimer),
             consumers=cast("Any", SimpleNamespace(waiting=0, unacknowledged=0, prefetching=False)),
             slots=Slots(concurrency=4, interrupt=lambda _: True), state=self.state,
             maintenance=cast("Any", SimpleNamespace(
@@ -164,7 +164,7 @@ def test_a_worker_is_not_ready_for_each_reason_and_says_it_but_lives(what, said)
 def test_a_cordoned_worker_stays_ready_while_it_holds_jobs():
     """It is still at work."""
     parts = Parts()
-    parts.held.add([job()])
+    parts.held_claims.add([job()])
     parts.breaks("cordoned")
     assert parts.probes.ready() is None
 
@@ -184,7 +184,7 @@ def test_only_a_dead_lease_thread_or_a_loop_blocked_for_longer_than_any_task_may
 def test_times_in_the_gauges_are_of_the_epoch():
     """Whoever asks works out the age."""
     parts = Parts()
-    parts.held.add([job()])
+    parts.held_claims.add([job()])
     parts.now += 10
     gauges = parts.probes.gauges()
     assert (gauges.lease_renewed_at, gauges.oldest_running_at) == (4999, 4990)
@@ -230,12 +230,12 @@ class Registrar:
 
 async def test_nothing_that_goes_wrong_in_a_renewal_ends_the_lease_thread():
     """Without it the worker would be restarted, and its jobs with it: a report that cannot be told is left out."""
-    held = HeldClaims()
-    held.add([one := job()])
-    held.progress[one.id] = {"done": object()}
+    held_claims = HeldClaims()
+    held_claims.add([one := job()])
+    held_claims.progress[one.id] = {"done": object()}
     registrar = Registrar()
     lease = Lease(
-        registry=cast("WorkerRegistry", registrar), held=held, seconds=15.0, on_renewed=lambda _: None,
+        registry=cast("WorkerRegistry", registrar), held_claims=held_claims, seconds=15.0, on_renewed=lambda _: None,
         identity=Identity(identity="me", queue="q", version="1", concurrency=1),
         metrics=WorkerMetrics(queue="q", tasks=Tasks(), version="1"),
     )  # fmt: skip

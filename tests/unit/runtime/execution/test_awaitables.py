@@ -1,4 +1,4 @@
-"""An async function behind a plain decorator: wherever the decorator runs, what it returns is awaited as a task is."""
+"""An async function inside a plain decorator: wherever the decorator runs, what it returns is awaited as a task is."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ async def test_its_timeout_is_raised_inside_it():
 
 async def test_its_attempt_can_be_cancelled():
     """The cancellation of the attempt reaches it, and is not taken for its error."""
-    app, begun = App(), list[str]()
+    app, started = App(), list[str]()
 
     @app.task(name="work")
     @for_a_tenant
     async def work() -> None:
-        begun.append("begun")
+        started.append("started")
         await asyncio.sleep(600)
 
     attempt = asyncio.create_task(ran(app))
-    await until(lambda: begun)
+    await until(lambda: started)
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):
         await attempt

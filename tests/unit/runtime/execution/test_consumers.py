@@ -26,7 +26,7 @@ async def test_long_jobs_are_asked_for_one_by_one_as_slots_come_free(pod):
     assert one.source.demands == [4, 1]
 
 
-async def test_short_jobs_are_held_ahead_up_to_the_window_and_asked_for_at_min_demand(pod):
+async def test_short_jobs_are_claimed_ahead_up_to_the_window_and_asked_for_at_min_demand(pod):
     """Once the mean run time is short, one large ask instead of many small ones."""
     one = await pod(concurrency=2, min_demand=10, max_demand=20)
     await one.deliver(2)
@@ -87,8 +87,8 @@ async def test_free_slots_are_filled_even_above_min_demand(pod):
     await until(lambda: one.source.demanded == 5)
 
 
-async def test_what_is_held_too_long_unstarted_is_given_up(pod):
-    """Jobs turned long while others were held ahead: after five seconds they are for another pod."""
+async def test_claims_unstarted_for_too_long_are_released(pod):
+    """Jobs turned long while others were claimed ahead: after five seconds they are released to other pods."""
     one = await pod(concurrency=1, min_demand=5, max_demand=10)
     await one.deliver(1)
     one.finish(1, duration=0.001)
@@ -117,7 +117,7 @@ async def test_fenced_jobs_that_were_not_started_are_dropped_and_the_rest_stays(
 
 
 async def test_cancelling_what_runs_ends_it_without_an_outcome(pod):
-    """The claims are handed back by whoever cancels; no outcome must follow."""
+    """The caller of cancel releases the claims; no outcome must follow."""
     one = await pod(concurrency=2, min_demand=1, max_demand=2)
     await one.deliver(2)
     await one.consumers.cancel_running()
@@ -127,7 +127,7 @@ async def test_cancelling_what_runs_ends_it_without_an_outcome(pod):
 
 
 async def test_a_job_that_completes_though_it_was_cancelled_is_not_among_those_without_an_outcome(pod):
-    """Handed back it would run a second time; in the same turn a job may just have ended."""
+    """Released, it would run a second time; in the same turn a job may just have ended."""
     one = await pod(concurrency=3, min_demand=1, max_demand=3)
     stubborn, other, just = job(task="ends all the same"), job(), job()
     one.source.push([stubborn, other, just])
@@ -153,7 +153,7 @@ async def test_a_running_job_that_is_cancelled_ends_as_cancelled_and_frees_its_s
 
 
 async def test_a_waiting_job_that_is_cancelled_is_never_started(pod):
-    """It ends at once; those beside it are not touched."""
+    """It ends at once; the others are not touched."""
     one = await pod(concurrency=1, min_demand=1, max_demand=4)
     await one.deliver(1)
     one.finish(1, duration=0.001)
@@ -179,7 +179,7 @@ async def test_a_suspect_waits_for_the_others_and_runs_alone(pod):
     assert set(one.gates) == {ordinary.id}
     assert len(one.isolation) == 1
     assert len(one.consumers.take_stale()) == 2
-    one.consumers._requested = 0  # what is still owed to this pod would be handed back like those two
+    one.consumers._requested = 0  # what is still owed to this pod would be released like those two
     one.finish(1, duration=0.001)
     await until(lambda: set(one.gates) == {suspect.id})
     one.consumers.top_up()
@@ -190,15 +190,15 @@ async def test_a_suspect_waits_for_the_others_and_runs_alone(pod):
 
 
 async def test_a_suspect_that_runs_in_a_child_needs_not_be_alone(pod):
-    """It can take nobody with it: it runs beside the others, and they are not kept waiting."""
+    """It can take nobody with it: it runs next to the others, and they are not kept waiting."""
     one = await pod(concurrency=3, min_demand=1, max_demand=3)
     one.source.push([job(), job(crashes=2, task="in a child"), job()])
     await one.consumers.call("settle")
     assert (one.running, len(one.isolation)) == (3, 0)
 
 
-async def test_what_may_not_run_without_a_lease_is_stopped_and_given_back(pod):
-    """No outcome: the claim is released, and whoever has it then runs the job; the others keep running."""
+async def test_what_may_not_run_without_a_lease_is_stopped_and_released(pod):
+    """No outcome: the claim is released, and its next worker runs the job; the others keep running."""
     one = await pod(concurrency=2, min_demand=0, max_demand=2)
     exclusive, other = job(task="exclusive"), job()
     one.source.push([exclusive, other])
@@ -210,26 +210,26 @@ async def test_what_may_not_run_without_a_lease_is_stopped_and_given_back(pod):
     assert one.sink.outcomes == []
 
 
-async def test_cancelling_meets_the_attempt_of_today_though_one_of_yesterday_ends_beside_it(pod):
-    """A job may be here twice: fenced, in a thread that nothing can interrupt, and claimed anew."""
+async def test_cancelling_meets_the_attempt_of_today_though_one_of_yesterday_ends_at_the_same_time(pod):
+    """A job may be here twice: fenced, in a thread that nothing can interrupt, and claimed again."""
     one = await pod(concurrency=2, min_demand=0, max_demand=2)
     fenced = job(task="ends all the same")
-    anew = job(id=fenced.id, token=8)
+    again = job(id=fenced.id, token=8)
     one.source.push([fenced])
     await until(lambda: one.gates)
     one.gates["fenced"] = one.gates.pop(fenced.id)
-    one.source.push([anew])
+    one.source.push([again])
     await until(lambda: len(one.gates) == 2)
     one.consumers.cancel_jobs({fenced.id})
     one.gates["fenced"].set_result(completed(fenced))
     await until(lambda: len(one.sink.outcomes) == 2)
     ends = {each.job.token: each.state.value for each in one.sink.outcomes}
-    assert ends == {fenced.token: "completed", anew.token: "cancelled"}
+    assert ends == {fenced.token: "completed", again.token: "cancelled"}
     assert one.running == 0
 
 
 async def test_a_suspect_that_waits_can_be_cancelled_and_be_fenced(pod):
-    """It may wait for hours for what runs beside it; one that is no longer ours would run here and elsewhere."""
+    """It may wait for hours for the other jobs; one that is no longer ours would run here and elsewhere."""
     one = await pod(concurrency=3, min_demand=1, max_demand=3)
     await one.deliver(1)
     unwanted, fenced = job(crashes=2), job(crashes=2)

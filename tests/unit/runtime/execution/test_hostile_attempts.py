@@ -54,7 +54,7 @@ class Choosy:
 
 
 def late() -> Retry:
-    """A delay that Postgres has no interval for, set behind the check."""
+    """A delay that Postgres has no interval for, set after the check."""
     asked = Retry(1)
     asked.delay = float("nan")
     return asked

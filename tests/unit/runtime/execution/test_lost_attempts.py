@@ -35,7 +35,7 @@ async def test_an_attempt_whose_task_ended_without_an_outcome_is_a_failed_attemp
 
 
 async def test_the_net_leaves_alone_what_runs(pod):
-    """However often it looks."""
+    """However often it checks."""
     one = await pod(concurrency=3, min_demand=0, max_demand=3)
     one.source.push([job() for _ in range(3)])
     await until(lambda: len(one.gates) == 3)

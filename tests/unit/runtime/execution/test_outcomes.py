@@ -63,7 +63,7 @@ def test_a_failure_that_is_never_retried_is_a_dead_letter_at_once(outcomes, task
 
 
 def test_a_timeout_says_so(outcomes, task):
-    """The reason tells a timeout from an error."""
+    """The reason distinguishes a timeout from an error."""
     assert outcomes.for_error(job(), task, TimeoutError(), 0).reason == "timeout"
 
 

@@ -1,4 +1,4 @@
-"""Which attempts share an asyncio task: those that wait for nothing and leave nothing behind, and no other."""
+"""Which attempts share an asyncio task: those that wait for nothing and leave nothing running, and no other."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def test_jobs_that_wait_all_run_at_once():
     assert await run == 20
 
 
-async def test_after_cancel_nobody_begins():
+async def test_after_cancel_nothing_starts():
     """The stage is at its end."""
     bench = Bench(nothing)
     bench.jobs.append(job())

@@ -93,7 +93,7 @@ async def test_an_attempts_events_come_in_order_with_what_happened(app, outcomes
 
 
 async def test_an_attempt_that_is_interrupted_stops_too(app, outcomes):
-    """Whoever counts what runs must come back to zero."""
+    """A middleware that counts what runs must come back to zero."""
     heard: list[JobStopped] = []
     app.on("job.stop")(heard.append)
 
@@ -163,34 +163,34 @@ async def test_a_hook_that_exits_ends_neither_the_attempt_nor_the_worker(app, ra
 async def test_hooks_that_hang_do_not_pile_up_without_end(app):
     """Beyond a thousand under way calls are dropped; the worker's end does not wait for them."""
     gate = asyncio.Event()
-    begun: list[int] = []
+    started: list[int] = []
 
     @app.on("job.stop")
     async def hang(value: int) -> None:
-        begun.append(value)
+        started.append(value)
         await gate.wait()
 
     hooks = HookDispatcher(app.hooks)
     for number in range(MAX_CALLS + 10):
         hooks.dispatch("job.stop", number)
-    await until(lambda: len(begun) == MAX_CALLS)
+    await until(lambda: len(started) == MAX_CALLS)
     assert hooks.failed["job.stop"] == 10
     await hooks.close(0.01)
     assert not hooks._calls
 
 
 async def test_a_plain_function_that_hangs_does_not_keep_the_worker(app):
-    """It is in a thread, which nothing can interrupt: the worker is told, so that its process need not wait for it."""
-    gate, begun = threading.Event(), threading.Event()
+    """It is in a thread, which nothing can interrupt: the worker is notified, and its process need not wait for it."""
+    gate, started = threading.Event(), threading.Event()
 
     @app.on_dead_letter
     def hang(_: object) -> None:
-        begun.set()
+        started.set()
         gate.wait()
 
     hooks = HookDispatcher(app.hooks)
     hooks.dispatch("job.dead", 1)
-    await until(begun.is_set)
+    await until(started.is_set)
     await hooks.close(0.01)
     assert hooks.stuck
     gate.set()
@@ -253,7 +253,7 @@ async def test_a_failed_attempt_is_a_span_with_an_error(
 
 
 class BrokenProcessor(SpanProcessor):
-    """Raises where it is told."""
+    """Raises where the test says."""
 
     def __init__(self, *, at: str) -> None:
         self._at = at

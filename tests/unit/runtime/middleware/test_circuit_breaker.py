@@ -47,7 +47,7 @@ def test_a_circuit_opens_at_the_share_of_failures_and_not_before_the_minimum_of_
 
 
 def test_a_success_never_opens_a_circuit():
-    """Though with it the minimum is reached and most have failed."""
+    """Though with it the minimum is reached and failures_in_window have failed."""
     breaker = Breaker(POLICY)
     run(breaker, True, True, True, False)
     assert breaker.state(0) is CLOSED
@@ -83,7 +83,7 @@ def test_successful_probes_close_the_circuit_with_an_empty_window():
 
 
 def test_one_failed_probe_opens_it_again_for_the_whole_time():
-    """Counted from that failure; the probes beside it no longer matter."""
+    """Counted from that failure; the other probes no longer matter."""
     breaker = opened()
     epochs = [breaker.epoch for _ in range(3) if breaker.admit(40)]
     breaker.finished(epochs[0], failed=True, now=41)
@@ -96,7 +96,7 @@ def test_one_failed_probe_opens_it_again_for_the_whole_time():
 
 
 def test_a_probe_that_ends_neither_way_makes_room_for_another():
-    """Snoozed or handed back: nothing was learnt."""
+    """Snoozed or released: nothing was learnt."""
     breaker = opened()
     epochs = [breaker.epoch for _ in range(3) if breaker.admit(30)]
     assert not breaker.admit(30)
@@ -133,7 +133,7 @@ def test_a_probe_that_answers_late_is_heard_all_the_same():
     assert failing.state(61) is OPEN
 
 
-def test_what_began_before_the_circuit_opened_says_nothing_about_now():
+def test_what_started_before_the_circuit_opened_says_nothing_about_now():
     """Slow attempts of the bad time fail while it is half-open: they are no probes."""
     breaker = Breaker(POLICY)
     assert breaker.admit(0)
@@ -171,8 +171,8 @@ def test_the_window_counts_what_ended_within_it_give_or_take_a_slice(steps, seco
         slack = seconds / SLICES
         for wanted, counted in ((True, window.failed), (False, window.succeeded)):
             least = sum(at > now - seconds + slack + 1e-6 for at, bad in added if bad is wanted)
-            most = sum(at > now - seconds - slack - 1e-6 for at, bad in added if bad is wanted)
-            assert least <= counted <= most
+            failures_in_window = sum(at > now - seconds - slack - 1e-6 for at, bad in added if bad is wanted)
+            assert least <= counted <= failures_in_window
         assert len(window._slices) <= SLICES + 1
 
 
@@ -182,7 +182,7 @@ class Circuit(RuleBasedStateMachine):
     attempts: Bundle[int] = Bundle("attempts")
 
     @initialize(percent=st.integers(1, 100), calls=st.integers(1, 10))
-    def begin(self, percent: int, calls: int) -> None:
+    def start(self, percent: int, calls: int) -> None:
         self.policy = BreakerPolicy(failure_percent=percent, minimum_calls=calls, window_seconds=60, open_seconds=30)
         self.breaker, self.now = Breaker(self.policy), 0.0
         self.probes = 0

@@ -37,7 +37,7 @@ def outcomes() -> OutcomeBuilder:
 
 
 class Door:
-    """A gate whose attempts end as told, on a clock of its own."""
+    """A gate whose attempts end as the test says, on a clock of its own."""
 
     def __init__(self, app: App, outcomes: OutcomeBuilder) -> None:
         self.now = 0.0
@@ -140,5 +140,5 @@ async def test_a_probe_that_is_cancelled_makes_room_for_another(door):
 
 
 async def test_jobs_of_unknown_tasks_pass_the_gate(door):
-    """Their end is decided behind it."""
+    """Their end is decided after it."""
     assert (await door.gate.run(job(task="nobody's"))).state is OutcomeState.COMPLETED

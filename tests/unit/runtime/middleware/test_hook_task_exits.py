@@ -9,7 +9,7 @@ from penstock.runtime.middleware.hooks import HookDispatcher
 from tests.task_exits import plain
 
 
-async def test_an_async_hook_behind_a_plain_decorator_is_awaited() -> None:
+async def test_an_async_hook_inside_a_plain_decorator_is_awaited() -> None:
     """On the loop as well as in a thread; what it raises is counted."""
     app = App()
     heard: list[object] = []

@@ -1,4 +1,4 @@
-"""What a dead letter keeps, what is said of failed attempts, and whom dead letters are told."""
+"""What a dead letter keeps, what is said of failed attempts, and to whom dead letters are reported."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def failed(state: OutcomeState = OutcomeState.FAILED, message: str = "no", **val
 
 
 class Glass:
-    """A store to look through: a depth, or an error; and dead letters of rescues."""
+    """A store to inspect: a depth, or an error; and dead letters of rescues."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.samples = 0
         self.error: Exception | None = None
         self.letters: list[UnreportedDeadLetter] = []
 
     async def depth(self, queue: int) -> Depth:
-        self.looks += 1
+        self.samples += 1
         if self.error is not None:
             raise self.error
         return Depth(ready=queue, deferred=2, in_flight=3, dead=4, oldest=5.0)
@@ -79,18 +79,18 @@ def bench() -> Bench:
     return Bench()
 
 
-async def test_only_what_dies_is_looked_into_and_one_look_serves_many(bench):
-    """A batch without a dead letter costs no query; within five seconds one look is enough."""
+async def test_only_what_dies_is_inspected_and_one_sample_serves_many(bench):
+    """A batch without a dead letter costs no query; within five seconds one sample is enough."""
     lively = [completed(job()), failed(OutcomeState.RETRY)]
     assert await bench.forensics.attach(lively) is lively
-    assert bench.glass.looks == 0
+    assert bench.glass.samples == 0
     for _ in range(3):
         batch = await bench.forensics.attach([*lively, failed(), failed()])
     assert [outcome.forensics is not None for outcome in batch] == [False, False, True, True]
-    assert bench.glass.looks == 1
+    assert bench.glass.samples == 1
     bench.now = 5.0
     await bench.forensics.attach([failed()])
-    assert bench.glass.looks == 2
+    assert bench.glass.samples == 2
 
 
 async def test_a_dead_letter_keeps_what_was_around_it(bench):
@@ -113,7 +113,7 @@ async def test_a_dead_letter_keeps_what_was_around_it(bench):
     assert machine_facts()["threads"] >= 1
 
 
-async def test_a_queue_that_cannot_be_looked_at_does_not_hold_up_a_dead_letter(bench):
+async def test_a_queue_that_cannot_be_sampled_does_not_block_a_dead_letter(bench):
     """It is buried all the same, without the depth."""
     bench.glass.error = DatabaseUnavailable("gone")
     [outcome] = await bench.forensics.attach([failed()])
@@ -127,7 +127,7 @@ async def test_errors_of_tasks_that_the_app_does_not_have_are_not_remembered(ben
     assert set(bench.forensics._recent) == {"work"}
 
 
-async def test_a_failed_attempt_is_one_line_and_a_dead_letter_is_told(bench, caplog):
+async def test_a_failed_attempt_is_one_line_and_a_dead_letter_is_reported(bench, caplog):
     """With its job; retries as warnings, dead letters as errors and to the hooks."""
     bench.forensics.settled([completed(job()), failed(OutcomeState.RETRY, id=1), failed(id=2, attempt=5)])
     lines = [record for record in caplog.records if record.name == "penstock.attempt"]
@@ -154,7 +154,7 @@ async def test_a_task_that_fails_all_the_time_does_not_flood_the_log(bench, capl
     assert lines[-1].suppressed == 40
 
 
-async def test_dead_letters_of_a_rescue_are_counted_and_told_by_whoever_rescued(bench):
+async def test_dead_letters_of_a_rescue_are_counted_and_reported_by_the_rescuer(bench):
     """Of other queues as well."""
     bench.glass.letters = [UnreportedDeadLetter(5, "other", "work", "poison", 1, "WorkerLost", "lost three times")]
     await bench.forensics.rescued()

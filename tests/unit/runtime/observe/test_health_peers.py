@@ -49,14 +49,14 @@ def test_peers_that_never_finish_keep_nobody_out_and_have_few_threads(server):
         assert [each.recv(1) for each in cut] == [b""] * len(cut)
         deadline = time.monotonic() + 30
         while threading.active_count() > before + MAX_CONNECTIONS and time.monotonic() < deadline:
-            time.sleep(0.01)  # those that were cut are ending
+            time.sleep(0.01)  # those that were cut are closing
         assert threading.active_count() <= before + MAX_CONNECTIONS
     finally:
         for each in slow:
             each.close()
 
 
-def test_a_page_that_cannot_be_made_is_an_answer_and_told(server, caplog):
+def test_a_page_that_cannot_be_made_is_an_answer_and_logged(server, caplog):
     """Cut off, a probe would not know whether anybody is there."""
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=30)
@@ -67,7 +67,7 @@ def test_a_page_that_cannot_be_made_is_an_answer_and_told(server, caplog):
 
 
 def test_a_peer_that_resets_its_connection_writes_nothing_into_the_log(server, capfd, caplog):
-    """Whoever reaches the port could fill the disk with tracebacks."""
+    """Any client of the port could fill the disk with tracebacks."""
     caplog.set_level(logging.INFO)
     for _ in range(3):
         with connected(server) as peer:

@@ -31,9 +31,9 @@ def fetch(port: int, path: str) -> tuple[int, str]:
 
 def test_probes_say_what_is_wrong():
     """200 and ok, or 503 and the reason; anything else is not there."""
-    trouble: dict[str, str | None] = {"live": None, "ready": "draining"}
+    problems: dict[str, str | None] = {"live": None, "ready": "draining"}
     server = HealthServer(
-        host="127.0.0.1", port=0, live=lambda: trouble["live"], ready=lambda: trouble["ready"],
+        host="127.0.0.1", port=0, live=lambda: problems["live"], ready=lambda: problems["ready"],
         metrics=lambda: (b"x 1\n", "text/plain"),
     )  # fmt: skip
     server.start()
@@ -125,7 +125,7 @@ def test_what_each_stage_handed_on_is_counted_by_the_batch():
     assert found["penstock_last_job_timestamp_seconds", None] == 1234.0
 
 
-def test_children_are_told_by_why_they_ended():
+def test_children_are_counted_by_why_they_ended():
     """What is neither up nor ended is starting."""
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
     stats = metrics.children
@@ -168,24 +168,24 @@ def test_a_circuit_is_shown_by_task_and_counts_what_it_blocked():
     assert found["penstock_circuit_blocked_total", "work"] == 5
 
 
-def test_the_oldest_claim_that_is_held_is_known_by_its_arrival():
+def test_the_oldest_claim_is_known_by_its_arrival():
     """In the order in which claims came, whatever was acknowledged meanwhile; and not by what is over."""
     now = [10.0]
-    held = HeldClaims(clock=lambda: now[0])
+    claims = HeldClaims(clock=lambda: now[0])
     first, second = [job(token=1), job(token=1)], [job(token=2)]
-    held.add(first)
+    claims.add(first)
     now[0] = 20.0
-    held.add(second)
-    assert held.oldest() == 10.0
-    held.remove(first)
-    assert held.oldest() == 20.0
-    held.remove(second)
-    assert held.oldest() is None
+    claims.add(second)
+    assert claims.oldest() == 10.0
+    claims.remove(first)
+    assert claims.oldest() == 20.0
+    claims.remove(second)
+    assert claims.oldest() is None
     for token in range(3, 2000):
         now[0] += 1
-        held.add([one := job(token=token)])
-        held.remove([one])
-    assert len(held._arrived) < 300
+        claims.add([one := job(token=token)])
+        claims.remove([one])
+    assert len(claims._arrived) < 300
 
 
 def test_a_json_log_line_is_one_object_with_what_was_added():

@@ -117,7 +117,7 @@ def with_fields(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureF
 
 
 async def test_what_a_child_prints_carries_the_job_that_runs_in_it(with_fields):
-    """Not the job of whoever had the child started."""
+    """Not the job that the child was started for."""
     with_fields.set_level(logging.INFO, "penstock.child")
     reading, writing = os.pipe()
 

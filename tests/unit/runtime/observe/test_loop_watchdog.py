@@ -77,7 +77,7 @@ async def test_what_is_no_attempt_is_named_by_its_asyncio_task(said):
     assert vars(said.records[0])["blocked_by"] == "task warm the cache"
 
 
-async def test_a_callback_that_blocks_is_told_from_a_task(said):
+async def test_a_callback_that_blocks_is_distinguished_from_a_task(said):
     """It has a stack and no name."""
     ticked = time.monotonic()
     watch = LoopWatchdog(ticked=lambda: ticked, job_of=lambda _: None, seconds=0.1)
@@ -93,15 +93,15 @@ async def test_a_callback_that_blocks_is_told_from_a_task(said):
 
 
 async def test_a_loop_that_ticks_is_not_mentioned(said):
-    """However often it is looked at."""
-    looks: list[float] = []
+    """However often it is checked."""
+    samples: list[float] = []
 
     def ticked() -> float:
-        looks.append(time.monotonic())
-        return looks[-1]
+        samples.append(time.monotonic())
+        return samples[-1]
 
     watch = LoopWatchdog(ticked=ticked, job_of=lambda _: None, seconds=0.01)
     watch.start()
-    await until(lambda: len(looks) > 5)
+    await until(lambda: len(samples) > 5)
     watch.close()
     assert said.records == []

@@ -37,14 +37,14 @@ def series(metrics: WorkerMetrics) -> dict[Series, float]:
 
 def probes() -> Probes:
     """The probes of a worker of which every number is different from that of a worker that has not started."""
-    held = HeldClaims(clock=lambda: 900.0)
-    held.add([job()])
+    held_claims = HeldClaims(clock=lambda: 900.0)
+    held_claims.add([job()])
     slots = Slots(concurrency=4, interrupt=lambda _: True)
     slots.add(job(), cast("Any", None))
     maintenance = SimpleNamespace(leading=True, rescued=2, poisoned=3, overdue=4, succeeded_at=950.0)
     return Probes(
         lease=cast("Any", SimpleNamespace(worker=1, age=5.0)),
-        held=held,
+        held_claims=held_claims,
         claimer=cast("Any", SimpleNamespace(pending=7)),
         consumers=cast("Any", SimpleNamespace(waiting=8, unacknowledged=9, prefetching=True)),
         slots=slots,

@@ -1,1 +1,1 @@
-"""Claims of jobs: taken, held by a lease, and given up only by an acknowledgement or a release."""
+"""Claims of jobs: taken, kept by a lease, and ended only by an acknowledgement or a release."""

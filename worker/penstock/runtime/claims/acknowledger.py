@@ -56,14 +56,20 @@ class Acknowledger(Consumer[Finished]):
         *,
         name: str,
         store: Store,
-        held: HeldClaims,
+        held_claims: HeldClaims,
         metrics: WorkerMetrics,
         forensics: Forensics,
         accepted: Callable[[int], None],
         rng: random.Random,
     ) -> None:
         super().__init__(name=name)
-        self._store, self._held, self._metrics, self._accepted, self._rng = store, held, metrics, accepted, rng
+        self._store, self._held_claims, self._metrics, self._accepted, self._rng = (
+            store,
+            held_claims,
+            metrics,
+            accepted,
+            rng,
+        )
         self._forensics = forensics
         self._postponed = Postponed(send=self._send_unlocked, stored=self._stored_late, rng=rng)
         self._retrying: asyncio.Task[None] | None = None
@@ -135,12 +141,12 @@ class Acknowledger(Consumer[Finished]):
     def _settle(self, batch: list[Finished], differences: Sequence[AckConflict], seconds: float) -> list[Finished]:
         """Account for what the database answered; returns the outcomes that it did not store: rows are locked."""
         self.ack_error = None
-        held, locked = self._held, list[Finished]()
+        held_claims, locked = self._held_claims, list[Finished]()
         if any(difference.state == LOCKED for difference in differences):
             names = {(d.id, d.token) for d in differences if d.state == LOCKED}
             locked = [o for o in batch if (o.job.id, o.job.token) in names]
             batch = [o for o in batch if (o.job.id, o.job.token) not in names]
-        held.remove(outcome.job for outcome in batch)
+        held_claims.remove(outcome.job for outcome in batch)
         if differences:
             stored = {(d.id, d.token): d.state for d in differences}
             fenced = [o for o in batch if stored.get((o.job.id, o.job.token), "") is None]
@@ -148,7 +154,7 @@ class Acknowledger(Consumer[Finished]):
             for outcome in fenced:
                 logger.warning("outcome fenced, the claim was lost", extra=fields(outcome.job))
             batch = [_as_stored(o, stored) for o in batch if stored.get((o.job.id, o.job.token), "") is not None]
-        held.accepted(batch)
+        held_claims.accepted(batch)
         self._metrics.acknowledged(batch, seconds)
         self._forensics.settled(batch)
         return locked
@@ -192,7 +198,7 @@ class Acknowledger(Consumer[Finished]):
                 logger.warning("failing an attempt failed, retrying", extra=extra)
                 await asyncio.sleep(retry_delay(failures, self._rng))
         self.ack_error = None
-        self._held.remove([job])
+        self._held_claims.remove([job])
         extra = {**fields(job), "error": str(refusal)}
         if due is None:
             logger.error("outcome cannot be stored, the claim was lost", extra=extra)

@@ -63,7 +63,7 @@ class Claimer(Producer[ClaimedJob]):
         store: Store,
         permit: ClaimPermit,
         state: WorkerState,
-        held: HeldClaims,
+        held_claims: HeldClaims,
         metrics: WorkerMetrics,
         queue: str,
         poll_seconds: float,
@@ -73,7 +73,7 @@ class Claimer(Producer[ClaimedJob]):
     ) -> None:
         super().__init__(name="claimer", dispatcher=DemandDispatcher(max_demand=MAX_WINDOW))
         self._store, self._permit, self._state = store, permit, state
-        self._held, self._metrics, self._rng = held, metrics, rng
+        self._held_claims, self._metrics, self._rng = held_claims, metrics, rng
         self._queue, self._poll, self._listening, self._clock = queue, poll_seconds, listening, clock
         self.pending = 0
         """Open demand: asked for and not claimed yet."""
@@ -86,7 +86,9 @@ class Claimer(Producer[ClaimedJob]):
         self._wake = asyncio.Event()
         self._failures = 0
         self._marked_until = 0.0
-        self._releases = PendingReleases(store=store, permit=permit, held=held, metrics=metrics, rng=rng, clock=clock)
+        self._releases = PendingReleases(
+            store=store, permit=permit, held_claims=held_claims, metrics=metrics, rng=rng, clock=clock
+        )
         self._loop_task: asyncio.Task[None] | None = None
 
     # -- for the other parts ---------------------------------------------------------------------------------------
@@ -211,7 +213,7 @@ class Claimer(Producer[ClaimedJob]):
         self._metrics.claimed(len(jobs), time.perf_counter() - started)
         if jobs:
             self.pending -= len(jobs)
-            self._held.add(jobs)
+            self._held_claims.add(jobs)
             self.push(jobs)
         return bool(jobs)
 

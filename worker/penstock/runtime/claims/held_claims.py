@@ -55,14 +55,14 @@ class HeldClaims:
 
     def remove(self, jobs: Iterable[ClaimedJob]) -> None:
         """Claims were acknowledged, released or fenced. A newer claim of the same job stays."""
-        held, progress = self._jobs, self.progress
+        held_claims, progress = self._jobs, self.progress
         for job in jobs:
-            if (known := held.get(job.id)) is not None and known.token == job.token:
-                del held[job.id]
+            if (known := held_claims.get(job.id)) is not None and known.token == job.token:
+                del held_claims[job.id]
         if progress:
-            for job_id in [job_id for job_id in list(progress) if job_id not in held]:  # threads add to it
+            for job_id in [job_id for job_id in list(progress) if job_id not in held_claims]:  # threads add to it
                 progress.pop(job_id, None)
-        if not held:
+        if not held_claims:
             self._empty.set()
 
     def accepted(self, outcomes: Sequence[Finished]) -> None:
@@ -73,8 +73,8 @@ class HeldClaims:
 
     def still(self, jobs: Iterable[ClaimedJob]) -> list[ClaimedJob]:
         """The claims among these that are still held."""
-        held = self._jobs
-        return [job for job in jobs if (known := held.get(job.id)) is not None and known.token == job.token]
+        held_claims = self._jobs
+        return [job for job in jobs if (known := held_claims.get(job.id)) is not None and known.token == job.token]
 
     def snapshot(self) -> list[ClaimedJob]:
         """A copy; safe from any thread."""
@@ -94,7 +94,7 @@ class HeldClaims:
         await self._empty.wait()
 
 
-async def release(store: Store, held: HeldClaims, jobs: Sequence[ClaimedJob]) -> int:
+async def release(store: Store, held_claims: HeldClaims, jobs: Sequence[ClaimedJob]) -> int:
     """Release unstarted claims and forget them; returns how many were still ours in the store.
 
     Claims whose rows other transactions lock stay held, see `HeldClaims.still`: they must be released later.
@@ -111,5 +111,5 @@ async def release(store: Store, held: HeldClaims, jobs: Sequence[ClaimedJob]) ->
             released = await release_unlocked(store, worker, some)
             count += released.number
             some = [job for job in some if job.id not in released.locked]
-        held.remove(some)
+        held_claims.remove(some)
     return count

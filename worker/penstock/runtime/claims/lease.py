@@ -51,12 +51,12 @@ class Lease:
         *,
         registry: WorkerRegistry,
         identity: Identity,
-        held: HeldClaims,
+        held_claims: HeldClaims,
         metrics: WorkerMetrics,
         seconds: float,
         on_renewed: Callable[[Renewal], None],
     ) -> None:
-        self._registry, self._identity, self._held, self._metrics = registry, identity, held, metrics
+        self._registry, self._identity, self._held_claims, self._metrics = registry, identity, held_claims, metrics
         self.seconds, self._on_renewed = seconds, on_renewed
         self.worker = self.queue = 0
         self.state = "new"
@@ -155,7 +155,7 @@ class Lease:
     def _report(self) -> str:
         """What the worker says for people; nothing, where that cannot be on_renewed: no lease is lost for it."""
         try:
-            return report(self._held)
+            return report(self._held_claims)
         except Exception:
             logger.exception("cannot build the worker report, renewing without one")
             return "{}"
@@ -163,7 +163,7 @@ class Lease:
     def _renew(self) -> float:
         """One renewal; returns seconds until the next."""
         sent = time.monotonic()
-        jobs = self._held.snapshot()
+        jobs = self._held_claims.snapshot()
         in_flight = {self._identity.queue: len(jobs)}
         try:
             renewal = self._registry.renew(
@@ -171,7 +171,7 @@ class Lease:
                 lease=self.seconds,
                 held=[(j.id, j.token) for j in jobs if j.worker == self.worker],
                 in_flight=in_flight,
-                done=dict(self._held.done),
+                done=dict(self._held_claims.done),
                 drained=not jobs,
                 report=self._report(),
             )

@@ -50,13 +50,19 @@ class PendingReleases:
         *,
         store: Store,
         permit: ClaimPermit,
-        held: HeldClaims,
+        held_claims: HeldClaims,
         metrics: WorkerMetrics,
         rng: random.Random,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._store, self._permit, self._held, self._metrics, self._rng = store, permit, held, metrics, rng
+        self._store, self._permit, self._held_claims, self._metrics, self._rng = (
+            store,
+            permit,
+            held_claims,
+            metrics,
+            rng,
+        )
         self._jobs: list[ClaimedJob] = []
         self._lost_tokens: list[int] = []
         self._checks = 0
@@ -103,9 +109,9 @@ class PendingReleases:
         """
         if self._jobs:
             jobs = list(self._jobs)
-            self._metrics.released += await release(self._store, self._held, jobs)
+            self._metrics.released += await release(self._store, self._held_claims, jobs)
             # Removed only now: a release without a reply is retried.
-            self._jobs[: len(jobs)] = self._held.still(jobs)
+            self._jobs[: len(jobs)] = self._held_claims.still(jobs)
         while self._lost_tokens:
             await self._store.jobs.release_claim(self._permit.worker, self._permit.queue, self._lost_tokens[0])
             self._lost_tokens.pop(0)
@@ -114,8 +120,8 @@ class PendingReleases:
 
     async def _release_unknown(self) -> None:
         worker, checks = self._permit.worker, self._checks
-        held = [job for job in self._held.snapshot() if job.worker == worker]
-        if number := await release_unknown(self._store, worker, self._permit.queue, held):
+        held_claims = [job for job in self._held_claims.snapshot() if job.worker == worker]
+        if number := await release_unknown(self._store, worker, self._permit.queue, held_claims):
             logger.warning("claims released, the database lost their last commits", extra={"claims": number})
             self._metrics.released += number
         self._checks -= checks  # another server may have answered meanwhile

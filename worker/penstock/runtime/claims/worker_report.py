@@ -21,27 +21,27 @@ MAX_JOBS = 10
 """Attempts in a report, oldest first; a row that is updated at each renewal must stay small."""
 
 
-def report(held: HeldClaims, *, clock: Callable[[], float] = time.monotonic) -> str:
+def report(held_claims: HeldClaims, *, clock: Callable[[], float] = time.monotonic) -> str:
     """JSON: jobs with id, task, attempt, age in seconds and progress; `more`; and the last one acknowledged."""
-    jobs, now, progress = held.snapshot(), clock(), dict(held.progress)
+    jobs, now, progress = held_claims.snapshot(), clock(), dict(held_claims.progress)
     reporting = [job for job in jobs if job.id in progress][:MAX_JOBS]
     chosen = [*reporting, *(job for job in jobs[: 2 * MAX_JOBS] if job.id not in progress)][:MAX_JOBS]
-    chosen.sort(key=held.since)
+    chosen.sort(key=held_claims.since)
     found: dict[str, Any] = {
         "jobs": [
             {
                 "id": job.id,
                 "task": job.task,
                 "attempt": job.attempt,
-                "age": round(now - held.since(job), 1),
+                "age": round(now - held_claims.since(job), 1),
                 **({"progress": progress[job.id]} if job.id in progress else {}),
             }
             for job in chosen
         ],
         "more": len(jobs) - len(chosen),
     }
-    if held.last is not None:
-        found["last"] = _last(*held.last, now=now)
+    if held_claims.last is not None:
+        found["last"] = _last(*held_claims.last, now=now)
     return msgspec.json.encode(found).decode()
 
 

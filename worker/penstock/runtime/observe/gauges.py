@@ -18,7 +18,7 @@ class Gauges:
         open_demand: jobs asked for and not claimed yet.
         waiting_jobs: claimed jobs that wait for a slot.
         unacknowledged_outcomes: outcomes that the database has not accepted yet.
-        prefetching: jobs are short enough to be held ahead of free slots.
+        prefetching: jobs are short enough to be claimed ahead of free slots.
         leading: this process is the maintenance leader.
         rescued_lease: claims reclaimed because a lease expired, since the start.
         rescued_poison: dead letters made of jobs that crashed their workers, since the start.
@@ -26,7 +26,7 @@ class Gauges:
         maintenance_succeeded_at: when maintenance last finished without an error; 0: never. As the following two in
             seconds of the Unix epoch.
         lease_renewed_at: when the last confirmed renewal was sent; 0: never.
-        oldest_running_at: when the oldest held claim arrived; 0: none is held.
+        oldest_running_at: when the oldest claim arrived; 0: there is none.
     """
 
     busy_slots: int = 0

@@ -40,7 +40,7 @@ class Probes:
     """
 
     lease: Lease
-    held: HeldClaims
+    held_claims: HeldClaims
     claimer: Claimer
     consumers: Consumers
     maintenance: Maintenance
@@ -67,7 +67,7 @@ class Probes:
         """None, or why this worker gets no jobs."""
         if self.state.draining:
             return "draining"
-        if self.lease.state in {"cordoned", "drained"} and not len(self.held):
+        if self.lease.state in {"cordoned", "drained"} and not len(self.held_claims):
             return self.lease.state
         if (fatal_error := self.claimer.fatal_error) is not None:
             return f"cannot claim jobs: {fatal_error}"
@@ -85,7 +85,7 @@ class Probes:
     def gauges(self) -> Gauges:
         """The numbers of this moment, for a scrape."""
         stats, busy, lease = self.maintenance.stats, len(self.slots.running), self.lease
-        oldest = self.held.oldest()
+        oldest = self.held_claims.oldest()
         now, wall = self.clock(), self.wall()
         return Gauges(
             busy_slots=busy,

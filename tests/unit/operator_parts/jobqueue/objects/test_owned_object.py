@@ -66,7 +66,7 @@ class OneObject:
         self.between: dict[str, list[Any]] = {}
         self.calls: list[str] = []
 
-    def _begin(self, call: str) -> None:
+    def _start(self, call: str) -> None:
         self.calls.append(call)
         for change in self.between.pop(call, [])[:1]:
             self.found = copy.deepcopy(change)
@@ -88,23 +88,23 @@ class OneObject:
         return copy.deepcopy(self.found)
 
     async def create(self, manifest: Any, *, manager: str) -> dict[str, Any]:
-        self._begin("create")
+        self._start("create")
         if self.found is not None:
             raise Conflict("exists", status=409)
         return self._write(manifest)
 
     async def apply(self, manifest: Any, *, manager: str) -> dict[str, Any]:
-        self._begin("apply")
+        self._start("apply")
         self._is_as_judged(manifest["metadata"])
         return self._write(manifest)
 
     async def patch_metadata(self, manifest: Any, change: Any) -> dict[str, Any]:
-        self._begin("patch")
+        self._start("patch")
         self._is_as_judged(change)
         return self._write({"metadata": change})
 
     async def find(self, *_: str) -> dict[str, Any] | None:
-        self._begin("find")
+        self._start("find")
         return copy.deepcopy(self.found)
 
 
@@ -136,9 +136,9 @@ async def test_an_object_that_becomes_somebody_elses_before_the_write_is_left_as
     """Between the view and the write: the write is bound to the version that was judged."""
     server = OneObject(seen)
     server.between = {call: [then]}
-    held = None if seen is None else Meta.read(seen["metadata"])
+    current = None if seen is None else Meta.read(seen["metadata"])
     with pytest.raises(NameTaken, match="PodDisruptionBudget emails-worker exists and does not belong"):
-        await writes(server).put(WANTED, held)
+        await writes(server).put(WANTED, current)
     assert server.found is not None
     assert server.found["spec"] == {"theirs": 1}
     assert server.found["metadata"].get("ownerReferences") == then["metadata"].get("ownerReferences")

@@ -1,4 +1,4 @@
-"""Somebody who undoes each write of a child is told, and not fought with; an edit by a person is repaired."""
+"""Somebody who undoes each write of a child is reported, and not fought with; an edit by a person is repaired."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Fight:
 
 
 def test_the_tenth_identical_repair_within_the_window_is_a_fight():
-    """Told once; one more try after each pause, which doubles up to its bound."""
+    """Reported once; one more try after each pause, which doubles up to its bound."""
     fight = Fight()
     assert fight.error() is None
     assert [fight.repair() for _ in range(REPAIRS)] == [False] * (REPAIRS - 1) + [True]

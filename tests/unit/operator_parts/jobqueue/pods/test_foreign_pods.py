@@ -63,13 +63,13 @@ def test_a_foreign_pod_neither_shrinks_nor_grows_the_fleet(owners: Any):
     assert plan_replicas(2, there, found, connections_allow=None).target == 2
 
 
-def test_a_pod_that_is_orphaned_is_told_at_once():
+def test_a_pod_that_is_orphaned_is_reported_at_once():
     """Its owner is part of what matters about it."""
-    told: list[str] = []
-    cache = Cache(lambda _, name: told.append(name))
+    reported: list[str] = []
+    cache = Cache(lambda _, name: reported.append(name))
     cache.pods.observe(pod_object("a"))
     cache.pods.observe(pod_object("a", version="2", metadata={"ownerReferences": []}))
-    assert told == ["emails", "emails"]
+    assert reported == ["emails", "emails"]
 
 
 def test_foreign_pods_are_named_with_what_to_do():

@@ -23,7 +23,7 @@ def test_a_ready_pod_that_never_registers_here_is_named_after_a_grace():
 
 
 def test_pods_that_are_not_ready_or_leave_and_databases_that_cannot_be_sampled_say_nothing():
-    """What is not known is not reported, and the grace begins again."""
+    """What is not known is not reported, and the grace period starts again."""
     registrations = Registrations()
     leaving = pod("c", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
     for now in (0, GRACE_SECONDS):

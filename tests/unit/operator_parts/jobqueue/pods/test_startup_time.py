@@ -24,7 +24,7 @@ def test_the_first_start_is_the_estimate():
 
 
 def test_a_pod_that_served_already_when_it_was_first_seen_says_nothing():
-    """A new operator finds pods whose begin it did not see."""
+    """A new operator finds pods whose start it did not see."""
     found = StartupTimeEstimator()
     found.observe([("a", True)], 10.0)
     found.observe([("a", False)], 11.0)
@@ -40,7 +40,7 @@ def test_a_pod_that_turns_unready_and_ready_again_has_started_once():
     assert found.seconds == 4.0
 
 
-def test_a_pod_that_never_served_is_not_counted_and_its_namesake_begins_anew():
+def test_a_pod_that_never_served_is_not_counted_and_its_namesake_starts_from_zero():
     """It went before it served; what comes under its uid later was never seen to wait."""
     found = StartupTimeEstimator()
     found.observe([("a", False)], 10.0)

@@ -1,4 +1,4 @@
-"""Somebody else who sets the replicas is told once and not fought with; a person's single change is put back."""
+"""Another manager that sets the replicas is reported once and not fought with; a person's single change is put back."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Watched:
 
 
 def test_an_autoscaler_is_known_at_its_first_change_and_left_for_longer_each_time():
-    """Ten seconds, then twice as long; told all the while, until it has been quiet for a minute after our own."""
+    """Ten seconds, then twice as long; reported all the while, until it has been quiet for a minute after our own."""
     watched = Watched()
     assert watched.after(0, scaled(1, 1, "penstock-scale")) == ("", True)
     name, may = watched.after(0, scaled(2, 5, "kube-controller-manager"))
@@ -96,7 +96,7 @@ def test_an_autoscaler_that_was_deleted_is_forgotten_though_its_write_was_the_la
 
 
 def test_an_autoscaler_that_still_agrees_is_not_forgotten():
-    """Each of its writes begins the minute again."""
+    """Each of its writes starts the minute again."""
     watched = Watched()
     watched.after(0, scaled(1, 1, "penstock-scale"))
     watched.after(1, scaled(2, 5, "kube-controller-manager"))
@@ -115,7 +115,7 @@ def test_a_new_operator_blames_nobody_for_what_it_finds():
 
 
 def test_the_end_of_a_rest_and_of_the_quiet_minute_are_due_times():
-    """A queue at rest is not looked at before."""
+    """A queue at rest is not sampled before."""
     watched = Watched()
     assert watched.after(0, scaled(1, 1, "penstock-scale")) == ("", True)
     assert watched.scaler.due_at == math.inf
@@ -147,7 +147,7 @@ def test_the_first_workers_on_their_way_are_no_warning(before: list[Any]):
     assert transitions(starting, ready) == []
 
 
-def test_a_paused_rollout_is_told_while_a_change_waits_for_it():
+def test_a_paused_rollout_is_reported_while_a_change_waits_for_it():
     """With the command that resumes it."""
     waiting = deployment_object(spec={"paused": True}, status={"updatedReplicas": 0})
     found = paused(Deployment.read(waiting))
@@ -180,7 +180,7 @@ def test_the_deployment_is_as_the_jobqueue_says_and_every_child_has_its_labels()
 
 
 def test_a_status_at_rest_is_written_every_ten_minutes_not_for_all_at_once():
-    """An older one tells that no operator runs."""
+    """An older one shows that no operator runs."""
     status = {"observedAt": "2026-01-01T00:00:00Z"}
     dues = {observe_at(f"uid-{number}", status) - 1_767_225_600 for number in range(200)}
     assert all(OBSERVE_SECONDS - SPREAD_SECONDS <= due <= OBSERVE_SECONDS for due in dues)

@@ -104,8 +104,8 @@ class Answering:
         return pod_object(pod.name)
 
 
-async def looks(server: Answering, caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Ten looks at two busy pods; the lines of the log."""
+async def samples(server: Answering, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Ten samples of two busy pods; the lines of the log."""
     cache = Cache(lambda *_: None)
     for name in ("a", "b"):
         cache.pods.observe(pod_object(name))
@@ -119,15 +119,15 @@ async def looks(server: Answering, caplog: pytest.LogCaptureFixture) -> list[str
 
 
 async def test_a_right_that_is_missing_is_met_once_a_pause(caplog: pytest.LogCaptureFixture):
-    """Not at every look, nor for every pod."""
+    """Not at every sample, nor for every pod."""
     server = Answering(a=Forbidden("no", status=403), b=Forbidden("no", status=403))
-    assert len(await looks(server, caplog)) == 1
+    assert len(await samples(server, caplog)) == 1
     assert server.tries == ["a"]
 
 
 async def test_a_pod_that_is_refused_rests_alone(caplog: pytest.LogCaptureFixture):
-    """Those behind it get theirs."""
+    """The next ones get theirs."""
     server = Answering(a=Refused("denied by a policy", status=422))
-    assert len(await looks(server, caplog)) == 1
+    assert len(await samples(server, caplog)) == 1
     assert server.tries.count("a") == 1
     assert "b" in server.tries

@@ -101,7 +101,7 @@ def test_the_surge_is_the_deployments(strategy, replicas, pods):
     ],
 )
 def test_a_decrease_is_shared_out_as_the_controller_does_it(sizes, replicas, after, lost):
-    """In proportion, the rest to the largest; of two equal ones either may have to."""
+    """In proportion, the rest to the biggest; of two equal ones either may have to."""
     shown = deployment(replicas, sizes=tuple(sizes.values()))
     assert removed(sizes, shown, after) == lost
 
@@ -138,7 +138,7 @@ def test_the_drained_of_a_stalled_rollout_go_while_others_still_finish():
     assert made.leaving == 4
 
 
-def test_a_stalled_rollout_whose_shares_cannot_be_told_is_waited_for_with_the_reason():
+def test_a_stalled_rollout_whose_shares_are_unknown_is_waited_for_with_the_reason():
     """What is seen does not agree with the Deployment's account yet."""
     made = plan(1, deployment(5, sizes=(5, 2)), [old(0), old(1), bad(0)])
     assert (made.cordon, made.scale_to) == ((), None)

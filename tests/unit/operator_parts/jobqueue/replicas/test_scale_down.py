@@ -92,8 +92,8 @@ def test_the_drained_go_while_others_still_finish():
     assert (made.removable, made.scale_to) == ((DRAINED.pod,), 1)
 
 
-def test_whoever_leaves_is_called_back_when_needed_again():
-    """The cordoned before the drained, for it is at work."""
+def test_a_leaving_pod_is_called_back_when_needed_again():
+    """The cordoned before the drained: it still works."""
     assert set(planned(2, CORDONED, DRAINED).uncordon) == {3, 5}
     assert planned(1, CORDONED, DRAINED).uncordon == (3,)
 
@@ -109,11 +109,11 @@ def test_a_pod_just_let_go_is_neither_called_back_nor_counted():
     [
         (STARTING, "1 pod is starting"),
         (LAGGING, "pod lagging is not ready"),
-        (member("told", row("told", 8, state="draining", in_flight=2), ready=False), "pod told is not ready"),
+        (member("leaving", row("leaving", 8, state="draining", in_flight=2), ready=False), "pod leaving is not ready"),
         (member("cut", row("cut", 9, in_flight=2), ready=False), "pod cut is not ready"),
     ],
 )
-def test_nobody_goes_beside_a_pod_that_stays_and_is_not_ready(stays, waits):
+def test_nobody_goes_while_a_pod_stays_and_is_not_ready(stays, waits):
     """The replica set takes it first, whatever their cost: it starts, lags, drains, or lost contact."""
     made = planned(2, BUSY, DRAINED, stays)
     assert (made.scale_to, made.waiting_for) == (None, waits)
@@ -131,7 +131,7 @@ def test_a_stuck_pod_goes_first_and_without_a_drain():
     assert (made.cordon, made.removable, made.scale_to) == ((), (STUCK.pod,), 2)
 
 
-def test_a_lost_pod_goes_first_although_it_still_looks_ready():
+def test_a_lost_pod_goes_first_although_it_still_seems_ready():
     """A node that lost power keeps its pods Ready for almost a minute."""
     lost = dataclasses.replace(member("lost"), role=Role.LOST)
     assert lost.pod.ready
@@ -142,9 +142,9 @@ def test_a_lost_pod_goes_first_although_it_still_looks_ready():
 
 def test_a_draining_worker_is_never_called_back_or_cordoned():
     """It got SIGTERM; its container will be started again."""
-    told = member("told", row("told", 8, state="draining"))
-    assert planned(2, told, BUSY) == ScaleDownPlan()
-    assert planned(1, told, BUSY).cordon == (1,)
+    leaving = member("leaving", row("leaving", 8, state="draining"))
+    assert planned(2, leaving, BUSY) == ScaleDownPlan()
+    assert planned(1, leaving, BUSY).cordon == (1,)
 
 
 def test_pods_that_are_not_there_yet_make_nobody_leave():
@@ -167,7 +167,7 @@ def test_during_a_rollout_nobody_is_drained_unless_all_are():
     assert planned(0, DRAINED, STUCK, replicas=1, **ROLLING).scale_to == 0
 
 
-def test_a_cost_of_ours_is_taken_from_whoever_stays_and_a_strangers_is_left():
+def test_a_cost_of_ours_is_taken_from_a_pod_that_stays_and_a_strangers_is_left():
     """Only what we wrote."""
     annotations = {"annotations": {DELETION_COST: str(COST)}}
     fields: dict[str, Any] = {"fieldsV1": {"f:metadata": {"f:annotations": {f"f:{DELETION_COST}": {}}}}}
@@ -213,7 +213,7 @@ def test_a_fleet_of_which_no_pod_is_ready_gets_smaller():
     assert planned(2, unready("p0", 10), unready("p1", 11), unready("p2", 2, state="drained")).scale_to == 2
 
 
-def test_an_unready_pod_that_stays_is_in_the_way_of_one_that_looks_ready():
+def test_an_unready_pod_that_stays_is_in_the_way_of_one_that_seems_ready():
     """A lost pod is Ready for almost a minute, and the replica set takes it last."""
     lost = dataclasses.replace(member("lost"), role=Role.LOST)
     made = planned(1, unready("p1", 1), lost)
@@ -249,7 +249,7 @@ def fleets(draw: st.DrawFn) -> list[Member]:
     return made
 
 
-def victims(found: list[Member], made: ScaleDownPlan, count: int, chance: Any) -> list[Member]:
+def victims(found: list[Member], made: ScaleDownPlan, count: int, rng: Any) -> list[Member]:
     """The pods that the replica set takes: pending, then not ready, then of a low cost, then as it likes."""
     costs = {one.uid for one in made.removable}
 
@@ -257,17 +257,17 @@ def victims(found: list[Member], made: ScaleDownPlan, count: int, chance: Any) -
         pending = not one.pod.ready and one.role in {Role.STARTING, Role.STUCK}
         return not pending, one.pod.ready, one.pod.uid not in costs
 
-    return sorted(chance.sample(found, len(found)), key=order)[:count]
+    return sorted(rng.sample(found, len(found)), key=order)[:count]
 
 
 @given(fleets(), st.integers(0, 8), st.randoms(use_true_random=False))
-def test_the_replica_set_never_takes_a_pod_that_holds_jobs_or_is_needed(fleet, target, chance):
+def test_the_replica_set_never_takes_a_pod_that_holds_jobs_or_is_needed(fleet, target, rng):
     """Whatever the fleet looks like, and whatever it prefers among equals: all victims had drained, or hold nothing."""
     made = planned(target, *fleet)
     assert not set(made.cordon) & set(made.uncordon)
     if made.scale_to is not None:
         assert target <= made.scale_to < len(fleet)
-        for one in victims(fleet, made, len(fleet) - made.scale_to, chance):
+        for one in victims(fleet, made, len(fleet) - made.scale_to, rng):
             assert one.removable or (one.drained and one.worker is not None and one.worker.in_flight == 0)
 
 
@@ -286,7 +286,7 @@ def test_following_the_plan_ends_at_what_is_wanted(fleet, target):
 
 
 def after(one: Member, made: ScaleDownPlan) -> Member:
-    """What becomes of a pod until the next look: the cordoned end their jobs and turn unready, the others are well."""
+    """What becomes of a pod until the next sample: the cordoned finish and turn unready, the others are well."""
     if one.role in {Role.LOST, Role.STUCK, Role.UNREGISTERED}:
         return one
     was = one.worker or row(one.pod.name, 100 + int(one.pod.name[1:]))

@@ -1,4 +1,4 @@
-"""A rollout that cannot finish, its new pods refused, never Ready or not made: whoever leaves has drained."""
+"""A rollout that cannot finish, its new pods refused, never Ready or not made: the pods that leave have drained."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def called_back(each: Member) -> Member:
 def controller(asked: dict[str, int], shown: Deployment, after: int) -> dict[str, int]:
     """What each replica set is asked for next: `scale` of the Deployment's controller, the newest set last in `asked`.
 
-    Halves round up; of two equal sets the older one gives up first; what rounding leaves goes to the largest.
+    Halves round up; of two equal sets the older one gives up first; what rounding leaves goes to the biggest.
     """
     sets = {name: size for name, size in asked.items() if size}
     if len(sets) == 1:
@@ -75,8 +75,8 @@ def controller(asked: dict[str, int], shown: Deployment, after: int) -> dict[str
         left = change - (sum(made.values()) - sum(sets.values()))
         share = math.floor(sets[name] * allowed / before + 0.5) - sets[name]
         made[name] += max(share, left) if left < 0 else 0
-    largest = max(sets, key=lambda one: sets[one])
-    made[largest] = max(0, made[largest] + allowed - sum(made.values()))
+    biggest = max(sets, key=lambda one: sets[one])
+    made[biggest] = max(0, made[biggest] + allowed - sum(made.values()))
     return made
 
 
@@ -84,22 +84,22 @@ def controller(asked: dict[str, int], shown: Deployment, after: int) -> dict[str
 def test_where_new_pods_are_refused_no_worker_goes_that_has_not_drained(data):
     """The controller shares out over what each set is asked for, so a set whose pods are refused takes part too."""
     share, replicas = data.draw(st.sampled_from(["25%", "50%", 0, 1])), data.draw(st.integers(2, 12))
-    most = replicas + surge(deployment(replicas, **with_surge(share, {})), replicas)
-    serving = data.draw(st.integers(1, most - 1).filter(lambda number: number <= replicas))
-    made_new = data.draw(st.integers(0, min(2, most - serving - 1)))
+    maximum = replicas + surge(deployment(replicas, **with_surge(share, {})), replicas)
+    serving = data.draw(st.integers(1, maximum - 1).filter(lambda number: number <= replicas))
+    made_new = data.draw(st.integers(0, min(2, maximum - serving - 1)))
     target = data.draw(st.integers(1, replicas - 1))
     shown = deployment(replicas, sizes=(serving, made_new), **with_surge(share, REFUSED))
     found = [*(old(number) for number in range(serving)), *(bad(number) for number in range(made_new))]
     made, gone_old = drained(target, shown, found)
     if made.scale_to is not None:
-        then = controller({"old": serving, "new": most - serving}, shown, made.scale_to)
+        then = controller({"old": serving, "new": maximum - serving}, shown, made.scale_to)
         assert serving - then.get("old", 0) <= gone_old
 
 
 @pytest.mark.parametrize("changes", [REFUSED, PAUSED], ids=["refused", "paused"])
 @pytest.mark.parametrize(("replicas", "target"), [(2, 1), (4, 1), (4, 3), (10, 2), (9, 7)])
 def test_a_rollout_without_a_new_pod_freezes_no_scale_down(changes, replicas, target):
-    """Its pods are refused beside all the old ones, or nobody has resumed it."""
+    """Its pods are refused while all the old ones stay, or nobody has resumed it."""
     shown = deployment(replicas, sizes=(replicas, 0), **changes)
     made, _ = drained(target, shown, [old(number) for number in range(replicas)])
     assert made.scale_to is not None

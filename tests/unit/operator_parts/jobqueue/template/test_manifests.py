@@ -52,7 +52,7 @@ def test_the_urls_come_only_by_reference_to_the_secret():
     strategy=st.sampled_from(["Exponential", "Linear", "Constant"]),
     executor=st.sampled_from(["Async", "Thread", "Process"]),
 )
-def test_what_the_pod_is_told_reads_back_as_what_the_jobqueue_says(concurrency, extra, grace, strategy, executor):
+def test_what_the_pod_receives_reads_back_as_what_the_jobqueue_says(concurrency, extra, grace, strategy, executor):
     """Through the environment and back, for any manifest."""
     queue = jobqueue(
         worker__concurrency=concurrency,
@@ -62,12 +62,12 @@ def test_what_the_pod_is_told_reads_back_as_what_the_jobqueue_says(concurrency, 
         retry={"maxAttempts": 7, "backoff": {"strategy": strategy}},
     )
     values = {name: value for name, value in env_of(queue).items() if isinstance(value, str)}
-    told = Settings.from_env(values, urls=False)
-    assert (told.app, told.queue) == ("shop.jobs:app", "emails")
-    assert (told.concurrency, told.max_demand) == (concurrency, concurrency + (extra or 0))
-    assert told.min_demand == concurrency // 2
-    assert (told.executor, told.max_attempts) == (executor.lower(), 7)
-    assert (told.backoff_strategy, told.drain_timeout_seconds) == (strategy.lower(), grace)
+    settings = Settings.from_env(values, urls=False)
+    assert (settings.app, settings.queue) == ("shop.jobs:app", "emails")
+    assert (settings.concurrency, settings.max_demand) == (concurrency, concurrency + (extra or 0))
+    assert settings.min_demand == concurrency // 2
+    assert (settings.executor, settings.max_attempts) == (executor.lower(), 7)
+    assert (settings.backoff_strategy, settings.drain_timeout_seconds) == (strategy.lower(), grace)
 
 
 def test_a_variable_that_follows_from_the_resource_is_ours_and_every_other_is_the_templates():
@@ -115,7 +115,7 @@ def test_what_the_template_says_itself_stays():
 
 @pytest.mark.parametrize("template", [pod(WORKER), {"metadata": {"labels": {"team": "a"}}, **pod(WORKER)}])
 def test_the_users_template_is_not_changed_and_its_labels_are_kept_under_ours(template):
-    """Built anew each time; ours win."""
+    """Built again each time; ours win."""
     queue = jobqueue(worker__template=template)
     before = repr(queue.template)
     made = manifests.pod_template(queue)
@@ -137,7 +137,7 @@ def test_the_circuit_breaker_and_the_deadline_reach_the_pod():
 
 
 def test_a_podmonitor_scrapes_the_workers_and_names_the_jobqueue():
-    """Labels of the cluster's Prometheus beside our own, which win; owned like the other children."""
+    """Labels of the cluster's Prometheus and our own, which win; owned like the other children."""
     made = manifests.pod_monitor(jobqueue(), more={"release": "prometheus", "penstock.dev/jobqueue": "theirs"})
     assert made["metadata"]["labels"] == {"release": "prometheus", **manifests.labels(jobqueue())}
     assert made["metadata"]["ownerReferences"][0]["uid"] == "u-1"

@@ -37,7 +37,7 @@ def env(spec: dict[str, Any]) -> list[str]:
     ],
 )
 def test_a_null_in_the_pod_is_as_if_it_was_not_written(change):
-    """What a Helm template without its value leaves behind."""
+    """What a Helm template without its value leaves empty."""
     assert made(**change) == made()
 
 
@@ -212,7 +212,7 @@ def test_the_address_that_the_template_chooses_is_kept():
 
 @pytest.mark.parametrize("named", [{"serviceAccountName": "mailer"}, {"serviceAccount": "mailer"}])
 def test_the_token_is_left_alone_where_a_service_account_is_named(named):
-    """Whoever names one wants to use it."""
+    """A template that names one wants to use it."""
     assert "automountServiceAccountToken" not in made(**named)
     assert made()["automountServiceAccountToken"] is False
 

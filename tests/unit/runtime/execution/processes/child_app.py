@@ -29,8 +29,8 @@ def leave() -> None:
     os._exit(7)
 
 
-@app.task(name="tell", executor="process")
-def tell(ctx: Context) -> None:
+@app.task(name="say", executor="process")
+def say(ctx: Context) -> None:
     ctx.progress(1, 2)
     thread = threading.Thread(target=ctx.progress, args=(2, 2, "all"))
     thread.start()
@@ -68,7 +68,7 @@ def write_frame(body: bytes) -> None:
 
 @app.task(name="forge", executor="process")
 def forge(ctx: Context, what: str) -> None:
-    """Tell of an end, or of progress, as no child would."""
+    """Report an end, or progress, as no child would."""
     claim = (ctx.job.id, ctx.job.token)
     ended = {"type": "Ended", "claim": claim, "state": "failed", "duration": 0.1}
     forged = {

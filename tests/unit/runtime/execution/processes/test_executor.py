@@ -24,7 +24,7 @@ LEASE_SECONDS = 60.0
 
 
 class Bench:
-    """The executor over real children, with a lease that is as long as it is told."""
+    """The executor over real children, with a lease of a given length."""
 
     def __init__(
         self, path: str = "tests.unit.runtime.execution.processes.child_app:app", release_seconds: float = 30.0
@@ -78,14 +78,14 @@ async def test_a_hard_timeout_is_a_timeout_and_no_crash(bench):
 
 
 async def test_an_exclusive_attempt_that_ended_itself_with_the_lease_is_refunded(bench):
-    """No renewal was heard of: no crash, no failed attempt; if the claim is still ours the job runs again."""
+    """No renewal: no crash, no failed attempt; if the claim is still ours the job runs again."""
     bench.until = time.monotonic() + 0.3
     finished = await bench.run(job(task="sole", crashes=2))
     assert (finished.state, finished.reason) == (OutcomeState.SNOOZE, "lease_lost")
 
 
-async def test_an_attempt_whose_claim_is_handed_back_is_over_when_it_is(bench):
-    """Cancelled in its child; the child is kept, for it did as it was told."""
+async def test_an_attempt_whose_claim_is_released_is_over_when_it_is(bench):
+    """Cancelled in its child; the child is kept, because it obeyed."""
     running = bench.run(job(task="linger"))
     await until(lambda: bench.executor._running)
     (child,) = bench.executor._running.values()
@@ -96,7 +96,7 @@ async def test_an_attempt_whose_claim_is_handed_back_is_over_when_it_is(bench):
     assert (await bench.run(job(task="pid"))).result == str(child.pid)
 
 
-async def test_an_attempt_that_ignores_it_is_killed_before_its_claim_is_handed_back():
+async def test_an_attempt_that_ignores_it_is_killed_before_its_claim_is_released():
     """A plain function sees nothing of a cancellation."""
     bench = Bench(release_seconds=0.05)
     running = bench.run(job(task="sole"))
@@ -131,7 +131,7 @@ async def test_the_end_of_one_job_is_not_that_of_another_of_the_same_claim(bench
 
 
 @pytest.mark.parametrize("what", ["list", "nan", "past", "long", "note"])
-async def test_what_no_child_would_tell_ends_its_own_job_alone(bench, what):
+async def test_what_no_child_would_send_ends_its_own_job_alone(bench, what):
     """A task may write to any file of its process: its child is ended, and the next job has another."""
     forged = await bench.run(job(task="forge", args=json.dumps({"what": what})))
     assert (forged.state, forged.reason) == (OutcomeState.RETRY, "crash")

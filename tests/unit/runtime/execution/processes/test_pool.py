@@ -41,7 +41,7 @@ async def pool() -> AsyncIterator[Callable[..., ProcessPool]]:
 async def run(children: ProcessPool, what: str) -> protocol.Ended:
     child = await children.take()
     try:
-        return await child.begin(job(task=what), until=None, report=lambda found: None)
+        return await child.start_job(job(task=what), until=None, report=lambda found: None)
     finally:
         children.put_back(child)
 
@@ -94,7 +94,7 @@ async def test_what_a_child_tells_of_its_progress_arrives(pool):
     children = pool()
     child = await children.take()
     found: list[dict[str, float | str]] = []
-    await child.begin(job(task="tell"), until=None, report=found.append)
+    await child.start_job(job(task="say"), until=None, report=found.append)
     children.put_back(child)
     assert found == [{"done": 1, "total": 2}, {"done": 2, "total": 2, "note": "all"}]
 

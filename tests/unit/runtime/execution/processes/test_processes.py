@@ -28,11 +28,11 @@ from penstock.settings import Settings
 from tests.unit.runtime.support import completed, job, until
 
 
-def test_a_child_tells_all_that_an_outcome_has_but_the_job():
+def test_a_child_reports_all_that_an_outcome_has_but_the_job():
     """Forensics are the worker's: they are about what stands around the attempt."""
-    told = {field.name for field in msgspec.structs.fields(protocol.Ended)}
+    reported = {field.name for field in msgspec.structs.fields(protocol.Ended)}
     known = {field.name for field in msgspec.structs.fields(Finished)}
-    assert known - told == {"job", "forensics"}
+    assert known - reported == {"job", "forensics"}
     one = msgspec.structs.replace(completed(job(), 0.5), result="7", fault=True)
     back = protocol.from_child(protocol.encode(protocol.ended(one, 1))[protocol.HEAD :])
     assert isinstance(back, protocol.Ended)
@@ -137,7 +137,7 @@ def task():
     return work
 
 
-def test_an_alarm_interrupts_a_function_that_does_not_look(alarm, task):
+def test_an_alarm_interrupts_a_function_that_does_not_check(alarm, task):
     """Inside it, where it can be caught and something put right."""
     seen: list[str] = []
 

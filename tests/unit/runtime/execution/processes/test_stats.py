@@ -42,7 +42,7 @@ async def pool() -> AsyncIterator[Callable[..., ProcessPool]]:
 async def run(children: ProcessPool, what: str, *, lease: float | None = None, killed: str | None = None) -> None:
     child = await children.take()
     until = None if lease is None else time.monotonic() + lease
-    future = child.begin(job(task=what), until=until, report=lambda found: None)
+    future = child.start_job(job(task=what), until=until, report=lambda found: None)
     if killed is not None:
         child.kill(killed)
     try:

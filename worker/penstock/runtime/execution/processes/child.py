@@ -176,7 +176,7 @@ class Child:
         """Whether it runs no job and can start one."""
         return self._current is None and self.code is None and self._killed is None and self._heard
 
-    def begin(self, job: ClaimedJob, *, until: float | None, report: Report) -> asyncio.Future[Ended]:
+    def start_job(self, job: ClaimedJob, *, until: float | None, report: Report) -> asyncio.Future[Ended]:
         """Start a job; the future gets its outcome, or ChildLost.
 
         Args:

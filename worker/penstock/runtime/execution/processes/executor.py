@@ -112,7 +112,7 @@ class ChildExecutor:
             self._children.put_back(child)
 
     async def _ended(self, child: Child, job: ClaimedJob, until: float | None) -> Ended:
-        future = child.begin(job, until=until, report=functools.partial(self._report, job))
+        future = child.start_job(job, until=until, report=functools.partial(self._report, job))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:  # the claim is being released: the attempt must be over first
