@@ -14,7 +14,7 @@ NOUNS = (
     "outcomes|pods|processes|queues|replicas|restarts|rows|seconds|slots|tasks|times|tokens|workers"
 )
 DISAGREES = re.compile(rf"(?:\{{\}}|%d|%s|%\(\w+\)[ds]|\b1) (?:dead )?(?:{NOUNS})\b(?!/)")
-BANNED_LEFT, DISAGREEMENTS_LEFT = 7, 11
+BANNED_LEFT, DISAGREEMENTS_LEFT = 1, 9
 """Banned words, and messages with a bare number before a plural noun (see `penstock.plural`). Both only fall."""
 
 
