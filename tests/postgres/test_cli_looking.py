@@ -187,7 +187,7 @@ def test_a_query_that_takes_too_long_is_canceled_with_advice(pg_newest, db):
     put(db)
     with Reader(pg_newest.url, timeout=0.05) as reader, psycopg.connect(pg_newest.url) as holder:
         holder.execute("LOCK TABLE penstock.job IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(StoreError, match="ask for less"):
+        with pytest.raises(StoreError, match="narrow it by queue"):
             reader.queues()
         holder.rollback()
 
