@@ -160,7 +160,7 @@ def test_a_call_that_finds_no_free_connection_says_which_setting_allows_more(pg_
     """After `pool_wait` seconds, sync and async; the others are not disturbed."""
     app = App(pg_newest.url, pool_size=1, pool_wait=0.05)
     send = app.task(name="send", queue="emails")(lambda: None)
-    said = r"the only connection of this pool was in use for 0.05 s; App\(pool_size=...\) allows more"
+    said = r"the only connection of this pool stayed in use for 0.05 s; raise App\(pool_size=...\)"
 
     async def two() -> None:
         first = asyncio.ensure_future(send.enqueue_async())
