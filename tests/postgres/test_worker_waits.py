@@ -116,7 +116,7 @@ def test_a_worker_that_gets_fewer_connections_than_it_needs_tries_again(pg_newes
     try:
         newest.execute(f"GRANT {newest.info.user} TO narrow".encode())
         worker = starting(with_(pg_newest.url, netloc=f"narrow:c@{host}"))
-        desk.until(lambda: "trying again" in worker.process.said())
+        desk.until(lambda: "cannot start yet, retrying" in worker.process.said())
         newest.execute("ALTER ROLE narrow CONNECTION LIMIT -1")
         worker.works()
         assert worker.process.end()[0] == 0
