@@ -23,6 +23,7 @@ from tests.postgres import desk
 from tests.postgres.test_copies import integrity
 from tests.postgres.test_store_marks import publish
 from tests.support.postgres import Servers, installations, missing
+from tests.support.waiting import eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "move-a-database.md"
 SOUND: dict[str, Any] = {"sequences": [], "below_marks": [], "orphan_queues": [], "limits": []}
@@ -185,7 +186,8 @@ def test_a_promoted_server_that_lost_commits_mixes_up_no_worker_and_no_job(sourc
     ids, token = desk.enqueue(old, 40), desk.token()
     old.execute(desk.CLAIM, [lost[0].id, lost[0].queue, 43, token])
     with copy, psycopg.connect(copy.url_of("app"), autocommit=True) as db:
-        assert db.execute("SELECT timeline_id > 1 FROM pg_control_checkpoint()").fetchone() is not None
+        recovering = "SELECT pg_is_in_recovery()"
+        eventually(lambda: db.execute(recovering).fetchone() == (False,), "the copy is promoted, after its first reads")
         new = [desk.register(db) for _ in range(40)]
         assert {one.id // 10**9 for one in new} & {one.id // 10**9 for one in lost}, "the sequence gives numbers again"
         assert not {one.id for one in new} & {one.id for one in [*lost, worker]}
