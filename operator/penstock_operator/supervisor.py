@@ -31,7 +31,7 @@ from .liveness import STUCK_SECONDS, Liveness
 from .loops.database_loop import DatabaseLoop
 from .loops.database_quota import Key, bounded
 from .loops.ownership import QueueOwnership
-from .loops.scheduled_queue import Member
+from .loops.scheduled_queue import ScheduledQueue
 from .loops.unaddressed import Unaddressed
 from .metrics import OperatorMetrics
 from .resources.resource import JOBQUEUE_LABEL, JobQueue
@@ -269,7 +269,7 @@ class Supervisor:
         views = self.cache.jobqueues.views
         return [views[uid] for uid in self._groups.get(key, ()) if uid in views]
 
-    def _members(self, key: Key) -> Sequence[Member]:
+    def _members(self, key: Key) -> Sequence[ScheduledQueue]:
         if not isinstance(key, Address):  # there may be thousands of these, so none compares itself with all others
             return self._unaddressed.members(self._queues_of(key))
         return self._ownership.members(key, {one: self._queues_of(one) for one in self._groups})

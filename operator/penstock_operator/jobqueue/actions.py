@@ -15,7 +15,7 @@ from ..errors import NotFound
 from ..kube.cache import Cache
 from ..kube.client import Cluster
 from ..resources.resource import Deployment, Pod
-from .objects.owned_objects import Children
+from .objects.owned_objects import OwnedObjects
 from .observation import Observation
 from .plan import Actions, plan
 from .replicas.scale_down import COST, ScaleDownPlan
@@ -29,8 +29,8 @@ REMOVAL_SECONDS = 10.0
 class ActionRunner:
     """Carries out actions for one JobQueue, and remembers which pods it released."""
 
-    def __init__(self, *, cluster: Cluster, cache: Cache, children: Children) -> None:
-        self._cluster, self._cache, self._children = cluster, cache, children
+    def __init__(self, *, cluster: Cluster, cache: Cache, owned: OwnedObjects) -> None:
+        self._cluster, self._cache, self._owned = cluster, cache, owned
         self._removing: dict[str, float] = {}
 
     def removing(self, uids: Iterable[str], now: float) -> frozenset[str]:
@@ -50,7 +50,7 @@ class ActionRunner:
         deployment = seen.deployment
         assert deployment is not None
         if actions.scale_up_to is not None:
-            deployment = await self._children.scale(deployment, actions.scale_up_to)
+            deployment = await self._owned.scale(deployment, actions.scale_up_to)
         database, state = seen.sample.database, seen.sample.state
         if database is None or state is None or actions.scale_down is None:
             return actions, deployment
@@ -70,7 +70,7 @@ class ActionRunner:
             return deployment
         for pod in steps.removable:
             await self._set_cost(pod, COST)  # every answer is awaited: the replica set must see all of them
-        scaled = await self._children.scale(deployment, steps.scale_to)
+        scaled = await self._owned.scale(deployment, steps.scale_to)
         until = time.monotonic() + REMOVAL_SECONDS
         self._removing |= {pod.uid: until for pod in steps.removable}
         return scaled

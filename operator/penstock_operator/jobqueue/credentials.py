@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets as randomness
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -48,7 +48,7 @@ class CredentialVersions:
     """What is known of the versions of workers' credentials; of their values only a digest by a key of this process."""
 
     def __init__(self) -> None:
-        self._key = randomness.token_bytes(32)
+        self._key = secrets.token_bytes(32)
         self._known: dict[Keys, _Known] = {}
 
     def observe(self, wanted: Sequence[Keys], read: Secrets) -> set[Keys]:

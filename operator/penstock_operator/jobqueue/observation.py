@@ -13,7 +13,7 @@ from penstock.store import QueueState
 
 from ..database.client import DatabaseClient
 from ..resources.resource import Deployment, JobQueue, Pod
-from .pods.worker_pods import Member
+from .pods.worker_pods import WorkerPod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Observation:
     sample: QueueSample
     snapshot: QueueSnapshot | None = None
     deployment: Deployment | None = None
-    members: tuple[Member, ...] = ()
+    members: tuple[WorkerPod, ...] = ()
     ended: tuple[Pod, ...] = ()
     unowned: tuple[str, ...] = ()
     waiting: Mapping[str, float]

@@ -17,7 +17,7 @@ from .idle import at_rest
 from .observation import Observation
 from .pods.pod_view import lost_text
 from .pods.worker_health import paused, restarts, unowned_pods, worker_problem
-from .pods.worker_pods import Member, Role
+from .pods.worker_pods import PodRole, WorkerPod
 
 Problem = tuple[str, str] | None
 """Reason and message; None if there is no problem."""
@@ -81,7 +81,7 @@ def outcome(state: ObservedState, seen: Observation, applied: Applied, *, elsewh
 
 
 def with_pods(
-    state: ObservedState, members: Sequence[Member], *, unowned: Sequence[str], warnings: Sequence[str], now: float
+    state: ObservedState, members: Sequence[WorkerPod], *, unowned: Sequence[str], warnings: Sequence[str], now: float
 ) -> ObservedState:
     """`state` with the counts of the pods, and the sentences about them.
 
@@ -96,7 +96,7 @@ def with_pods(
     return replace(
         state,
         existing=len(pods),
-        ready=sum(one.pod.ready and one.role is not Role.LOST for one in members),
+        ready=sum(one.pod.ready and one.role is not PodRole.LOST for one in members),
         other_cost_manager=", ".join(sorted({pod.other_cost_manager for pod in pods if pod.other_cost_manager})),
         lost=lost_text(members),
         warnings=(*warnings, *restarts(pods, now=now), *unowned_pods(unowned)),

@@ -32,14 +32,14 @@ from ..resources.resource import Deployment, JobQueue
 from .actions import ActionRunner
 from .credentials import Credentials
 from .failure_backoff import Rest
-from .objects.owned_objects import Children, Monitoring
+from .objects.owned_objects import Monitoring, OwnedObjects
 from .observation import Observation, QueueSample
 from .outcome import Applied, Problem, outcome, with_pods
 from .plan import Actions, plan
 from .pods.pod_ends import PodNews
 from .pods.pod_view import FleetView
 from .pods.registrations import Registrations
-from .pods.worker_pods import Member, Role, worker_rows
+from .pods.worker_pods import PodRole, WorkerPod, worker_rows
 from .replicas.competing_scaler import ForeignScaler, SecondScaler
 from .replicas.disruption import Disruption
 from .status import LastScale, stamp
@@ -75,8 +75,8 @@ class JobQueueReconciler:
         self._cache, self._metrics = cache, metrics
         self._credentials, self._problem = credentials, problem
         self.gate = PriorityGate()
-        self._children = Children(cluster=cluster, cache=cache, monitoring=monitoring, gate=self.gate)
-        self._runner = ActionRunner(cluster=cluster, cache=cache, children=self._children)
+        self._owned = OwnedObjects(cluster=cluster, cache=cache, monitoring=monitoring, gate=self.gate)
+        self._runner = ActionRunner(cluster=cluster, cache=cache, owned=self._owned)
         self._status = StatusWriter(cluster=cluster, cache=cache, gate=self.gate)
         self._disruption = Disruption(cluster=cluster, cache=cache)
         self._pod_news = PodNews()
@@ -157,14 +157,14 @@ class JobQueueReconciler:
     async def _keep_objects(self, queue: JobQueue) -> tuple[Deployment | None, Problem]:
         """The Deployment, and what keeps the owned objects from being as they should."""
         try:
-            deployment: Deployment | None = await self._children.ensure(queue, self._credentials(queue))
-            problem = self._children.problem
+            deployment: Deployment | None = await self._owned.ensure(queue, self._credentials(queue))
+            problem = self._owned.problem
         except ClusterError as error:
             problem = error
-            deployment = self._children.existing(queue)  # a template that is refused does not stop running workers
+            deployment = self._owned.existing(queue)  # a template that is refused does not stop running workers
         if problem is None:
             return deployment, None
-        self.due_at = self._children.resting_until  # only a new template heals what the template alone causes
+        self.due_at = self._owned.resting_until  # only a new template heals what the template alone causes
         return deployment, (reason_of_call(problem), str(problem))
 
     def _observe(self, queue: JobQueue, sample: QueueSample, deployment: Deployment | None) -> Observation:
@@ -235,7 +235,7 @@ class JobQueueReconciler:
     def _outcome(self, state: ObservedState, seen: Observation, applied: Applied) -> ObservedState:
         """The state to report; sets `settled`."""
         workers = None if seen.sample.state is None else seen.sample.state.workers
-        known = [one.pod for one in seen.members if one.role is not Role.LOST]
+        known = [one.pod for one in seen.members if one.role is not PodRole.LOST]
         elsewhere = self._registrations.observe(known, workers, seen.now)
         protects = self._disruption.observe(seen.queue, None if workers is None else worker_rows(workers), seen.now)
         pending = (self._registrations.pending or protects) and not applied.waiting
@@ -243,8 +243,8 @@ class JobQueueReconciler:
         self._blocked = applied.workers is not None
         return outcome(self._with_pods(state, seen.members, seen.unowned), seen, applied, elsewhere=elsewhere)
 
-    def _with_pods(self, state: ObservedState, members: Sequence[Member], unowned: Sequence[str]) -> ObservedState:
-        state = with_pods(state, members, unowned=unowned, warnings=self._children.warnings, now=time.time())
+    def _with_pods(self, state: ObservedState, members: Sequence[WorkerPod], unowned: Sequence[str]) -> ObservedState:
+        state = with_pods(state, members, unowned=unowned, warnings=self._owned.warnings, now=time.time())
         return replace(state, draining=self._draining, drain_waits_for=self._drain_waits_for)
 
     def _pause(self, queue: JobQueue, error: Exception) -> bool:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ..resources.child_object import Child
+from ..resources.child_object import ChildObject
 from ..resources.resource import CHILD_SUFFIX, Deployment, JobQueue, Pod
 
-View = TypeVar("View", JobQueue, Deployment, Pod, Child)
+View = TypeVar("View", JobQueue, Deployment, Pod, ChildObject)
 
 
 @dataclass(slots=True)
@@ -140,9 +140,9 @@ class Cache:
             lambda view: changed(view.namespace, view.jobqueue),
             lambda view: (view.namespace, view.jobqueue),
         )
-        self.others: dict[str, ObjectStore[Child]] = {
+        self.others: dict[str, ObjectStore[ChildObject]] = {
             kind: ObjectStore(
-                Child.read,
+                ChildObject.read,
                 lambda old, new: _identity(old) != _identity(new),
                 lambda view: changed(view.namespace, view.jobqueue),
                 lambda view: (view.namespace, view.jobqueue),
@@ -194,6 +194,6 @@ def _essence(one: Deployment) -> tuple[object, ...]:
     return (*shown, one.meta.scaler, *_identity(one))
 
 
-def _identity(one: Deployment | Child) -> tuple[object, ...]:
+def _identity(one: Deployment | ChildObject) -> tuple[object, ...]:
     """Its spec, and what says whose it is."""
     return (one.meta.generation, one.meta.labels, one.meta.annotations, one.meta.owners)

@@ -32,8 +32,8 @@ from .queue_sync import QueueSync
 from .recent_waits import RecentWaits
 from .sample_scope import SampleScope
 from .sampler import DatabaseSampler
-from .scheduled_queue import POLL_SECONDS, Member, pause_of, ready, soon_of
-from .server_stats import DatabaseStats, place_of
+from .scheduled_queue import POLL_SECONDS, ScheduledQueue, pause_of, ready, soon_of
+from .server_stats import ServerStats, place_of
 
 logger = logging.getLogger("penstock.operator.reconcile")
 
@@ -65,7 +65,7 @@ class DatabaseLoop:
 
     address: Address | None
     holder: str
-    members: Callable[[], Sequence[Member]]
+    members: Callable[[], Sequence[ScheduledQueue]]
     make: Callable[[], JobQueueReconciler]
     metrics: OperatorMetrics
     may_act: Callable[[], bool]
@@ -77,7 +77,7 @@ class DatabaseLoop:
     _reconcilers: dict[str, JobQueueReconciler] = field(default_factory=dict)
     _seen: dict[str, JobQueue] = field(default_factory=dict)
     _sampled: dict[str, int] = field(default_factory=dict)
-    _reconciled: dict[str, tuple[Member, QueueSample]] = field(default_factory=dict)
+    _reconciled: dict[str, tuple[ScheduledQueue, QueueSample]] = field(default_factory=dict)
     _sync: QueueSync = field(default_factory=QueueSync)
     sampler: DatabaseSampler = field(init=False)
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -87,10 +87,10 @@ class DatabaseLoop:
     _waits: RecentWaits = field(default_factory=RecentWaits)
     _states: dict[str, QueueState] = field(default_factory=dict)
     scope: SampleScope = field(default_factory=SampleScope)
-    _stats: DatabaseStats = field(init=False)
+    _stats: ServerStats = field(init=False)
 
     def __post_init__(self) -> None:
-        self._stats = DatabaseStats(metrics=self.metrics)
+        self._stats = ServerStats(metrics=self.metrics)
         self.sampler = DatabaseSampler(self._sync, self.metrics, self._name)
 
     async def run(self) -> None:
@@ -194,7 +194,7 @@ class DatabaseLoop:
         await asyncio.sleep(min(MAX_SAMPLE_PAUSE_SECONDS, PAUSE_FACTOR * self._sample_seconds))
         return self.scope.left
 
-    async def _start_all(self, members: Sequence[Member], sample: QueueSample) -> None:
+    async def _start_all(self, members: Sequence[ScheduledQueue], sample: QueueSample) -> None:
         """Start the reconciliations that are due, and wait a moment for them."""
         started, elsewhere = time.monotonic(), 0.0
         # Queues with ready jobs come first: a new leader checks the owned objects of all, which takes a while.
@@ -241,13 +241,13 @@ class DatabaseLoop:
         place = place_of(member.queue for member in self.members())
         return "database" if place is None else f"database of Secret {'/'.join(place)}"
 
-    def _is_due(self, member: Member, sample: QueueSample) -> bool:
+    def _is_due(self, member: ScheduledQueue, sample: QueueSample) -> bool:
         """False for a queue at rest whose JobQueue and sample have not changed; most queues, most of the time."""
         reconciler, uid = self._reconcilers.get(member.queue.uid), member.queue.uid
         at_rest = reconciler is not None and reconciler.settled and time.monotonic() < reconciler.due_at
         return not at_rest or uid in self.dirty or self._reconciled.get(uid) != (member, sample)
 
-    def _start(self, member: Member, sample: QueueSample) -> None:
+    def _start(self, member: ScheduledQueue, sample: QueueSample) -> None:
         """Reconcile a queue in a task of its own; if one is still running, it is due again afterwards."""
         uid = member.queue.uid
         reconciler = self._reconcilers.get(uid) or self._reconcilers.setdefault(uid, self.make())
@@ -270,7 +270,7 @@ class DatabaseLoop:
         if uid in self.dirty:
             self.woken.set()
 
-    async def _reconcile(self, reconciler: JobQueueReconciler, member: Member, sample: QueueSample) -> None:
+    async def _reconcile(self, reconciler: JobQueueReconciler, member: ScheduledQueue, sample: QueueSample) -> None:
         started, result = time.monotonic(), Result.FAILED
         try:
             result = await reconciler.reconcile(member.queue, sample, refusal=member.refusal)
@@ -290,7 +290,7 @@ class DatabaseLoop:
             self.dirty.discard(uid)
 
     async def _pause(
-        self, database: DatabaseClient, states: Mapping[str, QueueState], members: Sequence[Member]
+        self, database: DatabaseClient, states: Mapping[str, QueueState], members: Sequence[ScheduledQueue]
     ) -> float:
         """Short while something changes, a second while there is work, otherwise the minimum of all poll periods."""
         here = [(member, member.state(states)) for member in members if member.refusal is None]

@@ -17,7 +17,7 @@ from typing import Final
 from ..database.address import Address
 from ..resources.resource import JobQueue
 from .database_quota import Key
-from .scheduled_queue import Member
+from .scheduled_queue import ScheduledQueue
 
 Groups = Mapping[Key, Sequence[JobQueue]]
 WAIT_SECONDS: Final = 20.0
@@ -44,7 +44,7 @@ class QueueOwnership:
         """Drop a key that no JobQueue has any more."""
         self._identities.pop(key, None)
 
-    def members(self, key: Key, groups: Groups, now: float | None = None) -> list[Member]:
+    def members(self, key: Key, groups: Groups, now: float | None = None) -> list[ScheduledQueue]:
         """The JobQueues of a key, refused ones with the reason; without those that cannot be decided yet.
 
         Args:
@@ -67,9 +67,9 @@ class QueueOwnership:
                 elders = [(one, elder) for one, elder in elsewhere.get(name, ()) if _age(elder) < _age(queue)]
                 reported = queue.status.get("conditions") or ()
                 if elders and any((one.get("type"), one.get("reason")) == _REFUSED for one in reported):
-                    made.append(Member(queue, _refusal(queue, elders[0][1])))
+                    made.append(ScheduledQueue(queue, _refusal(queue, elders[0][1])))
                 elif reported or now - self._seen[queue.uid] >= WAIT_SECONDS or self._all_tried(elders):
-                    made.append(Member(queue, refusal))
+                    made.append(ScheduledQueue(queue, refusal))
         return made
 
     def _all_tried(self, elders: Sequence[tuple[Key, JobQueue]]) -> bool:
@@ -99,9 +99,9 @@ class QueueOwnership:
         return [key, *(one for one in others if one != key)]
 
 
-def without_database(problem: tuple[str, str], queues: Sequence[JobQueue]) -> list[Member]:
+def without_database(problem: tuple[str, str], queues: Sequence[JobQueue]) -> list[ScheduledQueue]:
     """JobQueues without an address, for `problem`; refused only if their spec is the cause."""
-    return [Member(queue, problem if problem[0] == "InvalidSpec" else None) for queue in queues]
+    return [ScheduledQueue(queue, problem if problem[0] == "InvalidSpec" else None) for queue in queues]
 
 
 def _age(queue: JobQueue) -> tuple[str, str]:

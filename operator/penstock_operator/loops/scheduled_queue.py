@@ -25,7 +25,7 @@ MAX_SOON_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ScheduledQueue:
     """A JobQueue of a loop; `refusal` is reason and message why it must not be reconciled, if there is one."""
 
     queue: JobQueue
@@ -46,7 +46,7 @@ def ready(sample: QueueSample) -> int:
     return 0 if sample.state is None else sample.state.ready
 
 
-def pause_of(member: Member, reconciler: JobQueueReconciler | None, state: QueueState | None) -> float:
+def pause_of(member: ScheduledQueue, reconciler: JobQueueReconciler | None, state: QueueState | None) -> float:
     """Seconds until the queue has to be sampled again: few while something changes, more while it has work.
 
     Args:

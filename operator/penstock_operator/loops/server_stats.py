@@ -24,7 +24,7 @@ MAX_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
-class DatabaseStats:
+class ServerStats:
     """The statistics of one database.
 
     Args:

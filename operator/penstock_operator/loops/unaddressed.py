@@ -13,7 +13,7 @@ from ..kube.secrets import Problem
 from ..resources.resource import JobQueue
 from .database_quota import Key
 from .ownership import without_database
-from .scheduled_queue import Member
+from .scheduled_queue import ScheduledQueue
 
 
 class Unaddressed:
@@ -39,7 +39,7 @@ class Unaddressed:
         """Reason and sentence, None where it has an address."""
         return self._problems.get(queue.uid)
 
-    def members(self, queues: Sequence[JobQueue]) -> list[Member]:
+    def members(self, queues: Sequence[JobQueue]) -> list[ScheduledQueue]:
         """The JobQueues of one of the loops, each refused with its own sentence where its spec is the reason."""
         known = [(queue, self.problem(queue)) for queue in queues]
         return [one for queue, why in known if why is not None for one in without_database(why, [queue])]

@@ -11,7 +11,7 @@ from .resource import CHILD_SUFFIX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Child:
+class ChildObject:
     """Another object of a JobQueue as last seen; `jobqueue` is the name of whose child it is."""
 
     uid: str

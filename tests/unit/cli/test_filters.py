@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-from penstock.cli.bulk_command import Progress, batches, confirmed
+from penstock.cli.bulk_command import ProgressBar, batches, confirmed
 from penstock.cli.filters import LIVE, check_selection, moment, states
 from penstock.errors import ConfigurationError
 from penstock.job import JobState
@@ -91,14 +91,14 @@ def test_progress_is_drawn_only_on_a_terminal(monkeypatch):
     """And on stderr: stdout is the output."""
     kept = io.StringIO()
     monkeypatch.setattr(sys, "stderr", kept)
-    with Progress(10, "cancelling") as progress:
+    with ProgressBar(10, "cancelling") as progress:
         progress.advance(5)
     assert kept.getvalue() == ""
     ours, theirs = pty.openpty()
     try:
         with os.fdopen(theirs, "w", encoding="utf-8") as terminal:
             monkeypatch.setattr(sys, "stderr", terminal)
-            with Progress(10, "cancelling") as progress:
+            with ProgressBar(10, "cancelling") as progress:
                 progress.advance(5)
                 progress.to(10)
             terminal.flush()

@@ -11,7 +11,7 @@ from penstock.dev.autoscaler import QueueStatus, Scaled
 from penstock.dev.processes import ProcessState, WorkerProcess
 from penstock.dev.view import LiveView, PlainView, Status, failure_line, render, replicas, view_for
 from penstock.scaling import Bound, Decision, History, QueueSnapshot
-from penstock.store.inspect.recent_failures import Failure
+from penstock.store.inspect.recent_failures import FailedAttempt
 
 SEEN = QueueSnapshot(
     ready=120, deferred=3, due_soon=0, in_flight=9, dead=2, oldest_ready_seconds=4.25, sampled_at=1.0,
@@ -35,7 +35,9 @@ EMAILS = QueueStatus(
 UP = Scaled(
     at=1.0, queue="emails", before=0, after=4, bound="Maximum", explanation="because.", arithmetic="30 slots / 5."
 )
-FAILED = Failure(7, "emails", "shop.jobs:mail", 3, 3, True, 12.0, "builtins.ValueError", "bad address\nsecond line")
+FAILED = FailedAttempt(
+    7, "emails", "shop.jobs:mail", 3, 3, True, 12.0, "builtins.ValueError", "bad address\nsecond line"
+)
 STATUS = Status(title="penstock dev", elapsed=3.0, queues=[EMAILS], scaled=[UP], failures=[FAILED], footer="metrics")
 
 

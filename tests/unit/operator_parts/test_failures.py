@@ -20,7 +20,7 @@ from penstock_operator.jobqueue.reconciler import JobQueueReconciler
 from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.client import Cluster
 from penstock_operator.loops.database_loop import DatabaseLoop
-from penstock_operator.loops.scheduled_queue import Member
+from penstock_operator.loops.scheduled_queue import ScheduledQueue
 from penstock_operator.metrics import OperatorMetrics, Result
 from penstock_operator.resources.conditions import ObservedState
 from penstock_operator.resources.resource import JobQueue
@@ -190,7 +190,7 @@ async def test_a_loop_whose_only_queue_rests_does_not_sample_before_its_time():
         async def pause(self, max_seconds: float) -> float:
             return max_seconds
 
-    member = Member(jobqueue())
+    member = ScheduledQueue(jobqueue())
     loop = DatabaseLoop(
         address=None, holder="a", members=list, make=cast("Any", Resting),
         metrics=OperatorMetrics(leading=lambda: True), may_act=lambda: True, opened=lambda _: None,

@@ -11,7 +11,7 @@ from penstock.scaling import Bound, History
 from penstock.store import QueueState
 from penstock_operator.jobqueue.observation import Observation, QueueSample
 from penstock_operator.jobqueue.plan import plan
-from penstock_operator.jobqueue.pods.worker_pods import Member
+from penstock_operator.jobqueue.pods.worker_pods import WorkerPod
 from penstock_operator.resources.resource import Deployment
 from tests.unit.jobqueue.examples import snapshot
 from tests.unit.operator_parts.jobqueue.pods.test_worker_pods import LOST, serving
@@ -30,7 +30,7 @@ def observed(
     ready: int = 0,
     in_flight: int = 0,
     there: Deployment | None = None,
-    members: list[Member] | None = None,
+    members: list[WorkerPod] | None = None,
     sampled: bool = True,
     **changes: Any,
 ) -> Observation:

@@ -15,7 +15,7 @@ from penstock_operator.jobqueue.observation import Observation, QueueSample
 from penstock_operator.jobqueue.plan import replicas_for
 from penstock_operator.jobqueue.pods.pod_history import PodHistory, Seen
 from penstock_operator.jobqueue.pods.pod_view import FleetView
-from penstock_operator.jobqueue.pods.worker_pods import Member, Role
+from penstock_operator.jobqueue.pods.worker_pods import PodRole, WorkerPod
 from penstock_operator.jobqueue.replicas.replica_plan import plan_replicas
 from penstock_operator.kube.cache import Cache
 from penstock_operator.resources.resource import Pod
@@ -32,7 +32,7 @@ def scheduled(**state: Any) -> dict[str, Any]:
     }
 
 
-def slow(seconds: float, **state: Any) -> Member:
+def slow(seconds: float, **state: Any) -> WorkerPod:
     return one(f"slow-{seconds}", ready=False, status=scheduled(**state), seen=Seen(waiting=seconds, unready=seconds))
 
 
@@ -77,7 +77,7 @@ def test_lost_pods_are_replaced_beyond_the_maximum():
     assert plan_replicas(4, deployment(4), [*serving(2), LOST, CRASHED], max_replicas=5).extra == 1
 
 
-def draining(seconds: float) -> Member:
+def draining(seconds: float) -> WorkerPod:
     return one("leaving", state="draining", ready=False, seen=Seen(was_ready=True, unready=seconds))
 
 
@@ -170,8 +170,8 @@ def test_a_lost_worker_stays_lost_while_the_database_cannot_be_asked_about_it():
     state = QueueState(1, "emails", False, True, 0, False, 0, 0, 0, 0, None, [])
     database = cast(DatabaseClient, Database({"p": LostWorker("n", 30.0)}, StoreError("gone"), {}))
 
-    def role(now: float) -> Role:
+    def role(now: float) -> PodRole:
         asyncio.run(view.observe([found], state, database, now))
         return view.members([found], state)[0].role
 
-    assert [role(1.0), role(2.0), role(3.0)] == [Role.LOST, Role.LOST, Role.UNREGISTERED]
+    assert [role(1.0), role(2.0), role(3.0)] == [PodRole.LOST, PodRole.LOST, PodRole.UNREGISTERED]

@@ -21,7 +21,7 @@ from penstock.app.app import App
 from penstock.errors import PenstockError
 from penstock.plural import plural
 
-from .bulk_command import Progress
+from .bulk_command import ProgressBar
 from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
 from .output import Format, pairs, write
 
@@ -94,7 +94,7 @@ def _enqueue(client: App, queue: str, count: int) -> float:
     """Enqueue the jobs; return the seconds that it took."""
     task = noop.options(queue=queue)
     started = time.perf_counter()
-    with Progress(count, "enqueueing") as progress:
+    with ProgressBar(count, "enqueueing") as progress:
         for start in range(0, count, BATCH):
             size = min(BATCH, count - start)
             client.enqueue_many(task.job() for _ in range(size))
@@ -132,7 +132,7 @@ def _worker(urls: DatabaseUrls, queue: str, concurrency: int) -> Iterator[Callab
 
 
 def _drain(scratch: Scratch, count: int, until: float, exited: Callable[[], str | None]) -> None:
-    with Progress(count, "draining") as progress:
+    with ProgressBar(count, "draining") as progress:
         while left := scratch.left():
             if (reason := exited()) is not None:
                 raise PenstockError(f"bench: the worker exited: {reason}")

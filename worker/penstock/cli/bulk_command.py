@@ -18,7 +18,7 @@ import typer
 from penstock.errors import ConfigurationError
 from penstock.plural import plural, plural_word
 
-from . import filters as selection
+from . import filters
 from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
 from .dry_run import LEFT, drawn_dry_run, dry_run
 from .output import Format, write
@@ -33,8 +33,8 @@ BATCH: Final = 500
 """Jobs per transaction: large enough to be fast, small enough not to delay claims."""
 _WIDTH: Final = 30
 _FILTERS: Final[Mapping[str, Any]] = {
-    "queue": selection.Queue, "task": selection.Task, "state": selection.State, "reason": selection.DeadReason,
-    "error": selection.Error, "since": selection.Since,
+    "queue": filters.Queue, "task": filters.Task, "state": filters.State, "reason": filters.DeadReason,
+    "error": filters.Error, "since": filters.Since,
 }  # fmt: skip
 T = TypeVar("T")
 
@@ -67,12 +67,12 @@ class BulkCommand(ABC):
     def register(cls, group: typer.Typer) -> None:
         """Add the command to its group, with the shared options and its own."""
         parameters = {
-            "ids": (selection.Ids, None),
+            "ids": (filters.Ids, None),
             **{name: (_FILTERS[name], None) for name in _FILTERS if name in cls.filters},
-            "everything": (selection.All, False),
+            "everything": (filters.All, False),
             **cls.options,
-            "dry_run": (selection.DryRun, False),
-            "yes": (selection.Yes, False),
+            "dry_run": (filters.DryRun, False),
+            "yes": (filters.Yes, False),
             "output": (Output, Format.TABLE),
             "jobqueue": (JobQueue, None),
             "namespace": (Namespace, None),
@@ -88,7 +88,7 @@ class BulkCommand(ABC):
         """Find what the filters match now, and return its number; not called if ids were given."""
 
     @abstractmethod
-    def change(self, progress: Progress) -> dict[str, int]:
+    def change(self, progress: ProgressBar) -> dict[str, int]:
         """Change the jobs of `ids`, or those that `find` found, in batches; return the counts named in `results`."""
 
     def details(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class BulkCommand(ABC):
         """
         filtered = any(self.given[name] for name in self.filters)
         noun = plural_word(2, self.noun)
-        selection.check_selection(self.ids, filtered=filtered, everything=self.given["everything"], noun=noun)
+        filters.check_selection(self.ids, filtered=filtered, everything=self.given["everything"], noun=noun)
         dry = self.given["dry_run"]
         if self.by_id and dry:
             self._report_dry_run_by_id()
@@ -118,7 +118,7 @@ class BulkCommand(ABC):
         if count and not dry:
             if not self.by_id and not confirmed(f"{self._would(count)}?".capitalize(), yes=self.given["yes"]):
                 raise typer.Exit(1)
-            with Progress(count, self.doing) as progress:
+            with ProgressBar(count, self.doing) as progress:
                 done = self.change(progress)
         left = 0 if dry else count - sum(done.values())
         value = {"matched": count, "dry_run": dry, **done, "left": left, **self.details()}
@@ -156,7 +156,7 @@ def confirmed(question: str, *, yes: bool) -> bool:
     return typer.confirm(question, err=True)
 
 
-class Progress:
+class ProgressBar:
     """A progress bar on stderr; draws nothing if stderr is not a terminal.
 
     Args:

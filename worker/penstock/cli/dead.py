@@ -11,8 +11,8 @@ from penstock.errors import JobNotFound, StoreError
 from penstock.job import JobState
 from penstock.plural import plural
 
-from . import filters as selection
-from .bulk_command import BulkCommand, Progress, on_store, open_reader
+from . import filters
+from .bulk_command import BulkCommand, ProgressBar, on_store, open_reader
 from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
 from .jobs import JobId, errors_drawn
 from .output import Format, pairs, plain, table, write
@@ -34,7 +34,7 @@ def _matching(urls: DatabaseUrls, given: Mapping[str, Any], ids: list[int] | Non
     with open_reader(urls) as reader:
         return DeadFilter(
             ids=tuple(ids) if ids else None,
-            since=selection.moment(given["since"], reader.clock),
+            since=filters.moment(given["since"], reader.clock),
             queue=given["queue"],
             task=given["task"],
             reason=given["reason"],
@@ -45,12 +45,12 @@ def _matching(urls: DatabaseUrls, given: Mapping[str, Any], ids: list[int] | Non
 @dead.command("list")
 def list_dead(
     *,
-    queue: selection.Queue = None,
-    task: selection.Task = None,
-    reason: selection.DeadReason = None,
-    error: selection.Error = None,
-    since: selection.Since = None,
-    limit: selection.Limit = 50,
+    queue: filters.Queue = None,
+    task: filters.Task = None,
+    reason: filters.DeadReason = None,
+    error: filters.Error = None,
+    since: filters.Since = None,
+    limit: filters.Limit = 50,
     counts: Annotated[
         bool, typer.Option("--counts", help="Count by queue, task and reason instead of listing.")
     ] = False,
@@ -65,8 +65,8 @@ def list_dead(
     Example: penstock dead list --queue emails --since 1d --counts
     """
     urls = database_urls(jobqueue, namespace)
-    filters = {"queue": queue, "task": task, "reason": reason, "error": error, "since": since}
-    matching = _matching(urls, filters)
+    given = {"queue": queue, "task": task, "reason": reason, "error": error, "since": since}
+    matching = _matching(urls, given)
     if counts:
         found = on_store(urls, lambda store: store.count_dead(matching))
         write(output, found, drawn=_counted(found), empty="no dead letters match")
@@ -160,7 +160,7 @@ class RedriveCommand(_DeadCommand):
     would: ClassVar[Mapping[JobState, str]] = {JobState.DEAD: "redriven"}
     _kept: Mapping[int, int] = {}
 
-    def change(self, progress: Progress) -> dict[str, int]:
+    def change(self, progress: ProgressBar) -> dict[str, int]:
         """Redrive them; dead letters whose unique key is taken are kept."""
         matching, drop_key = self._selected(), self.given["drop_key"]
         done = on_store(
@@ -198,7 +198,7 @@ class DiscardCommand(_DeadCommand):
     results = ("discarded",)
     would: ClassVar[Mapping[JobState, str]] = {JobState.DEAD: "discarded"}
 
-    def change(self, progress: Progress) -> dict[str, int]:
+    def change(self, progress: ProgressBar) -> dict[str, int]:
         """Delete them."""
         matching = self._selected()
         return {

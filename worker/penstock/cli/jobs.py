@@ -12,8 +12,8 @@ import typer
 from penstock.errors import JobNotFound
 from penstock.job import JobState
 
-from . import filters as selection
-from .bulk_command import BulkCommand, Progress, batches, on_store, open_reader, os_user
+from . import filters
+from .bulk_command import BulkCommand, ProgressBar, batches, on_store, open_reader, os_user
 from .database import JobQueue, Namespace, Output, database_urls
 from .filters import LIVE
 from .output import Format, cell, pairs, safe, table, write
@@ -27,7 +27,7 @@ PAGE_ROWS = 5000
 """Jobs per query when a filter selects them."""
 jobs = typer.Typer(help="List, show, cancel and retry jobs; explain why one waits.", no_args_is_help=True)
 _COLUMNS = ("id", "state", "queue", "task", "priority", "attempt", "at", "reason", "error")
-JobId = Annotated[int, typer.Argument(metavar="ID", help="Id of the job.", min=1, max=selection.MAX_ID)]
+JobId = Annotated[int, typer.Argument(metavar="ID", help="Id of the job.", min=1, max=filters.MAX_ID)]
 
 
 def _line(row: JobRow) -> tuple[object, ...]:
@@ -40,13 +40,13 @@ def _line(row: JobRow) -> tuple[object, ...]:
 @jobs.command("list")
 def list_jobs(
     *,
-    queue: selection.Queue = None,
-    task: selection.Task = None,
-    state: selection.State = None,
-    error: selection.Error = None,
-    since: selection.Since = None,
-    limit: selection.Limit = 50,
-    before: selection.Before = None,
+    queue: filters.Queue = None,
+    task: filters.Task = None,
+    state: filters.State = None,
+    error: filters.Error = None,
+    since: filters.Since = None,
+    limit: filters.Limit = 50,
+    before: filters.Before = None,
     output: Output = Format.TABLE,
     jobqueue: JobQueue = None,
     namespace: Namespace = None,
@@ -60,12 +60,12 @@ def list_jobs(
     """
     from penstock.store.inspect.inspection import JobFilter  # noqa: PLC0415
 
-    states = selection.states(state)
+    states = filters.states(state)
     with open_reader(database_urls(jobqueue, namespace)) as reader:
         rows = reader.jobs(
             JobFilter(
                 states=states, queue=queue, task=task, error=error, limit=limit, before=before,
-                since=selection.moment(since, reader.clock),
+                since=filters.moment(since, reader.clock),
             )
         )  # fmt: skip
     drawn = table(_COLUMNS, map(_line, rows))
@@ -173,10 +173,10 @@ class CancelCommand(BulkCommand):
 
     def find(self) -> int:
         """Find live jobs."""
-        self.ids = _matching(self, selection.states(self.given["state"], default=LIVE))
+        self.ids = _matching(self, filters.states(self.given["state"], default=LIVE))
         return len(self.ids)
 
-    def change(self, progress: Progress) -> dict[str, int]:
+    def change(self, progress: ProgressBar) -> dict[str, int]:
         """Cancel waiting jobs and ask running ones to stop."""
         from penstock.store import SyncClient  # noqa: PLC0415 - the driver is loaded when it is needed
 
@@ -215,7 +215,7 @@ class RetryCommand(BulkCommand):
         self.ids = _matching(self, frozenset({JobState.SCHEDULED}))
         return len(self.ids)
 
-    def change(self, progress: Progress) -> dict[str, int]:
+    def change(self, progress: ProgressBar) -> dict[str, int]:
         """Make the jobs ready."""
 
         async def work(store: DeadLetters) -> int:
@@ -236,7 +236,7 @@ def _matching(command: BulkCommand, states: Iterable[JobState]) -> list[int]:
     with open_reader(command.urls) as reader:
         matching = JobFilter(
             states=frozenset(states), queue=given["queue"], task=given["task"], error=given["error"],
-            since=selection.moment(given["since"], reader.clock), limit=PAGE_ROWS,
+            since=filters.moment(given["since"], reader.clock), limit=PAGE_ROWS,
         )  # fmt: skip
         return _ids(reader, matching)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from penstock.jobqueue.policy import QueuePolicy
-    from penstock.store.inspect.recent_failures import Failure
+    from penstock.store.inspect.recent_failures import FailedAttempt
 
     from .processes import Fleet
     from .reaper import Reaper
@@ -60,7 +60,7 @@ class Session:
     fleet: ProcessFleet
     autoscaler: Autoscaler
     started_at: float
-    failures: Sequence[Failure] = ()
+    failures: Sequence[FailedAttempt] = ()
     footer: str = ""
     explain: bool = False
 

@@ -22,7 +22,7 @@ from .processes import ProcessState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.store.inspect.recent_failures import Failure
+    from penstock.store.inspect.recent_failures import FailedAttempt
 
     from .autoscaler import QueueStatus, Scaled
 
@@ -39,7 +39,7 @@ class Status:
     elapsed: float
     queues: Sequence[QueueStatus]
     scaled: Sequence[Scaled]
-    failures: Sequence[Failure]
+    failures: Sequence[FailedAttempt]
     last_error: str = ""
     footer: str = ""
     explain: bool = False
@@ -166,7 +166,7 @@ def _line(text: str, style: str = "") -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
-def failure_line(one: Failure) -> str:
+def failure_line(one: FailedAttempt) -> str:
     """A failed job in one line."""
     when = f"dead for {one.seconds:.0f} s" if one.dead else f"retry in {max(0.0, -one.seconds):.0f} s"
     why = f"{(one.kind or 'error').rpartition('.')[2]}: {one.message or ''}".splitlines()[0]

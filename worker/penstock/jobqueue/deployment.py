@@ -25,18 +25,18 @@ class RollingUpdate(Part, frozen=True):
     max_unavailable: IntOrPercent | None = None
 
 
-class Strategy(Part, frozen=True):
+class DeploymentStrategy(Part, frozen=True):
     """How a rollout replaces pods."""
 
     type: StrategyType = StrategyType.ROLLING_UPDATE
     rolling_update: RollingUpdate | None = None
 
 
-class Deployment(Part, frozen=True):
+class DeploymentSpec(Part, frozen=True):
     """The Deployment around the pods."""
 
     labels: Labels | None = None
     annotations: Annotations | None = None
-    strategy: Strategy | None = None
+    strategy: DeploymentStrategy | None = None
     min_ready_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] | None = None
     progress_deadline_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] | None = None

@@ -18,7 +18,7 @@ import msgspec
 from penstock.errors import ManifestError
 
 from .database_ref import DatabaseRef
-from .deployment import Deployment
+from .deployment import DeploymentSpec
 from .pod_template import check_template
 from .resource_names import Labels
 from .rules import violations
@@ -90,7 +90,7 @@ class SignalLossPolicy(enum.StrEnum):
     HOLD = "Hold"
 
 
-class Worker(_Part, frozen=True):
+class WorkerSpec(_Part, frozen=True):
     """One worker pod. `template` is the PodTemplateSpec as given."""
 
     app: Annotated[_AppPath, _sets("app")]
@@ -102,7 +102,7 @@ class Worker(_Part, frozen=True):
     drain_timeout_seconds: Annotated[_Week, _sets("drain_timeout_seconds")] = 3600
     disruption_policy: DisruptionPolicy = DisruptionPolicy.PROTECT_BUSY
     labels: Labels | None = None
-    deployment: Deployment | None = None
+    deployment: DeploymentSpec | None = None
 
     @property
     def protects_busy_pods(self) -> bool:
@@ -126,7 +126,7 @@ class Limits(_Part, frozen=True):
     max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
 
 
-class Backoff(_Part, frozen=True):
+class BackoffSpec(_Part, frozen=True):
     """The pause before the next attempt, in seconds."""
 
     strategy: Annotated[BackoffStrategy, _sets("backoff_strategy")] = BackoffStrategy.EXPONENTIAL
@@ -134,11 +134,11 @@ class Backoff(_Part, frozen=True):
     max_seconds: Annotated[int, msgspec.Meta(ge=1, le=31_536_000), _sets("backoff_max_seconds")] = 3600
 
 
-class Retry(_Part, frozen=True):
+class RetrySpec(_Part, frozen=True):
     """What happens after a failed attempt."""
 
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000), _sets("max_attempts")] = 5
-    backoff: Backoff = msgspec.field(default_factory=Backoff)
+    backoff: BackoffSpec = msgspec.field(default_factory=BackoffSpec)
 
 
 class CircuitBreaker(_Part, frozen=True):
@@ -225,10 +225,10 @@ class QueuePolicy(_Part, frozen=True):
 
     queue_name: Annotated[_QueueName, _sets("queue")]
     database_ref: DatabaseRef
-    worker: Worker
+    worker: WorkerSpec
     replicas: _Replicas | None = None
     limits: Limits | None = None
-    retry: Retry = msgspec.field(default_factory=Retry)
+    retry: RetrySpec = msgspec.field(default_factory=RetrySpec)
     circuit_breaker: CircuitBreaker | None = None
     job_deadline_seconds: Annotated[_Week | None, _sets("job_deadline_seconds")] = None
     retention_seconds: Annotated[int, msgspec.Meta(ge=60, le=315_360_000), _sets("retention_seconds")] = 86_400

@@ -14,8 +14,8 @@ from typing import Final
 from penstock.plural import plural
 
 from ..jobqueue.policy import QueuePolicy, StopPolicy
-from . import stabilization as windows
 from .demand import Demand, jobs, replicas_holding
+from .stabilization import falling, rising, within
 from .types import Bound, History, QueueSnapshot, ReplicaSample
 
 
@@ -142,7 +142,7 @@ def scale_up_rate(context: DecisionContext, proposal: ReplicaProposal) -> Replic
     up = context.policy.scaling.scale_up
     if up.max_pods is None and up.max_percent is None:
         return proposal
-    added = windows.within(context.history.added, context.now, up.period_seconds)
+    added = within(context.history.added, context.now, up.period_seconds)
     base = max(0, context.history.desired - sum(sample.replicas for sample in added))
     by_percent = 0 if up.max_percent is None else max(1, base * up.max_percent // 100)
     allowed = max(context.current, base + max(up.max_pods or 0, by_percent))
@@ -206,6 +206,6 @@ def with_windows(context: DecisionContext, wanted: int) -> DecisionContext:
     down, up = scaling.scale_down.stabilization_window_seconds, scaling.scale_up.stabilization_window_seconds
     return replace(
         context,
-        highest=windows.falling(history.highest, context.now, wanted, down),
-        lowest=windows.rising(history.lowest, context.now, wanted, up),
+        highest=falling(history.highest, context.now, wanted, down),
+        lowest=rising(history.lowest, context.now, wanted, up),
     )

@@ -73,7 +73,7 @@ class ChildLog:
                 logger.warning("output of the database process", extra={"database": self._named(), "line": text})
 
 
-class Child:
+class DatabaseProcess:
     """One process. `reader` has its frames."""
 
     def __init__(

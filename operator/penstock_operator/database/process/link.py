@@ -15,8 +15,8 @@ from penstock import errors as store_errors
 from penstock.errors import DatabaseUnavailable, StoreError
 
 from ...errors import DatabaseMisbehaves
-from .child import Child, ChildLog
-from .protocol import ANSWER, ANSWERS, EVENT, FAILURES, HEADS, BrokenFrame, Failure, frame, read_frame
+from .child import ChildLog, DatabaseProcess
+from .protocol import ANSWER, ANSWERS, EVENT, FAILURES, HEADS, BrokenFrame, ErrorAnswer, frame, read_frame
 
 REQUEST_SECONDS: Final = 10.0
 """A request that is not answered within this has failed."""
@@ -46,7 +46,7 @@ class ProcessLink:
         ended: Callable[[], None],
     ) -> None:
         self._log, self._memory_mib, self._woken, self._ended = ChildLog(named), memory_mib, woken, ended
-        self._child: Child | None = None
+        self._child: DatabaseProcess | None = None
         self._reading: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._pending: dict[int, tuple[str, asyncio.Future[Any]]] = {}
@@ -73,7 +73,7 @@ class ProcessLink:
         try:
             async with asyncio.timeout(START_SECONDS), _starting():
                 self._ready.clear()
-                self._child = await Child.start(memory_mib=self._memory_mib, log=self._log)
+                self._child = await DatabaseProcess.start(memory_mib=self._memory_mib, log=self._log)
                 self._reading = asyncio.create_task(self._read(self._child), name="database process")
                 await self._ready.wait()
         except OSError as error:  # of which a timeout is one
@@ -96,7 +96,7 @@ class ProcessLink:
         why, self._unwanted_end = self._unwanted_end, None
         return why
 
-    async def _read(self, child: Child) -> None:
+    async def _read(self, child: DatabaseProcess) -> None:
         problem: StoreError | None = None
         try:
             while True:
@@ -183,7 +183,7 @@ def _starting() -> asyncio.Semaphore:
     return _STARTING[loop]
 
 
-def _error(failure: Failure) -> StoreError:
+def _error(failure: ErrorAnswer) -> StoreError:
     """The error of the process as one of ours; an unknown kind is an error of the store."""
     if failure.kind == DatabaseMisbehaves.__name__:
         return DatabaseMisbehaves(failure.message)

@@ -33,7 +33,7 @@ from .protocol import (
     FRESH_SECONDS,
     MAX_TEXT,
     REQUESTS,
-    Failure,
+    ErrorAnswer,
     Sample,
     ServerStats,
     declared_row,
@@ -103,17 +103,17 @@ class Service:
         try:
             self._send(number, ANSWER, await self._perform(method, values))
         except asyncio.CancelledError:
-            self._send(number, ERROR, Failure("StoreError", f"{method}: cancelled"))
+            self._send(number, ERROR, ErrorAnswer("StoreError", f"{method}: cancelled"))
             raise
         except MemoryError:
             os._exit(EXIT_MEMORY)
         except PenstockError as error:
             text = str(error)
             kind = MISBEHAVES if any(one in text for one in _LIBPQ_MEMORY) else type(error).__name__
-            self._send(number, ERROR, Failure(kind, sanitized(text, MAX_TEXT)))
+            self._send(number, ERROR, ErrorAnswer(kind, sanitized(text, MAX_TEXT)))
         except Exception as error:  # noqa: BLE001 - no answer of Penstock's functions has such values
             text = f"{method}: {type(error).__name__}: {error}"
-            self._send(number, ERROR, Failure(MISBEHAVES, sanitized(text, MAX_TEXT)))
+            self._send(number, ERROR, ErrorAnswer(MISBEHAVES, sanitized(text, MAX_TEXT)))
         finally:
             self._running.pop(number, None)
 

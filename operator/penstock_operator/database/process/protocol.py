@@ -45,14 +45,14 @@ WorkerFields = Annotated[dict[Annotated[str, Meta(max_length=60)], Scalar], Meta
 """A worker as the server describes it."""
 
 
-class Failure(msgspec.Struct, array_like=True, frozen=True):
+class ErrorAnswer(msgspec.Struct, array_like=True, frozen=True):
     """An error of the store: the name of its class in `penstock.errors`, and its message."""
 
     kind: Text
     message: Text
 
 
-class Worker(msgspec.Struct, frozen=True):
+class ReportedWorker(msgspec.Struct, frozen=True):
     """What of a worker is calculated with; all of its other facts are scalars that pass unread."""
 
     id: Count
@@ -63,7 +63,7 @@ class Worker(msgspec.Struct, frozen=True):
     pod: Name | None = None
 
 
-class QueueRow(msgspec.Struct, array_like=True, frozen=True):
+class SampledQueue(msgspec.Struct, array_like=True, frozen=True):
     """A queue in a snapshot, in the order of `penstock.store.QueueState`."""
 
     id: Count
@@ -85,7 +85,7 @@ class Sample(msgspec.Struct, array_like=True, frozen=True):
 
     listening: bool
     failed: Text | None
-    queues: Annotated[list[QueueRow], Meta(max_length=MAX_ROWS)]
+    queues: Annotated[list[SampledQueue], Meta(max_length=MAX_ROWS)]
 
 
 class DeclaredRow(msgspec.Struct, array_like=True, frozen=True):
@@ -133,7 +133,7 @@ ANSWERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
     "shorten_grace": msgspec.msgpack.Decoder(bool),
 }
 """The type of each request's answer."""
-FAILURES: Final = msgspec.msgpack.Decoder(Failure)
+FAILURES: Final = msgspec.msgpack.Decoder(ErrorAnswer)
 HEADS: Final = msgspec.msgpack.Decoder(tuple[int, int, msgspec.Raw])
 REQUESTS: Final = msgspec.msgpack.Decoder(tuple[int, str, list[Any]])
 
@@ -176,7 +176,7 @@ def frame(value: object) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def packed(states: Mapping[str, QueueState], names: Sequence[str]) -> list[QueueRow]:
+def packed(states: Mapping[str, QueueState], names: Sequence[str]) -> list[SampledQueue]:
     """The queues that were asked for, checked.
 
     Raises:
@@ -185,13 +185,13 @@ def packed(states: Mapping[str, QueueState], names: Sequence[str]) -> list[Queue
     return [_row(states[name]) for name in names if name in states]
 
 
-def _row(state: QueueState) -> QueueRow:
+def _row(state: QueueState) -> SampledQueue:
     values: list[Any] = list(state)
     oldest = values[10]
     if isinstance(oldest, float):  # of a clock that was set, or of nobody's
         values[10] = max(0.0, oldest) if math.isfinite(oldest) else None
     values[11] = [_facts(worker) for worker in _newest(values[11])]
-    return msgspec.convert(values, QueueRow)
+    return msgspec.convert(values, SampledQueue)
 
 
 def _newest(workers: Any) -> Any:
@@ -199,16 +199,16 @@ def _newest(workers: Any) -> Any:
     if not isinstance(workers, list) or len(workers) <= MAX_WORKERS:
         return workers
     for worker in workers:
-        msgspec.convert(worker, Worker)
+        msgspec.convert(worker, ReportedWorker)
     return sorted(workers, key=lambda worker: worker["id"], reverse=True)[:MAX_WORKERS]
 
 
 def _facts(worker: Any) -> dict[str, Any]:
-    msgspec.convert(worker, Worker)
+    msgspec.convert(worker, ReportedWorker)
     return {key: value for key, value in worker.items() if value is None or isinstance(value, str | int | float)}
 
 
-def unpacked(rows: Sequence[QueueRow]) -> dict[str, QueueState]:
+def unpacked(rows: Sequence[SampledQueue]) -> dict[str, QueueState]:
     """The queues by name, as the operator knows them.
 
     Raises:
@@ -218,7 +218,7 @@ def unpacked(rows: Sequence[QueueRow]) -> dict[str, QueueState]:
         raise msgspec.ValidationError(f"{found} workers, at most {MAX_ALL_WORKERS} are served in one database")
     for row in rows:
         for worker in row.workers:
-            msgspec.convert(worker, Worker)
+            msgspec.convert(worker, ReportedWorker)
     return {row.name: QueueState(*msgspec.structs.astuple(row)) for row in rows}
 
 

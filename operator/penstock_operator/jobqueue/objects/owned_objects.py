@@ -29,7 +29,7 @@ from ..template.template_warnings import template_warnings
 from .owned_object import OwnedObject
 from .reverted_writes import UndoneWrites
 
-logger = logging.getLogger("penstock.operator.children")
+logger = logging.getLogger("penstock.operator.owned_objects")
 
 SCALE_ATTEMPTS: Final = 3
 
@@ -65,7 +65,7 @@ class _Kept:
 
 
 @dataclass(slots=True, kw_only=True)
-class Children:
+class OwnedObjects:
     """The owned objects of one JobQueue.
 
     `problem` is the error of the last write of an object other than the Deployment, None if it succeeded. `warnings`

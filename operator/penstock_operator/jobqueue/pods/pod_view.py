@@ -18,7 +18,7 @@ from ...resources.process_message import harmless
 from ...resources.resource import Pod
 from .pod_history import PodHistory
 from .startup_time import StartupTimeEstimator
-from .worker_pods import Member, Role, members, worker_rows
+from .worker_pods import PodRole, WorkerPod, members, worker_rows
 
 logger = logging.getLogger("penstock.operator.fleet")
 _NAMED = 3
@@ -68,15 +68,15 @@ class FleetView:
             except StoreError as error:
                 logger.warning("lost workers not read, retrying", extra={"queue": state.name, "error": str(error)})
 
-    def members(self, pods: Sequence[Pod], state: QueueState | None) -> list[Member]:
+    def members(self, pods: Sequence[Pod], state: QueueState | None) -> list[WorkerPod]:
         """Every pod with its role; without a sample no worker is known to be lost."""
         rows = {} if state is None else worker_rows(state.workers)
         return members(pods, rows, {} if state is None else self._lost, self._history.seen)
 
 
-def lost_text(found: Sequence[Member]) -> str:
+def lost_text(found: Sequence[WorkerPod]) -> str:
     """A message that names the pods whose worker is lost; empty if there is none."""
-    lost = [one for one in found if one.role is Role.LOST]
+    lost = [one for one in found if one.role is PodRole.LOST]
     parts = []
     for one in lost[:_NAMED]:
         node = one.pod.node or (one.lost.node if one.lost else None)

@@ -29,7 +29,7 @@ _BEING_MADE: Final = frozenset({"ContainerCreating", "PodInitializing"})
 _NO_ROOM: Final = frozenset({"Unschedulable", "SchedulingGated"})
 
 
-class Role(enum.Enum):
+class PodRole(enum.Enum):
     """What a pod does for its queue."""
 
     SERVING = "serving"
@@ -48,7 +48,7 @@ class Role(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerRow:
+class PodWorker:
     """A worker as the database knows it."""
 
     id: int
@@ -58,7 +58,7 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class WorkerPod:
     """One pod of the queue that is not terminating.
 
     Args:
@@ -70,15 +70,15 @@ class Member:
     """
 
     pod: Pod
-    role: Role
-    worker: WorkerRow | None = None
+    role: PodRole
+    worker: PodWorker | None = None
     lost: LostWorker | None = None
     seen: Seen = UNSEEN
 
     @property
     def removable(self) -> bool:
         """Whether it can go without a drain, because it holds no job."""
-        return self.role in {Role.STUCK, Role.LOST}
+        return self.role in {PodRole.STUCK, PodRole.LOST}
 
     @property
     def drained(self) -> bool:
@@ -103,27 +103,27 @@ class Member:
             startup_seconds: how long a pod of this queue takes until it serves; None while that is not known.
             deadline: seconds for which a pod may pull its image, mount its volumes and run its init containers.
         """
-        if self.role is Role.DRAINING:
+        if self.role is PodRole.DRAINING:
             return self.seen.unready >= LOST_SECONDS
-        if self.role is Role.STUCK and self.pod.problem is None:
+        if self.role is PodRole.STUCK and self.pod.problem is None:
             patience = max(REPLACE_SECONDS, 2 * (startup_seconds or 0.0))
             if self.pod.pending is not None and self.pod.pending[0] in _BEING_MADE:
                 patience = max(patience, deadline)
             return self.seen.waiting > patience
-        if self.role is Role.STUCK and self.pod.problem is not None:
+        if self.role is PodRole.STUCK and self.pod.problem is not None:
             return self.pod.problem[0] not in _NO_ROOM and self.seen.unready >= LOST_SECONDS
-        return self.role is Role.LOST
+        return self.role is PodRole.LOST
 
 
-def worker_rows(workers: Sequence[Mapping[str, Any]]) -> dict[str, WorkerRow]:
+def worker_rows(workers: Sequence[Mapping[str, Any]]) -> dict[str, PodWorker]:
     """The workers of a sample by pod; the newest row of a pod counts, because a container may have been restarted.
 
     Their counts of jobs in flight are what they last reported, which lags.
     """
-    found: dict[str, WorkerRow] = {}
+    found: dict[str, PodWorker] = {}
     for one in sorted(workers, key=lambda worker: int(worker["id"])):
         if one.get("pod"):
-            row = WorkerRow(
+            row = PodWorker(
                 id=int(one["id"]), pod=one["pod"], state=one["state"], in_flight=int(one.get("in_flight") or 0)
             )
             found[row.pod] = row
@@ -132,10 +132,10 @@ def worker_rows(workers: Sequence[Mapping[str, Any]]) -> dict[str, WorkerRow]:
 
 def members(
     pods: Sequence[Pod],
-    workers: Mapping[str, WorkerRow],
+    workers: Mapping[str, PodWorker],
     lost: Mapping[str, LostWorker],
     seen: Mapping[str, Seen],
-) -> list[Member]:
+) -> list[WorkerPod]:
     """Every pod with its role.
 
     Args:
@@ -147,18 +147,18 @@ def members(
     found = []
     for pod in pods:
         row, gone, history = workers.get(pod.name), lost.get(pod.name), seen.get(pod.uid, UNSEEN)
-        found.append(Member(pod=pod, worker=row, lost=gone, seen=history, role=_role(pod, row, gone, history)))
+        found.append(WorkerPod(pod=pod, worker=row, lost=gone, seen=history, role=_role(pod, row, gone, history)))
     return found
 
 
-def _role(pod: Pod, row: WorkerRow | None, gone: LostWorker | None, seen: Seen) -> Role:
+def _role(pod: Pod, row: PodWorker | None, gone: LostWorker | None, seen: Seen) -> PodRole:
     if row is not None:
-        states = {"running": Role.SERVING, "draining": Role.DRAINING, "lost": Role.LOST}
-        return states.get(row.state, Role.LEAVING)
+        states = {"running": PodRole.SERVING, "draining": PodRole.DRAINING, "lost": PodRole.LOST}
+        return states.get(row.state, PodRole.LEAVING)
     if (gone is not None and gone.silent >= LOST_SECONDS) or pod.unreachable:
-        return Role.LOST
+        return PodRole.LOST
     if pod.ready:  # it holds a lease somewhere: `registrations` says what to do
-        return Role.UNREGISTERED
+        return PodRole.UNREGISTERED
     if seen.missing > STARTING_SECONDS:
-        return Role.LOST
-    return Role.STUCK if pod.problem is not None or seen.waiting > STARTING_SECONDS else Role.STARTING
+        return PodRole.LOST
+    return PodRole.STUCK if pod.problem is not None or seen.waiting > STARTING_SECONDS else PodRole.STARTING

@@ -22,7 +22,7 @@ from ...kube.client import Cluster
 from ...log_fields import log_fields
 from ...resources.resource import JobQueue, Pod, Protection
 from ..failure_backoff import Rest
-from ..pods.worker_pods import WorkerRow
+from ..pods.worker_pods import PodWorker
 
 logger = logging.getLogger("penstock.operator.disruption")
 
@@ -32,7 +32,7 @@ IDLE_SECONDS: Final = 45.0
 """A pod without jobs for this long is not protected any more."""
 _ALL: Final = ""
 """In place of a pod's uid: what every write of the queue would meet, such as a right that is missing."""
-_NO_ROW: Final = WorkerRow(id=0, pod="", state="lost", in_flight=0)
+_NO_ROW: Final = PodWorker(id=0, pod="", state="lost", in_flight=0)
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class BusyPods:
     _busy_since: dict[str, float] = field(default_factory=dict)
     _idle_since: dict[str, float] = field(default_factory=dict)
 
-    def changes(self, pods: Sequence[Pod], workers: Mapping[str, WorkerRow], now: float) -> list[tuple[Pod, bool]]:
+    def changes(self, pods: Sequence[Pod], workers: Mapping[str, PodWorker], now: float) -> list[tuple[Pod, bool]]:
         """The pods whose annotations are to be set (True) or removed (False).
 
         Args:
@@ -80,7 +80,7 @@ class Disruption:
     _rests: dict[str, Rest] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
-    def observe(self, queue: JobQueue, workers: Mapping[str, WorkerRow] | None, now: float) -> bool:
+    def observe(self, queue: JobQueue, workers: Mapping[str, PodWorker] | None, now: float) -> bool:
         """Start what is to be written, unless a write is under way; whether a pod is protected, or is to be.
 
         Args:

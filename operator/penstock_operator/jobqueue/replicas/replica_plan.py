@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from penstock.plural import plural
 
 from ...resources.resource import Deployment
-from ..pods.worker_pods import Member, Role
-from .rollout import Phase, added, phase_of, sizes_of
+from ..pods.worker_pods import PodRole, WorkerPod
+from .rollout import RolloutPhase, added, phase_of, sizes_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class ReplicaPlan:
 def plan_replicas(
     desired: int,
     deployment: Deployment,
-    members: Sequence[Member],
+    members: Sequence[WorkerPod],
     *,
     connections_allow: int | None = None,
     max_replicas: int | None = None,
@@ -62,7 +62,7 @@ def plan_replicas(
         return ReplicaPlan(target=desired)
     if not deployment.observed or deployment.existing < deployment.replicas:
         extra = max(0, deployment.replicas - desired)  # they are on their way
-    elif stuck and phase_of(deployment, members) is Phase.STALLED:
+    elif stuck and phase_of(deployment, members) is RolloutPhase.STALLED:
         extra = _during_rollout(desired, deployment, members)
     else:
         for limit in (connections_allow, max_replicas):
@@ -72,16 +72,18 @@ def plan_replicas(
     return ReplicaPlan(target=desired + extra, extra=extra)
 
 
-def _counted(deployment: Deployment, members: Sequence[Member], startup_seconds: float | None) -> tuple[bool, int, int]:
+def _counted(
+    deployment: Deployment, members: Sequence[WorkerPod], startup_seconds: float | None
+) -> tuple[bool, int, int]:
     """Whether a pod serves, and how many are to be replaced: lost or draining in place, and stuck."""
-    serves = any(one.role in {Role.SERVING, Role.UNREGISTERED} for one in members)
+    serves = any(one.role in {PodRole.SERVING, PodRole.UNREGISTERED} for one in members)
     deadline = deployment.progress_deadline
     found = [one.role for one in members if one.replaceable(startup_seconds=startup_seconds, deadline=deadline)]
-    stuck = found.count(Role.STUCK)
+    stuck = found.count(PodRole.STUCK)
     return serves, len(found) - stuck, stuck if serves else 0
 
 
-def _during_rollout(desired: int, deployment: Deployment, members: Sequence[Member]) -> int:
+def _during_rollout(desired: int, deployment: Deployment, members: Sequence[WorkerPod]) -> int:
     """Replicas beyond `desired` with which enough pods of the replica sets that work are there.
 
     The controller shares an increase out to those that do not work too, and gives single pods to the larger one; so
@@ -90,7 +92,7 @@ def _during_rollout(desired: int, deployment: Deployment, members: Sequence[Memb
     sizes = sizes_of(deployment, members)
     if sizes is None:
         return max(0, deployment.replicas - desired)
-    broken = {one.pod.replica_set for one in members if one.role is Role.STUCK}
+    broken = {one.pod.replica_set for one in members if one.role is PodRole.STUCK}
     serve = sum(not one.removable for one in members)
     if serve >= desired:
         return 0  # the scale-down keeps those that serve

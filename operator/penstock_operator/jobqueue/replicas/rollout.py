@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from ...resources.resource import Deployment
-from ..pods.worker_pods import Member, Role
+from ..pods.worker_pods import PodRole, WorkerPod
 
 _PERCENT: Final = 100
 
 
-class Phase(enum.Enum):
+class RolloutPhase(enum.Enum):
     """Where a Deployment stands between two templates."""
 
     COMPLETE = "complete"
@@ -28,13 +28,17 @@ class Phase(enum.Enum):
     """New pods cannot become ready, or none can be made: it stays like this until somebody changes something."""
 
 
-def phase_of(deployment: Deployment, members: Iterable[Member]) -> Phase:
+def phase_of(deployment: Deployment, members: Iterable[WorkerPod]) -> RolloutPhase:
     """Where this Deployment stands."""
     if not deployment.rolling:
-        return Phase.COMPLETE
+        return RolloutPhase.COMPLETE
     roles = {one.role for one in members}
-    stands = bool(deployment.blocked) or Role.STUCK in roles
-    return Phase.STALLED if deployment.observed and stands and Role.STARTING not in roles else Phase.ADVANCING
+    stands = bool(deployment.blocked) or PodRole.STUCK in roles
+    return (
+        RolloutPhase.STALLED
+        if deployment.observed and stands and PodRole.STARTING not in roles
+        else RolloutPhase.ADVANCING
+    )
 
 
 def surge(deployment: Deployment, replicas: int) -> int:
@@ -48,7 +52,7 @@ def surge(deployment: Deployment, replicas: int) -> int:
     return -(-int(percent) * replicas // _PERCENT) if percent.isdecimal() else 0
 
 
-def sizes_of(deployment: Deployment, members: Sequence[Member]) -> dict[str, int] | None:
+def sizes_of(deployment: Deployment, members: Sequence[WorkerPod]) -> dict[str, int] | None:
     """Pods of each replica set, oldest first; None while what is seen does not agree with the Deployment's account."""
     counted = Counter(one.pod.replica_set for one in sorted(members, key=lambda one: one.pod.created))
     settled = deployment.observed and sum(counted.values()) == deployment.existing
@@ -123,7 +127,7 @@ def _rounded(numerator: int, denominator: int) -> int:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
-def finishes_smaller(deployment: Deployment, members: Sequence[Member], target: int) -> int | None:
+def finishes_smaller(deployment: Deployment, members: Sequence[WorkerPod], target: int) -> int | None:
     """The replicas to which a rollout that advances can be lowered so that it only ends sooner; None if it cannot.
 
     As many pods as there are stay within its surge, so that none is removed for it: old pods go as new ones become

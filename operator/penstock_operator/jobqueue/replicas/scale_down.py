@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ...resources.resource import Deployment, Pod
-from ..pods.worker_pods import UNREADY_SECONDS, Member, Role
+from ..pods.worker_pods import UNREADY_SECONDS, PodRole, WorkerPod
 from .replica_plan import ReplicaPlan
-from .rollout import Phase, finishes_smaller, phase_of, removed, sizes_of
+from .rollout import RolloutPhase, finishes_smaller, phase_of, removed, sizes_of
 
 COST: Final = -1000
 """Deletion cost of a pod that may go; 0 is that of all others."""
@@ -45,38 +45,38 @@ class ScaleDownPlan:
 class _Group:
     """Pods from which the same controller chooses its victims, and how many of them are to go."""
 
-    members: list[Member]
+    members: list[WorkerPod]
     quota: int
 
     @property
-    def stuck(self) -> list[Member]:
+    def stuck(self) -> list[WorkerPod]:
         """They go without a drain; those that the replica set prefers come first."""
         found = [one for one in self.members if one.removable]
         return sorted(found, key=lambda one: one.pod.ready)[: self.quota]
 
     @property
-    def kept(self) -> list[Member]:
+    def kept(self) -> list[WorkerPod]:
         """Of those that are leaving already, as many as are still to go."""
         return _leaving(self.members)[: self.quota - len(self.stuck)]
 
     @property
-    def called_back(self) -> list[Member]:
+    def called_back(self) -> list[WorkerPod]:
         """The others."""
         return _leaving(self.members)[self.quota - len(self.stuck) :]
 
     @property
-    def asked(self) -> list[Member]:
+    def asked(self) -> list[WorkerPod]:
         """Who is to leave in addition."""
         return _idlest(self.members)[: self.quota - len(self.stuck) - len(self.kept)]
 
     @property
-    def gone(self) -> list[Member]:
+    def gone(self) -> list[WorkerPod]:
         """Who may go now."""
         return [*self.stuck, *(one for one in self.kept if one.may_go)]
 
 
 def plan_scale_down(
-    replicas: ReplicaPlan, *, deployment: Deployment, members: Sequence[Member], going: AbstractSet[str]
+    replicas: ReplicaPlan, *, deployment: Deployment, members: Sequence[WorkerPod], going: AbstractSet[str]
 ) -> ScaleDownPlan:
     """The next steps towards fewer replicas.
 
@@ -91,11 +91,11 @@ def plan_scale_down(
     surplus = deployment.replicas > replicas.target
     if replicas.target == 0 and deployment.replicas > 0:
         return _one_group(here, len(here), replicas, deployment, phase)
-    if phase is Phase.ADVANCING:
+    if phase is RolloutPhase.ADVANCING:
         after = finishes_smaller(deployment, here, replicas.target) if surplus else None
         waits = "a rollout is under way" if surplus and after is None else ""
         return _steps([_Group(here, 0)], here, scale_to=after, waiting_for=waits)
-    if phase is Phase.STALLED:
+    if phase is RolloutPhase.STALLED:
         return _stalled(here, replicas, deployment) if surplus else _steps([_Group(here, 0)], here)
     missing = max(0, deployment.replicas - len(here))
     if surplus and missing and deployment.blocked:  # they are not coming, so nobody has to leave for their sake
@@ -107,20 +107,20 @@ def plan_scale_down(
 
 
 def _one_group(
-    here: list[Member], quota: int, replicas: ReplicaPlan, deployment: Deployment, phase: Phase
+    here: list[WorkerPod], quota: int, replicas: ReplicaPlan, deployment: Deployment, phase: RolloutPhase
 ) -> ScaleDownPlan:
     """Every pod is the same replica set's, or all of them go."""
     group = _Group(here, quota)
     gone = group.gone
     obstacle = ""
     if len(gone) < len(here):  # where all that is there may go, none can be a wrong one
-        obstacle = "a rollout is under way" if phase is not Phase.COMPLETE else _obstacle([group])
+        obstacle = "a rollout is under way" if phase is not RolloutPhase.COMPLETE else _obstacle([group])
     scale_to = max(replicas.target, deployment.replicas - len(gone)) if gone and not obstacle else None
     waits = obstacle if deployment.replicas > replicas.target else ""
     return _steps([group], here, scale_to=scale_to, waiting_for=waits)
 
 
-def _stalled(here: list[Member], replicas: ReplicaPlan, deployment: Deployment) -> ScaleDownPlan:
+def _stalled(here: list[WorkerPod], replicas: ReplicaPlan, deployment: Deployment) -> ScaleDownPlan:
     """A rollout without progress: the decrease is shared out, so each replica set must have drained its own share."""
     sizes = sizes_of(deployment, here)
     if sizes is None:
@@ -142,7 +142,7 @@ def _stalled(here: list[Member], replicas: ReplicaPlan, deployment: Deployment) 
 
 
 def _leaves(
-    groups: dict[str, list[Member]], shares: dict[str, int], wanted: int, after: int, deployment: Deployment
+    groups: dict[str, list[WorkerPod]], shares: dict[str, int], wanted: int, after: int, deployment: Deployment
 ) -> bool:
     """Whether as many workers as are wanted are left, and no more than the rollout's next step lets be.
 
@@ -155,14 +155,14 @@ def _leaves(
     return wanted <= left <= after + unready
 
 
-def _stays_unready(found: Sequence[Member], drains: int) -> int:
+def _stays_unready(found: Sequence[WorkerPod], drains: int) -> int:
     """How many workers stay that serve though their pods do not become ready: a sidecar, a gate, their own probe."""
-    unready = sum(one.role is Role.SERVING and one.seen.unready > UNREADY_SECONDS for one in found)
+    unready = sum(one.role is PodRole.SERVING and one.seen.unready > UNREADY_SECONDS for one in found)
     return max(0, unready - max(0, drains - len(_leaving(found))))
 
 
 def _steps(
-    groups: Sequence[_Group], here: Sequence[Member], *, scale_to: int | None = None, waiting_for: str = ""
+    groups: Sequence[_Group], here: Sequence[WorkerPod], *, scale_to: int | None = None, waiting_for: str = ""
 ) -> ScaleDownPlan:
     kept = {one.pod.uid for group in groups for one in (*group.kept, *group.stuck)}
     ours = [one.pod for one in here if one.pod.cost == str(COST) and not one.pod.other_cost_manager]
@@ -177,21 +177,21 @@ def _steps(
     )
 
 
-def _leaving(members: Sequence[Member]) -> list[Member]:
+def _leaving(members: Sequence[WorkerPod]) -> list[WorkerPod]:
     """Drained workers first, then by jobs in flight; the last ones are uncordoned first, because they still work."""
-    found = [one for one in members if one.role is Role.LEAVING]
+    found = [one for one in members if one.role is PodRole.LEAVING]
     return sorted(found, key=lambda one: (not one.drained, one.worker.in_flight if one.worker else 0))
 
 
-def _idlest(members: Sequence[Member]) -> list[Member]:
+def _idlest(members: Sequence[WorkerPod]) -> list[WorkerPod]:
     """Serving workers, those that hold least first, and of those the last that registered.
 
     A worker that was lost and came back has registered last. One whose pod does not become ready would be in the way
     of all others, so it comes before them.
     """
-    found = [one for one in members if one.role is Role.SERVING and one.worker is not None]
+    found = [one for one in members if one.role is PodRole.SERVING and one.worker is not None]
 
-    def order(one: Member) -> tuple[bool, int, int]:
+    def order(one: WorkerPod) -> tuple[bool, int, int]:
         assert one.worker is not None
         return one.seen.unready <= UNREADY_SECONDS, one.worker.in_flight, -one.worker.id
 
@@ -201,7 +201,7 @@ def _idlest(members: Sequence[Member]) -> list[Member]:
 def _obstacle(groups: Sequence[_Group]) -> str:
     """Why the replica set could pick others than those that may go; empty if it could not, or if that harms nobody."""
     stays = [one for group in groups for one in _staying(group)]
-    if starting := sum(one.role is Role.STARTING for one in stays):
+    if starting := sum(one.role is PodRole.STARTING for one in stays):
         return _counted(starting, "starting")
     unready = sorted(one.pod.name for one in stays if not one.pod.ready)
     if not unready:
@@ -210,7 +210,7 @@ def _obstacle(groups: Sequence[_Group]) -> str:
     return f"pods {named} are not ready" if len(unready) > 1 else f"pod {named} is not ready"
 
 
-def _staying(group: _Group) -> list[Member]:
+def _staying(group: _Group) -> list[WorkerPod]:
     """Who must not be taken. A running pod that has long been unready is not among them: the deletion cost protects it.
 
     It does so only from victims that are not ready either, and where nobody else sets its cost.
@@ -219,7 +219,7 @@ def _staying(group: _Group) -> list[Member]:
     harmless = {one.pod.uid for one in (*gone, *(one for one in group.kept if one.drained))}
     by_cost = not any(one.pod.ready for one in gone)
 
-    def protected(one: Member) -> bool:
+    def protected(one: WorkerPod) -> bool:
         unready = one.seen.unready > UNREADY_SECONDS
         return by_cost and one.worker is not None and unready and not one.pod.other_cost_manager
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.jobqueue import deployment as settings
+from penstock.jobqueue.deployment import DeploymentSpec, DeploymentStrategy, RollingUpdate, StrategyType
 
 from ...resources.resource import JobQueue
 from .pod_template import common_labels, labels, pod_template, worker_container
@@ -26,14 +26,14 @@ def selector(queue: JobQueue) -> str:
 def deployment(queue: JobQueue) -> dict[str, Any]:
     """The Deployment of a valid JobQueue, without `spec.replicas`."""
     assert queue.policy is not None
-    given = queue.policy.worker.deployment or settings.Deployment()
+    given = queue.policy.worker.deployment or DeploymentSpec()
     metadata = _metadata(queue, own=given.labels)
     if given.annotations:
         metadata["annotations"] = dict(given.annotations)
     spec: dict[str, Any] = {
         "selector": {"matchLabels": labels(queue)},
         "revisionHistoryLimit": 3,
-        "strategy": _strategy(given.strategy or settings.Strategy()),
+        "strategy": _strategy(given.strategy or DeploymentStrategy()),
         "template": pod_template(queue),
     }
     if given.min_ready_seconds is not None:
@@ -43,11 +43,11 @@ def deployment(queue: JobQueue) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
-def _strategy(given: settings.Strategy) -> dict[str, Any]:
+def _strategy(given: DeploymentStrategy) -> dict[str, Any]:
     """By default a rollout adds pods before it removes any: the queue keeps the workers that it needs."""
-    if given.type is settings.StrategyType.RECREATE:
+    if given.type is StrategyType.RECREATE:
         return {"type": "Recreate"}
-    rolling = given.rolling_update or settings.RollingUpdate()
+    rolling = given.rolling_update or RollingUpdate()
     surge = "25%" if rolling.max_surge is None else rolling.max_surge
     missing = 0 if rolling.max_unavailable is None else rolling.max_unavailable
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": missing}}

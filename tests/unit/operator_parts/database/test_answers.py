@@ -13,8 +13,8 @@ from penstock_operator.database.process.protocol import (
     MAX_ALL_WORKERS,
     MAX_ROWS,
     MAX_WORKERS,
-    QueueRow,
     Sample,
+    SampledQueue,
     packed,
     unpacked,
 )
@@ -28,9 +28,9 @@ def workers(number: int) -> list[dict[str, Any]]:
     return [{"id": identity, **one} for identity in range(number)]
 
 
-def queue(found: list[dict[str, Any]], name: str = "q") -> QueueRow:
+def queue(found: list[dict[str, Any]], name: str = "q") -> SampledQueue:
     """A row that says so."""
-    return QueueRow(1, name, False, True, 0, False, 0, 0, 0, 0, None, found)
+    return SampledQueue(1, name, False, True, 0, False, 0, 0, 0, 0, None, found)
 
 
 def decoded(method: str, answer: object) -> Any:

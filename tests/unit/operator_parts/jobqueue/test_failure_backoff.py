@@ -12,12 +12,12 @@ import pytest
 
 from penstock_operator.errors import ClusterError, Forbidden, NotFound, Refused, Unreachable
 from penstock_operator.jobqueue.failure_backoff import REST_SECONDS, SHORT_REST_SECONDS
-from penstock_operator.jobqueue.objects.owned_objects import Children, Monitoring
+from penstock_operator.jobqueue.objects.owned_objects import Monitoring, OwnedObjects
 from penstock_operator.jobqueue.observation import QueueSample
 from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.client import Cluster
 from penstock_operator.loops.database_loop import DatabaseLoop
-from penstock_operator.loops.scheduled_queue import MOVING_SECONDS, Member
+from penstock_operator.loops.scheduled_queue import MOVING_SECONDS, ScheduledQueue
 from penstock_operator.metrics import OperatorMetrics
 from tests.unit.operator_parts.objects import jobqueue
 
@@ -57,12 +57,12 @@ class Storing:
         return copy.deepcopy(self.objects[kind])
 
 
-def made(server: Storing, monitoring: Monitoring | None = None) -> Children:
+def made(server: Storing, monitoring: Monitoring | None = None) -> OwnedObjects:
     cache = Cache(lambda *_: None)
-    return Children(cluster=cast("Cluster", server), cache=cache, monitoring=monitoring or Monitoring())
+    return OwnedObjects(cluster=cast("Cluster", server), cache=cache, monitoring=monitoring or Monitoring())
 
 
-def left(children: Children) -> float:
+def left(children: OwnedObjects) -> float:
     return children.resting_until - time.monotonic()
 
 
@@ -123,7 +123,7 @@ async def test_a_time_that_has_passed_never_makes_a_loop_spin():
         async def pause(self, max_seconds: float) -> float:
             return max_seconds
 
-    member = Member(jobqueue())
+    member = ScheduledQueue(jobqueue())
     loop = DatabaseLoop(
         address=None, holder="a", members=list, make=cast("Any", Late),
         metrics=OperatorMetrics(leading=lambda: True), may_act=lambda: True, opened=lambda _: None,

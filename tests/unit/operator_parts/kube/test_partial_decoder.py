@@ -11,7 +11,7 @@ import pytest
 from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.list_decoder import PAGE, decode_page, decoder, nothing
 from penstock_operator.kube.partial_decoder import MAX_MANAGERS, PART_BYTES, TEXTS_BYTES, decode_list
-from penstock_operator.resources.child_object import Child
+from penstock_operator.resources.child_object import ChildObject
 from penstock_operator.resources.resource import DELETION_COST, JOBQUEUE_LABEL, PROTECTED, Deployment, Pod
 from tests.unit.operator_parts.objects import deployment_object, pod_object
 
@@ -92,7 +92,7 @@ def a_deployment(**changes: Any) -> dict[str, Any]:
     [
         ("Pod", Pod.read, a_pod()), ("Pod", Pod.read, pod_object("b")),
         ("Deployment", Deployment.read, a_deployment()), ("Deployment", Deployment.read, deployment_object()),
-        ("PodDisruptionBudget", Child.read, a_deployment()), ("PodMonitor", Child.read, a_deployment()),
+        ("PodDisruptionBudget", ChildObject.read, a_deployment()), ("PodMonitor", ChildObject.read, a_deployment()),
     ],
 )  # fmt: skip
 def test_the_view_is_that_of_the_whole_object(kind: str, read: Any, found: dict[str, Any]):

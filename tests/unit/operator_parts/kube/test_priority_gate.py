@@ -13,7 +13,7 @@ from penstock.store import QueueState
 from penstock_operator.jobqueue.observation import QueueSample
 from penstock_operator.kube.priority_gate import PriorityGate
 from penstock_operator.loops.database_loop import DatabaseLoop
-from penstock_operator.loops.scheduled_queue import Member
+from penstock_operator.loops.scheduled_queue import ScheduledQueue
 from penstock_operator.metrics import OperatorMetrics, Result
 from tests.unit.operator_parts.objects import jobqueue
 
@@ -69,7 +69,7 @@ async def loop(queue: AtTheGate) -> AsyncIterator[DatabaseLoop]:
 
 async def started(loop: DatabaseLoop, ready: int) -> None:
     """One sample, and what follows from it at once."""
-    loop._start(Member(jobqueue()), sample(ready))
+    loop._start(ScheduledQueue(jobqueue()), sample(ready))
     for _ in range(5):
         await asyncio.sleep(0)
 

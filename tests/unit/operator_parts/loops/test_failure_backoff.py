@@ -16,7 +16,7 @@ from penstock_operator.kube.priority_gate import PriorityGate
 from penstock_operator.liveness import STUCK_SECONDS
 from penstock_operator.loops.database_loop import DatabaseLoop
 from penstock_operator.loops.failure_backoff import FORGET_SECONDS, REST_SECONDS, RETRY_SECONDS, Pauses
-from penstock_operator.loops.scheduled_queue import Member
+from penstock_operator.loops.scheduled_queue import ScheduledQueue
 from penstock_operator.metrics import OperatorMetrics, Result
 from tests.support.hostile_postgres import GREEDY, NETWORK, Servers, hostile_servers
 from tests.support.postgres_messages import Behavior, answers, penstock
@@ -52,8 +52,8 @@ class Ticking:
             may_act=lambda: True, opened=lambda _: None, memory_mib=48, pauses=Pauses(lambda: self.now),
         )  # fmt: skip
 
-    def members(self) -> list[Member]:
-        return [Member(self.queue)]
+    def members(self) -> list[ScheduledQueue]:
+        return [ScheduledQueue(self.queue)]
 
     async def wake(self, times: int) -> None:
         """So often as any wake-up may come; each is followed by a reconciliation."""

@@ -7,7 +7,7 @@ import pytest
 from penstock_operator.database.address import Address
 from penstock_operator.loops.database_quota import Key
 from penstock_operator.loops.ownership import QueueOwnership, without_database
-from penstock_operator.loops.scheduled_queue import Member
+from penstock_operator.loops.scheduled_queue import ScheduledQueue
 from penstock_operator.resources.resource import JobQueue
 from tests.unit.operator_parts.objects import jobqueue
 
@@ -149,6 +149,6 @@ def test_an_elder_that_was_tried_once_is_waited_for_no_more_at_another_url():
 def test_jobqueues_without_a_database_are_refused_only_for_their_spec():
     """They are found without reading the others': a namespace may hold thousands of them."""
     queue = jobqueue()
-    assert without_database(("SecretUnreadable", "no such Secret"), [queue]) == [Member(queue)]
+    assert without_database(("SecretUnreadable", "no such Secret"), [queue]) == [ScheduledQueue(queue)]
     invalid = ("InvalidSpec", "spec.worker is required")
-    assert without_database(invalid, [queue]) == [Member(queue, invalid)]
+    assert without_database(invalid, [queue]) == [ScheduledQueue(queue, invalid)]

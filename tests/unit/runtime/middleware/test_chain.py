@@ -209,7 +209,7 @@ def spans() -> InMemorySpanExporter:
 def traced(run, spans: InMemorySpanExporter) -> TracingMiddleware:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    made = TracingMiddleware(run=run, trace=trace, version="1")
+    made = TracingMiddleware(run=run, otel=trace, version="1")
     made._tracer = provider.get_tracer("penstock")
     return made
 

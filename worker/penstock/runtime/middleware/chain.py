@@ -96,7 +96,7 @@ def apply_middleware(
     if hooks.has_functions("job.start", "job.stop", "job.exception"):
         run = HookMiddleware(run=run, hooks=hooks, outcomes=outcomes).run
     if tracing is not None:
-        run = TracingMiddleware(run=run, trace=tracing, version=penstock.__version__).run
+        run = TracingMiddleware(run=run, otel=tracing, version=penstock.__version__).run
     if settings.circuit_failure_percent:
         policy = BreakerPolicy(
             failure_percent=settings.circuit_failure_percent,

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from penstock import trace as context
+from penstock import trace
 from penstock.job import ClaimedJob, Finished, OutcomeState
 
 logger = logging.getLogger("penstock.tracing")
@@ -26,13 +26,13 @@ class TracingMiddleware:
 
     Args:
         run: runs an attempt; raises nothing but cancellation.
-        trace: the module `opentelemetry.trace`.
+        otel: the module `opentelemetry.trace`.
         version: of penstock, for the tracer.
     """
 
-    def __init__(self, *, run: Run, trace: Any, version: str) -> None:
-        self._inner, self._trace = run, trace
-        self._tracer = trace.get_tracer("penstock", version)
+    def __init__(self, *, run: Run, otel: Any, version: str) -> None:
+        self._inner, self._otel = run, otel
+        self._tracer = otel.get_tracer("penstock", version)
         self._logged = False
 
     async def run(self, job: ClaimedJob) -> Finished:
@@ -52,7 +52,7 @@ class TracingMiddleware:
     def _span(self, job: ClaimedJob) -> AbstractContextManager[Any]:
         span: AbstractContextManager[Any] = self._tracer.start_as_current_span(
             f"process {job.queue}",
-            kind=self._trace.SpanKind.CONSUMER,
+            kind=self._otel.SpanKind.CONSUMER,
             links=self._links(job),
             attributes={
                 "messaging.system": "penstock",
@@ -71,7 +71,7 @@ class TracingMiddleware:
         if finished.reason is not None:
             span.set_attribute("penstock.reason", finished.reason)
         if finished.fault or finished.state is OutcomeState.FAILED:
-            span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, finished.reason))
+            span.set_status(self._otel.Status(self._otel.StatusCode.ERROR, finished.reason))
 
     @contextlib.contextmanager
     def _harmless(self) -> Iterator[None]:
@@ -84,18 +84,18 @@ class TracingMiddleware:
                 logger.exception("span of an attempt failed, further errors are not logged")
 
     def _links(self, job: ClaimedJob) -> list[Any]:
-        producer = context.read(job.headers)
+        producer = trace.read(job.headers)
         if producer is None:
             return []
-        trace = self._trace
+        otel = self._otel
         return [
-            trace.Link(
-                trace.SpanContext(
+            otel.Link(
+                otel.SpanContext(
                     trace_id=int(producer.trace_id, 16),
                     span_id=int(producer.span_id, 16),
                     is_remote=True,
-                    trace_flags=trace.TraceFlags(producer.flags),
-                    trace_state=trace.TraceState.from_header([producer.state] if producer.state else []),
+                    trace_flags=otel.TraceFlags(producer.flags),
+                    trace_state=otel.TraceState.from_header([producer.state] if producer.state else []),
                 )
             )
         ]

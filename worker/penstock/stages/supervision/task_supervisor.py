@@ -32,7 +32,7 @@ Start = Callable[[In], "Coroutine[Any, Any, object] | None"]
 
 
 @dataclass(frozen=True, slots=True)
-class Running(Generic[In]):
+class RunningTask(Generic[In]):
     """One task in a snapshot; `task` is None while it waits for its restart."""
 
     event: In
@@ -110,9 +110,9 @@ class TaskSupervisor(Consumer[In], Generic[In]):
 
     # -- tasks -------------------------------------------------------------------------------------------------------
 
-    def running(self) -> tuple[Running[In], ...]:
+    def running(self) -> tuple[RunningTask[In], ...]:
         """A snapshot of the tasks, in order of their events."""
-        return tuple(Running(job.event, job.task, job.attempt) for job in self._jobs)
+        return tuple(RunningTask(job.event, job.task, job.attempt) for job in self._jobs)
 
     async def idle(self) -> None:
         """Wait until the events that have arrived by now, and all others then, have no task and wait for none."""

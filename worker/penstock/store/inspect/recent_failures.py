@@ -14,7 +14,7 @@ from ..errors import mapped
 from ..sql_files import statement
 
 
-class Failure(NamedTuple):
+class FailedAttempt(NamedTuple):
     """A job whose last attempt failed. `seconds` since it died; negative: until its next attempt."""
 
     id: int
@@ -35,7 +35,7 @@ class Failures:
         self._url, self._name = url, name
         self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
 
-    async def recent(self, limit: int = 10) -> list[Failure]:
+    async def recent(self, limit: int = 10) -> list[FailedAttempt]:
         """The latest `limit` failures of all queues, those that wait for their next attempt first.
 
         Raises:
@@ -46,7 +46,7 @@ class Failures:
         with mapped("recent failures"):
             try:
                 cursor = await self._connection.execute(statement("recent_failures"), {"limit": limit})
-                return [Failure(*row) for row in await cursor.fetchall()]  # type: ignore[arg-type]
+                return [FailedAttempt(*row) for row in await cursor.fetchall()]  # type: ignore[arg-type]
             except psycopg.OperationalError:
                 await self.close()
                 raise

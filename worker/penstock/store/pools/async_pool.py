@@ -19,7 +19,7 @@ from penstock.database.pool_settings import PoolSettings
 from penstock.errors import PoolExhausted
 
 from . import reuse
-from .slots import Idle, Slots, exhausted
+from .slots import ConnectionSlots, Idle, exhausted
 
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class LoopPool:
     ) -> None:
         self._connect, self._settings, self._check_after = connect, settings, check_after
         self.pid = os.getpid()
-        self._slots: Slots[AsyncConnection] = Slots(settings)
+        self._slots: ConnectionSlots[AsyncConnection] = ConnectionSlots(settings)
         self._trimming = False
 
     async def run(self, use: Callable[[AsyncConnection], Awaitable[T]], *, reads: bool = False) -> T:

@@ -37,7 +37,7 @@ class Waiter(Protocol[C]):
         """Called once, under the lock of the slots, from any thread."""
 
 
-class Slots(Generic[C]):
+class ConnectionSlots(Generic[C]):
     """Slots for `settings.size` connections.
 
     Args:

@@ -17,7 +17,7 @@ from penstock.database.pool_settings import PoolSettings
 from penstock.errors import PoolExhausted
 
 from . import reuse
-from .slots import Idle, Slots, exhausted
+from .slots import ConnectionSlots, Idle, exhausted
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Pool:
         check_after: float = reuse.CHECK_AFTER_SECONDS,
     ) -> None:
         self._connect, self._settings, self._check_after = connect, settings, check_after
-        self._slots: Slots[Connection] = Slots(settings)
+        self._slots: ConnectionSlots[Connection] = ConnectionSlots(settings)
         self._trimmer = _Trimmer(self._slots)
 
     def run(self, use: Callable[[Connection], T], *, reads: bool = False) -> T:
@@ -127,7 +127,7 @@ class Pool:
 class _Trimmer:
     """The thread that closes idle connections. It lives while there are any, and keeps no process alive."""
 
-    def __init__(self, slots: Slots[Connection]) -> None:
+    def __init__(self, slots: ConnectionSlots[Connection]) -> None:
         wake = self._wake = threading.Event()
         self._slots = weakref.ref(slots, lambda _: wake.set())
         self._thread: threading.Thread | None = None

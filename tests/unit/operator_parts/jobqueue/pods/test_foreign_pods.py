@@ -8,7 +8,7 @@ import pytest
 
 from penstock_operator.jobqueue.pods.pod_history import Seen
 from penstock_operator.jobqueue.pods.worker_health import unowned_pods
-from penstock_operator.jobqueue.pods.worker_pods import WorkerRow, members
+from penstock_operator.jobqueue.pods.worker_pods import PodWorker, members
 from penstock_operator.jobqueue.replicas.replica_plan import ReplicaPlan, plan_replicas
 from penstock_operator.jobqueue.replicas.scale_down import plan_scale_down
 from penstock_operator.kube.cache import Cache
@@ -55,7 +55,7 @@ def test_only_pods_of_the_deployments_replica_sets_are_the_jobqueues(owners: Any
 def test_a_foreign_pod_neither_shrinks_nor_grows_the_fleet(owners: Any):
     """The replica set does not have it: one replica less, or more, would be one of the busy ones."""
     cache = cached(pod_object("a"), pod_object("b"), stranger(owners))
-    rows = {name: WorkerRow(id=id_, pod=name, state="running", in_flight=1) for id_, name in enumerate("ab", 1)}
+    rows = {name: PodWorker(id=id_, pod=name, state="running", in_flight=1) for id_, name in enumerate("ab", 1)}
     found = members(cache.pods_of(jobqueue()), rows, {}, {"uid-stranger": Seen(waiting=600.0, unready=600.0)})
     there = deployment(2)
     down = plan_scale_down(ReplicaPlan(target=1), deployment=there, members=found, going=frozenset())

@@ -9,7 +9,7 @@ import pytest
 from penstock.store.operator_queries import LostWorker
 from penstock_operator.jobqueue.pods.pod_history import PodHistory, Seen
 from penstock_operator.jobqueue.pods.pod_view import lost_text
-from penstock_operator.jobqueue.pods.worker_pods import Member, Role, WorkerRow, members
+from penstock_operator.jobqueue.pods.worker_pods import PodRole, PodWorker, WorkerPod, members
 from penstock_operator.jobqueue.replicas.replica_plan import plan_replicas
 from penstock_operator.resources.conditions import ObservedState, conditions_of
 from penstock_operator.resources.resource import Pod
@@ -23,9 +23,9 @@ NO_NODE = {"conditions": [{"type": "PodScheduled", "reason": "Unschedulable", "m
 
 
 def one(name: str = "p", *, state: str | None = None, lost: LostWorker | None = None, seen: Seen | None = None,
-        **changes: Any) -> Member:  # fmt: skip
+        **changes: Any) -> WorkerPod:  # fmt: skip
     view = pod(name, **changes)
-    rows = {} if state is None else {name: WorkerRow(id=1, pod=name, state=state, in_flight=0)}
+    rows = {} if state is None else {name: PodWorker(id=1, pod=name, state=state, in_flight=0)}
     (made,) = members([view], rows, {name: lost} if lost else {}, {view.uid: seen} if seen else {})
     return made
 
@@ -33,24 +33,24 @@ def one(name: str = "p", *, state: str | None = None, lost: LostWorker | None = 
 @pytest.mark.parametrize(
     ("role", "given"),
     [
-        (Role.SERVING, {"state": "running"}),
-        (Role.SERVING, {"state": "running", "ready": False}),
-        (Role.SERVING, {"state": "running", "status": UNKNOWN}),
-        (Role.LEAVING, {"state": "cordoned"}),
-        (Role.LEAVING, {"state": "drained", "ready": False}),
-        (Role.DRAINING, {"state": "draining"}),
-        (Role.STARTING, {"ready": False, "seen": Seen(waiting=29.0)}),
-        (Role.STUCK, {"ready": False, "seen": Seen(waiting=31.0)}),
-        (Role.STUCK, {"ready": False, "status": CRASHING | {"conditions": []}}),
-        (Role.STUCK, {"status": NO_NODE}),
-        (Role.LOST, {"lost": LostWorker("n", 30.0)}),
-        (Role.LOST, {"lost": LostWorker("n", 30.0), "ready": False}),
-        (Role.LOST, {"seen": Seen(missing=31.0), "ready": False}),
-        (Role.UNREGISTERED, {"seen": Seen(missing=31.0)}),
-        (Role.LOST, {"status": UNKNOWN}),
-        (Role.UNREGISTERED, {}),
-        (Role.UNREGISTERED, {"lost": LostWorker("n", 3.0)}),
-        (Role.UNREGISTERED, {"seen": Seen(missing=3.0)}),
+        (PodRole.SERVING, {"state": "running"}),
+        (PodRole.SERVING, {"state": "running", "ready": False}),
+        (PodRole.SERVING, {"state": "running", "status": UNKNOWN}),
+        (PodRole.LEAVING, {"state": "cordoned"}),
+        (PodRole.LEAVING, {"state": "drained", "ready": False}),
+        (PodRole.DRAINING, {"state": "draining"}),
+        (PodRole.STARTING, {"ready": False, "seen": Seen(waiting=29.0)}),
+        (PodRole.STUCK, {"ready": False, "seen": Seen(waiting=31.0)}),
+        (PodRole.STUCK, {"ready": False, "status": CRASHING | {"conditions": []}}),
+        (PodRole.STUCK, {"status": NO_NODE}),
+        (PodRole.LOST, {"lost": LostWorker("n", 30.0)}),
+        (PodRole.LOST, {"lost": LostWorker("n", 30.0), "ready": False}),
+        (PodRole.LOST, {"seen": Seen(missing=31.0), "ready": False}),
+        (PodRole.UNREGISTERED, {"seen": Seen(missing=31.0)}),
+        (PodRole.LOST, {"status": UNKNOWN}),
+        (PodRole.UNREGISTERED, {}),
+        (PodRole.UNREGISTERED, {"lost": LostWorker("n", 3.0)}),
+        (PodRole.UNREGISTERED, {"seen": Seen(missing=3.0)}),
     ],
 )
 def test_a_pod_is_what_its_worker_says_and_readiness_alone_says_nothing(role, given):
@@ -58,7 +58,7 @@ def test_a_pod_is_what_its_worker_says_and_readiness_alone_says_nothing(role, gi
     assert one(**given).role is role
 
 
-def serving(count: int) -> list[Member]:
+def serving(count: int) -> list[WorkerPod]:
     return [one(f"s{number}", state="running") for number in range(count)]
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from penstock_operator.errors import Forbidden, Refused
-from penstock_operator.jobqueue.pods.worker_pods import WorkerRow
+from penstock_operator.jobqueue.pods.worker_pods import PodWorker
 from penstock_operator.jobqueue.replicas.disruption import BUSY_SECONDS, IDLE_SECONDS, BusyPods, Disruption
 from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.client import Cluster
@@ -27,8 +27,8 @@ def pod(manager: str = "", names: Any = PROTECTED) -> Pod:
     return Pod.read(pod_object("a", metadata=metadata))
 
 
-def worker(in_flight: int, state: str = "running") -> dict[str, WorkerRow]:
-    return {"a": WorkerRow(id=1, pod="a", state=state, in_flight=in_flight)}
+def worker(in_flight: int, state: str = "running") -> dict[str, PodWorker]:
+    return {"a": PodWorker(id=1, pod="a", state=state, in_flight=in_flight)}
 
 
 BARE, MINE, THEIRS = pod(), pod(PROTECTION_MANAGER), pod("kube-controller-manager")
@@ -110,7 +110,7 @@ async def samples(server: Answering, caplog: pytest.LogCaptureFixture) -> list[s
     for name in ("a", "b"):
         cache.pods.observe(pod_object(name))
     disruption = Disruption(cluster=cast("Cluster", server), cache=cache)
-    workers = {name: WorkerRow(id=1, pod=name, state="running", in_flight=1) for name in ("a", "b")}
+    workers = {name: PodWorker(id=1, pod=name, state="running", in_flight=1) for name in ("a", "b")}
     with caplog.at_level(logging.INFO):
         for second in range(10):
             assert disruption.observe(jobqueue(), workers, float(second)) == (second > 0)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock_operator.jobqueue.pods.pod_history import Seen
-from penstock_operator.jobqueue.pods.worker_pods import Member, Role, WorkerRow, members
+from penstock_operator.jobqueue.pods.worker_pods import PodRole, PodWorker, WorkerPod, members
 from penstock_operator.jobqueue.replicas.replica_plan import ReplicaPlan, plan_replicas
-from penstock_operator.jobqueue.replicas.rollout import Phase, added, phase_of, removed, surge
+from penstock_operator.jobqueue.replicas.rollout import RolloutPhase, added, phase_of, removed, surge
 from penstock_operator.jobqueue.replicas.scale_down import ScaleDownPlan, plan_scale_down
 from penstock_operator.resources.resource import Deployment
 from tests.unit.operator_parts.objects import deployment, pod
@@ -21,35 +21,35 @@ IMAGE = {"containerStatuses": [{"name": "worker", "state": {"waiting": {"reason"
 
 def one(
     name: str, owner: str, age: int, *, state: str | None = "running", in_flight: int = 0, **changes: Any
-) -> Member:
+) -> WorkerPod:
     """A pod of the replica set `owner`, the greater `age` the younger; without a state its worker never came."""
     metadata = {"ownerReferences": [{"uid": owner, "controller": True}],
                 "creationTimestamp": f"2026-01-01T00:00:{age:02}Z"}  # fmt: skip
     view = pod(name, metadata=metadata, **changes)
-    rows = {} if state is None else {name: WorkerRow(id=age, pod=name, state=state, in_flight=in_flight)}
+    rows = {} if state is None else {name: PodWorker(id=age, pod=name, state=state, in_flight=in_flight)}
     (made,) = members([view], rows, {}, {view.uid: Seen(was_ready=True, unready=11.0 if state is None else 0.0)})
     return made
 
 
-def old(number: int, **changes: Any) -> Member:
+def old(number: int, **changes: Any) -> WorkerPod:
     return one(f"old-{number}", "old", number, **changes)
 
 
-def bad(number: int) -> Member:
+def bad(number: int) -> WorkerPod:
     """A pod of the new template whose image does not exist."""
     return one(f"new-{number}", "new", 40 + number % 20, state=None, ready=False, status=IMAGE)
 
 
-def fresh(number: int, **changes: Any) -> Member:
+def fresh(number: int, **changes: Any) -> WorkerPod:
     return one(f"new-{number}", "new", 40 + number, **changes)
 
 
-def gone(number: int) -> Member:
+def gone(number: int) -> WorkerPod:
     """A drained pod of the old template."""
     return old(number, state="drained", ready=False)
 
 
-def plan(target: int, shown: Deployment, found: list[Member], *, extra: int = 0) -> ScaleDownPlan:
+def plan(target: int, shown: Deployment, found: list[WorkerPod], *, extra: int = 0) -> ScaleDownPlan:
     return plan_scale_down(ReplicaPlan(target=target, extra=extra), deployment=shown, members=found, going=frozenset())
 
 
@@ -59,14 +59,18 @@ STARTING = one("new-0", "new", 40, state=None, ready=False)
 @pytest.mark.parametrize(
     ("status", "found", "phase"),
     [
-        ({"updatedReplicas": 5}, [old(0)], Phase.COMPLETE),
-        ({}, [old(0), STARTING], Phase.ADVANCING),
-        ({}, [old(0), fresh(0)], Phase.ADVANCING),
-        ({}, [old(0), bad(0)], Phase.STALLED),
-        ({}, [old(0), bad(0), STARTING], Phase.ADVANCING),
-        ({"observedGeneration": 0}, [old(0), bad(0)], Phase.ADVANCING),
-        ({"conditions": [{"type": "Progressing", "status": "False"}]}, [old(0)], Phase.STALLED),
-        ({"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "quota"}]}, [old(0)], Phase.STALLED),
+        ({"updatedReplicas": 5}, [old(0)], RolloutPhase.COMPLETE),
+        ({}, [old(0), STARTING], RolloutPhase.ADVANCING),
+        ({}, [old(0), fresh(0)], RolloutPhase.ADVANCING),
+        ({}, [old(0), bad(0)], RolloutPhase.STALLED),
+        ({}, [old(0), bad(0), STARTING], RolloutPhase.ADVANCING),
+        ({"observedGeneration": 0}, [old(0), bad(0)], RolloutPhase.ADVANCING),
+        ({"conditions": [{"type": "Progressing", "status": "False"}]}, [old(0)], RolloutPhase.STALLED),
+        (
+            {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "quota"}]},
+            [old(0)],
+            RolloutPhase.STALLED,
+        ),
     ],
 )
 def test_a_rollout_advances_stalls_or_is_complete(status, found, phase):
@@ -76,7 +80,7 @@ def test_a_rollout_advances_stalls_or_is_complete(status, found, phase):
 
 def test_a_paused_rollout_goes_on_when_somebody_resumes_it():
     """Until then nothing of it is waited for."""
-    assert phase_of(deployment(4, sizes=(4, 1), spec={"paused": True}), [old(0)]) is Phase.STALLED
+    assert phase_of(deployment(4, sizes=(4, 1), spec={"paused": True}), [old(0)]) is RolloutPhase.STALLED
 
 
 @pytest.mark.parametrize(
@@ -207,4 +211,6 @@ def test_no_rollout_makes_a_scale_down_take_a_worker_that_is_needed(data):
     assert shares["old"] <= sum(each.drained for each in olds)
     left = count - shares["old"]
     assert left >= target
-    assert sum(each.role is Role.SERVING for each in olds) <= made.scale_to, "the rollout would go on with working pods"
+    assert sum(each.role is PodRole.SERVING for each in olds) <= made.scale_to, (
+        "the rollout would go on with working pods"
+    )

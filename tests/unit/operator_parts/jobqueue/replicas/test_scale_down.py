@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock_operator.jobqueue.pods.pod_history import Seen
-from penstock_operator.jobqueue.pods.worker_pods import Member, Role, WorkerRow, members, worker_rows
+from penstock_operator.jobqueue.pods.worker_pods import PodRole, PodWorker, WorkerPod, members, worker_rows
 from penstock_operator.jobqueue.replicas.replica_plan import ReplicaPlan
 from penstock_operator.jobqueue.replicas.scale_down import COST, ScaleDownPlan, plan_scale_down
 from penstock_operator.resources.resource import COST_MANAGER, DELETION_COST
@@ -23,18 +23,18 @@ WAS_READY = Seen(was_ready=True, drained=0.5)
 STUCK_FOR_LONG = Seen(waiting=3600.0)
 
 
-def row(name: str, number: int, *, state: str = "running", in_flight: int = 0) -> WorkerRow:
-    return WorkerRow(id=number, pod=name, state=state, in_flight=in_flight)
+def row(name: str, number: int, *, state: str = "running", in_flight: int = 0) -> PodWorker:
+    return PodWorker(id=number, pod=name, state=state, in_flight=in_flight)
 
 
-def member(name: str, worker: WorkerRow | None = None, *, seen: Seen = WAS_READY, **changes: Any) -> Member:
+def member(name: str, worker: PodWorker | None = None, *, seen: Seen = WAS_READY, **changes: Any) -> WorkerPod:
     """A pod with its worker, as `members` makes it."""
     one = pod(name, **{"spec": PROBE, **changes})
     (made,) = members([one], {name: worker} if worker else {}, {}, {one.uid: seen})
     return made
 
 
-def planned(target: int, *found: Member, replicas: int | None = None, going: frozenset[str] = frozenset(),
+def planned(target: int, *found: WorkerPod, replicas: int | None = None, going: frozenset[str] = frozenset(),
             extra: int = 0, **changes: Any) -> ScaleDownPlan:  # fmt: skip
     """The plan for these pods; `replicas` is their number unless given, in one complete replica set."""
     shown = deployment(len(found) if replicas is None else replicas, **({"sizes": (len(found),)} | changes))
@@ -133,7 +133,7 @@ def test_a_stuck_pod_goes_first_and_without_a_drain():
 
 def test_a_lost_pod_goes_first_although_it_still_seems_ready():
     """A node that lost power keeps its pods Ready for almost a minute."""
-    lost = dataclasses.replace(member("lost"), role=Role.LOST)
+    lost = dataclasses.replace(member("lost"), role=PodRole.LOST)
     assert lost.pod.ready
     made = planned(1, BUSY, lost)
     assert (made.removable, made.scale_to) == ((lost.pod,), 1)
@@ -200,7 +200,7 @@ def test_of_two_rows_of_one_pod_the_younger_counts():
     assert found == {"a": row("a", 9)}
 
 
-def unready(name: str, number: int, *, state: str = "running", **changes: Any) -> Member:
+def unready(name: str, number: int, *, state: str = "running", **changes: Any) -> WorkerPod:
     """A worker whose pod has not been ready for ten minutes."""
     return member(name, row(name, number, state=state), ready=False, seen=Seen(drained=60.0, unready=600.0), **changes)
 
@@ -215,7 +215,7 @@ def test_a_fleet_of_which_no_pod_is_ready_gets_smaller():
 
 def test_an_unready_pod_that_stays_is_in_the_way_of_one_that_seems_ready():
     """A lost pod is Ready for almost a minute, and the replica set takes it last."""
-    lost = dataclasses.replace(member("lost"), role=Role.LOST)
+    lost = dataclasses.replace(member("lost"), role=PodRole.LOST)
     made = planned(1, unready("p1", 1), lost)
     assert (made.scale_to, made.waiting_for) == (None, "pod p1 is not ready")
 
@@ -233,7 +233,7 @@ SEEN = st.builds(Seen, waiting=st.sampled_from([0.0, 3600.0]), drained=st.sample
 
 
 @st.composite
-def fleets(draw: st.DrawFn) -> list[Member]:
+def fleets(draw: st.DrawFn) -> list[WorkerPod]:
     """Pods in any state, of any phase; a worker that reported itself drained holds nothing."""
     made = []
     for number in range(draw(st.integers(0, 7))):
@@ -245,16 +245,16 @@ def fleets(draw: st.DrawFn) -> list[Member]:
         found = None if state is None else row(name, number, state=state, in_flight=in_flight)
         one = member(name, found, seen=draw(SEEN), status=status)
         lost = state is None and draw(st.booleans())
-        made.append(dataclasses.replace(one, role=Role.LOST) if lost else one)
+        made.append(dataclasses.replace(one, role=PodRole.LOST) if lost else one)
     return made
 
 
-def victims(found: list[Member], made: ScaleDownPlan, count: int, rng: Any) -> list[Member]:
+def victims(found: list[WorkerPod], made: ScaleDownPlan, count: int, rng: Any) -> list[WorkerPod]:
     """The pods that the replica set takes: pending, then not ready, then of a low cost, then as it likes."""
     costs = {one.uid for one in made.removable}
 
-    def order(one: Member) -> tuple[bool, bool, bool]:
-        pending = not one.pod.ready and one.role in {Role.STARTING, Role.STUCK}
+    def order(one: WorkerPod) -> tuple[bool, bool, bool]:
+        pending = not one.pod.ready and one.role in {PodRole.STARTING, PodRole.STUCK}
         return not pending, one.pod.ready, one.pod.uid not in costs
 
     return sorted(rng.sample(found, len(found)), key=order)[:count]
@@ -279,18 +279,18 @@ def test_following_the_plan_ends_at_what_is_wanted(fleet, target):
         made = planned(target, *fleet)
         gone = {one.uid for one in made.removable}
         fleet = [after(one, made) for one in fleet if one.pod.uid not in gone]
-    left = [one for one in fleet if one.role is Role.LEAVING]
-    kept = sum(one.role is Role.UNREGISTERED for one in fleet)
+    left = [one for one in fleet if one.role is PodRole.LEAVING]
+    kept = sum(one.role is PodRole.UNREGISTERED for one in fleet)
     assert len(fleet) == max(target, kept) or (target < kept and len(fleet) <= kept)
     assert not left or len(fleet) > target
 
 
-def after(one: Member, made: ScaleDownPlan) -> Member:
+def after(one: WorkerPod, made: ScaleDownPlan) -> WorkerPod:
     """What becomes of a pod until the next sample: the cordoned finish and turn unready, the others are well."""
-    if one.role in {Role.LOST, Role.STUCK, Role.UNREGISTERED}:
+    if one.role in {PodRole.LOST, PodRole.STUCK, PodRole.UNREGISTERED}:
         return one
     was = one.worker or row(one.pod.name, 100 + int(one.pod.name[1:]))
-    leaving = one.role is Role.LEAVING or was.id in made.cordon
+    leaving = one.role is PodRole.LEAVING or was.id in made.cordon
     if leaving and was.id not in made.uncordon:
         found = dataclasses.replace(was, state="drained", in_flight=0)
         return member(one.pod.name, found, ready=False, seen=Seen(drained=9.0, was_ready=True))

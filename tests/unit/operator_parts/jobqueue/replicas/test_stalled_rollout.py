@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock_operator.jobqueue.pods.pod_history import Seen
-from penstock_operator.jobqueue.pods.worker_pods import Member, Role
+from penstock_operator.jobqueue.pods.worker_pods import PodRole, WorkerPod
 from penstock_operator.jobqueue.replicas.rollout import removed, surge
 from penstock_operator.jobqueue.replicas.scale_down import ScaleDownPlan
 from penstock_operator.resources.resource import Deployment
@@ -28,7 +28,7 @@ def with_surge(found: int | str, changes: dict[str, Any]) -> dict[str, Any]:
     return changes | {"spec": changes.get("spec", {}) | {"strategy": {"rollingUpdate": {"maxSurge": found}}}}
 
 
-def drained(target: int, shown: Deployment, found: list[Member]) -> tuple[ScaleDownPlan, int]:
+def drained(target: int, shown: Deployment, found: list[WorkerPod]) -> tuple[ScaleDownPlan, int]:
     """The plan once all that are asked to leave have drained, and how many old ones have."""
     made = plan(target, shown, found)
     for _ in range(3):
@@ -44,20 +44,20 @@ def drained(target: int, shown: Deployment, found: list[Member]) -> tuple[ScaleD
     return made, sum(each.drained and each.pod.replica_set == "old" for each in found)
 
 
-def after_drain(each: Member) -> Member:
+def after_drain(each: WorkerPod) -> WorkerPod:
     assert each.worker is not None
     changed = dataclasses.replace(each.worker, state="drained", in_flight=0)
     seen = dataclasses.replace(each.seen, drained=60.0)
     return dataclasses.replace(
-        each, role=Role.LEAVING, worker=changed, seen=seen, pod=dataclasses.replace(each.pod, ready=False)
+        each, role=PodRole.LEAVING, worker=changed, seen=seen, pod=dataclasses.replace(each.pod, ready=False)
     )
 
 
-def called_back(each: Member) -> Member:
+def called_back(each: WorkerPod) -> WorkerPod:
     assert each.worker is not None
     changed = dataclasses.replace(each.worker, state="running")
     return dataclasses.replace(
-        each, role=Role.SERVING, worker=changed, pod=dataclasses.replace(each.pod, ready=not each.seen.unready)
+        each, role=PodRole.SERVING, worker=changed, pod=dataclasses.replace(each.pod, ready=not each.seen.unready)
     )
 
 

@@ -65,7 +65,7 @@ class ChildLost(Exception):  # noqa: N818 - a signal to the executor
         self.how, self.killed, self.said = how, killed, said
 
 
-class Child:
+class ChildHandle:
     """A process that runs one job at a time.
 
     Args:
@@ -73,7 +73,7 @@ class Child:
         gone: called in the event loop after its exit.
     """
 
-    def __init__(self, hello: Hello, gone: Callable[[Child], None]) -> None:
+    def __init__(self, hello: Hello, gone: Callable[[ChildHandle], None]) -> None:
         self._hello, self._gone = hello, gone
         self._loop = asyncio.get_running_loop()
         self.jobs = 0

@@ -21,7 +21,7 @@ from penstock.runtime.execution.outcomes import AnyTask, OutcomeBuilder
 from penstock.runtime.execution.timeouts import overdue
 from penstock.runtime.observe.logs import fields
 
-from .child import Child, ChildLost
+from .child import ChildHandle, ChildLost
 from .pool import NoChild, ProcessPool
 from .protocol import Ended, finished
 
@@ -67,8 +67,8 @@ class ChildExecutor:
         self._children, self._outcomes, self._lease, self._clock = children, outcomes, lease, clock
         self.stats = children.stats
         self._report, self._release_seconds = report, release_seconds
-        self._running: dict[int, Child] = {}
-        self._exclusive: set[Child] = set()
+        self._running: dict[int, ChildHandle] = {}
+        self._exclusive: set[ChildHandle] = set()
         self._interrupted: set[int] = set()
 
     async def open(self) -> None:
@@ -111,7 +111,7 @@ class ChildExecutor:
             self._exclusive.discard(child)
             self._children.put_back(child)
 
-    async def _ended(self, child: Child, job: ClaimedJob, until: float | None) -> Ended:
+    async def _ended(self, child: ChildHandle, job: ClaimedJob, until: float | None) -> Ended:
         future = child.start_job(job, until=until, report=functools.partial(self._report, job))
         try:
             return await asyncio.shield(future)
@@ -161,7 +161,7 @@ class ChildExecutor:
             asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill_if_running, job, child)
         return True
 
-    def _kill_if_running(self, job: ClaimedJob, child: Child) -> None:
+    def _kill_if_running(self, job: ClaimedJob, child: ChildHandle) -> None:
         if self._running.get(id(job)) is child:
             child.kill("cancelled")
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from penstock.runtime.retry_delay import doubled
 
-from .child import Child, ChildLost
+from .child import ChildHandle, ChildLost
 from .protocol import Hello
 from .stats import ProcessStats
 
@@ -48,9 +48,9 @@ class ProcessPool:
     def __init__(self, *, hello: Hello, max_jobs: int, max_bytes: int) -> None:
         self._hello, self._max_jobs, self._max_bytes = hello, max_jobs, max_bytes
         self.stats = ProcessStats()
-        self._all: set[Child] = set()
-        self._idle: list[Child] = []
-        self._waiters: deque[asyncio.Future[Child]] = deque()
+        self._all: set[ChildHandle] = set()
+        self._idle: list[ChildHandle] = []
+        self._waiters: deque[asyncio.Future[ChildHandle]] = deque()
         self._starts: set[asyncio.Task[None]] = set()
         self._losses = self._failures = 0
         self._closing = False
@@ -69,7 +69,7 @@ class ProcessPool:
         """
         self._idle.append(await self._start())
 
-    async def take(self) -> Child:
+    async def take(self) -> ChildHandle:
         """A child for one job, to be returned by `put_back`.
 
         Raises:
@@ -80,8 +80,8 @@ class ProcessPool:
             if child.idle:  # otherwise it has just exited
                 return child
 
-    async def _next(self) -> Child:
-        future: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+    async def _next(self) -> ChildHandle:
+        future: asyncio.Future[ChildHandle] = asyncio.get_running_loop().create_future()
         self._waiters.append(future)
         self._start_what_is_missing()
         try:
@@ -93,7 +93,7 @@ class ProcessPool:
                 self._offer(future.result())
             raise
 
-    def put_back(self, child: Child) -> None:
+    def put_back(self, child: ChildHandle) -> None:
         """Return a child whose job is over."""
         if not child.idle:
             return  # it exited, or is about to; `_gone` does the rest
@@ -105,7 +105,7 @@ class ProcessPool:
         else:
             self._offer(child)
 
-    def _worn(self, child: Child) -> tuple[str, str] | None:
+    def _worn(self, child: ChildHandle) -> tuple[str, str] | None:
         """The reason, and a detail."""
         if self._max_jobs and child.jobs >= self._max_jobs:
             return "max_jobs", f"{child.jobs} jobs run"
@@ -125,7 +125,7 @@ class ProcessPool:
 
     # -- starting -------------------------------------------------------------------------------------------------
 
-    def _offer(self, child: Child) -> None:
+    def _offer(self, child: ChildHandle) -> None:
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -159,8 +159,8 @@ class ProcessPool:
         count = max(self._losses, self._failures + FREE_LOSSES if self._failures else 0)
         return 0.0 if count <= FREE_LOSSES else doubled(count - FREE_LOSSES, maximum=MAX_DELAY_SECONDS)
 
-    async def _start(self) -> Child:
-        child = Child(self._hello, self._gone)
+    async def _start(self) -> ChildHandle:
+        child = ChildHandle(self._hello, self._gone)
         self.stats.started += 1
         try:
             await child.start(START_SECONDS)
@@ -184,7 +184,7 @@ class ProcessPool:
 
     # -- ending ---------------------------------------------------------------------------------------------------
 
-    def _gone(self, child: Child) -> None:
+    def _gone(self, child: ChildHandle) -> None:
         """A child process exited."""
         if child not in self._all:
             return  # it never became ready; `_start` counts it
@@ -201,7 +201,7 @@ class ProcessPool:
         if not self._closing:
             self._begin_start()
 
-    async def _retire(self, child: Child, seconds: float, why: str) -> None:
+    async def _retire(self, child: ChildHandle, seconds: float, why: str) -> None:
         child.stop(why)
         try:
             async with asyncio.timeout(seconds):
