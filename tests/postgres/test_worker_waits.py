@@ -103,7 +103,7 @@ def test_a_worker_waits_while_a_limit_of_connections_is_reached(pg_newest, newes
     try:
         host = urlsplit(pg_newest.url).netloc.rpartition("@")[2]
         worker = starting(with_(pg_newest.url, netloc=f"crowded:c@{host}"))
-        worker.waits_for("limit of connections")
+        worker.waits_for("connection limit")
         assert worker.process.end()[0] == 0
     finally:
         newest.execute("DROP ROLE crowded")
@@ -148,7 +148,7 @@ def between(pg_newest, newest, starting, tmp_path):
 def test_a_worker_that_cannot_register_waits_with_its_lifespan_entered(newest, between):
     """The database went away after the check; it is neither an end nor a second start."""
     role, worker = between
-    worker.waits_for("limit of connections")
+    worker.waits_for("connection limit")
     newest.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1".encode())
     worker.works()
     code, said = worker.process.end()
@@ -161,7 +161,7 @@ def test_a_worker_that_cannot_register_waits_with_its_lifespan_entered(newest, b
 def test_a_signal_ends_the_wait_for_the_registration(newest, between):
     """Nothing was claimed, and no row is left."""
     _, worker = between
-    worker.waits_for("limit of connections")
+    worker.waits_for("connection limit")
     code, said = worker.process.end()
     assert code == 0, said
     assert newest.execute("SELECT count(*) FROM penstock.worker").fetchone() == (0,)
