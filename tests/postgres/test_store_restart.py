@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from penstock import App
 from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.store import migrate
 from tests.postgres import desk
@@ -88,3 +90,27 @@ def test_nobody_is_rescued_until_the_server_has_been_up_for_a_lease(server):
         desk.until(lambda: db.execute(up).fetchone() == (True,))
         assert db.execute(desk.RESCUE, ["leader", desk.QUIET_LEASE]).fetchone() == (1, 1, 0)
         assert desk.state_of(db, job) == "scheduled"
+
+
+def restart(server: EmbeddedPostgres) -> None:
+    """As an administrator does it: every session is over, nothing committed is lost."""
+    server.stop()
+    server.start()
+
+
+@pytest.mark.parametrize("again", [restart, crash])
+def test_no_call_fails_because_the_server_was_restarted_since_the_last(again, server):
+    """Enqueues and looks, sync and async: the pooled connections of both belong to a server that is gone."""
+    app = App(server.url)
+    send = app.task(name="send", queue="emails")(lambda: None)
+    with asyncio.Runner() as loop:
+        first, second = send.enqueue(), loop.run(send.enqueue_async())
+        again(server)
+        assert first.status() == "queued"
+        assert loop.run(second.status_async()) == "queued"
+        again(server)
+        send.enqueue()
+        loop.run(send.enqueue_async())
+        app.close()
+    with connect(server) as db:
+        assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (4,)
