@@ -233,3 +233,42 @@ async def test_claims_that_only_the_database_knows_of_are_released_once_it_may_h
     assert shelf.told == [(kept.worker, 7, f"{{{kept.id}}}", f"{{{kept.token}}}")] * 2
     for stage in (pair.claimer, pair.taker):
         await stage.stop(timeout=60)
+
+
+class ChangedMeanwhile(Forgetful):
+    """Another server takes over while the claims of the one before are being released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals, self.changed = 0, lambda: None
+
+    async def value(self, name: str, *values: object) -> int:
+        changed, self.changed = self.changed, lambda: None
+        changed()
+        return await super().value(name, *values)
+
+
+async def test_a_server_that_changes_while_unknown_claims_are_released_is_asked_as_well():
+    """The release went to the server before it, whose answer says nothing about the next."""
+    pair = Pair()
+    shelf = pair.shelf = ChangedMeanwhile()
+    pair.claimer = Claimer(
+        store=store_of(shelf),
+        permit=SimpleNamespace(worker=1, queue=7, may_claim=lambda: True),
+        state=running_state(),
+        held_claims=HeldClaims(),
+        metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
+        queue="q",
+        poll_seconds=0.01,
+        listening=lambda: False,
+        rng=random.Random(1),
+    )
+    shelf.changed = lambda: pair.claimer.check_claims(moved=True)
+    await pair.start()
+    pair.claimer.check_claims(moved=True)
+    await until(lambda: len(shelf.told) == 2)
+    seen = len(shelf.asked)
+    await until(lambda: len(shelf.asked) > seen + 3)
+    assert len(shelf.told) == 2
+    for stage in (pair.claimer, pair.taker):
+        await stage.stop(timeout=60)
