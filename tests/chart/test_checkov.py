@@ -17,15 +17,15 @@ from tests.support.postgres import missing
 VERSION = "3.3.30"
 ROOT = CHART.parent.parent
 SKIPPED = {
-    "CKV_K8S_15": "a tag of a release is never moved, so a node that has the image need not ask the registry to start",
+    "CKV_K8S_15": "a release's tag is never moved, so a node that has the image need not contact the registry",
     "CKV_K8S_43": "the digest is known when an image is released; `image.digest` and `workerImage.digest` pin it",
 }
 """At default values."""
 ONCE = {
     **SKIPPED,
-    "CKV_K8S_8": "a pod that runs a command once ends by itself or by its deadline",
-    "CKV_K8S_9": "a pod that runs a command once serves nobody",
-    "CKV_K8S_35": "the command line takes the database's URL from its environment alone, in workers too",
+    "CKV_K8S_8": "a pod that runs one command exits by itself or at its deadline",
+    "CKV_K8S_9": "a pod that runs one command serves no requests",
+    "CKV_K8S_35": "commands take the database's URL from the environment only, in workers too",
 }
 """With migrations and `helm test` turned on."""
 PINNED = {"digest": f"sha256:{'a' * 64}", "pullPolicy": "Always"}

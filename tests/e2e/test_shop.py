@@ -88,7 +88,7 @@ async def test_a_worker_killed_in_the_middle_loses_nothing_and_nothing_is_accept
         assert running.sql(TWICE) == []
         crashed = [job for (job,) in running.sql("SELECT job_id FROM penstock.outcome WHERE final AND crashes > 0")]
         assert set(claimed) <= set(crashed)
-        assert f"[{victim.name}] ended with exit code -9" in running.log.read_text()
+        assert f"[{victim.name}] exited with code -9" in running.log.read_text()
 
 
 async def test_a_worker_frozen_past_its_lease_and_thawed_changes_nothing(pg_url: str, tmp_path: Path) -> None:

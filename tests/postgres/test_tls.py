@@ -73,7 +73,7 @@ def test_sslrootcert_system_verifies_by_the_machines_file_and_doctor_says_which(
     }  # fmt: skip
     program = [str(Path(sys.executable).parent / "penstock"), "doctor"]
     done = subprocess.run(program, env=environ, capture_output=True, text=True, check=False)
-    assert f"sslrootcert=system verifies by {authority / 'ca.crt'}" in done.stdout
+    assert f"sslrootcert=system uses {authority / 'ca.crt'}" in done.stdout
     assert "FAILURE" not in done.stdout, done.stdout
     used = use_system_certificates({})
     if used is not None:

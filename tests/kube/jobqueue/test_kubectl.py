@@ -56,10 +56,10 @@ def test_every_field_can_be_explained(jobqueues: JobQueues, control_plane: Contr
     """The descriptions that `kubectl explain` prints are served, down to the last field."""
     served = asked(control_plane, f"/openapi/v3{GROUP}")["components"]["schemas"]["dev.penstock.v1alpha1.JobQueue"]
     target = served["properties"]["spec"]["properties"]["scaling"]["properties"]["target"]["properties"]
-    assert "Longest wait of a ready job" in target["queueLatencySeconds"]["description"]
+    assert "Maximum time that a ready job should wait" in target["queueLatencySeconds"]["description"]
     jobqueues.create()
     told = kubectl(control_plane, jobqueues.namespace, "explain", "jq.spec.scaling.target.queueLatencySeconds")
-    assert "Longest wait of a ready job before it starts" in told
+    assert "Maximum time that a ready job should wait" in told
     assert "FIELDS:" in kubectl(control_plane, jobqueues.namespace, "explain", "jobqueue.status.throughput")
 
 

@@ -179,8 +179,8 @@ async def test_a_fetch_in_flight_is_waited_for_and_what_it_claimed_goes_back(hou
 
 
 def test_wrong_options_of_a_poller_are_named():
-    """fetch, interval, most."""
-    for wrong in ({"fetch": 5}, {"fetch": print, "interval": 0}, {"fetch": print, "most": 0}):
+    """fetch, interval, max_limit."""
+    for wrong in ({"fetch": 5}, {"fetch": print, "interval": 0}, {"fetch": print, "max_limit": 0}):
         with pytest.raises(BadOption, match=list(wrong)[-1]):
             Poller(**wrong)
 
