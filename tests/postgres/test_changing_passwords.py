@@ -68,7 +68,7 @@ def test_a_worker_goes_on_with_the_url_that_its_file_holds(owned: Owned, trace: 
         worker = WorkerProcess(nowhere, trace, lease_seconds=2, database_url_file=file)
         try:
             number = worker.row(admin)[0]
-            file.write_text(change(admin, url, "second"))
+            file.write_text(change(admin, url, "swordfish"))
             with App(file.read_text()) as app:
                 app.enqueue_many([jobs.add.job(1, 2)])
             ended = "SELECT count(*) FROM penstock.outcome WHERE state = 'completed'"
@@ -77,4 +77,4 @@ def test_a_worker_goes_on_with_the_url_that_its_file_holds(owned: Owned, trace: 
         finally:
             code, said = worker.end()
     assert code == 0, said
-    assert "second" not in said
+    assert "swordfish" not in said

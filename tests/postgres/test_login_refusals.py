@@ -211,6 +211,6 @@ def test_a_worker_whose_login_is_refused_for_good_ends_with_the_reason(servers: 
         finally:
             worker.kill()
     assert code == 1
-    assert "no login for 2 s, so this worker ends" in said
+    assert "login rejected for 2 s, exiting" in said
     assert "the server refused the login" in said
     assert str(urlsplit(url).password) not in said

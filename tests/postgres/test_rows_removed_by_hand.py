@@ -140,7 +140,7 @@ def test_queues_remove_says_what_is_in_the_way(pg_newest, newest, capsys, monkey
     newest.execute(desk.ACK, [worker.id, [1], [token], ["failed"]])
     assert "has 1 dead letter and was not removed" in shell.run("queues", "remove", "q")[2]
     newest.execute("SELECT penstock.discard('{1}')")
-    assert "1 worker serves queue q" in shell.run("queues", "remove", "q")[2]
+    assert "queue q has 1 worker and was not removed" in shell.run("queues", "remove", "q")[2]
     newest.execute("SELECT penstock.deregister(%s, true)", [worker.id])
     assert shell.value("queues", "remove", "q", "--dry-run") == {"removed": ["q"], "kept": {}, "dry_run": True}
     assert shell.run("queues", "remove", "q")[:2] == (0, "removed q\n")

@@ -49,4 +49,4 @@ def migrate(
         what = f"applied {number} {', '.join(map(str, done.applied))}"
     else:
         what = "replaced the functions" if done.functions else "nothing to do"
-    typer.echo(f"schema penstock: version {done.version}, {what}{', granted the roles' if roles else ''}")
+    typer.echo(f"schema penstock: version {done.version}, {what}{', roles granted' if roles else ''}")
