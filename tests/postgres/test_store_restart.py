@@ -51,8 +51,8 @@ def test_tokens_lead_to_their_claims_after_a_crash_of_the_server(server):
     with connect(server) as db, connect(server) as sleepy:
         worker = desk.register(db, 600)
         ids = desk.enqueue(db, 4)
-        for held in (acked, known):
-            db.execute(desk.CLAIM, [worker.id, worker.queue, 1, held])
+        for mine in (acked, known):
+            db.execute(desk.CLAIM, [worker.id, worker.queue, 1, mine])
         assert db.execute(desk.ACK, [worker.id, ids[:1], [acked], ["completed"]]).fetchall() == []
         db.execute("SET synchronous_commit = off")
         db.execute(desk.CLAIM, [worker.id, worker.queue, 1, lost])
@@ -100,7 +100,7 @@ def restart(server: EmbeddedPostgres) -> None:
 
 @pytest.mark.parametrize("again", [restart, crash])
 def test_no_call_fails_because_the_server_was_restarted_since_the_last(again, server):
-    """Enqueues and looks, sync and async: the pooled connections of both belong to a server that is gone."""
+    """Enqueues and status calls, sync and async: the pooled connections of both belong to a server that is gone."""
     app = App(server.url)
     send = app.task(name="send", queue="emails")(lambda: None)
     with asyncio.Runner() as loop:

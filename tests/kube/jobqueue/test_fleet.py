@@ -50,7 +50,7 @@ def test_jobs_of_pods_that_drain_after_a_rollout_hold_no_replicas(
 def test_a_job_whose_node_is_lost_runs_elsewhere_as_soon_as_its_lease_is_over(
     jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any], gate: Gate
 ):
-    """The pod still looks Ready: it is named with its node, another takes its place, and it goes when it is back."""
+    """The pod still is Ready: it is named with its node, another takes its place, and it goes when it is back."""
     started(jobqueues, operator, pg_url, **LONG, scaling__minReplicas=1)
     gate.enqueue(database, 1)
     (lost,) = in_time(lambda: busy(database), "a pod holds the job")
@@ -72,7 +72,8 @@ def test_a_job_whose_node_is_lost_runs_elsewhere_as_soon_as_its_lease_is_over(
         "the status says why there are two",
     )
     pods.find(lost)
-    in_time(lambda: states(database) == {lost: "cordoned", replacement: "running"}, "it is not needed any more")
+    # It has no job, so it may be gone as soon as it is cordoned.
+    in_time(lambda: workers(database, "running") == {replacement}, "it is not needed any more")
     assert busy(database) == {replacement}
     gate.open()
     in_time(lambda: counts(database)[:2] == (0, 1), "the job is completed, once")
