@@ -193,7 +193,7 @@ def test_a_worker_that_a_failover_forgot_shares_nothing_with_the_next_of_its_num
     before = newest.execute("SELECT * FROM penstock.worker").fetchall()
     registry = WorkerRegistry(pg_newest.url)
     try:
-        assert registry.renew(old.id, lease=9, held=[], in_flight={}, done={}, drained=False).state is None
+        assert registry.renew(old.id, lease=9, claims=[], in_flight={}, done={}, drained=False).state is None
         assert registry.start_drain(old.id) is None
         registry.deregister(old.id, empty=True)
         registry.deregister(old.id, empty=False)

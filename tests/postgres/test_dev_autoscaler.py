@@ -137,7 +137,7 @@ def register(registry: WorkerRegistry, pod: str) -> Registration:
 
 
 def renew(registry: WorkerRegistry, worker: int, *, drained: bool) -> str | None:
-    return registry.renew(worker, lease=60, held=[], in_flight={}, done={}, drained=drained).state
+    return registry.renew(worker, lease=60, claims=[], in_flight={}, done={}, drained=drained).state
 
 
 async def test_a_leaving_worker_is_uncordoned_instead_of_replaced(pg_newest: Database) -> None:

@@ -104,7 +104,7 @@ async def a_life(url: str, text: str = "Ж \\ é") -> None:
             assert 0 <= claimed[0].wait < 600
             held = [(job.id, job.token) for job in claimed]
             renewed = registry.renew(
-                worker, lease=15, held=held, in_flight={"q": 2}, done={}, drained=False, report='{"é": 1}'
+                worker, lease=15, claims=held, in_flight={"q": 2}, done={}, drained=False, report='{"é": 1}'
             )
             assert renewed == ("running", [], [])
             await an_end(store, worker, claimed)
@@ -291,5 +291,5 @@ def test_a_report_that_the_encoding_cannot_hold_costs_no_lease(pg_newest: Databa
     with encoded(pg_newest, "LATIN1") as url, closing(WorkerRegistry(url)) as registry:
         worker, _ = registry.register(queue="q", identity="h", version="1", concurrency=1, lease=15.0)
         report = '{"jobs": [{"id": 1, "progress": {"text": "🚀"}}]}'
-        renewed = registry.renew(worker, lease=15, held=[], in_flight={}, done={}, drained=False, report=report)
+        renewed = registry.renew(worker, lease=15, claims=[], in_flight={}, done={}, drained=False, report=report)
     assert renewed.state == "running"

@@ -9,7 +9,14 @@ import pytest
 
 from penstock.job import Finished, OutcomeState
 from penstock.store import Store, migrate
-from penstock.store.operator_queries import held_by, identity, lost_workers, note_end, recent_waits, shorten_grace
+from penstock.store.operator_queries import (
+    claims_by_worker,
+    identity,
+    lost_workers,
+    note_end,
+    recent_waits,
+    shorten_grace,
+)
 from tests.postgres import desk
 
 
@@ -20,11 +27,11 @@ async def test_who_holds_how_many_is_exact_before_any_worker_reports(store, clie
     await desk.claim_some(store, one, 3)
     (job,) = await desk.claim_some(store, other, 1)
     queue = one.queue
-    assert await held_by(store, queue) == {one.id: 3, other.id: 1}
-    assert idle.id not in await held_by(store, queue)
+    assert await claims_by_worker(store, queue) == {one.id: 3, other.id: 1}
+    assert idle.id not in await claims_by_worker(store, queue)
     await store.jobs.ack(other.id, [Finished(job=job, state=OutcomeState.COMPLETED)])
-    assert await held_by(store, queue) == {one.id: 3}
-    assert await held_by(store, queue + 1000) == {}
+    assert await claims_by_worker(store, queue) == {one.id: 3}
+    assert await claims_by_worker(store, queue + 1000) == {}
 
 
 async def test_a_dead_letter_by_lost_workers_names_pod_node_and_how_each_ended(store, client, db):

@@ -175,7 +175,7 @@ async def a_life_through(url: str, registry: WorkerRegistry, *, pooled: bool = T
         for turn in range(6):
             claimed = await store.jobs.claim(worker, queue, "q", 4, desk.token())
             held = [(job.id, job.token) for job in claimed]
-            renewal = registry.renew(worker, lease=15, held=held, in_flight={"q": 4}, done={}, drained=False)
+            renewal = registry.renew(worker, lease=15, claims=held, in_flight={"q": 4}, done={}, drained=False)
             assert renewal == ("running", [], [])
             done = [Finished(job=job, state=OutcomeState.COMPLETED) for job in claimed[:3]]
             acked, released = await asyncio.gather(

@@ -159,7 +159,7 @@ def test_the_registry_knows_who_is_there_and_forgets_who_left_empty(pg, db):
     try:
         values: Any = {"queue": "q", "identity": "host:1", "version": "1", "concurrency": 2, "lease": 15.0}
         one, two = registry.register(**values), registry.register(**values)
-        renewal = registry.renew(one.worker, lease=15, held=[], in_flight={"q": 2}, done={"q": 7}, drained=False)
+        renewal = registry.renew(one.worker, lease=15, claims=[], in_flight={"q": 2}, done={"q": 7}, drained=False)
         assert renewal == ("running", [], [])
         assert db.execute("SELECT in_flight, done FROM penstock.worker ORDER BY id LIMIT 1").fetchone() == (
             {"q": 2},
@@ -180,7 +180,7 @@ def test_a_cordoned_worker_reports_drained_and_can_be_called_back(pg, db):
         db.execute("SELECT penstock.cordon(%s, true)", [[worker.id]])
         states = []
         for drained in (False, True):
-            renewal = registry.renew(worker.id, lease=15, held=[], in_flight={}, done={}, drained=drained)
+            renewal = registry.renew(worker.id, lease=15, claims=[], in_flight={}, done={}, drained=drained)
             states.append(renewal.state)
         assert states == ["cordoned", "drained"]
         assert db.execute("SELECT penstock.cordon(%s, false)", [[worker.id]]).fetchall() == [(worker.id,)]
@@ -198,7 +198,7 @@ def test_a_draining_worker_cannot_be_called_back_cordoned_or_given_jobs(before, 
         assert [registry.start_drain(worker.id) for _ in range(2)] == ["draining", "draining"]
         for cordon in (False, True, False):
             assert db.execute("SELECT penstock.cordon(%s, %s)", [[worker.id], cordon]).fetchall() == []
-        renewal = registry.renew(worker.id, lease=15, held=[], in_flight={}, done={}, drained=True)
+        renewal = registry.renew(worker.id, lease=15, claims=[], in_flight={}, done={}, drained=True)
         assert renewal.state == "draining"
         desk.enqueue(db)
         with pytest.raises(psycopg.Error, match="not running"):

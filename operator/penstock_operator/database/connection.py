@@ -24,7 +24,7 @@ from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema
 from penstock.store.inspect.database_stats import DatabaseStats, database_stats
 from penstock.store.maintenance import MaintenanceStats
-from penstock.store.operator_queries import LostWorker, held_by, identity, lost_workers, recent_waits
+from penstock.store.operator_queries import LostWorker, claims_by_worker, identity, lost_workers, recent_waits
 from penstock.store.queue_declarations import declarations
 from penstock.store.same_database import check_same_database
 
@@ -190,7 +190,7 @@ class Database:
         Raises:
             StoreError: the query failed.
         """
-        return await held_by(self._opened(), queue)
+        return await claims_by_worker(self._opened(), queue)
 
     async def lost_workers(self, queue: int) -> Mapping[str, LostWorker]:
         """Lost workers of the queue by pod, for pods without a live worker.

@@ -17,7 +17,7 @@ FACTS: dict[str, Any] = {
     "tables": [{"name": "job", "live": 10, "dead": 3, "vacuumed": 12.0}],
     "last_partition": "outcome_20261207", "today": "outcome_20261123",
 }  # fmt: skip
-LEADER: dict[str, Any] = {"name": "maintenance", "holder": "w", "held": 3.0, "lease_left": 9.0}
+LEADER: dict[str, Any] = {"name": "maintenance", "holder": "w", "leading_seconds": 3.0, "lease_left": 9.0}
 STATE: dict[str, Any] = {
     "leaders": [LEADER], "workers": {"running": 2},
     "overdue": 0, "overdue_seconds": None, "unknown": [],

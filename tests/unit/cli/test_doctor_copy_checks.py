@@ -10,21 +10,21 @@ from penstock.cli.doctor_checks import Level
 from penstock.cli.doctor_copy_checks import of_integrity
 
 SOUND: dict[str, Any] = {
-    "sequences": [], "below_marks": [], "orphan_queues": [], "strays": 0, "limits": [], "clock_behind": None,
+    "sequences": [], "below_marks": [], "orphan_queues": [], "strays": 0, "limits": [], "clock_lag": None,
 }  # fmt: skip
-BEHIND = {"sequence": "job_id_seq", "last": 5, "highest": 100_000}
+LAGGING = {"sequence": "job_id_seq", "last": 5, "highest": 100_000}
 
 
 @pytest.mark.parametrize(
     ("check", "changes", "level", "named"),
     [
         ("sequences", {}, Level.OK, "ahead"),
-        ("sequences", {"sequences": [BEHIND]}, Level.FAILURE, "job_id_seq at 5, highest stored 100,000"),
+        ("sequences", {"sequences": [LAGGING]}, Level.FAILURE, "job_id_seq at 5, highest stored 100,000"),
         ("sequences", {"below_marks": ["emails"]}, Level.FAILURE, "in queue emails"),
         ("server clock", {}, Level.OK, "not earlier"),
-        ("server clock", {"clock_behind": -3.0}, Level.OK, "not earlier"),
-        ("server clock", {"clock_behind": 1.0}, Level.OK, "not earlier"),
-        ("server clock", {"clock_behind": 3600.0}, Level.WARNING, "1h earlier"),
+        ("server clock", {"clock_lag": -3.0}, Level.OK, "not earlier"),
+        ("server clock", {"clock_lag": 1.0}, Level.OK, "not earlier"),
+        ("server clock", {"clock_lag": 3600.0}, Level.WARNING, "1h earlier"),
         ("orphans", {}, Level.OK, "every job"),
         ("orphans", {"orphan_queues": [7]}, Level.FAILURE, "id 7"),
         ("orphans", {"strays": 1}, Level.WARNING, "1 running job belongs"),

@@ -205,7 +205,7 @@ def of_state(state: Mapping[str, Any]) -> Iterator[Finding]:
     late = state["overdue_seconds"] or 0.0
     hint = "start a worker or the operator; if one runs, check its log for maintenance errors"
     if leader is not None and leader["lease_left"] > 0:
-        yield ok("maintenance", f"leader {safe(leader['holder'])} for {seconds(leader['held'])}")
+        yield ok("maintenance", f"leader {safe(leader['holder'])} for {seconds(leader['leading_seconds'])}")
     elif leader is not None and leader["lease_left"] > -CHANGE_SECONDS and late <= OVERDUE_SECONDS:
         message = f"no leader: the lease of {safe(leader['holder'])} expired {seconds(-leader['lease_left'])} ago"
         yield warning("maintenance", message, "check again in 30 s: another worker or the operator takes over")

@@ -17,8 +17,8 @@ def of_integrity(state: Mapping[str, Any]) -> Iterator[Finding]:
     if found is None:
         return
     audit = 'run `penstock migrate`, or wait a minute for maintenance; see "Move a database" in the documentation'
-    if behind := found["sequences"]:
-        named = [f"{one['sequence']} at {one['last']:,}, highest stored {one['highest']:,}" for one in behind]
+    if lagging := found["sequences"]:
+        named = [f"{one['sequence']} at {one['last']:,}, highest stored {one['highest']:,}" for one in lagging]
         yield failure("sequences", f"they lag their tables, numbers will repeat: {some(named)}", audit)
     elif below := found["below_marks"]:
         yield failure(
@@ -26,7 +26,7 @@ def of_integrity(state: Mapping[str, Any]) -> Iterator[Finding]:
         )
     else:
         yield ok("sequences", "ahead of their tables; no job is below a mark")
-    if (ahead := found["clock_behind"] or 0.0) > SKEW_SECONDS:
+    if (ahead := found["clock_lag"] or 0.0) > SKEW_SECONDS:
         hint = "correct the server's clock; older leases expire once a leader has led for a full lease"
         yield warning("server clock", f"{seconds(ahead)} earlier than a time that the database wrote", hint)
     else:

@@ -1,10 +1,10 @@
-"""What a JobQueue manifest says, as frozen values: the parser's half of `crds/jobqueue.yaml`.
+"""The fields of a JobQueue manifest, as frozen values: the parser's half of `crds/jobqueue.yaml`.
 
 Owns the fields, bounds and defaults once more, in Python; a contract test walks the CRD's schema against these
 structs, so the two cannot drift apart. Must not read files, know YAML or decide anything.
 
-Surprising: `minDemand`, `maxDemand` and `baseSeconds` have defaults that follow from their neighbours, which a schema
-cannot say. They stay None here, and the properties beside them give the number that counts.
+The defaults of `minDemand`, `maxDemand` and `baseSeconds` depend on other fields, which a schema cannot express. These
+fields stay None here, and properties compute the number that applies.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class ScaleDownStrategy(enum.StrEnum):
 
 
 class SignalLossPolicy(enum.StrEnum):
-    """What happens while the queue cannot be looked at."""
+    """The replica count to use while the queue cannot be sampled."""
 
     HOLD = "Hold"
 
@@ -191,7 +191,7 @@ class Activation(_Part, frozen=True):
 
 
 class OnSignalLoss(_Part, frozen=True):
-    """What happens while the queue cannot be looked at."""
+    """The replica count to use while the queue cannot be sampled."""
 
     policy: SignalLossPolicy = SignalLossPolicy.HOLD
     after_seconds: _Day = 60
@@ -257,7 +257,7 @@ def parse_policy(manifest: Mapping[str, Any]) -> QueuePolicy:
         check_template(policy.worker.template)
     except msgspec.ValidationError as error:
         raise ManifestError(f"JobQueue {name}: {str(error).replace('`$.', '`spec.')}") from error
-    # Rules are about the manifest with its defaults in place, which is what the structs give back.
+    # Rules are about the manifest with its defaults in place, which is what the structs return.
     for broken in violations({"metadata": {"name": name}, "spec": msgspec.to_builtins(policy)}):
         raise ManifestError(f"JobQueue {name}: {broken}")
     return policy

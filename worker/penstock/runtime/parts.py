@@ -254,5 +254,5 @@ class WorkerParts:
             self.lease.renew_soon()
 
     def _can_isolate(self) -> bool:
-        """Whether one claim is held and none is in flight; claims have stopped by then."""
+        """Whether the worker has one claim and none is in flight; it has stopped claiming by then."""
         return not self.claimer.in_flight and len(self.held_claims) == 1

@@ -42,7 +42,7 @@ def interrupt_on_sigterm() -> Callable[[], bool]:
 
 @contextmanager
 def leaving_at_once() -> Iterator[None]:
-    """In the block SIGTERM and SIGINT stop the process with 0, whatever it does: for while nothing is held.
+    """In the block SIGTERM and SIGINT exit the process with 0 at once: for use while it has no claims.
 
     An exception would not do: the import of an application may catch it.
     """

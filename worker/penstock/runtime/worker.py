@@ -37,7 +37,7 @@ class Worker:
 
     Args:
         parts: of this worker.
-        on_exit: called with the exit code once nothing is held and the worker has deregistered; what follows is the
+        on_exit: called with the exit code once no claim is left and the worker has deregistered; what follows is the
             application's.
     """
 
@@ -74,7 +74,7 @@ class Worker:
                     login_watch=login_refused(parts.lease),
                 ):
                     await self._until_draining()
-                    parts.lease.begin_drain(parts.drain.shorten)
+                    parts.lease.start_drain(parts.drain.shorten)
                     empty = await parts.drain.run()
                 for stage in (parts.claimer, parts.consumers, *parts.acknowledgers):
                     await stage.stop(timeout=1.0)

@@ -24,10 +24,10 @@ class Leadership:
         """Take or renew a leadership.
 
         Returns:
-            Seconds for which it has been held without a gap, None while another has it; and seconds until it ends.
+            Seconds that the holder has led without a gap, None while another leads; seconds until its lease expires.
         """
-        held, left = (await self._connections.rows("lead", name, holder, lease, name))[0]
-        return held, left or 0.0
+        led_for, left = (await self._connections.rows("lead", name, holder, lease, name))[0]
+        return led_for, left or 0.0
 
     async def promote(self, limit: int = 5000) -> Promotion:
         """Make due jobs ready, about `limit` in all, divided evenly among the queues."""

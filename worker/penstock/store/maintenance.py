@@ -150,13 +150,13 @@ class Maintenance:
         While another transaction locks the leader's row nobody can take the leadership: its holder goes on.
         """
         try:
-            held, left = await self.store.leadership.acquire(NAME, self.holder, self.lease)
+            led_for, left = await self.store.leadership.acquire(NAME, self.holder, self.lease)
         except RowLocked:
             raise
         except StoreError:
             self.stats.leading = False
             raise
-        self.stats.leading = held is not None
+        self.stats.leading = led_for is not None
         if self.stats.leading:
             return self.lease / 3
         return min(self.lease / 3, left + MIN_PAUSE + self.rng() * self.lease / SPREAD)

@@ -20,7 +20,7 @@ CLAIMED_ROWS = 10_000
 """Running rows come first in a queue's order, except those of later priorities."""
 
 
-async def held_by(store: Store, queue: int) -> dict[int, int]:
+async def claims_by_worker(store: Store, queue: int) -> dict[int, int]:
     """The number of claimed jobs by worker id; workers without claims are left out.
 
     Raises:

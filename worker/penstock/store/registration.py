@@ -83,17 +83,17 @@ class WorkerRegistry:
         worker: int,
         *,
         lease: float,
-        held: Sequence[tuple[int, int]],
+        claims: Sequence[tuple[int, int]],
         in_flight: Mapping[str, int],
         done: Mapping[str, int],
         drained: bool,
         report: str = "{}",
     ) -> Renewal:
-        """Renew the lease and compare `held` (id, token) with the tables. `report` is JSON, for people.
+        """Renew the lease and compare `claims` (id, token) with the tables. `report` is JSON, for people.
 
         A report that the database's encoding cannot store is left out: no lease is lost for it.
         """
-        ids, tokens = arrays.numbers(i for i, _ in held), arrays.numbers(t for _, t in held)
+        ids, tokens = arrays.numbers(i for i, _ in claims), arrays.numbers(t for _, t in claims)
         values = (worker, lease, ids, tokens, arrays.document(in_flight), arrays.document(done), drained, report)
         try:
             state, fenced_ids, fenced_tokens, cancelled, server = self._row("renew", *values)

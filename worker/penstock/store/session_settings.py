@@ -88,7 +88,7 @@ def needs_transactions(differ: Sequence[str]) -> bool:
 
 def cursor(differ: Sequence[str]) -> type[psycopg.Cursor[Any]]:
     """A cursor class whose statements run with the required settings, each in a transaction."""
-    begin, again = _statements(differ)
+    start, settings = _statements(differ)
 
     class Cursor(psycopg.Cursor[Any]):
         def execute(
@@ -98,10 +98,10 @@ def cursor(differ: Sequence[str]) -> type[psycopg.Cursor[Any]]:
             plain = psycopg.Cursor(connection, row_factory=tuple_row)
             status = connection.info.transaction_status
             if status != TransactionStatus.IDLE:
-                if again and status == TransactionStatus.INTRANS:
-                    plain.execute(again)
+                if settings and status == TransactionStatus.INTRANS:
+                    plain.execute(settings)
                 return super().execute(query, params, prepare=prepare, binary=binary)
-            plain.execute(begin)
+            plain.execute(start)
             try:
                 super().execute(query, params, prepare=prepare, binary=binary)
                 plain.execute(b"COMMIT")
@@ -115,7 +115,7 @@ def cursor(differ: Sequence[str]) -> type[psycopg.Cursor[Any]]:
 
 def async_cursor(differ: Sequence[str]) -> type[psycopg.AsyncCursor[Any]]:
     """As `cursor`, for asyncio."""
-    begin, again = _statements(differ)
+    start, settings = _statements(differ)
 
     class Cursor(psycopg.AsyncCursor[Any]):
         async def execute(
@@ -125,10 +125,10 @@ def async_cursor(differ: Sequence[str]) -> type[psycopg.AsyncCursor[Any]]:
             plain = psycopg.AsyncCursor(connection, row_factory=tuple_row)
             status = connection.info.transaction_status
             if status != TransactionStatus.IDLE:
-                if again and status == TransactionStatus.INTRANS:
-                    await plain.execute(again)
+                if settings and status == TransactionStatus.INTRANS:
+                    await plain.execute(settings)
                 return await super().execute(query, params, prepare=prepare, binary=binary)
-            await plain.execute(begin)
+            await plain.execute(start)
             try:
                 await super().execute(query, params, prepare=prepare, binary=binary)
                 await plain.execute(b"COMMIT")
@@ -145,5 +145,5 @@ def _is_open(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
 
 
 def _statements(differ: Sequence[str]) -> tuple[bytes, bytes]:
-    again = local(differ)
-    return b"BEGIN ISOLATION LEVEL READ COMMITTED" + (b"; " + again if again else b""), again
+    settings = local(differ)
+    return b"BEGIN ISOLATION LEVEL READ COMMITTED" + (b"; " + settings if settings else b""), settings

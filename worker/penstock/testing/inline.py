@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..app.task import Task, TaskRegistry
     from ..runtime.execution.outcomes import OutcomeBuilder
 
-MOST_JOBS: Final = 10_000
+MAX_JOBS: Final = 10_000
 """Jobs that one `run_inline` runs before it takes them for an endless chain."""
 
 Lifespans = Sequence[Callable[[], Any]]
@@ -203,8 +203,8 @@ def _steps(tasks: TaskRegistry, collected: Collected) -> Generator[_Call, Ended,
     runs: list[InlineRun] = []
     collected.wake()
     while taken := collected.take():
-        if len(runs) == MOST_JOBS:
-            raise PenstockError(f"run_inline: more than {MOST_JOBS} jobs; do tasks enqueue one another without end?")
+        if len(runs) == MAX_JOBS:
+            raise PenstockError(f"run_inline: more than {MAX_JOBS} jobs; do tasks enqueue one another without end?")
         job_id, job = taken
         task = tasks.get(job.task)
         if task is None:

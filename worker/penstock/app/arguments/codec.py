@@ -145,7 +145,7 @@ class ArgumentCodec:
         """What `Unique(by_args=True)` keys a call by; the same for equal arguments. The call fits the signature."""
         typed = self._typed(self._bind(args, kwargs))
         values = {name: value for name, value in msgspec.structs.asdict(typed).items() if value is not UNSET}
-        return key_of(values, self._defaults, plain=_behind)
+        return key_of(values, self._defaults, plain=_key_part)
 
     def _bind(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, Any]:
         try:
@@ -290,6 +290,6 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _behind(value: object) -> object:
+def _key_part(value: object) -> object:
     """What a key is made of for a value that is none of the standard library's."""
     return value.value if isinstance(value, Chosen) else give(value)

@@ -46,7 +46,7 @@ class Acknowledger(Consumer[Finished]):
 
     Args:
         store: acknowledges.
-        held: claims leave it when they are answered.
+        held_claims: claims leave it when they are answered.
         forensics: adds forensics to dead letters, logs failures, and calls hooks.
         accepted: called with the number of outcomes that were answered.
     """

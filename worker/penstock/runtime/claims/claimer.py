@@ -49,7 +49,7 @@ class Claimer(Producer[ClaimedJob]):
         store: claims and releases.
         permit: ids of this worker and its queue, and whether the lease allows a claim now.
         state: of this worker; a drain ends the claim loop.
-        held: gets claims before any consumer does.
+        held_claims: gets claims before any consumer does.
         queue: name of the queue.
         poll_seconds: maximum sleep without a claim, with a jitter of 20 %.
         listening: whether wake-ups can arrive; if not, the queue is not marked.

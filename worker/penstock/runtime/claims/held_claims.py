@@ -72,7 +72,7 @@ class HeldClaims:
             self.last = (outcomes[-1], self._clock())
 
     def still(self, jobs: Iterable[ClaimedJob]) -> list[ClaimedJob]:
-        """The claims among these that are still held."""
+        """The claims among these that this worker still holds."""
         held_claims = self._jobs
         return [job for job in jobs if (known := held_claims.get(job.id)) is not None and known.token == job.token]
 
@@ -85,22 +85,22 @@ class HeldClaims:
         return self._arrived.get(job.token, self._clock())
 
     def oldest(self) -> float | None:
-        """When the oldest claim that is held arrived, on the monotonic clock; safe from any thread."""
+        """When the oldest of these claims arrived, on the monotonic clock; safe from any thread."""
         jobs = self.snapshot()  # in the order of arrival
         return self.since(jobs[0]) if jobs else None
 
     async def empty(self) -> None:
-        """Wait until nothing is held."""
+        """Wait until no claim is left."""
         await self._empty.wait()
 
 
 async def release(store: Store, held_claims: HeldClaims, jobs: Sequence[ClaimedJob]) -> int:
     """Release unstarted claims and forget them; returns how many were still ours in the store.
 
-    Claims whose rows other transactions lock stay held, see `HeldClaims.still`: they must be released later.
+    Claims whose rows other transactions lock stay in it, see `HeldClaims.still`: they must be released later.
 
     Raises:
-        StoreError: some are still held; a retry is safe.
+        StoreError: some claims were not released; a retry is safe.
     """
     count = 0
     for worker, batch in groupby(jobs, key=attrgetter("worker")):

@@ -1,9 +1,10 @@
 """The lease of this process, kept by a thread with a connection of its own.
 
 A blocked event loop must not lose the lease, and a busy one must not be needed to keep it. The thread registers, renews
-at every third of the lease, compares what is held, and registers again if the worker was declared lost. After two
-thirds of a lease without an answer `may_claim` is False, judged on the monotonic clock from before the renewal was
-sent. The thread alone writes the attributes; any thread reads them. Renewals reach the event loop through `on_renewed`.
+at every third of the lease, compares its claims with the database, and registers again if the worker was declared
+lost. After two thirds of a lease without an answer `may_claim` is False, judged on the monotonic clock from before the
+renewal was sent. Only the thread writes the attributes; any thread reads them. Renewals reach the event loop through
+`on_renewed`.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Lease:
         """Renew now: something may have changed."""
         self._renew_now.set()
 
-    def begin_drain(self, shorten: Callable[[float], None] = lambda _: None) -> None:
+    def start_drain(self, shorten: Callable[[float], None] = lambda _: None) -> None:
         """Mark this worker as draining in the registry, at once and for good.
 
         Args:
@@ -169,7 +170,7 @@ class Lease:
             renewal = self._registry.renew(
                 self.worker,
                 lease=self.seconds,
-                held=[(j.id, j.token) for j in jobs if j.worker == self.worker],
+                claims=[(j.id, j.token) for j in jobs if j.worker == self.worker],
                 in_flight=in_flight,
                 done=dict(self._held_claims.done),
                 drained=not jobs,

@@ -40,7 +40,7 @@ class PendingReleases:
     Args:
         store: releases.
         permit: ids of this worker and its queue.
-        held: forgets what was released.
+        held_claims: forgets what was released.
         rng: for jitter.
         clock: monotonic seconds.
     """

@@ -78,7 +78,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     @property
     def prefetching(self) -> bool:
-        """Whether jobs are short enough to be held ahead of free slots."""
+        """Whether jobs are short enough to be claimed ahead of free slots."""
         return self._run_time.is_short
 
     @property
@@ -214,12 +214,12 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
         del request
 
     def take_waiting(self) -> list[ClaimedJob]:
-        """The jobs that were not started, to be released; no longer held here."""
+        """Remove and return the jobs that were not started, to be released."""
         jobs, self._waiting = [*self._waiting, *self._isolation.take_all()], deque()
         return jobs
 
     def take_stale(self) -> list[ClaimedJob]:
-        """What has waited too long, or keeps a suspect from being alone, to be released; no longer held here."""
+        """Remove and return the jobs to be released: those that waited too long, or keep a suspect from being alone."""
         if len(self._isolation):
             jobs, self._waiting = [*self._waiting, *self._isolation.take_excess()], deque()
             return jobs

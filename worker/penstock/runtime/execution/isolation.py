@@ -49,7 +49,7 @@ class Isolation:
         return True
 
     def start_next(self) -> ClaimedJob | None:
-        """The suspect to run now, counted as running; None while anything else is held."""
+        """The suspect to run now, counted as running; None while the worker has any other claim."""
         if self.running is not None or not self.waiting or not self._can_isolate():
             return None
         self.running = self.waiting.pop(0)
@@ -62,20 +62,20 @@ class Isolation:
             self._report()
 
     def take_excess(self) -> list[ClaimedJob]:
-        """The suspects that keep the first one, or the running one, from being alone; no longer held."""
+        """Remove and return the suspects that keep the first one, or the running one, from being alone."""
         keep = 0 if self.running is not None else 1
         return self._take(self.waiting[keep:])
 
     def take_all(self) -> list[ClaimedJob]:
-        """The suspects that wait; no longer held."""
+        """Remove and return the suspects that wait."""
         return self._take(list(self.waiting))
 
     def take_claims(self, claims: Collection[tuple[int, int]]) -> list[ClaimedJob]:
-        """The waiting suspects among these claims, by (id, token); no longer held."""
+        """Remove and return the waiting suspects among these claims, by (id, token)."""
         return self._take([job for job in self.waiting if (job.id, job.token) in claims])
 
     def take_jobs(self, ids: Collection[int]) -> list[ClaimedJob]:
-        """The waiting suspects with these ids; no longer held."""
+        """Remove and return the waiting suspects with these ids."""
         return self._take([job for job in self.waiting if job.id in ids])
 
     def _take(self, jobs: list[ClaimedJob]) -> list[ClaimedJob]:

@@ -6,7 +6,7 @@ Knows nothing of slots or demand. Before the first attempt has finished nothing 
 from __future__ import annotations
 
 SHORT_SECONDS = 0.05
-"""Mean run time below which jobs are held ahead of free slots."""
+"""Mean run time below which jobs are claimed ahead of free slots."""
 INSTANT_SECONDS = 0.0002
 """Mean run time below which jobs probably never await, and share asyncio tasks (see task_reuse.py)."""
 SMOOTHING = 0.1
@@ -28,7 +28,7 @@ class RunTimeEstimate:
 
     @property
     def is_short(self) -> bool:
-        """Whether jobs are short enough to be held ahead of free slots."""
+        """Whether jobs are short enough to be claimed ahead of free slots."""
         return self._mean is not None and self._mean < SHORT_SECONDS
 
     @property

@@ -1,8 +1,8 @@
 """Middleware that asks the circuit of a job's task before each attempt, and reports the result to it.
 
-It wraps the run of one attempt and is no stage before the consumers: jobs held ahead of free slots would be past such a
-stage when the circuit opens. A blocked job is snoozed like one of an unknown task: about half a minute later it is
-claimed again, its attempt refunded. A worker without a breaker has no gate at all.
+It wraps the run of one attempt and is no stage before the consumers: jobs claimed ahead of free slots would be past
+such a stage when the circuit opens. A blocked job is snoozed like a job of an unknown task: about half a minute later
+it is claimed again, its attempt refunded. A worker without a breaker has no gate at all.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def _current_span() -> tuple[str, str] | None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, whatever `extra` held, and the error's text."""
+    """One JSON object a line: time (UTC), level, logger, message, the fields of `extra`, and the error's text."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""

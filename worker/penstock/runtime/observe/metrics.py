@@ -71,7 +71,7 @@ class WorkerMetrics(Collector):
         self.fenced = 0
         self.released = 0
         self.postponed = 0
-        """Outcomes that were not stored at once because another transaction held the job's row."""
+        """Outcomes that were not stored at once because another transaction locked the job's row."""
         self.unstored = 0
         """Those of them that are not stored yet."""
         self.renewal_failures = 0
@@ -226,7 +226,7 @@ class WorkerMetrics(Collector):
         rescued.add_metric(["deadline"], now.rescued_deadline)
         yield from (consumers, demand, buffered, events, rescued)
         yield from self._times(now)
-        prefetching = "1 while jobs are short enough to be held ahead of free slots."
+        prefetching = "1 while jobs are short enough to be claimed ahead of free slots."
         yield self._gauge("penstock_prefetching", prefetching, now.prefetching)
         yield self._gauge("penstock_maintenance_leader", "1 while this process runs maintenance.", now.leading)
 

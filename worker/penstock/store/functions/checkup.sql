@@ -11,7 +11,7 @@ AS $$
   SELECT jsonb_build_object(
     'functions', (SELECT f.checksum FROM penstock.schema_function AS f),
     'leaders', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', l.name, 'holder', l.holder,
-        'held', extract(epoch FROM clock_timestamp() - l.held_since),
+        'leading_seconds', extract(epoch FROM clock_timestamp() - l.held_since),
         'lease_left', extract(epoch FROM l.lease_until - clock_timestamp())) ORDER BY l.name), '[]')
       FROM penstock.leader AS l),
     'workers', (SELECT coalesce(jsonb_object_agg(s.state, s.number), '{}') FROM (

@@ -19,7 +19,7 @@ AS $$
         SELECT j.worker FROM penstock.job AS j WHERE j.queue = t.id AND j.ord IS NOT NULL
         ORDER BY j.queue, j.priority, j.ord LIMIT 1000) AS s
       WHERE s.worker IS NOT NULL AND NOT EXISTS (SELECT FROM penstock.worker AS w WHERE w.id = s.worker)),
-    'clock_behind', (SELECT extract(epoch FROM max(t.at) - clock_timestamp()) FROM (
+    'clock_lag', (SELECT extract(epoch FROM max(t.at) - clock_timestamp()) FROM (
         SELECT max(w.renewed_at) AS at FROM penstock.worker AS w
         UNION ALL SELECT max(l.held_since) FROM penstock.leader AS l
         UNION ALL SELECT max(q.marks_at) FROM penstock.tended_queue AS v, LATERAL (

@@ -7,7 +7,7 @@ RETURNS TABLE (id bigint, queue text, task text, reason text, attempt smallint, 
 LANGUAGE sql
 SET jit = off
 AS $$
-  WITH untold AS (
+  WITH unreported AS (
     SELECT d.id, q.name FROM penstock.queue AS q JOIN penstock.dead AS d ON d.queue = q.id
     WHERE d.died_at > clock_timestamp() - interval '1 hour' AND d.forensics IS NULL
     ORDER BY d.id LIMIT p_limit FOR UPDATE OF d SKIP LOCKED
@@ -18,6 +18,6 @@ AS $$
       'state', w.state, 'started_at', w.started_at, 'renewed_at', w.renewed_at, 'in_flight', w.in_flight,
       'report', w.report)
     FROM penstock.worker AS w WHERE w.id = d.worker))
-  FROM untold AS u WHERE d.id = u.id
+  FROM unreported AS u WHERE d.id = u.id
   RETURNING d.id, u.name, d.task, d.reason, d.attempt, d.error ->> 'type', d.error ->> 'message'
 $$;

@@ -101,7 +101,7 @@ class ProcessPool:
         if (worn := self._worn(child)) is not None:
             logger.info("child process replaced", extra={"child": child.pid, "reason": worn[0], "detail": worn[1]})
             self._run(self._retire(child, LEAVE_SECONDS, worn[0]), f"retire child {child.pid}", self._retiring)
-            self._begin_start()
+            self._start_one()
         else:
             self._offer(child)
 
@@ -136,9 +136,9 @@ class ProcessPool:
     def _start_what_is_missing(self) -> None:
         under_way = sum(not start.done() for start in self._starts)  # one that has just finished starts nothing more
         for _ in range(len(self._waiters) - under_way):
-            self._begin_start()
+            self._start_one()
 
-    def _begin_start(self) -> None:
+    def _start_one(self) -> None:
         self._run(self._one_more(), "start a child", self._starts)
 
     async def _one_more(self) -> None:
@@ -182,7 +182,7 @@ class ProcessPool:
                 if not waiter.done():
                     waiter.set_exception(NoChild(str(lost)))
 
-    # -- ending ---------------------------------------------------------------------------------------------------
+    # -- exits ----------------------------------------------------------------------------------------------------
 
     def _gone(self, child: ChildHandle) -> None:
         """A child process exited."""
@@ -199,7 +199,7 @@ class ProcessPool:
         """A child process exited with its job, by itself or killed: start another in its place."""
         self._losses += crashed
         if not self._closing:
-            self._begin_start()
+            self._start_one()
 
     async def _retire(self, child: ChildHandle, seconds: float, why: str) -> None:
         child.stop(why)
