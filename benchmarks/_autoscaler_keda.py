@@ -26,14 +26,14 @@ TOLERANCE = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KedaSettings:
-    """One ScaledObject; `jobs_per_replica` is the trigger's target, `most_added` None means doubling, or four."""
+    """One ScaledObject; `jobs_per_replica` is the trigger's target, `max_added` None means doubling, or four."""
 
     name: str
     jobs_per_replica: float
     polling_seconds: float = 30.0
     cooldown_seconds: float = 300.0
     window_seconds: float = 300.0
-    most_added: int | None = None
+    max_added: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +54,10 @@ class Trials:
 class Keda:
     """A `Scaler`. The phases of poll and sync are drawn; for a calibration, from what the trials had."""
 
-    def __init__(self, settings: KedaSettings, *, most: int, rng: random.Random, trials: Trials | None = None) -> None:
-        self._settings, self._most = settings, most
+    def __init__(
+        self, settings: KedaSettings, *, maximum: int, rng: random.Random, trials: Trials | None = None
+    ) -> None:
+        self._settings, self._maximum = settings, maximum
         self._next_poll = rng.uniform(*(trials.first_poll if trials else (0, settings.polling_seconds)))
         self._next_sync = rng.uniform(0, SYNC_SECONDS)
         if trials is not None:
@@ -99,9 +101,9 @@ class Keda:
             self._recommended.popleft()
         self._recommended.append((now, wanted))
         wanted = max([wanted, *(count for _, count in self._recommended)]) if wanted < current else wanted
-        added = self._settings.most_added
+        added = self._settings.max_added
         limit = max(2 * current, 4) if added is None else current + added
-        scale(world, min(wanted, limit, self._most))
+        scale(world, min(wanted, limit, self._maximum))
 
 
 def scale(world: World, replicas: int) -> None:
@@ -143,7 +145,7 @@ def calibration(runs: int = 200) -> Iterator[tuple[str, int, tuple[float, float,
         for run in range(runs):
             world = World(trace, slots=0, seed=run, startup=(1e9, 1e9))
             rng = random.Random(f"{trials.name} {run}")
-            world.run(Keda(settings, most=100, rng=rng, trials=trials), until=200.0)
+            world.run(Keda(settings, maximum=100, rng=rng, trials=trials), until=200.0)
             created = sorted(pod.created for pod in world.pods)
             for pod, found in times.items():
                 found.append(created[pod - 1])

@@ -42,16 +42,18 @@ def course(trace: str, accounts: Mapping[str, Account]) -> str:
     drawn = []
     for title, of in (("ready jobs", "depths"), ("replicas", "replicas")):
         rows = {name: _thinned(getattr(account, of), last) for name, account in accounts.items()}
-        most = max(count for row in rows.values() for _, count in row) or 1
+        maximum = max(count for row in rows.values() for _, count in row) or 1
         lines = [Line(name, row, COLOURS[place], steps=True) for place, (name, row) in enumerate(rows.items())]
-        drawn.append(chart(f"{trace}: {title}", x=across, y=Axis("", 0, most, _ticks(most)), lines=lines, size=SIZE))
+        drawn.append(
+            chart(f"{trace}: {title}", x=across, y=Axis("", 0, maximum, _ticks(maximum)), lines=lines, size=SIZE)
+        )
     return stacked(drawn, size=SIZE)
 
 
-def _ticks(most: float) -> list[float]:
+def _ticks(maximum: float) -> list[float]:
     """Four or so round numbers."""
-    step = next(one * 10**power for power in range(6) for one in (1, 2, 5) if most / (one * 10**power) <= 5)
-    return [float(step * place) for place in range(int(most // step) + 1)]
+    step = next(one * 10**power for power in range(6) for one in (1, 2, 5) if maximum / (one * 10**power) <= 5)
+    return [float(step * place) for place in range(int(maximum // step) + 1)]
 
 
 def _thinned(row: Sequence[tuple[float, int]], last: float) -> list[tuple[float, float]]:

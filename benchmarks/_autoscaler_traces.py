@@ -101,10 +101,10 @@ def outage(rng: random.Random) -> Trace:
 
 def arrivals(rng: random.Random, rate: Callable[[float], float], seconds: float, *, mean: float) -> tuple[Job, ...]:
     """A Poisson process whose rate changes, by thinning one of the highest rate."""
-    most = max(rate(at) for at in range(int(seconds)))
+    maximum = max(rate(at) for at in range(int(seconds)))
     made, now = [], 0.0
-    while (now := now + rng.expovariate(most)) < seconds:
-        if rng.random() * most <= rate(now):
+    while (now := now + rng.expovariate(maximum)) < seconds:
+        if rng.random() * maximum <= rate(now):
             made.append(Job(now, _run(rng, mean), now))
     return tuple(made)
 

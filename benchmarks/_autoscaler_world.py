@@ -83,7 +83,7 @@ class World:
         self.pods: list[Pod] = []
         self.starts: list[float] = []
         self._startup = startup
-        self._chance = random.Random(f"{trace.name} {seed}")
+        self._rng = random.Random(f"{trace.name} {seed}")
         self._free: list[Pod] = []
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -180,7 +180,7 @@ class World:
 
     def _start_jobs(self) -> None:
         while self.ready and self._free and not self.away:
-            place = self._chance.randrange(len(self._free))
+            place = self._rng.randrange(len(self._free))
             self._free[place], self._free[-1] = self._free[-1], self._free[place]
             pod = self._free.pop()
             if pod.leaving or pod.gone:
@@ -211,7 +211,7 @@ class World:
         if self._wanted == 0:
             return  # not wanted any more
         self._wanted -= 1
-        ready_at = self.now + self._chance.uniform(*self._startup)
+        ready_at = self.now + self._rng.uniform(*self._startup)
         pod = Pod(next(self._numbers), wanted_at, self.now, ready_at, self.slots)
         self.pods.append(pod)
         self._at(ready_at, lambda: self._serve(pod))

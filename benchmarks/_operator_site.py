@@ -194,7 +194,7 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def site() -> AsyncIterator[Site]:
-    """A control plane with the definition, a database with the schema, a Secret, and watches that have begun."""
+    """A control plane with the definition, a database with the schema, a Secret, and open watches."""
     plane, server = ControlPlane(commands=commands()), EmbeddedPostgres()
     plane.start()
     try:

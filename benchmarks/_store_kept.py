@@ -30,7 +30,7 @@ ROWS: Final[Mapping[str, str]] = {
     "depth_1000_queues_ms_p95": "the same, 95th percentile",
     "depth_1000_queues_server_cpu_ms": "the same, CPU of the server",
     "commits_with_waiters_vs_without": "enqueues of two producers with sleeping workers, ratio to none",
-    "held_snapshot_vs_clean": "jobs per second of a steady load with an open snapshot, ratio to none",
+    "open_snapshot_vs_clean": "jobs per second of a steady load with an open snapshot, ratio to none",
     "held_claim_ms_p99": "its claims, 99th percentile",
     "clean_claim_ms_p99": "the same without an open snapshot",
 }

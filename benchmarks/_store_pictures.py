@@ -18,13 +18,13 @@ RATIOS: Mapping[str, str] = {
     "single_enqueue_vs_insert": "single enqueue",
     "array_enqueue_vs_copy": "array",
     "bulk_enqueue_vs_copy": "COPY",
-    "held_snapshot_vs_clean": "held snapshot",
+    "open_snapshot_vs_clean": "open snapshot",
     "commits_with_waiters_vs_without": "with waiters",
 }
 Second = tuple[float, float]
 
 
-def picture(report: Report, clean: Sequence[Second], held: Sequence[Second]) -> str:
+def picture(report: Report, clean: Sequence[Second], slowed: Sequence[Second]) -> str:
     """Both charts under each other, as one SVG."""
     groups = {}
     for key, name in RATIOS.items():
@@ -34,11 +34,11 @@ def picture(report: Report, clean: Sequence[Second], held: Sequence[Second]) -> 
         bar = figure.bar or 0.0
         groups[name] = {"measured": 1 / median if turn else median, "bar": 1 / bar if turn and bar else bar}
     share = Axis("share of the least SQL", 0, 1.25, (0, 0.25, 0.5, 0.75, 1))
-    ratios = bars("Beside the least SQL that does the same, in one run", y=share, groups=groups, size=SIZE)
-    highest = max([rate for _, rate in (*clean, *held)] or [1.0]) * 1.2
-    ends = max([at for at, _ in (*clean, *held)] or [1.0])
+    ratios = bars("Ratio to the least SQL that does the same, in one run", y=share, groups=groups, size=SIZE)
+    highest = max([rate for _, rate in (*clean, *slowed)] or [1.0]) * 1.2
+    ends = max([at for at, _ in (*clean, *slowed)] or [1.0])
     rates = Axis("jobs a second", 0, highest, [round(highest * part / 4, -2) for part in range(5)])
     seconds = Axis("seconds", 0, ends, [round(ends * part / 6) for part in range(7)])
-    lines = [Line("clean", clean, COLOURS[0]), Line("snapshot held", held, COLOURS[1])]
-    steady = chart("A steady load, without and with a held snapshot", x=seconds, y=rates, lines=lines, size=SIZE)
+    lines = [Line("clean", clean, COLOURS[0]), Line("snapshot open", slowed, COLOURS[1])]
+    steady = chart("A steady load, without and with an open snapshot", x=seconds, y=rates, lines=lines, size=SIZE)
     return stacked([ratios, steady], size=SIZE)

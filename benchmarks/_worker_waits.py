@@ -50,12 +50,12 @@ def pickup(site: Site, report: Report) -> None:
         idle = results(site, PICKUPS)
         site.control.execute("TRUNCATE penstock.outcome")
         offered = [threading.Thread(target=_offer) for _ in range(PRODUCERS)]
-        began = time.monotonic()
+        started = time.monotonic()
         for thread in offered:
             thread.start()
         for thread in offered:
             thread.join()
-        rate = OFFERED * OFFERED_SECONDS / (time.monotonic() - began)
+        rate = OFFERED * OFFERED_SECONDS / (time.monotonic() - started)
         loaded = results(site, OFFERED * OFFERED_SECONDS)
     for share, bar in ((50, 2.5), (95, 4), (99, 10)):
         report.add(f"pickup_ms_p{share}", quantile(idle, share / 100), "ms", bar=bar, better="lower")
@@ -65,9 +65,9 @@ def pickup(site: Site, report: Report) -> None:
 
 def _offer() -> None:
     """One producer's share, each job at its time; one that is late does not wait."""
-    began = time.monotonic()
+    started = time.monotonic()
     for number in range(OFFERED * OFFERED_SECONDS // PRODUCERS):
-        due = began + number * PRODUCERS / OFFERED
+        due = started + number * PRODUCERS / OFFERED
         time.sleep(max(0.0, due - time.monotonic()))
         stamp.enqueue(time.time())
 
@@ -82,9 +82,9 @@ def idle(site: Site, report: Report) -> None:
         with workers(site) as (other,):
             until(lambda: site.value("SELECT count(*) FROM penstock.worker WHERE state = 'running'") == 2)
             time.sleep(1.0)  # after its start-up
-            cpu, began = other.cpu_us(), time.monotonic()
+            cpu, started = other.cpu_us(), time.monotonic()
             both = _queries_per_second(site)
-            share = (other.cpu_us() - cpu) / 1e6 / (time.monotonic() - began) * 100
+            share = (other.cpu_us() - cpu) / 1e6 / (time.monotonic() - started) * 100
             memory = other.rss_mib()
         site.control.execute("TRUNCATE penstock.outcome")
         for tenth in range(10):
@@ -105,9 +105,9 @@ def _queries_per_second(site: Site) -> float:
     """Transactions of the database without enqueues, minus those of this query."""
     query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
     time.sleep(SETTLE_SECONDS)
-    before, began = site.value(query), time.monotonic()
+    before, started = site.value(query), time.monotonic()
     time.sleep(WATCH_SECONDS)
-    return max(0.0, site.value(query) - before - 1) / (time.monotonic() - began)
+    return max(0.0, site.value(query) - before - 1) / (time.monotonic() - started)
 
 
 def takeover(site: Site, report: Report) -> None:
@@ -125,17 +125,17 @@ def takeover(site: Site, report: Report) -> None:
             first.stop(signal.SIGKILL)
             killed = time.time()
             again = results(site, 1)[0]
-    report.add("rerun_seconds_behind_the_lease", again - killed - LEASE_SECONDS, "s", bar=5, better="lower")
+    report.add("rerun_seconds_after_the_lease", again - killed - LEASE_SECONDS, "s", bar=5, better="lower")
     site.clear()
     app.enqueue_many(nap.job(n) for n in range(NAPS))
-    held = "SELECT count(*) FROM penstock.job WHERE token IS NOT NULL"
+    claimed = "SELECT count(*) FROM penstock.job WHERE token IS NOT NULL"
     with workers(site, PENSTOCK_CONCURRENCY="4", PENSTOCK_MAX_DEMAND="400", PENSTOCK_MIN_DEMAND="200") as (one,):
-        until(lambda: site.value(held) > 100)
+        until(lambda: site.value(claimed) > 100)
         number = one.process.pid
         terminated = time.monotonic()
         os.kill(number, signal.SIGTERM)
-        until(lambda: site.value(held) <= 4, pause=0.005)
-        report.add("hand_back_seconds", time.monotonic() - terminated, "s", bar=1, better="lower")
+        until(lambda: site.value(claimed) <= 4, pause=0.005)
+        report.add("release_seconds", time.monotonic() - terminated, "s", bar=1, better="lower")
 
 
 def start_up(site: Site, report: Report) -> None:

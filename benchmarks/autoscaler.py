@@ -28,7 +28,7 @@ from benchmarks._contract import OUT, Report
 from penstock.jobqueue.policy import QueuePolicy, parse_policy
 
 RUNS = int(os.environ.get("PENSTOCK_BENCH_RUNS", "5"))
-SLOTS, MOST, LATENCY_SECONDS = 5, 100, 10
+SLOTS, MAXIMUM, LATENCY_SECONDS = 5, 100, 10
 STARTUP_SECONDS = (3.0, 7.0)
 SHORT: dict[str, Any] = {"scaleDown": {"stabilizationWindowSeconds": 15, "cooldownSeconds": 15}}
 
@@ -39,7 +39,7 @@ def policy(**scaling: Any) -> QueuePolicy:
     spec = {
         "databaseRef": {"secretRef": {"name": "simulated"}},
         "worker": {"app": "simulated:app", "concurrency": SLOTS, "template": template},
-        "scaling": {"maxReplicas": MOST, "target": {"queueLatencySeconds": LATENCY_SECONDS}, **scaling},
+        "scaling": {"maxReplicas": MAXIMUM, "target": {"queueLatencySeconds": LATENCY_SECONDS}, **scaling},
     }
     return parse_policy({"metadata": {"name": "simulated"}, "spec": spec})
 
@@ -51,9 +51,9 @@ def _keda(name: str, *, tuned: bool, by_latency: bool = False) -> Callable[[Trac
         if tuned:
             settings = KedaSettings(
                 name=name, jobs_per_replica=SLOTS * turns, polling_seconds=1, cooldown_seconds=15, window_seconds=0,
-                most_added=MOST,
+                max_added=MAXIMUM,
             )  # fmt: skip
-        return Keda(settings, most=MOST, rng=random.Random(f"{name} {trace.name} {run}"))
+        return Keda(settings, maximum=MAXIMUM, rng=random.Random(f"{name} {trace.name} {run}"))
 
     return make
 

@@ -5,7 +5,7 @@
                       (the owner), against a bare COPY of as many rows into one table
     depth             one sample of a thousand queues with a million ready jobs, against the least count of them
     waiters           single enqueues with a waiting worker (NOTIFY), against the same without one
-    held snapshot     a steady load with retries and unique keys, with a reader whose snapshot stays open and without
+    open snapshot     a steady load with retries and unique keys, with a reader whose snapshot stays open and without
     cost              bytes of WAL and microseconds of server CPU per job of each
 
 `python -m benchmarks store`; PENSTOCK_BENCH_JOBS (20000), PENSTOCK_BENCH_RUNS (5) and PENSTOCK_BENCH_HOLD_SECONDS (120;
@@ -25,8 +25,8 @@ from typing import Final
 import psycopg
 
 from benchmarks._contract import OUT, Report
-from benchmarks._store_held import OFFERED, Steady, best_rate, reader, steady
 from benchmarks._store_kept import keep
+from benchmarks._store_open_snapshot import OFFERED, Steady, best_rate, reader, steady
 from benchmarks._store_pictures import picture
 from benchmarks._store_site import (
     ARGS,
@@ -50,7 +50,7 @@ RUNS = int(os.environ.get("PENSTOCK_BENCH_RUNS", "5"))
 HOLD_SECONDS = float(os.environ.get("PENSTOCK_BENCH_HOLD_SECONDS", "120"))
 BATCHES: Final = (100, 500)
 SINGLES, BULK = 1000, 1000
-LOOKS, DEPTH_QUEUES, DEPTH_ROWS, DEPTH_CAP = 40, 1000, 1_000_000, 100
+SAMPLES, DEPTH_QUEUES, DEPTH_ROWS, DEPTH_CAP = 40, 1000, 1_000_000, 100
 LEAST_DEPTH = """SELECT q.id, (SELECT count(*) FROM (
   SELECT FROM penstock.job AS j WHERE j.queue = q.id AND j.ord IS NOT NULL LIMIT %s) AS s) FROM penstock.queue AS q"""
 
@@ -136,21 +136,23 @@ def _produce(db: Connection, each: int) -> float:
     return time.perf_counter() - started
 
 
-def measure_held(db: Connection, client: SyncClient, report: Report, worker: int, queue: int) -> tuple[Steady, Steady]:
+def measure_open_snapshot(
+    db: Connection, client: SyncClient, report: Report, worker: int, queue: int
+) -> tuple[Steady, Steady]:
     """A steady load without and with an open snapshot."""
     offered = best_rate(db, client, worker, queue) * OFFERED
     clear(db)
     clean = steady(db, client, worker, queue, offered=offered, seconds=HOLD_SECONDS)
     clear(db)
     with reader(db):
-        held = steady(db, client, worker, queue, offered=offered, seconds=HOLD_SECONDS)
+        slowed = steady(db, client, worker, queue, offered=offered, seconds=HOLD_SECONDS)
     report.add("steady_offered_jobs_per_second", offered, "jobs/s")
-    report.add("held_snapshot_vs_clean", held.rate / clean.rate, "ratio", bar=0.75)
-    for name, found in (("clean", clean), ("held", held)):
+    report.add("open_snapshot_vs_clean", slowed.rate / clean.rate, "ratio", bar=0.75)
+    for name, found in (("clean", clean), ("slowed", slowed)):
         report.add(f"{name}_claim_ms_p50", found.claims.at(0.5) * 1e3, "ms", better="lower")
         report.add(f"{name}_claim_ms_p99", found.claims.at(0.99) * 1e3, "ms", better="lower")
         report.add(f"{name}_server_cpu_us_per_job", found.cpu_us, "us", better="lower")
-    return clean, held
+    return clean, slowed
 
 
 def measure_depth(db: Connection, report: Report) -> None:
@@ -166,13 +168,13 @@ def measure_depth(db: Connection, report: Report) -> None:
     )  # fmt: skip
     db.execute(b"VACUUM ANALYZE penstock.job")
     ours, least = Meter(db), Meter(db)
-    for _ in range(LOOKS):
+    for _ in range(SAMPLES):
         sample = b"SELECT * FROM penstock.snapshot(%s, 15)"
         ours.take(1, lambda sample=sample: db.execute(sample, [DEPTH_CAP]).fetchall())  # type: ignore[misc]
         least.take(1, lambda: db.execute(LEAST_DEPTH.encode(), [DEPTH_CAP + 1]).fetchall())
     report.add("depth_1000_queues_ms_p50", ours.at(0.5) * 1e3, "ms", better="lower")
     report.add("depth_1000_queues_ms_p95", ours.at(0.95) * 1e3, "ms", bar=50, better="lower")
-    report.add("depth_1000_queues_server_cpu_ms", ours.cpu_seconds / LOOKS * 1e3, "ms", better="lower")
+    report.add("depth_1000_queues_server_cpu_ms", ours.cpu_seconds / SAMPLES * 1e3, "ms", better="lower")
     report.add("depth_1000_queues_ms_p50_least", least.at(0.5) * 1e3, "ms", better="lower")
     clear(db)
     db.execute(b"DELETE FROM penstock.queue WHERE name LIKE 'depth-%'")
@@ -198,9 +200,9 @@ def main() -> None:
                     measure_waiters(db, report, queue)
                     print(f"run {number} of {RUNS}", flush=True)
             measure_depth(db, report)
-            clean, held = measure_held(db, client, report, worker, queue)
+            clean, slowed = measure_open_snapshot(db, client, report, worker, queue)
     report.finish()
-    (OUT / "store.svg").write_text(picture(report, clean.every_second, held.every_second))
+    (OUT / "store.svg").write_text(picture(report, clean.every_second, slowed.every_second))
 
 
 if __name__ == "__main__":

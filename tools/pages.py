@@ -147,8 +147,8 @@ def _setting(given: dataclasses.Field[Any]) -> tuple[str, ...]:
         values = ", ".join(f"`{choice}`" for choice in facts["choices"])
     elif given.type in ("int", "float"):
         unit = "whole number" if given.type == "int" else "seconds"
-        most = "or more" if facts["high"] > UNBOUNDED else f"to {facts['high']:.12g}"
-        values = f"{unit}, {facts['low']:g} {most}"
+        upper = "or more" if facts["high"] > UNBOUNDED else f"to {facts['high']:.12g}"
+        values = f"{unit}, {facts['low']:g} {upper}"
     else:
         values = "`true`, `false`" if given.type == "bool" else "text"
     secret = " A credential: given by a Secret, never printed." if facts["secret"] else ""

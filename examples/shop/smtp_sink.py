@@ -19,8 +19,8 @@ from email import message_from_bytes
 from email.policy import SMTP
 from typing import Self
 
-LONGEST_LINE = 4096
-LARGEST_MAIL = 1024 * 1024
+MAX_LINE = 4096
+MAX_MAIL = 1024 * 1024
 IDLE_SECONDS = 60
 
 
@@ -45,7 +45,7 @@ class SmtpSink:
         return f"{self._host}:{self._port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self._host, self._port, limit=LARGEST_MAIL)
+        self._server = await asyncio.start_server(self._serve, self._host, self._port, limit=MAX_MAIL)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -78,9 +78,9 @@ class SmtpSink:
                 line = await reader.readline()
             if not line:
                 return
-            match line[:LONGEST_LINE].split(maxsplit=1)[0].upper() if line.strip() else b"":
+            match line[:MAX_LINE].split(maxsplit=1)[0].upper() if line.strip() else b"":
                 case b"EHLO":
-                    writer.write(f"250-sink\r\n250 SIZE {LARGEST_MAIL}\r\n".encode())
+                    writer.write(f"250-sink\r\n250 SIZE {MAX_MAIL}\r\n".encode())
                 case b"HELO" | b"NOOP":
                     writer.write(b"250 ok\r\n")
                 case b"MAIL" | b"RSET":

@@ -1,4 +1,4 @@
-"""The harness's own client of the API server leaves nothing behind, whatever state the server is in."""
+"""The harness's own client of the API server leaves no object, whatever state the server is in."""
 
 import asyncio
 import contextlib

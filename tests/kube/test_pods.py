@@ -1,4 +1,4 @@
-"""Process-backed pods behave as a node's pods do, as far as workers and the operator can tell."""
+"""Process-backed pods behave as a node's pods do, as far as workers and the operator notice."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 
 SERVER = Image(entrypoint=(sys.executable, str(Path(pod_server.__file__))))
 POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-PATIENT = {"timeoutSeconds": 60}  # a probe fails by what it is told, not by how busy the machine is
+PATIENT = {"timeoutSeconds": 60}  # a probe fails by the answer it gets, not by how busy the machine is
 Deploy = Callable[..., str]
 PodsOf = Callable[[str], list[Any]]
 
@@ -105,7 +105,7 @@ def test_a_killed_process_is_reported_as_137(pods: ProcessPods, deploy: Deploy, 
 
 
 def test_crashes_in_a_row_end_in_crash_loop_back_off(pods: ProcessPods, deploy: Deploy, pods_of: PodsOf):
-    """A command that always fails is waiting with the reason that the operator looks for."""
+    """A command that always fails is waiting with the reason that the operator checks for."""
     deploy("web", replicas=1, container=server(command=[sys.executable, "-c", "raise SystemExit(4)"]))
     eventually(lambda: waiting_reason(pods_of("web")) == "CrashLoopBackOff", "back-off is reported")
     assert {each.code for each in pods.exits()} == {4}
@@ -124,7 +124,7 @@ def test_a_failing_readiness_probe_makes_the_pod_unready_and_leaves_it_running(
 
 
 def test_a_failing_liveness_probe_restarts_the_container(pods: ProcessPods, deploy: Deploy, pods_of: PodsOf):
-    """The process is asked to end and starts anew."""
+    """The process is asked to end and starts again."""
     probe = {"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1, "failureThreshold": 2, **PATIENT}
     deploy("web", replicas=1, container=server(livenessProbe=probe))
     (name,) = ready(pods_of, "web", 1)

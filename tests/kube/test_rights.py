@@ -1,4 +1,4 @@
-"""The operator's rights in these tests are those of the chart, and what it uses of them can be told."""
+"""The operator's rights in these tests are those of the chart, and the ones that it uses can be listed."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_the_charts_roles_let_the_operator_read_pods_but_not_list_secrets(
 
 
 def test_the_environment_is_the_charts_own(namespace: str, operator_rights: OperatorRights):
-    """The operator under test is told what an installed one is told."""
+    """The operator under test has the settings of an installed one."""
     assert operator_rights.env["PENSTOCK_WATCH_NAMESPACES"] == namespace
     assert operator_rights.env["PENSTOCK_NAMESPACE"] == namespace
     assert operator_rights.env["PENSTOCK_HTTP_HOST"] == "127.0.0.1"

@@ -101,7 +101,7 @@ def state_of(connection: psycopg.Connection[Any], job: int) -> str:
 
 
 def until(true: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for a condition, looking every 5 ms. It costs no time where the condition comes: be generous."""
+    """Wait for a condition, checking every 5 ms. It costs no time if the condition comes: be generous."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "the condition did not come true"

@@ -113,13 +113,13 @@ def deaf() -> None:
 def slow_thread(ctx: Context) -> str:
     while not ctx.cancelled:
         time.sleep(0.01)
-    trace("told")
+    trace("cancel seen")
     return "late"
 
 
 @app.task(name="patient", queue="q", executor="process")
 def patient(ctx: Context) -> str:
-    trace(f"begin {ctx.job.id}")
+    trace(f"start {ctx.job.id}")
     while not ctx.cancelled:
         time.sleep(0.01)
     trace(f"noticed {ctx.job.id}")
@@ -128,7 +128,7 @@ def patient(ctx: Context) -> str:
 
 @app.task(name="waiting", queue="q", executor="process")
 async def waiting(ctx: Context, *, deaf: bool = False) -> None:
-    trace(f"begin {ctx.job.id}")
+    trace(f"start {ctx.job.id}")
     try:
         await asyncio.sleep(600)
     except asyncio.CancelledError:
@@ -141,7 +141,7 @@ async def waiting(ctx: Context, *, deaf: bool = False) -> None:
 @app.task(name="sole", queue="q", executor="process", exclusive=True)
 def sole(ctx: Context, seconds: float, *, first: float = 0) -> int:
     """Takes so many seconds; `first` instead if no worker was lost around it yet."""
-    trace(f"begin {ctx.job.id} {os.getpid()}")
+    trace(f"start {ctx.job.id} {os.getpid()}")
     time.sleep(first if first and not ctx.job.crashes else seconds)
     trace(f"end {ctx.job.id} {os.getpid()}")
     return ctx.job.crashes
@@ -149,7 +149,7 @@ def sole(ctx: Context, seconds: float, *, first: float = 0) -> int:
 
 @app.task(name="sole_async", queue="q", exclusive=True)
 async def sole_async(ctx: Context, seconds: float) -> None:
-    trace(f"begin {ctx.job.id}")
+    trace(f"start {ctx.job.id}")
     try:
         await asyncio.sleep(0 if ctx.job.crashes else seconds)
         trace(f"end {ctx.job.id}")

@@ -1,4 +1,4 @@
-"""What the tests of executors look at: how a job ended, and whether a process is there."""
+"""Reads what the tests of executors check: the outcome of a job, and whether a process exists."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ SECONDS = 60.0
 """How long anything may take before the harness says what it waited for."""
 
 
-class ConnectionDied(Exception):  # noqa: N818 - what the client is told
+class ConnectionDied(Exception):  # noqa: N818 - the answer that the client gets
     """The reply is lost; what the statement did, it did."""
 
 
@@ -43,8 +43,8 @@ class DidNotWait(AssertionError):  # noqa: N818 - a finding, which a test may fo
 class Step:
     """A statement under way on one connection."""
 
-    def __init__(self, connection: Connection, told: str) -> None:
-        self.connection, self.told = connection, told
+    def __init__(self, connection: Connection, description: str) -> None:
+        self.connection, self.description = connection, description
         self._ended = threading.Event()
         self._rows: list[Any] = []
         self._error: BaseException | None = None
@@ -91,7 +91,7 @@ class Step:
         self._ended.set()
 
     def __str__(self) -> str:
-        return f"{self.connection.name}: {self.told}"
+        return f"{self.connection.name}: {self.description}"
 
 
 class Connection:
@@ -107,11 +107,11 @@ class Connection:
 
     def start(self, statement: str, parameters: Sequence[Any] = ()) -> Step:
         """Send a statement and come back at once."""
-        return self.call(lambda sql: _rows(sql.execute(statement, parameters or None)), told=statement)
+        return self.call(lambda sql: _rows(sql.execute(statement, parameters or None)), description=statement)
 
-    def call(self, work: Callable[[psycopg.Connection[Any]], list[Any]], *, told: str = "call") -> Step:
+    def call(self, work: Callable[[psycopg.Connection[Any]], list[Any]], *, description: str = "call") -> Step:
         """Run `work` on this connection in its thread: for library code that takes a psycopg connection."""
-        step = Step(self, told)
+        step = Step(self, description)
         self._todo.put((step, lambda: work(self._sql)))
         return step
 
@@ -119,7 +119,7 @@ class Connection:
         """Send a statement and wait for its rows."""
         return self.start(statement, parameters).finish()
 
-    def begin(self, isolation: str = "READ COMMITTED") -> None:
+    def start_transaction(self, isolation: str = "READ COMMITTED") -> None:
         self.run(f"BEGIN ISOLATION LEVEL {isolation}")
 
     def commit(self) -> None:

@@ -36,7 +36,7 @@ async def fail(text: str) -> None:
 
 @app.task(name="sleep", queue="q")
 async def sleep(ctx: Context, seconds: float) -> int:
-    trace(f"begin {ctx.job.id} {ctx.attempt} {os.getpid()}")
+    trace(f"start {ctx.job.id} {ctx.attempt} {os.getpid()}")
     await asyncio.sleep(seconds)
     trace(f"end {ctx.job.id} {ctx.attempt} {os.getpid()}")
     return ctx.attempt
@@ -45,7 +45,7 @@ async def sleep(ctx: Context, seconds: float) -> int:
 @app.task(name="gated", queue="q")
 async def gated(ctx: Context) -> int:
     """The first attempt goes on once the test says so, however slow the machine is; any other one at once."""
-    trace(f"begin {ctx.job.id} {ctx.attempt} {os.getpid()}")
+    trace(f"start {ctx.job.id} {ctx.attempt} {os.getpid()}")
     while ctx.attempt == 1 and not go().exists():
         await asyncio.sleep(0.01)
     trace(f"end {ctx.job.id} {ctx.attempt} {os.getpid()}")
@@ -66,7 +66,7 @@ def thread(seconds: float) -> str:
 
 @app.task(name="patient", queue="q")
 def patient(ctx: Context) -> str:
-    trace(f"begin {ctx.job.id}")
+    trace(f"start {ctx.job.id}")
     while not ctx.cancelled:
         time.sleep(0.01)
     trace(f"noticed {ctx.job.id}")
@@ -74,17 +74,17 @@ def patient(ctx: Context) -> str:
 
 
 @app.task(name="book", queue="q", max_attempts=2)
-async def book(ctx: Context, amount: int, trouble: str = "") -> None:
+async def book(ctx: Context, amount: int, problem: str = "") -> None:
     async with ctx.transaction() as connection:
         await connection.execute("INSERT INTO booking (job, amount) VALUES (%s, %s)", (ctx.job.id, amount))
-        if trouble == "inside" and ctx.attempt == 1:
-            raise ValueError(trouble)
-        if trouble == "gated" and ctx.attempt == 1:
+        if problem == "inside" and ctx.attempt == 1:
+            raise ValueError(problem)
+        if problem == "gated" and ctx.attempt == 1:
             trace(f"booked {ctx.job.id}")
             while not go().exists():
                 await asyncio.sleep(0.01)
-    if trouble == "after":
-        raise ValueError(trouble)
+    if problem == "after":
+        raise ValueError(problem)
 
 
 @app.task(name="book_sync", queue="q")

@@ -1,6 +1,6 @@
 """What holds after every step of the state machine: the tables, the view and the model say the same; and what is drawn.
 
-Only looks; the calls are in test_store_machine.py.
+Only reads; the calls are in test_store_machine.py.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Compared(RuleBasedStateMachine):
         rows = self.rows("SELECT id, token, worker, cancel, unique_key, unique_kept FROM penstock.job ORDER BY id")
         scope = self.queues
         assert rows == [
-            (job.id, job.held and job.held.token, job.held and job.held.worker, job.cancel,
+            (job.id, job.claim and job.claim.token, job.claim and job.claim.worker, job.cancel,
              job.key and f"{scope[job.spec.queue]}:{job.key}", job.kept and f"{scope[job.spec.queue]}:{job.kept}")
             for job in sorted(self.model.jobs.values(), key=lambda job: job.id)
             if job.place in LIVE
@@ -88,11 +88,11 @@ class Compared(RuleBasedStateMachine):
     def a_limit_counts_what_runs(self) -> None:
         rows = self.rows("SELECT queue, max_in_flight, in_flight FROM penstock.queue_limit ORDER BY queue")
         assert rows == [
-            (self.queues[queue], most, self.model.running(queue) if queue in self.model.counted else None)
-            for queue, most in sorted(self.model.limits.items())
+            (self.queues[queue], maximum, self.model.running(queue) if queue in self.model.counted else None)
+            for queue, maximum in sorted(self.model.limits.items())
         ]
 
     @invariant()
-    def workers_are_in_the_state_that_they_were_told(self) -> None:
+    def workers_are_in_the_state_that_was_reported(self) -> None:
         rows = self.rows("SELECT id, state, swept FROM penstock.worker ORDER BY id")
         assert rows == [(one, known.state, known.swept) for one, known in sorted(self.model.workers.items())]

@@ -2,7 +2,7 @@
 
 Knows jobs, keys, workers and limits; no SQL, no clock, no randomness. Where the store may choose (which level's job a
 claim's floor brings), the model takes what was chosen and checks that it was allowed.
-a redriven dead letter that held its key until its start holds it until its start again.
+a redriven dead letter that kept its key until its start keeps it until its next start.
 """
 
 from __future__ import annotations
@@ -103,40 +103,40 @@ class Model:
         known = self.workers.get(worker)
         return known is not None and known.state == "running" and not known.lapsed
 
-    def claimable(self, worker: int, most: int) -> int:
+    def claimable(self, worker: int, maximum: int) -> int:
         """How many jobs a claim must bring."""
         queue = self.workers[worker].queue
         if queue in self.paused or (queue in self.limits and queue not in self.counted):
             return 0
         ready = sum(job.place == "queued" and job.spec.queue == queue for job in self.jobs.values())
-        room = max(self.limits[queue] - self.running(queue), 0) if queue in self.limits else most
-        return min(ready, most, room)
+        room = max(self.limits[queue] - self.running(queue), 0) if queue in self.limits else maximum
+        return min(ready, maximum, room)
 
     def claimed(self, worker: int, token: int, ids: Sequence[int]) -> None:
         """Take what the store chose; it must be the oldest of each level, and no more than a floor of a lower one."""
         queue = self.workers[worker].queue
         assert len(set(ids)) == len(ids)
         assert all(self.jobs[one].place == "queued" and self.jobs[one].spec.queue == queue for one in ids)
-        left_behind = False
+        left_over = False
         for priority in range(4):
             level = [j for j in self.jobs.values() if j.place == "queued" and j.spec.queue == queue]
             level = sorted((j for j in level if j.spec.priority == priority), key=lambda j: j.ord or 0)
             taken = [job for job in level if job.id in ids]
             assert taken == level[: len(taken)], "a claim takes the oldest of a level"
-            assert not left_behind or len(taken) <= 1, "a lower level gets its floor and no more"
-            left_behind = left_behind or len(taken) < len(level)
+            assert not left_over or len(taken) <= 1, "a lower level gets its floor and no more"
+            left_over = left_over or len(taken) < len(level)
         for job in (self.jobs[one] for one in ids):
-            job.held = Attempt(job.id, token, worker)
+            job.claim = Attempt(job.id, token, worker)
             job.place, job.attempt = "running", job.attempt + 1
             job.key = None if job.kept is not None else job.key
-            self.attempts.append(job.held)
+            self.attempts.append(job.claim)
 
     def ack(self, outcomes: Sequence[tuple[Attempt, str]]) -> set[tuple[int, int, str | None]]:
         """What is reported back: everything that was not accepted as it was sent."""
         answer: set[tuple[int, int, str | None]] = set()
         for attempt, sent in outcomes:
             job, name = self.jobs[attempt.job], (attempt.job, attempt.token)
-            if job.held != attempt:
+            if job.claim != attempt:
                 if (stored := self.stored.get(name)) != sent:
                     answer.add((*name, stored))
                 continue
@@ -155,16 +155,16 @@ class Model:
             self._defer(job)
             return
         job.place = "dead" if state == "failed" else state
-        job.key, job.held, job.cancel = (job.key or job.kept if state == "failed" else None), None, False
+        job.key, job.claim, job.cancel = (job.key or job.kept if state == "failed" else None), None, False
 
     def release(self, attempts: Sequence[Attempt]) -> int:
         """Release; how many went. Keys are taken again in the order of the keys."""
-        ours = [self.jobs[one.job] for one in attempts if self.jobs[one.job].held == one]
+        ours = [self.jobs[one.job] for one in attempts if self.jobs[one.job].claim == one]
         for job in [job for job in ours if job.cancel]:
-            assert job.held is not None
-            self.stored[job.id, job.held.token] = "cancelled"
+            assert job.claim is not None
+            self.stored[job.id, job.claim.token] = "cancelled"
             self._end(job, "cancelled")
-        back = [job for job in ours if job.held is not None]
+        back = [job for job in ours if job.claim is not None]
         for job in back:
             job.attempt -= 1
             self._ready(job)
@@ -187,8 +187,8 @@ class Model:
 
     def release_claim(self, worker: int, token: int) -> int:
         """Release what is left of a claim."""
-        held = [job.held for job in self.jobs.values() if job.held]
-        return self.release(sorted((a for a in held if (a.worker, a.token) == (worker, token)), key=lambda a: a.job))
+        claims = [job.claim for job in self.jobs.values() if job.claim]
+        return self.release(sorted((a for a in claims if (a.worker, a.token) == (worker, token)), key=lambda a: a.job))
 
     def overdue(self, ids: Iterable[int]) -> tuple[int, int]:
         """Running jobs past their deadline: how many are deferred, how many were at their last attempt."""
@@ -208,8 +208,8 @@ class Model:
         lost = {number for number, worker in self.workers.items() if worker.state == "lost" and not worker.swept}
         rescued = poisoned = 0
         for job in self.jobs.values():
-            gone = job.held is not None and (strays or lost) and job.held.worker not in self.workers
-            if job.held is None or not (job.held.worker in lost or gone):
+            gone = job.claim is not None and (strays or lost) and job.claim.worker not in self.workers
+            if job.claim is None or not (job.claim.worker in lost or gone):
                 continue
             job.crashes += 1
             if job.cancel:
@@ -224,14 +224,16 @@ class Model:
             self.workers[number].swept = True
         return len(newly), rescued, poisoned
 
-    def renew(self, worker: int, held: Sequence[Attempt], *, drained: bool) -> tuple[str | None, set[int], set[int]]:
+    def renew(
+        self, worker: int, attempts: Sequence[Attempt], *, drained: bool
+    ) -> tuple[str | None, set[int], set[int]]:
         """The worker's state, the fenced and the cancelled ids."""
         known = self.workers.get(worker)
         if known is not None and known.state != "lost":
             known.lapsed = False
             known.state = "drained" if known.state == "cordoned" and drained else known.state
-        fenced = {a.job for a in held if self.jobs[a.job].held != a and (a.job, a.token) not in self.stored}
-        flagged = {a.job for a in held if self.jobs[a.job].held == a and self.jobs[a.job].cancel}
+        fenced = {a.job for a in attempts if self.jobs[a.job].claim != a and (a.job, a.token) not in self.stored}
+        flagged = {a.job for a in attempts if self.jobs[a.job].claim == a and self.jobs[a.job].cancel}
         return known.state if known else None, fenced, flagged
 
     def cordon(self, worker: int, *, cordon: bool) -> bool:
@@ -241,14 +243,14 @@ class Model:
         known.state = "cordoned" if cordon else "running"
         return True
 
-    def begin_drain(self, worker: int) -> str:
+    def start_drain(self, worker: int) -> str:
         known = self.workers[worker]
         known.state = "lost" if known.state == "lost" else "draining"
         return known.state
 
     def deregister(self, worker: int) -> bool:
         """Whether it leaves empty; otherwise it is lost at once."""
-        empty = all(job.held is None or job.held.worker != worker for job in self.jobs.values())
+        empty = all(job.claim is None or job.claim.worker != worker for job in self.jobs.values())
         if self.workers[worker].state != "lost":
             if empty:
                 del self.workers[worker]
@@ -259,7 +261,7 @@ class Model:
     # -- moves --------------------------------------------------------------------------------------------------
 
     def _ready(self, job: Job) -> None:
-        job.place, job.held, job.due, job.ord = "queued", None, None, None  # ord: to be read, and fresh
+        job.place, job.claim, job.due, job.ord = "queued", None, None, None  # ord: to be read, and fresh
 
     def _defer(self, job: Job) -> None:
-        job.place, job.held, job.due, job.ord = "scheduled", None, None, None
+        job.place, job.claim, job.due, job.ord = "scheduled", None, None, None

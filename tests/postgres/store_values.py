@@ -47,7 +47,7 @@ class Job:
     due: int | None = None
     key: str | None = None
     kept: str | None = None
-    held: Attempt | None = None
+    claim: Attempt | None = None
     ord: int | None = None
 
 

@@ -11,27 +11,27 @@ from tests.postgres.interleave import ConnectionDied
 def test_a_repeated_acknowledgement_is_accepted_once(play, db):
     """The reply was lost after the commit; the repetition finds the outcome, reports nothing, and writes nothing."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     with pytest.raises(ConnectionDied):
-        a.lose_reply(desk.ACK, [worker.id, [job], [held], ["completed"]])
-    assert desk.ack(b, worker, [job], held).finish() == []
+        a.lose_reply(desk.ACK, [worker.id, [job], [token], ["completed"]])
+    assert desk.ack(b, worker, [job], token).finish() == []
     assert db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (1,)
 
 
 def test_two_acknowledgements_of_one_attempt_at_once_leave_one_outcome(play, db):
     """The second waits for the first and then finds its outcome; a different state comes back as what is stored."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, held).finish()
-    a.begin()
-    assert desk.ack(a, worker, [job], held).finish() == []
-    step = desk.ack(b, worker, [job], held, "failed")
+    desk.claim(a, worker, 1, token).finish()
+    a.start_transaction()
+    assert desk.ack(a, worker, [job], token).finish() == []
+    step = desk.ack(b, worker, [job], token, "failed")
     step.blocks_on(a)
     a.commit()
-    assert step.finish() == [(job, held, "completed")]
+    assert step.finish() == [(job, token, "completed")]
     assert db.execute("SELECT state FROM penstock.outcome").fetchall() == [("completed",)]
     assert db.execute("SELECT count(*) FROM penstock.dead").fetchone() == (0,)
 
@@ -39,12 +39,12 @@ def test_two_acknowledgements_of_one_attempt_at_once_leave_one_outcome(play, db)
 def test_a_repeated_retry_is_accepted_and_does_not_defer_twice(play, db):
     """The job keeps its one due time; the history has one entry."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, held).finish()
-    assert desk.ack(a, worker, [job], held, "retry").finish() == []
+    desk.claim(a, worker, 1, token).finish()
+    assert desk.ack(a, worker, [job], token, "retry").finish() == []
     before = db.execute("SELECT due_at, attempt FROM penstock.job").fetchone()
-    assert desk.ack(b, worker, [job], held, "retry").finish() == []
+    assert desk.ack(b, worker, [job], token, "retry").finish() == []
     assert db.execute("SELECT due_at, attempt FROM penstock.job").fetchone() == before
     assert db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (1,)
 
@@ -52,17 +52,17 @@ def test_a_repeated_retry_is_accepted_and_does_not_defer_twice(play, db):
 def test_an_acknowledgement_that_meets_a_rescue_is_fenced(play, db):
     """It waits for the rescue, finds neither its claim nor an outcome, and changes nothing."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, rescuer = play.connection("a"), play.connection("rescuer")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     desk.lead_for_long(db)
     desk.lapse(db, worker)
-    rescuer.begin()
+    rescuer.start_transaction()
     assert rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 1, 0)]
-    step = desk.ack(a, worker, [job], held)
+    step = desk.ack(a, worker, [job], token)
     step.blocks_on(rescuer)
     rescuer.commit()
-    assert step.finish() == [(job, held, None)]
+    assert step.finish() == [(job, token, None)]
     assert desk.state_of(db, job) == "scheduled"
     assert db.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (0,)
 
@@ -70,13 +70,13 @@ def test_an_acknowledgement_that_meets_a_rescue_is_fenced(play, db):
 def test_a_rescue_that_meets_an_acknowledgement_leaves_the_job_alone(play, db):
     """The outcome was first: rescue steps over it; its worker counts as swept once nothing of its is left."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, rescuer = play.connection("a"), play.connection("rescuer")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     desk.lead_for_long(db)
     desk.lapse(db, worker)
-    a.begin()
-    desk.ack(a, worker, [job], held).finish()
+    a.start_transaction()
+    desk.ack(a, worker, [job], token).finish()
     assert rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 0, 0)]
     assert db.execute("SELECT swept FROM penstock.worker").fetchone() == (False,)
     a.commit()
@@ -108,47 +108,47 @@ def test_a_thawed_worker_changes_nothing_of_a_job_that_runs_elsewhere(play, db):
 def test_a_token_with_another_workers_id_is_refused(play, db):
     """Guessing or copying a token is not enough: the registration that claimed is part of the match."""
     owner, thief, (job,) = desk.register(db), desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, owner, 1, held).finish()
-    assert desk.ack(a, thief, [job], held).finish() == [(job, held, None)]
+    desk.claim(a, owner, 1, token).finish()
+    assert desk.ack(a, thief, [job], token).finish() == [(job, token, None)]
     assert desk.state_of(db, job) == "running"
 
 
 def test_a_renewal_with_a_committing_acknowledgement_sees_no_fencing(play, db):
     """Before the commit the claim is there, after it the outcome is: at no moment neither."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, lease = play.connection("a"), play.connection("lease")
-    desk.claim(a, worker, 1, held).finish()
-    a.begin()
-    desk.ack(a, worker, [job], held).finish()
-    assert lease.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("running", None, None)]
+    desk.claim(a, worker, 1, token).finish()
+    a.start_transaction()
+    desk.ack(a, worker, [job], token).finish()
+    assert lease.run(desk.RENEW, [worker.id, 60, [job], [token]]) == [("running", None, None)]
     a.commit()
-    assert lease.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("running", None, None)]
+    assert lease.run(desk.RENEW, [worker.id, 60, [job], [token]]) == [("running", None, None)]
 
 
 def test_a_renewal_after_rescue_learns_what_is_fenced_and_does_not_revive_the_worker(play, db):
     """The state is lost, the lease stays where it was, and the held claim is named."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     desk.lead_for_long(db)
     desk.lapse(db, worker)
     a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE])
-    assert a.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("lost", [job], None)]
+    assert a.run(desk.RENEW, [worker.id, 60, [job], [token]]) == [("lost", [job], None)]
     assert db.execute("SELECT lease_until < clock_timestamp() FROM penstock.worker").fetchone() == (True,)
 
 
 def test_a_renewal_that_is_late_but_not_too_late_keeps_everything(play, db):
     """Past the lease and not yet rescued: the lease lives on and nothing is fenced."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     desk.lapse(db, worker)
-    assert a.run(desk.RENEW, [worker.id, 60, [job], [held]]) == [("running", None, None)]
+    assert a.run(desk.RENEW, [worker.id, 60, [job], [token]]) == [("running", None, None)]
     desk.lead_for_long(db)
     assert a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
     assert desk.state_of(db, job) == "running"
@@ -170,12 +170,12 @@ def test_a_rescue_whose_reply_was_lost_is_repeated_without_harm(play, db):
 def test_batches_in_opposite_order_do_not_deadlock(play, db):
     """Each acknowledgement locks in order of id, whatever order it was given, mixed outcomes and deferrals included."""
     worker, ids = desk.register(db), desk.enqueue(db, 2)
-    held = desk.token()
+    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 2, held).finish()
-    a.begin()
+    desk.claim(a, worker, 2, token).finish()
+    a.start_transaction()
     a.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[0]])
-    step = b.start(desk.ACK, [worker.id, ids[::-1], [held, held], ["completed", "retry"]])
+    step = b.start(desk.ACK, [worker.id, ids[::-1], [token, token], ["completed", "retry"]])
     step.blocks_on(a)
     a.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[1]])  # free: b waits for the first
     a.commit()
@@ -186,27 +186,27 @@ def test_batches_in_opposite_order_do_not_deadlock(play, db):
 def test_a_release_whose_reply_was_lost_releases_once(play, db):
     """The repetition finds nothing of its own; the attempt is refunded once."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     with pytest.raises(ConnectionDied):
-        a.lose_reply(desk.RELEASE, [worker.id, [job], [held]])
-    assert b.run(desk.RELEASE, [worker.id, [job], [held]]) == [(0,)]
+        a.lose_reply(desk.RELEASE, [worker.id, [job], [token]])
+    assert b.run(desk.RELEASE, [worker.id, [job], [token]]) == [(0,)]
     assert db.execute("SELECT attempt, token FROM penstock.job").fetchone() == (0, None)
 
 
 def test_a_job_flagged_cancel_while_its_acknowledgement_waits_ends_as_cancelled(play, db):
     """The flag committed first; the acknowledgement of a retry sees it and ends the job."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, other = play.connection("a"), play.connection("other")
-    desk.claim(a, worker, 1, held).finish()
-    other.begin()
+    desk.claim(a, worker, 1, token).finish()
+    other.start_transaction()
     other.run("UPDATE penstock.job SET cancel = true WHERE id = %s", [job])
-    step = desk.ack(a, worker, [job], held, "retry")
+    step = desk.ack(a, worker, [job], token, "retry")
     step.blocks_on(other)
     other.commit()
-    assert step.finish() == [(job, held, "cancelled")]
+    assert step.finish() == [(job, token, "cancelled")]
     assert desk.state_of(db, job) == "cancelled"
 
 
@@ -214,20 +214,20 @@ def test_an_acknowledgement_with_large_results_locks_in_order_of_id_too(play, db
     """What does not fit into a small working memory is still matched in one pass: below the row it waits for all are
     locked, above it none.
     """
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     ids = desk.enqueue(db, 200)
-    first, acks, look = (play.connection(name) for name in ("first", "acks", "look"))
-    desk.claim(first, worker, 200, held).finish()
-    first.begin()
+    first, acks, reader = (play.connection(name) for name in ("first", "acks", "reader"))
+    desk.claim(first, worker, 200, token).finish()
+    first.start_transaction()
     first.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[100]])
     acks.run("SET work_mem = '64kB'")
     acked = acks.start(
         "SELECT penstock.ack(%s, %s, array_fill(%s::bigint, '{200}'), p_results => "
         "(SELECT array_agg(to_jsonb(repeat(md5(n::text), 300))) FROM generate_series(1, 200) AS n))",
-        [worker.id, ids, held],
+        [worker.id, ids, token],
     )
     acked.blocks_on(first)
-    free = look.run("SELECT id FROM penstock.job WHERE id = ANY (%s) ORDER BY id FOR UPDATE SKIP LOCKED", [ids])
+    free = reader.run("SELECT id FROM penstock.job WHERE id = ANY (%s) ORDER BY id FOR UPDATE SKIP LOCKED", [ids])
     assert free == [(job,) for job in ids[101:]]
     first.rollback()
     assert acked.finish() == []

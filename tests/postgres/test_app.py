@@ -212,7 +212,7 @@ def test_a_text_that_looks_like_a_null_escape_is_kept(app: App):
         ("mysql://u:hunter2@127.0.0.1/x", InvalidDatabaseURL),
         ("postgresql://u:pw@127.0.0.1:hunter2/x", InvalidDatabaseURL),
         ("postgresql://u:hunter2/end@127.0.0.1/x", InvalidDatabaseURL),
-        ("postgresql://u:begin@hunter2@127.0.0.1/x", InvalidDatabaseURL),
+        ("postgresql://u:start@hunter2@127.0.0.1/x", InvalidDatabaseURL),
     ],
 )
 def test_a_database_that_cannot_be_had_is_one_error_without_its_url(url: str, error: type[StoreError]):

@@ -180,19 +180,19 @@ async def test_a_connection_of_asyncpg_carries_it(on_asyncpg, db):
     class Ended(Exception):  # noqa: N818 - not an error
         """Rolls back."""
 
-    async def begin() -> None:
+    async def start() -> None:
         running.append(on_asyncpg.transaction())
         await running[-1].start()
 
     async def commit() -> None:
         await running.pop().commit()
-        await begin()
+        await start()
 
     async def undo() -> None:
         await running.pop().rollback()
-        await begin()
+        await start()
 
-    await begin()
+    await start()
     await the_whole_async(on_asyncpg, db, commit, undo)
     with pytest.raises(RejectedByDatabase, match="enqueue"):
         await app.enqueue_many_async(

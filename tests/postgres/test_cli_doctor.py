@@ -145,7 +145,7 @@ def test_an_old_transaction_is_named(pg_newest, doctor):
 
 
 def test_the_holder_of_rows_or_a_table_is_named(pg_newest, newest, doctor):
-    """By pid, with what is held and who waits for it; afterwards all is well."""
+    """By pid, with its locks and the sessions that wait for them; afterwards all is well."""
     worker = desk.register(newest)
     desk.enqueue(newest, 3)
     with psycopg.connect(pg_newest.url, application_name="lunch") as person:

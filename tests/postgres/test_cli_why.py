@@ -34,11 +34,11 @@ class Scene:
         """The reason, its sentence, and what else."""
         with pytest.raises(SystemExit) as exit_:
             main(["jobs", "why", str(job), "-o", "json"])
-        told = json.loads(self._capsys.readouterr().out)
+        answer = json.loads(self._capsys.readouterr().out)
         self.code = int(exit_.value.code or 0)
-        assert "4929" not in json.dumps(told)
-        assert told["facts"]["now"]
-        return Why(told["why"]), told["message"], [Why(one["why"]) for one in told["also"]]
+        assert "4929" not in json.dumps(answer)
+        assert answer["facts"]["now"]
+        return Why(answer["why"]), answer["message"], [Why(one["why"]) for one in answer["also"]]
 
     def claim(self, count: int = 1) -> tuple[list[int], int]:
         """Claim; ids and the token."""
@@ -261,7 +261,7 @@ def test_an_outcome_that_no_table_took(scene: Scene):
 
 
 def test_a_job_below_the_mark_of_a_copy(scene: Scene):
-    """Where no claim looks, until maintenance or `penstock migrate` has corrected it."""
+    """Where no claim reads, until maintenance or `penstock migrate` has corrected it."""
     [job] = desk.enqueue(scene.admin)
     scene.do("UPDATE penstock.queue SET marks = '{9,9,9,9}'")
     found, _, others = scene.why(job)

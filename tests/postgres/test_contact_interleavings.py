@@ -32,7 +32,7 @@ def lead_newly(db: psycopg.Connection[Any], holder: str = "leader") -> None:
 
 
 def lost_with_a_job(db: psycopg.Connection[Any]) -> desk.Worker:
-    """A worker whose lease ran out while it held a job."""
+    """A worker whose lease ran out while it had a claim."""
     worker, _ = desk.register(db), desk.enqueue(db)
     assert db.execute(desk.CLAIM, [worker.id, worker.queue, 1, desk.token()]).fetchone() is not None
     desk.lapse(db, worker)
@@ -83,7 +83,7 @@ def test_a_new_leader_rescues_once_a_worker_has_renewed_for_a_lease(play, db):
         "renewed_at = now() - interval '1 h', lease_until = now() - interval '1 h' + interval '0.04 s'",
         "lease_until = renewed_at + interval '0.06 s'",
     ],
-    ids=["is lost", "only just began", "fell silent", "has a longer lease"],
+    ids=["is lost", "only just started", "fell silent", "has a longer lease"],
 )
 def test_nobody_is_rescued_on_the_word_of_a_worker_that(change, play, db):
     """Each of these may have been there while the database was away for all others, or says nothing of it."""
@@ -122,25 +122,25 @@ def test_a_renewal_after_half_a_lease_of_silence_starts_again(play, db):
     assert unbroken == (True,), "a third of a lease is the usual pause"
     db.execute(since, ["301 s"])
     renewer.run(desk.RENEW, [worker.id, 600, [], []])
-    begun, renewed = contact(db, worker)
-    assert begun == renewed
+    started, renewed = contact(db, worker)
+    assert started == renewed
 
 
 def test_after_an_outage_the_first_to_renew_is_no_witness_and_the_fleet_keeps_its_jobs(play, db):
     """All fell silent at once; the first to thaw or reconnect, and lead, must let the others renew."""
     fleet = [lost_with_a_job(db) for _ in range(3)]
     first = witness(db, "renewed_at = now() - interval '1 min', lease_until = now() - interval '50 s'")
-    upkeep = play.connection("upkeep")
+    maintenance = play.connection("maintenance")
     desk.lead_for_long(db)
     db.execute("UPDATE penstock.leader SET lease_until = clock_timestamp() - interval '1 minute'")
-    assert upkeep.run(desk.LEAD, ["leader", 60])[0][0] is not None
+    assert maintenance.run(desk.LEAD, ["leader", 60])[0][0] is not None
     db.execute("UPDATE penstock.leader SET held_since = clock_timestamp() + interval '1 hour'")
-    assert upkeep.run(desk.RENEW, [first.id, desk.QUIET_LEASE, [], []])[0][0] == "running"
-    assert upkeep.run(desk.RESCUE, SOON) == [(0, 0, 0)]
+    assert maintenance.run(desk.RENEW, [first.id, desk.QUIET_LEASE, [], []])[0][0] == "running"
+    assert maintenance.run(desk.RESCUE, SOON) == [(0, 0, 0)]
     for worker in fleet:
-        assert upkeep.run(desk.RENEW, [worker.id, 60, [], []])[0][0] == "running"
+        assert maintenance.run(desk.RENEW, [worker.id, 60, [], []])[0][0] == "running"
     witness(db)
-    assert upkeep.run(desk.RESCUE, SOON)[0][1:] == (0, 0)
+    assert maintenance.run(desk.RESCUE, SOON)[0][1:] == (0, 0)
     assert db.execute("SELECT count(*) FROM penstock.job WHERE token IS NOT NULL").fetchone() == (3,)
 
 
@@ -148,7 +148,7 @@ def test_a_renewal_that_had_to_wait_counts_from_when_it_came(play, db):
     """What kept it may have kept all the others: the next one finds the gap."""
     worker = desk.register(db)
     operator, renewer = play.connection("operator"), play.connection("renewer")
-    operator.begin()
+    operator.start_transaction()
     operator.run("SELECT penstock.cordon(%s, true)", [[worker.id]])
     step = renewer.start(desk.RENEW, [worker.id, 60, [], []])
     step.blocks_on(operator)
@@ -164,7 +164,7 @@ def test_a_rescue_that_had_to_wait_judges_by_when_it_started(play, db):
     stopper, rescuer = play.connection("stopper"), play.connection("rescuer")
     desk.claim(rescuer, worker, 1, desk.token()).finish()
     desk.lead_for_long(db)
-    stopper.begin()
+    stopper.start_transaction()
     stopper.run("LOCK TABLE penstock.worker IN ACCESS EXCLUSIVE MODE")
     step = rescuer.start(desk.RESCUE, SOON)
     step.blocks_on(stopper)

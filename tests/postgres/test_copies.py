@@ -16,7 +16,7 @@ from tests.postgres import desk
 from tests.postgres.test_store_marks import BELOW, publish
 
 PUBLISH = "SELECT penstock.publish_marks(%s, %s)"
-BEGIN = "SELECT last_ord, horizon FROM penstock.begin_marks()"
+START_MARKS = "SELECT last_ord, horizon FROM penstock.begin_marks()"
 FAR = 10**15
 
 
@@ -106,26 +106,26 @@ def test_a_publication_does_not_bring_back_what_an_audit_dropped_meanwhile(play,
     desk.enqueue(db, 5)
     db.execute("SELECT setval('penstock.job_ord_seq', 5000)")
     a, b = play.connection("a"), play.connection("b")
-    begun = db.execute(BEGIN).fetchone()
+    started = db.execute(START_MARKS).fetchone()
     db.execute("SELECT pg_current_xact_id()")
-    a.begin()
+    a.start_transaction()
     assert a.run("SELECT penstock.audit('marks')") == [(1,)]
-    assert b.run(PUBLISH, begun) == [(0,)]
+    assert b.run(PUBLISH, started) == [(0,)]
     a.commit()
     assert db.execute("SELECT marks, heads FROM penstock.queue").fetchone() == (None, None)
 
 
-@pytest.mark.parametrize("begun", [(1, FAR), (FAR, 3)], ids=["horizon", "last ord"])
-def test_a_publication_started_on_another_server_changes_nothing(begun, db):
+@pytest.mark.parametrize("started", [(1, FAR), (FAR, 3)], ids=["horizon", "last ord"])
+def test_a_publication_started_on_another_server_changes_nothing(started, db):
     """Its transaction id or its ord does not exist here: before a failover or a move."""
     marked(db)
     before = db.execute("SELECT marks, heads FROM penstock.queue").fetchone()
     desk.enqueue(db, 5)
-    assert db.execute(PUBLISH, begun).fetchone() == (0,)
+    assert db.execute(PUBLISH, started).fetchone() == (0,)
     assert db.execute("SELECT marks, heads FROM penstock.queue").fetchone() == before
 
 
-BEHIND = {
+OUTDATED = {
     "job_id_seq of job": ("job_id_seq", "UPDATE penstock.job SET id = id + 900 WHERE id = 1"),
     "job_id_seq of dead": ("job_id_seq", """INSERT INTO penstock.dead (id, queue, priority, attempt,
         max_attempts, crashes, created_at, died_at, reason, task, args)
@@ -142,10 +142,10 @@ BEHIND = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("which", BEHIND)
+@pytest.mark.parametrize("which", OUTDATED)
 def test_a_sequence_that_lags_its_table_is_named_and_set_ahead(which, pg_newest, newest):
     """By the audit and by `penstock migrate`; a sound one is left alone."""
-    name, change = BEHIND[which]
+    name, change = OUTDATED[which]
     desk.enqueue(newest)
     assert (integrity(newest)["sequences"], audit(newest, "sequences")) == ([], 0)
     newest.execute(change.encode())
@@ -206,26 +206,26 @@ def test_a_worker_that_a_failover_forgot_shares_nothing_with_the_next_of_its_num
 
 def test_a_job_of_a_number_that_was_given_before_is_not_touched_by_its_old_attempt(newest):
     """Every word of an attempt carries its claim's token, which is drawn at random and not by a sequence."""
-    worker, held = desk.register(newest), desk.token()
+    worker, token = desk.register(newest), desk.token()
     (lost,) = desk.enqueue(newest)
-    newest.execute(desk.CLAIM, [worker.id, worker.queue, 1, held])
+    newest.execute(desk.CLAIM, [worker.id, worker.queue, 1, token])
     newest.execute("DELETE FROM penstock.job")
     start_again(newest, "job_id_seq", "job_ord_seq")
     assert desk.enqueue(newest) == [lost]
     newest.execute(desk.CLAIM, [worker.id, worker.queue, 1, desk.token()])
-    look = "SELECT to_jsonb(j) FROM penstock.job AS j"
-    before = newest.execute(look).fetchall()
+    query = "SELECT to_jsonb(j) FROM penstock.job AS j"
+    before = newest.execute(query).fetchall()
     for state in ("completed", "failed", "retry", "snooze", "cancelled"):
-        said = newest.execute(desk.ACK, [worker.id, [lost], [held], [state]]).fetchall()
-        assert said == [(lost, held, None)]
-    assert newest.execute("SELECT penstock.complete(%s, %s, %s, 1)", [worker.id, lost, held]).fetchone() == (False,)
-    assert newest.execute(desk.RELEASE, [worker.id, [lost], [held]]).fetchone() == (0,)
-    assert newest.execute(desk.RELEASE_CLAIM, [worker.id, worker.queue, held]).fetchone() == (0,)
-    assert newest.execute("SELECT penstock.end_refused(%s, %s, %s, '{}')", [worker.id, lost, held]).fetchone() == (
+        said = newest.execute(desk.ACK, [worker.id, [lost], [token], [state]]).fetchall()
+        assert said == [(lost, token, None)]
+    assert newest.execute("SELECT penstock.complete(%s, %s, %s, 1)", [worker.id, lost, token]).fetchone() == (False,)
+    assert newest.execute(desk.RELEASE, [worker.id, [lost], [token]]).fetchone() == (0,)
+    assert newest.execute(desk.RELEASE_CLAIM, [worker.id, worker.queue, token]).fetchone() == (0,)
+    assert newest.execute("SELECT penstock.end_refused(%s, %s, %s, '{}')", [worker.id, lost, token]).fetchone() == (
         None,
     )
-    assert newest.execute(desk.RENEW, [worker.id, 60, [lost], [held]]).fetchone()[1] == [lost]
-    assert newest.execute(look).fetchall() == before
+    assert newest.execute(desk.RENEW, [worker.id, 60, [lost], [token]]).fetchone()[1] == [lost]
+    assert newest.execute(query).fetchall() == before
 
 
 def corrections(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -99,10 +99,10 @@ async def test_many_are_brought_back_in_batches_and_reported_after_each(dead, ne
         "task, args) SELECT n, 1, 1, 1, 1, 0, now(), now(), 'exhausted', 'many', '{}' FROM generate_series(100, %s) n",
         [100 + module.BATCH],
     )
-    told: list[int] = []
-    done = await dead.redrive_matching(DeadFilter(task="many"), on_progress=told.append)
+    reported: list[int] = []
+    done = await dead.redrive_matching(DeadFilter(task="many"), on_progress=reported.append)
     assert done.redriven == module.BATCH + 1
-    assert told == [module.BATCH, module.BATCH + 1]
+    assert reported == [module.BATCH, module.BATCH + 1]
 
 
 async def test_what_dies_while_a_redrive_runs_is_left_for_the_next_one(dead, newest):
@@ -152,19 +152,17 @@ async def test_a_login_that_may_not_read_messages_finds_by_type_and_redrives_all
                 assert (await dead.redrive_matching(DeadFilter(contains="x.refused"))).redriven == 6
 
 
-async def test_two_who_ask_for_untold_dead_letters_share_them_out_and_nobody_is_given_one_twice(
-    dead, newest, pg_newest
-):
+async def test_two_callers_share_unreported_dead_letters_and_none_gets_one_twice(dead, newest, pg_newest):
     """The mark is in the row: rolled back with its transaction, and there for good with it. Old ones are left alone."""
-    tell = b"SELECT id FROM penstock.tell_dead('me', 500)"
+    report = b"SELECT id FROM penstock.tell_dead('me', 500)"
     newest.execute("UPDATE penstock.dead SET forensics = NULL, died_at = now() WHERE id <= 4")
     with pg_newest.connect() as first:
         first.autocommit = False
-        assert sorted(first.execute(tell).fetchall()) == [(1,), (2,), (3,), (4,)]
-        assert newest.execute(tell).fetchall() == []
+        assert sorted(first.execute(report).fetchall()) == [(1,), (2,), (3,), (4,)]
+        assert newest.execute(report).fetchall() == []
         first.rollback()
     newest.execute("UPDATE penstock.dead SET died_at = now() - interval '2 hours' WHERE id = 4")
-    assert sorted(newest.execute(tell).fetchall()) == [(1,), (2,), (3,)]
-    assert newest.execute(tell).fetchall() == []
+    assert sorted(newest.execute(report).fetchall()) == [(1,), (2,), (3,)]
+    assert newest.execute(report).fetchall() == []
     shown = await dead.show_dead(1)
     assert shown.forensics["rescued_by"] == "me"

@@ -33,7 +33,7 @@ class Scene:
         )
         desk.lead_for_long(db)
         (self.job,), self.token = desk.enqueue(db, **columns), desk.token()
-        self.hung, self.upkeep = play.connection("hung"), play.connection("upkeep")
+        self.hung, self.maintenance = play.connection("hung"), play.connection("maintenance")
         desk.claim(self.hung, self.worker, 1, self.token).finish()
         self.passes()
 
@@ -44,7 +44,7 @@ class Scene:
         )
 
     def overdue(self, connection: Connection | None = None) -> tuple[int, int]:
-        (row,) = (connection or self.upkeep).run(desk.OVERDUE, ASKS)
+        (row,) = (connection or self.maintenance).run(desk.OVERDUE, ASKS)
         return int(row[0]), int(row[1])
 
     @property
@@ -112,26 +112,26 @@ def test_a_job_flagged_cancel_ends_with_its_deadline(play, db):
     assert desk.ack(scene.hung, scene.worker, [scene.job], scene.token).finish() == [(scene.job, scene.token, None)]
 
 
-ENDINGS = {
+OUTCOMES = {
     "ack": (desk.ACK, "completed"),
     "release": (desk.RELEASE, "queued"),
     "completion": (COMPLETE, "completed"),
 }
 
 
-def ending(scene: Scene, name: str) -> list[object]:
+def finish(scene: Scene, name: str) -> list[object]:
     """Arguments of one of the outcomes."""
     if name == "completion":
         return [scene.worker.id, scene.job, scene.token]
     return [scene.worker.id, [scene.job], [scene.token], *([["completed"]] if name == "ack" else [])]
 
 
-def test_maintenance_steps_over_an_attempt_that_is_just_ending(play, db):
+def test_maintenance_skips_an_attempt_that_is_just_finishing(play, db):
     """Acknowledged, released or completed in an open transaction it was in time; maintenance waits for nobody."""
-    for name, (statement, state) in ENDINGS.items():
+    for name, (statement, state) in OUTCOMES.items():
         scene = Scene(play, db)
-        scene.hung.begin()
-        scene.hung.run(statement, ending(scene, name))
+        scene.hung.start_transaction()
+        scene.hung.run(statement, finish(scene, name))
         assert scene.overdue() == (0, 0)
         scene.hung.commit()
         assert scene.overdue() == (0, 0)
@@ -140,13 +140,13 @@ def test_maintenance_steps_over_an_attempt_that_is_just_ending(play, db):
 
 def test_an_attempt_that_ends_while_it_is_reclaimed_is_fenced(play, db):
     """It waits for the commit of maintenance and then finds its claim gone."""
-    for name, (statement, _) in ENDINGS.items():
+    for name, (statement, _) in OUTCOMES.items():
         scene = Scene(play, db)
-        scene.upkeep.begin()
+        scene.maintenance.start_transaction()
         assert scene.overdue() == (1, 0)
-        step = scene.hung.start(statement, ending(scene, name))
-        step.blocks_on(scene.upkeep)
-        scene.upkeep.commit()
+        step = scene.hung.start(statement, finish(scene, name))
+        step.blocks_on(scene.maintenance)
+        scene.maintenance.commit()
         refused = {"ack": (scene.job, scene.token, None), "release": (0,), "completion": (False,)}[name]
         assert step.finish() == [refused]
         assert scene.job_row == (1, 0, "deadline", [ERROR], True, None)
@@ -156,10 +156,10 @@ def test_a_renewal_while_an_attempt_is_reclaimed_says_fenced_only_after_the_comm
     """It waits for nothing; before the commit the claim is there."""
     scene = Scene(play, db)
     values = [scene.worker.id, 60, [scene.job], [scene.token]]
-    scene.upkeep.begin()
+    scene.maintenance.start_transaction()
     assert scene.overdue() == (1, 0)
     assert scene.hung.run(desk.RENEW, values) == [("running", None, None)]
-    scene.upkeep.commit()
+    scene.maintenance.commit()
     assert scene.hung.run(desk.RENEW, values) == [("running", [scene.job], None)]
 
 
@@ -167,15 +167,15 @@ def test_a_cancel_that_meets_the_deadline_ends_the_job_in_either_order(play, db)
     """While it is being flagged maintenance steps over it; reclaimed first, the cancel finds it waiting and ends it."""
     scene = Scene(play, db)
     other = play.connection("other")
-    other.begin()
+    other.start_transaction()
     assert other.run(CANCEL, [[scene.job]]) == [(scene.job, "cancelling")]
     assert scene.overdue() == (0, 0)
     other.rollback()
-    scene.upkeep.begin()
+    scene.maintenance.start_transaction()
     assert scene.overdue() == (1, 0)
     step = other.start(CANCEL, [[scene.job]])
-    step.blocks_on(scene.upkeep)
-    scene.upkeep.commit()
+    step.blocks_on(scene.maintenance)
+    scene.maintenance.commit()
     assert step.finish() == [(scene.job, "cancelled")]
     assert desk.state_of(db, scene.job) == "cancelled"
 
@@ -183,10 +183,10 @@ def test_a_cancel_that_meets_the_deadline_ends_the_job_in_either_order(play, db)
 def test_two_searches_for_deadlines_at_once_reclaim_an_attempt_once(play, db):
     """The second steps over it."""
     scene = Scene(play, db)
-    scene.upkeep.begin()
+    scene.maintenance.start_transaction()
     assert scene.overdue() == (1, 0)
     assert scene.overdue(scene.hung) == (0, 0)
-    scene.upkeep.commit()
+    scene.maintenance.commit()
     assert scene.overdue(scene.hung) == (0, 0)
     assert scene.job_row == (1, 0, "deadline", [ERROR], True, None)
 
@@ -195,10 +195,10 @@ def test_a_rescue_that_meets_the_deadline_of_the_same_attempt_takes_it_back_once
     """Either order: one of them counts, an attempt or a crash, never both."""
     scene = Scene(play, db)
     desk.lapse(db, scene.worker)
-    scene.upkeep.begin()
+    scene.maintenance.start_transaction()
     assert scene.overdue() == (1, 0)
     assert scene.hung.run(desk.RESCUE, ASKS) == [(1, 0, 0)]
-    scene.upkeep.rollback()
+    scene.maintenance.rollback()
     assert scene.hung.run(desk.RESCUE, ASKS) == [(0, 1, 0)]
     assert scene.overdue() == (0, 0)
     row = scene.job_row
@@ -211,10 +211,10 @@ def test_a_rescue_after_the_deadline_of_the_same_attempt_finds_nothing_left(play
     """The order of the test above, with a commit."""
     scene = Scene(play, db)
     desk.lapse(db, scene.worker)
-    scene.upkeep.begin()
+    scene.maintenance.start_transaction()
     assert scene.overdue() == (1, 0)
     assert scene.hung.run(desk.RESCUE, ASKS) == [(1, 0, 0)]
-    scene.upkeep.commit()
+    scene.maintenance.commit()
     assert scene.hung.run(desk.RESCUE, ASKS) == [(0, 0, 0)]
     assert scene.job_row == (1, 0, "deadline", [ERROR], True, None)
 
@@ -222,10 +222,10 @@ def test_a_rescue_after_the_deadline_of_the_same_attempt_finds_nothing_left(play
 def test_nobody_is_judged_by_a_frozen_leader_or_within_a_lease_of_an_outage(play, db):
     """An attempt may have ended meanwhile and could not say so."""
     scene = Scene(play, db)
-    assert scene.upkeep.run(desk.OVERDUE, ["frozen", desk.QUIET_LEASE]) == [(0, 0)]
-    assert scene.upkeep.run(desk.OVERDUE, ["leader", 86_400]) == [(0, 0)]
+    assert scene.maintenance.run(desk.OVERDUE, ["frozen", desk.QUIET_LEASE]) == [(0, 0)]
+    assert scene.maintenance.run(desk.OVERDUE, ["leader", 86_400]) == [(0, 0)]
     db.execute("UPDATE penstock.leader SET held_since = clock_timestamp()")
-    assert scene.upkeep.run(desk.OVERDUE, ["leader", 60]) == [(0, 0)]
+    assert scene.maintenance.run(desk.OVERDUE, ["leader", 60]) == [(0, 0)]
     assert desk.state_of(db, scene.job) == "running"
 
 

@@ -152,7 +152,7 @@ def test_a_how_to_does_what_it_says(name: str, pg_newest: Database, tmp_path: Pa
 
 
 def test_every_block_that_needs_a_server_is_used_here():
-    """A mark that nobody looks for would keep a block from being run."""
+    """A mark that nobody reads would keep a block from being run."""
     tutorial, readme = page("docs/tutorial/getting-started.md"), page("README.md")
     assert {one.needs for one in readme.blocks} <= {"", "postgres"}
     assert {one.needs for one in tutorial.blocks} <= {"", "penstock dev"}

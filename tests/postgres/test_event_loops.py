@@ -207,17 +207,17 @@ def test_loops_in_threads_have_their_own_connections_and_are_closed_from_any_oth
 
 def test_a_close_in_another_loop_waits_for_no_call_in_flight(app, add, db):
     """What is in use is closed when its call is over, and the call is not disturbed."""
-    held = psycopg.connect(app._database()[0])
-    with held:
-        held.execute("LOCK TABLE penstock.job IN ACCESS EXCLUSIVE MODE")
+    session = psycopg.connect(app._database()[0])
+    with session:
+        session.execute("LOCK TABLE penstock.job IN ACCESS EXCLUSIVE MODE")
         thread = threading.Thread(target=lambda: asyncio.run(add.enqueue_async(1, 2)))
         thread.start()
         eventually(lambda: connections(db) == 2 and waits(db), "the enqueue waits for the table")
         asyncio.run(app.close_async())
         assert connections(db) == 2
-        held.rollback()
+        session.rollback()
         thread.join()
-    held.close()
+    session.close()
     none_left(db)
     assert jobs(db) == 1
 

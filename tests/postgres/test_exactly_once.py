@@ -72,13 +72,13 @@ def test_a_worker_frozen_inside_its_transaction_commits_nothing_when_it_thaws(st
 def test_a_rescue_steps_over_an_open_completion_and_then_finds_the_job_over(play, db):
     """Completed first: nothing is reclaimed."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, rescuer = play.connection("a"), play.connection("rescuer")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     desk.lead_for_long(db)
     desk.lapse(db, worker)
-    a.begin()
-    assert a.run(COMPLETE, [worker.id, job, held]) == [(True,)]
+    a.start_transaction()
+    assert a.run(COMPLETE, [worker.id, job, token]) == [(True,)]
     assert rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 0, 0)]
     a.commit()
     assert rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
@@ -88,14 +88,14 @@ def test_a_rescue_steps_over_an_open_completion_and_then_finds_the_job_over(play
 def test_a_completion_that_meets_a_rescue_is_refused(play, db):
     """Reclaimed first: false, and the caller rolls its effects back."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, rescuer = play.connection("a"), play.connection("rescuer")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     desk.lead_for_long(db)
     desk.lapse(db, worker)
-    rescuer.begin()
+    rescuer.start_transaction()
     rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE])
-    step = a.start(COMPLETE, [worker.id, job, held])
+    step = a.start(COMPLETE, [worker.id, job, token])
     step.blocks_on(rescuer)
     rescuer.commit()
     assert step.finish() == [(False,)]
@@ -104,13 +104,13 @@ def test_a_completion_that_meets_a_rescue_is_refused(play, db):
 def test_a_completion_whose_reply_was_lost_is_found_by_the_acknowledgement(play, db):
     """The commit happened: whatever the worker acknowledges then, completed is what is stored."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(b, worker, 1, held).finish()
+    desk.claim(b, worker, 1, token).finish()
     with pytest.raises(ConnectionDied):
-        a.lose_reply(COMPLETE, [worker.id, job, held])
-    assert desk.ack(b, worker, [job], held, "retry").finish() == [(job, held, "completed")]
-    assert desk.ack(b, worker, [job], held).finish() == []
+        a.lose_reply(COMPLETE, [worker.id, job, token])
+    assert desk.ack(b, worker, [job], token, "retry").finish() == [(job, token, "completed")]
+    assert desk.ack(b, worker, [job], token).finish() == []
 
 
 def test_a_completion_of_a_limited_queue_never_holds_the_limit(play, db):
@@ -119,11 +119,11 @@ def test_a_completion_of_a_limited_queue_never_holds_the_limit(play, db):
     ids = desk.enqueue(db, 5)
     db.execute("SELECT penstock.set_limit(%s, 2)", [worker.queue])
     desk.until(lambda: db.execute("SELECT penstock.count_limits()").fetchone() == (0,))
-    held = desk.token()
+    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, held).finish()
-    a.begin()
-    assert a.run(COMPLETE, [worker.id, ids[0], held]) == [(True,)]
+    desk.claim(a, worker, 1, token).finish()
+    a.start_transaction()
+    assert a.run(COMPLETE, [worker.id, ids[0], token]) == [(True,)]
     assert len(desk.claim(b, worker, 5, desk.token()).finish()) == 1  # one running, one being completed
     a.commit()
     assert len(desk.claim(b, worker, 5, desk.token()).finish()) == 1
@@ -133,11 +133,11 @@ def test_a_completion_of_a_limited_queue_never_holds_the_limit(play, db):
 def test_a_job_that_is_to_be_cancelled_is_not_completed(play, db):
     """The caller rolls back, and the job ends as cancelled with its attempt."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     db.execute("SELECT penstock.cancel_jobs(%s)", [[job]])
-    assert a.run(COMPLETE, [worker.id, job, held]) == [(False,)]
+    assert a.run(COMPLETE, [worker.id, job, token]) == [(False,)]
 
 
 def test_without_a_database_a_transaction_is_refused_in_words():

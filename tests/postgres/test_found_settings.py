@@ -102,9 +102,9 @@ async def a_life(url: str, text: str = "Ж \\ é") -> None:
             assert [job.id for job in claimed] == ids[:2]
             assert (claimed[0].task, text.replace("\\", "\\\\") in claimed[0].args) == ("größe", True)
             assert 0 <= claimed[0].wait < 600
-            held = [(job.id, job.token) for job in claimed]
+            held_claims = [(job.id, job.token) for job in claimed]
             renewed = registry.renew(
-                worker, lease=15, claims=held, in_flight={"q": 2}, done={}, drained=False, report='{"é": 1}'
+                worker, lease=15, claims=held_claims, in_flight={"q": 2}, done={}, drained=False, report='{"é": 1}'
             )
             assert renewed == ("running", [], [])
             await an_end(store, worker, claimed)
@@ -148,8 +148,8 @@ async def the_maintenance(store: Store) -> None:
     promotion = await store.leadership.promote()
     assert promotion.promoted == 1
     assert promotion.next_due is None or 3000 < promotion.next_due < 3700
-    held_for, left = await store.leadership.acquire("maintenance", "x", 15.5)
-    assert held_for is not None
+    led_for, left = await store.leadership.acquire("maintenance", "x", 15.5)
+    assert led_for is not None
     assert 10 < left <= 15.5
     await store.leadership.rescue("x", 15.5, strays=True)
     await store.leadership.make_partitions()

@@ -215,11 +215,11 @@ def psql(pg_newest: Database) -> Callable[[str], str]:
 
     def run(script: str) -> str:
         command = [program, "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
-        told = subprocess.run(
+        result = subprocess.run(
             [*command, pg_newest.url], input=script, capture_output=True, text=True, timeout=120, check=False
         )
-        assert told.returncode == 0, told.stderr
-        return told.stdout.strip()
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
 
     return run
 

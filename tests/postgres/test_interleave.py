@@ -29,7 +29,7 @@ def play(pg_blank: Database) -> Iterator[Interleaving]:
 def test_a_second_update_waits_for_the_first_and_goes_on_after_its_commit(play: Interleaving) -> None:
     """The wait is seen on the server, with the name of who holds the lock."""
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     a.run("UPDATE scratch SET n = n + 1")
     step = b.start("UPDATE scratch SET n = n + 1 RETURNING n")
     step.blocks_on(a)
@@ -40,7 +40,7 @@ def test_a_second_update_waits_for_the_first_and_goes_on_after_its_commit(play: 
 def test_three_connections_queue_for_one_row(play: Interleaving) -> None:
     """The third waits for somebody too, and everybody's change is there at the end."""
     a, b, c = (play.connection(name) for name in "abc")
-    a.begin()
+    a.start_transaction()
     a.run("UPDATE scratch SET n = n + 1")
     second = b.start("UPDATE scratch SET n = n + 1")
     second.blocks_on(a)
@@ -55,7 +55,7 @@ def test_three_connections_queue_for_one_row(play: Interleaving) -> None:
 def test_a_statement_that_does_not_wait_is_found_out(play: Interleaving) -> None:
     """`blocks` fails where nothing blocks: SKIP LOCKED steps over the row."""
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     a.run("UPDATE scratch SET n = 1")
     step = b.start("SELECT id FROM scratch FOR UPDATE SKIP LOCKED")
     with pytest.raises(AssertionError, match="it ended"):
@@ -76,7 +76,7 @@ def test_a_lost_reply_leaves_the_commit_and_an_uncommitted_one_leaves_nothing(pl
     with pytest.raises(ConnectionDied):
         a.lose_reply("UPDATE scratch SET n = 7")
     assert play.query("SELECT n FROM scratch") == [(7,)]
-    b.begin()
+    b.start_transaction()
     with pytest.raises(ConnectionDied):
         b.lose_reply("UPDATE scratch SET n = 8")
     assert play.query("SELECT n FROM scratch") == [(7,)]
@@ -85,7 +85,7 @@ def test_a_lost_reply_leaves_the_commit_and_an_uncommitted_one_leaves_nothing(pl
 def test_a_dead_connection_frees_its_locks(play: Interleaving) -> None:
     """Who waited for it goes on."""
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     a.run("UPDATE scratch SET n = 5")
     step = b.start("UPDATE scratch SET n = n + 1 RETURNING n")
     step.blocks_on(a)
@@ -94,9 +94,9 @@ def test_a_dead_connection_frees_its_locks(play: Interleaving) -> None:
 
 
 def test_a_snapshot_of_repeatable_read_does_not_see_a_later_commit(play: Interleaving) -> None:
-    """`begin` takes the isolation level."""
+    """`start_transaction()` takes the isolation level."""
     a, b = play.connection("a"), play.connection("b")
-    a.begin("REPEATABLE READ")
+    a.start_transaction("REPEATABLE READ")
     assert a.run("SELECT n FROM scratch") == [(0,)]
     b.run("UPDATE scratch SET n = 3")
     assert a.run("SELECT n FROM scratch") == [(0,)]

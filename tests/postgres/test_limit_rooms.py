@@ -1,4 +1,4 @@
-"""Room under a limit: it comes back without a wait and wakes who waits, and a held snapshot makes nothing dearer."""
+"""Room under a limit: it returns without a wait and wakes waiting workers, and an open snapshot adds no cost."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def test_room_that_comes_back_wakes_who_waits_for_it(way, play, db):
     worker, other = desk.register(db), desk.register(db)
     ids = desk.enqueue(db, 3)
     limit(db, worker, 2)
-    held = desk.token()
+    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 2, held).finish()
+    desk.claim(a, worker, 2, token).finish()
     assert desk.claim(a, other, 1, desk.token()).finish() == []
     desk.lead_for_long(db)
     db.execute(WAITING)
@@ -37,13 +37,13 @@ def test_room_that_comes_back_wakes_who_waits_for_it(way, play, db):
         listens.execute("LISTEN penstock_work")
         match way:
             case "ack":
-                desk.ack(a, worker, ids[:1], held).finish()
+                desk.ack(a, worker, ids[:1], token).finish()
             case "retry":
-                desk.ack(a, worker, ids[:1], held, "retry").finish()
+                desk.ack(a, worker, ids[:1], token, "retry").finish()
             case "release":
-                a.run(desk.RELEASE, [worker.id, ids[:1], [held]])
+                a.run(desk.RELEASE, [worker.id, ids[:1], [token]])
             case "complete":
-                assert a.run(COMPLETE, [worker.id, ids[0], held]) == [(True,)]
+                assert a.run(COMPLETE, [worker.id, ids[0], token]) == [(True,)]
             case "rescue":
                 desk.lapse(db, worker)
                 assert a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 2, 0)]
@@ -62,13 +62,13 @@ def test_below_its_limit_a_queue_wakes_nobody_for_room(play, db):
     worker = desk.register(db)
     ids = desk.enqueue(db, 2)
     limit(db, worker, 5)
-    held = desk.token()
+    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 2, held).finish()
+    desk.claim(a, worker, 2, token).finish()
     db.execute(WAITING)
     with psycopg.connect(play.url, autocommit=True) as listens:
         listens.execute("LISTEN penstock_work")
-        desk.ack(a, worker, ids, held).finish()
+        desk.ack(a, worker, ids, token).finish()
         db.execute("SELECT pg_notify('penstock_work', 'end')")
         assert [note.payload for note in listens.notifies(timeout=60, stop_after=1)] == ["end"]
 
@@ -78,16 +78,16 @@ def test_room_comes_back_although_somebody_holds_the_limits_row(play, db):
     worker, lost = desk.register(db), desk.register(db)
     ids = desk.enqueue(db, 8)
     limit(db, worker, 4)
-    held = desk.token()
+    token = desk.token()
     a, person = play.connection("a"), play.connection("person")
-    desk.claim(a, worker, 3, held).finish()
-    desk.claim(a, lost, 1, held).finish()
+    desk.claim(a, worker, 3, token).finish()
+    desk.claim(a, lost, 1, token).finish()
     desk.lead_for_long(db)
     desk.lapse(db, lost)
-    person.begin()
+    person.start_transaction()
     person.run("SELECT FROM penstock.queue_limit FOR UPDATE")
-    assert desk.ack(a, worker, ids[:2], held).finish() == []
-    assert a.run(desk.RELEASE, [worker.id, ids[2:3], [held]]) == [(1,)]
+    assert desk.ack(a, worker, ids[:2], token).finish() == []
+    assert a.run(desk.RELEASE, [worker.id, ids[2:3], [token]]) == [(1,)]
     assert a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 1, 0)]
     person.rollback()
     assert len(desk.claim(a, worker, 10, desk.token()).finish()) == 4
@@ -96,17 +96,17 @@ def test_room_comes_back_although_somebody_holds_the_limits_row(play, db):
 
 def test_a_return_that_commits_late_is_found_among_those_that_were_folded(play, db):
     """It was open when others were folded: found by its transaction, and subtracted once."""
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     ids = desk.enqueue(db, 12)
     limit(db, worker, 4)
     late, early, a = play.connection("late"), play.connection("early"), play.connection("a")
-    desk.claim(a, worker, 4, held).finish()
-    late.begin()
-    late.run(COMPLETE, [worker.id, ids[0], held])
-    early.run(COMPLETE, [worker.id, ids[1], held])
+    desk.claim(a, worker, 4, token).finish()
+    late.start_transaction()
+    late.run(COMPLETE, [worker.id, ids[0], token])
+    early.run(COMPLETE, [worker.id, ids[1], token])
     second = desk.token()
     assert len(desk.claim(a, worker, 9, second).finish()) == 1
-    early.run(COMPLETE, [worker.id, ids[2], held])
+    early.run(COMPLETE, [worker.id, ids[2], token])
     assert len(desk.claim(a, worker, 9, desk.token()).finish()) == 1
     late.commit()
     assert len(desk.claim(a, worker, 9, desk.token()).finish()) == 1
@@ -116,13 +116,13 @@ def test_a_return_that_commits_late_is_found_among_those_that_were_folded(play, 
 
 def test_a_fold_of_another_cluster_hides_no_return(play, db):
     """A restored copy starts with low transaction ids: what was seen elsewhere is not believed."""
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     ids = desk.enqueue(db, 3)
     limit(db, worker, 1)
     a = play.connection("a")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     db.execute("UPDATE penstock.queue_limit SET folded = '9000000000:9000000000:'")
-    a.run(COMPLETE, [worker.id, ids[0], held])
+    a.run(COMPLETE, [worker.id, ids[0], token])
     assert len(desk.claim(a, worker, 9, desk.token()).finish()) == 1
 
 
@@ -131,10 +131,10 @@ def test_a_limit_waits_for_claims_in_flight_and_for_no_other_transaction(play, p
     worker = desk.register(db)
     desk.enqueue(db, 3)
     writer = play.connection("writer")
-    writer.begin()
+    writer.start_transaction()
     writer.run(desk.ENQUEUE)
     claims = play.connection("claims")
-    claims.begin()
+    claims.start_transaction()
     assert len(desk.claim(claims, worker, 1, desk.token()).finish()) == 1
     db.execute("SELECT penstock.set_limit(%s, 2)", [worker.queue])
     assert db.execute(COUNT).fetchone() == (1,)
@@ -148,18 +148,18 @@ def test_a_limit_is_not_counted_in_the_transaction_that_turns_it_on(play, db):
     """A claim that has not seen it would not be waited for."""
     worker = desk.register(db)
     a = play.connection("a")
-    a.begin()
+    a.start_transaction()
     a.run("SELECT penstock.set_limit(%s, 2)", [worker.queue])
     assert a.run(COUNT) == [(1,)]
     a.commit()
     assert a.run(COUNT) == [(0,)]
 
 
-HELD = "ARRAY(SELECT id FROM penstock.job WHERE token = 7), '{7}'"
+CLAIMED = "ARRAY(SELECT id FROM penstock.job WHERE token = 7), '{7}'"
 CALLS = {
     "claim": "SELECT id FROM penstock.claim(%(worker)s, %(queue)s, 1, 8)",
-    "ack": f"SELECT id FROM penstock.ack(%(worker)s, {HELD})",
-    "release": f"SELECT penstock.release(%(worker)s, {HELD})",
+    "ack": f"SELECT id FROM penstock.ack(%(worker)s, {CLAIMED})",
+    "release": f"SELECT penstock.release(%(worker)s, {CLAIMED})",
     "complete": "SELECT penstock.complete(%(worker)s, (SELECT min(id) FROM penstock.job WHERE token = 7), 7, 1)",
     "enqueue": "SELECT penstock.enqueue('q', 'work')",
     "renew": "SELECT penstock.renew(%(worker)s, 60, '{}', '{}', '{}', '{}', false)",
@@ -188,7 +188,7 @@ def touched(db: psycopg.Connection[Any], text: str, worker: desk.Worker) -> int:
     return int(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
 
 
-def test_under_a_held_snapshot_a_moving_limit_costs_the_same(db, play):
+def test_under_an_open_snapshot_a_moving_limit_costs_the_same(db, play):
     """Thousands of dead versions of its row and of its returns: no call reads them, by the buffers that it touches."""
     worker = desk.register(db)
     desk.enqueue(db, 20)
@@ -196,9 +196,9 @@ def test_under_a_held_snapshot_a_moving_limit_costs_the_same(db, play):
     desk.lead_for_long(db)
     clean = {name: touched(db, text, worker) for name, text in CALLS.items()}
     reader = play.connection("reader")
-    reader.begin("REPEATABLE READ")
+    reader.start_transaction("REPEATABLE READ")
     reader.run("SELECT count(*) FROM penstock.job")
     db.execute(MOVES)
-    held = {name: touched(db, text, worker) for name, text in CALLS.items()}
+    costs = {name: touched(db, text, worker) for name, text in CALLS.items()}
     reader.commit()
-    assert {name: (clean[name], cost) for name, cost in held.items() if cost > clean[name] + BUFFERS} == {}
+    assert {name: (clean[name], cost) for name, cost in costs.items() if cost > clean[name] + BUFFERS} == {}

@@ -64,21 +64,21 @@ STEPS_OVER = {
 """What steps over rows that others hold, and so does not fail for them."""
 
 
-@pytest.mark.parametrize("held", [ROWS, WHOLE], ids=["every row", "every table"])
-def test_no_statement_waits_without_a_bound_for_what_others_hold(held, pg_newest):
+@pytest.mark.parametrize("locked", [ROWS, WHOLE], ids=["every row", "every table"])
+def test_no_statement_waits_without_a_bound_for_what_others_hold(locked, pg_newest):
     """All at once, while one transaction holds everything: each ends by itself, most with `lock_not_available`."""
     with pg_newest.connect() as db, Interleaving(pg_newest.url) as play:
         values = Scene(db).set()
         holder = play.connection("holder")
-        holder.begin()
-        for lock in held:
+        holder.start_transaction()
+        for lock in locked:
             holder.run(lock)
         statements = {name: text for name, text in {**STATEMENTS, **OTHERS}.items() if name not in UNBOUNDED}
         steps = {name: play.connection(name).start(text % values) for name, text in statements.items()}
         ended = {name: outcome(step) for name, step in steps.items()}
         holder.rollback()
     assert {name for name, state in ended.items() if state not in {None, "55P03", "PN001"}} == set()
-    if held is ROWS:
+    if locked is ROWS:
         assert {name for name in STEPS_OVER if ended[name] is not None} == set()
 
 
@@ -118,13 +118,13 @@ def test_one_frozen_completion_keeps_no_other_job_from_its_rescue(play, db):
     """Two workers are lost, one between `complete` and its commit: that job alone waits, and is not forgotten."""
     frozen, gone = desk.register(db), desk.register(db)
     ids = desk.enqueue(db, 4)
-    held, other = desk.token(), desk.token()
+    token, other = desk.token(), desk.token()
     a, b, rescuer = play.connection("frozen"), play.connection("gone"), play.connection("rescuer")
-    desk.claim(a, frozen, 2, held).finish()
+    desk.claim(a, frozen, 2, token).finish()
     desk.claim(b, gone, 2, other).finish()
     desk.lead_for_long(db)
-    a.begin()
-    a.run("SELECT penstock.complete(%s, %s, %s, 1)", [frozen.id, ids[0], held])
+    a.start_transaction()
+    a.run("SELECT penstock.complete(%s, %s, %s, 1)", [frozen.id, ids[0], token])
     desk.lapse(db, frozen)
     desk.lapse(db, gone)
     assert rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(2, 3, 0)]
@@ -140,37 +140,37 @@ def test_one_frozen_completion_keeps_no_other_job_from_its_rescue(play, db):
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
 async def test_an_outcome_whose_row_is_locked_is_stored_once_the_lock_is_gone(ends, pg_newest, newest):
     """The other outcomes of its batch are stored at once, whatever the job's fate is; people are notified."""
-    worker, held, accepted = desk.register(newest), HeldClaims(), list[int]()
+    worker, held_claims, accepted = desk.register(newest), HeldClaims(), list[int]()
     ids = desk.enqueue(newest, 5)
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="0")
     async with WorkerStore(pg_newest.url, lanes=1) as store:
         jobs = await desk.claim_some(store, worker)
-        held.add(jobs)
+        held_claims.add(jobs)
         forensics = Forensics(
             store=store, queue=lambda: (worker.queue, "q"), facts=dict, hooks=HookDispatcher(Hooks()), metrics=metrics,
             tasks=[], holder="x",
         )  # fmt: skip
         acknowledger = Acknowledger(
-            name="acks", store=store, held_claims=held, accepted=accepted.append, rng=random.Random(1), metrics=metrics,
-            forensics=forensics,
+            name="acks", store=store, held_claims=held_claims, accepted=accepted.append, rng=random.Random(1),
+            metrics=metrics, forensics=forensics,
         )  # fmt: skip
         await acknowledger.start()
         with Interleaving(pg_newest.url) as play:
             person = play.connection("person")
-            person.begin()
+            person.start_transaction()
             person.run("SELECT FROM penstock.cancel_jobs(%s)", [[ids[1]]])
             batch = [Finished(job=job, state=OutcomeState.COMPLETED, result="1") for job in jobs]
             await acknowledger.handle_events(batch, cast("Any", None))
             states = [desk.state_of(newest, job) for job in ids]
             assert states == ["completed", "running", "completed", "completed", "completed"]
-            assert (accepted, len(held), metrics.unstored, metrics.postponed) == ([4], 1, 1, 1)
+            assert (accepted, len(held_claims), metrics.unstored, metrics.postponed) == ([4], 1, 1, 1)
             getattr(person, ends)()
             async with asyncio.timeout(60):
                 while metrics.unstored:
                     await asyncio.sleep(0.01)
         await acknowledger.stop(timeout=60)
     assert desk.state_of(newest, ids[1]) == ("cancelled" if ends == "commit" else "completed")
-    assert (sum(accepted), len(held), metrics.postponed) == (5, 0, 1)
+    assert (sum(accepted), len(held_claims), metrics.postponed) == (5, 0, 1)
     assert newest.execute("SELECT count(*) FROM penstock.outcome WHERE token IS NOT NULL").fetchone() == (5,)
 
 
@@ -179,7 +179,7 @@ async def test_what_holds_the_row_may_end_the_job_itself(play, store, db):
     worker, (first, second) = desk.register(db), desk.enqueue(db, 2)
     jobs = await desk.claim_some(store, worker)
     a = play.connection("a")
-    a.begin()
+    a.start_transaction()
     desk.ack(a, worker, [second], jobs[0].token, "failed").finish()
     batch = [Finished(job=job, state=OutcomeState.COMPLETED) for job in jobs]
     assert await ack_unlocked(store, worker.id, batch) == [(second, jobs[0].token, LOCKED)]
@@ -193,24 +193,24 @@ async def test_a_release_steps_over_locked_rows_and_open_producers_of_its_key(pl
     worker = desk.register(db)
     ids = desk.enqueue(db, 3, p_unique_keys=["k", None, None], p_until_start=[True, False, False])
     jobs = await desk.claim_some(store, worker)
-    held = HeldClaims()
-    held.add(jobs)
+    held_claims = HeldClaims()
+    held_claims.add(jobs)
     producer, person = play.connection("producer"), play.connection("person")
-    producer.begin()
+    producer.start_transaction()
     producer.run("SELECT penstock.enqueue_many('{q}', '{work}', '{\"{}\"}', p_unique_keys => '{k}')")
-    person.begin()
+    person.start_transaction()
     person.run("UPDATE penstock.job SET cancel = cancel WHERE id = %s", [ids[1]])
-    assert await release(store, held, jobs) == 2
-    assert [job.id for job in held.snapshot()] == [ids[1]]
+    assert await release(store, held_claims, jobs) == 2
+    assert [job.id for job in held_claims.snapshot()] == [ids[1]]
     assert [desk.state_of(db, job) for job in ids] == ["queued", "running", "queued"]
     person.rollback()
     producer.rollback()
-    assert await release(store, held, held.still(jobs)) == 1
-    assert len(held) == 0
+    assert await release(store, held_claims, held_claims.still(jobs)) == 1
+    assert len(held_claims) == 0
 
 
 async def test_maintenance_goes_on_while_others_lock_rows(pg_newest, newest):
-    """The leader's row, a queue's and a due job's are held: other jobs are promoted and rescued all the same."""
+    """The leader's row, a queue's and a due job's are locked: other jobs are promoted and rescued all the same."""
     lost = desk.register(newest)
     ids = desk.enqueue(newest, 3, p_delays=[None, 3600, 3600])
     newest.execute(desk.CLAIM.encode(), [lost.id, lost.queue, 1, desk.token()])
@@ -223,9 +223,9 @@ async def test_maintenance_goes_on_while_others_lock_rows(pg_newest, newest):
         maintenance.lease = desk.QUIET_LEASE
         with Interleaving(pg_newest.url) as play:
             person = play.connection("person")
-            person.begin()
-            for held in ("leader", "queue", "queue_slot"):
-                person.run(f"SELECT FROM penstock.{held} FOR UPDATE")
+            person.start_transaction()
+            for table in ("leader", "queue", "queue_slot"):
+                person.run(f"SELECT FROM penstock.{table} FOR UPDATE")
             person.run("UPDATE penstock.job SET cancel = cancel WHERE id = %s", [ids[1]])
             running = asyncio.create_task(maintenance.run(), name="maintenance")
             try:
@@ -245,17 +245,17 @@ async def test_maintenance_goes_on_while_others_lock_rows(pg_newest, newest):
 
 def test_a_cordon_changes_the_workers_whose_rows_are_free(play, db):
     """One row that somebody holds keeps no other worker from being cordoned."""
-    held, free = desk.register(db), desk.register(db)
+    locked, free = desk.register(db), desk.register(db)
     person = play.connection("person")
-    person.begin()
-    person.run("UPDATE penstock.worker SET info = info WHERE id = %s", [held.id])
+    person.start_transaction()
+    person.run("UPDATE penstock.worker SET info = info WHERE id = %s", [locked.id])
     query = "SELECT penstock.cordon(%s, true)"
-    assert db.execute(query, [[held.id, free.id]]).fetchall() == [(free.id,)]
+    assert db.execute(query, [[locked.id, free.id]]).fetchall() == [(free.id,)]
     person.rollback()
-    assert db.execute(query, [[held.id, free.id]]).fetchall() == [(held.id,)]
+    assert db.execute(query, [[locked.id, free.id]]).fetchall() == [(locked.id,)]
 
 
 def test_whatever_else_is_sent_on_a_connection_of_our_own_has_a_bound_too(pg_newest):
-    """Enqueues and looks are no function with a limit of its own; the server's default is none."""
+    """Enqueues and samples are no function with a limit of its own; the server's default is none."""
     with connect(pg_newest.url, name="test") as ours:
         assert ours.execute("SHOW lock_timeout").fetchone() == ("10s",)

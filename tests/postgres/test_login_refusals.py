@@ -86,9 +86,9 @@ def test_a_member_that_inherits_nothing_learns_what_makes_it_inherit(owned: Owne
         grant(admin, "GRANT penstock_operator TO {}", login)
         with pytest.raises(MissingRights) as raised:
             check_rights(owned.url(login), "operator")
-        told = str(raised.value)
-        assert "does not inherit" in told
-        admin.execute(told[told.index("run: ") + 5 : told.index(";") + 1].encode())
+        message = str(raised.value)
+        assert "does not inherit" in message
+        admin.execute(message[message.index("run: ") + 5 : message.index(";") + 1].encode())
         check_rights(owned.url(login), "operator")
 
 

@@ -40,7 +40,7 @@ def test_the_release_of_unknown_claims_waits_for_a_claim_that_still_runs(db, pla
     worker = desk.register(db)
     desk.enqueue(db, 2)
     zombie, b = play.connection("zombie"), play.connection("b")
-    zombie.begin()
+    zombie.start_transaction()
     desk.claim(zombie, worker, 2, desk.token()).finish()
 
     def release() -> Step:
@@ -58,7 +58,7 @@ def test_the_release_of_unknown_claims_waits_for_an_open_acknowledgement_and_lea
     worker, token, (job,) = desk.register(db), desk.token(), desk.enqueue(db, 1)
     db.execute(desk.CLAIM, [worker.id, worker.queue, 1, token])
     zombie, b = play.connection("zombie"), play.connection("b")
-    zombie.begin()
+    zombie.start_transaction()
     zombie.run(desk.ACK, [worker.id, [job], [token], ["completed"]])
 
     def release() -> Step:

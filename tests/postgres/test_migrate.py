@@ -32,7 +32,7 @@ UNDO = f"""
 
 
 @pytest.fixture
-def behind(pg: Database) -> Database:
+def outdated(pg: Database) -> Database:
     """A database that lacks the migration PENDING."""
     with pg.connect() as connection:
         connection.execute(UNDO)
@@ -55,7 +55,7 @@ def versions(database: Database) -> list[int]:
 # -- in use -------------------------------------------------------------------------------------------------------
 
 
-def test_a_migration_waits_in_short_turns_for_a_table_that_is_in_use(behind):
+def test_a_migration_waits_in_short_turns_for_a_table_that_is_in_use(outdated):
     """It asks again until the long transaction ends, then applies what is missing, once."""
     pauses: list[float] = []
 
@@ -64,16 +64,16 @@ def test_a_migration_waits_in_short_turns_for_a_table_that_is_in_use(behind):
         if len(pauses) == 3:
             report.rollback()
 
-    with long_transaction(behind) as report:
-        assert migrate(behind.url, lock_timeout=0.05, sleep=sleep).applied == [PENDING]
+    with long_transaction(outdated) as report:
+        assert migrate(outdated.url, lock_timeout=0.05, sleep=sleep).applied == [PENDING]
     assert pauses == sorted(pauses)
     assert len(pauses) == 3
 
 
-def test_between_its_turns_a_migration_blocks_nobody(behind):
+def test_between_its_turns_a_migration_blocks_nobody(outdated):
     """Who waits after it waits for one lock timeout: in each pause others enqueue and claim."""
     waits: list[object] = []
-    with long_transaction(behind) as report, behind.connect() as user:
+    with long_transaction(outdated) as report, outdated.connect() as user:
         user.execute("SET statement_timeout = '30s'")
         worker = desk.register(user)
 
@@ -85,46 +85,46 @@ def test_between_its_turns_a_migration_blocks_nobody(behind):
             if len(waits) == 2:
                 report.rollback()
 
-        assert migrate(behind.url, lock_timeout=0.05, sleep=sleep).applied == [PENDING]
+        assert migrate(outdated.url, lock_timeout=0.05, sleep=sleep).applied == [PENDING]
     assert None not in waits
 
 
-def test_a_migration_that_never_gets_its_lock_names_who_has_it_and_changes_nothing(behind):
+def test_a_migration_that_never_gets_its_lock_names_who_has_it_and_changes_nothing(outdated):
     """After ten turns: one sentence with the other's pid and name."""
-    before = versions(behind)
+    before = versions(outdated)
     pauses: list[float] = []
-    with long_transaction(behind) as report:
+    with long_transaction(outdated) as report:
         named = rf"pid {report.info.backend_pid} \(a report\); nothing was changed"
         with pytest.raises(MigrationFailed, match=named):
-            migrate(behind.url, lock_timeout=0.01, sleep=pauses.append)
+            migrate(outdated.url, lock_timeout=0.01, sleep=pauses.append)
     assert len(pauses) == ATTEMPTS - 1
-    assert versions(behind) == before
-    assert migrate(behind.url).applied == [PENDING]
+    assert versions(outdated) == before
+    assert migrate(outdated.url).applied == [PENDING]
 
 
-def test_a_migration_whose_connection_is_cut_leaves_nothing_half_done(behind):
+def test_a_migration_whose_connection_is_cut_leaves_nothing_half_done(outdated):
     """Killed while it waits for its lock; the next run does it all."""
-    before, told = versions(behind), []
+    before, messages = versions(outdated), []
 
     def run() -> None:
         try:
-            migrate(behind.url, lock_timeout=30)
+            migrate(outdated.url, lock_timeout=30)
         except DatabaseUnavailable as error:
-            told.append(error)
+            messages.append(error)
 
     waiting = (
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'penstock migrate' AND wait_event_type = 'Lock'"
     )
-    with long_transaction(behind), behind.connect() as admin:
+    with long_transaction(outdated), outdated.connect() as admin:
         runner = threading.Thread(target=run)
         runner.start()
         desk.until(lambda: admin.execute(waiting).fetchone())
         admin.execute(f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS w")
         runner.join()
-    assert len(told) == 1
-    assert versions(behind) == before
-    assert migrate(behind.url).applied == [PENDING]
-    assert differences(behind.url) == []
+    assert len(messages) == 1
+    assert versions(outdated) == before
+    assert migrate(outdated.url).applied == [PENDING]
+    assert differences(outdated.url) == []
 
 
 def test_functions_are_replaced_under_running_claims_without_an_error(pg):
@@ -218,27 +218,27 @@ def test_an_index_whose_build_failed_counts_as_changed(pg_newest):
     assert differences(pg_newest.url) == ["index job_due: differs"]
 
 
-def test_a_schema_that_is_missing_or_outdated_is_not_compared_but_named(pg_blank, behind):
+def test_a_schema_that_is_missing_or_outdated_is_not_compared_but_named(pg_blank, outdated):
     """With the command that mends it."""
     with pytest.raises(SchemaMissing, match="penstock migrate"):
         differences(pg_blank.url)
     with pytest.raises(SchemaMismatch, match="0003_roles is not applied"):
-        differences(behind.url)
+        differences(outdated.url)
 
 
 def test_a_check_of_the_schema_needs_the_right_to_build_its_twin(pg_newest):
     """A login without it hears so; nothing is read from a wrong comparison."""
     with pg_newest.connect() as admin:
-        admin.execute("CREATE ROLE penstock_test_looker LOGIN PASSWORD 'look'")
+        admin.execute("CREATE ROLE penstock_test_reader LOGIN PASSWORD 'read'")
         try:
-            admin.execute("GRANT USAGE ON SCHEMA penstock TO penstock_test_looker")
-            admin.execute("GRANT SELECT ON penstock.schema_version TO penstock_test_looker")
+            admin.execute("GRANT USAGE ON SCHEMA penstock TO penstock_test_reader")
+            admin.execute("GRANT SELECT ON penstock.schema_version TO penstock_test_reader")
             place = pg_newest.url.partition("@")[2]
             with pytest.raises(StoreError, match="lacks a right"):
-                differences(f"postgresql://penstock_test_looker:look@{place}")
+                differences(f"postgresql://penstock_test_reader:read@{place}")
         finally:
-            admin.execute("DROP OWNED BY penstock_test_looker")
-            admin.execute("DROP ROLE penstock_test_looker")
+            admin.execute("DROP OWNED BY penstock_test_reader")
+            admin.execute("DROP ROLE penstock_test_reader")
 
 
 def test_the_command_line_checks_and_changes_nothing(pg_newest, capsys, monkeypatch):

@@ -87,7 +87,7 @@ def test_two_acknowledgements_at_once_make_one_partition(play, db):
     db.execute(desk.CLAIM, [worker.id, worker.queue, 2, token])
     drop(db)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     assert desk.ack(a, worker, ids[:1], token).finish() == []
     step = desk.ack(b, worker, ids[1:], token)
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
@@ -105,7 +105,7 @@ def test_an_acknowledgement_that_rolls_back_leaves_the_partition_to_the_next(pla
     db.execute(desk.CLAIM, [worker.id, worker.queue, 1, token])
     drop(db)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     desk.ack(a, worker, ids, token).finish()
     a.rollback()
     assert partitions(db) == []

@@ -142,8 +142,8 @@ def test_after_logical_replication_no_job_is_lost_and_no_id_given_twice(source, 
                 desk.until(lambda: db.execute("SELECT count(*) FROM penstock.job").fetchone() == (5,))
             finally:
                 db.execute("DROP SUBSCRIPTION IF EXISTS penstock")
-            behind = {one["sequence"] for one in integrity(db)["sequences"]}
-            assert behind == {"job_id_seq", "job_ord_seq", "queue_id_seq"}
+            lagging = {one["sequence"] for one in integrity(db)["sequences"]}
+            assert lagging == {"job_id_seq", "job_ord_seq", "queue_id_seq"}
             db.execute("DELETE FROM penstock.outcome WHERE job_id IN (106, 107)")
             migrate(new.url)
             goes_on(db, 107)
@@ -193,8 +193,8 @@ def test_a_promoted_server_that_lost_commits_mixes_up_no_worker_and_no_job(sourc
         assert not {one.id for one in new} & {one.id for one in [*lost, worker]}
         again = desk.enqueue(db, 40)
         assert set(again) & set(ids), "and those of jobs"
-        look = "SELECT jsonb_agg(to_jsonb(j) ORDER BY j.id) FROM penstock.job AS j"
-        before = db.execute(look).fetchone()
+        query = "SELECT jsonb_agg(to_jsonb(j) ORDER BY j.id) FROM penstock.job AS j"
+        before = db.execute(query).fetchone()
         for forgotten in lost[:2]:
             said = db.execute(desk.RENEW, [forgotten.id, 60, ids, [token] * 40]).fetchall()
             assert said == [(None, ids, None)]
@@ -203,7 +203,7 @@ def test_a_promoted_server_that_lost_commits_mixes_up_no_worker_and_no_job(sourc
             said = db.execute(desk.ACK, [forgotten.id, ids, [token] * 40, ["completed"] * 40]).fetchall()
             assert {state for _, _, state in said} == {None}
             db.execute("SELECT penstock.deregister(%s, true)", [forgotten.id])
-        assert db.execute(look).fetchone() == before
+        assert db.execute(query).fetchone() == before
         assert db.execute("SELECT count(*) FROM penstock.worker").fetchone() == (41,)
         assert {key: value for key, value in integrity(db).items() if key in SOUND} == SOUND
 

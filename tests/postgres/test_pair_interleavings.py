@@ -13,7 +13,7 @@ import psycopg
 from tests.postgres import desk
 from tests.postgres.interleave import Connection, Interleaving, Step
 
-HELD, CLAIMING = 7001, 7002
+CLAIMED, CLAIMING = 7001, 7002
 STATEMENTS = {
     "claim": "SELECT id FROM penstock.claim(%(alive)s, 1, 10, 7002)",
     "claim of the lost": "SELECT id FROM penstock.claim(%(lost)s, 1, 10, 7003)",
@@ -40,7 +40,7 @@ STATEMENTS = {
     "enqueue with the key": "SELECT penstock.enqueue_many('{q}', '{work}', '{\"{}\"}', p_unique_keys => '{k}')",
     "set_limit": "SELECT penstock.set_limit(1, 4)",
 }  # fmt: skip
-LOOK = """SELECT  -- of a worker's id the number of the sequence: the rest is random
+STATE = """SELECT  -- of a worker's id the number of the sequence: the rest is random
   ARRAY(SELECT ROW(j.id, j.ord IS NULL, j.token, j.worker / 1000000000, j.attempt, j.crashes, j.cancel, j.reason,
                    j.unique_key, j.unique_kept)::text FROM penstock.job AS j ORDER BY j.id),
   ARRAY(SELECT ROW(o.job_id, o.token, o.worker / 1000000000, o.state, o.final)::text FROM penstock.outcome AS o
@@ -80,14 +80,14 @@ class Scene:
                      p_unique_keys=["k", *[None] * 6, "l"], p_until_start=[False] * 7 + [True])  # fmt: skip
         self.db.execute(desk.CLAIM, [alive.id, 1, 1, 7000])
         self.db.execute(desk.ACK, [alive.id, [1], [7000], ["failed"]])
-        self.db.execute(desk.CLAIM, [lost.id, 1, 3, HELD])
+        self.db.execute(desk.CLAIM, [lost.id, 1, 3, CLAIMED])
         self.db.execute("UPDATE penstock.job SET deadline = now() - interval '1 s' WHERE token IS NOT NULL")
         self.db.execute("UPDATE penstock.job SET due_at = now() - interval '1 s' WHERE id = 7")
         desk.lapse(self.db, lost)
         return {"alive": alive.id, "lost": lost.id}
 
-    def look(self) -> Any:
-        (seen,) = self.db.execute(LOOK).fetchall()
+    def state(self) -> Any:
+        (seen,) = self.db.execute(STATE).fetchall()
         assert self.db.execute(RUNNING).fetchone() == (seen[-1],), "the limit counts what runs"
         return seen
 
@@ -115,7 +115,7 @@ def test_any_two_statements_at_once_leave_what_one_after_the_other_would(pg_newe
                 values = scene.set()
                 for name in order:
                     run(a, STATEMENTS[name], values)
-                after[order] = scene.look()
+                after[order] = scene.state()
         wrong = [
             f"{first} {'committed' if commits else 'rolled back'}, {second}"
             for first in STATEMENTS for second in STATEMENTS for commits in (True, False)
@@ -128,7 +128,7 @@ def as_if_in_order(scene: Scene, a: Connection, b: Connection, names: tuple[str,
                    after: dict[tuple[str, ...], Any]) -> bool:  # fmt: skip
     """Run the second while the first is open; whether the end is one that an order could have."""
     values = scene.set()
-    a.begin()
+    a.start_transaction()
     failed = run(a, STATEMENTS[names[0]], values)
     step = b.start(STATEMENTS[names[1]] % values)
     desk.until(lambda: step.ended or b.play.blockers(b))
@@ -138,7 +138,7 @@ def as_if_in_order(scene: Scene, a: Connection, b: Connection, names: tuple[str,
         a.rollback()
     allowed = [after[names], after[names[::-1]]] if commits and failed is None else [after[names[1:]]]
     assert outcome(step) in {None, "PN001"}, f"{names}: a claim may be refused, nothing else may fail"
-    if (seen := scene.look()) in allowed:
+    if (seen := scene.state()) in allowed:
         return True
     run(b, STATEMENTS[names[1]], values)
-    return scene.look() in allowed and seen != scene.look()
+    return scene.state() in allowed and seen != scene.state()

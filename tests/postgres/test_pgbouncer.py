@@ -47,8 +47,8 @@ def new(number: int) -> NewJob:
 
 def test_a_prepared_statement_of_the_session_does_not_survive_it(pooled_url):
     """What the other tests rest on: a connection that does not know of the pooler breaks."""
-    told_nothing = psycopg.connect(pooled_url, autocommit=True, prepare_threshold=0)
-    with told_nothing as connection, pytest.raises(psycopg.errors.InvalidSqlStatementName):
+    default_client = psycopg.connect(pooled_url, autocommit=True, prepare_threshold=0)
+    with default_client as connection, pytest.raises(psycopg.errors.InvalidSqlStatementName):
         for _ in range(pgbouncer.SERVER_CONNECTIONS):
             connection.execute("SELECT %s", [1])
 
@@ -133,7 +133,7 @@ async def test_a_life_goes_through_it_under_settings_that_no_startup_option_may_
         assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (12 + 1 + 1100,)
 
 
-def test_enqueues_and_look_ups_go_through_it(pooled_url, db):
+def test_enqueues_and_lookups_go_through_it(pooled_url, db):
     """Often enough that a prepared statement would be missed in another session."""
     with App(pooled_url, pooled=True) as app:
         ids = [app.enqueue_many([new(number)])[0] for number in range(20)]
@@ -174,8 +174,8 @@ async def a_life_through(url: str, registry: WorkerRegistry, *, pooled: bool = T
         worker, queue = registry.register(queue="q", **values)  # type: ignore[arg-type]
         for turn in range(6):
             claimed = await store.jobs.claim(worker, queue, "q", 4, desk.token())
-            held = [(job.id, job.token) for job in claimed]
-            renewal = registry.renew(worker, lease=15, claims=held, in_flight={"q": 4}, done={}, drained=False)
+            held_claims = [(job.id, job.token) for job in claimed]
+            renewal = registry.renew(worker, lease=15, claims=held_claims, in_flight={"q": 4}, done={}, drained=False)
             assert renewal == ("running", [], [])
             done = [Finished(job=job, state=OutcomeState.COMPLETED) for job in claimed[:3]]
             acked, released = await asyncio.gather(

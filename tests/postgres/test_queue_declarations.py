@@ -29,10 +29,10 @@ FULL: dict[str, Any] = {
 @pytest.mark.parametrize("changes", [{}, FULL, {"stopPolicy": "Hold"}])
 async def test_what_was_declared_stands(store, changes):
     """As it comes back from the database: durations, numbers in JSON, limits."""
-    told = made(**changes)
+    declared = made(**changes)
     assert await declarations(store) == {}
-    await store.queues.declare("q", told)
-    assert (await declarations(store))["q"].matches(told)
+    await store.queues.declare("q", declared)
+    assert (await declarations(store))["q"].matches(declared)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ async def test_what_was_declared_stands(store, changes):
 )  # fmt: skip
 async def test_whatever_differs_does_not_stand(store, change):
     """Not the generation alone: another release may declare something else of the same JobQueue."""
-    told = made(**FULL)
-    await store.queues.declare("q", told)
-    assert not (await declarations(store))["q"].matches(told._replace(**change))
+    declared = made(**FULL)
+    await store.queues.declare("q", declared)
+    assert not (await declarations(store))["q"].matches(declared._replace(**change))
 
 
 async def test_a_pause_by_a_login_matches_any_declaration_and_the_declarers_own_does_not(store, db):

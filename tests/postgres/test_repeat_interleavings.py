@@ -16,15 +16,15 @@ from tests.postgres import desk
 from tests.postgres.interleave import ConnectionDied, Interleaving
 
 DEAD, RUN, OTHER, READY, LATER, KEYED = range(6)
-"""Places in the scene's list of jobs: dead, held twice, ready, deferred and due, ready with a key."""
+"""Places in the scene's list of jobs: dead, claimed twice, ready, deferred and due, ready with a key."""
 STATEMENTS = {
-    **{f"ack {state}": f"SELECT * FROM penstock.ack(%(worker)s, %(held)s, %(tokens)s, '{{{state},{state}}}')"
+    **{f"ack {state}": f"SELECT * FROM penstock.ack(%(worker)s, %(claimed)s, %(tokens)s, '{{{state},{state}}}')"
        for state in ("completed", "retry", "snooze", "failed", "cancelled")},
     "complete": "SELECT penstock.complete(%(worker)s, %(run)s, %(token)s, 0.5)",
-    "release": "SELECT penstock.release(%(worker)s, %(held)s, %(tokens)s)",
+    "release": "SELECT penstock.release(%(worker)s, %(claimed)s, %(tokens)s)",
     "release_claim": "SELECT penstock.release_claim(%(worker)s, %(queue)s, %(token)s)",
     "release_unknown": "SELECT penstock.release_unknown(%(worker)s, %(queue)s, '{}', '{}')",
-    "renew": "SELECT penstock.renew(%(worker)s, 60, %(held)s, %(tokens)s, '{}', '{}', false)",
+    "renew": "SELECT penstock.renew(%(worker)s, 60, %(claimed)s, %(tokens)s, '{}', '{}', false)",
     "deregister": "SELECT penstock.deregister(%(worker)s, false)",
     "cordon": "SELECT penstock.cordon(%(workers)s, true)",
     "begin_drain": "SELECT penstock.begin_drain(%(worker)s)",
@@ -43,7 +43,7 @@ STATEMENTS = {
     "make_partitions": "SELECT penstock.make_partitions(20)",
     "drop_partitions": "SELECT penstock.drop_partitions()",
 }  # fmt: skip
-LOOK = """SELECT
+STATE = """SELECT
   (SELECT jsonb_agg(j - 'due_at' ORDER BY j -> 'id') FROM (SELECT to_jsonb(j) AS j FROM penstock.job AS j) AS x),
   (SELECT jsonb_agg(to_jsonb(o) ORDER BY o.job_id, o.token) FROM penstock.outcome AS o),
   (SELECT jsonb_agg(to_jsonb(d) ORDER BY d.id) FROM penstock.dead AS d),
@@ -58,13 +58,13 @@ def scene(db: psycopg.Connection) -> dict[str, Any]:
     db.execute(
         "TRUNCATE penstock.job, penstock.outcome, penstock.dead, penstock.worker, penstock.leader, penstock.queue_limit"
     )
-    worker, old, held, buried = desk.register(db), desk.register(db), desk.token(), desk.token()
+    worker, old, claim_token, buried = desk.register(db), desk.register(db), desk.token(), desk.token()
     db.execute("UPDATE penstock.queue SET job_deadline = '1 hour'")
     desk.lead_for_long(db)
     delays, keys = [None, None, None, None, 9, None], [None, None, None, None, None, "k"]
     ids = desk.enqueue(db, 6, p_delays=delays, p_unique_keys=keys)
-    for most, token in ((1, buried), (2, held)):
-        db.execute(desk.CLAIM, [worker.id, worker.queue, most, token])
+    for maximum, token in ((1, buried), (2, claim_token)):
+        db.execute(desk.CLAIM, [worker.id, worker.queue, maximum, token])
     db.execute(desk.ACK, [worker.id, [ids[DEAD]], [buried], ["failed"]])
     db.execute("UPDATE penstock.job SET due_at = now() - interval '1 s' WHERE due_at IS NOT NULL")
     db.execute("UPDATE penstock.job SET deadline = now() - interval '1 s' WHERE token IS NOT NULL")
@@ -72,7 +72,7 @@ def scene(db: psycopg.Connection) -> dict[str, Any]:
     db.execute("UPDATE penstock.worker SET state = 'lost', swept = true, lease_until = now() - interval '1 day' "
                "WHERE id = %s", [old.id])  # fmt: skip
     return {"worker": worker.id, "queue": worker.queue, "workers": [worker.id], "jobs": ids, "run": ids[RUN],
-            "held": ids[RUN:READY], "token": held, "tokens": [held] * 2}  # fmt: skip
+            "claimed": ids[RUN:READY], "token": claim_token, "tokens": [claim_token] * 2}  # fmt: skip
 
 
 def test_every_statement_may_be_sent_again_when_its_reply_was_lost(play: Interleaving, db: psycopg.Connection) -> None:
@@ -80,13 +80,13 @@ def test_every_statement_may_be_sent_again_when_its_reply_was_lost(play: Interle
     again = play.connection("again")
     for name, statement in STATEMENTS.items():
         values = scene(db)
-        before = db.execute(LOOK).fetchone()
+        before = db.execute(STATE).fetchone()
         first = play.connection(name)
         with pytest.raises(ConnectionDied):
             first.lose_reply(statement, values)  # type: ignore[arg-type]  # by name
-        once = db.execute(LOOK).fetchone()
+        once = db.execute(STATE).fetchone()
         again.run(statement, values)  # type: ignore[arg-type]
-        assert db.execute(LOOK).fetchone() == once, name
+        assert db.execute(STATE).fetchone() == once, name
         idle = {"renew", "wait_mark", "lead", "enqueue with a key", "drop_partitions"}
         assert (before == once) is (name in idle), name
 
@@ -100,14 +100,14 @@ def test_a_caller_above_read_committed_gets_a_job_or_an_error_and_never_neither(
         if statement == keyed:
             db.execute("INSERT INTO penstock.queue (name) VALUES ('q')")
         caller = play.connection(f"caller, {isolation}")
-        caller.begin(isolation)
+        caller.start_transaction(isolation)
         caller.run("SELECT count(*) FROM penstock.job")
         other.run(statement)
         with pytest.raises(psycopg.errors.SerializationFailure):
             caller.run(statement)
         caller.rollback()
         assert db.execute("SELECT count(*) FROM penstock.job").fetchone() == (1,)
-        caller.begin(isolation)  # as every application does with such an error
+        caller.start_transaction(isolation)  # as every application does with such an error
         ((job,),) = caller.run(statement)
         caller.commit()
         assert db.execute("SELECT count(*) FROM penstock.job WHERE id = %s", [job]).fetchone() == (1,)
@@ -118,7 +118,7 @@ def test_a_claim_is_durable_whatever_its_session_says(play, db):
     worker = desk.register(db)
     desk.enqueue(db, 1)
     a = play.connection("a")
-    a.begin()
+    a.start_transaction()
     a.run("SET LOCAL synchronous_commit = off")
     desk.claim(a, worker, 1, desk.token()).finish()
     assert a.run("SHOW synchronous_commit") == [("on",)]

@@ -30,7 +30,7 @@ INTERNAL = {
 """Functions that only other functions call, or the owner (and the one that a COPY is followed by): nobody's entry."""
 ALL = frozenset(roles())
 ENQUEUERS = frozenset({"enqueuer", "client", "bulk_enqueuer", "worker"})
-UPKEEP = frozenset({"worker", "operator"})
+MAINTENANCE = frozenset({"worker", "operator"})
 COUNTERS = frozenset({"operator", "observer"})
 ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.enqueue('q', 'work')": ENQUEUERS,
@@ -58,20 +58,20 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.release(1, '{1}', '{1}')": frozenset({"worker"}),
     "SELECT penstock.release_claim(1, 1, 1)": frozenset({"worker"}),
     "SELECT penstock.release_unknown(1, 1, '{}', '{}')": frozenset({"worker"}),
-    "SELECT penstock.wait_mark('{1}', 9, false)": UPKEEP,
-    "SELECT penstock.lead('maintenance', 'x', 9)": UPKEEP,
-    "SELECT penstock.lead_ends('maintenance')": UPKEEP,
-    "SELECT penstock.promote(9)": UPKEEP,
-    "SELECT penstock.rescue('x', 9)": UPKEEP,
-    "SELECT penstock.rescue_overdue('x', 9)": UPKEEP,
-    "SELECT penstock.begin_marks()": UPKEEP,
-    "SELECT penstock.publish_marks(1, 1)": UPKEEP,
-    "SELECT penstock.count_limits()": UPKEEP,
-    "SELECT penstock.make_partitions(14)": UPKEEP,
-    "SELECT penstock.drop_partitions()": UPKEEP,
-    "SELECT penstock.prune_workers()": UPKEEP,
-    "SELECT penstock.prune_queues()": UPKEEP,
-    "SELECT penstock.audit('limits')": UPKEEP,
+    "SELECT penstock.wait_mark('{1}', 9, false)": MAINTENANCE,
+    "SELECT penstock.lead('maintenance', 'x', 9)": MAINTENANCE,
+    "SELECT penstock.lead_ends('maintenance')": MAINTENANCE,
+    "SELECT penstock.promote(9)": MAINTENANCE,
+    "SELECT penstock.rescue('x', 9)": MAINTENANCE,
+    "SELECT penstock.rescue_overdue('x', 9)": MAINTENANCE,
+    "SELECT penstock.begin_marks()": MAINTENANCE,
+    "SELECT penstock.publish_marks(1, 1)": MAINTENANCE,
+    "SELECT penstock.count_limits()": MAINTENANCE,
+    "SELECT penstock.make_partitions(14)": MAINTENANCE,
+    "SELECT penstock.drop_partitions()": MAINTENANCE,
+    "SELECT penstock.prune_workers()": MAINTENANCE,
+    "SELECT penstock.prune_queues()": MAINTENANCE,
+    "SELECT penstock.audit('limits')": MAINTENANCE,
     "SELECT penstock.end_refused(1, 1, 1, '{}')": frozenset({"worker"}),
     "SELECT penstock.limit_undeclared(9)": frozenset(),
     "SELECT penstock.depth(1, 9)": frozenset({"worker"}),
@@ -103,7 +103,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SELECT penstock.cancel_jobs('{1}')": frozenset({"operator", "client"}),
     "SELECT args, result FROM penstock.jobs": frozenset({"client"}),
     "SELECT id, state, reason, error FROM penstock.jobs_redacted": COUNTERS,
-    "SELECT version FROM penstock.schema_version": UPKEEP | COUNTERS,
+    "SELECT version FROM penstock.schema_version": MAINTENANCE | COUNTERS,
     "SELECT penstock.ack_ended(1, '{1}', '{1}', NULL, NULL, NULL, NULL, NULL, NULL)": frozenset(),
     "SELECT penstock.reclaim('{1}')": frozenset(),
     "SELECT args FROM penstock.job": frozenset(),
@@ -206,8 +206,10 @@ async def test_the_whole_life_of_a_job_runs_under_the_worker(owned):
         async with Store(url, lanes=1) as store:
             assert await store.queues.mark_waiting([queue], 20) > 0
             first, second, third = (await store.jobs.claim(worker, queue, "q", 3, desk.token()))[:3]
-            held = [(job.id, job.token) for job in (first, second, third)]
-            assert registry.renew(worker, lease=15, claims=held, in_flight={}, done={}, drained=False).fenced == []
+            held_claims = [(job.id, job.token) for job in (first, second, third)]
+            assert (
+                registry.renew(worker, lease=15, claims=held_claims, in_flight={}, done={}, drained=False).fenced == []
+            )
             batch = [
                 Finished(job=first, state=OutcomeState.COMPLETED, result="1"),
                 Finished(job=second, state=OutcomeState.RETRY, error="{}"),

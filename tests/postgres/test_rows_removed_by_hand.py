@@ -15,11 +15,11 @@ from tests.postgres.test_store_limits import IN_FLIGHT, RUNNING, limit
 REMOVE = "SELECT verdict FROM penstock.remove_queue('q', false)"
 
 
-def running(db: psycopg.Connection[Any], most: int = 3) -> tuple[desk.Worker, int, list[int]]:
+def running(db: psycopg.Connection[Any], maximum: int = 3) -> tuple[desk.Worker, int, list[int]]:
     """A limited queue at its limit, with jobs that wait."""
     worker, token = desk.register(db), desk.token()
     desk.enqueue(db, 10)
-    limit(db, worker, most)
+    limit(db, worker, maximum)
     return worker, token, [row[0] for row in db.execute(desk.CLAIM, [worker.id, worker.queue, 9, token])]
 
 
@@ -55,7 +55,7 @@ def test_an_audit_with_an_open_end_counts_it_once(end, play, db):
     worker, token, ids = running(db)
     db.execute("UPDATE penstock.queue_limit SET in_flight = 9")
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     if end == "complete":
         a.run("SELECT penstock.complete(%s, %s, %s, 1)", [worker.id, ids[0], token])
         assert b.run("SELECT penstock.audit('limits')") == [(1,)]
@@ -112,13 +112,13 @@ def test_a_queue_is_not_removed_under_an_open_enqueue(play, db):
     desk.enqueue(db)
     db.execute("DELETE FROM penstock.job")
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     a.run(desk.ENQUEUE)
     assert [b.run(REMOVE) for _ in range(3)] == [[("waiting",)]] * 3
     a.commit()
     assert b.run(REMOVE) == [("jobs",)]
     db.execute("DELETE FROM penstock.job")
-    a.begin()
+    a.start_transaction()
     a.run(desk.ENQUEUE)  # it sees that the queue may go, and holds it
     assert [b.run(REMOVE) for _ in range(3)] == [[("waiting",)]] * 3
     a.rollback()

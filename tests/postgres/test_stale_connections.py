@@ -87,7 +87,7 @@ def others(db: psycopg.Connection) -> int:
 
 
 def terminated(db: psycopg.Connection, proxy: Proxy) -> None:
-    """At once: the next call may meet a session that is just ending."""
+    """At once: the next call may meet a session that is just closing."""
     db.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}".encode())
 
 
@@ -99,7 +99,7 @@ def cut(db: psycopg.Connection, proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("end", [terminated, cut])
 def test_no_call_fails_because_pooled_connections_were_ended(end, caller, pg_newest, db):
-    """Four of them, and then a look and an enqueue each time one has been ended again."""
+    """Four of them, and then a read and an enqueue each time one has been ended again."""
     with Proxy(pg_newest.url) as proxy:
         calls = caller(proxy.url)
         calls.enqueue_at_once(8)

@@ -211,7 +211,7 @@ def test_a_draining_worker_cannot_be_called_back_cordoned_or_given_jobs(before, 
 
 
 async def test_a_stale_snooze_with_the_current_one_of_the_same_job_is_fenced(store, client, db):
-    """One worker held it twice and says both in one batch: the released claim has nothing to report."""
+    """One worker claimed it twice and acknowledges both in one batch: the released claim has no outcome."""
     (job,) = client.enqueue([desk.new()])
     worker = desk.register(db)
     (stale,) = await desk.claim_some(store, worker)

@@ -45,7 +45,7 @@ def test_a_cancel_that_meets_a_claim_flags_the_claimed_job(play, db):
     """It waits for the claim's row and then sees it running."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     desk.claim(a, worker, 1, desk.token()).finish()
     step = b.start("SELECT id, verdict FROM penstock.cancel_jobs(%s)", [[job]])
     step.blocks_on(a)
@@ -57,7 +57,7 @@ def test_a_claim_that_meets_a_cancel_steps_over_the_job(play, db):
     """The other order: the job ends as cancelled and nobody runs it."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     assert a.run("SELECT id, verdict FROM penstock.cancel_jobs(%s)", [[job]]) == [(job, "cancelled")]
     assert desk.claim(b, worker, 1, desk.token()).finish() == []
     a.commit()
@@ -68,11 +68,11 @@ def test_a_claim_that_meets_a_cancel_steps_over_the_job(play, db):
 def test_a_cancel_that_meets_an_acknowledgement_changes_nothing(play, db):
     """The job was over first."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, held).finish()
-    a.begin()
-    desk.ack(a, worker, [job], held).finish()
+    desk.claim(a, worker, 1, token).finish()
+    a.start_transaction()
+    desk.ack(a, worker, [job], token).finish()
     step = b.start("SELECT id, verdict FROM penstock.cancel_jobs(%s)", [[job]])
     step.blocks_on(a)
     a.commit()
@@ -135,11 +135,11 @@ async def test_a_dead_letter_whose_key_is_taken_stays_and_names_the_holder(clien
 def test_two_redrives_at_once_bring_it_back_once(play, db, pg):
     """The second waits and finds nothing."""
     (job,) = desk.enqueue(db, 1)
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, held).finish()
-    desk.ack(a, worker, [job], held, "failed").finish()
-    a.begin()
+    desk.claim(a, worker, 1, token).finish()
+    desk.ack(a, worker, [job], token, "failed").finish()
+    a.start_transaction()
     assert a.run("SELECT id, holder FROM penstock.redrive(%s)", [[job]]) == [(job, None)]
     step = b.start("SELECT id, holder FROM penstock.redrive(%s)", [[job]])
     step.blocks_on(a)
@@ -168,11 +168,11 @@ async def test_pausing_a_queue_that_nobody_knows_says_so(store, client):
 
 def test_an_id_that_a_copy_took_again_stops_neither_redrive_nor_rescue(play, db):
     """A login that may COPY may reuse a dead letter's id: both stay, both are listed, neither delays others."""
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     first, other = desk.enqueue(db, 2)
     a = play.connection("a")
-    desk.claim(a, worker, 2, held).finish()
-    assert desk.ack(a, worker, [first, other], held, "failed").finish() == []
+    desk.claim(a, worker, 2, token).finish()
+    assert desk.ack(a, worker, [first, other], token, "failed").finish() == []
     db.execute("INSERT INTO penstock.job (id, queue, task, args) VALUES (%s, %s, 'work', '{}')", [first, worker.queue])
     redriven = dict(a.run("SELECT id, holder FROM penstock.redrive(%s)", [[first, other]]))
     assert redriven == {first: first, other: None}

@@ -1,4 +1,4 @@
-"""Claims: which jobs, in which order, for whom; by index, whatever the tables looked like when it was planned."""
+"""Claims: which jobs, in which order, for whom; by index, whatever the tables contained when it was planned."""
 
 from __future__ import annotations
 

@@ -25,21 +25,21 @@ WRITTEN = """SELECT q.name, j.task, j.priority, j.max_attempts, j.args, j.header
 ODD = ["\\", "\\N", "a\tb", "a\nb\r", '"', "it's", "{}", "é€😀", "\\\\t", "%s", "\\."]
 
 
-def tell_ways(admin: psycopg.Connection[Any]) -> None:
+def record_ways(admin: psycopg.Connection[Any]) -> None:
     """From now on a table has the first word of each statement that puts jobs in."""
     admin.execute("CREATE TABLE public.way (word text)")
     admin.execute(
-        "CREATE FUNCTION public.tell_way() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN "
+        "CREATE FUNCTION public.record_way() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN "
         "INSERT INTO public.way VALUES (split_part(current_query(), ' ', 1)); RETURN NULL; END $$"
     )
-    admin.execute("CREATE TRIGGER way BEFORE INSERT ON penstock.job EXECUTE FUNCTION public.tell_way()")
+    admin.execute("CREATE TRIGGER way BEFORE INSERT ON penstock.job EXECUTE FUNCTION public.record_way()")
 
 
 @pytest.fixture
 def ways(pg) -> Iterator[psycopg.Connection[Any]]:
     """A connection to `pg`, that records how jobs came in."""
     with pg.connect() as connection:
-        tell_ways(connection)
+        record_ways(connection)
         yield connection
 
 
@@ -124,7 +124,7 @@ WRONG: dict[str, dict[str, Any]] = {
 }
 
 
-def told(attempt: Callable[[], object]) -> str:
+def error_of(attempt: Callable[[], object]) -> str:
     """What the refusal says."""
     with pytest.raises(RejectedByDatabase) as refused:
         attempt()
@@ -136,9 +136,9 @@ def test_a_wrong_job_among_many_is_the_functions_error_and_nothing_is_written(pg
     with psycopg.connect(pg.url) as connection:
         for case, values in WRONG.items():
             wrong = desk.new(**values)
-            alone = told(partial(client.enqueue, [wrong]))
-            assert told(partial(client.enqueue, [*many(), wrong, *many(3)])) == alone, case
-            assert told(partial(enqueue_on, connection, [*many(), wrong])) == alone, case
+            alone = error_of(partial(client.enqueue, [wrong]))
+            assert error_of(partial(client.enqueue, [*many(), wrong, *many(3)])) == alone, case
+            assert error_of(partial(enqueue_on, connection, [*many(), wrong])) == alone, case
             connection.rollback()
     counts = "SELECT (SELECT count(*) FROM penstock.job), (SELECT count(*) FROM penstock.queue)"
     assert db.execute(counts).fetchone() == (0, 0)
@@ -215,7 +215,7 @@ def test_no_mark_is_published_while_a_bulk_is_open(pg, db):
 def test_the_rights_of_the_login_choose_the_way(role, way, pg_blank):
     """Without an error in between, in a transaction of the caller's too."""
     with owned_by_a_login(pg_blank) as owned, owned.database.connect() as admin:
-        tell_ways(admin)
+        record_ways(admin)
         with member(owned, role) as url:
             with closing(SyncClient(url)) as client:
                 client.enqueue(many())

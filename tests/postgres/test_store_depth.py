@@ -1,4 +1,4 @@
-"""Depth: what a look at the queues says is exact below the cap, honest above it, and costs no row of a deep queue."""
+"""Depth: a sample is exact below the cap, honest above it, and its cost does not grow with a deep queue."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import psycopg
 
 from tests.postgres import desk
 
-LOOK = "SELECT name, ready, capped, in_flight, oldest FROM penstock.snapshot(%s, 15) ORDER BY name"
+SAMPLE = "SELECT name, ready, capped, in_flight, oldest FROM penstock.snapshot(%s, 15) ORDER BY name"
 READ = "SELECT coalesce(sum(idx_tup_fetch), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'job'"
 
 
-def look(db: psycopg.Connection[Any], cap: int) -> tuple[Any, ...]:
+def sample(db: psycopg.Connection[Any], cap: int) -> tuple[Any, ...]:
     """Ready, capped, in flight and age of the oldest of queue q."""
-    rows: dict[str, tuple[Any, ...]] = {row[0]: row[1:] for row in db.execute(LOOK, [cap]).fetchall()}
+    rows: dict[str, tuple[Any, ...]] = {row[0]: row[1:] for row in db.execute(SAMPLE, [cap]).fetchall()}
     return rows["q"]
 
 
@@ -48,12 +48,12 @@ def test_below_the_cap_ready_and_in_flight_are_counted_whatever_workers_report(d
     worker = desk.register(db)
     desk.enqueue(db, 20, p_priorities=[n % 4 for n in range(20)])
     claim(db, worker, 8)
-    for told in (0, 8, 50):
-        report(db, worker, told)
-        assert look(db, 100)[:3] == (12, False, 8)
+    for maximum in (0, 8, 50):
+        report(db, worker, maximum)
+        assert sample(db, 100)[:3] == (12, False, 8)
     report(db, worker, 7)
     db.execute("DELETE FROM penstock.job")
-    assert look(db, 100) == (0, False, 0, None)
+    assert sample(db, 100) == (0, False, 0, None)
 
 
 def test_above_the_cap_ready_is_the_cap_and_in_flight_what_workers_report(db):
@@ -67,18 +67,18 @@ def test_above_the_cap_ready_is_the_cap_and_in_flight_what_workers_report(db):
         "UPDATE penstock.job SET ready_at = ready_at - interval '1 minute' "
         "WHERE ord = (SELECT min(ord) FROM penstock.job WHERE token IS NULL)"
     )
-    ready, capped, in_flight, oldest = look(db, 5)
+    ready, capped, in_flight, oldest = sample(db, 5)
     assert (ready, capped, in_flight) == (6, True, 10)
     assert 60 <= oldest < 3600
 
 
 def test_running_jobs_that_were_reported_are_not_taken_for_ready_ones(db):
-    """More running than the cap, fewer ready: the count goes on behind them and both are exact."""
+    """More running than the cap, fewer ready: the count continues after them and both are exact."""
     worker = desk.register(db)
     desk.enqueue(db, 33)
     claim(db, worker, 30)
     report(db, worker, 30)
-    assert look(db, 5)[:3] == (3, False, 30)
+    assert sample(db, 5)[:3] == (3, False, 30)
 
 
 def test_no_row_lies_below_a_head_and_a_sample_from_there_misses_none(db):
@@ -106,7 +106,7 @@ def test_no_row_lies_below_a_head_and_a_sample_from_there_misses_none(db):
             "SELECT count(*) FILTER (WHERE token IS NULL), false, count(*) FILTER (WHERE token IS NOT NULL) "
             "FROM penstock.job WHERE ord IS NOT NULL"
         ).fetchone()
-        assert look(db, 100)[:3] == exact
+        assert sample(db, 100)[:3] == exact
 
 
 def test_a_sample_of_deep_queues_reads_one_row_of_each(db):
@@ -119,7 +119,7 @@ def test_a_sample_of_deep_queues_reads_one_row_of_each(db):
     vacuumed = "SELECT relallvisible = relpages FROM pg_class WHERE oid = 'penstock.job'::regclass"
     desk.until(lambda: db.execute("VACUUM penstock.job") and db.execute(vacuumed).fetchone() == (True,))
     before = rows_read(db)
-    rows = db.execute(LOOK, [50]).fetchall()
+    rows = db.execute(SAMPLE, [50]).fetchall()
     assert [row[1:4] for row in rows] == [(51, True, 0)] * 30
     assert rows_read(db) - before == 30
 
@@ -129,7 +129,7 @@ def test_under_a_long_snapshot_a_sample_reads_no_dead_entries(play, db):
     worker = desk.register(db)
     db.execute("ALTER TABLE penstock.job SET (autovacuum_enabled = off)")
     reader = play.connection("reader")
-    reader.begin("REPEATABLE READ")
+    reader.start_transaction("REPEATABLE READ")
     reader.run("SELECT count(*) FROM penstock.job")
     desk.enqueue(db, 5000)
     claim(db, worker, 5000)
@@ -144,10 +144,10 @@ def test_under_a_long_snapshot_a_sample_reads_no_dead_entries(play, db):
         return int(found[0])
 
     start = entries()
-    assert look(db, 100)[:3] == (1, False, 0)
+    assert sample(db, 100)[:3] == (1, False, 0)
     without = entries() - start
     publish(db)
     start = entries()
-    assert look(db, 100)[:3] == (1, False, 0)
+    assert sample(db, 100)[:3] == (1, False, 0)
     assert without >= 5000
     assert entries() - start < 100

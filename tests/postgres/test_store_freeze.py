@@ -32,7 +32,7 @@ class Scene:
     """What everybody learned: by (job, token) the state that was accepted, or None for refused."""
 
     database: Database
-    told: dict[tuple[int, int], str | None] = field(default_factory=dict)
+    reported: dict[tuple[int, int], str | None] = field(default_factory=dict)
     fenced: int = 0
     over: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -45,55 +45,57 @@ class Scene:
             for job in jobs:
                 accepted = answer.get(job, state)
                 with self.lock:
-                    assert self.told.setdefault((job, token), accepted) == accepted
+                    assert self.reported.setdefault((job, token), accepted) == accepted
         with self.lock:
-            self.fenced += sum(self.told[job, token] is None for job in jobs)
+            self.fenced += sum(self.reported[job, token] is None for job in jobs)
 
 
-def claim(db: psycopg.Connection[Any], worker: desk.Worker, most: int) -> tuple[list[int], int]:
+def claim(db: psycopg.Connection[Any], worker: desk.Worker, maximum: int) -> tuple[list[int], int]:
     """Jobs, and the token that they carry."""
-    held = desk.token()
-    return [row[0] for row in db.execute(desk.CLAIM, [worker.id, worker.queue, most, held]).fetchall()], held
+    claim_token = desk.token()
+    return [
+        row[0] for row in db.execute(desk.CLAIM, [worker.id, worker.queue, maximum, claim_token]).fetchall()
+    ], claim_token
 
 
 def freeze_and_thaw(scene: Scene, seed: int) -> None:
     """Claim, stop past the lease, wake up some milliseconds later and send all outcomes."""
-    chance, holder = random.Random(seed), f"frozen-{seed}"
+    rng, holder = random.Random(seed), f"frozen-{seed}"
     with scene.database.connect() as db:
         while scene.fenced < STALE and not scene.over.is_set():
             desk.enqueue(db, 3)
             worker = desk.register(db)
-            jobs, held = claim(db, worker, 3)
-            led = chance.random() < 0.05
+            jobs, claim_token = claim(db, worker, 3)
+            led = rng.random() < 0.05
             if led:  # it was the maintenance leader, until it froze
                 db.execute("UPDATE penstock.leader SET holder = %s, held_since = now() - interval '1 h', "
                            "lease_until = now() - interval '1 s'", [holder])  # fmt: skip
             desk.lapse(db, worker)
-            scene.over.wait(chance.choice([0, 0.001, 0.003, 0.01, 0.03]))
+            scene.over.wait(rng.choice([0, 0.001, 0.003, 0.01, 0.03]))
             if led:
                 assert db.execute(desk.RESCUE, [holder, desk.QUIET_LEASE]).fetchone() == (0, 0, 0)
             if jobs:
-                thaw(scene, db, worker, jobs, held, chance)
+                thaw(scene, db, worker, jobs, claim_token, rng)
 
 
-def thaw(scene: Scene, db: psycopg.Connection[Any], worker: desk.Worker, jobs: list[int], held: int,
-         chance: random.Random) -> None:  # fmt: skip
+def thaw(scene: Scene, db: psycopg.Connection[Any], worker: desk.Worker, jobs: list[int], claim_token: int,
+         rng: random.Random) -> None:  # fmt: skip
     """Everything that a worker may do when it finds out that time has passed."""
-    if chance.random() < 0.3:
-        renewed = db.execute(desk.RENEW, [worker.id, 0.01, jobs, [held] * len(jobs)]).fetchone()
+    if rng.random() < 0.3:
+        renewed = db.execute(desk.RENEW, [worker.id, 0.01, jobs, [claim_token] * len(jobs)]).fetchone()
         assert renewed is not None
         if renewed[1]:  # named as fenced: whatever is acknowledged now is refused
-            scene.ack(db, worker.id, renewed[1], held, "completed")
-            assert all(scene.told[job, held] is None for job in renewed[1])
+            scene.ack(db, worker.id, renewed[1], claim_token, "completed")
+            assert all(scene.reported[job, claim_token] is None for job in renewed[1])
             jobs = [job for job in jobs if job not in renewed[1]]
     if jobs:
-        scene.ack(db, worker.id, jobs, held, chance.choice(STATES))
-        assert db.execute(desk.RELEASE, [worker.id, jobs, [held] * len(jobs)]).fetchone() == (0,)
+        scene.ack(db, worker.id, jobs, claim_token, rng.choice(STATES))
+        assert db.execute(desk.RELEASE, [worker.id, jobs, [claim_token] * len(jobs)]).fetchone() == (0,)
 
 
 def rescue_and_run(scene: Scene, seed: int) -> None:
     """Lead, rescue, claim what was rescued and end it."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     with scene.database.connect() as db:
         worker = desk.register(db, 3600)
         while not scene.over.is_set():
@@ -101,10 +103,10 @@ def rescue_and_run(scene: Scene, seed: int) -> None:
             db.execute(desk.RESCUE, ["other", desk.QUIET_LEASE])
             db.execute(DUE_NOW)
             db.execute(desk.PROMOTE)
-            jobs, held = claim(db, worker, 10)
+            jobs, claim_token = claim(db, worker, 10)
             if jobs:
-                scene.over.wait(chance.choice([0, 0, 0.002]))
-                scene.ack(db, worker.id, jobs, held, "completed")
+                scene.over.wait(rng.choice([0, 0, 0.002]))
+                scene.ack(db, worker.id, jobs, claim_token, "completed")
 
 
 def test_a_stale_word_changes_nothing_a_thousand_times_of_a_thousand(pg):
@@ -126,7 +128,7 @@ def test_a_stale_word_changes_nothing_a_thousand_times_of_a_thousand(pg):
         dead = {row[0]: row[1] for row in db.execute("SELECT id, reason FROM penstock.dead")}
         known = {row[0] for row in db.execute("SELECT generate_series(1, last_value) FROM penstock.job_id_seq")}
     assert scene.fenced >= STALE
-    accepted = {name: state for name, state in scene.told.items() if state not in {None, "snooze"}}
+    accepted = {name: state for name, state in scene.reported.items() if state not in {None, "snooze"}}
     assert {(job, token): state for job, token, state, _ in outcomes} == accepted
     assert len(outcomes) == len(accepted)
     final = [job for job, _, _, last in outcomes if last] + [job for job, reason in dead.items() if reason == "poison"]

@@ -33,7 +33,7 @@ def database(servers: Servers) -> Iterator[Database]:
 
 @pytest.fixture
 def newest(database) -> Iterator[psycopg.Connection]:
-    """A connection to it, with what an earlier test wrote taken away."""
+    """A connection to it, without the rows of earlier tests."""
     with database.connect() as connection:
         connection.execute("TRUNCATE penstock.job, penstock.queue, penstock.worker")
         yield connection
@@ -169,7 +169,7 @@ SIZES: dict[str, tuple[str, bool]] = {
 
 
 @pytest.mark.parametrize("case", SIZES)
-def test_plain_sql_is_held_to_the_limit_of_256_kib(case, newest):
+def test_plain_sql_is_bound_by_the_limit_of_256_kib(case, newest):
     """Counted as JSON without spaces, as the client counts; a claim must be able to hand out what was taken in."""
     body, fits = SIZES[case]
     query = "SELECT penstock.enqueue('q', 't', %s::jsonb)"
@@ -185,7 +185,7 @@ def test_plain_sql_is_held_to_the_limit_of_256_kib(case, newest):
     assert taken.fetchone()[0] >= min(len(body), 131_072)
 
 
-def test_headers_and_every_job_of_a_bulk_are_held_to_the_limit_too(newest):
+def test_headers_and_every_job_of_a_bulk_are_bound_by_the_limit_too(newest):
     """The message says what, how much and the limit."""
     body = f'{{"x": "{"y" * LIMIT}"}}'
     for arrays in (
@@ -225,12 +225,12 @@ def test_an_absurd_delay_of_a_retry_leaves_the_attempt_as_it_was(delay, newest):
     """The outcome is refused by the database; the worker halves its batch and makes a plain failure of it."""
     worker = desk.register(newest)
     (job,) = desk.enqueue(newest)
-    held = desk.token()
-    newest.execute(desk.CLAIM, [worker.id, worker.queue, 1, held])
+    token = desk.token()
+    newest.execute(desk.CLAIM, [worker.id, worker.queue, 1, token])
     ack = "SELECT * FROM penstock.ack(%s, %s, %s, '{retry}', p_delays => %s)"
     with pytest.raises(psycopg.DataError):
-        newest.execute(ack.encode(), [worker.id, [job], [held], [delay]])
-    assert newest.execute("SELECT id, token FROM penstock.job").fetchone() == (job, held)
+        newest.execute(ack.encode(), [worker.id, [job], [token], [delay]])
+    assert newest.execute("SELECT id, token FROM penstock.job").fetchone() == (job, token)
     assert newest.execute("SELECT count(*) FROM penstock.outcome").fetchone() == (0,)
 
 

@@ -27,7 +27,7 @@ IDLE = {
     "release by nobody": "release(NULL, '{%(job)s}', '{%(token)s}')",
     "release of nothing": "release(%(worker)s, NULL, NULL)",
     "release_claim without a token": "release_claim(%(worker)s, %(queue)s, NULL)",
-    "release_unknown without what is held": "release_unknown(%(worker)s, %(queue)s, NULL, NULL)",
+    "release_unknown without its claims": "release_unknown(%(worker)s, %(queue)s, NULL, NULL)",
     "complete of nothing": "complete(%(worker)s, NULL, NULL, NULL)",
     "complete by nobody": "complete(NULL, %(job)s, %(token)s, 1)",
     "ack of nothing": "ack(%(worker)s, '{}', '{}')",
@@ -58,7 +58,7 @@ REFUSED = {
     "a retention without an end": (
         "declare_queue('q', 'x', 9, false, 5::smallint, NULL, 9, 'Infinity', '{}')", "out of range"),
 }  # fmt: skip
-LOOK = """SELECT (SELECT jsonb_agg(to_jsonb(j) ORDER BY id) FROM penstock.job AS j),
+STATE = """SELECT (SELECT jsonb_agg(to_jsonb(j) ORDER BY id) FROM penstock.job AS j),
   (SELECT jsonb_agg(to_jsonb(d) ORDER BY id) FROM penstock.dead AS d), (SELECT count(*) FROM penstock.outcome),
   (SELECT jsonb_agg(to_jsonb(q) ORDER BY id) FROM penstock.queue AS q), (SELECT count(*) FROM penstock.queue_limit),
   (SELECT jsonb_agg(to_jsonb(w) ORDER BY id) FROM penstock.worker AS w),
@@ -67,35 +67,35 @@ LOOK = """SELECT (SELECT jsonb_agg(to_jsonb(j) ORDER BY id) FROM penstock.job AS
 
 def scene(db: psycopg.Connection) -> dict[str, Any]:
     """A job that runs, one that is due, two dead letters, one of which has lost its key to a third job."""
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     desk.lead_for_long(db)
     db.execute("UPDATE penstock.leader SET held_since = clock_timestamp()")
     desk.enqueue(db, p_delays=[0.001])
     kept, running = desk.enqueue(db, p_unique_keys=["k"]) + desk.enqueue(db)
-    db.execute(desk.CLAIM, [worker.id, worker.queue, 1, held])
-    db.execute(desk.ACK, [worker.id, [kept], [held], ["failed"]])
-    db.execute(desk.CLAIM, [worker.id, worker.queue, 1, held])
+    db.execute(desk.CLAIM, [worker.id, worker.queue, 1, token])
+    db.execute(desk.ACK, [worker.id, [kept], [token], ["failed"]])
+    db.execute(desk.CLAIM, [worker.id, worker.queue, 1, token])
     desk.enqueue(db, p_unique_keys=["k"])
     due = "SELECT bool_and(due_at < clock_timestamp()) FROM penstock.job WHERE due_at IS NOT NULL"
     desk.until(lambda: db.execute(due).fetchone() == (True,))
-    return {"worker": worker.id, "queue": worker.queue, "job": running, "kept": kept, "token": held}
+    return {"worker": worker.id, "queue": worker.queue, "job": running, "kept": kept, "token": token}
 
 
 def test_calls_without_sense_change_nothing(pg_newest):
     """No row, no flag, no queue, no worker; what is not there is simply not there."""
     with pg_newest.connect() as db:
         values = scene(db)
-        before = db.execute(LOOK).fetchone()
+        before = db.execute(STATE).fetchone()
         for what, call in IDLE.items():
             db.execute(("SELECT penstock." + call % values).encode())
-            assert db.execute(LOOK).fetchone() == before, what
+            assert db.execute(STATE).fetchone() == before, what
 
 
 def test_calls_that_break_a_rule_are_one_error_and_change_nothing(pg_newest):
     """It is an error of the data, in one line, which the store's users see as refused."""
     with pg_newest.connect() as db:
         values = scene(db)
-        before = db.execute(LOOK).fetchone()
+        before = db.execute(STATE).fetchone()
         for what, (call, says) in REFUSED.items():
             if says is None:  # a word that is no state is no outcome: reported as fenced
                 assert db.execute(("SELECT state FROM penstock." + call % values).encode()).fetchall() == [(None,)]
@@ -104,7 +104,7 @@ def test_calls_that_break_a_rule_are_one_error_and_change_nothing(pg_newest):
                     db.execute(("SELECT penstock." + call % values).encode())
                 assert refused.value.sqlstate is not None, what
                 assert refused.value.sqlstate[:2] in {"22", "23", "54"}, what
-            assert db.execute(LOOK).fetchone() == before, what
+            assert db.execute(STATE).fetchone() == before, what
 
 
 async def test_the_stores_users_get_one_line(pg_newest, newest):

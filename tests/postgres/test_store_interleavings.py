@@ -15,7 +15,7 @@ def test_two_claimers_at_once_share_no_job_and_wait_for_nothing(play, db):
     """A claim in an open transaction is stepped over by the next one, which takes the jobs after it."""
     worker, ids = desk.register(db), desk.enqueue(db, 4)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     first = desk.claim(a, worker, 2, desk.token()).finish()
     second = desk.claim(b, worker, 4, desk.token()).finish()
     a.commit()
@@ -27,7 +27,7 @@ def test_a_rolled_back_claim_leaves_its_jobs_to_the_next(play, db):
     """Nothing of a claim that did not commit remains: neither token nor attempt."""
     worker, ids = desk.register(db), desk.enqueue(db, 1)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     desk.claim(a, worker, 1, desk.token()).finish()
     assert desk.claim(b, worker, 1, desk.token()).finish() == []
     a.rollback()
@@ -39,7 +39,7 @@ def test_a_worker_with_a_claim_in_flight_is_not_declared_lost(play, db):
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     desk.lead_for_long(db)
     a, b = play.connection("claimer"), play.connection("rescuer")
-    a.begin()
+    a.start_transaction()
     desk.claim(a, worker, 1, desk.token()).finish()
     desk.lapse(db, worker)
     assert b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
@@ -52,7 +52,7 @@ def test_a_claim_that_meets_a_rescue_is_refused(play, db):
     """While the worker is being declared lost the claim waits, then finds it lost and takes nothing."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     rescuer, claimer = play.connection("rescuer"), play.connection("claimer")
-    rescuer.begin()
+    rescuer.start_transaction()
     rescuer.run("SELECT FROM penstock.worker WHERE id = %s FOR UPDATE SKIP LOCKED", [worker.id])
     rescuer.run("UPDATE penstock.worker SET state = 'lost' WHERE id = %s", [worker.id])
     step = desk.claim(claimer, worker, 1, desk.token())
@@ -68,7 +68,7 @@ def test_a_late_claim_of_a_pruned_worker_is_refused(play, db):
     """A worker whose row is gone gets nothing, however late its statement arrives."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     pruner, claimer = play.connection("pruner"), play.connection("claimer")
-    pruner.begin()
+    pruner.start_transaction()
     pruner.run("DELETE FROM penstock.worker WHERE id = %s", [worker.id])
     step = desk.claim(claimer, worker, 1, desk.token())
     step.blocks_on(pruner)
@@ -97,7 +97,7 @@ def test_releasing_a_lost_claim_waits_for_one_that_still_runs(play, db):
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     lost = desk.token()
     zombie, b = play.connection("zombie"), play.connection("b")
-    zombie.begin()
+    zombie.start_transaction()
     desk.claim(zombie, worker, 1, lost).finish()
     step = b.start(desk.RELEASE_CLAIM, [worker.id, worker.queue, lost])
     step.blocks_on(zombie)
@@ -111,7 +111,7 @@ def test_a_claim_that_starts_after_it_was_revoked_is_refused(play, db):
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     late = desk.token()
     sender, zombie = play.connection("sender"), play.connection("zombie")
-    sender.begin()
+    sender.start_transaction()
     assert sender.run(desk.RELEASE_CLAIM, [worker.id, worker.queue, late]) == [(0,)]
     step = desk.claim(zombie, worker, 1, late)
     step.blocks_on(sender)
@@ -140,7 +140,7 @@ def test_two_rescues_at_once_take_each_claim_back_once(play, db):
     desk.claim(a, worker, 1, desk.token()).finish()
     desk.lead_for_long(db)
     desk.lapse(db, worker)
-    a.begin()
+    a.start_transaction()
     assert a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 1, 0)]
     assert b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
     a.commit()
@@ -172,8 +172,8 @@ def test_after_an_outage_longer_than_the_lease_a_fleet_of_twenty_keeps_its_jobs(
     desk.lead_for_long(db)
     db.execute("UPDATE penstock.worker SET lease_until = clock_timestamp() - interval '1 minute'")
     db.execute("UPDATE penstock.leader SET lease_until = clock_timestamp() - interval '1 minute'")
-    held = a.run(desk.LEAD, ["leader", 60])
-    assert held[0][0] < 1
+    leadership = a.run(desk.LEAD, ["leader", 60])
+    assert leadership[0][0] < 1
     assert a.run(desk.RESCUE, ["leader", 30]) == [(0, 0, 0)]
     for worker in workers:
         assert a.run(desk.RENEW, [worker.id, 60, [], []])[0][0] == "running"
@@ -185,7 +185,7 @@ def test_after_an_outage_longer_than_the_lease_a_fleet_of_twenty_keeps_its_jobs(
 def test_two_that_want_to_lead_at_once_get_one_leader(play, db):
     """The second waits for the first's row and is refused."""
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     assert len(a.run(desk.LEAD, ["a", 60])) == 1
     step = b.start(desk.LEAD, ["b", 60])
     step.blocks_on(a)
@@ -200,7 +200,7 @@ def test_two_promotions_at_once_make_a_job_ready_once(play, db):
         lambda: db.execute("SELECT bool_and(due_at < clock_timestamp()) FROM penstock.job").fetchone() == (True,)
     )
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     assert a.run(desk.PROMOTE) == [(2,)]
     assert b.run(desk.PROMOTE) == [(0,)]
     a.commit()
@@ -211,31 +211,31 @@ def test_two_promotions_at_once_make_a_job_ready_once(play, db):
 def test_a_cordon_waits_for_a_claim_in_flight_and_stops_the_next(play, db):
     """What was claimed before the cordon is kept and finished; afterwards nothing is claimed."""
     worker, ids = desk.register(db), desk.enqueue(db, 2)
-    held = desk.token()
+    token = desk.token()
     a, operator = play.connection("a"), play.connection("operator")
-    a.begin()
-    desk.claim(a, worker, 1, held).finish()
+    a.start_transaction()
+    desk.claim(a, worker, 1, token).finish()
     step = operator.start("SELECT penstock.cordon(%s, true)", [[worker.id]])
     step.blocks_on(a)
     a.commit()
     assert step.finish() == [(worker.id,)]
     with pytest.raises(psycopg.Error, match="not running"):
         desk.claim(a, worker, 1, desk.token()).finish()
-    assert desk.ack(a, worker, ids[:1], held).finish() == []
+    assert desk.ack(a, worker, ids[:1], token).finish() == []
 
 
 def test_a_drain_that_starts_during_a_claim_waits_for_nobody_and_stops_the_next(play, db):
     """A worker asked to stop says so at once; what its claim in flight brings is its own to release."""
     worker, ids = desk.register(db), desk.enqueue(db, 2)
-    held = desk.token()
+    token = desk.token()
     claiming, lease = play.connection("claiming"), play.connection("lease")
-    claiming.begin()
-    desk.claim(claiming, worker, 1, held).finish()
+    claiming.start_transaction()
+    desk.claim(claiming, worker, 1, token).finish()
     assert lease.run(BEGIN_DRAIN, [worker.id]) == [("draining",)]
     claiming.commit()
     with pytest.raises(psycopg.Error, match="not running"):
         desk.claim(claiming, worker, 1, desk.token()).finish()
-    assert desk.ack(claiming, worker, ids[:1], held).finish() == []
+    assert desk.ack(claiming, worker, ids[:1], token).finish() == []
 
 
 @pytest.mark.parametrize("drain_first", [True, False], ids=["drain, call back", "call back, drain"])
@@ -246,7 +246,7 @@ def test_in_either_order_a_worker_that_drains_is_not_called_back(drain_first, pl
     lease, operator = play.connection("lease"), play.connection("operator")
     steps = [(lease, BEGIN_DRAIN, [worker.id]), (operator, "SELECT penstock.cordon(%s, false)", [[worker.id]])]
     (first, statement, values), (second, other, others) = steps if drain_first else (steps[1], steps[0])
-    first.begin()
+    first.start_transaction()
     first.run(statement, values)
     step = second.start(other, others)
     step.blocks_on(first)
@@ -259,7 +259,7 @@ def test_a_worker_that_starts_to_drain_while_it_is_declared_lost_stays_lost(play
     """Its jobs have other owners by then; the reply says so, and it registers again."""
     worker = desk.register(db)
     rescuer, lease = play.connection("rescuer"), play.connection("lease")
-    rescuer.begin()
+    rescuer.start_transaction()
     rescuer.run("UPDATE penstock.worker SET state = 'lost' WHERE id = %s", [worker.id])
     step = lease.start(BEGIN_DRAIN, [worker.id])
     step.blocks_on(rescuer)
@@ -270,7 +270,7 @@ def test_a_worker_that_starts_to_drain_while_it_is_declared_lost_stays_lost(play
 def test_the_first_enqueue_to_a_new_queue_is_waited_for_by_the_second(play, db):
     """Both get their job in; the queue is one row."""
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     a.run(desk.ENQUEUE)
     step = b.start(desk.ENQUEUE)
     step.blocks_on(a)

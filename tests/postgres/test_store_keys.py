@@ -92,7 +92,7 @@ def test_an_enqueue_waits_for_a_producer_that_has_the_key_in_an_open_transaction
     a, b = play.connection("a"), play.connection("b")
     for end in (a.commit, a.rollback):
         db.execute("DELETE FROM penstock.job")
-        a.begin()
+        a.start_transaction()
         ((theirs,),) = a.run(UNIQUE)
         step = b.start(UNIQUE)
         step.blocks_on(a)
@@ -103,14 +103,14 @@ def test_an_enqueue_waits_for_a_producer_that_has_the_key_in_an_open_transaction
 
 
 def test_an_enqueue_that_waits_for_a_job_that_ends_meanwhile_still_gets_an_id(play, db):
-    """The holder was acknowledged while the enqueue looked: it takes the key itself."""
+    """The holder was acknowledged while the enqueue checked: it takes the key itself."""
     worker = desk.register(db)
     a, b = play.connection("a"), play.connection("b")
     ((first,),) = a.run(UNIQUE)
-    held = desk.token()
-    desk.claim(a, worker, 1, held).finish()
-    a.begin()
-    desk.ack(a, worker, [first], held).finish()
+    token = desk.token()
+    desk.claim(a, worker, 1, token).finish()
+    a.start_transaction()
+    desk.ack(a, worker, [first], token).finish()
     step = b.start(UNIQUE)
     step.blocks_on(a)
     a.commit()
@@ -143,7 +143,7 @@ def test_bulk_enqueues_with_the_same_keys_in_opposite_order_do_not_deadlock(play
     forth, back = "{a,b,c}", "{c,b,a}"
     query = "SELECT penstock.enqueue_many('{q,q,q}', '{w,w,w}', '{\"{}\",\"{}\",\"{}\"}', p_unique_keys => %s)"
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     ((ids,),) = a.run(query, [forth])
     step = b.start(query, [back])
     step.blocks_on(a)
@@ -157,7 +157,7 @@ def test_bulk_enqueues_of_one_key_in_several_queues_do_not_deadlock(play, db):
     desk.enqueue(db)
     db.execute("SELECT penstock.enqueue_many('{r,s}', '{w,w}', '{\"{}\",\"{}\"}')")
     first, a, b = (play.connection(name) for name in ("first", "a", "b"))
-    first.begin()
+    first.start_transaction()
     first.run("SELECT penstock.enqueue_many('{r}', '{w}', '{\"{}\"}', p_unique_keys => '{k}')")
     forth = a.start(query, ["{q,r,s}"])
     forth.blocks_on(first)
@@ -170,12 +170,12 @@ def test_bulk_enqueues_of_one_key_in_several_queues_do_not_deadlock(play, db):
 
 def test_a_redrive_and_a_bulk_enqueue_of_the_same_keys_do_not_deadlock(play, db):
     """Both take keys in order of key, whatever the order of the dead letters' ids."""
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     ids = desk.enqueue(db, 3, p_unique_keys=["c", "b", "a"])
     first, a, b = (play.connection(name) for name in ("first", "a", "b"))
-    desk.claim(first, worker, 3, held).finish()
-    desk.ack(first, worker, ids, held, "failed").finish()
-    first.begin()
+    desk.claim(first, worker, 3, token).finish()
+    desk.ack(first, worker, ids, token, "failed").finish()
+    first.start_transaction()
     first.run("SELECT penstock.enqueue_many('{q}', '{w}', '{\"{}\"}', p_unique_keys => '{b}')")
     redrive = a.start("SELECT id, holder FROM penstock.redrive(%s)", [ids])
     redrive.blocks_on(first)
@@ -190,17 +190,17 @@ def test_a_redrive_and_a_bulk_enqueue_of_the_same_keys_do_not_deadlock(play, db)
 
 def test_a_bulk_enqueue_over_expired_keys_and_an_acknowledgement_of_their_holders_do_not_deadlock(play, db):
     """The keys come in the opposite order of their holders; both lock the holders in order of id."""
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     ids = desk.enqueue(db, 2, p_unique_keys=["b", "a"], p_unique_seconds=[0.0, 0.0])
     first, enqueuer, acks = (play.connection(name) for name in ("first", "enqueuer", "acks"))
-    desk.claim(first, worker, 2, held).finish()
-    first.begin()
+    desk.claim(first, worker, 2, token).finish()
+    first.start_transaction()
     first.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[0]])
     bulk = enqueuer.start(
         "SELECT penstock.enqueue_many('{q,q}', '{work,work}', '{\"{}\",\"{}\"}', p_unique_keys => '{a,b}')"
     )
     bulk.blocks_on(first)
-    acked = desk.ack(acks, worker, ids, held)
+    acked = desk.ack(acks, worker, ids, token)
     acked.blocks()
     first.run("SELECT FROM penstock.job WHERE id = %s FOR UPDATE", [ids[1]])  # free: nobody took the second first
     first.commit()

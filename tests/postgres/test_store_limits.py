@@ -15,9 +15,9 @@ COUNT = "SELECT penstock.count_limits()"
 COMPLETE = "SELECT penstock.complete(%s, %s, %s, 0.1)"
 
 
-def limit(db: psycopg.Connection, worker: desk.Worker, most: int) -> None:
+def limit(db: psycopg.Connection, worker: desk.Worker, maximum: int) -> None:
     """A limit that is counted already."""
-    db.execute("SELECT penstock.set_limit(%s, %s)", [worker.queue, most])
+    db.execute("SELECT penstock.set_limit(%s, %s)", [worker.queue, maximum])
     desk.until(lambda: db.execute(COUNT).fetchone() == (0,))
 
 
@@ -28,13 +28,13 @@ def test_claims_stop_at_the_limit_and_go_on_when_jobs_end(play, db):
     limit(db, worker, 3)
     a = play.connection("a")
     for state in ("completed", "retry", "snooze", "failed", "cancelled"):
-        held = desk.token()
-        ids = [row[0] for row in desk.claim(a, worker, 10, held).finish()]
+        token = desk.token()
+        ids = [row[0] for row in desk.claim(a, worker, 10, token).finish()]
         assert len(ids) == 3
         assert desk.claim(a, worker, 10, desk.token()).finish() == []
         assert db.execute(IN_FLIGHT).fetchone() == (3,)
-        assert desk.ack(a, worker, ids[:2], held, state).finish() == []
-        assert a.run(desk.RELEASE, [worker.id, ids[2:], [held]]) == [(1,)]
+        assert desk.ack(a, worker, ids[:2], token, state).finish() == []
+        assert a.run(desk.RELEASE, [worker.id, ids[2:], [token]]) == [(1,)]
         assert db.execute(IN_FLIGHT).fetchone() == (0,)
 
 
@@ -44,7 +44,7 @@ def test_two_claimers_at_once_do_not_both_see_the_room(play, db):
     desk.enqueue(db, 20)
     limit(db, worker, 5)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     assert len(desk.claim(a, worker, 3, desk.token()).finish()) == 3
     step = desk.claim(b, worker, 10, desk.token())
     step.blocks_on(a)
@@ -59,7 +59,7 @@ def test_a_claim_that_crashes_before_its_commit_takes_no_room(play, db):
     desk.enqueue(db, 20)
     limit(db, worker, 5)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     desk.claim(a, worker, 5, desk.token()).finish()
     a.die()
     assert len(desk.claim(b, worker, 10, desk.token()).finish()) == 5
@@ -94,7 +94,7 @@ def test_a_claim_that_did_not_see_the_limit_is_counted_by_it(play, db):
     worker = desk.register(db)
     desk.enqueue(db, 10)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     assert len(desk.claim(a, worker, 4, desk.token()).finish()) == 4
     db.execute("SELECT penstock.set_limit(%s, 5)", [worker.queue])
     assert b.run(COUNT) == b.run(COUNT) == [(1,)]
@@ -109,20 +109,20 @@ def test_an_acknowledgement_that_is_open_while_the_limit_is_counted_is_subtracte
     """Counting does not wait for it: its job is counted as running, and subtracted with the commit."""
     worker = desk.register(db)
     (job, *_) = desk.enqueue(db, 4)
-    held = desk.token()
+    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 2, held).finish()
+    desk.claim(a, worker, 2, token).finish()
     db.execute("SELECT penstock.set_limit(%s, 2)", [worker.queue])
-    a.begin()
-    desk.ack(a, worker, [job], held).finish()
+    a.start_transaction()
+    desk.ack(a, worker, [job], token).finish()
     step = b.start(COUNT)  # it holds the limit's row for as long as it is open, which count_limits waits for
     assert step.finish() == [(1,)]
     a.rollback()
     assert b.run(COUNT) == [(0,)]
-    a.begin()
-    b.begin()
+    a.start_transaction()
+    b.start_transaction()
     b.run("SELECT FROM penstock.queue_limit FOR UPDATE")
-    desk.ack(a, worker, [job], held).finish()
+    desk.ack(a, worker, [job], token).finish()
     b.rollback()
     a.commit()
     assert len(desk.claim(b, worker, 10, desk.token()).finish()) == 1
@@ -136,7 +136,7 @@ def test_a_limit_turned_on_while_another_is_counted_waits_for_claims_of_its_own(
     db.execute("SELECT penstock.set_limit(0, 1)")
     a = play.connection("a")
     db.execute(COUNT)
-    a.begin()
+    a.start_transaction()
     assert len(desk.claim(a, worker, 3, desk.token()).finish()) == 3
     db.execute("SELECT penstock.set_limit(%s, 1)", [worker.queue])
     for _ in range(3):
@@ -149,12 +149,12 @@ def test_a_limit_turned_on_while_another_is_counted_waits_for_claims_of_its_own(
 
 def test_room_returned_before_a_limit_is_counted_is_not_returned_again(play, db):
     """A transactional acknowledgement sees the limit, so it returns room; its job is gone when others are counted."""
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     (job, *_) = desk.enqueue(db, 6)
     a = play.connection("a")
-    desk.claim(a, worker, 2, held).finish()
+    desk.claim(a, worker, 2, token).finish()
     db.execute("SELECT penstock.set_limit(%s, 2)", [worker.queue])
-    assert a.run(COMPLETE, [worker.id, job, held]) == [(True,)]
+    assert a.run(COMPLETE, [worker.id, job, token]) == [(True,)]
     desk.until(lambda: db.execute(COUNT).fetchone() == (0,))
     assert len(desk.claim(a, worker, 6, desk.token()).finish()) == 1
     assert db.execute(RUNNING).fetchone() == (2,)
@@ -162,26 +162,26 @@ def test_room_returned_before_a_limit_is_counted_is_not_returned_again(play, db)
 
 def test_a_completion_that_cannot_see_the_limit_returns_its_room(play, db):
     """A REPEATABLE READ transaction older than the limit: its job was counted, so its room must come back."""
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     (job, *_) = desk.enqueue(db, 2)
     a = play.connection("a")
-    desk.claim(a, worker, 1, held).finish()
-    a.begin("REPEATABLE READ")
+    desk.claim(a, worker, 1, token).finish()
+    a.start_transaction("REPEATABLE READ")
     a.run("SELECT 1 FROM penstock.job")
     limit(db, worker, 1)
-    assert a.run(COMPLETE, [worker.id, job, held]) == [(True,)]
+    assert a.run(COMPLETE, [worker.id, job, token]) == [(True,)]
     a.commit()
     assert len(desk.claim(a, worker, 1, desk.token()).finish()) == 1
 
 
 def test_room_returned_to_a_queue_without_a_limit_is_forgotten(play, db):
     """Such a transaction cannot know that there is no limit either; maintenance drops what it left."""
-    worker, held = desk.register(db), desk.token()
+    worker, token = desk.register(db), desk.token()
     (job,) = desk.enqueue(db)
     a = play.connection("a")
-    desk.claim(a, worker, 1, held).finish()
-    a.begin("REPEATABLE READ")
-    a.run(COMPLETE, [worker.id, job, held])
+    desk.claim(a, worker, 1, token).finish()
+    a.start_transaction("REPEATABLE READ")
+    a.run(COMPLETE, [worker.id, job, token])
     a.commit()
     assert db.execute("SELECT count(*) FROM penstock.limit_return").fetchone() == (1,)
     db.execute("SELECT penstock.prune_workers()")
@@ -214,22 +214,22 @@ async def test_the_store_counts_limits_that_were_turned_on(store, db):
 def test_six_claimers_with_random_batches_never_exceed_the_limit(pg, db):
     """Claims, acknowledgements and releases at random: sampled all along, and the count is right at the end."""
     worker = desk.register(db)
-    total, most = 400, 5
+    total, maximum = 400, 5
     desk.enqueue(db, total)
-    limit(db, worker, most)
+    limit(db, worker, maximum)
     seen, stop = [], threading.Event()
 
     def work(seed: int) -> None:
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         with pg.connect() as connection:
             while not stop.is_set():
-                held = desk.token() * 100 + seed
-                claim = [worker.id, worker.queue, chance.randint(1, 4), held]
+                token = desk.token() * 100 + seed
+                claim = [worker.id, worker.queue, rng.randint(1, 4), token]
                 ids = [row[0] for row in connection.execute(desk.CLAIM.encode(), claim)]
-                if ids and chance.random() < 0.2:
-                    connection.execute(desk.RELEASE.encode(), [worker.id, ids, [held] * len(ids)])
+                if ids and rng.random() < 0.2:
+                    connection.execute(desk.RELEASE.encode(), [worker.id, ids, [token] * len(ids)])
                 elif ids:
-                    done = [worker.id, ids, [held] * len(ids), ["completed"] * len(ids)]
+                    done = [worker.id, ids, [token] * len(ids), ["completed"] * len(ids)]
                     connection.execute(desk.ACK.encode(), done)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
@@ -243,6 +243,6 @@ def test_six_claimers_with_random_batches_never_exceed_the_limit(pg, db):
         stop.set()
         for thread in threads:
             thread.join()
-    assert max(seen) <= most
+    assert max(seen) <= maximum
     assert db.execute(IN_FLIGHT).fetchone() == (0,)
     assert db.execute("SELECT count(DISTINCT job_id) FROM penstock.outcome").fetchone() == (total,)

@@ -40,7 +40,7 @@ class StoreMachine(Compared):
 
     def attempts_of(self, data: st.DataObject) -> tuple[int, list[Attempt]]:
         """A worker and some of the attempts that it ever had, one for each job: stale ones too, now and then."""
-        current = [job.held for job in self.model.jobs.values() if job.held]
+        current = [job.claim for job in self.model.jobs.values() if job.claim]
         known = self.model.attempts if not current or data.draw(st.integers(0, 3)) == 0 else current
         worker = data.draw(st.sampled_from(sorted({one.worker for one in known})))
         own = [one for one in known if one.worker == worker][-12:]
@@ -121,28 +121,28 @@ class StoreMachine(Compared):
         self.model.workers[worker] = Worker(queue)
 
     @precondition(lambda self: self.model.workers and self.model.ids("queued"))
-    @rule(data=st.data(), most=st.sampled_from([2, 6, 20]))
-    def claim_again(self, data: st.DataObject, most: int) -> None:
+    @rule(data=st.data(), maximum=st.sampled_from([2, 6, 20]))
+    def claim_again(self, data: st.DataObject, maximum: int) -> None:
         """Twice among the rules, because most of the others need a running job."""
-        self.claim(data=data, most=most)
+        self.claim(data=data, maximum=maximum)
 
     @precondition(lambda self: self.model.workers)
-    @rule(data=st.data(), most=st.integers(1, 6))
-    def claim(self, data: st.DataObject, most: int) -> None:
+    @rule(data=st.data(), maximum=st.integers(1, 6))
+    def claim(self, data: st.DataObject, maximum: int) -> None:
         able = list(filter(self.model.may_claim, sorted(self.model.workers)))
         anybody = not able or data.draw(st.integers(0, 4)) == 0
-        self.claim_for(data.draw(st.sampled_from(sorted(self.model.workers) if anybody else able)), most)
+        self.claim_for(data.draw(st.sampled_from(sorted(self.model.workers) if anybody else able)), maximum)
 
-    def claim_for(self, worker: int, most: int) -> None:
-        held, queue = desk.token(), self.queues[self.model.workers[worker].queue]
+    def claim_for(self, worker: int, maximum: int) -> None:
+        token, queue = desk.token(), self.queues[self.model.workers[worker].queue]
         if not self.model.may_claim(worker):
             with pytest.raises(psycopg.DatabaseError) as refused:
-                self.rows(desk.CLAIM, worker, queue, most, held)
+                self.rows(desk.CLAIM, worker, queue, maximum, token)
             assert refused.value.sqlstate == "PN001"
             return
-        rows = self.rows(desk.CLAIM, worker, queue, most, held)
-        assert len(rows) == self.model.claimable(worker, most)
-        self.model.claimed(worker, held, [row[0] for row in rows])
+        rows = self.rows(desk.CLAIM, worker, queue, maximum, token)
+        assert len(rows) == self.model.claimable(worker, maximum)
+        self.model.claimed(worker, token, [row[0] for row in rows])
         assert {row[0]: row[1] for row in rows} == {row[0]: self.model.jobs[row[0]].attempt for row in rows}
 
     @precondition(lambda self: self.model.attempts)
@@ -166,11 +166,11 @@ class StoreMachine(Compared):
     def give_a_claim_up(self, data: st.DataObject, fresh: bool) -> None:
         """What it took goes back; if it took nothing yet, it never will."""
         worker, (first, *_) = self.attempts_of(data)
-        held = desk.token() if fresh else first.token
+        token = desk.token() if fresh else first.token
         queue = self.queues[self.model.jobs[first.job].spec.queue]
-        assert self.one(desk.RELEASE_CLAIM, worker, queue, held) == self.model.release_claim(worker, held)
+        assert self.one(desk.RELEASE_CLAIM, worker, queue, token) == self.model.release_claim(worker, token)
         with pytest.raises(psycopg.DatabaseError, match="revoked the token"):
-            self.rows(desk.CLAIM, worker, queue, 1, held)
+            self.rows(desk.CLAIM, worker, queue, 1, token)
 
     @precondition(lambda self: len(self.model.attempts) > 0 and len(self.model.workers) > 1)
     @rule(data=st.data())
@@ -192,14 +192,14 @@ class StoreMachine(Compared):
         assert self.one("SELECT penstock.pause(%s, %s)", queue, paused)
         (self.model.paused.add if paused else self.model.paused.discard)(queue)
 
-    @rule(queue=QUEUES, most=st.sampled_from([None, 1, 2, 4]))
-    def limit(self, queue: str, most: int | None) -> None:
-        self.db.execute("SELECT penstock.set_limit(%s, %s)", [self.queues[queue], most])
-        if most is None:
+    @rule(queue=QUEUES, maximum=st.sampled_from([None, 1, 2, 4]))
+    def limit(self, queue: str, maximum: int | None) -> None:
+        self.db.execute("SELECT penstock.set_limit(%s, %s)", [self.queues[queue], maximum])
+        if maximum is None:
             self.model.limits.pop(queue, None)
             self.model.counted.discard(queue)
         else:
-            self.model.limits[queue] = most
+            self.model.limits[queue] = maximum
 
     @precondition(lambda self: set(self.model.limits) - self.model.counted)
     @rule()
@@ -220,21 +220,21 @@ class StoreMachine(Compared):
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
         """A worker that holds jobs dies; they are ready again, and another worker is there."""
-        holding = {job.held.worker for job in self.model.jobs.values() if job.held} & self.model.workers.keys()
+        holding = {job.claim.worker for job in self.model.jobs.values() if job.claim} & self.model.workers.keys()
         worker = data.draw(st.sampled_from(sorted(holding or self.model.workers)))
         self.model.workers[worker].lapsed = True
         desk.lapse(self.db, desk.Worker(worker, 0))
-        held = [job.id for job in self.model.jobs.values() if job.held and job.held.worker == worker]
+        ids = [job.id for job in self.model.jobs.values() if job.claim and job.claim.worker == worker]
         self.rescue()
-        assert self.one("SELECT penstock.retry_now(%s)", held) == self.model.retry_now(held)
+        assert self.one("SELECT penstock.retry_now(%s)", ids) == self.model.retry_now(ids)
         self.register(self.model.workers[worker].queue)
 
     @rule(strays=st.booleans())
     def rescue(self, strays: bool = False) -> None:
-        held = self.model.ids("running")
+        running = self.model.ids("running")
         answer = self.rows("SELECT * FROM penstock.rescue('leader', %s, %s)", desk.QUIET_LEASE, strays)
         assert answer == [self.model.rescue(strays=strays)]
-        self.not_due_yet(held)
+        self.not_due_yet(running)
 
     @precondition(lambda self: self.model.ids("running"))
     @rule(data=st.data())
@@ -261,16 +261,18 @@ class StoreMachine(Compared):
     @precondition(lambda self: self.model.attempts)
     @rule(data=st.data(), drained=st.booleans())
     def renew(self, data: st.DataObject, drained: bool) -> None:
-        worker, held = self.attempts_of(data)
-        ((state, fenced, flagged),) = self.rows(RENEW, worker, [a.job for a in held], [a.token for a in held], drained)
-        assert (state, set(fenced or ()), set(flagged or ())) == self.model.renew(worker, held, drained=drained)
+        worker, attempts = self.attempts_of(data)
+        ((state, fenced, flagged),) = self.rows(
+            RENEW, worker, [a.job for a in attempts], [a.token for a in attempts], drained
+        )
+        assert (state, set(fenced or ()), set(flagged or ())) == self.model.renew(worker, attempts, drained=drained)
 
     @precondition(lambda self: self.model.workers)
     @rule(data=st.data(), cordon=st.sampled_from([True, False, None]))
     def cordon_or_drain(self, data: st.DataObject, cordon: bool | None) -> None:
         worker = data.draw(st.sampled_from(sorted(self.model.workers)))
         if cordon is None:
-            assert self.rows("SELECT penstock.begin_drain(%s)", worker) == [(self.model.begin_drain(worker),)]
+            assert self.rows("SELECT penstock.begin_drain(%s)", worker) == [(self.model.start_drain(worker),)]
         else:
             changed = self.rows("SELECT penstock.cordon(%s, %s)", [worker], cordon)
             assert bool(changed) == self.model.cordon(worker, cordon=cordon)

@@ -57,43 +57,43 @@ class Slow(Leadership):
 
 
 async def test_what_reads_many_rows_rests_the_longer_the_longer_it_takes():
-    """Looks for due jobs take a fifth of a lane at most, for deadlines a twentieth; a full batch goes on at once."""
+    """Searches for due jobs take a fifth of a lane at most, for deadlines a twentieth; a full batch goes on at once."""
     store = Store("postgresql://nobody@127.0.0.1:1/nowhere")
     chores = Slow(store)
-    upkeep = Maintenance(store=store, holder="x", lease=15, clock=lambda: chores.now)
+    maintenance = Maintenance(store=store, holder="x", lease=15, clock=lambda: chores.now)
     pauses = {}
     for chores.takes in (0.001, 0.1, 3.0):
         chores.promotion = Promotion(0, None)
-        idle = await upkeep._promote()
+        idle = await maintenance._promote()
         chores.promotion = Promotion(7, 0.01)
-        busy = await upkeep._promote()
+        busy = await maintenance._promote()
         chores.promotion = Promotion(BATCH, 0.0)
-        assert await upkeep._promote() == 0
-        pauses[chores.takes] = (idle, busy, await upkeep._overdue())
+        assert await maintenance._promote() == 0
+        pauses[chores.takes] = (idle, busy, await maintenance._overdue())
     assert pauses[0.001] == pytest.approx((0.75, 0.05, 3.0))
     assert pauses[0.1] == pytest.approx((0.75, 0.4, 3.0))
     assert pauses[3.0] == pytest.approx((12.0, 12.0, 60.0))
-    assert (upkeep.stats.overdue, upkeep.stats.promoted) == (9, 3 * (7 + BATCH))
+    assert (maintenance.stats.overdue, maintenance.stats.promoted) == (9, 3 * (7 + BATCH))
 
 
 async def test_maintenance_reclaims_a_hung_attempt(store, play, db):
-    """Its worker lives and nobody was lost; the loop looks for it again and again."""
+    """Its worker lives and nobody was lost; the loop checks it again and again."""
     worker = desk.register(db)
     db.execute("UPDATE penstock.queue SET job_deadline = '1 min'")
     desk.enqueue(db)
     desk.claim(play.connection("a"), worker, 1, desk.token()).finish()
     db.execute("UPDATE penstock.job SET deadline = now() - interval '1 s'")
     desk.lead_for_long(db, "holder")
-    upkeep = Maintenance(store=store, holder="holder", lease=5.0, clock=time.monotonic)
-    running = asyncio.create_task(upkeep.run(), name="upkeep")
+    maintenance = Maintenance(store=store, holder="holder", lease=5.0, clock=time.monotonic)
+    running = asyncio.create_task(maintenance.run(), name="maintenance")
     try:
         async with asyncio.timeout(60):
-            while not upkeep.stats.overdue:  # reported after the commit
+            while not maintenance.stats.overdue:  # reported after the commit
                 await asyncio.sleep(0.02)
     finally:
         await cancel_and_wait([running])
     assert db.execute("SELECT reason, attempt, crashes FROM penstock.job").fetchall() == [("deadline", 1, 0)]
-    assert upkeep.stats.overdue == 1
+    assert maintenance.stats.overdue == 1
 
 
 async def test_cleanup_reclaims_a_job_whose_worker_has_no_row(store, play, db):
@@ -103,16 +103,16 @@ async def test_cleanup_reclaims_a_job_whose_worker_has_no_row(store, play, db):
     desk.claim(play.connection("a"), worker, 1, desk.token()).finish()
     db.execute("DELETE FROM penstock.worker")
     desk.lead_for_long(db, "holder")
-    upkeep = Maintenance(store=store, holder="holder", lease=desk.QUIET_LEASE, clock=time.monotonic)
-    assert await upkeep._rescue() == desk.QUIET_LEASE / 5
-    assert upkeep.stats.rescued == 0
-    assert await upkeep._cleanup() >= 60
-    assert upkeep.stats.rescued == 1
+    maintenance = Maintenance(store=store, holder="holder", lease=desk.QUIET_LEASE, clock=time.monotonic)
+    assert await maintenance._rescue() == desk.QUIET_LEASE / 5
+    assert maintenance.stats.rescued == 0
+    assert await maintenance._cleanup() >= 60
+    assert maintenance.stats.rescued == 1
     assert db.execute("SELECT reason, crashes FROM penstock.job").fetchall() == [("worker_lost", 1)]
 
 
 async def test_jobs_that_nobody_holds_are_searched_only_when_asked(store, play, db):
-    """The scan costs half a second for a million ready jobs: not with every look for lost workers."""
+    """The scan costs half a second for a million ready jobs: not with every check for lost workers."""
     worker = desk.register(db)
     desk.enqueue(db)
     desk.claim(play.connection("a"), worker, 1, desk.token()).finish()

@@ -53,7 +53,7 @@ def test_no_mark_is_published_while_a_writer_is_open_that_may_bring_a_lower_row(
     """It drew its ord before and commits after: publishing waits for it, and then the mark lies at its row."""
     writer = play.connection("writer")
     desk.enqueue(db, 1)
-    writer.begin()
+    writer.start_transaction()
     ((slow,),) = writer.run(desk.ENQUEUE)
     desk.enqueue(db, 3)
     row = db.execute(BEGIN).fetchone()
@@ -70,7 +70,7 @@ def test_a_claim_in_flight_that_rolls_back_is_not_left_below_the_mark(play, db):
     worker, ids = desk.register(db), desk.enqueue(db, 3)
     a, b = play.connection("a"), play.connection("b")
     row = db.execute(BEGIN).fetchone()
-    a.begin()
+    a.start_transaction()
     desk.claim(a, worker, 3, desk.token()).finish()
     # The claimer has an id of its own by now, but a later one than the horizon.
     desk.until(lambda: db.execute(PUBLISH, row).fetchone() == (1,))
@@ -82,20 +82,20 @@ def test_a_claim_in_flight_that_rolls_back_is_not_left_below_the_mark(play, db):
 def test_whatever_becomes_ready_again_lies_above_every_mark(way, play, db):
     """Each way into ready draws a fresh ord."""
     worker, ids = desk.register(db), desk.enqueue(db, 2)
-    held = desk.token()
+    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 2, held).finish()
+    desk.claim(a, worker, 2, token).finish()
     publish(db)
     desk.enqueue(db, 1)
     publish(db)
     if way == "release":
-        a.run(desk.RELEASE, [worker.id, ids, [held] * 2])
+        a.run(desk.RELEASE, [worker.id, ids, [token] * 2])
     elif way == "rescue":
         desk.lead_for_long(db)
         desk.lapse(db, worker)
         a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE])
     else:
-        desk.ack(a, worker, ids, held, "retry" if way == "retry" else "failed").finish()
+        desk.ack(a, worker, ids, token, "retry" if way == "retry" else "failed").finish()
         a.run("SELECT penstock.redrive(%s)", [ids])
     db.execute("UPDATE penstock.job SET due_at = clock_timestamp() WHERE due_at IS NOT NULL")
     a.run(desk.PROMOTE)
@@ -118,19 +118,19 @@ def test_an_older_publication_that_comes_late_is_only_slower(play, db):
     assert ids[3] in [r[0] for r in desk.claim(a, worker, 10, desk.token()).finish()]
 
 
-def test_under_a_held_snapshot_a_claim_with_a_mark_reads_no_dead_entries(play, db):
+def test_under_an_open_snapshot_a_claim_with_a_mark_reads_no_dead_entries(play, db):
     """20,000 jobs come and go while a reader's snapshot keeps their index entries: no claim walks them."""
     worker = desk.register(db)
     db.execute("ALTER TABLE penstock.job SET (autovacuum_enabled = off)")
     reader, a = play.connection("reader"), play.connection("a")
-    reader.begin("REPEATABLE READ")
+    reader.start_transaction("REPEATABLE READ")
     reader.run("SELECT count(*) FROM penstock.job")
     for _ in range(4):
         desk.enqueue(db, 5000)
         for _ in range(10):
-            held = desk.token()
-            ids = [row[0] for row in desk.claim(a, worker, 500, held).finish()]
-            desk.ack(a, worker, ids, held).finish()
+            token = desk.token()
+            ids = [row[0] for row in desk.claim(a, worker, 500, token).finish()]
+            desk.ack(a, worker, ids, token).finish()
 
     def entries(reads: int) -> int:
         """Index entries that one claim of a single job reads; what `db` read when it published is counted before."""

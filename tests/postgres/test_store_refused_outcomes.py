@@ -25,23 +25,23 @@ UNSTORABLE = '"\\u0000"'
 class Scene:
     """A worker that has just run nine jobs; the results of some cannot be stored."""
 
-    def __init__(self, store: WorkerStore, held: HeldClaims, worker: desk.Worker) -> None:
-        self.store, self.held, self.worker = store, held, worker
+    def __init__(self, store: WorkerStore, held_claims: HeldClaims, worker: desk.Worker) -> None:
+        self.store, self.held_claims, self.worker = store, held_claims, worker
         self.accepted: list[int] = []
 
     async def acknowledge(self, db: Any, unstorable: set[int]) -> list[int]:
         """The whole batch through a worker's acknowledger; the jobs' ids."""
         ids = desk.enqueue(db, 9)
         jobs = await desk.claim_some(self.store, self.worker)
-        self.held.add(jobs)
+        self.held_claims.add(jobs)
         metrics = WorkerMetrics(queue="q", tasks=TaskRegistry(), version="0")
         forensics = Forensics(
             store=self.store, queue=lambda: (self.worker.queue, "q"), facts=dict, hooks=HookDispatcher(Hooks()),
             metrics=metrics, tasks=[], holder="x",
         )  # fmt: skip
         acknowledger = Acknowledger(
-            name="acks", store=self.store, held_claims=self.held, accepted=self.accepted.append, rng=random.Random(1),
-            metrics=metrics, forensics=forensics,
+            name="acks", store=self.store, held_claims=self.held_claims, accepted=self.accepted.append,
+            rng=random.Random(1), metrics=metrics, forensics=forensics,
         )  # fmt: skip
         batch = [
             Finished(job=job, state=OutcomeState.COMPLETED, result=UNSTORABLE if n in unstorable else "1")
@@ -65,7 +65,7 @@ async def test_an_outcome_that_is_refused_becomes_a_failure_and_its_neighbours_a
     }
     assert all(message.startswith("ack: the database refused the data") for *_, message in dead)
     assert newest.execute("SELECT count(*), count(DISTINCT job_id) FROM penstock.outcome").fetchone() == (9, 9)
-    assert (len(scene.held), scene.accepted) == (0, [9])
+    assert (len(scene.held_claims), scene.accepted) == (0, [9])
 
 
 REFUSALS = {
@@ -91,7 +91,7 @@ async def test_an_outcome_that_can_never_be_stored_ends_its_claim_and_counts_the
             len(ids)
             == 1 + newest.execute("SELECT count(*) FROM penstock.outcome WHERE state = 'completed'").fetchone()[0]
         )
-        assert (len(scene.held), scene.accepted) == (0, [9])
+        assert (len(scene.held_claims), scene.accepted) == (0, [9])
         query = "SELECT token, attempt, reason, errors -> -1 ->> 'type', due_at < now() + '1 h' FROM penstock.job"
         kind = f"penstock.errors.{'StoreError' if refusal == 'a trigger' else 'RejectedByDatabase'}"
         assert newest.execute(query).fetchall() == [(None, 1, "outcome_rejected", kind, True)]

@@ -46,9 +46,9 @@ def heard(scenario: Callable[[], None]) -> None:
 
 def run_one_job(connection: Connection, db: psycopg.Connection, worker: desk.Worker) -> None:
     """Enqueue, claim and acknowledge."""
-    (job,), held = desk.enqueue(db), desk.token()
-    assert [row[0] for row in desk.claim(connection, worker, 1, held).finish()] == [job]
-    assert desk.ack(connection, worker, [job], held).finish() == []
+    (job,), token = desk.enqueue(db), desk.token()
+    assert [row[0] for row in desk.claim(connection, worker, 1, token).finish()] == [job]
+    assert desk.ack(connection, worker, [job], token).finish() == []
 
 
 READS = {
@@ -61,13 +61,13 @@ READS = {
 def test_acknowledgements_go_on_while_a_reader_is_open(reads, play, db, old):
     """Retention gives up within 100 ms, again and again; once the reader has gone it drops them, a day a call."""
     worker = desk.register(db)
-    reader, upkeep, acks = play.connection("reader"), play.connection("upkeep"), play.connection("acks")
+    reader, maintenance, acks = play.connection("reader"), play.connection("maintenance"), play.connection("acks")
     acks.run(BOUND)
-    reader.begin()
+    reader.start_transaction()
     reader.run(READS[reads])
 
     def drop_and_ack() -> None:
-        step = upkeep.start(DROP)
+        step = maintenance.start(DROP)
         try:
             run_one_job(acks, db, worker)
             while not step.ended:
@@ -78,11 +78,11 @@ def test_acknowledgements_go_on_while_a_reader_is_open(reads, play, db, old):
     for _ in range(4):
         heard(drop_and_ack)
     reader.commit()
-    assert [upkeep.run(DROP) for _ in range(4)] == [[(1,)], [(1,)], [(1,)], [(0,)]]
+    assert [maintenance.run(DROP) for _ in range(4)] == [[(1,)], [(1,)], [(1,)], [(0,)]]
 
 
 def test_one_reading_of_the_clock_drops_one_day(db, old):
-    """The oldest: where the clock has stepped ahead, every day looks old."""
+    """The oldest: where the clock has stepped ahead, every day seems old."""
     count = b"SELECT count(*) FROM pg_inherits WHERE inhparent = 'penstock.outcome'::regclass"
     (before,) = db.execute(count).fetchone() or (0,)
     assert db.execute(DROP.encode()).fetchone() == (1,)
@@ -93,20 +93,20 @@ def test_one_reading_of_the_clock_drops_one_day(db, old):
 def test_a_reader_of_all_followed_by_a_reader_of_one_does_not_double_the_wait(play, db, old):
     """A session that waits for the table must not start to wait for a partition after it."""
     worker = desk.register(db)
-    reader, other, upkeep, acks = (play.connection(name) for name in ("reader", "other", "upkeep", "acks"))
+    reader, other, maintenance, acks = (play.connection(name) for name in ("reader", "other", "maintenance", "acks"))
     acks.run(BOUND)
 
     def leave_the_table_at_the_last_moment() -> None:
-        (job,), held = desk.enqueue(db), desk.token()
-        assert [row[0] for row in desk.claim(acks, worker, 1, held).finish()] == [job]
+        (job,), token = desk.enqueue(db), desk.token()
+        assert [row[0] for row in desk.claim(acks, worker, 1, token).finish()] == [job]
         for connection, table in ((reader, "ONLY penstock.outcome"), (other, old[0])):
-            connection.begin()
+            connection.start_transaction()
             connection.run(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
         end = time.monotonic() + 0.085
-        step = upkeep.start(DROP)
+        step = maintenance.start(DROP)
         try:
             step.blocks()
-            acked = desk.ack(acks, worker, [job], held)
+            acked = desk.ack(acks, worker, [job], token)
             desk.until(lambda: step.ended or time.monotonic() > end)
             reader.commit()
             assert acked.finish() == []
@@ -120,31 +120,31 @@ def test_a_reader_of_all_followed_by_a_reader_of_one_does_not_double_the_wait(pl
 
 def test_a_partition_that_is_read_keeps_no_other_one(play, db, old):
     """What can go goes."""
-    other, upkeep = play.connection("other"), play.connection("upkeep")
-    other.begin()
+    other, maintenance = play.connection("other"), play.connection("maintenance")
+    other.start_transaction()
     other.run(f"LOCK TABLE {old[1]} IN ACCESS SHARE MODE")
-    assert [upkeep.run(DROP) for _ in range(3)] == [[(1,)], [(1,)], [(0,)]]
+    assert [maintenance.run(DROP) for _ in range(3)] == [[(1,)], [(1,)], [(0,)]]
     other.commit()
-    assert upkeep.run(DROP) == [(1,)]
+    assert maintenance.run(DROP) == [(1,)]
 
 
 def test_a_read_of_every_partition_waits_no_longer_either(play, db, old):
     """A repeated acknowledgement and a renewal, while retention waits for the table."""
     worker = desk.register(db)
-    (job,), held = desk.enqueue(db), desk.token()
-    reader, upkeep, acks = play.connection("reader"), play.connection("upkeep"), play.connection("acks")
+    (job,), token = desk.enqueue(db), desk.token()
+    reader, maintenance, acks = play.connection("reader"), play.connection("maintenance"), play.connection("acks")
     acks.run(BOUND)
-    desk.claim(acks, worker, 1, held).finish()
-    assert desk.ack(acks, worker, [job], held).finish() == []
-    reader.begin()
+    desk.claim(acks, worker, 1, token).finish()
+    assert desk.ack(acks, worker, [job], token).finish() == []
+    reader.start_transaction()
     reader.run(READS["the table alone"])
 
     def ask_again_and_renew() -> None:
-        step = upkeep.start(DROP)
+        step = maintenance.start(DROP)
         try:
             step.blocks_on(reader)
-            assert desk.ack(acks, worker, [job], held).finish() == []
-            acks.run(desk.RENEW, [worker.id, 60, [job], [held]])
+            assert desk.ack(acks, worker, [job], token).finish() == []
+            acks.run(desk.RENEW, [worker.id, 60, [job], [token]])
         finally:
             assert step.finish() == [(0,)]
 

@@ -57,13 +57,13 @@ class Timed(Store):
         self.leadership = TimedLeadership(self)
 
     async def timed(self, kind: str, call: Awaitable[T]) -> T:
-        began = time.perf_counter()
+        started = time.perf_counter()
         try:
             return await call
         finally:
-            self.took[kind].append(time.perf_counter() - began)
+            self.took[kind].append(time.perf_counter() - started)
 
-    def told(self, kind: str) -> str:
+    def figures(self, kind: str) -> str:
         took = sorted(self.took[kind])
         late = took[int(len(took) * 0.99)]
         return f"{kind}: {len(took)} calls, p50 {statistics.median(took) * 1e3:.1f} ms, p99 {late * 1e3:.1f} ms"
@@ -90,7 +90,7 @@ async def work(store: Timed, worker: desk.Worker, count: list[int]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def look(store: Timed, count: list[int]) -> None:
+async def sample(store: Timed, count: list[int]) -> None:
     """What the operator asks, only more often."""
     while count[0] < READY + DUE:
         await store.timed("snapshot", store.queues.snapshot(cap=1000))
@@ -101,31 +101,31 @@ async def look(store: Timed, count: list[int]) -> None:
 async def test_many_ready_and_many_more_deferred_jobs_are_worked_off_to_the_last(pg_newest, newest):
     """Maintenance, two workers and a sampler at once, until what was ready and due has ended exactly once."""
     worker = desk.register(newest, 3600)
-    began = time.perf_counter()
+    started = time.perf_counter()
     fill(newest, worker.queue, READY, deferred=False)
     fill(newest, worker.queue, DEFERRED, deferred=True)
-    filled = time.perf_counter() - began
+    filled = time.perf_counter() - started
     count = [0]
     async with Timed(pg_newest.url) as store:
-        upkeep = Maintenance(store=store, holder="soak", lease=60, clock=time.monotonic)
-        began = time.perf_counter()
+        maintenance = Maintenance(store=store, holder="soak", lease=60, clock=time.monotonic)
+        started = time.perf_counter()
         (state,) = await store.timed("snapshot", store.queues.snapshot(cap=1000))
         assert (state.capped, state.deferred) == (True, 1000)
-        running = asyncio.create_task(upkeep.run(), name="upkeep")
+        running = asyncio.create_task(maintenance.run(), name="maintenance")
         try:
-            await asyncio.gather(work(store, worker, count), work(store, worker, count), look(store, count))
-            elapsed = time.perf_counter() - began
+            await asyncio.gather(work(store, worker, count), work(store, worker, count), sample(store, count))
+            elapsed = time.perf_counter() - started
             async with asyncio.timeout(60):
-                while upkeep.stats.promoted < DUE:  # what was promoted may have ended before maintenance counts it
+                while maintenance.stats.promoted < DUE:  # what was promoted may have ended before maintenance counts it
                     await asyncio.sleep(0.01)
             calls = len(store.took["promote"])
-            while LONG and time.perf_counter() - began < elapsed + 30:  # at rest, nine million still wait
+            while LONG and time.perf_counter() - started < elapsed + 30:  # at rest, nine million still wait
                 await asyncio.sleep(0.5)
         finally:
             await cancel_and_wait([running])
         (state,) = await store.queues.snapshot(cap=DEFERRED)
-    assert upkeep.stats.last_error is None
-    assert upkeep.stats.promoted == DUE
+    assert maintenance.stats.last_error is None
+    assert maintenance.stats.promoted == DUE
     assert (state.ready, state.in_flight, state.deferred) == (0, 0, DEFERRED - DUE)
     ended = "SELECT count(*), count(DISTINCT job_id), bool_and(state = 'completed') FROM penstock.outcome"
     assert newest.execute(ended).fetchone() == (READY + DUE, READY + DUE, True)
@@ -135,4 +135,4 @@ async def test_many_ready_and_many_more_deferred_jobs_are_worked_off_to_the_last
     print(f"\n{READY} ready and {DEFERRED} deferred in {filled:.0f} s, {size[0]}")
     print(f"{READY + DUE} ended in {elapsed:.0f} s, {rate:.0f} a second")
     print(f"at rest {len(rest)} promotions in 30 s took {sum(rest):.2f} s")
-    print("; ".join(map(store.told, ("claim", "ack", "snapshot", "promote"))))
+    print("; ".join(map(store.figures, ("claim", "ack", "snapshot", "promote"))))

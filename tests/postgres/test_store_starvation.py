@@ -18,32 +18,34 @@ def enqueue(db: psycopg.Connection, high: int, low: int) -> None:
     desk.enqueue(db, high + low, p_priorities=[HIGH] * high + [LOW] * low)
 
 
-def run(db: psycopg.Connection, worker: desk.Worker, most: int) -> list[int]:
+def run(db: psycopg.Connection, worker: desk.Worker, maximum: int) -> list[int]:
     """Claim and end up to `most` jobs; their priorities."""
-    held = desk.token()
+    token = desk.token()
     query = "SELECT id, priority FROM penstock.claim(%s, %s, %s, %s)"
-    rows = db.execute(query, [worker.id, worker.queue, most, held]).fetchall()
+    rows = db.execute(query, [worker.id, worker.queue, maximum, token]).fetchall()
     ids = [row[0] for row in rows]
-    assert db.execute(desk.ACK, [worker.id, ids, [held] * len(ids), ["completed"] * len(ids)]).fetchall() == []
+    assert db.execute(desk.ACK, [worker.id, ids, [token] * len(ids), ["completed"] * len(ids)]).fetchall() == []
     return [row[1] for row in rows]
 
 
-@pytest.mark.parametrize(("most", "rounds", "least"), [(9, 100, 12), (1, 600, 3), (40, 30, 60)])
-def test_at_nine_to_one_the_lower_level_moves_on_and_the_higher_keeps_the_rest(most, rounds, least, pg_newest, newest):
+@pytest.mark.parametrize(("maximum", "rounds", "least"), [(9, 100, 12), (1, 600, 3), (40, 30, 60)])
+def test_at_nine_to_one_the_lower_level_moves_on_and_the_higher_keeps_the_rest(
+    maximum, rounds, least, pg_newest, newest
+):
     """Each round brings more than is claimed, nine of ten for the first level.
 
-    A claim of 9 keeps one for the last level with chance 9/20: below 12 of 100 less than once in 10^12. A claim of 1:
-    1/20, below 3 of 600 less than once in 10^10. A claim of 40 keeps two, always: 60 of 30. Never more than the floor
-    while the first level has jobs.
+    A claim of 9 keeps one for the last level with probability 9/20: below 12 of 100 less than once in 10^12. A claim of
+    1: 1/20, below 3 of 600 less than once in 10^10. A claim of 40 keeps two, always: 60 of 30. Never more than the
+    floor while the first level has jobs.
     """
     worker = desk.register(newest, 600)
-    enqueue(newest, 9 * most, most)
-    floor = -(-most // 20)
+    enqueue(newest, 9 * maximum, maximum)
+    floor = -(-maximum // 20)
     for _ in range(rounds):
-        enqueue(newest, 9 * (most // 9 + 1), most // 9 + 1)
-        priorities = run(newest, worker, most)
-        assert len(priorities) == most
-        assert priorities.count(HIGH) >= most - floor
+        enqueue(newest, 9 * (maximum // 9 + 1), maximum // 9 + 1)
+        priorities = run(newest, worker, maximum)
+        assert len(priorities) == maximum
+        assert priorities.count(HIGH) >= maximum - floor
     lows = newest.execute(LOWS).fetchone()[0]
     assert least <= lows <= rounds * floor
     last = newest.execute("SELECT max(job_id) FROM penstock.outcome WHERE priority = 3").fetchone()[0]

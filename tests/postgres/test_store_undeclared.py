@@ -37,11 +37,11 @@ FLAT = {"sample", "declarations", "rescue_overdue", "drop_partitions", "wait_mar
 """What costs the same whether there are none or any number; the others stop at a number of them."""
 
 
-def flood(db: psycopg.Connection[Any], number: int, *, begin: int = 0) -> None:
+def flood(db: psycopg.Connection[Any], number: int, *, first: int = 0) -> None:
     """Undeclared queues with a ready and a deferred job each, as if there were no limit."""
     db.execute(
         "INSERT INTO penstock.queue (name) SELECT 'stray-' || n FROM generate_series(%s::int, %s::int) AS n",
-        [begin, begin + number - 1],
+        [first, first + number - 1],
     )
     db.execute(
         "INSERT INTO penstock.job (ord, due_at, ready_at, queue, task, args)"
@@ -75,7 +75,7 @@ def test_what_reads_declared_queues_costs_the_same_with_any_number_of_undeclared
     none = {call: buffers(db, call) for call in FLAT}
     flood(db, 2_000)
     some = {call: buffers(db, call) for call in CALLS}
-    flood(db, MANY - 2_000, begin=2_000)
+    flood(db, MANY - 2_000, first=2_000)
     many = {call: buffers(db, call) for call in CALLS}
     assert {call: (none[call], many[call]) for call in FLAT if many[call] > 2 * none[call] + 60} == {}
     assert {call: (some[call], many[call]) for call in CALLS if many[call] > 1.3 * some[call] + 100} == {}

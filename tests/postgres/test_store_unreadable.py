@@ -93,19 +93,19 @@ async def test_whatever_a_bulk_login_writes_into_any_column_its_neighbors_are_cl
                     kept = written(bulk, worker.queue, column, value)
                     neighbors += desk.enqueue(admin, 1)
                     claimed = await desk.claim_some(store, worker)
-                    told = (column, str(value)[:30])
-                    assert {job.id for job in claimed} >= set(neighbors), told
-                    assert {job.task for job in claimed if job.id not in neighbors} <= {"hostile", value}, told
+                    shown = (column, str(value)[:30])
+                    assert {job.id for job in claimed} >= set(neighbors), shown
+                    assert {job.task for job in claimed if job.id not in neighbors} <= {"hostile", value}, shown
                     if column in {"headers", "args"} and value in {LONG, EXPANDS}:
-                        assert kept, told
-                        assert len(claimed) == 2, told
+                        assert kept, shown
+                        assert len(claimed) == 2, shown
                     admin.execute("DELETE FROM penstock.job")
     dead = admin.execute("SELECT reason, error ->> 'type', count(*) FROM penstock.dead GROUP BY 1, 2").fetchall()
     assert dead == [("unreadable", "UnreadableJob", 4)]
 
 
 async def test_jobs_that_no_worker_can_read_are_buried_and_their_hundred_neighbors_run(store, db):
-    """Among them, before them and behind them, in every priority; one claim brings all of the rest."""
+    """Among them, before them and after them, in every priority; one claim brings all of the rest."""
     worker = desk.register(db)
     ids = desk.enqueue(db, 100, p_priorities=[n % 4 for n in range(100)])
     for place, body in zip((0, 50, 51, 99), (EXPANDS, LONG, EXPANDS, LONG), strict=True):
@@ -180,7 +180,7 @@ def test_a_search_for_unreadable_jobs_steps_over_those_that_others_hold(ascii_ur
         ids = desk.enqueue(db, 2)
         spoil(db, ids[1:])
         holder, search = play.connection("holder"), play.connection("search")
-        holder.begin()
+        holder.start_transaction()
         holder.run("SELECT id FROM penstock.job WHERE id = %s FOR UPDATE", [ids[1]])
         assert search.run(bury, [worker.queue]) == [([],)]
         holder.rollback()
@@ -203,9 +203,9 @@ def test_ids_of_a_bulk_are_its_own_among_those_that_others_draw_meanwhile(pg, pl
                     with cursor.copy("COPY penstock.job (queue, task, args) FROM STDIN") as copy:
                         copy.write("".join(f"{row[0][0]}\twork\t{next(lines)}\n" for _ in range(5)))
                     desk.enqueue(db, 2)
-                    other.begin()
+                    other.start_transaction()
                     other.run(desk.ENQUEUE)
-                    rolled.begin()
+                    rolled.start_transaction()
                     rolled.run(desk.ENQUEUE)
                     rolled.rollback()
                     other.commit()

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.app.test_values import ACCEPTED, task
 
 
-def test_every_accepted_value_is_the_same_behind_the_database(db):
+def test_every_accepted_value_is_the_same_in_the_database(db):
     """What jsonb makes of its JSON is decoded as what was encoded; a float stays a float."""
     for named, hint, value in ACCEPTED:
 

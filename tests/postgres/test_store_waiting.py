@@ -23,7 +23,7 @@ async def test_an_enqueue_open_while_a_worker_goes_to_sleep_is_seen_before_it_sl
     """It inserted before the mark and commits after it: no wake-up is sent, the worker's horizon says: not yet."""
     worker = desk.register(db)
     producer = play.connection("producer")
-    producer.begin()
+    producer.start_transaction()
     producer.run(desk.ENQUEUE)  # has read the marks: nobody waits
     await store.queues.mark_waiting([worker.queue], 600)
     horizon = await store.queues.take_xid()
@@ -41,7 +41,7 @@ async def test_an_enqueue_after_the_mark_sends_a_wake_up(store, play, db):
     worker = desk.register(db)
     db.execute("LISTEN penstock_work")
     producer = play.connection("producer")
-    producer.begin()
+    producer.start_transaction()
     producer.run("SELECT 1")
     await store.queues.mark_waiting([worker.queue], 600)
     producer.run(desk.ENQUEUE)
@@ -64,7 +64,7 @@ def test_a_producer_that_cannot_see_the_mark_always_sends(isolation, play, db):
     worker = desk.register(db)
     db.execute("LISTEN penstock_work")
     producer = play.connection("producer")
-    producer.begin(isolation)
+    producer.start_transaction(isolation)
     producer.run("SELECT count(*) FROM penstock.job")
     producer.run(desk.ENQUEUE)
     producer.commit()
@@ -77,7 +77,7 @@ def test_a_rolled_back_enqueue_leaves_nothing_and_wakes_nobody(play, db):
     db.execute("SELECT penstock.wait_mark(%s, 600, false)", [[worker.queue]])
     db.execute("LISTEN penstock_work")
     producer = play.connection("producer")
-    producer.begin()
+    producer.start_transaction()
     producer.run(desk.ENQUEUE)
     producer.rollback()
     assert notes(db, 0.3) == []
@@ -98,12 +98,12 @@ async def test_a_mark_is_renewed_only_when_half_of_it_is_over(store, db):
 def test_release_and_promotion_wake_a_waiting_worker(play, db):
     """Every way into ready wakes waiters, not enqueue alone."""
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    held = desk.token()
+    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 1, held).finish()
+    desk.claim(a, worker, 1, token).finish()
     db.execute("SELECT penstock.wait_mark(%s, 600, false)", [[worker.queue]])
     db.execute("LISTEN penstock_work")
-    a.run(desk.RELEASE, [worker.id, [job], [held]])
+    a.run(desk.RELEASE, [worker.id, [job], [token]])
     assert len(notes(db, 60)) == 1
     desk.enqueue(db, 1, p_delays=[0.001])
     desk.until(lambda: a.run(desk.PROMOTE) == [(1,)])

@@ -20,7 +20,7 @@ CREATE TRIGGER never_for_long BEFORE INSERT OR UPDATE ON penstock.leader
 """Nobody has led for a lease, however long it takes: what is rescued then was rescued on a worker's contact alone."""
 
 
-class Held(Leadership):
+class LateLeadership(Leadership):
     """A leadership that another has for so many seconds more; nobody does at 0."""
 
     left = 0.0
@@ -32,16 +32,16 @@ class Held(Leadership):
 async def test_a_leadership_is_tried_for_as_it_ends():
     """Every third of a lease while it is kept; when it is not, after its end, spread over a sixtieth of a lease."""
     store = Store("postgresql://nobody@127.0.0.1:1/nowhere")
-    store.leadership = held = Held(store.connections)
-    upkeep = Maintenance(store=store, holder="other", lease=15.0, clock=time.monotonic, rng=lambda: 0.5)
+    store.leadership = leadership = LateLeadership(store.connections)
+    maintenance = Maintenance(store=store, holder="other", lease=15.0, clock=time.monotonic, rng=lambda: 0.5)
     pauses = []
-    for held.left in (14.0, 4.0, 0.01):
-        pauses.append(await upkeep._lead())
-        assert not upkeep.stats.leading
+    for leadership.left in (14.0, 4.0, 0.01):
+        pauses.append(await maintenance._lead())
+        assert not maintenance.stats.leading
     assert pauses == pytest.approx([5.0, 4.175, 0.185])
-    held.left = 0.0
-    assert await upkeep._lead() == 5.0
-    assert upkeep.stats.leading
+    leadership.left = 0.0
+    assert await maintenance._lead() == 5.0
+    assert maintenance.stats.leading
 
 
 def test_the_jobs_of_a_killed_leader_are_rescued_by_one_that_has_not_led_for_a_lease(start, newest, trace):

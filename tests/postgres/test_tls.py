@@ -37,7 +37,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def secured(servers: Servers, authority: Path) -> Iterator[str]:
-    """URL of a migrated database behind TLS: the client's side is what is tested, on one server."""
+    """URL of a migrated database with TLS: the client's side is what is tested, on one server."""
     certificate, key = authority / "server.crt", authority / "server.key"
     with servers.newest.database() as database, TlsProxy(database.url, certificate=certificate, key=key) as proxy:
         yield proxy.url

@@ -18,7 +18,7 @@ def test_a_prune_steps_over_a_queue_that_an_open_enqueue_uses(play, db, isolatio
     """It was found idle, somebody enqueues and has not committed: the queue stays, and its job is seen."""
     make_idle(db, "old")
     enqueuer, pruner = play.connection("enqueuer"), play.connection("pruner")
-    enqueuer.begin(isolation)
+    enqueuer.start_transaction(isolation)
     enqueuer.run(ENQUEUE, ["old"])
     assert pruner.run(PRUNE) == [(0,)]
     enqueuer.commit()
@@ -30,7 +30,7 @@ def test_an_enqueue_that_meets_a_prune_makes_the_queue_again(play, db):
     """It waits for the prune, finds the queue gone and makes another of that name."""
     old = make_idle(db, "old")
     pruner, enqueuer = play.connection("pruner"), play.connection("enqueuer")
-    pruner.begin()
+    pruner.start_transaction()
     assert pruner.run(PRUNE) == [(1,)]
     step = enqueuer.start(ENQUEUE, ["old"])
     step.blocks_on(pruner)
@@ -44,7 +44,7 @@ def test_an_enqueue_that_meets_a_prune_that_rolls_back_uses_the_queue_that_is_th
     """One queue, one job."""
     old = make_idle(db, "old")
     pruner, enqueuer = play.connection("pruner"), play.connection("enqueuer")
-    pruner.begin()
+    pruner.start_transaction()
     pruner.run(PRUNE)
     step = enqueuer.start(
         "SELECT penstock.enqueue_many(ARRAY['old', 'old'], ARRAY['t', 't'], ARRAY['{}', '{}']::jsonb[])"
@@ -59,7 +59,7 @@ def test_a_snapshot_from_before_a_prune_makes_no_job_of_a_queue_that_is_gone(pla
     """A transaction above READ COMMITTED still sees the queue; it must try again."""
     make_idle(db, "old")
     enqueuer = play.connection("enqueuer")
-    enqueuer.begin("REPEATABLE READ")
+    enqueuer.start_transaction("REPEATABLE READ")
     enqueuer.run("SELECT count(*) FROM penstock.queue")
     assert db.execute(PRUNE).fetchone() == (1,)
     with pytest.raises(psycopg.errors.SerializationFailure):
@@ -72,7 +72,7 @@ def test_no_queue_goes_while_a_transaction_is_open_that_may_not_see_it_idle(play
     (job,) = db.execute(ENQUEUE, ["old"]).fetchone()
     db.execute("DELETE FROM penstock.job WHERE id = %s", [job])
     enqueuer = play.connection("enqueuer")
-    enqueuer.begin()
+    enqueuer.start_transaction()
     enqueuer.run("SELECT pg_current_xact_id()")
     assert prune(db) == 0
     enqueuer.run(ENQUEUE, ["old"])
@@ -86,7 +86,7 @@ def test_two_enqueues_that_make_one_queue_take_one_place(play, db):
     """The second waits for the first and uses its queue, even where it was the last place."""
     set_limit(db, 2)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     a.run(ENQUEUE, ["new"])
     step = b.start(ENQUEUE, ["new"])
     step.blocks_on(a)
@@ -101,7 +101,7 @@ def test_open_transactions_keep_their_places_and_stop_nobody(play, db):
     """Enqueues of other names step over places that are taken and not committed; rolled back, they are free."""
     set_limit(db, 2)
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     a.run(ENQUEUE, ["one"])
     b.run(ENQUEUE, ["two"])
     with pytest.raises(psycopg.Error) as refused:
@@ -117,14 +117,14 @@ def test_a_declaration_that_meets_a_prune_leaves_one_declared_queue(play, db, fi
     """In either order, each waiting at most for the other's statement."""
     make_idle(db, "old")
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     if first == "declare":
         declare_on(a)
         assert b.run(PRUNE) == [(0,)]
         a.commit()
     else:
         a.run(PRUNE)
-        step = b.call(lambda sql: declare(sql, "old") and [], told="declare")
+        step = b.call(lambda sql: declare(sql, "old") and [], description="declare")
         step.blocks_on(a)
         a.commit()
         step.finish()
@@ -133,7 +133,7 @@ def test_a_declaration_that_meets_a_prune_leaves_one_declared_queue(play, db, fi
 
 
 def declare_on(connection: Any) -> None:
-    connection.call(lambda sql: declare(sql, "old") and [], told="declare").finish()
+    connection.call(lambda sql: declare(sql, "old") and [], description="declare").finish()
 
 
 @pytest.mark.parametrize("first", ["register", "prune"])
@@ -141,14 +141,14 @@ def test_a_worker_that_registers_for_a_queue_that_goes_has_a_queue(play, db, fir
     """In either order its row names a queue that exists."""
     make_idle(db, "q")
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     if first == "register":
-        a.call(lambda sql: [desk.register(sql)], told="register").finish()
+        a.call(lambda sql: [desk.register(sql)], description="register").finish()
         assert b.run(PRUNE) == [(0,)]
         a.commit()
     else:
         a.run(PRUNE)
-        step = b.call(lambda sql: [desk.register(sql)], told="register")
+        step = b.call(lambda sql: [desk.register(sql)], description="register")
         step.blocks_on(a)
         a.commit()
         step.finish()
@@ -160,20 +160,20 @@ def test_a_worker_that_registers_for_a_queue_that_goes_has_a_queue(play, db, fir
 async def test_a_queue_whose_first_enqueue_never_commits_stops_no_declarer(play, store):
     """The declaration gives up within moments, with an error of its own; the others of the database go on."""
     enqueuer = play.connection("enqueuer")
-    enqueuer.begin()
-    enqueuer.run(ENQUEUE, ["held"])
+    enqueuer.start_transaction()
+    enqueuer.run(ENQUEUE, ["locked"])
     with pytest.raises(RowLocked, match="another transaction"):
-        await store.queues.declare("held", QueueDeclaration(declared_by="uid"))
+        await store.queues.declare("locked", QueueDeclaration(declared_by="uid"))
     await store.queues.declare("other", QueueDeclaration(declared_by="uid"))
     enqueuer.rollback()
-    await store.queues.declare("held", QueueDeclaration(declared_by="uid"))
+    await store.queues.declare("locked", QueueDeclaration(declared_by="uid"))
 
 
 def test_two_prunes_at_once_remove_a_queue_once(play, db):
     """The second steps over what the first has locked."""
     make_idle(db, "old")
     a, b = play.connection("a"), play.connection("b")
-    a.begin()
+    a.start_transaction()
     assert a.run(PRUNE) == [(1,)]
     assert b.run(PRUNE) == [(0,)]
     a.commit()

@@ -38,11 +38,11 @@ def test_clocks_that_are_years_apart_change_nothing(start, newest, tmp_path: Pat
     assert [handle.result(timeout=60) for handle in handles] == [1] * 12
     assert later.result(timeout=60) == 3
     desk.until(lambda: failing.status() is JobState.DEAD)
-    told = newest.execute(
+    reported = newest.execute(
         "SELECT count(DISTINCT worker), max(crashes), bool_and(finished_at > claimed_at), "
         "max(finished_at) < clock_timestamp(), min(duration) >= 0 AND max(duration) < 10000 FROM penstock.outcome"
     ).fetchone()
-    assert told == (2, 0, True, True, True)
+    assert reported == (2, 0, True, True, True)
     assert newest.execute("SELECT count(*) FROM penstock.worker WHERE state = 'running'").fetchone() == (2,)
     early = "SELECT claimed_at - created_at >= interval '0.7 s' FROM penstock.outcome WHERE job_id = %s"
     assert newest.execute(early, [later.id]).fetchone() == (True,)

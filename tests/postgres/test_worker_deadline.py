@@ -15,7 +15,7 @@ def test_a_hung_task_loses_its_job_at_the_deadline_and_its_worker_goes_on(start,
     newest.execute("UPDATE penstock.queue SET job_deadline = '2 s', retry = %s", [RETRY])
     worker = start(lease_seconds=2, concurrency=3, max_demand=3, drain_timeout_seconds=4)
     desk.until(lambda: hung.status() is JobState.DEAD)
-    assert [line.split()[2] for line in lines(trace) if line.startswith("begin")] == ["1", "2"]
+    assert [line.split()[2] for line in lines(trace) if line.startswith("start")] == ["1", "2"]
     info = hung.info()
     assert (info.reason, info.attempt, info.crashes) == ("deadline", 2, 0)
     kinds = [(error["type"], error["attempt"]) for error in info.errors]

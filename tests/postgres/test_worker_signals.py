@@ -114,7 +114,7 @@ def test_a_job_that_kills_its_process_each_time_is_buried_and_its_fifty_neighbou
 
 
 def test_of_several_suspects_in_one_claim_the_killer_takes_no_other_with_it(start, newest):
-    """All were there at two crashes and come at once: one is held, the others go back before it runs."""
+    """All were there at two crashes and come at once: one stays, the others are released before it runs."""
     (killer,) = jobs.app.enqueue_many([jobs.poison.job()])
     jobs.app.enqueue_many(jobs.add.job(n, 0) for n in range(4))
     newest.execute("UPDATE penstock.job SET crashes = 2")

@@ -28,7 +28,7 @@ def test_on_sigterm_during_its_start_a_worker_ends_at_once(start, newest, trace,
 
 
 def test_a_deadline_that_nobody_declared_is_a_warning_at_the_start(start, newest):
-    """The queue's row decides: set on a worker alone it does nothing, and looked as if it did."""
+    """The queue's row decides: set on a worker alone it had no effect, which nobody noticed."""
     worker = start(job_deadline_seconds=60)
     worker.row(newest)
     code, said = worker.end()

@@ -16,7 +16,7 @@ from tests.task_exits import TASK_EXITS
 
 
 @pytest.fixture
-def begin(start, newest) -> Iterator[Callable[..., WorkerProcess]]:
+def launch(start, newest) -> Iterator[Callable[..., WorkerProcess]]:
     """Starts a worker over the tasks of `exit_jobs`."""
     yield lambda **settings: start(app=jobs.PATH, **settings)
     jobs.app.close()
@@ -29,9 +29,9 @@ def seen(handle: JobHandle) -> tuple[str, str | None, str | None, object]:
     return info.state.value, info.reason, info.errors[-1]["type"] if info.errors else None, info.result
 
 
-def test_every_ending_in_every_executor_ends_its_attempt_and_nothing_else(begin, newest):
+def test_every_exit_in_every_executor_ends_its_attempt_and_nothing_else(launch, newest):
     """One worker for all: it holds nothing at the end, is the one that started, and drains when asked to."""
-    worker = begin(concurrency=4)
+    worker = launch(concurrency=4)
     handles = {
         (how, where): jobs.TASKS[where].enqueue(how) for how, expected in TASK_EXITS.items() for where in expected.where
     }
@@ -72,7 +72,7 @@ def test_an_application_that_silences_logging_hears_its_worker_and_who_blocks_th
     assert f" job={handle.id} " in line
 
 
-def test_what_tasks_change_or_leave_in_their_process_keeps_no_worker_from_working_or_ending(start, newest):
+def test_what_tasks_change_or_leave_in_their_process_keeps_no_worker_from_working_or_exiting(start, newest):
     """Settings, handlers, tasks and threads: jobs of every executor run, and SIGTERM drains; the process ends after."""
     jobs = disrupting_jobs
     worker = start(app=jobs.PATH, concurrency=2)

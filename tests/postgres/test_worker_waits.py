@@ -53,14 +53,14 @@ class Starting:
 @pytest.fixture
 def starting(trace: Path) -> Iterator[Any]:
     """`starting(url)` starts a worker; it ends with the test."""
-    begun: list[Starting] = []
+    launched: list[Starting] = []
 
-    def begin(url: str, **more: Any) -> Starting:
-        begun.append(Starting(url, trace, **more))
-        return begun[-1]
+    def launch(url: str, **more: Any) -> Starting:
+        launched.append(Starting(url, trace, **more))
+        return launched[-1]
 
-    yield begin
-    for one in begun:
+    yield launch
+    for one in launched:
         one.process.kill()
 
 

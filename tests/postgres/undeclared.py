@@ -26,8 +26,8 @@ def declare(db: psycopg.Connection[Any], name: str) -> int:
     return int(one(db, statement, [name]))
 
 
-def set_limit(db: psycopg.Connection[Any], most: int) -> None:
-    db.execute("SELECT penstock.limit_undeclared(%s)", [most])
+def set_limit(db: psycopg.Connection[Any], maximum: int) -> None:
+    db.execute("SELECT penstock.limit_undeclared(%s)", [maximum])
 
 
 def prune(db: psycopg.Connection[Any], *, idle: bool = True) -> int:

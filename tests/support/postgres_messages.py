@@ -150,7 +150,7 @@ def penstock(sql: str) -> Answer | bytes:
     if "penstock.sample(" in sql:
         return SNAPSHOT, []
     if "penstock.lead" in sql:
-        return [("held", FLOAT8), ("left", FLOAT8)], [[None, "60"]]
+        return [("led_for", FLOAT8), ("left", FLOAT8)], [[None, "60"]]
     if sql.startswith(("LISTEN", "SET", "BEGIN", "COMMIT", "DISCARD", "DEALLOCATE")) or not sql.strip():
         return message(b"C", b"OK\0")
     if sql.strip() == "SELECT":

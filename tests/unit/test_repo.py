@@ -22,7 +22,7 @@ SENDS = {"statement", "_row", "_rows", "named_rows", "rows", "value"}
 
 
 def tracked(pattern: str = "*") -> list[Path]:
-    """Files that git knows and that are there, by a pattern of git's; whoever owns the clone."""
+    """Files that git knows and that are there, by a pattern of git's; the clone may have another owner."""
     command = ["git", "-c", "safe.directory=*", "-C", str(ROOT), "ls-files", "-z", "--", pattern]
     listed = subprocess.run(command, check=True, capture_output=True, text=True)
     paths = [ROOT / name for name in listed.stdout.split("\0") if name]

@@ -23,10 +23,10 @@ LEFT: Final = 46
 TOP: Final = 30
 BOTTOM: Final = 40
 HEAD: Final = 40
-SHORTEST_GAP: Final = 2.5
+MIN_GAP: Final = 2.5
 """Seconds between two points from which on no line joins them."""
 _FONT: Final = 'font-family="sans-serif" font-size="11"'
-MOST_LINES: Final = 8
+MAX_LINES: Final = 8
 """Series beyond are not drawn; a legend has no room for them."""
 
 
@@ -106,7 +106,7 @@ def _lines(panel: Panel, found: Sequence[Series], size: tuple[int, int], time: t
     yield f'<text x="{LEFT + width}" y="{TOP + height + 14}" text-anchor="end" fill="#666">{end - start:.0f} s</text>'
     yield f'<text x="{LEFT}" y="{TOP + height + 14}" fill="#666">0 s</text>'
     across = LEFT
-    for one, colour in zip(found[:MOST_LINES], COLOURS, strict=False):
+    for one, colour in zip(found[:MAX_LINES], COLOURS, strict=False):
         for run in _runs(one.points):
             points = " ".join(
                 f"{LEFT + width * (at - start) / (end - start):.0f},{TOP + height * (1 - value / top):.1f}"
@@ -121,7 +121,7 @@ def _runs(points: Sequence[tuple[float, float]]) -> Iterator[Sequence[tuple[floa
     """Points without a gap between them."""
     first = 0
     for place in range(1, len(points) + 1):
-        if place == len(points) or points[place][0] - points[place - 1][0] > SHORTEST_GAP:
+        if place == len(points) or points[place][0] - points[place - 1][0] > MIN_GAP:
             yield points[first:place]
             first = place
 

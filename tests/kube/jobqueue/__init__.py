@@ -1,1 +1,1 @@
-"""JobQueues on a real API server: the resource itself, and the operator behind it."""
+"""JobQueues on a real API server: the resource itself, and the operator that serves it."""

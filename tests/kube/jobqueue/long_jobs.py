@@ -1,7 +1,7 @@
-"""The application of the scale-down tests: each job writes down when it begins and when it ends.
+"""The application of the scale-down tests: each job writes down when it starts and when it finishes.
 
 A line is appended to the file LONG_JOBS in one write, so that lines of many pods never mix. A job that was interrupted
-has begun once more than it ended, whatever the database says of it.
+has started once more than it finished, whatever the database says of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ app = App()
 @app.task(name="long", queue="long-0")
 async def long_job(number: int, seconds: float) -> None:
     """Take so long."""
-    _note(f"began {number}")
+    _note(f"started {number}")
     await asyncio.sleep(seconds)
     _note(f"ended {number}")
 

@@ -108,9 +108,9 @@ def test_structure_is_refused_alike_on_the_cluster_and_on_a_laptop(jobqueues: Jo
     assert field in refused.value.message
     file = tmp_path / "jobqueues.yaml"
     file.write_text(yaml.safe_dump(manifest(**changes)))
-    with pytest.raises(ManifestError) as told:
+    with pytest.raises(ManifestError) as raised:
         load_manifests(file)
-    assert field in str(told.value)
+    assert field in str(raised.value)
 
 
 def test_the_shops_file_is_applied_by_kubectl_and_listed_with_our_columns(

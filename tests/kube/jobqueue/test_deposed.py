@@ -36,7 +36,7 @@ def test_a_leader_frozen_between_decision_and_write_changes_nothing_once_it_is_t
     jobqueues: JobQueues, operator_rights: OperatorRights, api_proxy: ApiProxy, operator: Start, pg_url: str,
     control_plane: ControlPlane,
 ):  # fmt: skip
-    """The object is as it was when it decided, so that no resource version can tell; its own clock does."""
+    """The object is as it was when it decided, so no resource version shows it; its own clock does."""
     first = started(jobqueues, operator, pg_url, scaling__mode="Fixed", replicas=0)
     eventually(lambda: jobqueues.get()["status"]["desiredReplicas"] == 0, "the first one decides")
     operator_rights.kubeconfig.write_text(control_plane.kubeconfig(operator_rights.token))

@@ -1,4 +1,4 @@
-"""What the operator does beside scaling: PodMonitors, rotated Secrets, upkeep, one database by two URLs, waits."""
+"""The operator apart from scaling: PodMonitors, rotated Secrets, maintenance, one database by two URLs, waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psycopg
 from penstock.store import migrate
 from tests.kube.jobqueue.conftest import QUICK, JobQueues, Start, counts, enqueue, started
 from tests.kube.jobqueue.kinds import PodMonitors
-from tests.kube.jobqueue.test_trouble import becomes
+from tests.kube.jobqueue.test_failures import becomes
 from tests.support.api_client import MERGE
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
@@ -73,7 +73,7 @@ def test_a_rotated_password_is_picked_up_from_the_secret(
 def test_what_is_due_becomes_ready_where_no_worker_lives(
     jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any]
 ):
-    """The operator does the upkeep of a database whose queues are all at zero."""
+    """The operator does the maintenance of a database whose queues are all at zero."""
     started(jobqueues, operator, pg_url, scaling__activation={"pollPeriodSeconds": 5, "threshold": 1000})
     database.execute("SELECT penstock.enqueue('emails', 'work', jsonb_build_object('seconds', 0), p_delay => 1)")
     ready = "SELECT count(*) FROM penstock.job WHERE ord IS NOT NULL"
@@ -104,7 +104,7 @@ def test_one_database_by_two_urls_is_one_database(jobqueues: JobQueues, operator
     becomes(jobqueues, "Ready", "True", "Ready", "letters")
 
 
-def test_another_manager_of_the_deletion_cost_is_told(
+def test_another_manager_of_the_deletion_cost_is_reported(
     jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str
 ):
     """By name, in the condition and in an event; its annotation stays."""
@@ -116,7 +116,7 @@ def test_another_manager_of_the_deletion_cost_is_told(
     jobqueues.api.request("PATCH", f"{path}?fieldManager=karpenter", cost, content_type=MERGE)
     sentence = becomes(jobqueues, "Draining", "False", "ForeignDeletionCost")
     assert "karpenter" in sentence
-    eventually(lambda: "ForeignDeletionCost" in {one["reason"] for one in jobqueues.events()}, "an event tells it")
+    eventually(lambda: "ForeignDeletionCost" in {one["reason"] for one in jobqueues.events()}, "an event reports it")
     annotations = jobqueues.api.request("GET", path)["metadata"]["annotations"]
     assert annotations["controller.kubernetes.io/pod-deletion-cost"] == "7"
 
@@ -129,9 +129,9 @@ def test_the_wait_that_95_of_100_jobs_had_is_in_the_status(
     enqueue(database, 20, 0.1)
     eventually(lambda: counts(database)[1] == 20, "the jobs run")
     found = eventually(
-        lambda: jobqueues.get()["status"].get("throughput", {}).get("p95WaitMilliseconds"), "told", seconds=40
+        lambda: jobqueues.get()["status"].get("throughput", {}).get("p95WaitMilliseconds"), "reported", seconds=40
     )
     query = "SELECT max(extract(epoch FROM claimed_at - ready_at)) * 1000 FROM penstock.outcome"
-    longest = database.execute(query).fetchone()
-    assert longest is not None
-    assert 0 < found <= longest[0] + 1
+    maximum = database.execute(query).fetchone()
+    assert maximum is not None
+    assert 0 < found <= maximum[0] + 1

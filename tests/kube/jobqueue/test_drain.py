@@ -52,7 +52,7 @@ def test_the_idle_pods_go_and_the_one_with_the_long_job_stays(
     assert busy(database) == {kept}
     jobqueues.patch({"spec": {"replicas": 0}}, subresource="/scale")
     eventually(lambda: states(database).get(kept) == "cordoned", "the busy one takes nothing more")
-    eventually(lambda: jobqueues.conditions()["Draining"] == ("True", "PodsDraining"), "the condition tells")
+    eventually(lambda: jobqueues.conditions()["Draining"] == ("True", "PodsDraining"), "the condition reports it")
     gate.open()
     eventually(lambda: not names(jobqueues), "it goes too")
     assert counts(database) == (0, 1, 0)
@@ -107,15 +107,15 @@ def test_twenty_scale_downs_at_random_moments_interrupt_no_job(
     jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any]
 ):
     """Up and down between one and four while jobs run: each ends at its first attempt, each worker with code 0."""
-    chance = random.Random(20)
+    rng = random.Random(20)
     started(jobqueues, operator, pg_url, **LONG, scaling__mode="Fixed", replicas=4)
     eventually(lambda: jobqueues.get()["status"].get("readyReplicas") == 4, "four ready workers")
     made = 0
     for _ in range(20):
-        count = chance.randint(1, 6)
-        enqueue(database, count, chance.choice([0.0, 0.2, 0.7]))
+        count = rng.randint(1, 6)
+        enqueue(database, count, rng.choice([0.0, 0.2, 0.7]))
         made += count
-        wanted = chance.randint(1, 4)
+        wanted = rng.randint(1, 4)
         jobqueues.patch({"spec": {"replicas": wanted}}, subresource="/scale")
         eventually(_reached(jobqueues, wanted), f"{wanted} replicas")
     eventually(lambda: counts(database)[0] == 0, "no job is left")

@@ -14,7 +14,7 @@ import pytest
 from tests.kube.jobqueue.conftest import BIN, WORKER, JobQueues, Start, counts, started
 from tests.kube.jobqueue.conftest import Gate as Jobs
 from tests.kube.jobqueue.test_drain import LONG, busy, names, reported, states
-from tests.kube.jobqueue.test_trouble import becomes
+from tests.kube.jobqueue.test_failures import becomes
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
 
@@ -54,7 +54,7 @@ def jobs(tmp_path: Path) -> Jobs:
 
 @pytest.fixture
 def gated_pods(process_pods: Callable[..., ProcessPods], gate: Gate) -> ProcessPods:
-    """Real workers behind the gate."""
+    """Real workers after the gate."""
     env = {**WORKER.env, "PATH": f"{gate.folder}:{WORKER.env['PATH']}"}
     return process_pods({"shop:1": replace(WORKER, env=env)}, pace=0.2)
 

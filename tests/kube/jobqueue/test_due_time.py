@@ -18,7 +18,7 @@ SOON = "UPDATE penstock.job SET due_at = clock_timestamp() + interval '6 seconds
 
 SEEN = re.compile(r'^penstock_queue_deferred\{[^}]*jobqueue="emails"[^}]*\} 1\.0$', re.MULTILINE)
 ATTEMPTS = 5
-"""A machine that stalls for seconds has another chance."""
+"""A machine that stalls for seconds has another try."""
 
 
 def deferred(database: psycopg.Connection[Any]) -> None:

@@ -37,7 +37,7 @@ def test_jobs_of_pods_that_drain_after_a_rollout_hold_no_replicas(
     in_time(lambda: jobqueues.get()["status"].get("readyReplicas") == 2, "two ready workers")
     jobqueues.patch(template("shop:1", "blue"))
     in_time(lambda: workers(database, "draining") == old, "the old ones say that they drain")
-    in_time(lambda: jobqueues.get()["status"]["desiredReplicas"] == 0, "nothing is wanted beside them")
+    in_time(lambda: jobqueues.get()["status"]["desiredReplicas"] == 0, "no other replicas are wanted")
     in_time(lambda: not names(jobqueues), "the new ones are gone")
     assert busy(database) == old
     assert jobqueues.deployment()["spec"]["replicas"] == 0
@@ -50,18 +50,18 @@ def test_jobs_of_pods_that_drain_after_a_rollout_hold_no_replicas(
 def test_a_job_whose_node_is_lost_runs_elsewhere_as_soon_as_its_lease_is_over(
     jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any], gate: Gate
 ):
-    """The pod still is Ready: it is named with its node, another takes its place, and it goes when it is back."""
+    """The pod is still Ready: it is named with its node, another takes its place, and it goes when it is back."""
     started(jobqueues, operator, pg_url, **LONG, scaling__minReplicas=1)
     gate.enqueue(database, 1)
     (lost,) = in_time(lambda: busy(database), "a pod holds the job")
     in_time(lambda: jobqueues.get()["status"].get("readyReplicas") == 1, "it is ready")
     pods.lose(lost)
-    began = time.monotonic()
+    lost_at = time.monotonic()
     sentence = becomes(jobqueues, "WorkersAvailable", "False", "WorkersLost")
     assert sentence.startswith(f"Pod {lost} on node {pods.node.name} has not renewed its lease for ")
     assert jobqueues.conditions()["Ready"][0] == "False"
     (replacement,) = in_time(lambda: busy(database) - {lost}, "the job runs elsewhere")
-    print(f"node lost -> job running elsewhere: {time.monotonic() - began:.1f} s")
+    print(f"node lost -> job running elsewhere: {time.monotonic() - lost_at:.1f} s")
     assert names(jobqueues) == {lost, replacement}
     becomes(jobqueues, "WorkersAvailable", "True", "WorkersLost")
     in_time(
@@ -90,7 +90,7 @@ def test_a_rollout_that_cannot_finish_costs_no_worker_and_stops_no_scale_down(
     in_time(lambda: len(names(jobqueues)) == 2, "the rollout has made a pod")
     becomes(jobqueues, "WorkersAvailable", "False", "ImagePull")
     jobqueues.patch({"spec": {"replicas": 4}}, subresource="/scale")
-    in_time(lambda: len(workers(database, "running")) >= 4, "four serve, beside those that cannot")
+    in_time(lambda: len(workers(database, "running")) >= 4, "four serve, without those that cannot")
     jobqueues.patch({"spec": {"replicas": 1}}, subresource="/scale")
     in_time(lambda: len(states(database)) == 1 and jobqueues.deployment()["spec"]["replicas"] == 1, "one is left")
     (kept,) = states(database)

@@ -1,4 +1,4 @@
-"""Servers that are mute, greedy or lie, each in a JobQueue's Secret, beside a healthy JobQueue that does not notice."""
+"""Servers that are mute, greedy or lie, each in a JobQueue's Secret, next to a healthy JobQueue that is unaffected."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_healthy_jobqueue_does_not_notice_servers_that_misbehave(
 def test_the_processes_of_an_operator_that_is_killed_end_with_it(
     jobqueues: JobQueues, operator: Start, pg_url: str
 ):  # fmt: skip
-    """Nobody tells them; and a namespace with too many addresses keeps the oldest."""
+    """Nobody reports them; and a namespace with too many addresses keeps the oldest."""
     started(jobqueues, operator, pg_url).stop()
     jobqueues.secret(pg_url + "?application_name=another", "second")
     jobqueues.create("late", **(QUICK | {"databaseRef": {"secretRef": {"name": "second"}}}))

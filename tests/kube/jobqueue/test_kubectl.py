@@ -58,8 +58,8 @@ def test_every_field_can_be_explained(jobqueues: JobQueues, control_plane: Contr
     target = served["properties"]["spec"]["properties"]["scaling"]["properties"]["target"]["properties"]
     assert "Maximum time that a ready job should wait" in target["queueLatencySeconds"]["description"]
     jobqueues.create()
-    told = kubectl(control_plane, jobqueues.namespace, "explain", "jq.spec.scaling.target.queueLatencySeconds")
-    assert "Maximum time that a ready job should wait" in told
+    output = kubectl(control_plane, jobqueues.namespace, "explain", "jq.spec.scaling.target.queueLatencySeconds")
+    assert "Maximum time that a ready job should wait" in output
     assert "FIELDS:" in kubectl(control_plane, jobqueues.namespace, "explain", "jobqueue.status.throughput")
 
 
@@ -69,8 +69,8 @@ def test_kubectl_waits_for_ready_and_prints_the_wide_table(
     """After a change of the spec too: the wait is for the generation that was observed."""
     started(jobqueues, operator, pg_url)
     jobqueues.patch({"spec": {"worker": {"concurrency": 7}}})
-    told = kubectl(control_plane, jobqueues.namespace, "wait", "--for=condition=Ready", "jq/emails", "--timeout=150s")
-    assert "condition met" in told
+    output = kubectl(control_plane, jobqueues.namespace, "wait", "--for=condition=Ready", "jq/emails", "--timeout=150s")
+    assert "condition met" in output
     assert jobqueues.get()["status"]["observedGeneration"] == jobqueues.get()["metadata"]["generation"]
     first, second = kubectl(control_plane, jobqueues.namespace, "get", "penstock", "-o", "wide").splitlines()
     assert first.split()[-len(WIDE) :] == WIDE

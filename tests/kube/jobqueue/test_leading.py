@@ -26,7 +26,7 @@ def test_of_two_operators_one_leads_and_a_killed_leader_is_replaced(
     second = operator()
     eventually(lambda: second.page("/readyz")[0] == 200, "the follower knows the cluster")
     leads = "started leading" in second.text
-    # It may, where the first one was held up for longer than its Lease; then the Lease says so.
+    # It may, where the first one stalled for longer than its Lease; then the Lease says so.
     assert not leads or jobqueues.api.request("GET", lease)["spec"]["leaseTransitions"] > changes
     first.stop(signal.SIGKILL)
     enqueue(database, 1, 0.0)
@@ -48,7 +48,7 @@ def test_an_operator_that_ends_gives_its_lease_up(jobqueues: JobQueues, operator
 def test_a_lost_notification_is_made_good_by_the_poll(
     jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any]
 ):
-    """An enqueue that tells nobody is found by the clock; how soon is measured by the benchmark."""
+    """An enqueue that notifies nobody is found by the clock; how soon is measured by the benchmark."""
     started(jobqueues, operator, pg_url, scaling__activation={"pollPeriodSeconds": 2})
     database.execute("UPDATE penstock.queue SET operator_waiting_until = NULL")
     enqueue(database, 1, 0.0)

@@ -1,4 +1,4 @@
-"""What somebody takes away without a word is put back."""
+"""Objects that somebody deletes unnoticed are created again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.api_proxy import ApiProxy
 from tests.support.waiting import eventually
 
 
-def test_a_deployment_that_has_gone_unseen_is_made_anew_when_it_is_to_be_scaled(
+def test_a_deployment_that_has_gone_unseen_is_made_again_when_it_is_to_be_scaled(
     jobqueues: JobQueues, api_proxy: ApiProxy, operator: Start, pg_url: str, database: psycopg.Connection[Any]
 ):
     """The watches are silent and the next list is far away: the API server's answer is enough."""

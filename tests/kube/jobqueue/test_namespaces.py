@@ -1,4 +1,4 @@
-"""Several namespaces are watched: trouble in one is no trouble in another."""
+"""Several namespaces are watched: a failure in one is no failure in another."""
 
 from __future__ import annotations
 

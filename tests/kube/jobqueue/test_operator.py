@@ -47,7 +47,7 @@ def test_a_new_jobqueue_gets_its_deployment_without_a_pod_and_all_its_conditions
 def test_jobs_bring_pods_and_an_empty_queue_takes_them_away(
     jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any], gate: Gate
 ):
-    """0 -> N -> 0, every job done once, and the events tell it."""
+    """0 -> N -> 0, every job done once, and the events report it."""
     started(jobqueues, operator, pg_url)
     gate.enqueue(database, 12)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 3, "three replicas of five slots")
@@ -57,8 +57,8 @@ def test_jobs_bring_pods_and_an_empty_queue_takes_them_away(
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "back to zero")
     eventually(lambda: not jobqueues.pods(), "no pod is left")
     assert counts(database) == (0, 12, 0)
-    told = {"Activated", "ScaledToZero"}
-    eventually(lambda: told <= {event["reason"] for event in jobqueues.events()}, "the events tell both")
+    expected = {"Activated", "ScaledToZero"}
+    eventually(lambda: expected <= {event["reason"] for event in jobqueues.events()}, "the events report both")
     eventually(lambda: [each.code for each in pods.exits()] == [0, 0, 0], "every worker ended by itself")
 
 
@@ -66,7 +66,7 @@ def test_a_restart_of_the_operator_changes_nothing_that_was_right(jobqueues: Job
     """Neither JobQueue nor Deployment is written again, killed or stopped; and nothing is written at rest."""
     first = started(jobqueues, operator, pg_url, scaling__minReplicas=2)
     eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 2, "the minimum")
-    eventually(lambda: jobqueues.deployment()["status"].get("unavailableReplicas") == 2, "no controller is behind")
+    eventually(lambda: jobqueues.deployment()["status"].get("unavailableReplicas") == 2, "no controller lags")
     eventually(lambda: jobqueues.get()["status"].get("replicas") == 2, "nor is the operator")
 
     def versions() -> tuple[str, str]:
@@ -132,11 +132,11 @@ def test_a_changed_template_rolls_out_and_a_drift_is_repaired(
     started(jobqueues, operator, pg_url)
     jobqueues.patch({"spec": {"worker": {"concurrency": 7}}})
 
-    def told(name: str) -> str | None:
+    def expected(name: str) -> str | None:
         (container,) = jobqueues.deployment()["spec"]["template"]["spec"]["containers"]
         return next((one.get("value") for one in container["env"] if one["name"] == name), None)
 
-    eventually(lambda: told("PENSTOCK_CONCURRENCY") == "7", "the new concurrency is in the template")
+    eventually(lambda: expected("PENSTOCK_CONCURRENCY") == "7", "the new concurrency is in the template")
     eventually(lambda: jobqueues.get()["status"]["observedGeneration"] == 2, "the new generation is observed")
     path = f"/apis/apps/v1/namespaces/{jobqueues.namespace}/deployments/emails-worker"
     spec = {"replicas": 4, "template": {"spec": {"terminationGracePeriodSeconds": 1}}}

@@ -1,5 +1,5 @@
 """Others who change the Deployment, with Kubernetes' own controllers: an autoscaler, a rollout that is paused,
-and whoever undoes what the operator writes.
+and another writer that reverts what the operator writes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def test_a_paused_rollout_is_a_condition_with_the_way_out_until_it_is_resumed(
 
     pause(True)
     jobqueues.patch({"spec": {"worker": {"labels": {"release": "next"}}}})
-    eventually(lambda: jobqueues.conditions().get("WorkersAvailable") == ("False", "RolloutPaused"), "it is told")
+    eventually(lambda: jobqueues.conditions().get("WorkersAvailable") == ("False", "RolloutPaused"), "it is reported")
     assert "kubectl rollout resume deployment/emails-worker" in jobqueues.message("WorkersAvailable")
     pause(None)
     eventually(lambda: jobqueues.conditions()["WorkersAvailable"][1] != "RolloutPaused", "it is over")
@@ -69,5 +69,5 @@ def test_who_undoes_each_write_of_the_template_is_named_and_not_fought_with(
         jobqueues.api.request("PATCH", path, change, content_type=MERGE)
         eventually(repaired, f"repair {number + 1}")
     jobqueues.api.request("PATCH", path, change, content_type=MERGE)
-    eventually(lambda: jobqueues.conditions().get("WorkersAvailable") == ("False", "ChangesUndone"), "it is told")
+    eventually(lambda: jobqueues.conditions().get("WorkersAvailable") == ("False", "ChangesUndone"), "it is reported")
     assert "the field manager policy-bot undoes" in jobqueues.message("WorkersAvailable")

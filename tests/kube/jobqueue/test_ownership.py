@@ -8,7 +8,7 @@ import pytest
 
 from tests.kube.jobqueue.conftest import QUICK, JobQueues, Start, started
 from tests.kube.jobqueue.kinds import PodMonitors
-from tests.kube.jobqueue.test_trouble import becomes
+from tests.kube.jobqueue.test_failures import becomes
 from tests.support.api_client import MERGE, ApiError
 from tests.support.waiting import eventually
 
@@ -89,7 +89,7 @@ def test_an_object_of_somebody_else_is_neither_written_nor_deleted_whatever_its_
     other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": map_["metadata"]["uid"]}
     cases = [
         *((kind, f"plain-{kind.lower()}", {}) for kind in COLLECTIONS),
-        *((kind, f"held-{kind.lower()}", {"ownerReferences": [other | {"controller": True}]}) for kind in COLLECTIONS),
+        *((kind, f"owned-{kind.lower()}", {"ownerReferences": [other | {"controller": True}]}) for kind in COLLECTIONS),
     ]
     theirs = {}
     for kind, name, metadata in cases:
@@ -189,5 +189,5 @@ def test_what_a_jobqueue_says_no_more_leaves_the_deployment_that_was_created_wit
         found = jobqueues.deployment()["spec"]["template"]
         return "note" not in found["metadata"].get("annotations", {}) and "nodeSelector" not in found["spec"]
 
-    eventually(gone, "both are taken away")
+    eventually(gone, "both are deleted")
     assert jobqueues.deployment()["spec"]["replicas"] == 0

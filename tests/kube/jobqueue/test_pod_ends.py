@@ -1,4 +1,4 @@
-"""How a worker's pod ended reaches the people who look at the job that it held."""
+"""How a worker's pod exited is shown with the job that it ran."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def test_a_kill_for_memory_is_in_the_history_of_the_dead_letter(
     started(jobqueues, operator, pg_url, scaling__minReplicas=1)
     eventually(lambda: jobqueues.get()["status"].get("readyReplicas") == 1, "a ready worker")
     gate.enqueue(database, 1)
-    held = "SELECT w.pod FROM penstock.job AS j JOIN penstock.worker AS w ON w.id = j.worker WHERE j.token IS NOT NULL"
-    ((pod,),) = eventually(lambda: database.execute(held).fetchall(), "the job runs")
+    query = "SELECT w.pod FROM penstock.job AS j JOIN penstock.worker AS w ON w.id = j.worker WHERE j.token IS NOT NULL"
+    ((pod,),) = eventually(lambda: database.execute(query).fetchall(), "the job runs")
     database.execute("UPDATE penstock.job SET crashes = 2")
     pods.kill_for_memory(pod)
     dead = "SELECT reason, errors FROM penstock.dead"

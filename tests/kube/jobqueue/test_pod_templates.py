@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from penstock_operator.jobqueue.template.pod_template import labels, pod_template
 from penstock_operator.jobqueue.template.template_schema import InvalidTemplate
 from tests.kube.jobqueue.conftest import JobQueues, Start, started
-from tests.kube.jobqueue.test_trouble import becomes
+from tests.kube.jobqueue.test_failures import becomes
 from tests.support.api_client import ApiClient, ApiError
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
@@ -79,7 +79,7 @@ def test_templates_as_people_write_them_end_in_a_deployment_or_in_a_sentence(
         "windows": pod(WORKER, os={"name": "windows"}),
     }
     bad: dict[str, tuple[dict[str, Any], str]] = {
-        # This API server allows no privileged containers, and that is what is told: not a contradiction of ours.
+        # This API server allows no privileged containers, and that is what is reported: not a contradiction of ours.
         "privileged": (pod(WORKER | {"securityContext": {"privileged": True}}), "disallowed by cluster policy"),
         "ports": (pod(WORKER | {"ports": "80"}), "spec.containers[0].ports must be a list"),
         "context": (pod(WORKER, securityContext="none"), "spec.securityContext must be an object"),

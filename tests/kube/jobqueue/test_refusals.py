@@ -1,4 +1,4 @@
-"""JobQueues that cannot be served, beside one that is: a condition each, and no cost to the other."""
+"""JobQueues that cannot be served, next to one that is: a condition each, and no cost to the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.kube.jobqueue.conftest import QUICK, JobQueues, Start, started
 from tests.kube.jobqueue.operator_process import OperatorProcess
-from tests.kube.jobqueue.test_trouble import becomes
+from tests.kube.jobqueue.test_failures import becomes
 from tests.support.waiting import eventually
 from tests.unit.jobqueue.examples import manifest
 
@@ -34,8 +34,8 @@ def row(jobqueues: JobQueues, name: str, accepted: str) -> str:
     return str(json.loads(cells + "]")[1])
 
 
-def looks(running: OperatorProcess) -> int:
-    """Looks at databases so far."""
+def samples(running: OperatorProcess) -> int:
+    """Samples of databases so far."""
     page = running.page("/metrics")[1]
     name = "penstock_operator_sample_seconds_count"
     return round(float(next(line for line in page.splitlines() if line.startswith(name)).split()[-1]))
@@ -59,9 +59,9 @@ def test_a_jobqueue_that_cannot_be_served_has_a_condition_and_costs_its_neighbor
     becomes(jobqueues, "Ready", "True", "Ready")
     table = "application/json;as=Table;g=meta.k8s.io;v=v1"  # the object itself this test cannot read
     eventually(lambda: row(jobqueues, "nested", table) == "False", "its status is written")
-    before, deadline = looks(running), time.monotonic() + 5
-    eventually(lambda: time.monotonic() > deadline, "five seconds, in which there were ten looks and more")
-    assert looks(running) - before <= 4
+    before, deadline = samples(running), time.monotonic() + 5
+    eventually(lambda: time.monotonic() > deadline, "five seconds, in which there were ten samples and more")
+    assert samples(running) - before <= 4
     assert "Traceback" not in running.text
 
 

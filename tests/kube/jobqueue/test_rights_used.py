@@ -33,7 +33,7 @@ def test_every_verb_that_the_chart_grants_is_used_and_none_is_missing(
     jobqueues: JobQueues, kinds: PodMonitors, operator: Start, pods: ProcessPods, pg_url: str,
     database: psycopg.Connection, control_plane: ControlPlane,
 ):  # fmt: skip
-    """A whole life, 0 -> N -> 0 and a change of the template; then the API server's audit beside the roles."""
+    """A whole life, 0 -> N -> 0 and a change of the template; then the API server's audit compared with the roles."""
     kinds.install()
     started(jobqueues, operator, pg_url)
     enqueue(database, 6, 0.1)
@@ -64,12 +64,12 @@ def test_secrets_are_never_listed_or_watched_in_any_mode(values: Any):
     assert not [one for one in granted(roles) if "*" in one]
 
 
-def test_with_rights_in_all_namespaces_a_jobqueue_anywhere_is_looked_after(
+def test_with_rights_in_all_namespaces_a_jobqueue_anywhere_is_served(
     jobqueues: JobQueues, everywhere: OperatorRights, operator: Start, pg_url: str
 ):
-    """The operator lives in this namespace and was told of none. Namespaces of other tests may just be ending."""
+    """The operator lives in this namespace and its settings name none. Other tests' namespaces may be terminating."""
     running = started(jobqueues, operator, pg_url, **everywhere.env, KUBECONFIG=str(everywhere.kubeconfig))
-    eventually(lambda: jobqueues.conditions()["Ready"] == ("True", "Ready"), "it is looked after")
+    eventually(lambda: jobqueues.conditions()["Ready"] == ("True", "Ready"), "it is served")
     assert "forbidden: User" not in running.text  # as the API server says it of a right that is missing
 
 

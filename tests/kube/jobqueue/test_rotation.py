@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from tests.kube.jobqueue.conftest import Gate, JobQueues, Start, counts, started
-from tests.kube.jobqueue.test_trouble import becomes
+from tests.kube.jobqueue.test_failures import becomes
 from tests.support.pods import ProcessPods
 from tests.support.postgres import Servers
 from tests.support.waiting import eventually
@@ -61,7 +61,7 @@ def test_a_rotated_password_is_a_rollout_that_drains(
         database.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(login)))
 
 
-def test_pods_on_another_database_than_the_one_that_is_sampled_are_told(
+def test_pods_on_another_database_than_the_one_that_is_sampled_are_reported(
     jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, servers: Servers
 ):
     """The operator's Secret leads to a copy: Ready pods alone are no reason to call the queue ready."""

@@ -49,5 +49,5 @@ def test_start_jobs_scaling_to_zero_and_stop_write_no_warning(
         assert logs
         lines = [line for log in (running.log, *logs) for line in log.read_text(errors="replace").splitlines()]
         assert [line for line in lines if FAULT.search(line)] == []
-    told = [(one["type"], one["reason"], one["note"]) for one in jobqueues.events() if one.get("type") == "Warning"]
-    assert told == []
+    warnings = [(one["type"], one["reason"], one["note"]) for one in jobqueues.events() if one.get("type") == "Warning"]
+    assert warnings == []

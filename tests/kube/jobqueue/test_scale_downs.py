@@ -38,13 +38,13 @@ LEASE = {"PENSTOCK_LEASE_SECONDS": "3"} if SOAK else {}
 """Otherwise a long one: a machine that stalls for seconds would end a short one, and the test with it."""
 LAG = Lag(0.0, 10.0 if SOAK else 4.0, seed=SEED)
 """The kubelet's: workers claim before their pod is Ready, and a Ready from before a drain comes after it."""
-MOST = 4
+MAX_REPLICAS = 4
 REACHED_SECONDS = 120.0
 LONG: dict[str, Any] = QUICK | {
     "worker__app": "tests.kube.jobqueue.long_jobs:app",
     "worker__concurrency": 2,
     "scaling__activation": {"pollPeriodSeconds": 2},
-    "scaling__maxReplicas": MOST,
+    "scaling__maxReplicas": MAX_REPLICAS,
 }
 
 
@@ -69,7 +69,7 @@ class Queue:
     name: str
     url: str
     ledger: Ledger
-    chance: random.Random
+    rng: random.Random
     enough: Callable[[], bool]
 
     def replicas(self) -> int:
@@ -89,10 +89,10 @@ class Queue:
         for number in self.ledger.take(count):
             database.execute(
                 "SELECT penstock.enqueue(%s, 'long', jsonb_build_object('number', %s::int, 'seconds', %s::float8))",
-                [self.name, number, self.chance.uniform(*SECONDS)],
+                [self.name, number, self.rng.uniform(*SECONDS)],
             )
 
-    def held(self, database: psycopg.Connection[Any]) -> int:
+    def claimed(self, database: psycopg.Connection[Any]) -> int:
         row = database.execute(
             "SELECT count(*) FROM penstock.job j JOIN penstock.queue q ON q.id = j.queue "
             "WHERE q.name = %s AND j.token IS NOT NULL",
@@ -108,15 +108,15 @@ class Queue:
         """Up to some, jobs for a part of them, down to fewer; now and then back up in the middle of the drain."""
         with psycopg.connect(self.url, autocommit=True) as database:
             while not self.enough():
-                before = self.chance.randint(2, MOST)
+                before = self.rng.randint(2, MAX_REPLICAS)
                 self.scale(before)
                 self.until(lambda: self.replicas() == before, f"{before} replicas")  # noqa: B023 - used at once
-                self.enqueue(database, self.chance.randint(1, before * 2))
-                self.until(lambda: self.held(database) > 0, "a job is held")
+                self.enqueue(database, self.rng.randint(1, before * 2))
+                self.until(lambda: self.claimed(database) > 0, "a job is claimed")
                 self.pause(0.0, 1.0)
-                after = self.chance.randint(0, before - 1)
+                after = self.rng.randint(0, before - 1)
                 self.scale(after)
-                if self.chance.random() < 0.2:
+                if self.rng.random() < 0.2:
                     self.pause(0.0, 1.0)
                     self.scale(before)
                     self.pause(0.0, 1.0)
@@ -128,13 +128,13 @@ class Queue:
         """Bursts of any size at any time; the operator decides."""
         with psycopg.connect(self.url, autocommit=True) as database:
             while not self.enough():
-                self.enqueue(database, self.chance.randint(1, MOST * 2))
-                until = time.monotonic() + self.chance.uniform(*SECONDS) * 2
+                self.enqueue(database, self.rng.randint(1, MAX_REPLICAS * 2))
+                until = time.monotonic() + self.rng.uniform(*SECONDS) * 2
                 self.until(lambda: time.monotonic() > until or self.enough(), "time passes")  # noqa: B023
 
-    def pause(self, least: float, most: float) -> None:
+    def pause(self, least: float, maximum: float) -> None:
         """The moment of what comes next is drawn; nothing is waited for."""
-        threading.Event().wait(self.chance.uniform(least, most))
+        threading.Event().wait(self.rng.uniform(least, maximum))
 
 
 @pytest.mark.timeout(3600 if SOAK else 600)
@@ -146,7 +146,7 @@ def test_scale_downs_at_random_interrupt_no_job(
     database: psycopg.Connection[Any],
     tmp_path: Path,
 ):
-    """Each job begins once and ends, at its first attempt; only pods that had drained are removed, and exit with 0."""
+    """Each job starts once and finishes, at its first attempt; only drained pods are removed, and exit with 0."""
     log = writable(tmp_path / "jobs") / "long_jobs.log"
     image = replace(WORKER, env={**WORKER.env, **LEASE, "LONG_JOBS": str(log)})
     pods = process_pods({"shop:1": image}, pace=0.2, lag=LAG)
@@ -169,11 +169,11 @@ def test_scale_downs_at_random_interrupt_no_job(
     exits = pods.exits()
     victims = pods.victims()
     uncosted = [pod for pod, cost in victims.items() if cost is None]
-    told = f"{len(victims)} pods removed, {len(uncosted)} of them without a deletion cost"
-    print(f"{downs()} scale-downs, {ledger.given} jobs, {len(exits)} workers ended, {told}, seed {SEED}")
+    summary = f"{len(victims)} pods removed, {len(uncosted)} of them without a deletion cost"
+    print(f"{downs()} scale-downs, {ledger.given} jobs, {len(exits)} workers ended, {summary}, seed {SEED}")
     assert uncosted == []
     lines = Counter(log.read_text().split("\n"))
-    assert [n for n in range(ledger.given) if (lines[f"began {n}"], lines[f"ended {n}"]) != (1, 1)] == []
+    assert [n for n in range(ledger.given) if (lines[f"started {n}"], lines[f"ended {n}"]) != (1, 1)] == []
     assert _strange(database) == []
     assert [each for each in exits if each.code != 0] == []
     assert downs() >= SCALE_DOWNS
@@ -182,8 +182,8 @@ def test_scale_downs_at_random_interrupt_no_job(
 def _queue(jobqueues: JobQueues, number: int, url: str, ledger: Ledger, enough: Callable[[], bool]) -> Queue:
     name, by_hand = f"long-{number}", {"scaling__mode": "Fixed", "scaling__maxReplicas": None, "replicas": 1}
     jobqueues.create(name, **(LONG if number % 2 else LONG | by_hand))
-    chance = random.Random(SEED * 1000 + number)
-    return Queue(jobqueues=jobqueues, name=name, url=url, ledger=ledger, chance=chance, enough=enough)
+    rng = random.Random(SEED * 1000 + number)
+    return Queue(jobqueues=jobqueues, name=name, url=url, ledger=ledger, rng=rng, enough=enough)
 
 
 def _live(database: psycopg.Connection[Any]) -> int:

@@ -84,7 +84,7 @@ class Scraper:
         except urllib.error.URLError as error:
             if not isinstance(error.reason, ConnectionRefusedError):
                 raise
-            return  # it has not begun yet, and so has claimed nothing
+            return  # it has not started yet, and so has claimed nothing
         self._found[pod] = Counter(
             {
                 (sample.labels["task"], sample.labels["outcome"]): int(sample.value)
@@ -128,13 +128,13 @@ def until_at_rest(jobqueues: JobQueues, database: psycopg.Connection[Any]) -> No
 
 
 def activated(jobqueues: JobQueues) -> set[str]:
-    """The queues that had an event which tells the way from zero."""
+    """The queues that had an event that reports the way from zero."""
     return {one["regarding"]["name"] for one in jobqueues.events() if one["reason"] == "Activated"}
 
 
 @pytest.fixture
 def ready(jobqueues: JobQueues, operator: Start, pg_url: str, pods: ProcessPods) -> Any:
-    """The four queues applied and looked after; the operator's process."""
+    """The four queues applied and served; the operator's process."""
     jobqueues.secret(pg_url)
     apply(jobqueues)
     process = operator()
@@ -178,10 +178,10 @@ async def test_a_killed_pod_and_a_killed_operator_lose_nothing_and_nothing_is_ac
 ):
     """Kill -9 of a worker that holds jobs, then of the operator: replicas come right again, each job ends once."""
     ids = await enqueue(pg_url, [jobs.hello.job(f"Person {number}") for number in range(60)])
-    held = (
+    claimed = (
         "SELECT w.pod FROM penstock.job j JOIN penstock.worker w ON w.id = j.worker GROUP BY 1 ORDER BY count(*) DESC"
     )
-    (victim,) = (await asyncio.to_thread(eventually, lambda: rows(database, held), "a pod holds jobs"))[0]
+    (victim,) = (await asyncio.to_thread(eventually, lambda: rows(database, claimed), "a pod holds jobs"))[0]
     pods.signal(victim, signal.SIGKILL)
     ready.stop(signal.SIGKILL)
     operator()

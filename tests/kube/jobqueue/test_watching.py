@@ -1,4 +1,4 @@
-"""Watches that end, are refused or cannot begin: they begin again, and meanwhile the operator says that it is unready.
+"""Watches that end, are refused or cannot start: they start again, and meanwhile the operator says that it is unready.
 
 Lists are five minutes apart here, so that what is seen was seen by a watch.
 """
@@ -39,11 +39,11 @@ def seen_by_the_watch(jobqueues: JobQueues, url: str) -> None:
     """A JobQueue that is created now gets its Deployment long before the next list."""
     jobqueues.secret(url)
     jobqueues.create("letters", **QUICK)
-    eventually(lambda: jobqueues.deployment("letters"), "the watch tells of it")
+    eventually(lambda: jobqueues.deployment("letters"), "the watch reports it")
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_watch_that_is_refused_begins_again_by_itself(
+def test_a_watch_that_is_refused_starts_again_by_itself(
     jobqueues: JobQueues, api_proxy: ApiProxy, operator: Start, pg_url: str, status: int
 ):
     """A token that ran out, rights that come later, a definition that was deleted and made again, an old version."""

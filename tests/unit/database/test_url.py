@@ -202,7 +202,7 @@ def test_certificates_are_used_in_full_unless_the_url_says_otherwise(url: str, m
 
 
 def test_a_worker_takes_its_url_in_parts_and_a_url_wins():
-    """And what it was given reads back from its own environment."""
+    """A pinned URL is read from its own environment."""
     environ = dict(zip(PARTS.values(), ("db", "6432", "shop", "p@ss", "shop"), strict=True))
     settings = Settings.from_env(environ)
     assert settings.database_url == "postgresql://shop:p%40ss@db:6432/shop"

@@ -61,8 +61,10 @@ def test_the_queues_row_mirrors_the_manifest() -> None:
         jobDeadlineSeconds=60,
         retentionSeconds=120,
     )
-    told = declaration(one, worker_settings(one, base=Settings(), database_url=URL), declared_by="local", generation=3)
-    assert told == QueueDeclaration(
+    declared = declaration(
+        one, worker_settings(one, base=Settings(), database_url=URL), declared_by="local", generation=3
+    )
+    assert declared == QueueDeclaration(
         declared_by="local",
         generation=3,
         paused=True,

@@ -1,4 +1,4 @@
-"""What a JobQueue's circuit breaker tells its workers, through the pod's environment and back."""
+"""The settings of a JobQueue's circuit breaker in a pod's environment, written and read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.jobqueue.examples import manifest
 BASE = Settings(database_url="postgresql://x")
 
 
-def told(breaker: dict[str, Any] | None) -> Settings:
+def settings_with(breaker: dict[str, Any] | None) -> Settings:
     made = manifest()
     if breaker is not None:
         made["spec"]["circuitBreaker"] = breaker
@@ -33,7 +33,7 @@ def told(breaker: dict[str, Any] | None) -> Settings:
 )
 def test_a_breaker_reaches_the_worker(breaker, expected):
     """Defaults are the definition's."""
-    settings = told(breaker)
+    settings = settings_with(breaker)
     assert expected == (
         settings.circuit_failure_percent, settings.circuit_minimum_calls, settings.circuit_window_seconds,
         settings.circuit_open_seconds,
@@ -42,7 +42,7 @@ def test_a_breaker_reaches_the_worker(breaker, expected):
 
 def test_a_queue_without_a_breaker_has_none():
     """Whatever the base says: a manifest means the same everywhere."""
-    assert told(None).circuit_failure_percent == 0
+    assert settings_with(None).circuit_failure_percent == 0
 
 
 def test_the_settings_that_follow_from_a_jobqueue_are_listed():

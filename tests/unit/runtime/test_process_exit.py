@@ -35,7 +35,7 @@ app = App()
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A server that takes connections and says nothing: whoever waits for its answer waits for long."""
+    """A server that takes connections and says nothing: a caller waits for its answer for long."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening
 
@@ -105,14 +105,14 @@ def test_an_operator_that_still_imports_its_parts_ends_on_sigterm(tmp_path):
 
 
 def test_what_an_application_forks_while_it_is_imported_dies_of_sigterm_as_ever():
-    """It inherits the handler, and whoever terminates it reads in its exit code that it did."""
+    """It inherits the handler, and its exit code shows that it was terminated."""
     script = """
 import os, signal
-ready, begun = os.pipe()
+ready, forked = os.pipe()
 from penstock.runtime.process_exit import leaving_at_once
 with leaving_at_once():
     if (child := os.fork()) == 0:
-        os.write(begun, b".")  # from here on: Python forgets what came within the fork
+        os.write(forked, b".")  # from here on: Python forgets what came within the fork
         signal.pause()
         os._exit(3)
     os.read(ready, 1)

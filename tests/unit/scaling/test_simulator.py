@@ -58,8 +58,8 @@ def test_a_steady_queue_settles():
 
 def test_the_model_of_keda_is_the_one_that_was_measured():
     """Median times to the tenth and hundredth pod object, within a tenth; the first one's are those of the trials."""
-    for name, pod, (least, median, most), (_, modelled, _) in calibration(runs=60):
-        assert least <= modelled <= most, (name, pod)
+    for name, pod, (least, median, maximum), (_, modelled, _) in calibration(runs=60):
+        assert least <= modelled <= maximum, (name, pod)
         assert pod == 1 or modelled == pytest.approx(median, rel=0.1), (name, pod)
 
 
@@ -67,6 +67,6 @@ def test_the_model_of_keda_runs_every_job_too():
     """It is slower, not lossy: its workers are given the time to finish."""
     trace = made()["burst"]
     settings = KedaSettings(name="KEDA", jobs_per_replica=autoscaler.SLOTS)
-    result, account = autoscaler.run(trace, Keda(settings, most=100, rng=random.Random(1)), 1)
+    result, account = autoscaler.run(trace, Keda(settings, maximum=100, rng=random.Random(1)), 1)
     assert len(account.waits) == len(trace.jobs)
     assert result.wait_p95 > autoscaler.LATENCY_SECONDS

@@ -100,7 +100,7 @@ def test_a_connection_of_the_other_call_is_refused_with_the_call_to_make(kind, i
     assert kind_of(given, "enqueue", asynchronous=is_async)
 
 
-def test_a_session_of_several_engines_is_told_to_give_the_connection():
+def test_a_session_of_several_engines_is_asked_for_its_connection():
     """It cannot know which of them has the schema."""
     with Session() as session, pytest.raises(ConfigurationError, match=r"session.connection\(bind_arguments=...\)"):
         send.options(connection=session).enqueue()

@@ -39,7 +39,7 @@ async def test_the_end_of_the_connection_ends_the_wait(pair: tuple[socket.socket
     assert await readable(ours.fileno(), 60.0)
 
 
-async def test_silence_is_told_and_leaves_no_reader_behind(pair: tuple[socket.socket, socket.socket]):
+async def test_silence_is_reported_and_leaves_no_reader(pair: tuple[socket.socket, socket.socket]):
     """The driver waits for the same socket afterwards."""
     ours, _ = pair
     assert not await readable(ours.fileno(), 0.01)

@@ -99,7 +99,7 @@ def test_a_lifespan_is_entered_and_left_in_one_asyncio_task():
 
 
 @pytest.mark.parametrize("error", [LookupError("no pool"), SystemExit(3)], ids=repr)
-def test_a_lifespan_that_cannot_be_entered_is_told_as_it_is(error, caplog):
+def test_a_lifespan_that_cannot_be_entered_is_reported_as_it_is(error, caplog):
     """And nothing is left running."""
     app = App()
 

@@ -69,8 +69,8 @@ async def sampled(database: DatabaseClient, seconds: float) -> object:
 
 
 @pytest.mark.parametrize("name", DEAF)
-async def test_a_server_that_never_answers_leaves_nothing_behind(servers: Servers, name: str):
-    """Whoever waits gives up by its own clock, and the process ends with what it waited for."""
+async def test_a_server_that_never_answers_leaves_nothing_open(servers: Servers, name: str):
+    """Its callers give up by their own clock, and the process exits with what it waited for."""
     async with client(servers.url(name, DEAF[name])) as database:
         with pytest.raises((TimeoutError, StoreError)):
             await sampled(database, 1.0)

@@ -19,7 +19,7 @@ class Rows:
     def __init__(self) -> None:
         self.standing: dict[str, QueueDeclaration] = {}
         self.asked = 0
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.refused: set[str] = set()
         self.locked: set[str] = set()
 
@@ -28,7 +28,7 @@ class Rows:
         return {name: self.standing[name] for name in names if name in self.standing}
 
     async def declare(self, name: str, made: QueueDeclaration) -> None:
-        self.told.append(name)
+        self.reported.append(name)
         if name in self.refused:
             raise RejectedByDatabase("not like that")
         if name in self.locked:
@@ -43,11 +43,11 @@ def three() -> list[JobQueue]:
 
 async def mirrored(declaring: QueueSync, rows: Rows, queues: list[JobQueue]) -> list[str]:
     """Which were declared."""
-    rows.told.clear()
+    rows.reported.clear()
     moves: list[None] = []
     await declaring.sync(rows, queues, moved=lambda: moves.append(None))  # type: ignore[arg-type]
-    assert len(moves) == len(rows.told)
-    return list(rows.told)
+    assert len(moves) == len(rows.reported)
+    return list(rows.reported)
 
 
 async def test_a_successor_declares_nothing_that_its_predecessor_did():
@@ -60,7 +60,7 @@ async def test_a_successor_declares_nothing_that_its_predecessor_did():
     assert rows.asked == 1
 
 
-async def test_what_another_release_makes_of_the_same_generation_is_declared_anew():
+async def test_what_another_release_makes_of_the_same_generation_is_declared_again():
     """So is what somebody else has declared since."""
     rows = Rows()
     await mirrored(QueueSync(), rows, three())
@@ -91,7 +91,7 @@ async def test_after_an_outage_everything_is_compared_at_once():
     assert await mirrored(declaring, rows, three()) == ["two"]
 
 
-async def test_a_queue_that_another_has_declared_since_is_told(caplog: pytest.LogCaptureFixture):
+async def test_a_queue_that_another_has_declared_since_is_reported(caplog: pytest.LogCaptureFixture):
     """A second operator whose namespaces this one does not see; what a predecessor declared is no such thing."""
     now = 0.0
     rows, declaring = Rows(), QueueSync(clock=lambda: now)
@@ -129,7 +129,7 @@ async def test_an_invalid_jobqueue_declares_nothing():
 
 
 async def test_a_queue_that_somebody_holds_is_declared_later_and_keeps_no_other_waiting():
-    """Whoever enqueues first and does not commit: asked ever more seldom, told by a reason, then declared."""
+    """An enqueue that does not commit blocks its declaration: retried ever more seldom, reported, then declared."""
     now = 0.0
     rows, declaring = Rows(), QueueSync(clock=lambda: now)
     rows.locked.add("two")

@@ -151,8 +151,8 @@ def test_a_pod_that_succeeded_or_was_scaled_away_has_not_ended_against_its_will(
         ({"containerStatuses": [container({"running": {}})]}, "NotReady"),
     ],
 )
-def test_what_a_pod_waits_for_is_told_once_it_takes_a_minute(status, reason):
-    """Not before: every pod begins like that."""
+def test_what_a_pod_waits_for_is_reported_once_it_takes_a_minute(status, reason):
+    """Not before: every pod starts like that."""
     scheduled = {"type": "PodScheduled", "status": "True"}
     pod = Pod.read(pod_object("a", status={"conditions": [scheduled], **status}))
     assert worker_problem(None, [pod], [], waiting={pod.uid: 59.0}, desired=1, now=NOW) is None

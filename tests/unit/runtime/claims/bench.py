@@ -104,7 +104,7 @@ class MemoryQueue:
 
 
 class Taker(Consumer[ClaimedJob]):
-    """Takes what it asked for; notes when, and how many claims were held by then."""
+    """Takes what it asked for; notes when, and how many claims had arrived by then."""
 
     def __init__(self, held_claims: HeldClaims) -> None:
         super().__init__(name="taker")

@@ -1,4 +1,4 @@
-"""Claiming when the database does not answer, answers no, or this program is wrong: demand is kept, people are told."""
+"""Claiming when the database does not answer, refuses, or this program is wrong: demand is kept, the error logged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Shelf:
         self.error: Exception | None = None
         self.jobs: list[ClaimedJob] = []
         self.asked: list[int] = []
-        self.given_back: list[int] = []
+        self.released_ids: list[int] = []
 
     async def claim(self, worker: int, queue: int, name: str, limit: int, token: int) -> list[ClaimedJob]:
         self.asked.append(limit)
@@ -37,7 +37,7 @@ class Shelf:
         return taken
 
     async def release_claim(self, worker: int, queue: int, token: int) -> int:
-        self.given_back.append(token)
+        self.released_ids.append(token)
         return 0
 
 
@@ -94,26 +94,26 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.levelname for record in caplog.records if record.name == "penstock.claimer"]
 
 
-DEFECTS = [SchemaMissing("no function"), StatementRefused("no right"), TypeError("of our own")]
+FATAL_ERRORS = [SchemaMissing("no function"), StatementRefused("no right"), TypeError("of our own")]
 
 
-@pytest.mark.parametrize("error", DEFECTS, ids=lambda error: type(error).__name__)
-async def test_what_repeating_cannot_mend_is_a_defect_said_once_and_the_demand_is_kept(error, pair, caplog):
-    """The schema, a right, or this program: the loop goes on looking, and recovers by itself."""
+@pytest.mark.parametrize("error", FATAL_ERRORS, ids=lambda error: type(error).__name__)
+async def test_a_fatal_error_is_logged_once_and_the_demand_is_kept(error, pair, caplog):
+    """The schema, a right, or this program: the loop keeps claiming, and recovers by itself."""
     pair.shelf.error = error
     await pair.start()
     await until(lambda: len(pair.shelf.asked) >= 3)
     assert pair.claimer.fatal_error == f"{type(error).__name__}: {error}"
     assert lines(caplog) == ["ERROR"]
     assert set(pair.shelf.asked) == {3}
-    assert len(set(pair.shelf.given_back)) >= 2  # it may have committed whatever went wrong behind it
+    assert len(set(pair.shelf.released_ids)) >= 2  # it may have committed whatever failed after it
     await pair.recover()
     await until(lambda: pair.claimer.fatal_error is None)
     assert not pair.claimer.disconnected
 
 
-async def test_a_database_that_does_not_answer_is_no_defect_and_after_a_few_claims_disconnected(pair, caplog):
-    """Warned of each time; what a lost claim took is handed back before the next one."""
+async def test_a_database_that_does_not_answer_is_no_fatal_error_and_after_a_few_claims_disconnected(pair, caplog):
+    """Warned of each time; what a lost claim took is released before the next one."""
     pair.shelf.error = DatabaseUnavailable("gone")
     await pair.start()
     await until(lambda: pair.claimer.disconnected)
@@ -122,7 +122,7 @@ async def test_a_database_that_does_not_answer_is_no_defect_and_after_a_few_clai
     assert set(lines(caplog)) == {"WARNING"}
     await pair.recover()
     await until(lambda: not pair.claimer.disconnected)
-    assert len(set(pair.shelf.given_back)) >= DISCONNECTED_AFTER
+    assert len(set(pair.shelf.released_ids)) >= DISCONNECTED_AFTER
 
 
 class Locked(Shelf):
@@ -194,11 +194,11 @@ class Forgetful(Shelf):
     def __init__(self) -> None:
         super().__init__()
         self.refusals, self.unknown = 1, 3
-        self.told: list[tuple[object, ...]] = []
+        self.reported: list[tuple[object, ...]] = []
 
     async def value(self, name: str, *values: object) -> int:
         assert name == "release_unknown"
-        self.told.append(values)
+        self.reported.append(values)
         if self.refusals:
             self.refusals -= 1
             raise RowLocked("the worker's row")
@@ -207,7 +207,7 @@ class Forgetful(Shelf):
 
 
 async def test_claims_that_only_the_database_knows_of_are_released_once_it_may_have_lost_commits(caplog):
-    """What is held stays; a row that somebody holds is waited for; while the server stays the same nothing is asked."""
+    """Known claims stay; a locked row is waited for; while the server stays the same nothing is asked."""
     pair = Pair()
     shelf = pair.shelf = Forgetful()
     held_claims = HeldClaims()
@@ -227,10 +227,10 @@ async def test_claims_that_only_the_database_knows_of_are_released_once_it_may_h
     await pair.start()
     pair.claimer.check_claims(moved=False)
     await until(lambda: len(shelf.asked) >= 3)
-    assert shelf.told == []
+    assert shelf.reported == []
     pair.claimer.check_claims(moved=True)
     await until(lambda: [record.claims for record in caplog.records if hasattr(record, "claims")] == [3])
-    assert shelf.told == [(kept.worker, 7, f"{{{kept.id}}}", f"{{{kept.token}}}")] * 2
+    assert shelf.reported == [(kept.worker, 7, f"{{{kept.id}}}", f"{{{kept.token}}}")] * 2
     for stage in (pair.claimer, pair.taker):
         await stage.stop(timeout=60)
 

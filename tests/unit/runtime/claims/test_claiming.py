@@ -44,7 +44,7 @@ async def test_demand_adds_up_and_is_lowered_by_what_arrives_alone(bench):
     assert one.claimer.pending == 1
 
 
-async def test_claims_are_held_before_a_consumer_sees_them(bench):
+async def test_claims_are_recorded_before_a_consumer_sees_them(bench):
     """Otherwise a renewal in between would report a claim less, and lose it."""
     one = await bench()
     one.enqueue(3)
@@ -65,7 +65,7 @@ async def test_nothing_is_claimed_without_demand(bench):
 
 @pytest.mark.parametrize("what", ["cordoned", "isolating", "permit"])
 async def test_nothing_is_claimed_while_it_is_not_allowed_and_at_most_a_second_later(bench, what):
-    """Cordoned, a suspect is held, or the lease was not renewed lately; a long poll does not delay the way back."""
+    """Cordoned, a suspect is claimed, or the lease was not renewed lately; a long poll does not delay the way back."""
     one = await bench(poll=3600.0)
 
     def allow(*, allowed: bool) -> None:
@@ -115,7 +115,7 @@ async def test_an_idle_worker_polls_at_its_interval_with_jitter(bench):
 
 
 async def test_a_claim_is_in_flight_until_it_is_answered_however_it_is(bench):
-    """A suspect must not start beside a claim that may bring it neighbors."""
+    """A suspect must not start next to a claim that may bring it neighbors."""
     one = await bench()
     one.store.replies.clear()
     one.ask(1)

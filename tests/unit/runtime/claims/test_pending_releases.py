@@ -138,7 +138,7 @@ async def test_a_locked_row_raises_nothing_and_is_retried_after_a_growing_pause(
     assert bench.store.calls[-1] == 12
 
 
-async def test_unknown_claims_are_checked_once_with_what_is_held_by_this_registration():
+async def test_unknown_claims_are_checked_once_against_the_claims_of_this_registration():
     """Claims of an earlier registration are not this worker's; the number released is counted."""
     bench = Bench()
     mine, earlier = bench.hold(1)[0], job(worker=WORKER + 1)

@@ -1,4 +1,4 @@
-"""What a worker tells of itself: progress, its report, its probes, and what breaks beside its loop."""
+"""What a worker reports of itself: progress, its report, its probes, and failures outside its loop."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from tests.unit.runtime.support import completed, job, running_state, until
 
 def test_progress_is_taken_at_most_once_a_second_and_its_end_always():
     """A loop may call it for every row."""
-    told: list[dict[str, Any]] = []
+    reported: list[dict[str, Any]] = []
     now = [100.0]
-    context = Context(job=job(), client=cast("Client", None), report=told.append, clock=lambda: now[0])
+    context = Context(job=job(), client=cast("Client", None), report=reported.append, clock=lambda: now[0])
     for done in range(1, 11):
         context.progress(done, 10, note="x" * 500 + "\0")
         now[0] += 0.3
-    assert [one["done"] for one in told] == [1, 5, 9, 10]
-    assert told[0]["note"] == "x" * MAX_NOTE
+    assert [one["done"] for one in reported] == [1, 5, 9, 10]
+    assert reported[0]["note"] == "x" * MAX_NOTE
     for bad in ((-1, 1), (1, 0), (float("nan"), 1), (1, float("inf")), (10**400, 1)):
         with pytest.raises(ValueError, match="progress"):
             context.progress(*bad)
 
 
 @pytest.mark.parametrize(
-    ("done", "told"), [(Fraction(1, 4), 0.25), (Decimal("0.5"), 0.5), (10**30, 1e30), (True, 1.0), (3, 3)]
+    ("done", "reported"), [(Fraction(1, 4), 0.25), (Decimal("0.5"), 0.5), (10**30, 1e30), (True, 1.0), (3, 3)]
 )
-def test_progress_is_told_in_numbers_that_every_encoder_takes(done, told):
+def test_progress_is_reported_in_numbers_that_every_encoder_takes(done, reported):
     """What a task counts with goes into the renewal of the lease, which must not fail for it."""
     held_claims = HeldClaims()
     held_claims.add([one := job()])
@@ -56,11 +56,11 @@ def test_progress_is_told_in_numbers_that_every_encoder_takes(done, told):
         job=one, client=cast("Client", None), report=lambda found: held_claims.progress.__setitem__(one.id, found)
     )
     context.progress(done, 10**31)
-    assert json.loads(report(held_claims))["jobs"][0]["progress"] == {"done": told, "total": 1e31}
+    assert json.loads(report(held_claims))["jobs"][0]["progress"] == {"done": reported, "total": 1e31}
 
 
 def test_progress_may_come_from_threads_while_jobs_end():
-    """Claims are forgotten behind each acknowledgement; what threads add meanwhile must not end the acknowledger."""
+    """Claims are forgotten after each acknowledgement; what threads add meanwhile must not end the acknowledger."""
     held_claims, ended = HeldClaims(), threading.Event()
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -88,7 +88,7 @@ def test_progress_outside_of_a_worker_is_accepted_and_goes_nowhere():
 
 
 def test_a_report_says_what_runs_since_when_how_far_and_what_came_last():
-    """The oldest first, a bounded number of them, those that told their progress among them; ages in seconds."""
+    """The oldest first, a bounded number of them, those that reported progress among them; ages in seconds."""
     now: list[float] = [100.0]
     held_claims = HeldClaims(clock=lambda: now[0])
     jobs = [job(token=number, id=number) for number in range(1, 31)]
@@ -98,19 +98,19 @@ def test_a_report_says_what_runs_since_when_how_far_and_what_came_last():
     held_claims.progress[30] = {"done": 1, "total": 2}
     held_claims.accepted([completed(job(id=99))])
     now[0] += 5
-    told = json.loads(report(held_claims, clock=lambda: now[0]))
-    assert [one["id"] for one in told["jobs"]] == [*range(1, MAX_JOBS), 30]
-    assert (told["jobs"][0]["age"], told["jobs"][-1]["age"]) == (35.0, 6.0)
-    assert told["jobs"][-1]["progress"] == {"done": 1, "total": 2}
-    assert told["more"] == 30 - MAX_JOBS
-    assert told["last"] == {"id": 99, "task": "work", "outcome": "completed", "age": 5.0}
+    reported = json.loads(report(held_claims, clock=lambda: now[0]))
+    assert [one["id"] for one in reported["jobs"]] == [*range(1, MAX_JOBS), 30]
+    assert (reported["jobs"][0]["age"], reported["jobs"][-1]["age"]) == (35.0, 6.0)
+    assert reported["jobs"][-1]["progress"] == {"done": 1, "total": 2}
+    assert reported["more"] == 30 - MAX_JOBS
+    assert reported["last"] == {"id": 99, "task": "work", "outcome": "completed", "age": 5.0}
     held_claims.remove(jobs)
     assert held_claims.progress == {}
     assert json.loads(report(held_claims, clock=lambda: now[0]))["jobs"] == []
 
 
 class Parts:
-    """The parts of a worker that probes look at, all well."""
+    """The parts of a worker that probes read, all well."""
 
     def __init__(self) -> None:
         self.now, self.state = 1000.0, running_state()
@@ -182,7 +182,7 @@ def test_only_a_dead_lease_thread_or_a_loop_blocked_for_longer_than_any_task_may
 
 
 def test_times_in_the_gauges_are_of_the_epoch():
-    """Whoever asks works out the age."""
+    """The reader computes the age."""
     parts = Parts()
     parts.held_claims.add([job()])
     parts.now += 10
@@ -191,8 +191,8 @@ def test_times_in_the_gauges_are_of_the_epoch():
     assert gauges.maintenance_succeeded_at == 4980
 
 
-async def test_what_runs_beside_a_worker_and_ends_by_itself_is_heard_of():
-    """An upkeep that died silently would look like a worker that has nothing to do."""
+async def test_a_background_task_that_exits_by_itself_is_reported():
+    """Maintenance that died silently would seem like a worker that has nothing to do."""
     said: list[str] = []
 
     async def breaks() -> None:
@@ -229,7 +229,7 @@ class Registrar:
 
 
 async def test_nothing_that_goes_wrong_in_a_renewal_ends_the_lease_thread():
-    """Without it the worker would be restarted, and its jobs with it: a report that cannot be told is left out."""
+    """Without it the worker would be restarted, and its jobs with it: a report that cannot be encoded is left out."""
     held_claims = HeldClaims()
     held_claims.add([one := job()])
     held_claims.progress[one.id] = {"done": object()}

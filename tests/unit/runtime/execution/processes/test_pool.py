@@ -1,4 +1,4 @@
-"""The pool of child processes, over real ones: kept warm, replaced, and told when none comes up."""
+"""The pool of child processes, over real ones: kept warm, replaced, and an error when none comes up."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_one_child_is_kept_warm_and_more_are_started_when_needed(pool):
     assert len({child.pid for child in both}) == children.count == 2
 
 
-async def test_a_child_that_ends_with_its_job_tells_how(pool):
+async def test_a_child_that_exits_with_its_job_reports_how(pool):
     """The exit code or the signal, and its last words; the next job has another child."""
     children = pool()
     with pytest.raises(ChildLost) as lost:
@@ -73,14 +73,14 @@ async def test_a_child_that_dies_idle_is_not_given_to_a_job(pool):
     """It is gone from the pool, and another one is started."""
     children = pool()
     await children.open()
-    told = await run(children, "pid")
-    os.kill(int(told.result or 0), signal.SIGKILL)
+    answers = await run(children, "pid")
+    os.kill(int(answers.result or 0), signal.SIGKILL)
     await until(lambda: children.count == 0)
-    assert (await run(children, "pid")).result != told.result
+    assert (await run(children, "pid")).result != answers.result
 
 
-async def test_children_that_never_come_up_are_told_to_who_waits(pool):
-    """After three, with the reason; whoever holds the job can put it off."""
+async def test_children_that_never_come_up_fail_the_waiting_attempts(pool):
+    """After three, with the reason; the job can be deferred."""
     children = pool(app="tests.unit.runtime.no_such_module:app")
     with pytest.raises(ChildLost, match="there is no module"):
         await children.open()
@@ -89,7 +89,7 @@ async def test_children_that_never_come_up_are_told_to_who_waits(pool):
     assert STARTS == 3
 
 
-async def test_what_a_child_tells_of_its_progress_arrives(pool):
+async def test_the_progress_of_a_child_arrives(pool):
     """Before its outcome, from a thread of the task's own too."""
     children = pool()
     child = await children.take()
@@ -103,8 +103,8 @@ def highest_file() -> int:
     return max(int(path.name) for path in Path("/proc/self/fd").iterdir())
 
 
-async def test_a_child_that_the_machine_has_no_room_for_is_told_as_one_that_did_not_come_up(pool):
-    """No file left: whoever waits hears of it, nothing hangs and nothing stays open."""
+async def test_a_child_that_the_machine_has_no_room_for_is_reported_as_one_that_did_not_come_up(pool):
+    """No file left: the caller gets an error, nothing hangs and nothing stays open."""
     children = pool()
     await children.open()
     child = await children.take()
@@ -125,8 +125,8 @@ async def test_a_child_that_the_machine_has_no_room_for_is_told_as_one_that_did_
     assert (await run(children, "pid")).result
 
 
-async def test_a_child_that_no_thread_can_wait_for_is_told_as_one_that_did_not_come_up(pool):
-    """The limit of processes counts threads as well: nothing hangs, and the process is not left behind."""
+async def test_a_child_that_no_thread_can_wait_for_is_reported_as_one_that_did_not_come_up(pool):
+    """The limit of processes counts threads as well: nothing hangs, and no process is left."""
     children = pool()
     before = threading.stack_size(1 << 60)  # more than any address space, whatever the kernel overcommits
     try:

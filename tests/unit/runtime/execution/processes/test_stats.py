@@ -57,7 +57,7 @@ def ended(children: ProcessPool) -> dict[str, int]:
     return {reason: count for reason, count in children.stats.ended.items() if count}
 
 
-async def test_ends_with_a_job_are_told_apart(pool):
+async def test_exits_with_a_job_are_distinguished(pool):
     """By itself, killed for one of the reasons that the executor has, and at the end of the lease."""
     children = pool()
     await run(children, "leave")

@@ -1,4 +1,4 @@
-"""What a worker reports people while it works: circuits, hooks, dead letters, progress, its place in the registry."""
+"""What a worker reports while it runs: circuits, hooks, dead letters, progress, its place in the registry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from penstock.cli.workers import drawn
 from penstock.errors import MissingRights, SchemaMissing
 from penstock.store import check_login_and_schema, migrate
 from penstock.store.inspect.inspection import Reader
-from tests.postgres import desk, telling_jobs
+from tests.postgres import desk, reporting_jobs
 from tests.postgres.logins import member, owned_by_a_login
 from tests.postgres.workers import WorkerProcess, lines
 from tests.support.postgres import Database
@@ -24,10 +24,10 @@ Start = Callable[..., WorkerProcess]
 
 
 @pytest.fixture
-def begin(start: Start) -> Iterator[Start]:
+def launch(start: Start) -> Iterator[Start]:
     """Starts a worker of the application that reports."""
-    yield partial(start, app="tests.postgres.telling_jobs:app")
-    telling_jobs.app.close()
+    yield partial(start, app="tests.postgres.reporting_jobs:app")
+    reporting_jobs.app.close()
 
 
 def value(db: psycopg.Connection, query: str) -> object:
@@ -35,12 +35,12 @@ def value(db: psycopg.Connection, query: str) -> object:
     return None if row is None else row[0]
 
 
-def test_a_task_that_mostly_fails_is_left_alone_until_it_is_well_again(begin, newest, trace):
+def test_a_task_that_mostly_fails_is_left_alone_until_it_is_well_again(launch, newest, trace):
     """Failures open its circuit; the other jobs wait, attempts refunded, and run once a probe succeeds."""
     sick = trace.with_name("sick")
     sick.touch()
-    handles = [telling_jobs.flaky.enqueue() for _ in range(10)]
-    worker = begin(
+    handles = [reporting_jobs.flaky.enqueue() for _ in range(10)]
+    worker = launch(
         concurrency=1, circuit_failure_percent=50, circuit_minimum_calls=3, circuit_open_seconds=2, lease_seconds=5
     )
     put_off = "SELECT count(*) FROM penstock.job WHERE reason = 'breaker' AND attempt = 0 AND due_at IS NOT NULL"
@@ -69,11 +69,11 @@ def test_a_task_that_mostly_fails_is_left_alone_until_it_is_well_again(begin, ne
     assert said.count("circuit closed") == 1
 
 
-def test_a_dead_letter_is_reported_and_keeps_what_was_around_it(begin, newest, trace):
+def test_a_dead_letter_is_reported_and_keeps_what_was_around_it(launch, newest, trace):
     """To the hooks after its commit, in the log with its job, and in its forensics."""
     trace.with_name("sick").touch()
-    worker = begin(log_format="json", pod_name="pod-7")
-    handle = telling_jobs.flaky.enqueue()
+    worker = launch(log_format="json", pod_name="pod-7")
+    handle = reporting_jobs.flaky.enqueue()
     desk.until(lambda: f"dead {handle.id} q flaky exhausted False" in lines(trace))
     assert handle.status() is JobState.DEAD
     expected = {
@@ -84,20 +84,20 @@ def test_a_dead_letter_is_reported_and_keeps_what_was_around_it(begin, newest, t
     forensics = value(newest, "SELECT forensics FROM penstock.dead")
     assert isinstance(forensics, dict)
     assert (forensics["made_by"], forensics["pod"], forensics["claims"]) == ("worker", "pod-7", 1)
-    assert "queue" in forensics  # None if the look at it took too long
+    assert "queue" in forensics  # None if reading it took too long
     assert forensics["memory"]["resident_bytes"] > 0
     said = [json.loads(line) for line in worker.end()[1].splitlines()]
     [line] = [line for line in said if line["logger"] == "penstock.attempt"]
     assert (line["job"], line["attempt"], line["task"], line["level"]) == (handle.id, 1, "flaky", "error")
 
 
-def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, pg_newest, trace):
+def test_progress_and_what_a_worker_does_are_seen_from_outside(launch, newest, pg_newest, trace):
     """By the job's handle and in the registry, with the next renewal; the task's own line carries its job."""
-    worker = begin(lease_seconds=3, log_format="json")
-    done = telling_jobs.work.enqueue()
+    worker = launch(lease_seconds=3, log_format="json")
+    done = reporting_jobs.work.enqueue()
     done.result(timeout=60)
     with TracerProvider(shutdown_on_exit=False).get_tracer("web").start_as_current_span("request") as request:
-        handle = telling_jobs.advance.enqueue()
+        handle = reporting_jobs.advance.enqueue()
     desk.until(lambda: handle.info().progress == {"done": 3, "total": 10, "note": "pages"})
     report = value(newest, "SELECT report FROM penstock.worker")
     assert isinstance(report, dict)
@@ -118,14 +118,14 @@ def test_progress_and_what_a_worker_does_are_seen_from_outside(begin, newest, pg
     assert f"span {done.id} process q" in lines(trace)
 
 
-def test_a_dead_letter_of_a_rescue_is_reported_by_the_rescuer(begin, newest, trace):
+def test_a_dead_letter_of_a_rescue_is_reported_by_the_rescuer(launch, newest, trace):
     """A worker was lost for the third time around a job: reported once, with what is known of that worker."""
     lost = desk.register(newest)
     [job_id] = desk.enqueue(newest)
     newest.execute("UPDATE penstock.job SET crashes = 2")
     newest.execute(desk.CLAIM, [lost.id, lost.queue, 1, desk.token()])
     desk.lapse(newest, lost)
-    worker = begin(lease_seconds=2)
+    worker = launch(lease_seconds=2)
     desk.until(lambda: f"dead {job_id} q work poison True" in lines(trace))
     forensics = value(newest, "SELECT forensics FROM penstock.dead")
     assert isinstance(forensics, dict)
@@ -136,9 +136,9 @@ def test_a_dead_letter_of_a_rescue_is_reported_by_the_rescuer(begin, newest, tra
     assert len([line for line in lines(trace) if line.startswith("dead")]) == 1
 
 
-def test_claims_that_the_server_refuses_fail_readiness_and_not_liveness(begin, newest):
+def test_claims_that_the_server_refuses_fail_readiness_and_not_liveness(launch, newest):
     """A function went missing: the body says which, and all is well once it is back."""
-    worker = begin()
+    worker = launch()
     desk.until(lambda: worker.get(newest, "/readyz") == (200, "ok\n"))
     newest.execute("ALTER FUNCTION penstock.claim RENAME TO claimed")
     desk.until(lambda: "cannot claim jobs" in worker.get(newest, "/readyz")[1])

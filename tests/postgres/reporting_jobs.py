@@ -20,7 +20,7 @@ app = App()
 logger = logging.getLogger("shop")
 
 
-def beside_trace(name: str) -> pathlib.Path:
+def companion_path(name: str) -> pathlib.Path:
     """A file of the test that says how things stand."""
     return pathlib.Path(os.environ["TRACE"]).with_name(name)
 
@@ -46,7 +46,7 @@ def tracing() -> Iterator[None]:
 
 @app.task(name="flaky", queue="q", max_attempts=1)
 async def flaky() -> None:
-    if beside_trace("sick").exists():
+    if companion_path("sick").exists():
         raise ConnectionError("the payment service is down")
 
 
@@ -54,7 +54,7 @@ async def flaky() -> None:
 async def advance(ctx: Context) -> None:
     logger.info("three pages of ten")
     ctx.progress(3, 10, note="pages")
-    while not beside_trace("go").exists():
+    while not companion_path("go").exists():
         await asyncio.sleep(0.02)
 
 

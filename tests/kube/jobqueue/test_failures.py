@@ -1,4 +1,4 @@
-"""What goes wrong ends in a condition with a reason and a sentence, and never in another queue's trouble."""
+"""Failures end in a condition with a reason and a message, and never affect another queue."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tests.support.waiting import eventually
 def becomes(jobqueues: JobQueues, condition: str, status: str, reason: str, name: str = "emails") -> str:
     """Wait for a condition and return its sentence, as it was in the same moment."""
 
-    def told() -> tuple[str] | None:
+    def reported() -> tuple[str] | None:
         found = jobqueues.get(name).get("status", {}).get("conditions", ())
         mine = [one for one in found if (one["type"], one["status"], one["reason"]) == (condition, status, reason)]
         return (str(mine[0]["message"]),) if mine else None
 
-    (sentence,) = eventually(told, f"{condition} is {status}/{reason}") or ("",)
+    (sentence,) = eventually(reported, f"{condition} is {status}/{reason}") or ("",)
     return sentence
 
 
 @pytest.fixture
-def beside(jobqueues: JobQueues, operator: Start, pg_url: str) -> Callable[..., None]:
-    """`beside(**changes)` makes the JobQueue `bad` beside a good one, and checks in the end that the good one is."""
+def neighbor(jobqueues: JobQueues, operator: Start, pg_url: str) -> Callable[..., None]:
+    """`neighbor(**changes)` makes the JobQueue `bad` next to a good one, and finally checks that the good one works."""
 
     def make(**changes: Any) -> None:
         jobqueues.create("bad", **(QUICK | {"worker__app": "a.b:c"} | changes))
@@ -41,14 +41,14 @@ def beside(jobqueues: JobQueues, operator: Start, pg_url: str) -> Callable[..., 
 
 
 def is_well(jobqueues: JobQueues) -> None:
-    """The good one beside it is ready and reacts."""
+    """The good one next to it is ready and reacts."""
     becomes(jobqueues, "Ready", "True", "Ready")
     assert jobqueues.deployment() is not None
 
 
-def test_a_missing_secret_is_named_and_found_once_it_is_there(jobqueues: JobQueues, beside, pg_url: str):
+def test_a_missing_secret_is_named_and_found_once_it_is_there(jobqueues: JobQueues, neighbor, pg_url: str):
     """Reason SecretUnreadable; the Deployment is there at zero; the Secret's coming heals it."""
-    beside(databaseRef={"secretRef": {"name": "absent"}})
+    neighbor(databaseRef={"secretRef": {"name": "absent"}})
     sentence = becomes(jobqueues, "DatabaseReachable", "False", "SecretUnreadable", "bad")
     assert "Secret absent, key 'url'" in sentence
     becomes(jobqueues, "Ready", "False", "DatabaseUnreachable", "bad")
@@ -59,9 +59,9 @@ def test_a_missing_secret_is_named_and_found_once_it_is_there(jobqueues: JobQueu
     becomes(jobqueues, "Ready", "True", "Ready", "bad")
 
 
-def test_a_missing_key_of_a_secret_is_named(jobqueues: JobQueues, beside):
+def test_a_missing_key_of_a_secret_is_named(jobqueues: JobQueues, neighbor):
     """The key, not the value."""
-    beside(databaseRef={"secretRef": {"name": "shop-postgres", "key": "dsn"}})
+    neighbor(databaseRef={"secretRef": {"name": "shop-postgres", "key": "dsn"}})
     sentence = becomes(jobqueues, "DatabaseReachable", "False", "SecretUnreadable", "bad")
     assert "has no key 'dsn'" in sentence
     is_well(jobqueues)
@@ -78,17 +78,17 @@ def test_a_missing_key_of_a_secret_is_named(jobqueues: JobQueues, beside):
     ids=["not a URL", "nobody listens", "a wrong password", "no schema"],
 )
 def test_a_url_that_does_not_work_has_a_reason_and_no_password_in_it(
-    jobqueues: JobQueues, beside, pg_url: str, change, reason, operator: Start
+    jobqueues: JobQueues, neighbor, pg_url: str, change, reason, operator: Start
 ):
     """Neither in the status nor in an event."""
     url = change(urlsplit(pg_url))
     jobqueues.secret(url, "other")
-    beside(databaseRef={"secretRef": {"name": "other"}})
+    neighbor(databaseRef={"secretRef": {"name": "other"}})
     becomes(jobqueues, "DatabaseReachable", "False", reason, "bad")
     is_well(jobqueues)
-    told = f"{jobqueues.get('bad')['status']}{[event['note'] for event in jobqueues.events()]}"
-    assert "swordfish" not in told
-    assert str(urlsplit(pg_url).password) not in told
+    reported = f"{jobqueues.get('bad')['status']}{[event['note'] for event in jobqueues.events()]}"
+    assert "swordfish" not in reported
+    assert str(urlsplit(pg_url).password) not in reported
 
 
 def test_a_forbidden_call_is_a_condition_and_ends_with_the_right(
@@ -122,10 +122,10 @@ def may_scale(jobqueues: JobQueues) -> bool:
     return bool(answer["status"]["allowed"])
 
 
-def test_a_template_that_the_api_server_refuses_is_told_in_its_words(jobqueues: JobQueues, beside):
+def test_a_template_that_the_api_server_refuses_is_reported_in_its_words(jobqueues: JobQueues, neighbor):
     """The part that our schema passes on is checked where it is applied."""
     container = {"name": "worker", "image": "shop:1", "volumeMounts": [{"name": "nowhere", "mountPath": "/x"}]}
-    beside(worker__template={"spec": {"containers": [container]}})
+    neighbor(worker__template={"spec": {"containers": [container]}})
     sentence = becomes(jobqueues, "WorkersAvailable", "False", "TemplateRejected", "bad")
     assert "nowhere" in sentence
     becomes(jobqueues, "Ready", "False", "WorkersUnavailable", "bad")
@@ -155,7 +155,7 @@ def test_a_deployment_of_somebody_else_is_left_alone(jobqueues: JobQueues, opera
         ({"command": ["python", "-c", "raise SystemExit(3)"]}, "CrashLoop", "exit code 3"),
     ],
 )
-def test_workers_that_cannot_run_are_told_and_can_be_taken_away(
+def test_workers_that_cannot_run_are_reported_and_can_be_removed(
     jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, container, reason, words
 ):
     """The reason of the pod, not only that it is not ready; and zero is still reached."""
@@ -212,5 +212,5 @@ def test_a_database_that_is_away_changes_no_replica_count(
         assert jobqueues.deployment()["spec"]["replicas"] == 2
         proxy.thaw()
         eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "and then zero")
-    told = {"SignalLost", "SignalRestored"}
-    eventually(lambda: told <= {event["reason"] for event in jobqueues.events()}, "the events tell both")
+    reported = {"SignalLost", "SignalRestored"}
+    eventually(lambda: reported <= {event["reason"] for event in jobqueues.events()}, "the events report both")

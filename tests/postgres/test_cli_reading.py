@@ -1,4 +1,4 @@
-"""The commands that look, on a real server: what they say, in which form, and to whom."""
+"""The commands that only read, on a real server: what they print, in which form, and for which roles."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_stats_count_the_outcomes_of_a_time(shell, db):
     assert shell.value("queues", "stats", "q", "--since", "1s")[0]["name"] == "q"
 
 
-def test_workers_are_listed_with_what_they_have_held_for_longest(shell, db):
+def test_workers_are_listed_with_their_oldest_claim(shell, db):
     """And a lease that is over is reported."""
     worker = desk.register(db)
     put(db, count=2)

@@ -1,4 +1,4 @@
-"""A database in trouble: read-only, slow, newer than this release; and a clock that somebody sets."""
+"""Failures of a database: read-only, slow, newer than this release; and a clock that somebody sets."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import psycopg
 from psycopg import sql
 
 from tests.kube.jobqueue.conftest import QUICK, Gate, JobQueues, Start, counts, enqueue, started
-from tests.kube.jobqueue.test_trouble import becomes
+from tests.kube.jobqueue.test_failures import becomes
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
 
 HEALS = 150.0
-"""Seconds: a look is given up after ten, and is tried again ten after that at the latest."""
+"""Seconds: a sample times out after ten, and is retried ten after that at the latest."""
 
 WALL_CLOCK = '''
 """The wall clock of this process goes by what the file says, in seconds."""
@@ -38,7 +38,7 @@ time.time = _shifted
 
 @contextmanager
 def read_only(database: psycopg.Connection[Any]) -> Iterator[None]:
-    """The database refuses writes, as a standby does, and whoever is connected has to come again."""
+    """The database refuses writes, as a standby does, and its clients have to reconnect."""
     name = sql.Identifier(database.info.dbname)
     others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
     database.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
@@ -50,7 +50,7 @@ def read_only(database: psycopg.Connection[Any]) -> Iterator[None]:
         database.execute(others, [database.info.backend_pid])
 
 
-def test_a_database_that_takes_no_writes_is_told_and_served_again_once_it_does(
+def test_a_database_that_takes_no_writes_is_reported_and_served_again_once_it_does(
     jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any]
 ):
     """A failover that has led to a standby: no replica count changes meanwhile."""
@@ -65,10 +65,10 @@ def test_a_database_that_takes_no_writes_is_told_and_served_again_once_it_does(
     becomes(jobqueues, "DatabaseReachable", "True", "Connected")
 
 
-def test_a_database_that_does_not_answer_in_time_is_told_and_served_again_once_it_does(
+def test_a_database_that_does_not_answer_in_time_is_reported_and_served_again_once_it_does(
     jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any]
 ):
-    """Somebody holds a lock that every look has to wait for."""
+    """Somebody holds a lock that every sample has to wait for."""
     started(jobqueues, operator, pg_url)
     with psycopg.connect(pg_url) as holder:
         holder.execute("LOCK TABLE penstock.queue IN ACCESS EXCLUSIVE MODE")
@@ -100,7 +100,7 @@ def test_a_schema_that_is_newer_than_this_release_is_served(
     becomes(jobqueues, "DatabaseReachable", "True", "Connected")
 
 
-def test_a_schema_that_is_older_than_this_release_is_told_until_it_is_migrated(
+def test_a_schema_that_is_older_than_this_release_is_reported_until_it_is_migrated(
     jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any]
 ):
     """The sentence says which command to run."""
@@ -138,7 +138,7 @@ def test_a_wall_clock_that_is_set_moves_no_replica(
         offset.write_text(str(seconds))
         before = jobqueues.get()["status"]["queue"]["sampledAt"]
         gate.enqueue(database, 1)
-        eventually(lambda then=before: jobqueues.get()["status"]["queue"]["sampledAt"] != then, "it has looked since")  # type: ignore[misc]
+        eventually(lambda then=before: jobqueues.get()["status"]["queue"]["sampledAt"] != then, "it has sampled since")  # type: ignore[misc]
         assert jobqueues.deployment()["spec"]["replicas"] == 2
         eventually(lambda: counts(database)[0] == 0, "the job ends")
     assert running.process.poll() is None
