@@ -1,4 +1,4 @@
-"""`python -m penstock_operator`: a signal ends the process from its first moment on.
+"""`python -m penstock_operator`: signals can stop the process from its first moment on.
 
 As PID 1 of a container it would not get a signal that has no handler, and the imports take a second. `operate` puts
 handlers of its own in their place; until then there is nothing to release.

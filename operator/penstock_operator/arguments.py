@@ -1,4 +1,4 @@
-"""Arguments of the operator's process: settings of the environment in another spelling, for the chart's extraArgs.
+"""Command-line arguments of the operator: the same settings as its environment variables, for the chart's extraArgs.
 
 `--log-level=debug` is PENSTOCK_LOG_LEVEL=debug. An argument wins over the variable. One that is unknown, or without a
 value, is an error, for it would do nothing.

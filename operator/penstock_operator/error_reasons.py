@@ -1,4 +1,4 @@
-"""Errors as conditions: what a call to the API server failed with, and exceptions that nobody expected. Pure."""
+"""Maps errors to conditions: failed calls of the API server, and unexpected exceptions. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this process can still do its work: its event loop turns, and its threads come free.
+"""Liveness of the operator: its event loop runs, and its threads become free.
 
 Asked by the probes' thread, so that a process that hangs can say so. A database's server cannot make it fail: none is
 waited for in a thread of this process.

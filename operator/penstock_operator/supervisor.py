@@ -1,4 +1,4 @@
-"""Which databases exist and which JobQueues each one has; one loop for every database.
+"""Groups the JobQueues by database, and runs one loop for every database.
 
 Owns the regular list of all objects, whether the cluster has PodMonitors, and the tasks of the loops.
 

@@ -1,4 +1,4 @@
-"""Cancels tasks that use the store and waits for their end.
+"""Cancels tasks that use the store, and waits until they have finished.
 
 Before Python 3.12 `asyncio.wait_for`, which the connection pool waits with, can swallow a cancellation that comes just
 as the wait is over; a worker and a local run hung at their shutdown because of it. The cancellation is therefore

@@ -1,4 +1,4 @@
-"""What a task may say about its own attempt, returned or raised from any depth.
+"""Outcomes that a task may return, or raise from any depth, for its own attempt.
 
     return Retry(delay=30)        run again in 30 s; counts as an attempt
     raise Snooze(delay=300)       not now; the attempt is not counted

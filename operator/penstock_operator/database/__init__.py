@@ -1,1 +1,1 @@
-"""A child process for each database address, so that a hostile server costs nobody but its own JobQueues."""
+"""A child process for each database address: a hostile server affects only its own JobQueues."""

@@ -1,4 +1,4 @@
-"""Certificates of an address as files for libpq: of memory, because no folder here can be written to.
+"""Certificates of an address as in-memory files for libpq, because the container has no writable folder.
 
 A file has no name, only this process and its user can read it, and it goes with the object that it is made for.
 """

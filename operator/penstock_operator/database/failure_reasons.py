@@ -1,4 +1,4 @@
-"""What the people of a JobQueue learn of a failure of its database: a reason and a sentence. Pure.
+"""The reason and the message that a JobQueue's conditions show for a failure of its database. Pure.
 
 Whatever goes wrong before a Postgres server has answered reads the same, whether a name does not resolve, a port is
 closed or mute, TLS fails, or something else than Postgres is there: otherwise a tenant could explore the operator's

@@ -1,4 +1,4 @@
-"""Whether a Deployment's pods use the credentials that their Secret has now; a change is a rollout.
+"""Checks whether a Deployment's pods use the current credentials of their Secret; a change starts a rollout.
 
 A pod reads its variables once, when a container starts. The pod template therefore carries a mark that changes with the
 credentials, and the Deployment carries a note of the Secret's version that the mark stands for. Both are made of uid

@@ -1,4 +1,4 @@
-"""From a JobQueue and what its Secrets hold to the address that the operator connects to. Pure."""
+"""Builds the address that the operator connects to from a JobQueue and the content of its Secrets. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pauses after failures: each one doubles, until a try succeeds or something else is wanted. Pure.
+"""Pauses after failures: each doubles the last, until an attempt succeeds or the wanted state changes. Pure.
 
 A rejected template, a taken name and a missing right do not heal by retrying twice a second, and every retry costs the
 API server and the other queues of the database. Failures that may heal by themselves (no answer, a conflict) are

@@ -1,4 +1,4 @@
-"""Whether a queue is at rest: then nothing is asked or written before something changes. Pure."""
+"""Detects idle queues: nothing is read or written for them until something changes. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one reconciliation knows: a sample of the database, and everything else it decides by, observed once.
+"""The input of one reconciliation, observed once: a sample of the database and the state of the cluster.
 
 Frozen values only. `plan` reads an `Observation` and nothing else; nobody updates one while actions are applied.
 """

@@ -1,4 +1,4 @@
-"""Status fields that the installed JobQueue definition does not know: what is left of a status without them. Pure.
+"""Removes status fields that the installed JobQueue definition does not have. Pure.
 
 An operator may be newer than the definition of the cluster. Server-side apply then refuses the whole status for one
 field, so that none of it would be seen.

@@ -1,4 +1,4 @@
-"""Answers of the API server as errors of ours. Pure."""
+"""Maps error responses of the API server to the operator's exceptions. Pure."""
 
 from __future__ import annotations
 

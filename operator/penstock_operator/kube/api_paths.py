@@ -1,4 +1,4 @@
-"""The paths of the API server's objects. The only place that writes one.
+"""URL paths of API objects. No other module builds one.
 
 Each segment is checked and percent-quoted by itself, so that no name, wherever it came from, leads to another object:
 an HTTP client resolves '..' before it sends a path, and '/', '?' and '%' have a meaning in it. The rights are the

@@ -1,4 +1,4 @@
-"""Which of several operator replicas acts: a coordination.k8s.io Lease.
+"""Leader election among operator replicas, by a coordination.k8s.io Lease.
 
 Owns the Lease and `leading`, which is true only while the last renewal is younger than two thirds of the lease: a
 replica that was frozen steps down before another may take over. Clocks of two machines are never compared; a follower

@@ -1,4 +1,4 @@
-"""Who owns the Lease: the service account under which this process runs, so that the Lease goes when the account does.
+"""The owner of the Lease: this process's service account, whose deletion removes the Lease as well.
 
 The account's name and uid are claims of its own token; reading them needs no right. The claims are not verified, for
 the API server that issued the token judges what is done with it.

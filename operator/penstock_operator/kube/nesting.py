@@ -1,4 +1,4 @@
-"""Objects as deeply nested as the API server takes them can be read: a JobQueue must not end its operator.
+"""Reads objects as deeply nested as the API server accepts: a JobQueue must not crash the operator.
 
 The definition passes most of a PodSpec on unseen, and the API server accepts 10,000 levels. Python's parsers stop far
 below that, in the middle of a list or a watch in which the JobQueues of everybody else are.

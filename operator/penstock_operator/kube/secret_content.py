@@ -1,4 +1,4 @@
-"""What one Secret holds, decoded. Pure; the values are in no repr and no message."""
+"""The decoded content of one Secret. Pure; its values are in no repr and no message."""
 
 from __future__ import annotations
 

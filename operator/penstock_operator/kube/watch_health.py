@@ -1,4 +1,4 @@
-"""Which watches are open, by the requests that were made for them. Fed by one thread, read by others.
+"""Records which watches are open, by their requests. Written by one thread, read by others.
 
 A watch is one resource in one namespace (or in all). It is open from the answer 200 to its request until the next
 request for it: kopf asks again when a stream ends, and after at most 100 seconds without a byte. So a watch that was

@@ -1,1 +1,1 @@
-"""One loop for each database: when it is sampled, which JobQueues it serves, and what is written into it."""
+"""One loop for each database: the schedule of its samples, its JobQueues, and the declarations written to it."""

@@ -1,4 +1,4 @@
-"""How many databases the operator connects to, in all and for each namespace. Pure.
+"""Limits the number of databases that the operator connects to, in total and per namespace. Pure.
 
 Each address costs a process, so a tenant could take the operator's memory by writing many of them. Within a namespace
 the oldest JobQueues keep their address. Between namespaces places are shared fairly: every namespace's first address

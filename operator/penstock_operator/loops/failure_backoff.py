@@ -1,4 +1,4 @@
-"""How long a database that failed is left alone. Pure.
+"""The pause before a failed database is tried again. Pure.
 
 Nothing that comes from the database shortens a pause. A server controls when its process exits and when a wake-up
 arrives, so each of these would get it another process at once. Only a change of the JobQueues ends a pause early.

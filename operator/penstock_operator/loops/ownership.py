@@ -1,4 +1,4 @@
-"""Which JobQueue owns which queue: of two for one queue of one database, the older one, whatever their URLs.
+"""Ownership of queues: if two JobQueues name one queue of one database, by any URLs, the older one owns it.
 
 Owns the identity of the database that each address leads to. Decides nothing else about a queue.
 

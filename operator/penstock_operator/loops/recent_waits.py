@@ -1,4 +1,4 @@
-"""How long jobs waited lately, for the status of a JobQueue. It decides nothing, so it is read after the decisions."""
+"""Recent waits of jobs, for the status of a JobQueue. No decision uses them, so they are read last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which queues the next sample of a database covers: all when a poll is due, otherwise those that changed. Pure.
+"""Selects the queues of the next sample: all when a poll is due, otherwise those that changed. Pure.
 
 A wake-up names its queue, and a change of a pod names its JobQueue. With hundreds of queues in one database, a sample
 of one costs a fraction of a sample of all, and its first pod starts that much sooner. Regular samples of all queues

@@ -1,4 +1,4 @@
-"""Statistics of one database server, read now and then for the metrics. Nothing is decided by them.
+"""Statistics of one database server, read now and then for the metrics. No decision uses them.
 
 Owns the pace and the labels: a database is labeled by the first of the Secrets that lead to it, because its address is
 part of the Secret's content. An error is not reported here: the sample that decides something reports it.

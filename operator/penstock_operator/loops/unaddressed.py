@@ -1,4 +1,4 @@
-"""JobQueues without a database address: why each has none, and the loop that they share. Pure.
+"""JobQueues without a database address: the reason for each, and the loop that they share. Pure.
 
 Their Secrets are missing, their specs are invalid, or they are too many. There may be thousands of them, each with a
 sentence of its own, so a loop is shared by those of one reason in one namespace. A tenant's mistakes cost a few loops.

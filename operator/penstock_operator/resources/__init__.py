@@ -1,1 +1,1 @@
-"""What the cluster holds, as frozen values: JobQueues, Deployments, pods, and the conditions of a JobQueue. Pure."""
+"""Objects of the cluster as frozen values: JobQueues, Deployments, pods, and the conditions of a JobQueue. Pure."""

@@ -1,4 +1,4 @@
-"""Who owns an object: one rule for every owned object of a JobQueue. Pure.
+"""The ownership rule for every owned object of a JobQueue. Pure.
 
 An object is ours if the JobQueue is its controller. It is adopted if it carries our labels and nobody else controls it:
 a JobQueue that was deleted with `--cascade=orphan`, or restored from a backup with a new uid, finds its objects again.

@@ -1,4 +1,4 @@
-"""How parts of an API object are read, whatever is missing or odd. Pure."""
+"""Reads parts of API objects; tolerates missing fields and wrong types. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kind of database error a worker ended with, by what it said last. Pure.
+"""Classifies the database error with which a worker exited, by its last message. Pure.
 
 The words are those of `penstock.store`; a test holds the two together. The text is the pod's own and may be anything,
 so it decides a reason of a condition and nothing else.

@@ -1,4 +1,4 @@
-"""Why a pod does not serve, from its status, as a reason and a message. Pure.
+"""The reason and the message for a pod that does not serve, from its status. Pure.
 
 Owns the mapping of the kubelet's reasons to ours, and the last output of a process: one line of it, without escape
 sequences, line ends or passwords, because it is untrusted text that goes into a condition. A pod that waits without an

@@ -1,4 +1,4 @@
-"""What a process said last, as one clause that may stand in a condition. Pure.
+"""The last message of a process, as one clause for a condition. Pure.
 
 A container's termination message is its last output, which anybody may have written: escape sequences, line ends and
 hidden characters go, and so do passwords, in URLs and after `password=`. Of a traceback the last line says the most.

@@ -1,4 +1,4 @@
-"""Frozen views of what the cluster holds: a JobQueue, its Deployment, its pods. Read from API objects, never written.
+"""Frozen views of objects of the cluster: a JobQueue, its Deployment, its pods. Read from API objects, never written.
 
 Pure, and lenient: an object with a field missing gives a view with a default, because watches may deliver anything.
 What a JobQueue's spec means is `penstock.scaling`'s to say; a spec that it refuses becomes `invalid` with the sentence.

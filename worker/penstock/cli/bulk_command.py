@@ -1,4 +1,4 @@
-"""What the four bulk commands share: `jobs cancel`, `jobs retry`, `dead redrive` and `dead discard`.
+"""Shared code of the four bulk commands: `jobs cancel`, `jobs retry`, `dead redrive` and `dead discard`.
 
 `BulkCommand` owns the options, the question with the count, the dry run, the batches with a progress bar, and the
 output; a subclass says which jobs it may change and how. It must not know one command from another. Without a terminal

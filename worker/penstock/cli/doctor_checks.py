@@ -1,4 +1,4 @@
-"""The checks of `penstock doctor`: from the facts of the database to one finding per check, with a hint what to do.
+"""The checks of `penstock doctor`: from the facts of the database to one finding per check, with a remedy.
 
 Pure: no database, no clock. A check that could not be made is a finding as well, because silence would read as health.
 A failure means that jobs are lost, refused or not run; a warning is what can become a failure.

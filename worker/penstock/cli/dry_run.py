@@ -1,4 +1,4 @@
-"""The dry run of a bulk command that is given ids: what would become of each job. Changes nothing.
+"""The dry run of a bulk command with ids: reports the result for each job. Changes nothing.
 
 Every job is looked up. The answer holds for that moment only: a job that waits now may be running when the command is
 run for real.

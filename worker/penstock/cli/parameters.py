@@ -1,4 +1,4 @@
-"""Gives a command its options from a table, where they are shared with other commands or too many for a signature."""
+"""Adds options from a table to a command, for options that are shared or too many for a signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a job is not running: from the facts of one moment to one reason. Pure.
+"""Explains why a job is not running: one reason, from a snapshot of the database. Pure.
 
 Obstacles are checked in the order in which a claim would meet them: when the job is due, then the pause, the limit,
 workers, slots, and jobs that run first. The first one is the reason; the others follow as `also`, because a deferred

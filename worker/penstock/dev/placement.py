@@ -1,4 +1,4 @@
-"""Which workers start and which stop, from a replica count. Pure.
+"""Selects the workers to start and to stop, from a replica count. Pure.
 
 Scaling kills no job: a worker that may hold one leaves in three steps over several calls, cordoned, drained, stopped. A
 worker that never registered, or whose process is gone, can be stopped at once. A leaving worker that is wanted again is

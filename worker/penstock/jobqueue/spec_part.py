@@ -1,4 +1,4 @@
-"""What all parts of a manifest's policy have in common, and how a field names the worker's setting that it sets."""
+"""The base of all parts of a manifest's policy, and the mark that links a field to a setting of the worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a rule of the CRD is checked against a manifest: places, values, violations. Knows no rule itself.
+"""Checks a rule of the CRD against a manifest: paths, values, violations. Contains no rule itself.
 
 The checks see a manifest whose structure is valid and whose defaults are applied; an absent field and one that is null
 are the same. A rule that mentions `oldSelf` speaks of a change, so it is checked only where the manifest before is

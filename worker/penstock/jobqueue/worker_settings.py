@@ -1,4 +1,4 @@
-"""From the policy of a JobQueue to the settings of its workers and the declaration of its queue. Pure.
+"""Converts the policy of a JobQueue to settings of its workers and the declaration of its queue. Pure.
 
 The operator and the local mode both take it from here, which is why a manifest means the same in both.
 """

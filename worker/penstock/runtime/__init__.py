@@ -1,4 +1,4 @@
-"""One pod: the demand-driven loop over one queue, and what keeps it honest. Start reading at `worker`.
+"""One worker process: the demand-driven loop over one queue, and its supervision. Start reading at `worker`.
 
 Importing this package loads nothing else: a child process needs a small part of it.
 """

@@ -1,4 +1,4 @@
-"""The registration of a worker whose database went away after the start's check: it waits, as a running one does.
+"""Retries the registration if the database fails after the check at startup, as a running worker does.
 
 By then the application's lifespans have been entered, so the worker stays in this process rather than starting again.
 Its pages are served, and readiness says what it waits for.

@@ -1,4 +1,4 @@
-"""Waits for the database at the start of a worker, which is alive meanwhile, is not ready, and says why.
+"""Waits for the database when a worker starts; meanwhile the worker is alive, is not ready, and says why.
 
 An error that only a new process can cure stops it: an invalid URL and a missing right at once; a rejected login and an
 unknown database after a minute, because only a new container reads the Secret of the URL again.

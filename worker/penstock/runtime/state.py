@@ -1,4 +1,4 @@
-"""What a worker may do now: one phase, derived from five facts, and the only code that changes it.
+"""The state of a worker: one phase, derived from five facts, and the only code that changes it.
 
     Starting ──registered──► Running ◄──suspects──► Isolating
                               ▲   │

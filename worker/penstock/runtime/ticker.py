@@ -1,4 +1,4 @@
-"""What a worker does twice a second on its event loop: measure the loop's lag, and mend what nothing else would.
+"""Runs twice a second on a worker's event loop: measures the loop's lag, and repairs rare inconsistencies.
 
 It releases claims that were unstarted for too long, fills slots that demand leaves free, frees slots whose attempt
 left no outcome, and restores settings of the process that code of the application has changed.

@@ -1,4 +1,4 @@
-"""How the stages of a worker are started and subscribed to one another."""
+"""Starts the stages of a worker and subscribes them to one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a JobQueue's spec and samples of its queue to a replica count with its reason.
+"""Computes a replica count with its reason, from a JobQueue's spec and samples of its queue.
 
 Pure: no clock, no random numbers, no I/O. Time is an argument, memory a frozen history. The operator, local mode and
 the simulator run this same code: a policy that works on a laptop works on a cluster.

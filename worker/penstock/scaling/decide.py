@@ -1,4 +1,4 @@
-"""How many replicas a queue should have: `decide`, pure, explained and replayable.
+"""`decide` computes how many replicas a queue should have: pure, explained and replayable.
 
 The demand of the queue passes a fixed sequence of bounds; the last one that changes the number is the decision's bound.
 Reads no clock, uses no random numbers and keeps no state: the same four arguments give the same decision on any

@@ -1,4 +1,4 @@
-"""From samples of a queue to the snapshot that `decide()` reads: counts as they are, rates over a sliding window.
+"""Converts samples of a queue to the snapshot that `decide()` reads: current counts, rates over a sliding window.
 
 Pure: it is given samples and times, and asks nobody. One sampler for each queue. Completions come from the workers' own
 counts, which they report with their lease, so they lag by a third of a lease; ready and in flight are exact. A rate

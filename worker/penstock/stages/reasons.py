@@ -1,4 +1,4 @@
-"""Why a stage or a subscription ended.
+"""Reasons why a stage or a subscription ended.
 
 A reason is any value; a stage whose callback raised ends with the exception itself. The values here are those with a
 meaning of their own: `NORMAL`, `SHUTDOWN` and `Shutdown(detail)` are quiet, a TRANSIENT subscription survives them.

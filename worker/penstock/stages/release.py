@@ -1,4 +1,4 @@
-"""Releasing events: what happens to an event that is dropped before a consumer finished it.
+"""Releases events that are dropped before a consumer has finished them.
 
 Every path that drops events ends here: overflow, a partition whose consumer left, the death of a stage that had
 them, a late delivery, a drain that timed out. It must neither raise nor await: it is called while stages end. A plain

@@ -1,4 +1,4 @@
-"""What a worker does with jobs: claim, acknowledge, release; and what people do with them by id.
+"""Operations on jobs: a worker claims, acknowledges and releases them; people act on them by id.
 
 A call may raise `DatabaseUnavailable` after its commit: claim, ack and release may be sent again, because the token
 shows what the first call did.

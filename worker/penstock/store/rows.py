@@ -1,4 +1,4 @@
-"""What the statements of a running process return, one tuple for each."""
+"""Rows that the statements of a running process return, one named tuple for each."""
 
 from __future__ import annotations
 

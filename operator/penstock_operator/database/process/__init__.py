@@ -1,1 +1,1 @@
-"""The process of one database: its protocol, its limits, and the parent's end of it."""
+"""The process of one database: its protocol, its limits, and the parent's side of the connection."""

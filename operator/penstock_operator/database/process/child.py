@@ -1,4 +1,4 @@
-"""A process of a database as the operator sees it: its socket, its log lines, and why it ended."""
+"""The process of one database as the operator sees it: its socket, its log lines, and why it exited."""
 
 from __future__ import annotations
 

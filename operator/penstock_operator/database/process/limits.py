@@ -1,4 +1,4 @@
-"""What one database's process may take: memory, processor time, open files; and whom the kernel ends first.
+"""Resource limits of one database's process: memory, processor time, open files, and its OOM score.
 
 Applied by the process itself before it connects to anything. A process that exceeds its limits ends, and its JobQueues
 get a condition; the operator and the other databases do not notice.

@@ -1,4 +1,4 @@
-"""The operator's end of a database's process: requests with deadlines, and answers that are decoded by their type.
+"""The operator's side of a database's process: requests with deadlines, and typed responses.
 
 Owns the process: starts it, ends it when it does not answer or breaks the protocol, and fails what it was asked.
 """

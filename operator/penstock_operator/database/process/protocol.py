@@ -1,4 +1,4 @@
-"""What the operator and the process of one database say to each other: frames of MessagePack with a length in front.
+"""The protocol between the operator and the process of one database: length-prefixed MessagePack frames.
 
 Every answer has a type with bounds, and the operator decodes it by that type: a server may have taken over the process
 that talks to it, so what comes from there is believed no more than what comes from the server. Requests come from the

@@ -1,4 +1,4 @@
-"""A tenant's address as the process of its database uses it: with nothing of this machine, and by checked addresses."""
+"""A tenant's address as its database's process uses it: no defaults of this machine, and only checked hosts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The worker pods of one JobQueue: what they are, what was seen of them, and how they ended."""
+"""The worker pods of one JobQueue: their roles, their history, and how they exited."""

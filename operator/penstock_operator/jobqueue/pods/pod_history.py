@@ -1,4 +1,4 @@
-"""What was seen of each pod over time, which its object does not say: how long it has been what it is. Pure.
+"""The history of each pod that its object does not have: since when it has been in its state. Pure.
 
 Kept in memory only. A new operator has seen nothing yet, so it waits a little longer before it removes a drained pod.
 """

@@ -1,4 +1,4 @@
-"""The pods of one queue with their roles, and what is remembered about them between observations.
+"""The pods of one queue with their roles, and their history between observations.
 
 Joins the pods of the cluster with the workers of the database. Lost workers are queried only while a pod lacks the live
 worker it should have; a queue at rest, and one that starts, costs no extra query.

@@ -1,4 +1,4 @@
-"""Pods that serve another database than the one that is sampled.
+"""Finds pods that are registered in a database other than the sampled one.
 
 A pod is Ready while its worker holds a lease in some database. One that stays Ready and is not among the workers of the
 database that is sampled has its lease elsewhere: the Secret leads to another database by now, the operator's Secret

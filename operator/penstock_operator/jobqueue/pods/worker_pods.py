@@ -1,4 +1,4 @@
-"""What each worker pod of a queue is to the autoscaler: from its pod, its worker's row and what was seen of it. Pure.
+"""Classifies each worker pod for the autoscaler, from its object, its worker's row and its history. Pure.
 
 The database says who serves; the pod's readiness alone says nothing about that. It lags by seconds at a start and at a
 drain, and the pod of a node that lost power stays Ready for almost a minute. The replica set, however, chooses its

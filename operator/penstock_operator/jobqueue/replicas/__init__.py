@@ -1,1 +1,1 @@
-"""How many replicas a Deployment is asked for, and which worker pods go first."""
+"""The number of replicas requested from a Deployment, and the order in which worker pods are removed."""

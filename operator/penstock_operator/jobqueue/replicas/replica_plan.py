@@ -1,4 +1,4 @@
-"""From the replicas that a queue needs to those that its Deployment is asked for. Pure.
+"""Computes the replicas to request from a Deployment, from those that its queue needs. Pure.
 
 `decide` says how many workers are to serve. Pods that are stuck, or whose worker is lost, take up replicas and serve
 nothing, and Kubernetes replaces neither for minutes or at all; so the Deployment is asked for as many more.

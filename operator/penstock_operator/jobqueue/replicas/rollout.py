@@ -1,4 +1,4 @@
-"""How a Deployment's controller distributes a change of spec.replicas over replica sets during a rollout. Pure.
+"""Predicts how a Deployment's controller splits spec.replicas between replica sets during a rollout. Pure.
 
 While old and new pods exist together, the change is distributed over the replica sets in proportion to their sizes
 (Kubernetes: `scale` in pkg/controller/deployment/sync.go, and `rolloutRolling` after it). Before the operator lowers

@@ -1,4 +1,4 @@
-"""Scaling down without interrupting a job: who is cordoned, who is called back, who may go. Pure.
+"""Scaling down without interrupting a job: which workers to cordon, to uncordon, and to remove. Pure.
 
 The handshake: cordon the idlest in the database; they release what they have not started, finish, report drained and
 turn unready; then their deletion cost is written, and only then is the Deployment scaled down by exactly their number.

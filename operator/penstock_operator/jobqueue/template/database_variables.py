@@ -1,4 +1,4 @@
-"""How a worker's pod learns where the database is: variables from the Secrets, and a file of certificates. Pure.
+"""The database settings of a worker's pod: variables from the Secrets, and a file of certificates. Pure.
 
 No value of a Secret is in a manifest. The certificates are a mounted file and not a variable, because bundles of public
 clouds are larger than a variable may be, and because a renewed one reaches a running pod that way.

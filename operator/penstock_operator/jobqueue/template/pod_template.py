@@ -1,4 +1,4 @@
-"""The worker's pod: the user's template in one pass, first normalized, then completed where it is silent. Pure.
+"""The pod template of a worker: the user's template, normalized, then completed with defaults. Pure.
 
 What follows from the JobQueue (variables, labels, grace period) is the operator's; everything else is the template's. A
 default is added only where it cannot contradict what is there. `ADDED` lists every one of them and is the table of the

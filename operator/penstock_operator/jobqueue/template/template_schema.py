@@ -1,4 +1,4 @@
-"""What a pod template may hold where the operator reads it: nulls dropped, types checked. Pure.
+"""Checks the fields of a pod template that the operator reads: drops nulls, checks types. Pure.
 
 The definition's schema passes a PodSpec on almost unseen, so anything may arrive here. Null fields are dropped, as the
 API server drops them from a pod; a value of the wrong type is one error that names its path, the rule and the value.

@@ -1,4 +1,4 @@
-"""What is wrong with a pod template that the API server accepts: sentences for the condition WorkersAvailable. Pure.
+"""Warnings about pod templates that the API server accepts, for the condition WorkersAvailable. Pure.
 
 They name what the operator does otherwise than the template says, and what makes jobs run twice. They keep nothing from
 running.

@@ -1,4 +1,4 @@
-"""The container named `worker`: its command, environment, port and probes, where the template is silent. Pure.
+"""The container named `worker`: defaults for its command, environment, port and probes. Pure.
 
 Our variables come first, because `$(NAME)` in a variable, a command or an argument refers to those before it. A
 variable of the template that says what the JobQueue says itself is not used; `ignored_variables` names those, for the

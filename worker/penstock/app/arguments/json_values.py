@@ -1,4 +1,4 @@
-"""Plain JSON text: what it and Postgres can hold of a Python value, and the sentences for what they cannot.
+"""Plain JSON text: checks that JSON and Postgres can represent a Python value, and explains why not.
 
 Pure, and knows nothing of tasks. What JSON would change in silence (NaN, NUL, a lone surrogate) is refused here.
 """

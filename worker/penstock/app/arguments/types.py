@@ -1,4 +1,4 @@
-"""From an annotation to the type that msgspec decodes: what type checkers accept and msgspec does not, by proxies.
+"""Converts an annotation to a type that msgspec decodes; annotations that msgspec rejects become proxies.
 
 Pure. An annotation that msgspec takes as it is stays as it is, so that most tasks have no proxy at all.
 """

@@ -1,4 +1,4 @@
-"""Keys that a type does not name: found before msgspec, which drops them without a word.
+"""Finds keys that a type does not have, before msgspec drops them silently.
 
 A TypedDict, a dataclass and an attrs class are read by their fields alone, whatever else the object has: a release that
 does not know a field would run a job without it. Pure: from a type to a function over plain JSON values, made once per

@@ -1,1 +1,1 @@
-"""A real PostgreSQL server as a child process: which programs, whose account, which directory."""
+"""A real PostgreSQL server as a child process: its programs, its account, its directory."""

@@ -1,4 +1,4 @@
-"""What a task returns may be something to await: an async function inside a plain decorator returns its coroutine.
+"""Awaits the result of a task if needed: an async function inside a plain decorator returns its coroutine.
 
 The worker awaits it wherever the function ran: on the event loop, with the context variables that the function had and
 in the time that it has left. Must not decide what the outcome is.

@@ -1,4 +1,4 @@
-"""How many jobs a worker asks for. Pure arithmetic over what is outstanding; knows no job, no stage and no clock.
+"""Computes how many jobs a worker asks for. Pure arithmetic over outstanding jobs; no stage and no clock.
 
 Two ways of asking. While jobs are short, up to `max_demand` may be outstanding and demand is emitted when `min_demand`
 is reached, so that claims are large. While they are long, or nothing is known yet, no more than the slots, each asked

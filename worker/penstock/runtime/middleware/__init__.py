@@ -1,1 +1,1 @@
-"""What surrounds an attempt, only where it is used: circuit breakers, spans and hooks."""
+"""Middleware around an attempt, applied only where it is used: circuit breakers, spans and hooks."""

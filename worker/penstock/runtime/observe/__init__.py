@@ -1,1 +1,1 @@
-"""What a worker shows of itself: metrics, probes, log lines and forensics."""
+"""Observability of a worker: metrics, probes, log lines and forensics."""

@@ -1,4 +1,4 @@
-"""The metrics of one worker process, and the only place of the worker that knows prometheus_client.
+"""The metrics of one worker process, and the worker's only import of prometheus_client.
 
 Everything is counted per batch, not per job; `WorkerMetrics` keeps plain numbers and is read at each scrape.
 Labels are bounded: outcomes and reasons are closed lists, tasks are those of the App and `unknown` for the rest.

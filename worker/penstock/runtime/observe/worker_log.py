@@ -1,4 +1,4 @@
-"""What the worker itself logs is written, whatever the logging configuration of the application is.
+"""Ensures that the worker's own log lines are written, whatever the application's logging configuration is.
 
 Loggers of the worker write to a handler of their own, on a copy of the file of standard error, at the worker's level
 (PENSTOCK_LOG_LEVEL). An application may disable loggers, replace or close handlers and raise levels, as `dictConfig`

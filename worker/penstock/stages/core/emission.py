@@ -1,4 +1,4 @@
-"""How events leave a producing stage: dispatcher, buffer, and the queue of entries held back before both.
+"""Emits events from a producing stage: dispatcher, buffer, and the queue of entries held back before both.
 
 It owns the order in which events leave: held back before buffered, buffered before new. Entries are held back while
 demand is accumulated, or while a gate (a rate limit) is closed. It must know of subscriptions only what the dispatcher

@@ -1,4 +1,4 @@
-"""The consuming side of a stage: its subscriptions, their demand windows, and their end.
+"""The consuming side of a stage: its subscriptions, their demand windows, and their cancellation.
 
 It owns when to ask for more, what the end of a subscription does, and subscribing again. It must not process events;
 it hands them out batch by batch. Events that a stage received and did not finish when it ends are released to the

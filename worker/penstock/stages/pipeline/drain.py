@@ -1,4 +1,4 @@
-"""The order in which a pipeline drains, as one small module.
+"""The order in which a pipeline drains.
 
     1. every layer stops subscribing again,
     2. every source stops producing, and cancels its consumers after what it has buffered,

@@ -1,4 +1,4 @@
-"""What travels through a pipeline: an event and the acknowledger of its outcome.
+"""The envelope of an event in a pipeline: the event and the acknowledger of its outcome.
 
 It owns the fate of one event: which batcher it goes to, whether it has failed, and that it is settled exactly once,
 by an acknowledgement or by a release. It must call no user code but acknowledgers. `acknowledge` never raises;

@@ -1,4 +1,4 @@
-"""What a pipeline is made of, as values: checked once, before anything runs.
+"""The parts of a pipeline, as values: checked once, before anything runs.
 
 It owns the options of sources, processors and batchers with their defaults and rules. It must not make stages. Errors
 name the pipeline and the path of the option, such as `pipeline 'orders': batch 'db': size`.

@@ -1,4 +1,4 @@
-"""The rate limit of a pipeline's sources: so many events per window, over all its producers.
+"""The rate limit of a pipeline's sources: a number of events per window, over all its producers.
 
 `RateLimit` is pure: it counts down and is reset by the owner of the clock. A source without room left keeps what it
 emits and receives no demand until the window is reset; then what it kept goes first, and the demands follow one by one.

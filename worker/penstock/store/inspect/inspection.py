@@ -1,4 +1,4 @@
-"""What commands show to people: queues, workers, jobs, one job, why one does not run. Reads only; decides nothing.
+"""Reads what commands show: queues, workers, jobs, one job, why one does not run. Reads only; decides nothing.
 
 Each call is one READ ONLY transaction with a time limit, on a separate synchronous connection: a query for people
 must never delay a claim. A login of the role `observer` may call everything here; contents that it may not read are

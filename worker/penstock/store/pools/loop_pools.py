@@ -1,4 +1,4 @@
-"""Which pool belongs to which event loop, and how the connections of a loop that we do not own are closed.
+"""Maps each event loop to its pool, and closes the connections of loops that the application owns.
 
     how a loop ends                                        its connections are closed
     asyncio.run, asyncio.Runner, anyio, pytest-asyncio     with it: they call loop.shutdown_asyncgens()

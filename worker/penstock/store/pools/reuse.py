@@ -1,4 +1,4 @@
-"""Whether an idle connection can be reused, and which failures on it may be retried on a new one.
+"""Decides whether an idle connection can be reused, and which of its failures are retried on a new one.
 
 After a restart, an idle timeout or a failover the connection is gone although the server is up. A closed socket is
 detected without a round trip; a longer idle connection is checked with one. An enqueue whose connection is lost is

@@ -1,1 +1,1 @@
-"""The schema: migrations, roles and rights, and whether what is installed is what was made."""
+"""The schema: migrations, roles and rights, and the check of the installed schema for drift."""

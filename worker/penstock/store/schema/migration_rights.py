@@ -1,4 +1,4 @@
-"""The right that a login lacks for a migration, and the statement that grants it. Reads only the catalog.
+"""Finds the right that a login lacks for a migration, and the statement that grants it. Reads only the catalog.
 
 Managed services and careful administrators provide logins that may create nothing in the database. A schema of their
 own (`CREATE SCHEMA penstock AUTHORIZATION app`) is all that a migration needs.

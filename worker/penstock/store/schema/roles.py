@@ -1,4 +1,4 @@
-"""The rights of each role: the sections of `roles.sql`, printed or run.
+"""The rights of each role: prints or runs the sections of `roles.sql`.
 
 Functions that a role may execute run as their owner with a fixed search_path: no role needs a table. The roles belong
 to the whole server, the grants to one database: a member has the rights in every database that it may connect to and

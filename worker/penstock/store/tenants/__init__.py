@@ -1,1 +1,1 @@
-"""Database URLs of tenants: which hosts and which parameters a process that serves several may use."""
+"""Database URLs of tenants: the hosts and parameters that a process that serves several tenants accepts."""
