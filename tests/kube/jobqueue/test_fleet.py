@@ -10,7 +10,7 @@ import psycopg
 
 from tests.kube.jobqueue.conftest import Gate, JobQueues, Start, counts, started
 from tests.kube.jobqueue.test_drain import LONG, busy, names, states
-from tests.kube.jobqueue.test_trouble import becomes
+from tests.kube.jobqueue.test_failures import becomes
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
 

@@ -266,9 +266,9 @@ async def test_a_server_that_changes_while_unknown_claims_are_released_is_asked_
     shelf.changed = lambda: pair.claimer.check_claims(moved=True)
     await pair.start()
     pair.claimer.check_claims(moved=True)
-    await until(lambda: len(shelf.told) == 2)
+    await until(lambda: len(shelf.reported) == 2)
     seen = len(shelf.asked)
     await until(lambda: len(shelf.asked) > seen + 3)
-    assert len(shelf.told) == 2
+    assert len(shelf.reported) == 2
     for stage in (pair.claimer, pair.taker):
         await stage.stop(timeout=60)
