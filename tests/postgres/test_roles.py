@@ -206,10 +206,8 @@ async def test_the_whole_life_of_a_job_runs_under_the_worker(owned):
         async with Store(url, lanes=1) as store:
             assert await store.queues.mark_waiting([queue], 20) > 0
             first, second, third = (await store.jobs.claim(worker, queue, "q", 3, desk.token()))[:3]
-            held_claims = [(job.id, job.token) for job in (first, second, third)]
-            assert (
-                registry.renew(worker, lease=15, claims=held_claims, in_flight={}, done={}, drained=False).fenced == []
-            )
+            ours = [(job.id, job.token) for job in (first, second, third)]
+            assert registry.renew(worker, lease=15, claims=ours, in_flight={}, done={}, drained=False).fenced == []
             batch = [
                 Finished(job=first, state=OutcomeState.COMPLETED, result="1"),
                 Finished(job=second, state=OutcomeState.RETRY, error="{}"),
