@@ -148,7 +148,7 @@ class StoreMachine(Compared):
     @precondition(lambda self: self.model.attempts)
     @rule(data=st.data())
     def ack(self, data: st.DataObject) -> None:
-        worker, ours = self.attempts_of(data)
+        worker, attempts = self.attempts_of(data)
         states = [data.draw(STATES) for _ in attempts]
         rows = self.rows(ACK, worker, [a.job for a in attempts], [a.token for a in attempts], states,
                          [3600.0] * len(attempts))  # fmt: skip
@@ -157,7 +157,7 @@ class StoreMachine(Compared):
     @precondition(lambda self: self.model.attempts)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
-        worker, ours = self.attempts_of(data)
+        worker, attempts = self.attempts_of(data)
         back = self.one(desk.RELEASE, worker, [a.job for a in attempts], [a.token for a in attempts])
         assert back == self.model.release(sorted(attempts, key=lambda one: one.job))
 
