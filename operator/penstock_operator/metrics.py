@@ -127,7 +127,7 @@ class OperatorMetrics:
         """The series of this process; every replica exports them."""
         self.sample_seconds = Histogram(
             "penstock_operator_sample_seconds",
-            "Seconds that one sample of all queues of a database took.",
+            "Duration of a sample of all queues of a database in seconds.",
             registry=self._own,
         )
         self.failures = Counter(
@@ -139,7 +139,7 @@ class OperatorMetrics:
             "penstock_operator_reconciles", "Reconciliations by result.", ("result",), registry=self._own
         )
         self._reconcile_seconds = Histogram(
-            "penstock_operator_reconcile_seconds", "Seconds that one reconciliation took.", registry=self._own
+            "penstock_operator_reconcile_seconds", "Duration of a reconciliation in seconds.", registry=self._own
         )
         self.lag = Histogram(
             "penstock_operator_loop_lag_seconds", "Seconds that the event loop was late, measured once a second.",

@@ -41,7 +41,7 @@ class OperatorSettings:
         http_port: port of the same, 0 for any free one.
         log_level: minimum level logged: debug, info, warning, error or critical.
         log_format: `text` for people, `json` for machines.
-        pod_monitors: `auto`: each JobQueue gets a PodMonitor once the cluster knows what that is; `never`: none.
+        pod_monitors: `auto`: each JobQueue gets a PodMonitor if the cluster has that kind; `never`: none.
         relist_seconds: between two lists of all objects, which find what the watches missed, 1 to 300.
         pod_monitor_labels: labels of PodMonitors in addition to the operator's own, as key=value separated by commas.
         max_databases: database addresses that are served at once, each by a process of its own, 1 to 1000.

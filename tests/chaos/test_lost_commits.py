@@ -16,10 +16,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from penstock.dev.postgres.server import EmbeddedPostgres
 from tests.chaos.faults import children
 from tests.chaos.fleet import LEASE_SECONDS, WORKERS, Producer, Site
-from tests.chaos.test_store_chaos import SETTINGS, all_serve, quiet
+from tests.chaos.site import all_serve, open_site, quiet
 from tests.support.postgres import Database, Servers
 from tests.support.waiting import eventually
 
@@ -30,16 +29,8 @@ JOBS = 40
 @pytest.fixture
 def site(servers: Servers, pg_newest: Database, tmp_path: Path) -> Iterator[Site]:
     """A server whose files can be replaced; the ledger of runs is on another one."""
-    installed = servers.newest.embedded
-    bin_dir = installed.installation.bin_dir if installed else None
-    with pg_newest.connect() as ledger:
-        ledger.execute("CREATE TABLE ran (job bigint, token bigint, worker bigint, phase text)")
-    with EmbeddedPostgres(bin_dir=bin_dir, durable=False, settings=SETTINGS) as server:
-        made = Site(server, pg_newest.url, tmp_path)
-        try:
-            yield made
-        finally:
-            made.close()
+    with open_site(servers, pg_newest, tmp_path) as made:
+        yield made
 
 
 def copied(site: Site, folder: Path) -> Path:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.dev.postgres.server import EmbeddedPostgres
 from tests.chaos.faults import Faults
 from tests.chaos.fleet import WORKERS, Producer, Site
+from tests.chaos.site import all_serve, open_site, quiet
 from tests.chaos.verdict import Verdict
 from tests.support.postgres import Database, Servers
 from tests.support.waiting import eventually
@@ -22,38 +22,13 @@ from tests.support.waiting import eventually
 SOAK = os.environ.get("PENSTOCK_SOAK_SECONDS")
 SECONDS = float(SOAK or 40.0)
 SEED = int(os.environ.get("PENSTOCK_CHAOS_SEED") or (time.time_ns() % 1_000_000 if SOAK else 20_261_123))
-SETTINGS = {"max_connections": "40", "shared_buffers": "32MB", "autovacuum_naptime": "5s", "wal_level": "minimal",
-            "max_wal_senders": "0"}  # fmt: skip
 
 
 @pytest.fixture
 def site(servers: Servers, pg_newest: Database, tmp_path) -> Iterator[Site]:
     """The server that gets the faults; the ledger of runs is on another one."""
-    installed = servers.newest.embedded
-    bin_dir = installed.installation.bin_dir if installed else None
-    with pg_newest.connect() as ledger:
-        ledger.execute("CREATE TABLE ran (job bigint, token bigint, worker bigint, phase text)")
-    with EmbeddedPostgres(bin_dir=bin_dir, durable=False, settings=SETTINGS) as server:
-        made = Site(server, pg_newest.url, tmp_path)
-        try:
-            yield made
-        finally:
-            made.close()
-
-
-def quiet(site: Site) -> bool:
-    """Whether no job is live; keeps the fleet staffed meanwhile."""
-    site.staff()
-    with site.admin() as admin:
-        row = admin.execute("SELECT count(*) FROM penstock.job").fetchone()
-    assert row == (0,), f"{row} jobs are live"
-    return True
-
-
-def all_serve(site: Site) -> bool:
-    """Whether the fleet is complete and has come up; one that started during an outage may still give up."""
-    site.staff()
-    return all(worker.served for worker in site.workers)
+    with open_site(servers, pg_newest, tmp_path) as made:
+        yield made
 
 
 @pytest.mark.timeout(SECONDS + 800)

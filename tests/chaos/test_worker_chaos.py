@@ -17,12 +17,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.job import NewJob
-from tests.chaos.faults import Faults
+from tests.chaos.faults import Faults, children
 from tests.chaos.fleet import WORKERS, Producer, Site
 from tests.chaos.jobs import QUEUE
-from tests.chaos.test_store_chaos import SEED, SETTINGS, all_serve, quiet
+from tests.chaos.site import all_serve, open_site, quiet
+from tests.chaos.test_store_chaos import SEED
 from tests.chaos.verdict import Verdict
 from tests.chaos.worker_jobs import APP
 from tests.support.postgres import Database, Servers
@@ -62,10 +62,10 @@ class WorkerFaults(Faults):
 
     def kill_a_child(self) -> None:
         """What the kernel does when memory runs out, to one that runs a job or to an idle one."""
-        children = [pid for worker in self._site.workers for pid in children_of(worker.process.pid)]
-        if children:
+        running = [pid for worker in self._site.workers for pid in children(worker.process.pid)]
+        if running:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._rng.choice(children), signal.SIGKILL)
+                os.kill(self._rng.choice(running), signal.SIGKILL)
 
     def drain_a_worker(self) -> None:
         """As a rollout does, under load."""
@@ -76,29 +76,11 @@ class WorkerFaults(Faults):
         assert code == 0 or not served, f"a drained worker left with {code}: {worker.said[-2000:]}"
 
 
-def children_of(parent: int) -> list[int]:
-    """Process ids of a worker's children."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(stat.parent.name))
-    return found
-
-
 @pytest.fixture
 def site(servers: Servers, pg_newest: Database, tmp_path) -> Iterator[Site]:
     """The server that gets the faults; the ledger of runs is on another one."""
-    installed = servers.newest.embedded
-    bin_dir = installed.installation.bin_dir if installed else None
-    with pg_newest.connect() as ledger:
-        ledger.execute(TABLE)
-    with EmbeddedPostgres(bin_dir=bin_dir, durable=False, settings=SETTINGS) as server:
-        made = Site(server, pg_newest.url, tmp_path, APP)
-        try:
-            yield made
-        finally:
-            made.close()
+    with open_site(servers, pg_newest, tmp_path, table=TABLE, app=APP) as made:
+        yield made
 
 
 def exclusively(admin: psycopg.Connection[Any], ledger: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:

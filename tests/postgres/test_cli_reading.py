@@ -145,7 +145,7 @@ def test_top_prints_one_view_or_one_after_the_other(shell, db, monkeypatch):
 
     now = iter([0.0, 2.0])
     with Reader(shell.url) as reader:
-        sampler = module.Sampler(reader, queue=None, clock=lambda: next(now))
+        sampler = module.TopSampler(reader, queue=None, clock=lambda: next(now))
         assert sampler.sample()["per_second"] is None
         db.execute("UPDATE penstock.worker SET done = '{\"q\": 10}'")
         second = sampler.sample()

@@ -178,5 +178,5 @@ def _made(page: Page) -> tuple[int, bytes, str]:
     try:
         return page()
     except Exception:
-        logger.exception("a page could not be made")
+        logger.exception("a page could not be rendered")
         return 500, b"it could not be made; the log says why\n", TEXT

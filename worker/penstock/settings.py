@@ -105,7 +105,7 @@ class Settings:
     poll_seconds: float = _setting("POLL_SECONDS", 2.0, "Polling interval of an idle worker.", low=0.05, high=3600)
     listen: bool = _setting("LISTEN", True, "Receive wake-ups with LISTEN: true or false.")
     max_attempts: int = _setting(
-        "MAX_ATTEMPTS", DEFAULT_MAX_ATTEMPTS, "Of the queue: attempts, unless a task sets them.", low=1, high=1000
+        "MAX_ATTEMPTS", DEFAULT_MAX_ATTEMPTS, "Queue setting: attempts, unless a task sets them.", low=1, high=1000
     )
     backoff_strategy: Strategy = _setting(  # noqa: RUF009
         "BACKOFF_STRATEGY", "exponential", "Backoff between attempts.", choices=STRATEGIES
@@ -125,10 +125,10 @@ class Settings:
     circuit_window_seconds: float = _setting("CIRCUIT_WINDOW_SECONDS", 60.0, "Window of the rate.", low=1, high=86_400)
     circuit_open_seconds: float = _setting("CIRCUIT_OPEN_SECONDS", 30.0, "Time until a probe.", low=0.1, high=86_400)
     job_deadline_seconds: float = _setting(
-        "JOB_DEADLINE_SECONDS", 0.0, "Of the queue: reclaim attempts that run longer; 0: never.", low=0, high=MAX_DELAY
+        "JOB_DEADLINE_SECONDS", 0.0, "Queue setting: reclaim attempts that run longer; 0: never.", low=0, high=MAX_DELAY
     )
     retention_seconds: float = _setting(
-        "RETENTION_SECONDS", 86_400.0, "Of the queue: minimum time to keep outcomes.", low=0, high=MAX_DELAY
+        "RETENTION_SECONDS", 86_400.0, "Queue setting: minimum time to keep outcomes.", low=0, high=MAX_DELAY
     )
     incompatible_seconds: float = _setting(
         "INCOMPATIBLE_SECONDS", DEFAULT_INCOMPATIBLE_SECONDS,

@@ -63,7 +63,9 @@ class Cluster:
             try:
                 config.load_kube_config(config_file=kubeconfig, client_configuration=self._config)  # type: ignore[no-untyped-call]
             except config.ConfigException as other:
-                raise errors.SettingsError(f"no way to an API server: {error} Nor by a kubeconfig: {other}") from other
+                raise errors.SettingsError(
+                    f"no access to an API server: {error} No usable kubeconfig either: {other}"
+                ) from other
         self._config.connection_pool_maxsize = THREADS + 1
         self._config.retries = False
         self._http = client.rest.RESTClientObject(self._config).pool_manager

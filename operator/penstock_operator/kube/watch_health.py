@@ -27,7 +27,7 @@ ABANDONED_SECONDS: Final = 30.0
 NEVER_SECONDS: Final = 5.0
 """The same since the last discovery, of one that was never asked for: the API server did not know its resource."""
 STUCK_SECONDS: Final = 120.0
-_NEVER: Final = "not asked for yet"
+_NEVER: Final = "not requested yet"
 
 Key = tuple[str, str]
 """Resource and namespace, `*` for all namespaces."""

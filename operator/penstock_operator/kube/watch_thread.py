@@ -146,7 +146,7 @@ class Watches:
         if watching.done():
             watching.result()
         if not self._stopped.is_set():
-            raise WatchesEnded(guard.result() if guard.done() else "they ended by themselves")
+            raise WatchesEnded(guard.result() if guard.done() else "they stopped by themselves")
 
     async def _guard(self) -> str:
         """Show that the loop turns; return why the run is over when a watch is asked for by nobody."""

@@ -34,8 +34,8 @@ def bounded(queues: Sequence[JobQueue], keys: Sequence[Key], *, per_namespace: i
         assert isinstance(key, Address)
         if ranks[index] >= per_namespace:
             made[index] = _refusal(
-                f"The JobQueues of this namespace have {per_namespace} database addresses, the most that this operator"
-                " serves for one namespace (databases.perNamespace of the chart)"
+                f"The JobQueues of this namespace have {per_namespace} database addresses, the maximum for one"
+                " namespace (databases.perNamespace of the chart)"
             )
         elif key not in served and len(served) >= total:
             made[index] = _refusal(

@@ -87,7 +87,7 @@ def _being_created(status: Mapping[str, Any]) -> str:
     """What a container that is being created waits for, as far as the kubelet says; of volumes it has events alone."""
     return {
         "False": "waits for a volume (a Secret or ConfigMap that does not exist, a disk) or for the pod's network",
-        "True": "is being created: its image takes long",
+        "True": "is being created: its image is slow to pull",
     }.get(
         str(_condition(status, "PodReadyToStartContainers").get("status")),
         "is being created: the image, a volume or the network takes long",

@@ -29,7 +29,7 @@ def test_an_autoscaler_on_the_deployment_is_a_condition_and_no_fight(
     scalers = f"/apis/autoscaling/v2/namespaces/{jobqueues.namespace}/horizontalpodautoscalers"
     jobqueues.api.request("POST", scalers, scaler)
     eventually(lambda: jobqueues.conditions().get("ScalingActive") == ("False", "ForeignScaler"), "it is a condition")
-    assert "a HorizontalPodAutoscaler (KEDA makes one, too)" in jobqueues.message("ScalingActive")
+    assert "a HorizontalPodAutoscaler (KEDA creates one, too)" in jobqueues.message("ScalingActive")
     deployment = jobqueues.deployment()
     assert deployment["spec"]["replicas"] == 3
     assert deployment["metadata"]["generation"] == before + 1

@@ -54,7 +54,7 @@ Before = Annotated[
     typer.Option("--before", help="Only ids below this one, for the next page.", min=1, max=MAX_ID, show_default=False),
 ]
 Ids = Annotated[list[int] | None, typer.Argument(help="Ids of jobs.", show_default=False, min=1, max=MAX_ID)]
-All = Annotated[bool, typer.Option("--all", help="Every one; needed if no id and no filter is given.")]
+All = Annotated[bool, typer.Option("--all", help="All of them; required without ids and filters.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would be done and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +16,7 @@ from . import filters
 from .bulk_command import on_store, open_reader
 from .database import JobQueue, Namespace, Output, database_urls
 from .output import Format, seconds, table, write
+from .parameters import with_parameters
 
 if TYPE_CHECKING:
     from penstock.store import DeadLetters
@@ -107,15 +110,29 @@ def _stat(row: QueueStats, window: float) -> tuple[object, ...]:
     return row.name, row.completed, row.completed / window, row.retried, row.dead, row.cancelled, *times
 
 
+def _of_named_queues(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that changes queues the options that all of these have, and checked names."""
+
+    def command(**given: Any) -> None:
+        for name in given["names"]:
+            check_queue_name(name, of="name")
+        urls = database_urls(given["jobqueue"], given["namespace"])
+        function(given["names"], urls, given["output"], dry_run=given["dry_run"])
+
+    command.__doc__ = function.__doc__
+    parameters = {
+        "names": (Names, inspect.Parameter.empty),
+        "dry_run": (filters.DryRun, False),
+        "output": (Output, Format.TABLE),
+        "jobqueue": (JobQueue, None),
+        "namespace": (Namespace, None),
+    }
+    return with_parameters(command, parameters)
+
+
 @queues.command("pause")
-def pause(
-    names: Names,
-    *,
-    dry_run: filters.DryRun = False,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
-    namespace: Namespace = None,
-) -> None:
+@_of_named_queues
+def pause(names: list[str], urls: DatabaseUrls, output: Format, *, dry_run: bool) -> None:
     """Stop claims from queues until they are resumed.
 
     Running jobs continue, and enqueueing continues. Neither the JobQueue nor a restart of the operator ends the pause:
@@ -123,36 +140,24 @@ def pause(
 
     Example: penstock queues pause emails
     """
-    _set(names, database_urls(jobqueue, namespace), output, paused=True, dry_run=dry_run)
+    _set(names, urls, output, paused=True, dry_run=dry_run)
 
 
 @queues.command("resume")
-def resume(
-    names: Names,
-    *,
-    dry_run: filters.DryRun = False,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
-    namespace: Namespace = None,
-) -> None:
+@_of_named_queues
+def resume(names: list[str], urls: DatabaseUrls, output: Format, *, dry_run: bool) -> None:
     """Allow claims from paused queues again.
 
     A pause by the JobQueue itself (spec.stopPolicy) returns with the next change of the JobQueue; change its spec.
 
     Example: penstock queues resume emails
     """
-    _set(names, database_urls(jobqueue, namespace), output, paused=False, dry_run=dry_run)
+    _set(names, urls, output, paused=False, dry_run=dry_run)
 
 
 @queues.command("remove")
-def remove(
-    names: Names,
-    *,
-    dry_run: filters.DryRun = False,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
-    namespace: Namespace = None,
-) -> None:
+@_of_named_queues
+def remove(names: list[str], urls: DatabaseUrls, output: Format, *, dry_run: bool) -> None:
     """Remove queues that have no jobs, dead letters or workers.
 
     Outcomes of their finished jobs are no longer listed. An existing JobQueue, or the next enqueue to the name, creates
@@ -160,9 +165,6 @@ def remove(
 
     Example: penstock queues remove old-emails
     """
-    for name in names:
-        check_queue_name(name, of="name")
-    urls = database_urls(jobqueue, namespace)
     found = on_store(urls, lambda store: _remove(store, names, dry_run=dry_run))
     removed = [name for name, removal in found.items() if removal.verdict in {"removed", "removable"}]
     kept = {name: removal for name, removal in found.items() if name not in removed}
@@ -204,8 +206,6 @@ async def _remove(store: DeadLetters, names: list[str], *, dry_run: bool) -> dic
 
 
 def _set(names: list[str], urls: DatabaseUrls, output: Format, *, paused: bool, dry_run: bool) -> None:
-    for name in names:
-        check_queue_name(name, of="name")
     with open_reader(urls) as reader:
         there = {row.name: row for row in reader.queues(cap=1)}
     if missing := [name for name in names if name not in there]:

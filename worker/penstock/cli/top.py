@@ -31,7 +31,7 @@ NEWEST = 5
 _DEAD = ("id", "queue", "task", "died", "reason", "error")
 
 
-class Sampler:
+class TopSampler:
     """Reads one view after the other; keeps the workers' counters of the last one, for the rate."""
 
     def __init__(self, reader: Reader, *, queue: str | None, clock: Callable[[], float]) -> None:
@@ -95,7 +95,7 @@ def top(
 
     urls = database_urls(jobqueue, namespace)
     with Reader(urls.url, pooled=urls.pooled) as reader:
-        sampler = Sampler(reader, queue=queue, clock=time.monotonic)
+        sampler = TopSampler(reader, queue=queue, clock=time.monotonic)
         if once or output is not Format.TABLE:
             sample = sampler.sample()
             write(output, sample, drawn=drawn(sample))
@@ -106,7 +106,7 @@ def top(
                 time.sleep(interval)
 
 
-def _view(sampler: Sampler) -> str:
+def _view(sampler: TopSampler) -> str:
     try:
         return drawn(sampler.sample())
     except StoreError as error:

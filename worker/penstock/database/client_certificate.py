@@ -135,8 +135,8 @@ def with_client_certificate(url: str, certificate: str, key: str, *, where: str)
     bare = re.sub(r"'(?:[^'\\]|\\.)*'", "''", url)
     found = re.search(r"(?:^|[?&\s])sslmode\s*=\s*'?(disable|allow)(?:'|[&#\s]|$)", bare)
     if found is not None:
-        rule = "so it would not be shown: leave it out, or write verify-full"
-        raise InvalidClientCertificate(f"{where}: the URL says sslmode={found[1]}, {rule}")
+        rule = "so the certificate would not be sent: remove sslmode, or write verify-full"
+        raise InvalidClientCertificate(f"{where}: the URL sets sslmode={found[1]}, {rule}")
     return with_client_files(url, certificate, key)
 
 

@@ -31,7 +31,7 @@ def name_is_short(root: _Fields) -> bool:
 @rule(
     "spec",
     "(has(self.queueName) ? self.queueName : '') == (has(oldSelf.queueName) ? oldSelf.queueName : '')",
-    "queueName is immutable: a rename would strand its jobs; make another JobQueue",
+    "queueName is immutable: a rename would strand its jobs; create another JobQueue",
     field="queueName",
 )
 def queue_name_is_immutable(spec: _Fields, old: _Fields) -> bool:
@@ -77,7 +77,7 @@ def deadline_fits_the_drain(spec: _Fields) -> bool:
     "spec.databaseRef",
     "!(has(self.host) || has(self.port) || has(self.dbname)) || has(self.secretRef.parts) ||"
     " (has(self.operatorSecretRef) && has(self.operatorSecretRef.parts))",
-    "host, port and dbname are for Secrets with parts: a URL says them itself",
+    "host, port and dbname are for Secrets with parts: a URL already contains them",
     field="host",
 )
 def places_are_of_parts(reference: _Fields) -> bool:
@@ -91,7 +91,7 @@ def places_are_of_parts(reference: _Fields) -> bool:
 @rule(
     "spec.worker",
     "!has(self.maxDemand) || self.maxDemand >= self.concurrency",
-    "maxDemand must be at least concurrency: fewer would leave consumers without jobs",
+    "maxDemand must be at least concurrency: a lower value would leave consumers idle",
     field="maxDemand",
 )
 def max_demand_feeds_all_consumers(worker: _Fields) -> bool:
@@ -194,7 +194,7 @@ def min_within_budget(scaling: _Fields) -> bool:
 @rule(
     "spec.scaling.connectionBudget",
     "self.maxConnections >= self.perWorker",
-    "maxConnections must be at least perWorker: not one worker would fit",
+    "maxConnections must be at least perWorker, or not even one worker fits",
     field="maxConnections",
 )
 def one_worker_fits(budget: _Fields) -> bool:

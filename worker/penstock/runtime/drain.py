@@ -72,7 +72,7 @@ class Drain:
         if grace > self.grace - 1.0:  # the same time, reported again
             return
         left = grace - (self.clock() - self._started_at)
-        logger.warning("pod will be killed, unfinished jobs are released before", extra={"in_seconds": round(left, 1)})
+        logger.warning("pod will be killed, releasing unfinished jobs first", extra={"in_seconds": round(left, 1)})
         self.grace = grace
         if self._timeout is not None and self._loop is not None:
             self._timeout.reschedule(self._loop.time() + self._left(self._started_at, self._share))
@@ -112,7 +112,7 @@ class Drain:
             self.metrics.released += await release(self.store, self.held_claims, jobs)
         if locked := self.held_claims.still(jobs):
             logger.warning(
-                "claims are released later, other transactions lock their rows", extra={"claims": len(locked)}
+                "claims will be released later, other transactions lock their rows", extra={"claims": len(locked)}
             )
             self.claimer.release_later(locked)
 

@@ -81,4 +81,4 @@ class Dropped(Enum):
     STAGE_ENDED = "the stage that had them ended"
     NO_PARTITION = "the hash function failed or named an unknown partition"
     FAILED = "a stage failed to process them"
-    DRAIN_TIMEOUT = "the time to drain was over"
+    DRAIN_TIMEOUT = "the drain timed out"

@@ -61,7 +61,7 @@ def translate(error: Exception, doing: str) -> PenstockError:
     if isinstance(error, psycopg.DataError) and not state:  # never sent: NUL in a text, values of several types
         return RejectedByDatabase(f"{doing}: the driver refused the data ({text})")
     if state == "23514" and _is_of_no_partition(error):
-        rule = "penstock.outcome has no partition for the current time; a worker makes it, or run `penstock migrate`"
+        rule = "penstock.outcome has no partition for the current time; a worker creates it, or run `penstock migrate`"
         return PartitionMissing(f"{doing}: {rule} ({text})")
     found = by_state(state, text, doing) if state else by_words(str(error), text, doing)
     if found is not None:

@@ -204,7 +204,7 @@ def _steps(tasks: TaskRegistry, collected: Collected) -> Generator[_Call, Ended,
     collected.wake()
     while taken := collected.take():
         if len(runs) == MAX_JOBS:
-            raise PenstockError(f"run_inline: more than {MAX_JOBS} jobs; do tasks enqueue one another without end?")
+            raise PenstockError(f"run_inline: more than {MAX_JOBS} jobs; do tasks enqueue each other endlessly?")
         job_id, job = taken
         task = tasks.get(job.task)
         if task is None:

@@ -70,7 +70,7 @@ class SecondScaler:
         return self._name
 
     def _contested(self, scaler: str, now: float) -> None:
-        self._name = "a HorizontalPodAutoscaler (KEDA makes one, too)" if scaler == _AUTOSCALER else scaler
+        self._name = "a HorizontalPodAutoscaler (KEDA creates one, too)" if scaler == _AUTOSCALER else scaler
         self.until = now + min(MAX_REST_SECONDS, REST_SECONDS * 2.0**self._rests)
         self._rests = min(self._rests + 1, 10)
 

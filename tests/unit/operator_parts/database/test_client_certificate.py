@@ -129,9 +129,9 @@ def test_the_operator_keeps_the_files_in_memory_and_only_as_long_as_they_are_use
 def test_a_url_by_which_it_would_not_be_shown_is_refused(pki: Path, mode: str):
     """Both ways of writing it; a password that looks like it is none."""
     for url in (f"{URL}?sslmode={mode}", f"host=db.example user=shop sslmode={mode}", f"{URL}?a=b&sslmode={mode}&c=d"):
-        with pytest.raises(InvalidClientCertificate, match=f"the URL says sslmode={mode}"):
+        with pytest.raises(InvalidClientCertificate, match=f"the URL sets sslmode={mode}"):
             with_client_certificate(url, "c", "k", where=WHERE)
-    with pytest.raises(InvalidClientCertificate, match=f"the URL says sslmode={mode}"):
+    with pytest.raises(InvalidClientCertificate, match=f"the URL sets sslmode={mode}"):
         with_files(address(pki, url=f"{URL}?sslmode={mode}"), Owner())
     harmless = f"host=db password=' sslmode={mode} ' user=shop"
     assert with_client_certificate(harmless, "c", "k", where=WHERE).endswith("sslmode='require'")

@@ -50,7 +50,7 @@ class Site:
 def test_nothing_is_ready_before_every_watch_is_open():
     """A list is not a watch; the sentence names the first that is missing."""
     site = Site("shop")
-    assert site.health.ready() == "jobqueues in namespace shop are not watched: not asked for yet"
+    assert site.health.ready() == "jobqueues in namespace shop are not watched: not requested yet"
     site.answer("jobqueues", "shop", watch=False)
     assert not site.health.watching("jobqueues")
     site.open_all("shop")

@@ -103,8 +103,8 @@ class ArgumentCodec:
             unfit = unsupported(found)
         except RecursionError:
             raise InvalidTask(
-                f"{where}: the type {shown(hint)} contains itself, so its fields can have no union of like kinds, "
-                "iterable or literal of an enum"
+                f"{where}: the type {shown(hint)} is recursive, so its fields cannot be unions of similar types, "
+                "iterables or literals of an enum"
             ) from None
         except (TypeError, NameError, AttributeError) as error:
             raise InvalidTask(f"{where}: the type {shown(hint)} cannot be used: {error}") from error
@@ -176,7 +176,7 @@ class ArgumentCodec:
         for path in self._unknown(plain) if self._unknown is not None else ():
             _, name, deeper = re.split(r"\.(\w+)", path, maxsplit=1)
             raise InvalidArguments(
-                f"task {self._task!r}, parameter {name!r}: its type names no key at {deeper}, which would be lost"
+                f"task {self._task!r}, parameter {name!r}: its type has no key at {deeper}, which would be lost"
             )
 
     def _invalid(self, error: Exception, given: Mapping[str, object]) -> InvalidArguments:

@@ -83,7 +83,7 @@ def refusal(value: object) -> str | None:
     except (TypeError, ValueError, OverflowError) as error:
         return f"{lower(str(error))}, got {shown(value)}"
     if b"\\u0000" in encoded and _NUL.search(encoded):
-        return "text with a NUL character cannot be kept in Postgres"
+        return "text with a NUL character cannot be stored in Postgres"
     return None
 
 

@@ -41,7 +41,7 @@ def signature_of(
             types.update({name: _bare(hint) for name, hint in keys.items()})
         elif parameter.kind in {Parameter.POSITIONAL_ONLY, Parameter.VAR_KEYWORD}:
             raise InvalidTask(
-                f"{of}, parameter {parameter.name!r}: arguments are kept by name, so a parameter cannot be "
+                f"{of}, parameter {parameter.name!r}: arguments are stored by name, so a parameter cannot be "
                 f"{parameter.kind.description}"
             )
         else:

@@ -129,10 +129,10 @@ class WorkerMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metric families, for a scrape."""
         yield from self._by_task()
-        yield self._histogram("penstock_job_wait_seconds", "From ready to claimed.", self._waits)
-        yield self._histogram("penstock_claim_seconds", "Duration of claims.", self._claims)
+        yield self._histogram("penstock_job_wait_seconds", "Seconds from ready to claimed.", self._waits)
+        yield self._histogram("penstock_claim_seconds", "Duration of claims in seconds.", self._claims)
         yield self._histogram("penstock_claim_size", "Jobs in a claim.", self._claim_sizes)
-        yield self._histogram("penstock_ack_seconds", "Duration of acknowledgements.", self._acks)
+        yield self._histogram("penstock_ack_seconds", "Duration of acknowledgements in seconds.", self._acks)
         yield self._counter("penstock_fenced", "Outcomes rejected because the claim was lost.", self.fenced)
         yield self._counter("penstock_released", "Claims released unstarted.", self.released)
         postponed = "Outcomes not stored at once because another transaction locked the job's row."
@@ -169,7 +169,7 @@ class WorkerMetrics(Collector):
         for (queue, task), count in list(self._dead.items()):
             dead.add_metric([queue, task], count)
         durations = HistogramMetricFamily(
-            "penstock_job_duration_seconds", "Run time of attempts.", labels=["queue", "task"]
+            "penstock_job_duration_seconds", "Run time of attempts in seconds.", labels=["queue", "task"]
         )
         for task, distribution in self._durations.items():
             durations.add_metric([self._queue, task], *distribution.buckets())

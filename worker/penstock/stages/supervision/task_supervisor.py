@@ -87,7 +87,7 @@ class TaskSupervisor(Consumer[In], Generic[In]):
         if not callable(start):
             raise BadOption.of(self, "start", "one function of one event", start)
         if restart is Restart.PERMANENT or not isinstance(restart, Restart):
-            rule = "TEMPORARY or TRANSIENT (a permanent task would run one event for ever)"
+            rule = "TEMPORARY or TRANSIENT (a permanent task would run one event forever)"
             raise BadOption.of(self, "restart", rule, restart)
         if strategy is not Strategy.ONE_FOR_ONE:
             raise BadOption.of(self, "strategy", "ONE_FOR_ONE: tasks of events do not depend on each other", strategy)
