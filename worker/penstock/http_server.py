@@ -179,4 +179,4 @@ def _made(page: Page) -> tuple[int, bytes, str]:
         return page()
     except Exception:
         logger.exception("a page could not be rendered")
-        return 500, b"it could not be made; the log says why\n", TEXT
+        return 500, b"it could not be rendered; see the log\n", TEXT

@@ -90,7 +90,7 @@ def _being_created(status: Mapping[str, Any]) -> str:
         "True": "is being created: its image is slow to pull",
     }.get(
         str(_condition(status, "PodReadyToStartContainers").get("status")),
-        "is being created: the image, a volume or the network takes long",
+        "is being created: the image, a volume or the network is slow",
     )
 
 

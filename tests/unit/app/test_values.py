@@ -403,7 +403,7 @@ def test_a_class_that_contains_itself_and_needs_a_proxy_is_refused_in_a_sentence
 
     def function(value: Node) -> None: ...
 
-    with pytest.raises(InvalidTask, match=r"parameter 'value'.*contains itself"):
+    with pytest.raises(InvalidTask, match=r"parameter 'value'.*is recursive"):
         task(function)
 
 

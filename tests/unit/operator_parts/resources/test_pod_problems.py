@@ -226,7 +226,7 @@ def test_no_status_is_too_odd_to_be_read(containers, conditions):
 
 
 @pytest.mark.parametrize(
-    ("to_start", "said"), [("False", "waits for a volume"), ("True", "its image takes long"), (None, "a volume or the")]
+    ("to_start", "said"), [("False", "waits for a volume"), ("True", "its image is slow"), (None, "a volume or the")]
 )
 def test_a_pod_that_hangs_before_its_start_says_which_part_as_far_as_the_kubelet_does(to_start: str | None, said: str):
     """FailedMount is in an event alone; the sentence says where that is."""

@@ -61,7 +61,7 @@ def test_a_page_that_cannot_be_made_is_an_answer_and_logged(server, caplog):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=30)
     with refused.value as answer:
-        assert (answer.code, answer.read()) == (500, b"it could not be made; the log says why\n")
+        assert (answer.code, answer.read()) == (500, b"it could not be rendered; see the log\n")
     assert "a gauge is wrong" in caplog.text
     assert healthy(server)
 
