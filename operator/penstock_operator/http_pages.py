@@ -1,7 +1,7 @@
 """The operator's HTTP pages: /healthz, /readyz and /metrics, from a thread of their own.
 
-Must not judge: what is wrong, and what is counted, is asked of others at each request. Probes and scrapes never wait
-for the event loop, so that one that hangs can be seen.
+Decides nothing: each request asks other modules for problems and counts. Probes and scrapes never wait for the event
+loop, because they must detect one that hangs.
 """
 
 from __future__ import annotations

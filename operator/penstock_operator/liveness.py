@@ -1,7 +1,7 @@
 """Liveness of the operator: its event loop runs, and its threads become free.
 
-Asked by the probes' thread, so that a process that hangs can say so. A database's server cannot make it fail: none is
-waited for in a thread of this process.
+The probes' thread reads it, so a process that hangs fails its probe. A database server cannot make it fail: no thread
+of this process waits for one.
 """
 
 from __future__ import annotations

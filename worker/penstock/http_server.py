@@ -52,7 +52,7 @@ def verdict(problem: str | None) -> tuple[int, bytes, str]:
 
 
 class HttpServer:
-    """Serves pages from `start()` to `close()`; listens, without answering, from the beginning.
+    """Serves pages from `start()` to `close()`; listens, without answering, from its construction on.
 
     Args:
         host: name or address to listen on, IPv6 with or without brackets; `::` and `0.0.0.0` are all addresses.

@@ -29,9 +29,9 @@ class Applied:
 
     Args:
         deployment: afterwards; None if there is none.
-        decision: that was carried out, or would have been.
+        decision: the decision that was carried out, or would have been.
         unchanged: whether all actions succeeded and the decision is the one before.
-        waiting: whether only a change or the end of a pause can help.
+        waiting: whether only a change or an expired pause can help.
         workers: a problem with the API server.
         database: a problem with the database.
         other_scaler: who else sets the replicas; empty if nobody does.

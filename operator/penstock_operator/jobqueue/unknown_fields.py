@@ -1,7 +1,7 @@
 """Removes status fields that the installed JobQueue definition does not have. Pure.
 
-An operator may be newer than the definition of the cluster. Server-side apply then refuses the whole status for one
-field, so that none of it would be seen.
+An operator may be newer than the definition of the cluster. Server-side apply then rejects the whole status because
+of one unknown field.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How to reach the API server: address, headers, TLS. From the pod's service account, else the kubeconfig.
 
-The address of a pod's API server is that of KUBERNETES_SERVICE_HOST, so that no name server is needed for it.
+The address of a pod's API server is that of KUBERNETES_SERVICE_HOST: it needs no name server.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """URL paths of API objects. No other module builds one.
 
-Each segment is checked and percent-quoted by itself, so that no name, wherever it came from, leads to another object:
-an HTTP client resolves '..' before it sends a path, and '/', '?' and '%' have a meaning in it. The rights are the
-operator's, the names are the tenants'. `ApiPath` is a type of its own so that no other text can be requested.
+Each segment is checked and percent-quoted separately, because tenants choose the names and the request has the
+operator's rights: an HTTP client resolves '..' before it sends a path, and '/', '?' and '%' have a meaning in it. The
+type `ApiPath` prevents requests of any other text.
 """
 
 from __future__ import annotations

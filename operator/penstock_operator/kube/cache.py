@@ -27,7 +27,7 @@ class ObjectStore(Generic[View]):
     Args:
         read: makes a view of an API object.
         matters: whether a change from one view to the next is worth a reconciliation.
-        changed: called with the view when one is added or removed, or changes so that it matters.
+        changed: called with the view when one is added or removed, or changes in a field that matters.
         key: a namespace and a name by which views are found together.
     """
 

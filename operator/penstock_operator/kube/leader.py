@@ -69,7 +69,7 @@ class Leader:
         return item("Lease", self.namespace, self.name)
 
     async def run(self) -> None:
-        """Take and keep the Lease until cancelled; then give it up, so that a successor need not wait."""
+        """Take and keep the Lease until cancelled; then release it, because a successor should not wait."""
         if not self.name:
             await asyncio.Event().wait()
         led = False

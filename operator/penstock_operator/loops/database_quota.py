@@ -2,7 +2,7 @@
 
 Each address costs a process, so a tenant could take the operator's memory by writing many of them. Within a namespace
 the oldest JobQueues keep their address. Between namespaces places are shared fairly: every namespace's first address
-comes before anybody's second, so that two greedy namespaces cannot keep a third from its only database.
+comes before any second one: two greedy namespaces cannot keep a third from its only database.
 """
 
 from __future__ import annotations

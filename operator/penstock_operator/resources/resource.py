@@ -160,11 +160,11 @@ class Protection(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A worker pod as last seen. `problem` is (reason, sentence) of what keeps it from serving.
+    """A worker pod as last seen. `problem` is the (reason, message) that keeps it from serving.
 
-    `pending` is the same of what it waits for without an error, and `ended` that of an end against its will (evicted,
-    preempted, its node lost), with the time as seconds since the epoch. `last_end` is when and how the container
-    named worker last ended, though it may run again. `killed_at` is when a pod that is being deleted is killed, in
+    `pending` is the same if it waits without an error, and `ended` that of an involuntary exit (evicted, preempted, its
+    node lost), with the time as seconds since the epoch. `last_end` is when and how the container named worker last
+    exited, though it may run again. `killed_at` is when a pod that is being deleted is killed, in
     seconds since the epoch, if that is sooner than its own grace period has it.
     `finished`: all its containers have ended for good; it is listed until somebody deletes it.
     `other_cost_manager` is who else sets its deletion cost; empty if nobody does. `replica_set` is its owner's uid,

@@ -98,7 +98,7 @@ class Context:
         An exception inside the block rolls back and fails the attempt as usual.
 
         Raises:
-            Fenced: at the end of the block, if the claim was lost or the job was cancelled; nothing is committed.
+            Fenced: when the block exits, if the claim was lost or the job was cancelled; nothing is committed.
             ConfigurationError: there is no database, as in `test_mode`.
             StoreError: the database cannot be used.
         """

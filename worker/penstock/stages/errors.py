@@ -1,4 +1,4 @@
-"""Every error that stages raise on purpose; a small tree of its own, so that the folder can be lifted out.
+"""Every error that stages raise on purpose; a separate tree, because the folder depends on no other.
 
     StageError
     ├── BadOption             an option breaks a rule (also a ValueError)

@@ -45,7 +45,7 @@ def is_quiet(reason: object) -> bool:
 
 
 class Cancel(Enum):
-    """What the end of a subscription does to its consumer.
+    """The effect of an ended subscription on its consumer.
 
     PERMANENT (the default): the consumer ends with the same reason, always.
     TRANSIENT: the consumer ends with it, unless the reason is quiet.

@@ -32,7 +32,7 @@ class Drained(NamedTuple):
 
 
 class Scratch:
-    """A queue of its own, gone at the end of the block.
+    """A scratch queue, removed when the block exits.
 
     Args:
         url: of the schema's owner; never printed.

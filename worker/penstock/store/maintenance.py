@@ -29,7 +29,7 @@ MAX_PAUSE = 0.75
 MIN_PAUSE = 0.05
 CLEANUP_SECONDS = 60.0
 SPREAD = 60.0
-"""Processes that wait for a leadership spread their tries over this part of a lease after its end: 250 ms of 15 s."""
+"""Processes that wait for a leadership spread tries over this part of a lease after it expired: 250 ms of 15 s."""
 MARKS_SECONDS = 1.0
 RESTING_MARKS_SECONDS = 5.0
 """Seconds between publications of marks, while they move and while they do not."""
@@ -90,7 +90,7 @@ class Maintenance:
     """Awaited after a rescue made dead letters, and once in a while for those that an earlier leader did not report."""
 
     rng: Callable[[], float] = random.random
-    """Draws from [0, 1): when, after the end of another's leadership, this process tries."""
+    """Draws from [0, 1): when this process tries, after another's leadership expired."""
     _marking: tuple[int, int] | None = None
     _leads: asyncio.Event = field(default_factory=asyncio.Event)
     _errors: dict[str, tuple[int, str]] = field(default_factory=dict)

@@ -46,7 +46,7 @@ class JobTransaction:
         pooled: the URL leads to a pooler in transaction mode.
 
     Raises:
-        Fenced: at the end, if the claim was lost meanwhile; everything is rolled back.
+        Fenced: when the block exits, if the claim was lost meanwhile; everything is rolled back.
         DatabaseUnavailable: no connection, or it was lost; the worker finds out whether the commit happened.
     """
 

@@ -134,7 +134,7 @@ class DatabaseProcess:
             self._process.kill()
 
     async def ended(self) -> StoreError:
-        """Wait for its end; why it ended, as the error of what it was asked meanwhile."""
+        """Wait until it exits; returns the reason, as the error of the requests in progress."""
         while self._process.poll() is None:  # noqa: ASYNC110 - nothing notifies us: not every kernel has pidfds
             await asyncio.sleep(REAP_SECONDS)
         if self._errors >= 0:

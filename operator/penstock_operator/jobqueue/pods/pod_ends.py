@@ -42,7 +42,7 @@ class PodEnds:
     _noted: set[tuple[str, str]] = field(default_factory=set)
 
     async def note(self, database: DatabaseClient, queue: int, pods: Iterable[Pod]) -> None:
-        """Note the ends that are new.
+        """Record new exits of pods.
 
         Args:
             database: of the queue.
@@ -64,7 +64,7 @@ class PodEnds:
 
 @dataclass(slots=True)
 class PodNews:
-    """What the cluster knows of the ends of one queue's pods, for their workers and for the history of their jobs."""
+    """Exits of one queue's pods as the cluster reports them, for their workers and for the history of their jobs."""
 
     _graces: ShortGraces = field(default_factory=ShortGraces)
     _ends: PodEnds = field(default_factory=PodEnds)

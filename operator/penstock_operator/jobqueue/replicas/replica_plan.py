@@ -40,7 +40,7 @@ def plan_replicas(
     max_replicas: int | None = None,
     startup_seconds: float | None = None,
 ) -> ReplicaPlan:
-    """The replicas of a Deployment so that `desired` of its pods serve.
+    """The replicas that a Deployment needs for `desired` serving pods.
 
     At most as many again as are desired are added: what is wrong with one pod may be wrong with all of them. Stuck pods
     are replaced only while another pod serves, for else another would be stuck too. A worker that is lost or drains in

@@ -128,10 +128,10 @@ def _rounded(numerator: int, denominator: int) -> int:
 
 
 def finishes_smaller(deployment: Deployment, members: Sequence[WorkerPod], target: int) -> int | None:
-    """The replicas to which a rollout that advances can be lowered so that it only ends sooner; None if it cannot.
+    """The replicas to which an advancing rollout can be lowered without removing a pod early; None if it cannot.
 
-    As many pods as there are stay within its surge, so that none is removed for it: old pods go as new ones become
-    ready, as they would anyway, and fewer new ones are made. So a rollout does not end with more pods than are wanted.
+    The present pods stay within its surge: old pods go as new ones become ready, as they would anyway, and fewer new
+    ones are created. The rollout then finishes without more pods than are wanted.
     """
     if sizes_of(deployment, members) is None or deployment.blocked or deployment.max_surge is None:
         return None

@@ -1,6 +1,6 @@
 """Converts an annotation to a type that msgspec decodes; annotations that msgspec rejects become proxies.
 
-Pure. An annotation that msgspec takes as it is stays as it is, so that most tasks have no proxy at all.
+Pure. An annotation that msgspec accepts stays unchanged, so most tasks have no proxy at all.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Pure. What Python calls equal is equal here: numbers of any kind, Decimals with other zeros, times in other zones, dicts
 and sets in any order, a tuple and a list, an enum and its value. A bool is no number. An argument that equals its
-default is as if it had not been given, so that a parameter that a later release adds changes no key.
+default counts as absent: a parameter that a later release adds changes no key.
 
 The version is a part of the key. Another way of making keys needs another version: else two releases that run side by
 side would each think that the other's jobs are other jobs, and nobody could see why.

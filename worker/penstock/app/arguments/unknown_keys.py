@@ -46,7 +46,7 @@ def unknown_keys(info: inspect.Type) -> Finder | None:
 
 
 class _Finders:
-    """Finders by class, so that a class that contains itself is met once."""
+    """Finders by class: a class that contains itself is visited once."""
 
     def __init__(self) -> None:
         self._known: dict[Any, Finder | None] = {}

@@ -1,8 +1,8 @@
 """Computes how many jobs a worker asks for. Pure arithmetic over outstanding jobs; no stage and no clock.
 
-Two ways of asking. While jobs are short, up to `max_demand` may be outstanding and demand is emitted when `min_demand`
-is reached, so that claims are large. While they are long, or nothing is known yet, no more than the slots, each asked
-for as it comes free, so that no job waits in a busy worker while another one idles.
+While jobs are short, up to `max_demand` may be outstanding, and demand is emitted once it reaches `min_demand`, because
+large claims are cheaper. While jobs are long, or their run time is unknown, the worker asks for one job for each slot
+that becomes free: otherwise jobs would wait in a busy worker while another one idles.
 """
 
 from __future__ import annotations
@@ -39,5 +39,5 @@ class DemandPolicy:
         return window - outstanding if outstanding <= level else 0
 
     def to_fill_slots(self, outstanding: int) -> int:
-        """Jobs to ask for so that no slot stays idle, whatever `min_demand` says; 0: none."""
+        """Jobs to ask for to fill every idle slot, whatever `min_demand` is; 0: none."""
         return max(0, self.concurrency - outstanding)

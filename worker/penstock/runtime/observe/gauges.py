@@ -1,6 +1,6 @@
 """The momentary numbers of a worker: read by the probes at each scrape, exported by the metrics.
 
-A frozen value between the two, so that a renamed number is an error of the type checker and not a series at zero.
+A frozen value between the two: a renamed number is an error of the type checker and not a series at zero.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ class Callbacks:
     def on_released(self, events: Sequence[Any], why: Dropped) -> None:
         """Events that this stage emitted come back unfinished.
 
-        Synchronous, and may come at any time, also while another callback awaits or after the end. The default passes
-        each event to its attribute `acknowledger`, if it has one. Events may be emitted again here, but not those of
-        an OVERFLOW: the buffer is still full.
+        Synchronous, and may come at any time, also while another callback awaits or after the stage has ended. The
+        default passes each event to its attribute `acknowledger`, if it has one. Events may be emitted again here, but
+        not those of an OVERFLOW: the buffer is still full.
         """
         release(events, why)

@@ -1,6 +1,6 @@
 """The consuming side of a stage: its subscriptions, their demand windows, and their cancellation.
 
-It owns when to ask for more, what the end of a subscription does, and subscribing again. It must not process events;
+It owns when to ask for more, what an ended subscription causes, and subscribing again. It must not process events;
 it hands them out batch by batch. Events that a stage received and did not finish when it ends are released to the
 producer that emitted them. `subscribe` succeeds once the request is sent; if the producer does not exist, the
 subscription ends, with the effect that its cancel mode says.
@@ -121,7 +121,7 @@ class Inlet:
             if done < count:
                 self.unfinished.append((subscription, events[done:]))
 
-    # -- the end of a subscription -------------------------------------------------------------------------------------
+    # -- ended subscriptions ----------------------------------------------------------------------------------------
 
     async def cancelled(self, subscription: Subscription, cancellation: Cancellation) -> None:
         """Mailbox function: the producer confirms, refuses or has ended."""

@@ -142,7 +142,7 @@ class Stage(Requests, WrongRolePorts):
         self._stage_finalize(KILLED)
 
     async def wait(self) -> object:
-        """Wait for the end; returns the reason."""
+        """Wait until the stage has ended; returns the reason."""
         if self.state is not State.ENDED:
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.watch(lambda *_: None if ended.done() else ended.set_result(None))

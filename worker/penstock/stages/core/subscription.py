@@ -65,7 +65,7 @@ class SubscriptionOptions:
     Args:
         max_demand: maximum of events asked for and not consumed, at least 1; default 1000.
         min_demand: ask again when as few are left, 0 to max_demand - 1; default max_demand // 2.
-        cancel: what the end of the subscription does to the consumer; default PERMANENT, with `resubscribe` TEMPORARY.
+        cancel: the effect of an ended subscription on the consumer; default PERMANENT, with `resubscribe` TEMPORARY.
         mode: "automatic" asks by itself; "manual" leaves it to `Subscription.ask`; default "automatic".
         resubscribe: subscribe again after the producer ended, with these delays.
         selector: for broadcasts, the events that this consumer wants.
@@ -152,14 +152,14 @@ class Subscription:
             self.producer.receive_ask(self, count)
 
     def cancel(self, reason: object = NORMAL) -> None:
-        """Ask the producer to end this subscription; again, or after its end, does nothing."""
+        """Ask the producer to cancel this subscription. Idempotent; once it has ended, does nothing."""
         if self._cancelled is None:
             self._cancelled = Cancellation(reason)
             if self.installed and self.producer is not None:
                 self.producer.receive_unsubscribe(self, self._cancelled)
 
     def end(self, cancellation: Cancellation) -> None:
-        """The consumer's side has seen the end."""
+        """The consumer's side has seen that it ended."""
         self.installed = False
         self._cancelled = cancellation
 

@@ -24,7 +24,7 @@ class Dispatcher(ABC):
     """Events that `dispatch` would take now; the rest would be leftovers."""
 
     holds_back: bool = False
-    """Whether it queues events by itself, so that `collect` has something to do."""
+    """Whether it queues events by itself, to be fetched by `collect`."""
 
     reasks: list[tuple[Any, int]]
     """After a dispatch: demand to enter again on behalf of a subscription whose selector rejected events."""

@@ -95,7 +95,7 @@ class IterableProducer(Producer[E], Generic[E]):
             await self.stop(NORMAL)
 
     async def on_stop(self, reason: object) -> None:
-        """Cancel the task that awaits the iterator, and wait for its end for half a second."""
+        """Cancel the task that awaits the iterator, and wait half a second until it has finished."""
         del reason
         if self._pull is not None and not self._pull.done():
             self._pull.cancel()

@@ -57,7 +57,7 @@ class Envelope:
 
     Args:
         data: the event itself.
-        acknowledger, ref, ack_data: who learns of its end, under which reference, with what of its own.
+        acknowledger, ref, ack_data: the acknowledger of its outcome, its reference there, and its data.
         metadata: anything about the event that is not the event.
     """
 

@@ -153,7 +153,7 @@ class Running:
         await asyncio.gather(*(stage.stop(timeout=0.0) for stage in stages))
 
     async def wait(self) -> object:
-        """Wait for the end; returns the reason."""
+        """Wait until the pipeline has ended; returns the reason."""
         return await self._supervisor.wait()
 
     def _start_drain(self) -> tuple[list[drain.Layer], list[Coroutine[Any, Any, None]]]:

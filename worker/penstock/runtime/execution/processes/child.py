@@ -269,7 +269,7 @@ class ChildHandle:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)  # what it forked; its process id is not reused yet
         self.code = self._process.wait()
-        self._finishing = self._loop.create_task(self._finish(), name=f"end of child {self.pid}")
+        self._finishing = self._loop.create_task(self._finish(), name=f"exit of child {self.pid}")
 
     async def _finish(self) -> None:
         await asyncio.wait([self._reading], timeout=LAST_FRAMES_SECONDS)
