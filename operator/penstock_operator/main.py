@@ -79,9 +79,11 @@ async def operate(settings: OperatorSettings) -> None:
     pages = _pages(settings, supervisor, health, metrics)
     ended = watches.start()
     runs = (
-        (stopped.wait(), "signal"), (supervisor.run(), "supervisor"), (supervisor.measure(), "measure"),
+        (stopped.wait(), "signal"),
+        (supervisor.run(), "supervisor"),
+        (supervisor.measure(), "measure"),
         (leader.run(), "leader"),
-    )  # fmt: skip
+    )
     tasks = [asyncio.create_task(run, name=name) for run, name in runs]
     try:
         parts: list[asyncio.Future[Any]] = [*tasks, ended]

@@ -214,9 +214,10 @@ class Database:
         seen, now, before = await database_stats(self._opened()), replace(self._rescues), self._reported
         self._reported = now
         return seen, {
-            "lease": now.rescued - before.rescued, "poison": now.poisoned - before.poisoned,
+            "lease": now.rescued - before.rescued,
+            "poison": now.poisoned - before.poisoned,
             "deadline": now.overdue - before.overdue,
-        }  # fmt: skip
+        }
 
     def rest(self, queues: Iterable[int]) -> None:
         """Set the queues without ready jobs; an enqueue to one of them wakes the operator."""

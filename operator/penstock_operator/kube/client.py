@@ -131,9 +131,15 @@ class Cluster:
         return await loop.run_in_executor(threads, send)
 
     def _send(
-        self, method: str, target: str, data: bytes | None, *,
-        content_type: str, fenced: bool, decode: Callable[[bytes], Any],
-    ) -> Any:  # fmt: skip
+        self,
+        method: str,
+        target: str,
+        data: bytes | None,
+        *,
+        content_type: str,
+        fenced: bool,
+        decode: Callable[[bytes], Any],
+    ) -> Any:
         agent = f"penstock-operator/{self._instance}"
         headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": agent}
         headers |= self._credentials()

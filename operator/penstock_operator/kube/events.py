@@ -16,12 +16,20 @@ def event_of(queue: JobQueue, *, reason: str, note: str, warning: bool, action: 
     """An event with the current time; `instance` is the reporting process."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     regarding = {
-        "apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "name": queue.name,
-        "namespace": queue.namespace, "uid": queue.uid,
-    }  # fmt: skip
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "JobQueue",
+        "name": queue.name,
+        "namespace": queue.namespace,
+        "uid": queue.uid,
+    }
     return {
         "metadata": {"generateName": f"{queue.name}-", "namespace": queue.namespace},
-        "regarding": regarding, "reason": reason, "note": sanitized(note, NOTE_LENGTH), "action": action,
-        "type": "Warning" if warning else "Normal", "eventTime": now,
-        "reportingController": CONTROLLER, "reportingInstance": instance[:128],
-    }  # fmt: skip
+        "regarding": regarding,
+        "reason": reason,
+        "note": sanitized(note, NOTE_LENGTH),
+        "action": action,
+        "type": "Warning" if warning else "Normal",
+        "eventTime": now,
+        "reportingController": CONTROLLER,
+        "reportingInstance": instance[:128],
+    }

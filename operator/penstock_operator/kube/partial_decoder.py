@@ -142,9 +142,10 @@ def decode_child(data: bytes | Raw) -> dict[str, Any]:
 def _metadata(metadata: _Metadata) -> dict[str, Any]:
     made = _plain(metadata)
     for name, part, limit in (
-        ("labels", metadata.labels, TEXTS_BYTES), ("annotations", metadata.annotations, TEXTS_BYTES),
+        ("labels", metadata.labels, TEXTS_BYTES),
+        ("annotations", metadata.annotations, TEXTS_BYTES),
         ("ownerReferences", metadata.owner_references, PART_BYTES),
-    ):  # fmt: skip
+    ):
         _add(made, name, part, limit)
     if metadata.managed_fields is not UNSET:
         made["managedFields"] = [_entry(one) for one in metadata.managed_fields[:MAX_MANAGERS]]

@@ -84,10 +84,10 @@ class Meta:
         controller = self.controller
         if controller.get("uid") == owner["uid"]:
             return Claim.OURS
-        past = (
-            str(controller.get("apiVersion", "")).startswith(GROUP)
-            and (controller.get("kind"), controller.get("name")) == (KIND, owner["name"])
-        )  # fmt: skip
+        past = str(controller.get("apiVersion", "")).startswith(GROUP) and (
+            controller.get("kind"),
+            controller.get("name"),
+        ) == (KIND, owner["name"])
         carries = all(self.labels.get(key) == value for key, value in identity(wanted).items())
         return Claim.ADOPTABLE if carries and (past or not controller) else Claim.TAKEN
 

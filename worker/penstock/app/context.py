@@ -36,9 +36,14 @@ class Context:
     __slots__ = ("_cancelled", "_client", "_clock", "_database", "_report", "_reported_at", "_started", "job")
 
     def __init__(
-        self, *, job: ClaimedJob, client: Client, database: Callable[[], tuple[Url, bool]] | None = None,
-        report: Callable[[dict[str, Any]], None] | None = None, clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        job: ClaimedJob,
+        client: Client,
+        database: Callable[[], tuple[Url, bool]] | None = None,
+        report: Callable[[dict[str, Any]], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.job = job
         self._client = client
         self._database = database

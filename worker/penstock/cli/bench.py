@@ -106,10 +106,18 @@ def _enqueue(client: App, queue: str, count: int) -> float:
 def _worker(urls: DatabaseUrls, queue: str, concurrency: int) -> Iterator[Callable[[], str | None]]:
     """Run a worker for the scratch queue; yields a function that returns why it exited, None while it runs."""
     settings: dict[str, Any] = {
-        "DATABASE_URL": urls.url, "DIRECT_URL": urls.direct_url, "DATABASE_URL_FILE": "",
-        "DIRECT_URL_FILE": "", "QUEUE": queue, "CONCURRENCY": concurrency,
-        "HTTP_PORT": 0, "LOG_LEVEL": "error", "DRAIN_TIMEOUT_SECONDS": 5, "MAX_DEMAND": "", "MIN_DEMAND": "",
-    }  # fmt: skip
+        "DATABASE_URL": urls.url,
+        "DIRECT_URL": urls.direct_url,
+        "DATABASE_URL_FILE": "",
+        "DIRECT_URL_FILE": "",
+        "QUEUE": queue,
+        "CONCURRENCY": concurrency,
+        "HTTP_PORT": 0,
+        "LOG_LEVEL": "error",
+        "DRAIN_TIMEOUT_SECONDS": 5,
+        "MAX_DEMAND": "",
+        "MIN_DEMAND": "",
+    }
     environ = {**os.environ, **{f"PENSTOCK_{name}": str(value) for name, value in settings.items()}}
     command = [sys.executable, "-m", "penstock", "worker", "penstock.cli.bench:app"]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

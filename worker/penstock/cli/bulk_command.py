@@ -33,9 +33,13 @@ BATCH: Final = 500
 """Jobs per transaction: large enough to be fast, small enough not to delay claims."""
 _WIDTH: Final = 30
 _FILTERS: Final[Mapping[str, Any]] = {
-    "queue": filters.Queue, "task": filters.Task, "state": filters.State, "reason": filters.DeadReason,
-    "error": filters.Error, "since": filters.Since,
-}  # fmt: skip
+    "queue": filters.Queue,
+    "task": filters.Task,
+    "state": filters.State,
+    "reason": filters.DeadReason,
+    "error": filters.Error,
+    "since": filters.Since,
+}
 T = TypeVar("T")
 
 

@@ -64,10 +64,15 @@ def list_jobs(
     with open_reader(database_urls(jobqueue, namespace)) as reader:
         rows = reader.jobs(
             JobFilter(
-                states=states, queue=queue, task=task, error=error, limit=limit, before=before,
+                states=states,
+                queue=queue,
+                task=task,
+                error=error,
+                limit=limit,
+                before=before,
                 since=filters.moment(since, reader.clock),
             )
-        )  # fmt: skip
+        )
     drawn = table(_COLUMNS, map(_line, rows))
     if len(rows) == limit:
         typer.echo(f"penstock: listed the first {limit}; next page: --before {rows[-1].id}", err=True)
@@ -168,8 +173,10 @@ class CancelCommand(BulkCommand):
     }
     results = ("cancelled", "cancelling")
     would: ClassVar[Mapping[JobState, str]] = {
-        JobState.SCHEDULED: "cancelled", JobState.QUEUED: "cancelled", JobState.RUNNING: "cancelling",
-    }  # fmt: skip
+        JobState.SCHEDULED: "cancelled",
+        JobState.QUEUED: "cancelled",
+        JobState.RUNNING: "cancelling",
+    }
 
     def find(self) -> int:
         """Find live jobs."""
@@ -235,9 +242,13 @@ def _matching(command: BulkCommand, states: Iterable[JobState]) -> list[int]:
     given = command.given
     with open_reader(command.urls) as reader:
         matching = JobFilter(
-            states=frozenset(states), queue=given["queue"], task=given["task"], error=given["error"],
-            since=filters.moment(given["since"], reader.clock), limit=PAGE_ROWS,
-        )  # fmt: skip
+            states=frozenset(states),
+            queue=given["queue"],
+            task=given["task"],
+            error=given["error"],
+            since=filters.moment(given["since"], reader.clock),
+            limit=PAGE_ROWS,
+        )
         return _ids(reader, matching)
 
 

@@ -41,7 +41,7 @@ _STATS = (
 )
 COUNTED = 1000
 """Where the count of what a queue still has stops."""
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of the queues.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of the queues.")]
 
 
 def line(row: QueueRow) -> tuple[object, ...]:
@@ -81,7 +81,7 @@ def list_queues(
 @queues.command("stats")
 def stats(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Name of one queue. Default: all.", show_default=False)
+        str | None, typer.Argument(metavar="NAME", help="Name of one queue. Default: all.", show_default=False)
     ] = None,
     *,
     since: filters.Since = "1h",

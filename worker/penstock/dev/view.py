@@ -181,8 +181,17 @@ def _queues(queues: Sequence[QueueStatus]) -> Table:
     table.add_column("WHY", ratio=1, no_wrap=True, overflow="ellipsis")
     for queue in queues:
         seen = queue.snapshot
-        counts = ["?"] * 5 if seen is None else [str(seen.ready), str(seen.in_flight), str(seen.deferred),
-                                                 str(seen.dead), _age(seen.oldest_ready_seconds)]  # fmt: skip
+        counts = (
+            ["?"] * 5
+            if seen is None
+            else [
+                str(seen.ready),
+                str(seen.in_flight),
+                str(seen.deferred),
+                str(seen.dead),
+                _age(seen.oldest_ready_seconds),
+            ]
+        )
         completions = None if seen is None else seen.completions_per_second
         why = f"{queue.decision.bound}: {queue.decision.explanation}"
         style = "" if queue.serving or queue.leaving else "dim"

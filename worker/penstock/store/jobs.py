@@ -45,11 +45,21 @@ class Jobs:
             rows.sort(key=_ORDER)
             jobs = [
                 ClaimedJob(
-                    id=id_, token=token, worker=worker, attempt=attempt, max_attempts=max_attempts, crashes=crashes,
-                    queue=queue_name, priority=priority, task=task, args=args, headers=headers, wait=wait or 0.0,
+                    id=id_,
+                    token=token,
+                    worker=worker,
+                    attempt=attempt,
+                    max_attempts=max_attempts,
+                    crashes=crashes,
+                    queue=queue_name,
+                    priority=priority,
+                    task=task,
+                    args=args,
+                    headers=headers,
+                    wait=wait or 0.0,
                 )
                 for id_, attempt, max_attempts, crashes, priority, _, task, args, headers, wait in rows
-            ]  # fmt: skip
+            ]
             if not (refused := unreadable.refused(jobs)):
                 return jobs
             await _fail_unreadable(self, worker, refused)

@@ -115,9 +115,14 @@ class Maintenance:
 
     async def _do_chores(self) -> None:
         chores = {
-            "promote": self._promote, "rescue": self._rescue, "rescue overdue": self._overdue, "marks": self._marks,
-            "limits": self._limits, "cleanup": self._cleanup, "retention": self._retention,
-        }  # fmt: skip
+            "promote": self._promote,
+            "rescue": self._rescue,
+            "rescue overdue": self._overdue,
+            "marks": self._marks,
+            "limits": self._limits,
+            "cleanup": self._cleanup,
+            "retention": self._retention,
+        }
         due = dict.fromkeys(chores, float("-inf"))
         while True:
             await self._leads.wait()
@@ -213,9 +218,12 @@ class Maintenance:
         started = self.clock()
         errors = list[StoreError]()
         for step in (
-            functools.partial(self._rescue, strays=True), self.store.leadership.make_partitions, self._audit,
-            self.store.leadership.prune_workers, self.store.leadership.prune_queues,
-        ):  # fmt: skip
+            functools.partial(self._rescue, strays=True),
+            self.store.leadership.make_partitions,
+            self._audit,
+            self.store.leadership.prune_workers,
+            self.store.leadership.prune_queues,
+        ):
             try:
                 await step()
             except StoreError as error:  # the others are done nevertheless

@@ -42,9 +42,16 @@ class Queues:
         """Write a declaration to the queue's row, `paused_by` left out; returns the queue's id."""
         retry, settings = arrays.document(declared.retry or {}), arrays.document(declared.settings or {})
         values = (
-            name, declared.declared_by, declared.generation, declared.paused, declared.max_attempts, retry,
-            declared.job_deadline, declared.retention, settings,
-        )  # fmt: skip
+            name,
+            declared.declared_by,
+            declared.generation,
+            declared.paused,
+            declared.max_attempts,
+            retry,
+            declared.job_deadline,
+            declared.retention,
+            settings,
+        )
         queue = int(await self._connections.value("declare_queue", *values))
         await self.set_limit(queue, declared.max_in_flight)
         return queue

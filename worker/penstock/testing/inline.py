@@ -254,7 +254,16 @@ def _run_of(task: Task[..., Any, ..., Any], job: ClaimedJob, state: OutcomeState
 
 def _context(job_id: int, job: NewJob, attempt: int, collected: Collected) -> Context:
     claimed = ClaimedJob(
-        id=job_id, token=0, worker=0, attempt=attempt, max_attempts=max_attempts_of(job), crashes=0,
-        queue=job.queue, priority=job.priority, task=job.task, args=job.args, headers=job.headers,
-    )  # fmt: skip
+        id=job_id,
+        token=0,
+        worker=0,
+        attempt=attempt,
+        max_attempts=max_attempts_of(job),
+        crashes=0,
+        queue=job.queue,
+        priority=job.priority,
+        task=job.task,
+        args=job.args,
+        headers=job.headers,
+    )
     return Context(job=claimed, client=collected)

@@ -114,9 +114,7 @@ class OwnedObject:
         self.observe(made)
         return made
 
-    async def _apply(
-        self, wanted: Mapping[str, Any], manager: str, existing: Meta, *, latest: bool = False
-    ) -> Object:  # fmt: skip
+    async def _apply(self, wanted: Mapping[str, Any], manager: str, existing: Meta, *, latest: bool = False) -> Object:
         """Apply to the object that was judged, in exactly that version; with `latest`, in any version."""
         only = {"uid": existing.uid} if latest else {"uid": existing.uid, "resourceVersion": existing.resource_version}
         made = await self.cluster.apply({**wanted, "metadata": {**wanted["metadata"], **only}}, manager=manager)

@@ -183,8 +183,10 @@ class OwnedObjects:
             except Conflict:
                 now = await self._read(deployment)
                 same = (now.generation, now.replicas, now.uid) == (
-                    deployment.generation, deployment.replicas, deployment.uid,
-                )  # fmt: skip
+                    deployment.generation,
+                    deployment.replicas,
+                    deployment.uid,
+                )
                 if not same or attempt + 1 == SCALE_ATTEMPTS:
                     raise
                 deployment = now  # only its status has moved on

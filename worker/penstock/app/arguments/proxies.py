@@ -24,9 +24,14 @@ _TAG: Final = {"$type", "$value"}
 def choice(members: tuple[Any, ...]) -> type[Proxy]:
     """A union. Members are types that msgspec takes."""
     ordered = sorted(members, key=lambda one: one is str)  # text takes whatever else could be
-    return type("Choice", (_Choice,), {"members": {_name(one): one for one in ordered}, "finders": {
-        _name(one): unknown_keys(msgspec.inspect.type_info(one)) for one in ordered
-    }})  # fmt: skip
+    return type(
+        "Choice",
+        (_Choice,),
+        {
+            "members": {_name(one): one for one in ordered},
+            "finders": {_name(one): unknown_keys(msgspec.inspect.type_info(one)) for one in ordered},
+        },
+    )
 
 
 def one_of(values: tuple[Any, ...]) -> type[Proxy]:

@@ -112,10 +112,15 @@ def _places(finds: list[Finder | None]) -> Finder | None:
     """Of a tuple: each place has a type of its own."""
     if not any(finds):
         return None
-    return Finder(_ARRAYS, lambda value: (
-        f"[{place}]{path}" for place, (find, item) in enumerate(zip(finds, value, strict=False)) if find is not None
-        for path in find(item)
-    ))  # fmt: skip
+    return Finder(
+        _ARRAYS,
+        lambda value: (
+            f"[{place}]{path}"
+            for place, (find, item) in enumerate(zip(finds, value, strict=False))
+            if find is not None
+            for path in find(item)
+        ),
+    )
 
 
 def _any_of(finds: list[Finder]) -> Finder | None:

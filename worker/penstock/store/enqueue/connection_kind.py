@@ -95,10 +95,8 @@ def _refuse(connection: object, doing: str) -> NoReturn:
     given = type(connection)
     module, name = given.__module__, given.__qualname__
     hints = (
-        hint
-        for root, of, hint in _INSTEAD
-        if (module == root or module.startswith(f"{root}.")) and of in {"", name}
-    )  # fmt: skip
+        hint for root, of, hint in _INSTEAD if (module == root or module.startswith(f"{root}.")) and of in {"", name}
+    )
     hint = next(hints, "")
     shown = name if module == "builtins" else f"{module}.{name}"
     raise ConfigurationError(

@@ -40,12 +40,15 @@ Opened = tuple[list[int], list[int], int]
 def plain(jobs: Sequence[NewJob]) -> bool:
     """Whether all of them can be written without a query, and are enough for COPY."""
     return len(jobs) >= MIN_JOBS and all(
-        job.unique is None and job.delay is None and job.at is None
+        job.unique is None
+        and job.delay is None
+        and job.at is None
         and type(job.priority) is int
         and (job.max_attempts is None or type(job.max_attempts) is int)
-        and _small(job.args) and (job.headers is None or _small(job.headers))
+        and _small(job.args)
+        and (job.headers is None or _small(job.headers))
         for job in jobs
-    )  # fmt: skip
+    )
 
 
 def _small(body: str) -> bool:

@@ -77,9 +77,12 @@ class Diagnostics:
         assert self._connection is not None
         info = self._connection.info
         return Server(
-            facts=facts, host=info.host, port=str(info.port), skew=(started + finished) / 2 - float(clock),
+            facts=facts,
+            host=info.host,
+            port=str(info.port),
+            skew=(started + finished) / 2 - float(clock),
             round_trip=finished - started,
-        )  # fmt: skip
+        )
 
     def settings(self) -> dict[str, Any]:
         """See sql/settings.sql; any login may read them."""

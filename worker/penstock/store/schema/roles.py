@@ -115,9 +115,10 @@ def seal_sql() -> str:
     """
     names = {name for role in roles() for name in executable(role)}
     return _SEAL.format(
-        names=",".join(sorted(names.difference(_AS_CALLER))), unbounded=",".join(_CALLERS_TRANSACTION),
+        names=",".join(sorted(names.difference(_AS_CALLER))),
+        unbounded=",".join(_CALLERS_TRANSACTION),
         timeout=LOCK_TIMEOUT,
-    )  # fmt: skip
+    )
 
 
 def create_and_grant(connection: psycopg.Connection[Any]) -> None:
