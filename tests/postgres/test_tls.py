@@ -80,5 +80,5 @@ def test_sslrootcert_system_verifies_by_the_machines_file_and_doctor_says_which(
         refused = subprocess.run(
             program, env=environ | {"SSL_CERT_FILE": ""}, capture_output=True, text=True, check=False
         )
-        assert f"verifies by {used}" in refused.stdout
+        assert f"sslrootcert=system uses {used}" in refused.stdout
         assert "certificate verify failed" in refused.stdout
