@@ -14,7 +14,7 @@ from typing import Final
 
 BEAT_SECONDS: Final = 1.0
 STUCK_SECONDS: Final = 120.0
-"""What has not moved for this long is stuck."""
+"""A loop or thread without progress for this long is stuck."""
 
 
 class Liveness:

@@ -51,7 +51,7 @@ def _watches(
 
 
 def _pages(settings: OperatorSettings, supervisor: Supervisor, health: WatchHealth, metrics: OperatorMetrics) -> Pages:
-    """What this process says of itself."""
+    """The HTTP pages of this process."""
     return Pages(
         host=settings.http_host,
         port=settings.http_port,

@@ -82,7 +82,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutcomeState(enum.StrEnum):
-    """What an attempt ended in; the words of `outcome.state` and of the metric label `outcome`."""
+    """The outcome of an attempt; the words of `outcome.state` and of the metric label `outcome`."""
 
     COMPLETED = "completed"
     RETRY = "retry"

@@ -35,7 +35,7 @@ _REASONS: Final = {
     MISBEHAVES: MISBEHAVES,
 }
 _CONNECTION: Final = re.compile(r" \(connection (?:to server|failed|is bad)\b.*", re.DOTALL)
-"""What libpq says of a connection: it has the address that was tried."""
+"""libpq's message about a connection: it contains the address that was tried."""
 
 
 def reason_of(error: PenstockError) -> str:

@@ -45,7 +45,7 @@ class _Known:
 
 
 class CredentialVersions:
-    """What is known of the versions of workers' credentials; of their values only a digest by a key of this process."""
+    """The known versions of workers' credentials; of their values only a digest by a key of this process."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
@@ -83,7 +83,7 @@ class CredentialVersions:
         return moved
 
     def of(self, queue: JobQueue) -> Credentials | None:
-        """What the workers of a JobQueue use; None while that is not known."""
+        """The credentials that the workers of a JobQueue use; None while they are not known."""
         known = self._known.get(worker_keys(queue))
         return None if known is None else Credentials(next(reversed(known.versions)), frozenset(known.versions))
 

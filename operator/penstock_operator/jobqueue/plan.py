@@ -18,7 +18,7 @@ from .replicas.scale_down import ScaleDownPlan, plan_scale_down
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actions:
-    """What to do now.
+    """The actions to carry out now.
 
     Args:
         decision: how many replicas should serve, and why.

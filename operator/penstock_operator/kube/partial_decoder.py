@@ -112,7 +112,7 @@ LISTS: Final = frozenset({"PodList", "DeploymentList"})
 
 
 def decode_workload(data: bytes | Raw) -> dict[str, Any]:
-    """What the views read of a Deployment or a pod.
+    """The fields of a Deployment or a pod that the views read.
 
     Raises:
         ValueError: that is neither.
@@ -131,7 +131,7 @@ def decode_workload(data: bytes | Raw) -> dict[str, Any]:
 
 
 def decode_child(data: bytes | Raw) -> dict[str, Any]:
-    """What the view reads of any other child: its metadata. With an empty spec, for one that is known has none at all.
+    """The fields of any other child that the view reads: metadata, and an empty spec: a known object has none.
 
     Raises:
         ValueError: that is no object.

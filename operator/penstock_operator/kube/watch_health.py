@@ -35,7 +35,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is known of one watch; times are the clock's, None for never."""
+    """The state of one watch; times are the clock's, None for never."""
 
     asked_at: float | None = None
     opened_at: float | None = None

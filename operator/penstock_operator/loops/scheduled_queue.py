@@ -37,7 +37,7 @@ class ScheduledQueue:
         return None if self.queue.policy is None else self.queue.policy.queue_name
 
     def state(self, states: Mapping[str, QueueState]) -> QueueState | None:
-        """What a sample says of its queue."""
+        """The part of a sample that belongs to its queue."""
         return None if self.queue_name is None else states.get(self.queue_name)
 
 

@@ -17,7 +17,7 @@ from .scheduled_queue import ScheduledQueue
 
 
 class Unaddressed:
-    """What is wrong with each of them."""
+    """The problem of each JobQueue without an address."""
 
     def __init__(self) -> None:
         self._problems: dict[str, Problem] = {}

@@ -26,7 +26,7 @@ _CONTROLLERS: Final = frozenset({"kube-controller-manager", "penstock-adoption"}
 
 
 class Claim(enum.Enum):
-    """What a JobQueue may do with an object of its child's name."""
+    """The actions that a JobQueue may take on an object with its child's name."""
 
     OURS = enum.auto()
     ADOPTABLE = enum.auto()
@@ -35,7 +35,7 @@ class Claim(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
-    """What decides whose an object is, and whether it is as we left it.
+    """The fields that decide who owns an object, and whether it has changed since our last write.
 
     `applied` are the field managers that have applied it, `scaler` those of spec.replicas if we are not among them.
     `last_writer` is the field manager that wrote last, we and Kubernetes' own controllers apart.
@@ -79,7 +79,7 @@ class Meta:
         return next((one for one in self.owners if one.get("controller")), {})
 
     def claim(self, wanted: Mapping[str, Any]) -> Claim:
-        """What the JobQueue that wants `wanted`, the metadata of its child, may do with this one."""
+        """The action that the JobQueue that wants `wanted`, the metadata of its child, may take on this one."""
         (owner,) = wanted["ownerReferences"]
         controller = self.controller
         if controller.get("uid") == owner["uid"]:

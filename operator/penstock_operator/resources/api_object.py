@@ -16,7 +16,7 @@ def epoch(text: str | None) -> float:
 
 
 def part(value: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    """What is at that path if it is an object, else an empty one."""
+    """The value at that path if it is an object, else an empty one."""
     found: Any = value
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None

@@ -25,7 +25,7 @@ _EMPTY: Final = msgspec.Raw(b"{}")
 
 
 class _Metadata(msgspec.Struct, rename="camel", omit_defaults=True):
-    """What is read of a JobQueue's metadata."""
+    """The fields of a JobQueue's metadata that are read."""
 
     uid: str
     name: str
@@ -53,7 +53,7 @@ _jobqueue, _page = msgspec.json.Decoder(_JobQueue), msgspec.json.Decoder(_Page)
 
 
 def decode_jobqueue(data: bytes | msgspec.Raw) -> dict[str, Any]:
-    """What is read of a JobQueue, without its spec where that is too large.
+    """The fields of a JobQueue that are read, without its spec if that is too large.
 
     Raises:
         ValueError: that is no JobQueue.

@@ -69,7 +69,7 @@ def problem(status: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def pending(status: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What a pod that does not serve waits for, without an error so far: reason and sentence."""
+    """The reason and message of a pod that does not serve yet but has no error."""
     if _condition(status, "PodScheduled").get("status") != "True":
         return "Unscheduled", "it is not scheduled to a node yet"
     for called, one in _containers(status):
@@ -84,7 +84,7 @@ def pending(status: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _being_created(status: Mapping[str, Any]) -> str:
-    """What a container that is being created waits for, as far as the kubelet says; of volumes it has events alone."""
+    """Why a container is still being created, if the kubelet reports it; for volumes it only posts events."""
     return {
         "False": "waits for a volume (a Secret or ConfigMap that does not exist, a disk) or for the pod's network",
         "True": "is being created: its image is slow to pull",
@@ -157,7 +157,7 @@ def _last(one: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _meaning(code: object, number: object) -> str:
-    """What a code says beyond its number: a signal, or the shell's conventions."""
+    """The meaning of an exit code: a signal, or the shell's conventions."""
     if isinstance(number, int) and number:
         code = 128 + number
     if not isinstance(code, int):
@@ -173,7 +173,7 @@ def _meaning(code: object, number: object) -> str:
 
 
 def _containers(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What each container is called, and its status; init containers first, as they run."""
+    """The name and the status of each container; init containers first, as they run."""
     for key, kind in (("initContainerStatuses", "init container"), ("containerStatuses", "container")):
         for one in status.get(key) or ():
             if isinstance(one, Mapping):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from penstock.store.bench_queue import Scratch
 
 app = App()
-"""What the worker process runs."""
+"""The App of the worker process."""
 BATCH: Final = 1000
 IDLE_SAMPLES: Final = 20
 SAMPLE_SECONDS: Final = 0.05

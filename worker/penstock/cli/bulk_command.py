@@ -49,7 +49,7 @@ class BulkCommand(ABC):
     name: ClassVar[str]
     help: ClassVar[str]
     action: ClassVar[str]
-    """What it does to `{}`, as `cancel {}`; asked as a question and reported by a dry run."""
+    """The command applied to `{}`, as `cancel {}`; asked as a question and reported by a dry run."""
     doing: ClassVar[str]
     """The label of the progress bar, as `cancelling`."""
     noun: ClassVar[str] = "job"
@@ -59,7 +59,7 @@ class BulkCommand(ABC):
     results: ClassVar[tuple[str, ...]]
     """The counts in its output, as `cancelled`."""
     would: ClassVar[Mapping[JobState, str]]
-    """What becomes of a job in each state that the command changes."""
+    """The result for a job in each state that the command changes."""
 
     def __init__(self, urls: DatabaseUrls, given: Mapping[str, Any]) -> None:
         self.urls = urls

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from penstock.store.inspect.inspection import Reader
 
 LEFT = "left"
-"""What becomes of a job that the command does not change."""
+"""The result for a job that the command does not change."""
 
 
 class DryRun(NamedTuple):

@@ -157,7 +157,7 @@ _HINTS: Final = (
 
 
 def _of_parameters(text: str) -> str:
-    """What is wrong after the '?'; a parameter is named only if it is one of another tool."""
+    """The error after the '?'; a parameter is named only if it belongs to another tool."""
     names = [pair.partition("=")[0] for pair in text.partition("?")[2].partition("#")[0].split("&") if pair]
     for name in names:
         if correction := _CORRECTIONS.get(name.lower()):
@@ -166,7 +166,7 @@ def _of_parameters(text: str) -> str:
 
 
 def parts_hint(url: str, parts: Mapping[str, object]) -> str:
-    """What is wrong with a URL that libpq can parse; empty if it is right.
+    """The error in a URL that libpq can parse; empty if there is none.
 
     Args:
         url: the original text.

@@ -27,7 +27,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """What to do, in this order: `uncordon` and `cordon` are ids, `stop` are names of processes, `start` is a count.
+    """The actions, in this order: `uncordon` and `cordon` are ids, `stop` are names of processes, `start` is a count.
 
     `serving` and `leaving` are the numbers of workers before that.
     """

@@ -17,7 +17,7 @@ _HOSTS: Final = r"^[A-Za-z0-9\[:.,_%\]-]+\Z"
 
 
 class SecretChange(enum.StrEnum):
-    """What the workers do when their Secret has other credentials: they are replaced, or stay as they are."""
+    """Whether workers are replaced, or stay, when the credentials in their Secret change."""
 
     ROLLOUT = "Rollout"
     IGNORE = "Ignore"
@@ -74,7 +74,7 @@ class DatabaseRef(_Part, frozen=True):
 
     @property
     def operators_client_certificate(self) -> ClientCertificateSecretRef | None:
-        """What the operator shows: its own, else the workers'."""
+        """The client certificate of the operator: its own, else the workers'."""
         return self.operator_client_certificate_secret_ref or self.client_certificate_secret_ref
 
     def literals(self) -> dict[str, str]:

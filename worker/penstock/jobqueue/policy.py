@@ -135,7 +135,7 @@ class BackoffSpec(_Part, frozen=True):
 
 
 class RetrySpec(_Part, frozen=True):
-    """What happens after a failed attempt."""
+    """The retry policy after a failed attempt."""
 
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000), _sets("max_attempts")] = 5
     backoff: BackoffSpec = msgspec.field(default_factory=BackoffSpec)
@@ -151,7 +151,7 @@ class CircuitBreaker(_Part, frozen=True):
 
 
 class Target(_Part, frozen=True):
-    """What mode Auto aims at, unless steps are given."""
+    """The target of mode Auto, unless steps are given."""
 
     queue_latency_seconds: _Day = 10
     jobs_per_slot: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1

@@ -81,7 +81,7 @@ def deadline_fits_the_drain(spec: _Fields) -> bool:
     field="host",
 )
 def places_are_of_parts(reference: _Fields) -> bool:
-    """What is given is used."""
+    """Every field that is set has an effect."""
     if not any(given(reference, name) for name in ("host", "port", "dbname")):
         return True
     secrets = (reference.get(name) or {} for name in ("secretRef", "operatorSecretRef"))

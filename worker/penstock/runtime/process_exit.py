@@ -95,7 +95,7 @@ def leave_within(seconds: float, code: int) -> None:
 
 
 def _install(handlers: Mapping[signal.Signals, Handler]) -> dict[signal.Signals, signal._HANDLER]:
-    """What was there before; only the main thread can."""
+    """Install handlers and return the previous ones; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -29,7 +29,7 @@ class ProcessState:
 
     @property
     def environment(self) -> dict[str, str] | None:
-        """What child processes are to have; None: that of this moment."""
+        """The environment of child processes; None: the current one."""
         return self._environment
 
     @property

@@ -33,7 +33,7 @@ class Phase(enum.StrEnum):
 
 
 class Permissions(NamedTuple):
-    """What a phase allows. `may_ask` and `may_start` need, in addition, that acknowledgements keep up."""
+    """The actions that a phase allows. `may_ask` and `may_start` need, in addition, that acknowledgements keep up."""
 
     may_claim: bool
     """Turn open demand into claims."""

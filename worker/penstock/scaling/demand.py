@@ -49,7 +49,7 @@ class Demand:
 
 
 def demand_of(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, now: float) -> Demand:
-    """What the queue wants in mode Auto."""
+    """The replicas that the queue wants in mode Auto."""
     scaling = policy.scaling
     waiting = snapshot.ready + snapshot.due_soon
     if history.desired == 0 and snapshot.kept_in_flight == 0 and waiting <= scaling.activation.threshold:

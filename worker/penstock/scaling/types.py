@@ -87,7 +87,7 @@ class ReplicaSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What a decision needs to know of earlier ones.
+    """The facts about earlier decisions that a decision needs.
 
     Args:
         desired: the replica count in force; steps and rate limits are relative to it.

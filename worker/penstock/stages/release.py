@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Releases(Protocol):
-    """What an event's `acknowledger` must be able to do at least."""
+    """The interface that an event's `acknowledger` must have."""
 
     def release(self, events: Sequence[Any], why: Dropped) -> None:
         """Take events back unfinished. Called synchronously, once per event and drop."""

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Answering(Protocol):
-    """What is known here of a stage that answers calls."""
+    """The part of a stage that answers calls."""
 
     name: object
     waits_for: Answering | None

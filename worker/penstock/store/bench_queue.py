@@ -71,7 +71,7 @@ class Scratch:
         return int(self._row("bench_left")[0])
 
     def drained(self, after: int = 0) -> Drained:
-        """What became of the jobs with ids above `after`.
+        """The results of the jobs with ids above `after`.
 
         Raises:
             StoreError: none has ended.

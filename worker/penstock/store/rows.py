@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 AuditPart = Literal["sequences", "marks", "limits", "queues"]
-"""What `Store.audit` corrects; see functions/audit.sql."""
+"""The parts that `Store.audit` corrects; see functions/audit.sql."""
 
 
 class AckConflict(NamedTuple):

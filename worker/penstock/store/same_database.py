@@ -24,7 +24,7 @@ def check_same_database(url: str, direct_url: str) -> None:
         return  # the queue is polled then, and the condition Listening is False
     if found != direct:
         raise WrongDatabase(
-            "the direct URL leads to another database than the URL; compare their hosts and database names"
+            "the direct URL and the URL lead to different databases; compare their hosts and database names"
         )
 
 

@@ -66,7 +66,7 @@ def _comparable(value: object) -> object:
 
 
 def difference(jobs: Sequence[NewJob], expected: Task[..., Any, ..., Any] | NewJob, options: dict[str, object]) -> str:
-    """What was expected, and the collected jobs of the same task, or all jobs without one."""
+    """The expected job, and the collected jobs of the same task, or all jobs without one."""
     task = expected.task if isinstance(expected, NewJob) else expected.name
     wanted = _line(expected) if isinstance(expected, NewJob) else f"any {task}"
     if options:

@@ -198,5 +198,5 @@ class Collected:
 
 
 def max_attempts_of(job: NewJob) -> int:
-    """What the job says, or the default of a queue that nobody declared."""
+    """The value of the job, or the default of an undeclared queue."""
     return DEFAULT_MAX_ATTEMPTS if job.max_attempts is None else job.max_attempts

@@ -32,7 +32,7 @@ MAX_JOBS: Final = 10_000
 
 Lifespans = Sequence[Callable[[], Any]]
 Ended = tuple[Any, BaseException | None]
-"""What a call returned, or what it raised."""
+"""The return value of a call, or the exception that it raised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

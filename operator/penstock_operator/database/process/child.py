@@ -47,7 +47,7 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 class ChildLog:
-    """What a database's processes write to their standard error, as log lines of the operator: few, short, harmless.
+    """The standard error of a database's processes, as log lines of the operator: few, short, harmless.
 
     Args:
         named: what a line calls the database.

@@ -21,7 +21,7 @@ CPU_BURST_SECONDS: Final = 5.0
 CPU_SHARE: Final = 0.5
 """Processor time that a process may use: a burst, refilled at half a core. One request may not use more than that."""
 NICE: Final = 10
-"""What uses up half of its burst makes way for the operator and for the other databases from then on."""
+"""A process that has used half of its burst yields to the operator and the other databases from then on."""
 FILES: Final = 64
 STACK_BYTES: Final = 2**20
 EXIT_MEMORY: Final = 71

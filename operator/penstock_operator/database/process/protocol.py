@@ -53,7 +53,7 @@ class ErrorAnswer(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ReportedWorker(msgspec.Struct, frozen=True):
-    """What of a worker is calculated with; all of its other facts are scalars that pass unread."""
+    """The fields of a worker that are used in arithmetic; its other fields are scalars that pass unread."""
 
     id: Count
     state: Annotated[str, Meta(max_length=40)]
@@ -223,7 +223,7 @@ def unpacked(rows: Sequence[SampledQueue]) -> dict[str, QueueState]:
 
 
 def declared_row(found: QueueDeclaration) -> DeclaredRow | None:
-    """What is declared of a queue; None where its JSON is longer than any that the operator writes."""
+    """The declaration of a queue; None if its JSON is longer than any that the operator writes."""
     retry, settings = msgspec.json.encode(found.retry), msgspec.json.encode(found.settings)
     if max(len(retry), len(settings)) > MAX_JSON:
         return None

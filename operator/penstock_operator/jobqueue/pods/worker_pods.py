@@ -30,7 +30,7 @@ _NO_ROOM: Final = frozenset({"Unschedulable", "SchedulingGated"})
 
 
 class PodRole(enum.Enum):
-    """What a pod does for its queue."""
+    """The role of a pod for its queue."""
 
     SERVING = "serving"
     """Its worker is registered and claims jobs."""

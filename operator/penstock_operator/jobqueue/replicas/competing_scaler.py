@@ -30,7 +30,7 @@ class ForeignScaler(Refused):
 
 
 class SecondScaler:
-    """What is known of others who scale one Deployment.
+    """The known other writers of one Deployment's replicas.
 
     Args:
         clock: monotonic seconds.

@@ -30,7 +30,7 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleDownPlan:
-    """What to do now. `removable` are the pods whose removal is safe; `scale_to` is None while nothing may go."""
+    """The actions to carry out now. `removable` pods may be removed; `scale_to` is None if none may be removed."""
 
     cordon: tuple[int, ...] = ()
     uncordon: tuple[int, ...] = ()

@@ -142,7 +142,7 @@ class ArgumentCodec:
         return bounded(encoded, of=f"task {self._task!r}, arguments")
 
     def key(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
-        """What `Unique(by_args=True)` keys a call by; the same for equal arguments. The call fits the signature."""
+        """The key of a call for `Unique(by_args=True)`; the same for equal arguments. The call fits the signature."""
         typed = self._typed(self._bind(args, kwargs))
         values = {name: value for name, value in msgspec.structs.asdict(typed).items() if value is not UNSET}
         return key_of(values, self._defaults, plain=_key_part)
@@ -180,7 +180,7 @@ class ArgumentCodec:
             )
 
     def _invalid(self, error: Exception, given: Mapping[str, object]) -> InvalidArguments:
-        """What msgspec says of a path, said of a parameter; the value is repeated only where the caller gave it."""
+        """The message of msgspec about a path, for a parameter; the value is repeated only if the caller passed it."""
         what, path = split(error)
         name = re.split(r"[.\[]", path.removeprefix("."), maxsplit=1)[0]
         if not name:
@@ -226,7 +226,7 @@ class ArgumentCodec:
 
 
 def encode_result(value: object, *, task: str) -> str | None:
-    """What a task returned, as JSON text; None stays None.
+    """The return value of a task as JSON text; None stays None.
 
     Raises:
         UnencodableResult: the value has no JSON form.
@@ -291,5 +291,5 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _key_part(value: object) -> object:
-    """What a key is made of for a value that is none of the standard library's."""
+    """The part of a key for a value of a type outside the standard library."""
     return value.value if isinstance(value, Chosen) else give(value)

@@ -35,7 +35,7 @@ _SCALARS: Final = (str, int, float, Decimal, UUID, PurePath)
 _PLAIN: Final = (
     str, int, float, Decimal, *_DATETIME, *_DATE, Mapping, AbstractSet, deque, range, ValuesView,
 )  # fmt: skip
-"""What the encoder gets as plain values wherever it is; another iterable might be read only once, or without end."""
+"""Types that the encoder gets as plain values anywhere; other iterables might be infinite, or readable only once."""
 
 
 class Chosen:

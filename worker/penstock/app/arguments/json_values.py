@@ -60,7 +60,7 @@ def bounded(encoded: bytes, *, of: str) -> str:
 
 
 def split(error: Exception) -> tuple[str, str]:
-    """What msgspec says is wrong, and the path of where it is."""
+    """The error message of msgspec, and the path that it names."""
     found = _WHERE.match(str(error))
     return (found["what"], found["path"] or "") if found else (str(error), "")
 

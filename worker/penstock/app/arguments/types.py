@@ -95,7 +95,7 @@ def unsupported(hint: Any) -> Any:
 
 
 def instead_of(kind: Any) -> str:
-    """What to write instead of a type that has no JSON form."""
+    """The types to use in place of a type that has no JSON form."""
     if hasattr(kind, "__fields__") and hasattr(kind, "parse_obj") and not conversions.is_model(kind):
         return "models of pydantic 1 are not supported: use pydantic 2, or pass model.dict()"
     return (
@@ -110,7 +110,7 @@ def holds(hint: Any, kinds: tuple[type[msgspec.inspect.Type], ...]) -> bool:
 
 
 def parts(hint: Any) -> typing.Iterator[Any]:
-    """What msgspec finds in a type, itself included."""
+    """The types that msgspec finds in a type, itself included."""
     seen: set[int] = set()
     found = [msgspec.inspect.type_info(hint)]
     while found:

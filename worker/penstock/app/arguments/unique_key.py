@@ -119,7 +119,7 @@ def _time(value: date | time | timedelta) -> list[object]:
 
 
 def _fields(value: object) -> dict[str, object] | None:
-    """What an object is compared by: fields of a dataclass, a struct, an attrs class or a pydantic model."""
+    """The values that compare an object: the fields of a dataclass, a struct, an attrs class or a pydantic model."""
     kind: Any = type(value)
     if dataclasses.is_dataclass(kind):
         return {one.name: getattr(value, one.name) for one in dataclasses.fields(kind) if one.compare}

@@ -21,7 +21,7 @@ _ARRAYS: Final = (list, tuple)
 
 @dataclass(slots=True, eq=False)
 class Finder:
-    """What finds unknown keys in plain JSON values of one type.
+    """Finds unknown keys in plain JSON values of one type.
 
     Attributes:
         kind: the values that it is about; others are another member's of a union.
@@ -37,7 +37,7 @@ class Finder:
 
 
 def unknown_keys(info: inspect.Type) -> Finder | None:
-    """What finds unknown keys in values of a type; None where there can be none.
+    """The finder of unknown keys in values of a type; None if there can be none.
 
     Args:
         info: of the type, from `msgspec.inspect`.

@@ -195,7 +195,7 @@ class Acknowledger(Consumer[Finished]):
                 failures += 1
                 self.ack_error = str(error)
                 extra = {**fields(job), "error": str(error)}
-                logger.warning("failing an attempt failed, retrying", extra=extra)
+                logger.warning("cannot record a failed attempt, retrying", extra=extra)
                 await asyncio.sleep(retry_delay(failures, self._rng))
         self.ack_error = None
         self._held_claims.remove([job])

@@ -27,7 +27,7 @@ logger = logging.getLogger("penstock.lease")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What the registry shows of a worker."""
+    """The identity of a worker in the registry."""
 
     identity: str
     queue: str
@@ -154,7 +154,7 @@ class Lease:
                 pause = self._renew()
 
     def _report(self) -> str:
-        """What the worker says for people; nothing, where that cannot be on_renewed: no lease is lost for it."""
+        """The worker report as JSON; empty if it cannot be built, because no lease must be lost for it."""
         try:
             return report(self._held_claims)
         except Exception:

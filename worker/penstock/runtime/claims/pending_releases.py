@@ -25,7 +25,7 @@ logger = logging.getLogger("penstock.claimer")
 
 
 class ClaimPermit(Protocol):
-    """What the lease says about claiming."""
+    """The part of the lease that permits claims."""
 
     worker: int
     queue: int
@@ -78,7 +78,7 @@ class PendingReleases:
         self._lost_tokens.append(token)
 
     def add_unknown(self) -> None:
-        """What the database ascribes to this worker and the worker does not hold."""
+        """Schedule a check for claims that the database has for this worker and the worker does not."""
         self._checks += 1
 
     def __bool__(self) -> bool:

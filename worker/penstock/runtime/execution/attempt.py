@@ -41,7 +41,7 @@ _LOOPS = frozenset({"asyncio.events", "asyncio.runners", Runner.__module__})
 
 
 class ProcessExecutor(Protocol):
-    """What runs attempts in child processes."""
+    """Runs attempts in child processes."""
 
     async def run(self, job: ClaimedJob, task: AnyTask) -> Finished:
         """Run it; raises nothing but cancellation."""

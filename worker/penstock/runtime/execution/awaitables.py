@@ -21,7 +21,7 @@ def is_awaitable(value: object) -> bool:
 
 
 async def settled(value: Any) -> object:
-    """What awaiting it gives, and awaiting that, until something is no awaitable."""
+    """Await it, and its result, until the result is not awaitable."""
     while is_awaitable(value):
         value = await value
     return value

@@ -48,7 +48,7 @@ class JobFields(logging.Filter):
 
 
 def fields(job: ClaimedJob) -> dict[str, Any]:
-    """What a line about a job carries, as `extra`."""
+    """The fields of a log line about a job, as `extra`."""
     found: dict[str, Any] = {"job": job.id, "attempt": job.attempt, "queue": job.queue, "task": job.task}
     if (producer := trace.read(job.headers)) is not None:
         found["trace_id"] = producer.trace_id

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def machine_facts() -> dict[str, Any]:
-    """What the platform reports; a number that it does not report is None or missing."""
+    """The numbers that the platform reports; others are None or missing."""
     found: dict[str, Any] = {
         "python": platform.python_version(),
         "pid": os.getpid(),

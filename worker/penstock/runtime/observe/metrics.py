@@ -67,7 +67,7 @@ class WorkerMetrics(Collector):
         self._blocked = Counter(dict.fromkeys(names, 0))
         self._incompatible = 0
         self.events: Counter[str] = Counter(dict.fromkeys(STAGES, 0))
-        """What each stage handed on, counted by the batch."""
+        """Events that each stage emitted, counted by the batch."""
         self.fenced = 0
         self.released = 0
         self.postponed = 0

@@ -34,7 +34,7 @@ class Buffer:
         self.size = size
         self.keep = keep
         self.events: deque[Any] = deque()
-        """What is stored; to be read only, also for whether it is empty."""
+        """The stored entries, to be read only."""
         self._left = 0  # events that ever left; a marker's place is an absolute count of events
         self._markers: deque[tuple[int, Any]] = deque()
 

@@ -26,14 +26,14 @@ Mode = Literal["automatic", "manual"]
 
 
 class Role(Enum):
-    """What the other stage of a subscription is, to the stage whose `on_subscribe` is called."""
+    """The role of the other stage of a subscription, for the stage whose `on_subscribe` is called."""
 
     PRODUCER = "producer"
     CONSUMER = "consumer"
 
 
 class ProducerPort(Protocol):
-    """What a consumer may say to a producer. None of these awaits or calls back."""
+    """The messages from a consumer to a producer. None of these awaits or calls back."""
 
     def receive_subscribe(self, subscription: Subscription) -> None:
         """A new subscription."""
@@ -49,7 +49,7 @@ class ProducerPort(Protocol):
 
 
 class ConsumerPort(Protocol):
-    """What a producer may say to a consumer. None of these awaits or calls back."""
+    """The messages from a producer to a consumer. None of these awaits or calls back."""
 
     def receive_events(self, subscription: Subscription, events: Sequence[Any]) -> None:
         """Events that were asked for; never empty."""
@@ -120,7 +120,7 @@ class Subscription:
     ) -> None:
         self.consumer = consumer
         self.target = target
-        """What was subscribed to: a producer, or a name."""
+        """The target of the subscription: a producer, or a name."""
         self.options = options or SubscriptionOptions()
         self.replaces = replaces
         self.producer: ProducerPort | None = None

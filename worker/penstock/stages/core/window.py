@@ -13,7 +13,7 @@ from ..errors import BadOption
 
 
 class DemandWindow:
-    """What one automatic subscription has asked for. Bounds: maximum >= 1, 0 <= minimum <= maximum - 1."""
+    """The outstanding demand of one automatic subscription. Bounds: maximum >= 1, 0 <= minimum <= maximum - 1."""
 
     __slots__ = ("maximum", "minimum", "outstanding", "step")
 

@@ -121,7 +121,7 @@ class Throttle(ProducerConsumer[In, In], Generic[In]):
         self._spend()
 
     async def handle_events(self, events: Sequence[In], subscription: Subscription) -> Sequence[In]:
-        """What was asked for may pass."""
+        """Pass the events on, and account for them."""
         if subscription in self._owed:
             self._owed[subscription] += len(events)
         self._spend()

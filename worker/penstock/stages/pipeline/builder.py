@@ -168,7 +168,7 @@ class Pipeline:
 
     @property
     def running(self) -> Running:
-        """What runs: topology, stages, status, pushing, limits, tests. Raises BadOption before `start`."""
+        """The running pipeline: topology, stages, status, pushing, limits, tests. Raises BadOption before `start`."""
         if self._running is None:
             raise BadOption(f"pipeline {self.name!r} has not been started")
         return self._running

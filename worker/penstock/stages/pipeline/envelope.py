@@ -194,7 +194,7 @@ class Batch:
 
     @property
     def acknowledger(self) -> Acknowledger:
-        """What releases a dropped batch."""
+        """The acknowledger that releases a dropped batch."""
         return _BATCH_BACK
 
 

@@ -58,7 +58,7 @@ class SourcePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessPlan:
-    """What is done with each event."""
+    """The processing of each event."""
 
     owner: str
     handle: Function
@@ -79,7 +79,7 @@ class ProcessPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPlan:
-    """What is done with batches of events."""
+    """The processing of batches of events."""
 
     owner: str
     batching: Batching
@@ -110,7 +110,7 @@ class BatchPlan:
 
     @property
     def window(self) -> int:
-        """What the batcher asks of each processor: `max_demand`, by default the size of a batch."""
+        """The batcher's demand on each processor: `max_demand`, by default the size of a batch."""
         return self.max_demand or self.batching.size
 
 

@@ -33,7 +33,7 @@ class Work:
 
 
 class _Handling(Layer):
-    """What both kinds of processor do with a batch."""
+    """The handling of a batch that both kinds of processor share."""
 
     def __init__(self, work: Work, *, telemetry: Telemetry, index: int, pipeline: str, **options: Any) -> None:
         super().__init__(**options)

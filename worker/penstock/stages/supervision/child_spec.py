@@ -15,7 +15,7 @@ from ..status import StageStatus
 
 
 class Strategy(Enum):
-    """What is restarted with a child that failed: only it, all, or it and those started after it."""
+    """The children to restart when one fails: only it, all, or it and those started after it."""
 
     ONE_FOR_ONE = "one_for_one"
     ONE_FOR_ALL = "one_for_all"

@@ -55,7 +55,7 @@ class QueueRow(NamedTuple):
 
     @property
     def pauser(self) -> str:
-        """What paused it, for people."""
+        """Who paused the queue, for people."""
         by_declarer = self.declared_by is not None and self.paused_by == self.declared_by
         return "its JobQueue" if by_declarer else self.paused_by or "unknown"
 

@@ -36,7 +36,7 @@ def find(connection: psycopg.Connection[Any]) -> Found:
 
 
 def remedy(found: Found) -> str:
-    """What to do, with the statement; general advice if the catalog shows nothing missing."""
+    """The remedy, with the statement; general advice if the catalog shows nothing missing."""
     login = quoted(found.login)
     if found.stranger is not None:
         owner = quoted(found.stranger)

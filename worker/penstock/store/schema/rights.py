@@ -62,7 +62,7 @@ def check_rights(url: Url, role: str, *, pooled: bool = False) -> None:
 
 
 def remedy(found: _Found, role: str) -> str:
-    """What the schema's owner must run."""
+    """The SQL that the schema's owner must run."""
     group, login = PREFIX + role, quoted(found.login)
     if not found.exists:
         return f"run: penstock migrate --roles, then in SQL: GRANT {group} TO {login};"
