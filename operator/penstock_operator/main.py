@@ -18,7 +18,7 @@ from penstock.database.system_certificates import use_system_certificates
 from .arguments import with_arguments
 from .errors import OperatorError
 from .http_pages import Pages
-from .kube import nesting
+from .kube import parser_depth
 from .kube.client import Cluster
 from .kube.leader import Leader
 from .kube.lease_owner import owner_reference
@@ -106,7 +106,7 @@ async def operate(settings: OperatorSettings) -> None:
 def main() -> int:
     """Exit code 0 after a signal, 2 for settings that break a rule."""
     use_system_certificates()
-    nesting.allow()
+    parser_depth.allow_deep_objects()
     try:
         settings = OperatorSettings.from_env(with_arguments(os.environ, sys.argv[1:]))
         configure_logging(settings)

@@ -26,7 +26,7 @@ from .jobqueue.reconciler import JobQueueReconciler
 from .kube.cache import Cache, ObjectStore
 from .kube.client import Cluster
 from .kube.secrets import SECRET_RETRY_SECONDS, SecretName, Secrets, secrets_of
-from .kube.unwatched_objects import Others
+from .kube.unwatched_objects import UnwatchedObjects
 from .liveness import STUCK_SECONDS, Liveness
 from .loops.database_loop import DatabaseLoop
 from .loops.database_quota import Key, bounded
@@ -76,7 +76,7 @@ class Supervisor:
     _secrets: Secrets = field(init=False)
     _liveness: Liveness = field(init=False)
     _versions: CredentialVersions = field(default_factory=CredentialVersions)
-    _others: Others = field(init=False)
+    _unwatched: UnwatchedObjects = field(init=False)
     _placed: dict[str, int] = field(default_factory=dict)
     _keys: dict[str, Key] = field(default_factory=dict)
     _unaddressed: Unaddressed = field(default_factory=Unaddressed)
@@ -87,7 +87,7 @@ class Supervisor:
         self.cache = Cache(self._changed)
         self._secrets = Secrets(self.cluster)
         self._liveness = Liveness(self.cluster.pools, late=self.metrics.lag.observe)
-        self._others = Others(self.cluster, self.cache)
+        self._unwatched = UnwatchedObjects(self.cluster, self.cache)
         self.metrics.tick_age.set_function(self._slowest)
 
     def _changed(self, namespace: str, name: str) -> None:
@@ -146,7 +146,7 @@ class Supervisor:
         labels = self.settings.pod_monitor_labels if served else None
         if labels != self._monitoring.labels:
             if labels is None:
-                self._others.forget("PodMonitor")
+                self._unwatched.forget("PodMonitor")
             self._monitoring.labels = labels
             for key, running in self._loops.items():
                 running.loop.dirty |= set(self._groups.get(key, ()))
@@ -186,7 +186,7 @@ class Supervisor:
         for kind, shelf in shelves.items():
             shelf.replace(listed[kind], spare=refused)
         kinds = [kind for kind in cache.others if kind != "PodMonitor" or self._monitoring.labels is not None]
-        await self._others.list(kinds, self.settings.watch_namespaces)
+        await self._unwatched.list(kinds, self.settings.watch_namespaces)
         self.listed_at = time.monotonic()
         return True
 

@@ -24,7 +24,7 @@ SHORT_REST_SECONDS: Final = 1.0
 MAX_SHORT_REST_SECONDS: Final = 30.0
 
 
-class Rest:
+class FailureBackoff:
     """The pauses of one thing that is wanted.
 
     Args:

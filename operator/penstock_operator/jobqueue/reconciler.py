@@ -31,7 +31,7 @@ from ..resources.conditions import ObservedState
 from ..resources.resource import Deployment, JobQueue
 from .actions import ActionRunner
 from .credentials import Credentials
-from .failure_backoff import Rest
+from .failure_backoff import FailureBackoff
 from .objects.owned_objects import Monitoring, OwnedObjects
 from .observation import Observation, QueueSample
 from .outcome import Applied, Problem, outcome, with_pods
@@ -84,8 +84,8 @@ class JobQueueReconciler:
         self._fleet = FleetView()
         self._sampler = Sampler()
         self._other_scaler = SecondScaler()
-        self._unexpected = Rest()
-        self._scaling = Rest()
+        self._unexpected = FailureBackoff()
+        self._scaling = FailureBackoff()
         self._history: History | None = None
         self._scaled: LastScale | None = None
         self._draining = 0

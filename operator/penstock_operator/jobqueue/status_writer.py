@@ -23,7 +23,7 @@ from ..kube.priority_gate import PriorityGate
 from ..log_fields import log_fields
 from ..resources.conditions import ObservedState
 from ..resources.resource import JobQueue
-from .failure_backoff import Rest
+from .failure_backoff import FailureBackoff
 from .status import OBSERVE_SECONDS, LastScale, observe_at, spread_of, status_of, worth_writing
 from .unknown_fields import undeclared, without
 
@@ -58,7 +58,7 @@ class StatusWriter:
     def __init__(self, *, cluster: Cluster, cache: Cache, gate: PriorityGate) -> None:
         self._cluster, self._cache, self._gate = cluster, cache, gate
         self._written_at = float("-inf")
-        self._rest, self._logged = Rest(), ""
+        self._rest, self._logged = FailureBackoff(), ""
         self._unknown: frozenset[str] = frozenset()
         self._named: frozenset[str] = frozenset()
         self.due_at = math.inf

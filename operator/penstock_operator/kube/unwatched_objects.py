@@ -18,7 +18,7 @@ from .client import Cluster
 logger = logging.getLogger("penstock.operator.others")
 
 
-class Others:
+class UnwatchedObjects:
     """Lists of these kinds.
 
     Args:

@@ -27,7 +27,7 @@ from ..jobqueue.reconciler import JobQueueReconciler
 from ..log_fields import log_fields
 from ..metrics import OperatorMetrics, Result
 from ..resources.resource import JobQueue
-from .failure_backoff import Pauses
+from .database_backoff import DatabaseBackoff
 from .queue_sync import QueueSync
 from .recent_waits import RecentWaits
 from .sample_scope import SampleScope
@@ -81,7 +81,7 @@ class DatabaseLoop:
     _sync: QueueSync = field(default_factory=QueueSync)
     sampler: DatabaseSampler = field(init=False)
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    pauses: Pauses = field(default_factory=Pauses)
+    pauses: DatabaseBackoff = field(default_factory=DatabaseBackoff)
     memory_mib: int = MEMORY_MIB
     _sample_seconds: float = 0.0
     _waits: RecentWaits = field(default_factory=RecentWaits)

@@ -23,7 +23,7 @@ from ...log_fields import log_fields
 from ...resources.adoption import Claim, Meta
 from ...resources.resource import Deployment, JobQueue
 from ..credentials import Credentials, marked, rolls_out
-from ..failure_backoff import Rest
+from ..failure_backoff import FailureBackoff
 from ..template import manifests
 from ..template.template_warnings import template_warnings
 from .owned_object import OwnedObject
@@ -46,7 +46,7 @@ class _Kept:
     """One owned object: digest and generation of our last write, and the pause after a failure."""
 
     applied: tuple[str, int] | None = None
-    rest: Rest = field(default_factory=Rest)
+    rest: FailureBackoff = field(default_factory=FailureBackoff)
     undone: UndoneWrites = field(default_factory=UndoneWrites)
 
     def stands(self, digest: str, existing: Meta | None, wanted: Mapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from ...kube.cache import Cache
 from ...kube.client import Cluster
 from ...log_fields import log_fields
 from ...resources.resource import JobQueue, Pod, Protection
-from ..failure_backoff import Rest
+from ..failure_backoff import FailureBackoff
 from ..pods.worker_pods import PodWorker
 
 logger = logging.getLogger("penstock.operator.disruption")
@@ -77,7 +77,7 @@ class Disruption:
     cluster: Cluster
     cache: Cache
     _busy: BusyPods = field(default_factory=BusyPods)
-    _rests: dict[str, Rest] = field(default_factory=dict)
+    _rests: dict[str, FailureBackoff] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
     def observe(self, queue: JobQueue, workers: Mapping[str, PodWorker] | None, now: float) -> bool:
@@ -127,7 +127,7 @@ class Disruption:
                 self._rests.pop(_ALL, None)
 
     def _failed(self, what: str, queue: JobQueue, pod: Pod, error: ClusterError) -> None:
-        if self._rests.setdefault(what, Rest()).failed(what, error):
+        if self._rests.setdefault(what, FailureBackoff()).failed(what, error):
             logger.info("disruption annotations not written", extra=log_fields(queue, error) | {"pod": pod.name})
 
     def _rests_now(self, what: str) -> bool:

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock_operator.errors import ClusterError, Conflict, Forbidden, NameTaken, Refused, Unreachable
-from penstock_operator.jobqueue.failure_backoff import MAX_REST_SECONDS, MAX_SHORT_REST_SECONDS, REST_SECONDS, Rest
+from penstock_operator.jobqueue.failure_backoff import (
+    MAX_REST_SECONDS,
+    MAX_SHORT_REST_SECONDS,
+    REST_SECONDS,
+    FailureBackoff,
+)
 from penstock_operator.jobqueue.objects.owned_object import ATTEMPTS, OwnedObject
 from penstock_operator.jobqueue.template import manifests
 from penstock_operator.kube.client import Cluster
@@ -204,7 +209,7 @@ def test_a_creation_reads_as_the_applies_that_it_stands_for():
 def test_pauses_double_up_to_minutes_and_end_with_a_change(kinds: list[type[ClusterError]]):
     """Never shorter for the same reason, never longer than their bound; something else that is wanted starts afresh."""
     now = 0.0
-    rest = Rest(clock=lambda: now)
+    rest = FailureBackoff(clock=lambda: now)
     for kind in kinds:
         rest.check("a")
         error = kind("no")
@@ -225,7 +230,7 @@ def test_pauses_double_up_to_minutes_and_end_with_a_change(kinds: list[type[Clus
 def test_a_refusal_rests_ten_seconds_then_twice_as_long_and_is_news_once():
     """The same sentence again is none; after a success it is."""
     now = 0.0
-    rest = Rest(clock=lambda: now)
+    rest = FailureBackoff(clock=lambda: now)
     news, untils = [], []
     for error in ("no", "no", "other"):
         news.append(rest.failed("a", Refused(error)))

@@ -26,7 +26,7 @@ Problem = tuple[str, str]
 """Reason and sentence."""
 
 
-class Pauses:
+class DatabaseBackoff:
     """The pauses of one database.
 
     Args:

@@ -14,8 +14,8 @@ from penstock_operator.database.address import Address
 from penstock_operator.database.failure_reasons import MISBEHAVES
 from penstock_operator.kube.priority_gate import PriorityGate
 from penstock_operator.liveness import STUCK_SECONDS
+from penstock_operator.loops.database_backoff import FORGET_SECONDS, REST_SECONDS, RETRY_SECONDS, DatabaseBackoff
 from penstock_operator.loops.database_loop import DatabaseLoop
-from penstock_operator.loops.failure_backoff import FORGET_SECONDS, REST_SECONDS, RETRY_SECONDS, Pauses
 from penstock_operator.loops.scheduled_queue import ScheduledQueue
 from penstock_operator.metrics import OperatorMetrics, Result
 from tests.support.hostile_postgres import GREEDY, NETWORK, Servers, hostile_servers
@@ -49,7 +49,7 @@ class Ticking:
         self.loop = DatabaseLoop(
             address=Address(url=url, direct_url=url), holder="a", members=self.members,
             make=cast("Any", lambda: self.reconciler), metrics=OperatorMetrics(leading=lambda: True),
-            may_act=lambda: True, opened=lambda _: None, memory_mib=48, pauses=Pauses(lambda: self.now),
+            may_act=lambda: True, opened=lambda _: None, memory_mib=48, pauses=DatabaseBackoff(lambda: self.now),
         )  # fmt: skip
 
     def members(self) -> list[ScheduledQueue]:
@@ -124,7 +124,7 @@ async def test_a_jobqueue_that_changes_is_tried_at_once(servers: Servers):
 def test_pauses_grow_and_nothing_but_another_wish_ends_them():
     """They stay shorter than what counts as stuck."""
     now = [0.0]
-    pauses = Pauses(lambda: now[0])
+    pauses = DatabaseBackoff(lambda: now[0])
     for seconds in (*REST_SECONDS, REST_SECONDS[-1]):
         assert pauses.problem(WANTED) is None
         pauses.failed(WANTED, (MISBEHAVES, "x"))
@@ -137,7 +137,7 @@ def test_pauses_grow_and_nothing_but_another_wish_ends_them():
 def test_a_success_between_two_rests_does_not_shorten_the_second():
     """A server could answer one sample and exceed its limits with the next; what is only away is tried soon."""
     now = [0.0]
-    pauses = Pauses(lambda: now[0])
+    pauses = DatabaseBackoff(lambda: now[0])
     for problem, second in ((MISBEHAVES, REST_SECONDS[1]), ("Unreachable", RETRY_SECONDS[0])):
         now[0] += FORGET_SECONDS + REST_SECONDS[-1]
         pauses.succeeded()

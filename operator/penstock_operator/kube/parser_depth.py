@@ -16,7 +16,7 @@ STACK_BYTES: Final = 32 * 1024 * 1024
 """Of each thread; parsers need less than 8 MiB for that depth, and memory is taken only when it is used."""
 
 
-def allow() -> None:
+def allow_deep_objects() -> None:
     """Set both for this process; before any thread is started."""
     sys.setrecursionlimit(max(LEVELS, sys.getrecursionlimit()))
     threading.stack_size(STACK_BYTES)
