@@ -51,9 +51,9 @@ test-chaos: setup ## random faults on real workers and a server of their own
 
 soak: setup ## the random tests for longer: SOAK_SECONDS (600) of chaos, thousands of model runs, 200 scale-downs
 	PENSTOCK_SOAK=1 PENSTOCK_SOAK_SECONDS=$(or $(SOAK_SECONDS),600) $(PYTEST) -s -o timeout=3600 \
-		tests/chaos tests/postgres/test_store_machine.py tests/postgres/test_store_freeze.py \
+		tests/chaos tests/postgres/model/test_store_machine.py tests/postgres/claims/test_store_freeze.py \
 		tests/kube/jobqueue/test_scale_downs.py \
-		tests/postgres/test_store_soak.py
+		tests/postgres/model/test_store_soak.py
 
 lint: setup ## ruff, import rules, sizes
 	$(RUN)/ruff check .

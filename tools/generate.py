@@ -2,7 +2,7 @@
 
 One table says what is made from what. Without `--check` every file is written; with it nothing is written, and the exit
 code is 1 if one of them differs from its source. A check needs nothing running; `docs/reference/schema.sql` does (it
-comes from a real server), so it is written here and checked by `tests/postgres/test_docs.py`.
+comes from a real server), so it is written here and checked by `tests/postgres/schema/test_docs.py`.
 """
 
 from __future__ import annotations

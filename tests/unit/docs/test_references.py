@@ -149,7 +149,7 @@ def test_every_function_of_the_store_has_its_row_of_locks():
 def test_every_interleaving_has_its_row_and_every_row_its_test():
     """The table is the list of what has been thought of."""
     named_there = {row[2].strip("`") for row in rows("docs/explanation/store.md", "Two at once")}
-    files = list((ROOT / "tests" / "postgres").glob("test_*.py"))
+    files = list((ROOT / "tests" / "postgres").rglob("test_*.py"))
     assert named_there <= {name for path in files for name in named_tests(path)}
     stepped = {name for path in files if "interleavings" in path.name for name in named_tests(path)}
     assert stepped

@@ -1,6 +1,7 @@
 """The contract of task exits inline: what `run_inline` says of a task is what a worker stores, in every executor.
 
-The table is `tests.task_exits.TASK_EXITS`; `tests/postgres/test_worker_task_exits.py` holds a real worker to it.
+The table is `tests.task_exits.TASK_EXITS`; a real worker passes the same table in
+`tests/postgres/worker_process/test_worker_task_exits.py`.
 """
 
 from __future__ import annotations

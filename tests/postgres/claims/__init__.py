@@ -1,0 +1,1 @@
+"""Claims: which jobs, for whom, under which limits and pauses, and how a worker waits for them."""

@@ -1,0 +1,1 @@
+"""The leader's maintenance: promotion, rescue, retention, repair, and who leads next."""

@@ -1,0 +1,1 @@
+"""The worker as a process of its own: start, signals, limits, executors, reports, exits."""
