@@ -7,7 +7,7 @@ asked for. Run it: `python examples/stages/counter.py`.
 import asyncio
 from collections.abc import Sequence
 
-from penstock.stages import Cancel, Consumer, Producer, Subscription
+from penstock.stages import CancelMode, Consumer, Producer, Subscription
 
 
 class Counter(Producer[int]):
@@ -44,7 +44,7 @@ class Log(Consumer[int]):
 async def main() -> list[int]:
     """Count to twenty."""
     async with Counter() as counter, Log(enough=20) as log:
-        await log.subscribe(counter, max_demand=10, cancel=Cancel.TEMPORARY)
+        await log.subscribe(counter, max_demand=10, cancel=CancelMode.TEMPORARY)
         await log.wait()
         return log.seen
 

@@ -9,7 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import Sequence
 
-from penstock.stages import Cancel, Consumer, Dropped, Poller, Subscription
+from penstock.stages import CancelMode, Consumer, Dropped, Poller, Subscription
 
 Job = tuple[int, str]
 
@@ -88,7 +88,7 @@ async def main() -> tuple[int, int, list[int]]:
     table = Table()
     table.enqueue(*(f"early {number}" for number in range(5)))
     async with Jobs(table) as jobs, Runner(table, last="late 6") as runner:
-        await runner.subscribe(jobs, max_demand=50, cancel=Cancel.TEMPORARY)
+        await runner.subscribe(jobs, max_demand=50, cancel=CancelMode.TEMPORARY)
         await runner.early.wait()
         table.enqueue(*(f"late {number}" for number in range(7)))
         jobs.wake()  # a hint; without it the next poll finds them

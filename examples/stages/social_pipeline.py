@@ -10,7 +10,16 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from penstock.stages import Cancel, Consumer, Enrich, Filter, Producer, ProducerConsumer, Subscription, from_iterable
+from penstock.stages import (
+    CancelMode,
+    Consumer,
+    Enrich,
+    Filter,
+    Producer,
+    ProducerConsumer,
+    Subscription,
+    from_iterable,
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ async def main() -> dict[str, int]:
     }
     for network, source in sources.items():
         extra = {"network": network}
-        await transformer.subscribe(source, max_demand=10, cancel=Cancel.TEMPORARY, extra=extra)
+        await transformer.subscribe(source, max_demand=10, cancel=CancelMode.TEMPORARY, extra=extra)
     await no_spam.subscribe(transformer, max_demand=10)
     await enricher.subscribe(no_spam, max_demand=10)
     await store.subscribe(enricher, max_demand=10)

@@ -9,7 +9,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from penstock.stages import Backoff, Child, Consumer, Dropped, Names, Producer, State, Subscription, Supervisor
+from penstock.stages import (
+    Child,
+    Consumer,
+    Dropped,
+    ExponentialBackoff,
+    Names,
+    Producer,
+    State,
+    Subscription,
+    Supervisor,
+)
 
 
 class Ledger:
@@ -80,7 +90,7 @@ async def main(total: int = 60) -> tuple[list[int], dict[str, int]]:
     ledger, names = Ledger(total), Names()
     children = [Child(make=lambda: Jobs(ledger, names), id="jobs")]
     children += [Child(make=lambda: Runner(ledger, names), id=f"runner {number}") for number in range(3)]
-    async with Supervisor(children, backoff=Backoff(base=0.002, cap=0.1)) as supervisor:
+    async with Supervisor(children, backoff=ExponentialBackoff(base=0.002, cap=0.1)) as supervisor:
         async with asyncio.timeout(10):
             await ledger.finished.wait()
         restarts = {str(child.id): child.restarts for child in supervisor.children()}

@@ -12,7 +12,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-from penstock.stages import Cancel, TaskSupervisor, from_iterable
+from penstock.stages import CancelMode, TaskSupervisor, from_iterable
 
 TIMEOUT = 2.0  # seconds for one post
 ATTEMPTS = 3
@@ -70,7 +70,7 @@ async def main(events: int = 20) -> tuple[list[int], list[int]]:
     source = from_iterable([{"number": number} for number in range(1, events + 1)])
     try:
         await posts.start()
-        await posts.subscribe(source, max_demand=4, min_demand=3, cancel=Cancel.TEMPORARY)
+        await posts.subscribe(source, max_demand=4, min_demand=3, cancel=CancelMode.TEMPORARY)
         await source.start()
         await source.wait()
         await posts.idle()

@@ -36,7 +36,7 @@ def _pair(key: str, value: object) -> str:
     return f"{key}={text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)}"
 
 
-class TextFormatter(logging.Formatter):
+class SanitizedTextFormatter(logging.Formatter):
     """Time, level, logger, message and key=value fields on one line; the traceback below."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -48,7 +48,7 @@ class TextFormatter(logging.Formatter):
         return head
 
 
-class JsonFormatter(logging.Formatter):
+class SanitizedJsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -68,6 +68,6 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(settings: OperatorSettings) -> None:
     """Send the log of this process to its standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
+    handler.setFormatter(SanitizedJsonFormatter() if settings.log_format == "json" else SanitizedTextFormatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     logging.getLogger("urllib3").setLevel(logging.WARNING)

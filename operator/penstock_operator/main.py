@@ -26,9 +26,9 @@ from .kube.watch_health import RESOURCES, WatchHealth
 from .kube.watch_thread import Watches
 from .kube.watches import KopfRun
 from .logs import configure_logging
+from .loop_supervisor import LoopSupervisor
 from .metrics import OperatorMetrics
 from .settings import OperatorSettings
-from .supervisor import Supervisor
 
 logger = logging.getLogger("penstock.operator")
 
@@ -40,7 +40,7 @@ def _candidate(cluster: Cluster, settings: OperatorSettings) -> Leader:
 
 
 def _watches(
-    settings: OperatorSettings, cluster: Cluster, supervisor: Supervisor, metrics: OperatorMetrics
+    settings: OperatorSettings, cluster: Cluster, supervisor: LoopSupervisor, metrics: OperatorMetrics
 ) -> tuple[Watches, WatchHealth]:
     """The watches, feeding the supervisor's cache, and what is known of them."""
     there = asyncio.get_running_loop().call_soon_threadsafe
@@ -50,7 +50,9 @@ def _watches(
     return Watches(run, health=health, lost=run.lost, restarted=metrics.watch_restarts.inc), health
 
 
-def _pages(settings: OperatorSettings, supervisor: Supervisor, health: WatchHealth, metrics: OperatorMetrics) -> Pages:
+def _pages(
+    settings: OperatorSettings, supervisor: LoopSupervisor, health: WatchHealth, metrics: OperatorMetrics
+) -> Pages:
     """The HTTP pages of this process."""
     return Pages(
         host=settings.http_host,
@@ -73,7 +75,7 @@ async def operate(settings: OperatorSettings) -> None:
     cluster = Cluster(instance=settings.pod_name)
     leader = _candidate(cluster, settings)
     metrics = OperatorMetrics(leading=leader.leading)
-    supervisor = Supervisor(cluster=cluster, settings=settings, metrics=metrics, may_act=leader.leading)
+    supervisor = LoopSupervisor(cluster=cluster, settings=settings, metrics=metrics, may_act=leader.leading)
     cluster.may_write, leader.turned = leader.leading, supervisor.wake
     watches, health = _watches(settings, cluster, supervisor, metrics)
     pages = _pages(settings, supervisor, health, metrics)

@@ -205,7 +205,7 @@ WORKERS = Dashboard(
             help="Per minute, by why: a crash, a timeout or memory here explains retries there.",
             queries=(
                 Query(
-                    f"60 * {per_second('penstock_children_ended_total', 'jobqueue, reason')}",
+                    f"60 * {per_second('penstock_child_exits_total', 'jobqueue, reason')}",
                     "{{jobqueue}} {{reason}}",
                 ),
             ),

@@ -63,7 +63,7 @@ class _TemplateMetadata(Struct):
     annotations: Maybe = UNSET
 
 
-class _Template(Struct):
+class _WorkloadTemplate(Struct):
     metadata: _TemplateMetadata | UnsetType = UNSET
 
 
@@ -72,7 +72,7 @@ class _Probe(Struct, rename="camel"):
     timeout_seconds: float | UnsetType = UNSET
 
 
-class _Container(Struct, rename="camel"):
+class _WorkloadContainer(Struct, rename="camel"):
     readiness_probe: _Probe | UnsetType = UNSET
 
 
@@ -83,13 +83,13 @@ class _Specification(Struct, rename="camel"):
     paused: bool | UnsetType = UNSET
     progress_deadline_seconds: int | UnsetType = UNSET
     strategy: Maybe = UNSET
-    template: _Template | UnsetType = UNSET
+    template: _WorkloadTemplate | UnsetType = UNSET
     node_name: str | UnsetType = UNSET
     termination_grace_period_seconds: int | UnsetType = UNSET
-    containers: list[_Container] | UnsetType = UNSET
+    containers: list[_WorkloadContainer] | UnsetType = UNSET
 
 
-class _Object(Struct):
+class _Workload(Struct):
     metadata: _Metadata
     spec: _Specification | UnsetType = UNSET
     status: Maybe = UNSET
@@ -106,7 +106,7 @@ class _List(Struct, rename={"api_version": "apiVersion"}):
     api_version: str = "v1"
 
 
-_object, _child = msgspec.json.Decoder(_Object), msgspec.json.Decoder(_Child)
+_object, _child = msgspec.json.Decoder(_Workload), msgspec.json.Decoder(_Child)
 _list = msgspec.json.Decoder(_List)
 LISTS: Final = frozenset({"PodList", "DeploymentList"})
 

@@ -24,7 +24,7 @@ SPEC_BYTES: Final = "specBytes"
 _EMPTY: Final = msgspec.Raw(b"{}")
 
 
-class _Metadata(msgspec.Struct, rename="camel", omit_defaults=True):
+class _JobQueueMetadata(msgspec.Struct, rename="camel", omit_defaults=True):
     """The fields of a JobQueue's metadata that are read."""
 
     uid: str
@@ -37,19 +37,19 @@ class _Metadata(msgspec.Struct, rename="camel", omit_defaults=True):
 
 
 class _JobQueue(msgspec.Struct):
-    metadata: _Metadata
+    metadata: _JobQueueMetadata
     spec: msgspec.Raw = _EMPTY
     status: msgspec.Raw = _EMPTY
 
 
-class _Page(msgspec.Struct, rename={"api_version": "apiVersion"}):
+class _JobQueueList(msgspec.Struct, rename={"api_version": "apiVersion"}):
     items: list[msgspec.Raw]
     metadata: dict[str, Any]
     kind: str = "JobQueueList"
     api_version: str = "penstock.dev/v1alpha1"
 
 
-_jobqueue, _page = msgspec.json.Decoder(_JobQueue), msgspec.json.Decoder(_Page)
+_jobqueue, _page = msgspec.json.Decoder(_JobQueue), msgspec.json.Decoder(_JobQueueList)
 
 
 def decode_jobqueue(data: bytes | msgspec.Raw) -> dict[str, Any]:

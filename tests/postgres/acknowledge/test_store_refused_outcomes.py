@@ -10,7 +10,7 @@ import pytest
 from penstock.app.task import TaskRegistry
 from penstock.events import Hooks
 from penstock.job import Finished, OutcomeState
-from penstock.runtime.claims.acknowledger import Acknowledger
+from penstock.runtime.claims.acknowledger import JobAcknowledger
 from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.middleware.hooks import HookDispatcher
 from penstock.runtime.observe.forensics import Forensics
@@ -39,7 +39,7 @@ class Scene:
             store=self.store, queue=lambda: (self.worker.queue, "q"), facts=dict, hooks=HookDispatcher(Hooks()),
             metrics=metrics, tasks=[], holder="x",
         )  # fmt: skip
-        acknowledger = Acknowledger(
+        acknowledger = JobAcknowledger(
             name="acks", store=self.store, held_claims=self.held_claims, accepted=self.accepted.append,
             rng=random.Random(1), metrics=metrics, forensics=forensics,
         )  # fmt: skip

@@ -15,7 +15,7 @@ import penstock
 from penstock.cancellation import cancel_and_wait
 from penstock.events import Hooks
 from penstock.job import Finished, OutcomeState
-from penstock.runtime.claims.acknowledger import Acknowledger
+from penstock.runtime.claims.acknowledger import JobAcknowledger
 from penstock.runtime.claims.held_claims import HeldClaims, release
 from penstock.runtime.middleware.hooks import HookDispatcher
 from penstock.runtime.observe.forensics import Forensics
@@ -150,7 +150,7 @@ async def test_an_outcome_whose_row_is_locked_is_stored_once_the_lock_is_gone(en
             store=store, queue=lambda: (worker.queue, "q"), facts=dict, hooks=HookDispatcher(Hooks()), metrics=metrics,
             tasks=[], holder="x",
         )  # fmt: skip
-        acknowledger = Acknowledger(
+        acknowledger = JobAcknowledger(
             name="acks", store=store, held_claims=held_claims, accepted=accepted.append, rng=random.Random(1),
             metrics=metrics, forensics=forensics,
         )  # fmt: skip

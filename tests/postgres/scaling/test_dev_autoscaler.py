@@ -12,7 +12,7 @@ import pytest
 
 from penstock.cancellation import cancel_and_wait
 from penstock.dev.autoscaler import Autoscaler
-from penstock.dev.processes import ProcessState, WorkerProcess
+from penstock.dev.processes import WorkerProcess, WorkerProcessState
 from penstock.job import NewJob
 from penstock.jobqueue.policy import parse_policy
 from penstock.jobqueue.worker_settings import declaration, worker_settings
@@ -52,7 +52,7 @@ class RecordingFleet:
             name = f"{queue}-{len(self.acts)}"
             self.acts.append(f"start {name}")
             self.present.append(
-                WorkerProcess(name=name, queue=queue, state=ProcessState.RUNNING, pid=None, metrics_url="")
+                WorkerProcess(name=name, queue=queue, state=WorkerProcessState.RUNNING, pid=None, metrics_url="")
             )
 
     def stop(self, name: str) -> None:

@@ -11,12 +11,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.dev.http import MetricsServer
-from penstock.dev.processes import ProcessState
+from penstock.dev.processes import WorkerProcessState
 
 from .test_view import CRASHED, EMAILS
 
 RUNNING = replace(
-    CRASHED, name="emails-2", state=ProcessState.RUNNING, pid=5, metrics_url="http://127.0.0.1:5000/metrics"
+    CRASHED, name="emails-2", state=WorkerProcessState.RUNNING, pid=5, metrics_url="http://127.0.0.1:5000/metrics"
 )
 
 

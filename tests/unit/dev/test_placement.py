@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.dev.placement import Placement, Row, place, rows_of
-from penstock.dev.processes import ProcessState, WorkerProcess
+from penstock.dev.processes import WorkerProcess, WorkerProcessState
 
 
-def member(name: str, state: ProcessState = ProcessState.RUNNING) -> WorkerProcess:
+def member(name: str, state: WorkerProcessState = WorkerProcessState.RUNNING) -> WorkerProcess:
     return WorkerProcess(name=name, queue="emails", state=state, pid=1, metrics_url="")
 
 
@@ -58,14 +58,14 @@ def test_a_member_that_never_registered_is_stopped_at_once() -> None:
 
 def test_a_crashed_member_is_stopped_rather_than_cordoned_and_never_called_back() -> None:
     """Its process is gone; its jobs are rescued by lease."""
-    crashed = member("a", ProcessState.CRASHED)
+    crashed = member("a", WorkerProcessState.CRASHED)
     assert place(0, [crashed], {"a": Row(1, "running", 5)}) == Placement(serving=1, leaving=0, stop=("a",))
     assert place(1, [crashed], {"a": Row(1, "cordoned", 5)}) == Placement(serving=0, leaving=1, start=1, stop=("a",))
 
 
 def test_a_stopping_member_is_neither_serving_nor_stopped_again() -> None:
     """It is on its way."""
-    assert place(1, [member("a", ProcessState.STOPPING)], {"a": Row(1, "drained", 0)}) == Placement(
+    assert place(1, [member("a", WorkerProcessState.STOPPING)], {"a": Row(1, "drained", 0)}) == Placement(
         serving=0, leaving=0, start=1
     )
 

@@ -9,7 +9,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from penstock.dev.processes import ProcessFleet, ProcessState
+from penstock.dev.processes import ProcessFleet, WorkerProcessState
 from penstock.dev.reaper import Reaper
 from penstock.settings import Settings
 
@@ -56,7 +56,7 @@ async def test_members_run_under_names_of_their_own_and_their_output_is_kept_wit
         assert len({worker.name for worker in workers}) == len({worker.metrics_url for worker in workers}) == 2
         for worker in workers:
             assert f"[{worker.name}] ready {worker.name}\n".encode() in log.getvalue()
-            assert worker.state is ProcessState.RUNNING
+            assert worker.state is WorkerProcessState.RUNNING
         assert fleet.workers("images") == []
 
 
@@ -68,7 +68,7 @@ async def test_a_stopped_member_ends_and_is_no_member_any_more() -> None:
         leaving, staying = fleet.workers()
         fleet.stop(leaving.name)
         fleet.stop(leaving.name)
-        assert fleet.workers()[0].state is ProcessState.STOPPING
+        assert fleet.workers()[0].state is WorkerProcessState.STOPPING
         await until(lambda: len(fleet.workers()) == 1)
         assert fleet.workers()[0].name == staying.name
         fleet.stop(leaving.name)
@@ -80,7 +80,7 @@ async def test_a_crashed_worker_is_restarted_with_increasing_delays() -> None:
         fleet.start("emails", 1)
         await until(lambda: fleet.workers()[0].restarts == 2)
         (worker,) = fleet.workers()
-        assert worker.state is ProcessState.CRASHED
+        assert worker.state is WorkerProcessState.CRASHED
         assert worker.last_line == "no such app"
         assert b"exited with code 3; restarting in 0.5 s" in log.getvalue()
         assert b"exited with code 3; restarting in 1 s" in log.getvalue()
@@ -114,7 +114,7 @@ async def test_a_member_whose_child_lives_on_is_seen_to_have_ended() -> None:
     """The child still holds the output's pipe."""
     async with fleet_of(PARENT) as (fleet, _):
         fleet.start("emails", 1)
-        await until(lambda: fleet.workers()[0].state is ProcessState.CRASHED, within=1.9)
+        await until(lambda: fleet.workers()[0].state is WorkerProcessState.CRASHED, within=1.9)
 
 
 async def test_a_member_gets_its_settings_and_none_of_ours() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from penstock.dev.autoscaler import QueueStatus, Scaled
-from penstock.dev.processes import ProcessState, WorkerProcess
+from penstock.dev.processes import WorkerProcess, WorkerProcessState
 from penstock.dev.view import LiveView, PlainView, Status, failure_line, render, replicas, view_for
 from penstock.scaling import Bound, Decision, History, QueueSnapshot
 from penstock.store.inspect.recent_failures import FailedAttempt
@@ -24,7 +24,7 @@ DECISION = Decision(
 CRASHED = WorkerProcess(
     name="emails-1",
     queue="emails",
-    state=ProcessState.CRASHED,
+    state=WorkerProcessState.CRASHED,
     pid=None,
     metrics_url="",
     last_line="no module named shop",

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from penstock_operator.database.process.child import LINES_A_MINUTE, ChildLog
-from penstock_operator.logs import JsonFormatter, TextFormatter
+from penstock_operator.logs import SanitizedJsonFormatter, SanitizedTextFormatter
 from penstock_operator.resources.conditions import MESSAGE_LENGTH, ObservedState, api_conditions
 from penstock_operator.sanitize import sanitized, sanitized_lines
 
@@ -27,8 +27,8 @@ def test_a_character_that_acts_or_hides_becomes_visible(text: str):
     facts = ObservedState(policy=None, database=("Unreachable", f"before {text} after"))
     made = {one["type"]: one["message"] for one in api_conditions(facts, generation=1, now="now", before=())}
     lines = [
-        TextFormatter().format(record),
-        JsonFormatter().format(record),
+        SanitizedTextFormatter().format(record),
+        SanitizedJsonFormatter().format(record),
         made["DatabaseReachable"],
         made["Ready"],
         *sanitized_lines(f"a {text} b", 100).split("\n"),
@@ -52,7 +52,7 @@ def test_a_line_has_a_length():
     assert all(len(one["message"]) <= MESSAGE_LENGTH for one in api_conditions(facts, generation=1, now="", before=()))
 
 
-@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()], ids=["text", "JSON"])
+@pytest.mark.parametrize("formatter", [SanitizedTextFormatter(), SanitizedJsonFormatter()], ids=["text", "JSON"])
 def test_no_message_forges_a_log_line_from_inside_a_traceback(formatter: logging.Formatter):
     """Each line of a traceback is indented."""
     error = ValueError("x\n2026-01-01 00:00:00 ERROR penstock: forged")

@@ -14,7 +14,7 @@ from penstock.runtime.execution.demand_policy import DemandPolicy
 from penstock.runtime.execution.isolation import Isolation
 from penstock.runtime.execution.slots import Slots
 from penstock.runtime.state import WorkerState
-from penstock.stages import Cancel, Consumer, Producer, Subscription
+from penstock.stages import CancelMode, Consumer, Producer, Subscription
 
 _ids = itertools.count(1)
 
@@ -75,8 +75,8 @@ async def wire(source: Source, consumers, sink: Sink) -> None:
     """Start the three and subscribe them as the pod does."""
     for stage in (source, consumers, sink):
         await stage.start()
-    await sink.subscribe(consumers, max_demand=2000, cancel=Cancel.TEMPORARY)
-    consumers.attach(await consumers.subscribe(source, mode="manual", cancel=Cancel.TEMPORARY))
+    await sink.subscribe(consumers, max_demand=2000, cancel=CancelMode.TEMPORARY)
+    consumers.attach(await consumers.subscribe(source, mode="manual", cancel=CancelMode.TEMPORARY))
 
 
 async def until(true: Callable[[], object], seconds: float = 60.0) -> None:

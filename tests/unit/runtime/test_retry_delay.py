@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from penstock.errors import DatabaseUnavailable
 from penstock.job import Finished
-from penstock.runtime.claims.acknowledger import Acknowledger
+from penstock.runtime.claims.acknowledger import JobAcknowledger
 from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.runtime.retry_delay import MAX_SECONDS, doubled, retry_delay
@@ -50,7 +50,7 @@ async def test_an_outcome_is_acknowledged_after_an_outage_of_any_length():
     one = job()
     claims_held.add([one])
     away = Away(LONG)
-    acknowledger = Acknowledger(
+    acknowledger = JobAcknowledger(
         name="acks", store=store_of(away), held_claims=claims_held, accepted=answered.append, rng=Unhurried(1),
         metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
         forensics=cast("Any", SimpleNamespace(attach=attach, settled=lambda batch: None)),

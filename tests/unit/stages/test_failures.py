@@ -7,8 +7,8 @@ from penstock.stages import (
     AlreadyStarted,
     BadOption,
     BadReturn,
-    Cancel,
     Cancellation,
+    CancelMode,
     DemandDispatcher,
     Dropped,
     Exit,
@@ -30,7 +30,7 @@ async def test_a_producer_cannot_choose_manual_mode(house):
     counter, recorder = Counter(), Recorder()
     counter.mode = "manual"
     await house(counter, recorder)
-    await recorder.subscribe(counter, cancel=Cancel.TEMPORARY)
+    await recorder.subscribe(counter, cancel=CancelMode.TEMPORARY)
     reason = await counter.wait()
     assert isinstance(reason, BadReturn)
     assert "on_subscribe must return None or 'automatic'" in str(reason)
@@ -67,7 +67,7 @@ async def test_a_callback_that_raises_ends_its_stage_with_that_exception(house, 
     await house(producer, transient, temporary)
     producer.push(["kept"])
     if where != "on_subscribe":
-        await temporary.subscribe(producer, cancel=Cancel.TEMPORARY, mode="manual")
+        await temporary.subscribe(producer, cancel=CancelMode.TEMPORARY, mode="manual")
     if where == "on_info":
         (temporary.subscriptions()[0]).ask(1)
         producer.post_info("x")
@@ -75,7 +75,9 @@ async def test_a_callback_that_raises_ends_its_stage_with_that_exception(house, 
         producer.cast("x")
     await settle()
     link = (
-        await transient.subscribe(producer, cancel=Cancel.TRANSIENT, mode="manual") if producer.reason is None else None
+        await transient.subscribe(producer, cancel=CancelMode.TRANSIENT, mode="manual")
+        if producer.reason is None
+        else None
     )
     if link is not None:
         link.ask(5)
@@ -127,8 +129,8 @@ async def test_a_wrong_return_value_ends_the_stage_by_name(house, wrong):
     middle.handle_events = _returning(wrong)  # type: ignore[method-assign]
     await house(producer, middle, counter, sink, idle)
     await middle.subscribe(counter, max_demand=1)
-    await sink.subscribe(middle, cancel=Cancel.TEMPORARY)
-    await idle.subscribe(producer, cancel=Cancel.TEMPORARY)
+    await sink.subscribe(middle, cancel=CancelMode.TEMPORARY)
+    await idle.subscribe(producer, cancel=CancelMode.TEMPORARY)
     assert isinstance(await producer.wait(), BadReturn)
     assert "handle_demand must return a sequence of events" in str(producer.reason)
     assert isinstance(await middle.wait(), BadReturn)
@@ -193,7 +195,7 @@ async def test_a_consumer_cannot_be_subscribed_to(house):
     """The subscription ends with a reason that says so; the other consumer lives."""
     one, two = Recorder(), Recorder()
     await house(one, two)
-    await one.subscribe(two, cancel=Cancel.TEMPORARY)
+    await one.subscribe(two, cancel=CancelMode.TEMPORARY)
     await settle()
     assert "is not a producer" in str(one.cancels[0].reason)
     assert one.reason is two.reason is None
@@ -227,8 +229,8 @@ async def test_events_that_nobody_finished_come_back_when_their_holder_ends(hous
     """Inbound, buffered and undelivered events of a producer-consumer that is killed."""
     manual, doubler, recorder = Manual(), Doubler(), Recorder()
     await house(manual, doubler, recorder)
-    await doubler.subscribe(manual, max_demand=2, min_demand=0, cancel=Cancel.TEMPORARY)
-    link = await recorder.subscribe(doubler, mode="manual", cancel=Cancel.TEMPORARY)
+    await doubler.subscribe(manual, max_demand=2, min_demand=0, cancel=CancelMode.TEMPORARY)
+    link = await recorder.subscribe(doubler, mode="manual", cancel=CancelMode.TEMPORARY)
     link.ask(1)
     await settle()
     manual.push([1, 2])

@@ -12,7 +12,7 @@ FOLDER = pathlib.Path(__file__).parents[3] / "worker" / "penstock" / "stages"
 
 SCRIPT = """
 import asyncio, sys
-from stages import Cancel, Consumer, Pipeline, TaskSupervisor, from_iterable, stream
+from stages import CancelMode, Consumer, Pipeline, TaskSupervisor, from_iterable, stream
 
 
 async def main(eager):
@@ -36,7 +36,7 @@ async def main(eager):
         ran.append(event)
 
     numbers, tasks = from_iterable(range(20)), TaskSupervisor(work)
-    await tasks.subscribe(numbers, cancel=Cancel.TEMPORARY)
+    await tasks.subscribe(numbers, cancel=CancelMode.TEMPORARY)
     await tasks.start()
     await numbers.start()
     await numbers.wait()

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.stages import (
-    Backoff,
-    Cancel,
+    CancelMode,
     Consumer,
+    ExponentialBackoff,
     Names,
     PartitionDispatcher,
     Producer,
@@ -149,7 +149,7 @@ async def act(what, first, second, sinks, head, book):
         await sink.start()
         place = second % 3  # a partition that is taken refuses, which is part of the game
         least = min(second, first - 1)
-        await sink.subscribe(head, max_demand=first, min_demand=least, partition=place, cancel=Cancel.TEMPORARY)
+        await sink.subscribe(head, max_demand=first, min_demand=least, partition=place, cancel=CancelMode.TEMPORARY)
         sinks.append(sink)
     elif living:
         sink = living[first % len(living)]
@@ -289,7 +289,7 @@ async def test_under_a_supervisor_every_event_is_finished_in_the_end(house):
             if self.state is not State.ENDED:
                 self.push(events)
 
-    fast = Backoff(base=0.001, cap=0.002)
+    fast = ExponentialBackoff(base=0.001, cap=0.002)
     supervisor = Supervisor(
         [
             lambda: Steady(book, total=40, name="source", names=names),

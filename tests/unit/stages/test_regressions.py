@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from penstock.stages import BadOption, Cancel, Dropped, Poller
+from penstock.stages import BadOption, CancelMode, Dropped, Poller
 
 from .doubles import Counter, Manual, Recorder, inlet, settle, span
 
@@ -166,7 +166,7 @@ async def test_a_fetch_in_flight_is_waited_for_and_what_it_claimed_goes_back(hou
     poller, recorder = Poller(claim), Recorder()
     poller.on_released = lambda events, why: back.append((list(events), why))  # type: ignore[method-assign]
     await house(poller, recorder)
-    link = await recorder.subscribe(poller, cancel=Cancel.TEMPORARY)
+    link = await recorder.subscribe(poller, cancel=CancelMode.TEMPORARY)
     await settle()
     link.cancel()
     await settle()

@@ -11,7 +11,7 @@ import pytest
 
 from penstock.stages import (
     CallCycle,
-    Cancel,
+    CancelMode,
     Child,
     Consumer,
     Pipeline,
@@ -196,7 +196,7 @@ async def test_an_iterator_that_ignores_its_cancellation_does_not_keep_its_produ
     for producer in (from_iterable(items()), Poller(fetch)):
         async with Take() as taker:
             await producer.start()
-            await taker.subscribe(producer, cancel=Cancel.TEMPORARY)
+            await taker.subscribe(producer, cancel=CancelMode.TEMPORARY)
             await asyncio.sleep(0.01)
             async with asyncio.timeout(SECONDS):
                 await producer.stop(timeout=0.01)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .processes import ProcessState, WorkerProcess
+from .processes import WorkerProcess, WorkerProcessState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,21 +61,21 @@ def place(desired: int, workers: Sequence[WorkerProcess], rows: dict[str, Row]) 
     serving: list[tuple[WorkerProcess, Row | None]] = []
     leaving: list[tuple[WorkerProcess, Row | None]] = []
     for worker in workers:
-        if worker.state is not ProcessState.STOPPING:
+        if worker.state is not WorkerProcessState.STOPPING:
             row = rows.get(worker.name)
             is_leaving = row is not None and row.state in {"cordoned", "drained"}
             (leaving if is_leaving else serving).append((worker, row))
     missing = max(0, desired - len(serving))
-    uncordon = [row.id for worker, row in leaving if row and worker.state is ProcessState.RUNNING][:missing]
+    uncordon = [row.id for worker, row in leaving if row and worker.state is WorkerProcessState.RUNNING][:missing]
     excess = max(0, len(serving) - desired)
     newest_first = list(reversed(serving))
     removable = sorted(newest_first, key=lambda one: _cost(*one))[:excess]
-    cordon = tuple(row.id for worker, row in removable if row and worker.state is ProcessState.RUNNING)
-    stop = [worker.name for worker, row in removable if not row or worker.state is ProcessState.CRASHED]
+    cordon = tuple(row.id for worker, row in removable if row and worker.state is WorkerProcessState.RUNNING)
+    stop = [worker.name for worker, row in removable if not row or worker.state is WorkerProcessState.CRASHED]
     stop += [
         worker.name
         for worker, row in leaving
-        if row and row.id not in uncordon and (row.state == "drained" or worker.state is ProcessState.CRASHED)
+        if row and row.id not in uncordon and (row.state == "drained" or worker.state is WorkerProcessState.CRASHED)
     ]
     return Placement(
         serving=len(serving),
@@ -91,4 +91,4 @@ def _cost(worker: WorkerProcess, row: Row | None) -> int:
     """Lowest for a worker that never registered, then a crashed one, then by jobs in flight; of equals the newest."""
     if row is None:
         return -2
-    return -1 if worker.state is ProcessState.CRASHED else row.in_flight
+    return -1 if worker.state is WorkerProcessState.CRASHED else row.in_flight

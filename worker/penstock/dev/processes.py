@@ -38,7 +38,7 @@ STEADY_SECONDS = 30.0
 """After running for this long, a worker's next restart has the first delay again."""
 
 
-class ProcessState(enum.StrEnum):
+class WorkerProcessState(enum.StrEnum):
     """State of a worker process; one that was stopped and has exited is no longer in the fleet."""
 
     RUNNING = "running"
@@ -52,7 +52,7 @@ class WorkerProcess:
 
     name: str
     queue: str
-    state: ProcessState
+    state: WorkerProcessState
     pid: int | None
     metrics_url: str
     restarts: int = 0
@@ -73,7 +73,7 @@ class Fleet(Protocol):
 
 
 @dataclass(slots=True)
-class _Running:
+class _RunningWorker:
     """A worker with its settings, process and task."""
 
     worker: WorkerProcess
@@ -112,7 +112,7 @@ class ProcessFleet:
         self._log, self._reaper, self._changed, self._clock = log, reaper, changed, clock
         self._environ = {name: value for name, value in environ.items() if not name.startswith("PENSTOCK_")}
         self._command = command or _command
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, _RunningWorker] = {}
         self.recent_lines: deque[str] = deque(maxlen=200)
 
     async def __aenter__(self) -> Self:
@@ -131,8 +131,8 @@ class ProcessFleet:
             name = f"{queue}-{secrets.token_hex(3)}"
             settings = replace(self._settings[queue], pod_name=name, http_port=_free_port())
             url = f"http://{endpoint(settings.http_host, settings.http_port)}/metrics"
-            worker = WorkerProcess(name=name, queue=queue, state=ProcessState.RUNNING, pid=None, metrics_url=url)
-            running = self._running[name] = _Running(worker, settings)
+            worker = WorkerProcess(name=name, queue=queue, state=WorkerProcessState.RUNNING, pid=None, metrics_url=url)
+            running = self._running[name] = _RunningWorker(worker, settings)
             running.task = asyncio.create_task(self._supervise(running), name=f"fleet-{name}")
             running.task.add_done_callback(lambda task, name=name: self._exited(name, task))  # type: ignore[misc]
 
@@ -141,7 +141,7 @@ class ProcessFleet:
         running = self._running.get(name)
         if running is None or running.stopping.is_set():
             return
-        running.worker = replace(running.worker, state=ProcessState.STOPPING)
+        running.worker = replace(running.worker, state=WorkerProcessState.STOPPING)
         running.stopping.set()
         self._signal(running, signal.SIGTERM)
 
@@ -165,7 +165,7 @@ class ProcessFleet:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _supervise(self, running: _Running) -> None:
+    async def _supervise(self, running: _RunningWorker) -> None:
         delay = FIRST_DELAY_SECONDS
         while not running.stopping.is_set():
             started = self._clock()
@@ -178,7 +178,7 @@ class ProcessFleet:
             if self._clock() - started > STEADY_SECONDS:
                 delay = FIRST_DELAY_SECONDS
             worker = running.worker
-            running.worker = replace(worker, state=ProcessState.CRASHED, pid=None, restarts=worker.restarts + 1)
+            running.worker = replace(worker, state=WorkerProcessState.CRASHED, pid=None, restarts=worker.restarts + 1)
             self._write(worker.name, f"exited with code {code}; restarting in {delay:g} s".encode())
             self._changed()
             with contextlib.suppress(TimeoutError):
@@ -186,7 +186,7 @@ class ProcessFleet:
                     await running.stopping.wait()
             delay = min(delay * 2, MAX_DELAY_SECONDS)
 
-    async def _run(self, running: _Running) -> int:
+    async def _run(self, running: _RunningWorker) -> int:
         """Run one process from start to exit; returns the exit code."""
         output, ours = await self._output_of(running)
         try:
@@ -205,7 +205,7 @@ class ProcessFleet:
         if running.stopping.is_set():  # stopped while the process was being created
             self._signal(running, signal.SIGTERM)
         else:
-            running.worker = replace(running.worker, pid=process.pid, state=ProcessState.RUNNING)
+            running.worker = replace(running.worker, pid=process.pid, state=WorkerProcessState.RUNNING)
         self._changed()
         try:
             return await process.wait()
@@ -217,7 +217,7 @@ class ProcessFleet:
             self._reaper.forget(process.pid)
             await _finish(output)
 
-    async def _output_of(self, running: _Running) -> tuple[asyncio.Task[None], int]:
+    async def _output_of(self, running: _RunningWorker) -> tuple[asyncio.Task[None], int]:
         """A task that copies output from a pipe to the log, and the pipe's write end.
 
         asyncio's own pipe is not used: its `wait()` waits for the pipe too, and a grandchild may keep that open.
@@ -231,7 +231,7 @@ class ProcessFleet:
         task.add_done_callback(lambda _: transport.close())
         return task, ours
 
-    async def _copy_output(self, running: _Running, stream: asyncio.StreamReader) -> None:
+    async def _copy_output(self, running: _RunningWorker, stream: asyncio.StreamReader) -> None:
         rest = b""
         while data := await stream.read(65536):
             *lines, rest = (rest + data).split(b"\n")
@@ -247,7 +247,7 @@ class ProcessFleet:
         self._log.flush()
         self.recent_lines.append(f"[{name}] {line.decode(errors='replace')[:300]}")
 
-    def _signal(self, running: _Running, number: int) -> None:
+    def _signal(self, running: _RunningWorker, number: int) -> None:
         if running.process is not None and running.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 running.process.send_signal(number)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from penstock.plural import plural
 
-from .processes import ProcessState
+from .processes import WorkerProcessState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,7 +152,7 @@ def render(status: Status) -> Panel:
         parts.append(Text(status.last_error, style="bold red"))
     parts += [Text(), Text("Scale decisions", style="bold")]
     parts += [_line(scaled_line(one, explain=status.explain)) for one in list(status.scaled)[-NEWEST:]]
-    crashed = [one for queue in status.queues for one in queue.workers if one.state is ProcessState.CRASHED]
+    crashed = [one for queue in status.queues for one in queue.workers if one.state is WorkerProcessState.CRASHED]
     if crashed or status.failures:
         parts += [Text(), Text("Recent failures", style="bold")]
         parts += [_line(f"{one.name} crashed: {one.last_line}", "red") for one in crashed[-NEWEST:]]

@@ -15,10 +15,10 @@ from penstock.runtime.process_exit import leave_now, leave_within
 from penstock.settings import Settings
 from penstock.store import check_login_and_schema, check_schema
 
+from .composition import WorkerComponents
 from .config_warnings import log_config_warnings
 from .event_loop import Runner, loop_factory
 from .observe import logs
-from .parts import WorkerParts
 from .startup import Startup
 from .worker import Worker
 
@@ -71,19 +71,19 @@ def run_worker(app: App, settings: Settings) -> int:
 
 async def _run(app: App, settings: Settings) -> tuple[int, bool] | None:
     """Exit code, and whether a thread is stuck; None if the database became unavailable before anything started."""
-    parts = WorkerParts(app, settings)
+    components = WorkerComponents(app, settings)
     try:
-        await parts.store.open()
+        await components.store.open()
     except StoreError as error:
-        parts.health.close()
+        components.health.close()
         logger.warning("cannot start yet, retrying", extra={"error": str(error)})
         await asyncio.sleep(RETRY_SECONDS)
         return None
-    os.register_at_fork(after_in_child=partial(parts.attempts.copied, parts.loop))
+    os.register_at_fork(after_in_child=partial(components.attempts.copied, components.loop))
     gc.collect()
     gc.freeze()  # modules and tasks live as long as the process: no collection needs to visit them
-    exit_within = lambda code: leave_within(max(EXIT_SECONDS, parts.drain.remaining), code)  # noqa: E731
-    code = await Worker(parts, on_exit=exit_within).run()
+    exit_within = lambda code: leave_within(max(EXIT_SECONDS, components.drain.remaining), code)  # noqa: E731
+    code = await Worker(components, on_exit=exit_within).run()
     leave_within(EXIT_SECONDS, code)
-    parts.threads.shutdown(wait=False, cancel_futures=True)
-    return code, bool(parts.attempts.in_threads) or parts.hooks.stuck
+    components.threads.shutdown(wait=False, cancel_futures=True)
+    return code, bool(components.attempts.in_threads) or components.hooks.stuck

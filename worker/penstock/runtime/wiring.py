@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from penstock.stages import Cancel, Stage
+from penstock.stages import CancelMode, Stage
 
-from .claims.acknowledger import Acknowledger
+from .claims.acknowledger import JobAcknowledger
 from .claims.claimer import Claimer
 from .execution.consumers import Consumers
 from .execution.outcome_batcher import BATCH
@@ -15,7 +15,7 @@ from .execution.outcome_batcher import BATCH
 async def start_stages(
     claimer: Claimer,
     consumers: Consumers,
-    acknowledgers: Sequence[Acknowledger],
+    acknowledgers: Sequence[JobAcknowledger],
     stopped: Callable[[Stage, object], object],
 ) -> None:
     """Start all stages, then subscribe from the last one back: demand is emitted last.
@@ -31,5 +31,5 @@ async def start_stages(
         await stage.start()
         stage.watch(stopped)
     for acknowledger in acknowledgers:
-        await acknowledger.subscribe(consumers, max_demand=8 * BATCH, min_demand=4 * BATCH, cancel=Cancel.TEMPORARY)
-    consumers.attach(await consumers.subscribe(claimer, mode="manual", cancel=Cancel.TEMPORARY))
+        await acknowledger.subscribe(consumers, max_demand=8 * BATCH, min_demand=4 * BATCH, cancel=CancelMode.TEMPORARY)
+    consumers.attach(await consumers.subscribe(claimer, mode="manual", cancel=CancelMode.TEMPORARY))

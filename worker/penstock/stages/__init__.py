@@ -5,7 +5,6 @@ must import nothing but the standard library: the folder can be lifted out and u
 `docs/reference/stages.md`. Sends never block; demand bounds every queue.
 """
 
-from .backoff import Backoff
 from .core.base import Consumer, Producer, ProducerConsumer
 from .core.buffer import Buffer
 from .core.stage import Stage
@@ -26,12 +25,13 @@ from .errors import (
     StageError,
     SubscriptionRefused,
 )
+from .exponential_backoff import ExponentialBackoff
 from .library.iterables import IterableProducer, Stream, from_iterable, stream
 from .library.operators import Enrich, Filter, Reservoir, Throttle
 from .library.poller import Poller
 from .names import Names
 from .pipeline import Acknowledger, BatchInfo, CallerAcknowledger, DummyProducer, Envelope, Pipeline, RateLimit
-from .reasons import KILLED, NORMAL, SHUTDOWN, Cancel, Cancellation, Dropped, Exit, Shutdown, is_quiet
+from .reasons import KILLED, NORMAL, SHUTDOWN, Cancellation, CancelMode, Dropped, Exit, Shutdown, is_quiet
 from .release import release
 from .status import InletStatus, OutletStatus, StageStatus, State
 from .supervision.child_spec import Child, ChildStatus, Restart, Strategy
@@ -44,7 +44,6 @@ __all__ = [
     "SHUTDOWN",
     "Acknowledger",
     "AlreadyStarted",
-    "Backoff",
     "BadOption",
     "BadReturn",
     "BatchInfo",
@@ -52,7 +51,7 @@ __all__ = [
     "Buffer",
     "CallCycle",
     "CallerAcknowledger",
-    "Cancel",
+    "CancelMode",
     "Cancellation",
     "Child",
     "ChildStatus",
@@ -66,6 +65,7 @@ __all__ = [
     "Enrich",
     "Envelope",
     "Exit",
+    "ExponentialBackoff",
     "Filter",
     "InletStatus",
     "IterableProducer",

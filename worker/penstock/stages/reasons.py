@@ -44,7 +44,7 @@ def is_quiet(reason: object) -> bool:
     return reason is NORMAL or reason is SHUTDOWN or isinstance(reason, Shutdown)
 
 
-class Cancel(Enum):
+class CancelMode(Enum):
     """The effect of an ended subscription on its consumer.
 
     PERMANENT (the default): the consumer ends with the same reason, always.
@@ -58,9 +58,9 @@ class Cancel(Enum):
 
     def ends_consumer(self, reason: object) -> bool:
         """Whether a consumer must end when its subscription ended for `reason`."""
-        if reason is Exit.ALREADY_SUBSCRIBED or self is Cancel.TEMPORARY:
+        if reason is Exit.ALREADY_SUBSCRIBED or self is CancelMode.TEMPORARY:
             return False
-        return self is Cancel.PERMANENT or not is_quiet(reason)
+        return self is CancelMode.PERMANENT or not is_quiet(reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ from .protocol import (
     MAX_TEXT,
     REQUESTS,
     ErrorAnswer,
-    Sample,
-    ServerStats,
+    SampleAnswer,
+    StatsAnswer,
     declared_row,
     frame,
     now,
@@ -176,7 +176,7 @@ class Service:
         if database is not None:
             await database.close()
 
-    async def _sample(self, names: list[str], soon: float, some: bool) -> Sample:
+    async def _sample(self, names: list[str], soon: float, some: bool) -> SampleAnswer:
         notified, self._notified, self._woken = self._notified, set(), False
         database = self._opened
         if some:
@@ -185,15 +185,15 @@ class Service:
         states = await database.sample(names, soon=soon)
         if not some:
             self._names = {state.id: name for name, state in states.items()}
-        return Sample(database.listening, database.failed_task(), packed(states, names))
+        return SampleAnswer(database.listening, database.failed_task(), packed(states, names))
 
     async def _pause(self, queues: list[int], maximum: float) -> float:
         self._opened.rest(queues)
         return self._opened.pause(maximum)
 
-    async def _vitals(self) -> ServerStats:
+    async def _vitals(self) -> StatsAnswer:
         seen, taken_back = await self._opened.vitals()
-        return msgspec.convert([*seen, dict(taken_back)], ServerStats)
+        return msgspec.convert([*seen, dict(taken_back)], StatsAnswer)
 
     async def _waits(self) -> Mapping[int, float]:
         return await self._opened.waits()

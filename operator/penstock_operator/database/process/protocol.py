@@ -80,7 +80,7 @@ class SampledQueue(msgspec.Struct, array_like=True, frozen=True):
     workers: Annotated[list[WorkerFields], Meta(max_length=MAX_WORKERS)]
 
 
-class Sample(msgspec.Struct, array_like=True, frozen=True):
+class SampleAnswer(msgspec.Struct, array_like=True, frozen=True):
     """The answer to `sample`; `failed` names a task of the process that stopped unexpectedly."""
 
     listening: bool
@@ -103,7 +103,7 @@ class DeclaredRow(msgspec.Struct, array_like=True, frozen=True):
     settings: Annotated[bytes, Meta(max_length=MAX_JSON)]
 
 
-class ServerStats(msgspec.Struct, array_like=True, frozen=True):
+class StatsAnswer(msgspec.Struct, array_like=True, frozen=True):
     """The answer to `vitals`: four estimates, and what was taken back by reason."""
 
     dead_tuples: Count
@@ -116,13 +116,13 @@ class ServerStats(msgspec.Struct, array_like=True, frozen=True):
 ANSWERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
     "open": msgspec.msgpack.Decoder(Annotated[str, Meta(max_length=300)]),
     "close": msgspec.msgpack.Decoder(None),
-    "sample": msgspec.msgpack.Decoder(Sample),
+    "sample": msgspec.msgpack.Decoder(SampleAnswer),
     "waits": msgspec.msgpack.Decoder(Annotated[dict[Count, Seconds], Meta(max_length=MAX_ROWS)]),
     "jobs_in_flight": msgspec.msgpack.Decoder(Annotated[dict[Count, Count], Meta(max_length=MAX_ROWS)]),
     "lost_workers": msgspec.msgpack.Decoder(
         Annotated[dict[Name, tuple[Name | None, Seconds]], Meta(max_length=MAX_ROWS)]
     ),
-    "vitals": msgspec.msgpack.Decoder(ServerStats),
+    "vitals": msgspec.msgpack.Decoder(StatsAnswer),
     "pause": msgspec.msgpack.Decoder(float),
     "declarations": msgspec.msgpack.Decoder(
         Annotated[dict[Annotated[str, Meta(max_length=200)], DeclaredRow], Meta(max_length=MAX_ROWS)]

@@ -13,7 +13,7 @@ from penstock_operator.database.process.protocol import (
     MAX_ALL_WORKERS,
     MAX_ROWS,
     MAX_WORKERS,
-    Sample,
+    SampleAnswer,
     SampledQueue,
     packed,
     unpacked,
@@ -41,9 +41,9 @@ def decoded(method: str, answer: object) -> Any:
 @pytest.mark.parametrize(
     ("method", "answer"),
     [
-        ("sample", Sample(True, None, [queue(workers(MAX_WORKERS + 1))])),
-        ("sample", Sample(True, None, [queue([workers(1)[0] | {f"x{number}": 1 for number in range(40)}])])),
-        ("sample", Sample(True, None, [queue([])] * (MAX_ROWS + 1))),
+        ("sample", SampleAnswer(True, None, [queue(workers(MAX_WORKERS + 1))])),
+        ("sample", SampleAnswer(True, None, [queue([workers(1)[0] | {f"x{number}": 1 for number in range(40)}])])),
+        ("sample", SampleAnswer(True, None, [queue([])] * (MAX_ROWS + 1))),
         ("waits", dict.fromkeys(range(MAX_ROWS + 1), 1.0)),
         ("jobs_in_flight", dict.fromkeys(range(MAX_ROWS + 1), 1)),
         ("lost_workers", {str(number): ("n", 1.0) for number in range(MAX_ROWS + 1)}),
@@ -72,7 +72,7 @@ def test_all_workers_of_a_sample_have_a_bound_as_well():
     """It is kept by many queues as by one."""
     maximum = MAX_ALL_WORKERS // MAX_WORKERS
     rows = [queue(workers(MAX_WORKERS), f"q{number}") for number in range(maximum)]
-    assert len(unpacked(decoded("sample", Sample(True, None, rows)).queues)) == maximum
+    assert len(unpacked(decoded("sample", SampleAnswer(True, None, rows)).queues)) == maximum
     with pytest.raises(msgspec.ValidationError, match="10001 workers"):
         unpacked([*rows, queue(workers(1), "more")])
 

@@ -11,7 +11,7 @@ from penstock.job import ClaimedJob
 from penstock.runtime.claims.claimer import Claimer
 from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.observe.metrics import WorkerMetrics
-from penstock.stages import Cancel, Consumer, Subscription
+from penstock.stages import CancelMode, Consumer, Subscription
 from tests.unit.runtime.support import job, running_state, store_of
 
 HORIZON = 100
@@ -140,7 +140,7 @@ class Bench:
     async def start(self) -> None:
         await self.claimer.start()
         await self.taker.start()
-        self.subscription = await self.taker.subscribe(self.claimer, mode="manual", cancel=Cancel.TEMPORARY)
+        self.subscription = await self.taker.subscribe(self.claimer, mode="manual", cancel=CancelMode.TEMPORARY)
 
     def ask(self, count: int) -> None:
         """Emit demand."""

@@ -15,7 +15,7 @@ from penstock.job import ClaimedJob
 from penstock.runtime.claims.claimer import DISCONNECTED_AFTER, Claimer
 from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.observe.metrics import WorkerMetrics
-from penstock.stages import Cancel, Consumer, Subscription
+from penstock.stages import CancelMode, Consumer, Subscription
 from tests.unit.runtime.support import job, running_state, store_of, until
 
 
@@ -72,7 +72,7 @@ class Pair:
     async def start(self) -> None:
         await self.claimer.start()
         await self.taker.start()
-        subscription = await self.taker.subscribe(self.claimer, mode="manual", cancel=Cancel.TEMPORARY)
+        subscription = await self.taker.subscribe(self.claimer, mode="manual", cancel=CancelMode.TEMPORARY)
         subscription.ask(3)
 
     async def recover(self) -> None:

@@ -97,8 +97,8 @@ PROMISED = {
     "penstock_dead_letters_total": {"queue", "task"}, "penstock_event_loop_lag_seconds": {"queue"},
     "penstock_lease_renewal_failures_total": {"queue"}, "penstock_build_info": {"version"},
     "penstock_oldest_running_timestamp_seconds": {"queue"}, "penstock_lease_renewed_timestamp_seconds": {"queue"},
-    "penstock_children": {"queue"}, "penstock_children_started_total": {"queue"},
-    "penstock_children_ended_total": {"queue", "reason"},
+    "penstock_children": {"queue"}, "penstock_child_starts_total": {"queue"},
+    "penstock_child_exits_total": {"queue", "reason"},
 }  # fmt: skip
 
 
@@ -125,16 +125,16 @@ def test_what_each_stage_handed_on_is_counted_by_the_batch():
     assert found["penstock_last_job_timestamp_seconds", None] == 1234.0
 
 
-def test_children_are_counted_by_why_they_ended():
-    """What is neither up nor ended is starting."""
+def test_children_are_counted_by_why_they_exited():
+    """A child that is neither alive nor exited is starting."""
     metrics = WorkerMetrics(queue="q", tasks=["work"], version="1")
     stats = metrics.children
     stats.started = 3
     stats.up()
     stats.up()
     stats.down("memory")
-    found = {(s.name, s.labels.get("reason")): s.value for s in samples(metrics) if "children" in s.name}
-    assert (found["penstock_children", None], found["penstock_children_started_total", None]) == (1, 3)
+    found = {(s.name, s.labels.get("reason")): s.value for s in samples(metrics) if "child" in s.name}
+    assert (found["penstock_children", None], found["penstock_child_starts_total", None]) == (1, 3)
     assert {reason: count for (_, reason), count in found.items() if reason and count} == {"memory": 1}
 
 

@@ -14,7 +14,7 @@ from penstock.events import EVENTS
 from penstock.job import Finished, OutcomeState
 from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.execution.outcomes import INCOMPATIBLE
-from penstock.runtime.execution.processes.stats import END_REASONS
+from penstock.runtime.execution.processes.stats import EXIT_REASONS
 from penstock.runtime.execution.slots import Slots
 from penstock.runtime.observe.gauges import Gauges
 from penstock.runtime.observe.metrics import UNKNOWN_TASK, WorkerMetrics, exposition
@@ -74,7 +74,7 @@ def busy(metrics: WorkerMetrics) -> None:
     metrics.circuits = lambda: {"work": 2}
     metrics.children.started = 1
     metrics.children.up()
-    for reason in END_REASONS:
+    for reason in EXIT_REASONS:
         metrics.children.alive += 1
         metrics.children.down(reason)
     metrics.gauges = probes().gauges

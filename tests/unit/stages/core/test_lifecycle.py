@@ -8,8 +8,8 @@ from penstock.stages import (
     KILLED,
     NORMAL,
     SHUTDOWN,
-    Cancel,
     Cancellation,
+    CancelMode,
     Dropped,
     Role,
     Shutdown,
@@ -40,7 +40,7 @@ async def test_a_producer_hears_how_its_consumer_left(house, make):
     """(cancel, oops) on cancel; (down, KILLED) when the consumer's task is killed."""
     producer, recorder = make(), Recorder()
     await house(producer, recorder)
-    link = await recorder.subscribe(producer, mode="manual", cancel=Cancel.TEMPORARY)
+    link = await recorder.subscribe(producer, mode="manual", cancel=CancelMode.TEMPORARY)
     link.cancel("oops")
     await settle()
     assert producer.cancels == [Cancellation("oops")]
@@ -119,15 +119,15 @@ async def test_the_end_of_another_stage_can_be_watched(house):
 
 
 FINISHES = [
-    (Cancel.TEMPORARY, NORMAL, False),
-    (Cancel.TEMPORARY, "oops", False),
-    (Cancel.TRANSIENT, NORMAL, False),
-    (Cancel.TRANSIENT, SHUTDOWN, False),
-    (Cancel.TRANSIENT, Shutdown("x"), False),
-    (Cancel.TRANSIENT, "oops", True),
-    (Cancel.PERMANENT, NORMAL, True),
-    (Cancel.PERMANENT, SHUTDOWN, True),
-    (Cancel.PERMANENT, "oops", True),
+    (CancelMode.TEMPORARY, NORMAL, False),
+    (CancelMode.TEMPORARY, "oops", False),
+    (CancelMode.TRANSIENT, NORMAL, False),
+    (CancelMode.TRANSIENT, SHUTDOWN, False),
+    (CancelMode.TRANSIENT, Shutdown("x"), False),
+    (CancelMode.TRANSIENT, "oops", True),
+    (CancelMode.PERMANENT, NORMAL, True),
+    (CancelMode.PERMANENT, SHUTDOWN, True),
+    (CancelMode.PERMANENT, "oops", True),
 ]
 
 
@@ -153,7 +153,7 @@ async def test_the_cancel_matrix(house, make, cancel, reason, dies, how):
 
 @pytest.mark.case(53)
 @pytest.mark.parametrize("make", [Recorder, Doubler])
-@pytest.mark.parametrize("cancel", list(Cancel))
+@pytest.mark.parametrize("cancel", list(CancelMode))
 async def test_a_killed_producer_ends_all_but_temporary_consumers(house, make, cancel):
     """(down, KILLED); the neighbours of the dead learn it."""
     counter, consumer = Counter(), make()
@@ -163,7 +163,7 @@ async def test_a_killed_producer_ends_all_but_temporary_consumers(house, make, c
     counter.kill()
     await settle()
     assert consumer.cancels == [Cancellation(KILLED, down=True)]
-    assert consumer.reason is (None if cancel is Cancel.TEMPORARY else KILLED)
+    assert consumer.reason is (None if cancel is CancelMode.TEMPORARY else KILLED)
 
 
 @pytest.mark.case(55)
@@ -228,7 +228,7 @@ async def test_stages_are_context_managers():
     """Started on entry, stopped on exit."""
     async with Counter() as counter, Recorder() as recorder:
         recorder.limit = 1
-        await recorder.subscribe(counter, max_demand=3, min_demand=0, cancel=Cancel.TEMPORARY)
+        await recorder.subscribe(counter, max_demand=3, min_demand=0, cancel=CancelMode.TEMPORARY)
         await settle()
         assert recorder.events == span(0, 2)
         recorder.kill()

@@ -7,11 +7,11 @@ from penstock.stages import (
     NORMAL,
     SHUTDOWN,
     AlreadyStarted,
-    Backoff,
     BadOption,
     BroadcastDispatcher,
-    Cancel,
+    CancelMode,
     Dropped,
+    ExponentialBackoff,
     Names,
     NoProducer,
     StageEnded,
@@ -76,7 +76,7 @@ async def test_any_wrong_option_is_refused_by_name(house, options):
 
 
 @pytest.mark.case(44)
-@pytest.mark.parametrize("cancel", [Cancel.PERMANENT, Cancel.TRANSIENT])
+@pytest.mark.parametrize("cancel", [CancelMode.PERMANENT, CancelMode.TRANSIENT])
 @pytest.mark.parametrize("target", ["a name that nobody has", "an ended producer"])
 async def test_no_producer_ends_the_consumer(house, caplog, cancel, target):
     """The tag is returned, then the consumer ends with NoProducer and a line that names the producer."""
@@ -94,7 +94,7 @@ async def test_no_producer_ends_the_consumer(house, caplog, cancel, target):
 async def test_no_producer_leaves_a_temporary_consumer_alive(house):
     """It idles with a dead tag."""
     recorder = await house(Recorder(names=Names()))
-    link = await recorder.subscribe("nobody", cancel=Cancel.TEMPORARY)
+    link = await recorder.subscribe("nobody", cancel=CancelMode.TEMPORARY)
     await settle()
     assert recorder.reason is None
     assert not link.active
@@ -195,7 +195,7 @@ async def test_a_consumer_that_resubscribes_finds_the_producer_that_came_back(ho
     """By name, after growing delays, and the window starts again."""
     names = Names()
     recorder = await house(Recorder(names=names))
-    await recorder.subscribe("source", resubscribe=Backoff(base=0.001, cap=0.002, jitter=0), max_demand=10)
+    await recorder.subscribe("source", resubscribe=ExponentialBackoff(base=0.001, cap=0.002, jitter=0), max_demand=10)
     await settle()
     assert inlet(recorder).resubscribing == 1
     first = await house(Manual(name="source", names=names))
@@ -220,14 +220,14 @@ async def test_resubscribing_stops_on_request_and_on_our_own_cancel(house):
     names = Names()
     recorder = await house(Recorder(names=names))
     counter = await house(Manual(name="source", names=names))
-    link = await recorder.subscribe("source", resubscribe=Backoff(base=0, cap=0))
+    link = await recorder.subscribe("source", resubscribe=ExponentialBackoff(base=0, cap=0))
     await settle()
     link.cancel(SHUTDOWN)
     link.cancel("again does nothing")
     await settle()
     assert inlet(recorder).resubscribing == 0
     assert [cancellation.reason for cancellation in counter.cancels] == [SHUTDOWN]
-    link = await recorder.subscribe("source", resubscribe=Backoff(base=0, cap=0))
+    link = await recorder.subscribe("source", resubscribe=ExponentialBackoff(base=0, cap=0))
     recorder.stop_resubscribing()
     await counter.stop()
     await settle()

@@ -10,7 +10,7 @@ import pytest
 
 from penstock.stages import (
     BadOption,
-    Cancel,
+    CancelMode,
     Dropped,
     PartitionDispatcher,
     SubscriptionRefused,
@@ -163,7 +163,7 @@ async def test_a_partition_that_leaves_releases_and_the_others_go_on(house):
     manual = Manual(dispatcher=PartitionDispatcher(["odd", "even"], hash=parity))
     odd, even = Recorder(), Recorder()
     await house(manual, odd, even)
-    (await odd.subscribe(manual, partition="odd", mode="manual", cancel=Cancel.TEMPORARY)).ask(1)
+    (await odd.subscribe(manual, partition="odd", mode="manual", cancel=CancelMode.TEMPORARY)).ask(1)
     link = await even.subscribe(manual, partition="even", mode="manual")
     link.ask(4)
     await settle()
@@ -184,7 +184,7 @@ async def test_a_refused_partition_is_reported_to_its_consumer(house):
     manual = Manual(dispatcher=PartitionDispatcher(2))
     strict, lenient = Recorder(), Recorder()
     await house(manual, strict, lenient)
-    await lenient.subscribe(manual, partition=9, cancel=Cancel.TEMPORARY)
+    await lenient.subscribe(manual, partition=9, cancel=CancelMode.TEMPORARY)
     await strict.subscribe(manual)
     assert isinstance(await strict.wait(), SubscriptionRefused)
     assert "must be one of [0, 1], got 9" in str(lenient.cancels[0].reason)

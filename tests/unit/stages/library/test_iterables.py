@@ -8,7 +8,7 @@ import pytest
 from penstock.stages import (
     NORMAL,
     BadOption,
-    Cancel,
+    CancelMode,
     Dropped,
     Names,
     NoProducer,
@@ -41,7 +41,7 @@ async def test_a_finite_iterable_streams_to_its_end(house, asynchronous):
 
 
 @pytest.mark.case(58)
-@pytest.mark.parametrize("cancel", [None, Cancel.PERMANENT, Cancel.TRANSIENT])
+@pytest.mark.parametrize("cancel", [None, CancelMode.PERMANENT, CancelMode.TRANSIENT])
 @pytest.mark.parametrize("target", ["unknown", "dead", "refusing"])
 async def test_a_stream_without_producer_raises(house, cancel, target):
     """An unknown name, an ended producer, a producer that refuses."""
@@ -61,7 +61,7 @@ async def test_a_temporary_stream_without_producer_is_empty(house, target):
     producer = await house(Manual(dispatcher=PartitionDispatcher(1)))
     if target == "dead":
         await producer.stop()
-    events = stream("unknown" if target == "unknown" else producer, names=Names(), cancel=Cancel.TEMPORARY)
+    events = stream("unknown" if target == "unknown" else producer, names=Names(), cancel=CancelMode.TEMPORARY)
     assert [event async for event in events] == []
 
 
@@ -157,7 +157,7 @@ async def test_a_stream_raises_what_its_producer_died_of(house):
     assert got == [1]
     ended = await house(from_iterable([1]))
     with pytest.raises(StageEnded, match="NORMAL"):
-        await collect(stream(ended, cancel=Cancel.PERMANENT), got)
+        await collect(stream(ended, cancel=CancelMode.PERMANENT), got)
     assert got == [1, 1]
 
 
@@ -172,7 +172,7 @@ async def test_an_async_iterable_is_awaited_without_blocking_its_stage(house):
 
     source, recorder = from_iterable(slow()), Recorder()
     await house(source, recorder)
-    await recorder.subscribe(source, cancel=Cancel.TEMPORARY)
+    await recorder.subscribe(source, cancel=CancelMode.TEMPORARY)
     await settle()
     assert recorder.events == [1]
     assert source.status().busy is False

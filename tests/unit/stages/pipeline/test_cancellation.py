@@ -8,7 +8,7 @@ from collections import Counter as Tally
 
 import pytest
 
-from penstock.stages import Backoff, DummyProducer, Envelope, Pipeline, State
+from penstock.stages import DummyProducer, Envelope, ExponentialBackoff, Pipeline, State
 
 from ..doubles import settle, turns
 from .test_pipeline import Acks
@@ -32,7 +32,7 @@ async def one_run(layer, step, problems):
     """Push, kill one stage of the layer after `step` turns, stop. True: it came too late."""
     asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
     acks = Acks()
-    pipeline = Pipeline("p", resubscribe=Backoff(base=0, cap=0), supervision={"backoff": None})
+    pipeline = Pipeline("p", resubscribe=ExponentialBackoff(base=0, cap=0), supervision={"backoff": None})
     pipeline.source(DummyProducer).process(handle, concurrency=2, max_demand=2).batch("db", store, size=2, timeout=60)
     await pipeline.start()
     stage = next(stage for stage in pipeline.running.stages() if str(stage.name[1]).startswith(layer))

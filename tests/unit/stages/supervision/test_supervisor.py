@@ -12,8 +12,8 @@ from penstock.stages import (
     NORMAL,
     SHUTDOWN,
     AlreadyStarted,
-    Backoff,
     Child,
+    ExponentialBackoff,
     Names,
     Restart,
     RestartsExceeded,
@@ -24,7 +24,7 @@ from penstock.stages import (
 
 from ..doubles import Counter, Manual, Recorder, settle
 
-FAST = Backoff(base=0.001, cap=0.002, jitter=0)
+FAST = ExponentialBackoff(base=0.001, cap=0.002, jitter=0)
 
 
 class BoomError(Exception):
@@ -143,7 +143,7 @@ async def test_the_strategy_says_who_is_restarted_together(house, strategy, rest
 )
 async def test_the_restart_says_whether_an_ended_child_comes_back(house, restart, reason, again):
     """Permanent always, transient unless quiet, temporary never."""
-    supervisor = Supervisor([Child(make=Recorder, id="x", restart=restart)], backoff=Backoff(base=0, cap=0))
+    supervisor = Supervisor([Child(make=Recorder, id="x", restart=restart)], backoff=ExponentialBackoff(base=0, cap=0))
     await house(supervisor)
     first = supervisor.child("x")
     await first.stop(reason)

@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from penstock.stages import SHUTDOWN, BadOption, Cancel, Dropped, Restart, Strategy, TaskSupervisor
+from penstock.stages import SHUTDOWN, BadOption, CancelMode, Dropped, Restart, Strategy, TaskSupervisor
 
 from ..doubles import Counter, Manual, settle
 
@@ -133,7 +133,7 @@ async def test_tasks_outlive_the_producer_of_their_events(house):
     gates = Gates()
     manual, tasks = Manual(), TaskSupervisor(gates)
     await house(manual, tasks)
-    await tasks.subscribe(manual, cancel=Cancel.TEMPORARY)
+    await tasks.subscribe(manual, cancel=CancelMode.TEMPORARY)
     await settle()
     manual.push([1, 2, 3])
     await settle()

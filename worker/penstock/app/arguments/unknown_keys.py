@@ -71,7 +71,7 @@ class _Finders:
     def _object(self, info: Any) -> Finder | None:
         if info.cls in self._known:
             return self._known[info.cls]
-        shape = _Object(closed=isinstance(info, _BY_FIELDS))
+        shape = _ObjectShape(closed=isinstance(info, _BY_FIELDS))
         found = self._known[info.cls] = Finder(Mapping, shape.paths)
         array = getattr(info, "array_like", False)
         shape.fields = {one.encode_name: self.of(one.type) for one in info.fields}
@@ -81,7 +81,7 @@ class _Finders:
 
 
 @dataclass(slots=True)
-class _Object:
+class _ObjectShape:
     """Keys of an object that are not fields (`closed`: msgspec would drop them), and what its fields find."""
 
     closed: bool

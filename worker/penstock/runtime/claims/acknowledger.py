@@ -41,7 +41,7 @@ REFUSED = "outcome_rejected"
 _Send = Callable[[int, list[Finished]], Awaitable[list[Finished]]]
 
 
-class Acknowledger(Consumer[Finished]):
+class JobAcknowledger(Consumer[Finished]):
     """Acknowledges batches.
 
     Args:

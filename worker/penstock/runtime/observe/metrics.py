@@ -19,7 +19,7 @@ from penstock.events import EVENTS
 from penstock.job import Finished, OutcomeState
 
 from ..execution.outcomes import INCOMPATIBLE
-from ..execution.processes.stats import END_REASONS, ProcessStats
+from ..execution.processes.stats import EXIT_REASONS, ProcessStats
 from .distribution import Distribution
 from .gauges import Gauges
 
@@ -199,13 +199,13 @@ class WorkerMetrics(Collector):
     def _of_children(self) -> Iterator[Metric]:
         stats = self.children
         yield self._gauge("penstock_children", "Child processes that are alive and ready.", stats.alive)
-        yield self._counter("penstock_children_started", "Child processes that were started.", stats.started)
-        ended = CounterMetricFamily(
-            "penstock_children_ended", "Child processes that exited, by reason.", labels=["queue", "reason"]
+        yield self._counter("penstock_child_starts", "Child processes that were started.", stats.started)
+        exits = CounterMetricFamily(
+            "penstock_child_exits", "Child processes that exited, by reason.", labels=["queue", "reason"]
         )
-        for reason in END_REASONS:
-            ended.add_metric([self._queue, reason], stats.ended[reason])
-        yield ended
+        for reason in EXIT_REASONS:
+            exits.add_metric([self._queue, reason], stats.exits[reason])
+        yield exits
 
     def _from_gauges(self) -> Iterator[Metric]:
         now = self.gauges()

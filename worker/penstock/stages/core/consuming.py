@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
-from ..backoff import Backoff
 from ..errors import StageEnded
-from ..reasons import NORMAL, Cancel, Cancellation, Dropped
+from ..exponential_backoff import ExponentialBackoff
+from ..reasons import NORMAL, Cancellation, CancelMode, Dropped
 from ..status import State
 from ._common import ConnectableStage
 from .inlet import Inlet, subscription_of
@@ -26,9 +26,9 @@ class SubscribeKeywords(TypedDict, total=False):
 
     max_demand: int
     min_demand: int | None
-    cancel: Cancel | None
+    cancel: CancelMode | None
     mode: Mode
-    resubscribe: Backoff | None
+    resubscribe: ExponentialBackoff | None
     selector: Callable[[Any], object] | None
     partition: Hashable
     extra: Mapping[str, Any]

@@ -26,7 +26,7 @@ DemandMode = Literal["forward", "accumulate"]
 _DEMAND, _EVENTS, _INFO = range(3)
 
 
-class Gate(Protocol):
+class EmissionGate(Protocol):
     """May hold emissions and demand back; `Producing.gate_opened` is called when it may have opened."""
 
     @property
@@ -55,7 +55,7 @@ class Emission:
         self.demanded = demanded
         self.take_dispatcher(dispatcher if dispatcher is not None else DemandDispatcher())
         self.buffer = buffer
-        self.gate: Gate | None = None
+        self.gate: EmissionGate | None = None
         self.emitted = 0
         self.discarded = 0
         self._accumulating = demand == "accumulate"
@@ -87,7 +87,7 @@ class Emission:
         else:
             self._pass_gate(events, self.gate)
 
-    def _pass_gate(self, events: Sequence[Any], gate: Gate) -> None:
+    def _pass_gate(self, events: Sequence[Any], gate: EmissionGate) -> None:
         passed = gate.take(len(events))
         if passed:
             self.place(events if passed == len(events) else events[:passed])

@@ -15,7 +15,7 @@ from ..errors import AlreadyStarted, BadOption, NoProducer
 from ..reasons import NORMAL, Cancellation
 from ..status import State
 from ._common import ConnectableStage
-from .emission import DemandMode, Gate
+from .emission import DemandMode, EmissionGate
 from .outlet import Outlet
 from .stage import Entry
 from .subscription import Subscription
@@ -62,7 +62,7 @@ class Producing(ConnectableStage, Generic[Out]):
         if not self._stage_inside():
             await asyncio.sleep(0)
 
-    def use(self, *, dispatcher: Dispatcher | None = None, gate: Gate | None = None) -> None:
+    def use(self, *, dispatcher: Dispatcher | None = None, gate: EmissionGate | None = None) -> None:
         """Give a stage that has not started another dispatcher, or a gate. Raises AlreadyStarted."""
         if self.state is not State.NEW:
             raise AlreadyStarted(f"{self!r} has started: its dispatcher and gate stay as they are")

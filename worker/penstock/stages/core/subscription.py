@@ -14,11 +14,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..errors import BadOption
-from ..reasons import NORMAL, Cancel, Cancellation, Dropped
+from ..reasons import NORMAL, Cancellation, CancelMode, Dropped
 from .window import DemandWindow, is_count
 
 if TYPE_CHECKING:
-    from ..backoff import Backoff
+    from ..exponential_backoff import ExponentialBackoff
 
 logger = logging.getLogger(__name__)
 
@@ -77,17 +77,17 @@ class SubscriptionOptions:
 
     max_demand: int = 1000
     min_demand: int | None = None
-    cancel: Cancel | None = None
+    cancel: CancelMode | None = None
     mode: Mode = "automatic"
-    resubscribe: Backoff | None = None
+    resubscribe: ExponentialBackoff | None = None
     selector: Callable[[Any], object] | None = None
     partition: Hashable = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         DemandWindow(self.max_demand, self.min_demand, owner="subscription")
-        if self.cancel is not None and not isinstance(self.cancel, Cancel):
-            raise BadOption.of("subscription", "cancel", "one of Cancel", self.cancel)
+        if self.cancel is not None and not isinstance(self.cancel, CancelMode):
+            raise BadOption.of("subscription", "cancel", "one of CancelMode", self.cancel)
         if self.mode not in ("automatic", "manual"):
             raise BadOption.of("subscription", "mode", "'automatic' or 'manual'", self.mode)
         if self.selector is not None and not callable(self.selector):
@@ -98,10 +98,10 @@ class SubscriptionOptions:
         return DemandWindow(self.max_demand, self.min_demand)
 
     @property
-    def cancel_mode(self) -> Cancel:
+    def cancel_mode(self) -> CancelMode:
         """The mode that holds, with the default filled in."""
         if self.cancel is None:
-            return Cancel.PERMANENT if self.resubscribe is None else Cancel.TEMPORARY
+            return CancelMode.PERMANENT if self.resubscribe is None else CancelMode.TEMPORARY
         return self.cancel
 
 

@@ -18,7 +18,7 @@ from typing import Any, Generic, Literal, TypeVar
 from ..core.base import Producer
 from ..core.subscription import Subscription, SubscriptionOptions
 from ..errors import BadOption, NoProducer, StageEnded
-from ..reasons import NORMAL, Cancel, Cancellation, Dropped
+from ..reasons import NORMAL, Cancellation, CancelMode, Dropped
 from ..timeouts import KILL_SECONDS
 
 logger = logging.getLogger("penstock.stages")
@@ -231,7 +231,7 @@ class Stream(Generic[E]):
         del self._open[subscription]
         subscription.end(cancellation)
         reason = cancellation.reason
-        if (self._options.cancel or Cancel.TRANSIENT).ends_consumer(reason):
+        if (self._options.cancel or CancelMode.TRANSIENT).ends_consumer(reason):
             error = StageEnded(f"a producer of the stream has ended: {reason!r}")
             self._error = self._error or (reason if isinstance(reason, BaseException) else error)
         self._wake.set()

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import random as uniform
 from typing import Any, Generic, TypeVar
 
-from ..backoff import Backoff
 from ..core.base import Producer
 from ..errors import BadOption
+from ..exponential_backoff import ExponentialBackoff
 from ..reasons import Dropped
 from ..timeouts import STOP_SECONDS
 
@@ -44,7 +44,7 @@ class Poller(Producer[Out], Generic[Out]):
         *,
         interval: float = 1.0,
         max_limit: int | None = None,
-        backoff: Backoff | None = None,
+        backoff: ExponentialBackoff | None = None,
         random: Callable[[], float] = uniform,
         **options: Any,
     ) -> None:
@@ -61,7 +61,7 @@ class Poller(Producer[Out], Generic[Out]):
         self._fetch = fetch
         self._interval = interval
         self._max_limit = max_limit
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or ExponentialBackoff()
         self._random = random
         self._errors = 0
         self._poll: asyncio.Task[None] | None = None

@@ -9,7 +9,7 @@ from .builder import Pipeline
 from .doubles import CallerAcknowledger, DummyProducer, Outcome
 from .envelope import Acknowledger, Batch, BatchInfo, Envelope, NoAcknowledger, acknowledge, acknowledge_now
 from .rate_limit import RateLimit
-from .running import Running
+from .running_pipeline import RunningPipeline
 
 __all__ = [
     "Acknowledger",
@@ -25,7 +25,7 @@ __all__ = [
     "Outcome",
     "Pipeline",
     "RateLimit",
-    "Running",
+    "RunningPipeline",
     "acknowledge",
     "acknowledge_now",
 ]

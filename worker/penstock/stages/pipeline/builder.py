@@ -1,7 +1,8 @@
 """`Pipeline`: a builder of a source, a processing function and batchers.
 
 It owns the terms source, process, batch and on_failed. It must not run anything itself: `start` puts the layers
-together and `Running` does the rest. Each of these calls checks its options at once, and the errors name their path.
+together and `RunningPipeline` does the rest. Each of these calls checks its options at once, and the errors name their
+path.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Self
 
-from ..backoff import Backoff
 from ..core.base import Producer
 from ..errors import BadOption
+from ..exponential_backoff import ExponentialBackoff
 from ..names import Names
 from ..reasons import SHUTDOWN
 from .batcher import Batching, Splitter
 from .doubles import CallerAcknowledger
 from .envelope import BatchMode, Envelope, Function
-from .plan import BatchPlan, PartitionBy, Plan, ProcessPlan, SourcePlan, default_concurrency
+from .plan import BatchPlan, PartitionBy, PipelinePlan, ProcessPlan, SourcePlan, default_concurrency
 from .rate_limit import RateLimit
-from .running import Running
+from .running_pipeline import RunningPipeline
 from .telemetry import Listener, Telemetry
 
 
@@ -41,19 +42,19 @@ class Pipeline:
         names: Names | None = None,
         telemetry: Listener | None = None,
         context: Any = None,
-        resubscribe: Backoff | None = None,
+        resubscribe: ExponentialBackoff | None = None,
         supervision: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.names = names if names is not None else Names()
         self._telemetry = Telemetry(telemetry, context)
-        self._resubscribe = resubscribe or Backoff(base=0.01, cap=1.0)
+        self._resubscribe = resubscribe or ExponentialBackoff(base=0.01, cap=1.0)
         self._supervision = supervision or {}
         self._source: SourcePlan | None = None
         self._process: ProcessPlan | None = None
         self._batches: dict[str, BatchPlan] = {}
         self._failed: Function | None = None
-        self._running: Running | None = None
+        self._running: RunningPipeline | None = None
 
     def __repr__(self) -> str:
         return f"<pipeline {self.name}>"
@@ -147,7 +148,7 @@ class Pipeline:
 
     async def start(self) -> None:
         """Start all stages. Raises BadOption when there is no source, or nothing to do with its events."""
-        self._running = Running(self._plan(), self.names, self._telemetry)
+        self._running = RunningPipeline(self._plan(), self.names, self._telemetry)
         await self._running.start()
 
     async def stop(self, reason: object = SHUTDOWN, *, timeout: float | None = 30.0) -> None:
@@ -167,7 +168,7 @@ class Pipeline:
             await self.stop(timeout=timeout)
 
     @property
-    def running(self) -> Running:
+    def running(self) -> RunningPipeline:
         """The running pipeline: topology, stages, status, pushing, limits, tests. Raises BadOption before `start`."""
         if self._running is None:
             raise BadOption(f"pipeline {self.name!r} has not been started")
@@ -196,13 +197,13 @@ class Pipeline:
         self.push(envelopes)
         return caller
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> PipelinePlan:
         for part, given in (("source", self._source), ("process", self._process)):
             if given is None:
                 raise BadOption.of(self._path(part), part, "given before start", None)
         assert self._source is not None
         assert self._process is not None
-        return Plan(
+        return PipelinePlan(
             name=self.name,
             source=self._source,
             process=self._process,

@@ -11,10 +11,10 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from ..backoff import Backoff
 from ..core.base import Producer
 from ..core.window import DemandWindow, is_count
 from ..errors import BadOption
+from ..exponential_backoff import ExponentialBackoff
 from .batcher import Batching
 from .envelope import Envelope, Function
 from .rate_limit import RateLimit
@@ -115,7 +115,7 @@ class BatchPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class PipelinePlan:
     """A whole pipeline."""
 
     name: Hashable
@@ -123,5 +123,5 @@ class Plan:
     process: ProcessPlan
     batches: tuple[BatchPlan, ...]
     on_failed: Function | None
-    resubscribe: Backoff
+    resubscribe: ExponentialBackoff
     supervision: dict[str, Any]

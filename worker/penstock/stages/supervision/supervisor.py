@@ -15,9 +15,9 @@ from collections.abc import Callable, Hashable, Iterable
 from random import random as uniform
 from typing import Any, ClassVar
 
-from ..backoff import Backoff
 from ..core.stage import Entry, Stage
 from ..errors import BadOption, RestartsExceeded
+from ..exponential_backoff import ExponentialBackoff
 from ..names import Names
 from ..reasons import SHUTDOWN, is_quiet
 from ..status import State
@@ -51,7 +51,7 @@ class Supervisor(Stage):
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         max_restarts: int = 10,
         within: float = 5.0,
-        backoff: Backoff | None = Backoff(base=0.05, cap=5.0),  # noqa: B008 - frozen
+        backoff: ExponentialBackoff | None = ExponentialBackoff(base=0.05, cap=5.0),  # noqa: B008 - frozen
         random: Callable[[], float] = uniform,
         name: Hashable | None = None,
         names: Names | None = None,
@@ -65,7 +65,7 @@ class Supervisor(Stage):
         self.strategy = strategy
         self.max_restarts = max_restarts
         self.within = within
-        self._backoff = backoff or Backoff(base=0.0, cap=0.0)
+        self._backoff = backoff or ExponentialBackoff(base=0.0, cap=0.0)
         self._random = random
         self._slots: dict[Hashable, Slot] = {}
         self._failures: deque[float] = deque()

@@ -15,11 +15,11 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from ..backoff import Backoff
 from ..core.base import Consumer
 from ..core.requests import resolve
 from ..core.subscription import Mode, Role, Subscription
 from ..errors import BadOption
+from ..exponential_backoff import ExponentialBackoff
 from ..names import Names
 from ..reasons import SHUTDOWN, Cancellation, Dropped
 from ..status import State
@@ -77,7 +77,7 @@ class TaskSupervisor(Consumer[In], Generic[In]):
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         max_restarts: int = 3,
         within: float = 5.0,
-        backoff: Backoff | None = None,
+        backoff: ExponentialBackoff | None = None,
         shutdown: float | None = 5.0,
         subscribe_to: Iterable[Any] = (),
         name: Hashable | None = None,
@@ -100,7 +100,7 @@ class TaskSupervisor(Consumer[In], Generic[In]):
         self._restart = restart
         self._max_restarts = max_restarts
         self._within = within
-        self._backoff = backoff or Backoff(base=0.0, cap=0.0)
+        self._backoff = backoff or ExponentialBackoff(base=0.0, cap=0.0)
         self._shutdown = shutdown
         self._jobs: dict[_Job[In], None] = {}
         self._idle = asyncio.Event()

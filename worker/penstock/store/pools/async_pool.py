@@ -25,7 +25,7 @@ AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 T = TypeVar("T")
 
 
-class _Waiter:
+class _WaitingTask:
     """A task that waits for a connection."""
 
     __slots__ = ("_loop", "found", "handed")
@@ -97,7 +97,7 @@ class LoopPool:
 
     async def _take(self, *, new: bool = False) -> tuple[AsyncConnection, bool]:
         """A connection, and whether it is a reused one."""
-        waiter = _Waiter()
+        waiter = _WaitingTask()
         if not self._slots.take(waiter):
             await self._wait(waiter)
         try:
@@ -113,7 +113,7 @@ class LoopPool:
             self._slots.free()
             raise
 
-    async def _wait(self, waiter: _Waiter) -> None:
+    async def _wait(self, waiter: _WaitingTask) -> None:
         try:
             async with asyncio.timeout(self._settings.wait):
                 await waiter.handed.wait()

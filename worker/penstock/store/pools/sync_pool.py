@@ -23,7 +23,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
 
 
-class _Waiter:
+class _WaitingThread:
     """A thread that waits for a connection."""
 
     __slots__ = ("_handed", "found")
@@ -95,7 +95,7 @@ class Pool:
 
     def _take(self, *, new: bool = False) -> tuple[Connection, bool]:
         """A connection, and whether it is a reused one."""
-        waiter = _Waiter()
+        waiter = _WaitingThread()
         if not (self._slots.take(waiter) or waiter.wait(self._settings.wait)) and self._slots.leave(waiter):
             raise PoolExhausted(exhausted(self._settings))
         try:

@@ -70,7 +70,7 @@ def write_frame(body: bytes) -> None:
 def forge(ctx: Context, what: str) -> None:
     """Report an end, or progress, as no child would."""
     claim = (ctx.job.id, ctx.job.token)
-    ended = {"type": "Ended", "claim": claim, "state": "failed", "duration": 0.1}
+    ended = {"type": "AttemptOutcome", "claim": claim, "state": "failed", "duration": 0.1}
     forged = {
         "list": {**ended, "error": "[]"},
         "nan": {**ended, "duration": float("nan")},

@@ -147,4 +147,4 @@ async def test_a_child_does_not_outlive_an_attempt_that_is_cancelled_twice(bench
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
-    await until(lambda: bench.children.stats.ended["released"] == 1)
+    await until(lambda: bench.children.stats.exits["released"] == 1)

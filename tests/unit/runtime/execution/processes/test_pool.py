@@ -38,7 +38,7 @@ async def pool() -> AsyncIterator[Callable[..., ProcessPool]]:
         assert one.count == 0
 
 
-async def run(children: ProcessPool, what: str) -> protocol.Ended:
+async def run(children: ProcessPool, what: str) -> protocol.AttemptOutcome:
     child = await children.take()
     try:
         return await child.start_job(job(task=what), until=None, report=lambda found: None)

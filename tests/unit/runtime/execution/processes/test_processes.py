@@ -30,12 +30,12 @@ from tests.unit.runtime.support import completed, job, until
 
 def test_a_child_reports_all_that_an_outcome_has_but_the_job():
     """Forensics are the worker's: they are about what stands around the attempt."""
-    reported = {field.name for field in msgspec.structs.fields(protocol.Ended)}
+    reported = {field.name for field in msgspec.structs.fields(protocol.AttemptOutcome)}
     known = {field.name for field in msgspec.structs.fields(Finished)}
     assert known - reported == {"job", "forensics"}
     one = msgspec.structs.replace(completed(job(), 0.5), result="7", fault=True)
     back = protocol.from_child(protocol.encode(protocol.ended(one, 1))[protocol.HEAD :])
-    assert isinstance(back, protocol.Ended)
+    assert isinstance(back, protocol.AttemptOutcome)
     assert protocol.finished(one.job, back) == one
 
 

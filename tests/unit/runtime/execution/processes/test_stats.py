@@ -13,7 +13,7 @@ import pytest
 from penstock.runtime.execution.processes import protocol
 from penstock.runtime.execution.processes.child import ChildLost
 from penstock.runtime.execution.processes.pool import ProcessPool
-from penstock.runtime.execution.processes.stats import END_REASONS, end_reason
+from penstock.runtime.execution.processes.stats import EXIT_REASONS, exit_reason
 from tests.unit.runtime.support import job, until
 
 
@@ -35,8 +35,8 @@ async def pool() -> AsyncIterator[Callable[..., ProcessPool]]:
     for one in made:
         await one.close(5.0)
         stats = one.stats
-        assert (stats.alive, stats.started) == (0, stats.ended.total())
-        assert set(stats.ended) == set(END_REASONS)
+        assert (stats.alive, stats.started) == (0, stats.exits.total())
+        assert set(stats.exits) == set(EXIT_REASONS)
 
 
 async def run(children: ProcessPool, what: str, *, lease: float | None = None, killed: str | None = None) -> None:
@@ -54,7 +54,7 @@ async def run(children: ProcessPool, what: str, *, lease: float | None = None, k
 
 
 def ended(children: ProcessPool) -> dict[str, int]:
-    return {reason: count for reason, count in children.stats.ended.items() if count}
+    return {reason: count for reason, count in children.stats.exits.items() if count}
 
 
 async def test_exits_with_a_job_are_distinguished(pool):
@@ -65,7 +65,7 @@ async def test_exits_with_a_job_are_distinguished(pool):
     for reason in ("hard_timeout", "cancelled", "released"):
         await run(children, "linger", killed=reason)
     await run(children, "sole", lease=0.2)
-    await until(lambda: children.stats.ended.total() == 5)
+    await until(lambda: children.stats.exits.total() == 5)
     assert ended(children) == dict.fromkeys(("crash", "hard_timeout", "cancelled", "released", "lease_lost"), 1)
 
 
@@ -108,5 +108,5 @@ async def test_one_that_does_not_come_up_has_ended_too(pool):
 
 def test_every_word_for_an_end_is_one_of_the_closed_list():
     """What a child wrote ends it as a crash would; a label for anything else would appear with its first event."""
-    assert end_reason(leaving=None, killed="pipe", busy=True, late=False) == "crash"
-    assert end_reason(leaving="memory", killed="closing", busy=False, late=False) == "memory"
+    assert exit_reason(leaving=None, killed="pipe", busy=True, late=False) == "crash"
+    assert exit_reason(leaving="memory", killed="closing", busy=False, late=False) == "memory"

@@ -26,8 +26,8 @@ from penstock.runtime.process_state import here
 from .log_capture import Output
 from .protocol import (
     HEAD,
+    AttemptOutcome,
     Claim,
-    Ended,
     Failed,
     Hello,
     Interrupt,
@@ -43,7 +43,7 @@ from .protocol import (
     encode,
     from_child,
 )
-from .stats import describe_exit, end_reason
+from .stats import describe_exit, exit_reason
 
 logger = logging.getLogger("penstock.child")
 
@@ -84,12 +84,12 @@ class ChildHandle:
         self.until: float | None = None
         """When an exclusive attempt stops itself, by the last frame sent."""
         self.end = "crash"
-        """Why it exited, after its exit: one of stats.END_REASONS."""
+        """Why it exited, after its exit: one of stats.EXIT_REASONS."""
         self._killed: str | None = None
         self._leaving: str | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._current: tuple[Claim, asyncio.Future[Ended]] | None = None
+        self._current: tuple[Claim, asyncio.Future[AttemptOutcome]] | None = None
         self._heard = True
         """Its pipe is open and had only frames."""
         self._report: Report = _ignore
@@ -176,7 +176,7 @@ class ChildHandle:
         """Whether it runs no job and can start one."""
         return self._current is None and self.code is None and self._killed is None and self._heard
 
-    def start_job(self, job: ClaimedJob, *, until: float | None, report: Report) -> asyncio.Future[Ended]:
+    def start_job(self, job: ClaimedJob, *, until: float | None, report: Report) -> asyncio.Future[AttemptOutcome]:
         """Start a job; the future gets its outcome, or ChildLost.
 
         Args:
@@ -184,7 +184,7 @@ class ChildHandle:
             until: for an exclusive task: when to exit by itself, on the monotonic clock.
             report: called with the progress that the attempt reports.
         """
-        future: asyncio.Future[Ended] = self._loop.create_future()
+        future: asyncio.Future[AttemptOutcome] = self._loop.create_future()
         self._current, self._report, self.until = (claim_of(job), future), report, until
         for output in self._outputs:
             output.job = job
@@ -207,7 +207,7 @@ class ChildHandle:
             self._write(Interrupt(self._current[0]))
 
     def stop(self, reason: str) -> None:
-        """Ask it to exit when its job is done. `reason`: one of stats.END_REASONS."""
+        """Ask it to exit when its job is done. `reason`: one of stats.EXIT_REASONS."""
         self._leaving = self._leaving or reason
         self._write(Stop())
 
@@ -251,7 +251,7 @@ class ChildHandle:
             case Progress() if self._current is not None and self._current[0] == frame.claim:
                 note: dict[str, float | str] = {} if frame.note is None else {"note": frame.note}
                 self._report({"done": frame.done, "total": frame.total, **note})
-            case Ended() if self._current is not None and self._current[0] == frame.claim:
+            case AttemptOutcome() if self._current is not None and self._current[0] == frame.claim:
                 (_, future), self._current = self._current, None
                 self.resident = frame.resident
                 if not future.done():
@@ -279,7 +279,7 @@ class ChildHandle:
         for output in self._outputs:
             output.close()
         late = self.until is not None and time.monotonic() >= self.until
-        self.end = end_reason(leaving=self._leaving, killed=self._killed, busy=self._current is not None, late=late)
+        self.end = exit_reason(leaving=self._leaving, killed=self._killed, busy=self._current is not None, late=late)
         lost = ChildLost(describe_exit(self.code or 0), killed=self._killed, said=self.said)
         for future in (self._ready, self._current and self._current[1]):
             if future is not None and not future.done():

@@ -23,7 +23,7 @@ from penstock.runtime.observe.logs import fields
 
 from .child import ChildHandle, ChildLost
 from .pool import NoChild, ProcessPool
-from .protocol import Ended, finished
+from .protocol import AttemptOutcome, finished
 
 logger = logging.getLogger("penstock.children")
 
@@ -111,7 +111,7 @@ class ChildExecutor:
             self._exclusive.discard(child)
             self._children.put_back(child)
 
-    async def _ended(self, child: ChildHandle, job: ClaimedJob, until: float | None) -> Ended:
+    async def _ended(self, child: ChildHandle, job: ClaimedJob, until: float | None) -> AttemptOutcome:
         future = child.start_job(job, until=until, report=functools.partial(self._report, job))
         try:
             return await asyncio.shield(future)
@@ -171,7 +171,7 @@ class ChildExecutor:
             child.prolong(self._lease.until)
 
 
-def _completed(future: asyncio.Future[Ended]) -> Ended | None:
+def _completed(future: asyncio.Future[AttemptOutcome]) -> AttemptOutcome | None:
     """The outcome, if it is a success."""
     if future.cancelled() or future.exception() is not None or future.result().state is not OutcomeState.COMPLETED:
         return None

@@ -165,7 +165,7 @@ class ProcessPool:
         try:
             await child.start(START_SECONDS)
         except BaseException:
-            self.stats.ended["start"] += 1
+            self.stats.exits["start"] += 1
             raise
         self._all.add(child)
         self.stats.up()

@@ -2,8 +2,8 @@
 
 Only these types are decoded, within these bounds: nothing else that a child writes reaches the worker, and a task may
 write to any file of its process. Owns no connection. The child decides the outcome of its attempt, because only there
-is the exception an object; an `Ended` is a `Finished` without its job. A claim is (job id, token): jobs that were
-claimed together share their token.
+is the exception an object; an `AttemptOutcome` is a `Finished` without its job. A claim is (job id, token): jobs that
+were claimed together share their token.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
     note: Annotated[str, _LINE] | None = None
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class AttemptOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The outcome of the attempt of this claim, and the child's resident memory in bytes; 0 if unknown."""
 
     claim: Claim
@@ -102,7 +102,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 ToChild = Hello | Run | Interrupt | Until | Stop
-ToWorker = Ready | Failed | Progress | Ended
+ToWorker = Ready | Failed | Progress | AttemptOutcome
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _TO_CHILD: Final = msgspec.msgpack.Decoder(ToChild)
@@ -115,9 +115,9 @@ def claim_of(job: ClaimedJob) -> Claim:
     return job.id, job.token
 
 
-def ended(finished: Finished, resident: int) -> Ended:
+def ended(finished: Finished, resident: int) -> AttemptOutcome:
     """The frame for an outcome."""
-    return Ended(
+    return AttemptOutcome(
         claim=claim_of(finished.job),
         state=finished.state,
         duration=finished.duration,
@@ -130,7 +130,7 @@ def ended(finished: Finished, resident: int) -> Ended:
     )
 
 
-def finished(job: ClaimedJob, frame: Ended) -> Finished:
+def finished(job: ClaimedJob, frame: AttemptOutcome) -> Finished:
     """The outcome of the job, from its frame."""
     return Finished(
         job=job,
@@ -165,7 +165,7 @@ def body_length(head: bytes) -> int:
 def from_child(body: bytes) -> ToWorker:
     """A frame that a child wrote. Raises msgspec.DecodeError (a ValueError)."""
     frame: ToWorker = _TO_WORKER.decode(body)
-    if isinstance(frame, Ended) and frame.error is not None:
+    if isinstance(frame, AttemptOutcome) and frame.error is not None:
         _ERROR.decode(frame.error)  # it is logged as an object later
     return frame
 

@@ -10,7 +10,7 @@ import signal
 from collections import Counter
 from typing import Final
 
-END_REASONS: Final = (
+EXIT_REASONS: Final = (
     "crash",
     "hard_timeout",
     "cancelled",
@@ -29,11 +29,11 @@ the lease expired; replaced (two reasons); it did not start; it ran nothing; its
 class ProcessStats:
     """Counts since the start of the worker."""
 
-    __slots__ = ("alive", "ended", "started")
+    __slots__ = ("alive", "exits", "started")
 
     def __init__(self) -> None:
         self.started = self.alive = 0
-        self.ended: Counter[str] = Counter(dict.fromkeys(END_REASONS, 0))
+        self.exits: Counter[str] = Counter(dict.fromkeys(EXIT_REASONS, 0))
 
     def up(self) -> None:
         """A child process became ready."""
@@ -42,11 +42,11 @@ class ProcessStats:
     def down(self, why: str) -> None:
         """A child process that was ready exited."""
         self.alive -= 1
-        self.ended[why] += 1
+        self.exits[why] += 1
 
 
-def end_reason(*, leaving: str | None, killed: str | None, busy: bool, late: bool) -> str:
-    """One of END_REASONS, for a child process that was ready.
+def exit_reason(*, leaving: str | None, killed: str | None, busy: bool, late: bool) -> str:
+    """One of EXIT_REASONS, for a child process that was ready.
 
     Args:
         leaving: why it was asked to exit, if it was.

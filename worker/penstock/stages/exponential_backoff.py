@@ -14,7 +14,7 @@ from .errors import BadOption
 
 
 @dataclass(frozen=True, slots=True)
-class Backoff:
+class ExponentialBackoff:
     """Delays in seconds: `base` first, times `factor` for each further attempt, at most `cap`.
 
     `jitter` is the share of the delay that is drawn at random, 0 to 1: 0.5 gives 50 to 100 % of it.
@@ -27,11 +27,13 @@ class Backoff:
 
     def __post_init__(self) -> None:
         if self.base < 0 or self.cap < self.base:
-            raise BadOption.of("Backoff", "base and cap", "0 <= base <= cap (seconds)", (self.base, self.cap))
+            raise BadOption.of(
+                "ExponentialBackoff", "base and cap", "0 <= base <= cap (seconds)", (self.base, self.cap)
+            )
         if self.factor < 1:
-            raise BadOption.of("Backoff", "factor", "at least 1", self.factor)
+            raise BadOption.of("ExponentialBackoff", "factor", "at least 1", self.factor)
         if not 0 <= self.jitter <= 1:
-            raise BadOption.of("Backoff", "jitter", "between 0 and 1", self.jitter)
+            raise BadOption.of("ExponentialBackoff", "jitter", "between 0 and 1", self.jitter)
 
     def delay(self, attempt: int, random: Callable[[], float] = uniform) -> float:
         """Seconds to wait before attempt number `attempt` (from 1). `random` gives numbers in [0, 1)."""

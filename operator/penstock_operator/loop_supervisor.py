@@ -37,7 +37,7 @@ from .metrics import OperatorMetrics
 from .resources.resource import JOBQUEUE_LABEL, JobQueue
 from .settings import OperatorSettings
 
-logger = logging.getLogger("penstock.operator.supervisor")
+logger = logging.getLogger("penstock.operator.loop_supervisor")
 
 DISCOVER_SECONDS: Final = 15.0
 LISTS_MISSED: Final = 3
@@ -45,13 +45,13 @@ LISTS_MISSED: Final = 3
 
 
 @dataclass(slots=True)
-class _Running:
+class _RunningLoop:
     loop: DatabaseLoop
     task: asyncio.Task[None]
 
 
 @dataclass(slots=True, kw_only=True)
-class Supervisor:
+class LoopSupervisor:
     """The operator but for its watches.
 
     Args:
@@ -71,7 +71,7 @@ class Supervisor:
     _list_problem: str = ""
     _relist: bool = False
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
-    _loops: dict[Key, _Running] = field(default_factory=dict)
+    _loops: dict[Key, _RunningLoop] = field(default_factory=dict)
     _groups: dict[Key, list[str]] = field(default_factory=dict)
     _secrets: Secrets = field(init=False)
     _liveness: Liveness = field(init=False)
@@ -251,7 +251,7 @@ class Supervisor:
             opened=lambda identity: self._opened(key, identity),
             memory_mib=self.settings.database_memory_mib,
         )
-        self._loops[key] = _Running(loop, asyncio.create_task(loop.run(), name="database loop"))
+        self._loops[key] = _RunningLoop(loop, asyncio.create_task(loop.run(), name="database loop"))
 
     async def _stop(self, keys: Iterable[Key]) -> None:
         gone = list(keys)

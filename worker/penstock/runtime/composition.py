@@ -1,10 +1,10 @@
-"""The composition root of a worker: constructs the parts and connects them. It runs nothing; `Worker` does.
+"""The composition root of a worker: constructs the components and connects them. It runs nothing; `Worker` does.
 
-    Claimer ─► Consumers ─► Acknowledger × 2        demand flows up, jobs and outcomes flow down
+    Claimer ─► Consumers ─► JobAcknowledger × 2      demand flows up, jobs and outcomes flow down
     lease thread, health thread, LISTEN, maintenance and a ticker run in the background
 
-Parts that need each other are connected by callbacks, read when they are called: the lease needs the health server's
-port, the stages need the lease, and the probes need the stages.
+Components that need each other are connected by callbacks, read when they are called: the lease needs the health
+server's port, the stages need the lease, and the probes need the stages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
 from penstock.store import CONTROL, WORK, Listener, Maintenance, WorkerRegistry, WorkerStore
 
-from .claims.acknowledger import Acknowledger
+from .claims.acknowledger import JobAcknowledger
 from .claims.claimer import Claimer
 from .claims.exclusive import Exclusive
 from .claims.held_claims import HeldClaims
@@ -55,8 +55,8 @@ ACKNOWLEDGERS = 2
 """Lanes for outcomes; two overlap the client's work with the server's, more gain nothing (measured)."""
 
 
-class WorkerParts:
-    """The parts of one worker, constructed once for each start."""
+class WorkerComponents:
+    """The components of one worker, constructed once for each start."""
 
     def __init__(self, app: App, settings: Settings) -> None:
         self.loop = asyncio.get_running_loop()
@@ -180,7 +180,7 @@ class WorkerParts:
 
     def _build_last_stages(self) -> None:
         self.acknowledgers = [
-            Acknowledger(
+            JobAcknowledger(
                 name=f"acknowledger {number}",
                 store=self.store,
                 held_claims=self.held_claims,

@@ -23,7 +23,7 @@ from ..dispatchers.demand import DemandDispatcher
 from ..dispatchers.partition import PartitionDispatcher
 from ..errors import BadOption, NoProducer, RestartsExceeded
 from ..names import Names
-from ..reasons import SHUTDOWN, Cancel, is_quiet
+from ..reasons import SHUTDOWN, CancelMode, is_quiet
 from ..status import State
 from ..supervision.child_spec import Child, ChildStatus, Restart
 from ..supervision.supervisor import Supervisor
@@ -31,7 +31,7 @@ from ..timeouts import KILL_SECONDS
 from . import drain
 from .batcher import Batcher, BatchWorker
 from .envelope import Batch, Envelope, wrapped
-from .plan import BatchPlan, PartitionBy, Plan
+from .plan import BatchPlan, PartitionBy, PipelinePlan
 from .processor import LastProcessor, Processor, Work
 from .telemetry import Telemetry
 
@@ -41,10 +41,10 @@ SOURCE_CHECK_SECONDS = 0.05
 """Between two checks for sources that wait for their restart."""
 
 
-class Running:
+class RunningPipeline:
     """The stages of one pipeline."""
 
-    def __init__(self, plan: Plan, names: Names, telemetry: Telemetry) -> None:
+    def __init__(self, plan: PipelinePlan, names: Names, telemetry: Telemetry) -> None:
         self.plan = plan
         self.names = names
         self._telemetry = telemetry
@@ -285,7 +285,7 @@ class Running:
         )
 
     def _options(self, **options: Any) -> SubscriptionOptions:
-        return SubscriptionOptions(cancel=Cancel.TEMPORARY, resubscribe=self.plan.resubscribe, **options)
+        return SubscriptionOptions(cancel=CancelMode.TEMPORARY, resubscribe=self.plan.resubscribe, **options)
 
 
 def _layer(name: Hashable) -> object:
