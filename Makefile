@@ -10,7 +10,7 @@ PARALLEL ?= -n auto
 BASETEMP ?=
 DIST ?= dist
 
-.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-monitoring test-e2e test-chaos soak lint type fmt bench picture verify generate sbom ci clean
+.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-monitoring test-e2e test-chaos soak lint type fmt bench picture verify generate packages sbom ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ generate: setup ## copies and generated pages, from their sources
 picture: setup ## docs/images/demo.svg and docs/images/dashboard.svg, from real runs of the shop
 	PYTHONPATH=examples $(RUN)/python -m tools.demo_picture
 	PENSTOCK_PICTURE=docs/images/dashboard.svg $(PYTEST) tests/chart/test_monitoring_panels.py -k picture
+
+packages: setup ## both distributions, as source and as wheel, into dist/packages
+	@rm -rf $(DIST)/packages
+	@$(UV) build --quiet --package penstock --out-dir $(DIST)/packages
+	@$(UV) build --quiet --package penstock-operator --out-dir $(DIST)/packages
+	@ls $(DIST)/packages/*
 
 sbom: setup ## bills of materials (CycloneDX) of both images' Python packages, into dist/
 	@mkdir -p $(DIST)

@@ -1,7 +1,8 @@
 """Real servers for the tests: started once per session, one migrated database cloned per test.
 
 Which servers: `PENSTOCK_TEST_URLS` (separated by blanks; each a superuser's URL) if set, else the wheel's 18 and 16 and
-what PATH or /usr/lib/postgresql hold of other major versions, each an embedded server without fsync.
+what PATH or /usr/lib/postgresql hold of other major versions, each an embedded server without fsync. Of these,
+`PENSTOCK_TEST_MAJORS` (separated by blanks) chooses versions.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def sources() -> list[Source]:
     """The servers of this session, newest first; found without starting any."""
     if urls := os.environ.get("PENSTOCK_TEST_URLS", "").split():
         return [Source(label=f"url{number}", url=url) for number, url in enumerate(urls)]
-    return [Source(label=str(one.major), installation=one) for one in installations()]
+    wanted = os.environ.get("PENSTOCK_TEST_MAJORS", "").split()
+    found = [Source(label=str(one.major), installation=one) for one in installations()]
+    return [one for one in found if not wanted or one.label in wanted]
 
 
 def installations() -> list[Installation]:

@@ -19,7 +19,7 @@ ALL = list(pages())
 TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".venv")}
 STORE = ROOT / "worker" / "penstock" / "store"
 PLACEHOLDERS = ("NAME", "NNNN", "*", "{", "<")
-FOR_DEVELOPMENT = {"PENSTOCK_PG_BIN", "PENSTOCK_TEST_URLS"}
+FOR_DEVELOPMENT = {"PENSTOCK_PG_BIN", "PENSTOCK_TEST_MAJORS", "PENSTOCK_TEST_URLS"}
 """Variables that are no settings of a process: where PostgreSQL is, and which servers the tests use."""
 each_page = pytest.mark.parametrize("page", ALL, ids=lambda one: one.name)
 
