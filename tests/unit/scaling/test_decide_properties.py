@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from penstock.errors import ManifestError
 from penstock.jobqueue.policy import QueuePolicy
 from penstock.scaling import Bound, Decision, History, QueueSnapshot, decide
+from penstock.scaling.types import UpcomingTick
 from tests.unit.jobqueue.examples import policy, snapshot
 
 SECONDS = st.integers(0, 300)
@@ -57,6 +58,16 @@ def policies(draw: st.DrawFn, /, **fixed: Any) -> QueuePolicy:
         raise
 
 
+TICKS = st.lists(
+    st.builds(
+        UpcomingTick,
+        schedule=st.sampled_from(["nightly", "hourly", "report"]),
+        at=st.floats(-120, 900),
+        lead_seconds=st.sampled_from([0.0, 0.0, 60.0]),
+        follows_previous=st.booleans(),
+    ),
+    max_size=4,
+).map(tuple)
 COUNT = st.one_of(st.integers(0, 30), st.integers(0, 5000))
 RATE = st.one_of(st.none(), st.floats(0, 100))
 SNAPSHOTS = st.builds(
@@ -72,6 +83,7 @@ SNAPSHOTS = st.builds(
     completions_per_second=RATE,
     mean_service_seconds=st.one_of(st.none(), st.floats(0, 1000)),
     startup_seconds=st.one_of(st.none(), st.floats(0, 300)),
+    ticks=st.one_of(st.just(()), TICKS),
 )
 PASTS = st.lists(st.tuples(SNAPSHOTS, st.floats(0, 120)), max_size=6)
 REPLICAS = st.integers(0, 40)

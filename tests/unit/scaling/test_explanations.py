@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from penstock.scaling import Bound, Decision, History, decide
-from penstock.scaling.types import ReplicaSample
+from penstock.scaling.types import ReplicaSample, UpcomingTick
 from tests.unit.jobqueue.examples import policy, snapshot
 
 STEPS: dict[str, Any] = {
@@ -17,6 +17,8 @@ STEPS: dict[str, Any] = {
     "scaling__scaleDown": {"stabilizationWindowSeconds": 0, "cooldownSeconds": 0},
 }
 CALM: dict[str, Any] = {"scaling__scaleDown": {"stabilizationWindowSeconds": 0, "cooldownSeconds": 0}}
+
+NIGHTLY = UpcomingTick(schedule="nightly", at=24.0, local_time="09:00")
 
 
 class Case(NamedTuple):
@@ -213,6 +215,20 @@ CASES = (
         "0 jobs: 0 replicas; stopPolicy HoldAndDrain with 0 in flight: 0 replicas.",
         rules={"stopPolicy": "HoldAndDrain", **CALM},
         replicas=4,
+    ),
+    Case(
+        Bound.SCHEDULED,
+        "For the tick of nightly at 09:00 in 24 s: scaling up from zero to 1 replica.",
+        "0 jobs: 0 replicas; 0 busy + 1 tick, 5 per replica: 1 replica.",
+        seen={"ticks": (NIGHTLY,), "startup_seconds": 20.0},
+    ),
+    Case(
+        Bound.SCHEDULED,
+        "2 replicas: for the tick of hourly now and 1 more tick.",
+        "5 running + 0 waiting at 1 per slot: 5 slots, 5 per replica: 1 replica; "
+        "5 busy + 2 ticks, 5 per replica: 2 replicas.",
+        seen={"ticks": (NIGHTLY, UpcomingTick(schedule="hourly", at=-1.0)), "startup_seconds": 20.0, "in_flight": 5},
+        replicas=1,
     ),
 )
 

@@ -27,6 +27,7 @@ from .bounds import (
     with_windows,
 )
 from .demand import demand_of
+from .prescaling import with_ticks
 from .types import Bound, Decision, History, QueueSnapshot, ReplicaSample
 
 _KEEPING: Final = frozenset({Bound.STEP_PERIOD, Bound.STABILIZATION, Bound.COOLDOWN, Bound.STOP_POLICY})
@@ -57,7 +58,7 @@ def decide(snapshot: QueueSnapshot | None, policy: QueuePolicy, history: History
             snapshot=snapshot, policy=policy, history=history, now=now, wanted=policy.replicas or 0
         )
         return _decision(context, stop_policy(context, _fixed_proposal(policy)))
-    demand = demand_of(snapshot, policy, history, now)
+    demand = with_ticks(demand_of(snapshot, policy, history, now), snapshot, policy, now)
     context = DecisionContext(snapshot=snapshot, policy=policy, history=history, now=now, wanted=demand.replicas)
     proposal = apply_bounds(LIMITS, context, ReplicaProposal.of(demand))
     after_step = demand.after_step  # a step that is not due yet counts as wanted already

@@ -52,7 +52,7 @@ def demand_of(snapshot: QueueSnapshot, policy: QueuePolicy, history: History, no
     """The replicas that the queue wants in mode Auto."""
     scaling = policy.scaling
     waiting = snapshot.ready + snapshot.due_soon
-    if history.desired == 0 and snapshot.kept_in_flight == 0 and waiting <= scaling.activation.threshold:
+    if history.replicas_at(snapshot) == 0 and snapshot.kept_in_flight == 0 and waiting <= scaling.activation.threshold:
         if waiting == 0:
             return _idle_demand()
         cause = f"{jobs(waiting)} waiting, not above activation.threshold {scaling.activation.threshold}"

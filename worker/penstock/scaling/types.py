@@ -29,6 +29,8 @@ class Bound(enum.StrEnum):
     """A step of the steps table applies, or none does."""
     STEP_PERIOD = "StepPeriod"
     """A step applies, but the last one was taken within the step period."""
+    SCHEDULED = "Scheduled"
+    """Free slots for the jobs of ticks that are near: their pods start before them."""
     FIXED = "Fixed"
     """Mode Fixed: `spec.replicas`."""
     MAX_IN_FLIGHT = "MaxInFlight"
@@ -45,6 +47,25 @@ class Bound(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpcomingTick:
+    """The next tick of one schedule of the queue; it makes one job.
+
+    Args:
+        schedule: name of the schedule.
+        at: when the job is enqueued, jitter included, on the clock of the snapshot; past if it has not fired yet.
+        lead_seconds: how much sooner than necessary the pods have to be ready.
+        local_time: the tick in the schedule's zone, for the explanation, such as "09:00"; may be empty.
+        follows_previous: whether the job of the tick before still exists, and `overlap` is Skip or Queue.
+    """
+
+    schedule: str
+    at: float
+    lead_seconds: float = 0.0
+    local_time: str = ""
+    follows_previous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSnapshot:
     """One sample of one queue.
 
@@ -55,6 +76,8 @@ class QueueSnapshot:
 
     `draining_workers` received SIGTERM: they finish the `draining_in_flight` jobs they hold and claim no more. Those
     jobs need no replica, but the workers keep their connections until they exit.
+
+    `ticks` has the next tick of each schedule that is neither paused nor over.
     """
 
     ready: int
@@ -70,6 +93,7 @@ class QueueSnapshot:
     startup_seconds: float | None = None
     draining_workers: int = 0
     draining_in_flight: int = 0
+    ticks: tuple[UpcomingTick, ...] = ()
 
     @property
     def kept_in_flight(self) -> int:
