@@ -13,7 +13,9 @@ from typing import Any
 from benchmarks._autoscaler_world import Pod, World
 from penstock.jobqueue.policy import QueuePolicy
 from penstock.scaling import Decision, History, decide
+from penstock.scaling.prescaling import next_change
 from penstock.scaling.sampler import Sampler
+from penstock.scaling.types import UpcomingTick
 
 BUSY_SECONDS, MOVING_SECONDS, DEFERRED_SECONDS = 1.0, 0.5, 2.0
 REPORT_SECONDS = 5.0
@@ -61,7 +63,8 @@ class Ours:
         snapshot = None
         if not world.away:
             startup = _learnt(world.starts)
-            snapshot = replace(self._sampler.add(self._state(world), world.now), startup_seconds=startup)
+            seen = self._sampler.add(self._state(world), world.now)
+            snapshot = replace(seen, startup_seconds=startup, ticks=_upcoming(world))
         before = self._history.desired
         decision = decide(snapshot, self._policy, self._history, world.now)
         self._history = decision.history
@@ -70,7 +73,9 @@ class Ours:
         self._towards(world, decision.desired)
         moving = any(pod.leaving or not pod.serving for pod in world.pods) or world.replicas != len(world.pods)
         self._resting = not moving and not world.ready and not world.in_flight
-        return self._pause(world, moving=moving)
+        pause = self._pause(world, moving=moving)
+        change = None if snapshot is None else next_change(snapshot, self._policy, world.now)
+        return pause if change is None else min(pause, change - world.now)
 
     def _pause(self, world: World, *, moving: bool) -> float:
         if world.ready or world.in_flight:
@@ -127,3 +132,12 @@ def _learnt(starts: list[float]) -> float | None:
     """The mean of the latest start-ups."""
     latest = starts[-LEARNT_FROM:]
     return sum(latest) / len(latest) if latest else None
+
+
+def _upcoming(world: World) -> tuple[UpcomingTick, ...]:
+    """The next tick of each schedule."""
+    upcoming: dict[str, float] = {}
+    for schedule, at in world.trace.ticks:
+        if at > world.now:
+            upcoming.setdefault(schedule, at)
+    return tuple(UpcomingTick(schedule=schedule, at=at) for schedule, at in upcoming.items())

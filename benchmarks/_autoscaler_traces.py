@@ -23,7 +23,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """Jobs in the order in which they become ready. `mean_seconds` is their mean run time."""
+    """Jobs in the order in which they become ready. `mean_seconds` is their mean run time.
+
+    `ticks` are the schedules that make some of them, each by name and time: what an autoscaler may know before.
+    """
 
     name: str
     says: str
@@ -31,6 +34,7 @@ class Trace:
     mean_seconds: float
     jobs: tuple[Job, ...]
     outages: tuple[tuple[float, float], ...] = ()
+    ticks: tuple[tuple[str, float], ...] = ()
 
 
 def traces(seed: int) -> list[Trace]:

@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks import _autoscaler_pictures as pictures
 from benchmarks._autoscaler_keda import Keda, KedaSettings, calibration
 from benchmarks._autoscaler_ours import Ours
+from benchmarks._autoscaler_ticks import tick_table
 from benchmarks._autoscaler_traces import Trace, traces
 from benchmarks._autoscaler_world import Account, Scaler, World
 from benchmarks._contract import OUT, Report
@@ -144,7 +145,8 @@ def main() -> None:
     """Print calibration and table, draw the charts, write `benchmarks/out/autoscaler.json`."""
     print(calibrated(), end="\n\n", flush=True)
     found = compare(RUNS)
-    print(table(found))
+    print(table(found), end="\n\n")
+    print(tick_table(policy(), range(1, RUNS + 1)))
     OUT.mkdir(exist_ok=True)
     medians = {
         key: {part: statistics.median(getattr(one, part) for one in each) for part in Result.__slots__}

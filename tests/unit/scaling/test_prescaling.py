@@ -183,7 +183,7 @@ def test_a_near_tick_always_has_a_replica(seen, rules, at, share):
 
 @given(SNAPSHOTS, policies())
 def test_between_two_changes_the_ticks_decide_the_same(seen, rules):
-    """A queue at rest is not looked at before the time that `next_change` says."""
+    """A queue at rest need not be sampled before the time that `next_change` says."""
     now = 0.0
     until = next_change(seen, rules, now)
     middle = 1e9 if until is None else until / 2
