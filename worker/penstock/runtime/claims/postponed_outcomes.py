@@ -36,6 +36,7 @@ class Postponed:
         send: stores outcomes of one worker, idempotently; returns those whose rows are still locked.
         stored: called with the number of outcomes that were answered.
         rng: for jitter.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class Postponed:
         send: Callable[[int, list[Finished]], Awaitable[list[Finished]]],
         stored: Callable[[int], None],
         rng: random.Random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._send, self._stored, self._rng = send, stored, rng
+        self._send, self._stored, self._rng, self._clock = send, stored, rng, clock
         self._outcomes: list[Finished] = []
         self._added = asyncio.Event()
         self._logged_at = 0.0
@@ -61,7 +63,7 @@ class Postponed:
             self._added.set()
 
     def _log(self) -> None:
-        self._logged_at = time.monotonic()
+        self._logged_at = self._clock()
         jobs = ",".join(str(outcome.job.id) for outcome in self._outcomes[:NAMED])
         extra = {"outcomes": len(self._outcomes), "first_jobs": jobs, "see": "penstock jobs why ID"}
         logger.warning("outcomes not stored yet, other transactions lock their jobs' rows; retrying", extra=extra)
@@ -82,7 +84,7 @@ class Postponed:
                 expected = isinstance(error, StoreError)
                 extra = {"outcomes": len(self._outcomes), "error": str(error)}
                 logger.warning("storing postponed outcomes failed, retrying", exc_info=not expected, extra=extra)
-            if self._outcomes and time.monotonic() - self._logged_at > REMIND_SECONDS:
+            if self._outcomes and self._clock() - self._logged_at > REMIND_SECONDS:
                 self._log()
 
     async def _send_all(self) -> None:
