@@ -17,7 +17,7 @@ from tests.kube.jobqueue.conftest import JobQueues
 from tests.support.api_client import ApiError
 from tests.support.controlplane import ControlPlane
 from tests.unit.jobqueue.examples import REPOSITORY, manifest
-from tests.unit.jobqueue.verdicts import ACCEPTED, CHANGES, REFUSED
+from tests.unit.jobqueue.verdicts import ACCEPTED, CHANGES, NIGHTLY, REFUSED, scheduled
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
@@ -96,6 +96,21 @@ STRUCTURE: list[tuple[dict[str, Any], str]] = [
     ({"limits__maxInFlight": 0}, "spec.limits.maxInFlight"),
     ({"retry__maxAttempts": 1001}, "spec.retry.maxAttempts"),
     ({"retentionSeconds": 59}, "spec.retentionSeconds"),
+    ({"schedules": [NIGHTLY, NIGHTLY]}, "spec.schedules"),
+    ({"schedules": [{**NIGHTLY, "name": f"s{number}"} for number in range(101)]}, "spec.schedules"),
+    (scheduled(name="a b"), "spec.schedules[0].name"),
+    (scheduled(name="n" * 64), "spec.schedules[0].name"),
+    (scheduled(task=None), "spec.schedules[0].task"),
+    (scheduled(cron="1" * 201), "spec.schedules[0].cron"),
+    (scheduled(cron=None, everySeconds=0), "spec.schedules[0].everySeconds"),
+    (scheduled(timeZone="Europe/Berlin\n"), "spec.schedules[0].timeZone"),
+    (scheduled(args=[1]), "spec.schedules[0].args"),
+    (scheduled(missed="Never"), "spec.schedules[0].missed"),
+    (scheduled(overlap="skip"), "spec.schedules[0].overlap"),
+    (scheduled(jitterSeconds=3601), "spec.schedules[0].jitterSeconds"),
+    (scheduled(leadSeconds=-1), "spec.schedules[0].leadSeconds"),
+    (scheduled(startDate="2026-01-02"), "spec.schedules[0].startDate"),
+    (scheduled(paused=True), "spec.schedules[0].paused"),
 ]
 
 

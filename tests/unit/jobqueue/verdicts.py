@@ -42,6 +42,15 @@ def pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
 
 WORKER = {"name": "worker", "image": "shop:1"}
 
+NIGHTLY = {"name": "nightly", "task": "report", "cron": "0 9 * * MON-FRI"}
+
+
+def scheduled(**changes: Any) -> dict[str, Any]:
+    """One schedule, with changes; None leaves a field out."""
+    made = {name: value for name, value in {**NIGHTLY, **changes}.items() if value is not None}
+    return {"schedules": [made]}
+
+
 REFUSED = (
     Refused("a name of 57 characters", "name_is_short", "metadata.name", resource="a" * 57),
     Refused("replicas in mode Auto", "replicas_only_in_fixed", "spec.replicas", {"replicas": 3}),
@@ -119,6 +128,23 @@ REFUSED = (
         "a step below that adds nothing", "step_below_removes", "spec.scaling.steps[1].change",
         {"scaling__steps": [{"above": 9, "change": 1}, {"below": 5, "change": 0}]},
     ),
+    Refused(
+        "a schedule without a recurrence", "schedule_has_one_recurrence", "spec.schedules[0]",
+        scheduled(cron=None),
+    ),
+    Refused(
+        "a schedule with two", "schedule_has_one_recurrence", "spec.schedules[0]", scheduled(everySeconds=60),
+    ),
+    Refused("four fields", "cron_has_five_fields", "spec.schedules[0].cron", scheduled(cron="0 9 * *")),
+    Refused("six fields", "cron_has_five_fields", "spec.schedules[0].cron", scheduled(cron="0 0 9 * * *")),
+    Refused("a strange character", "cron_has_five_fields", "spec.schedules[0].cron", scheduled(cron="0 9 * * ?")),
+    Refused("a tabulator", "cron_has_five_fields", "spec.schedules[0].cron", scheduled(cron="0 9\t* * *")),
+    Refused("a line break", "cron_has_five_fields", "spec.schedules[0].cron", scheduled(cron="0 9 * * *\n")),
+    Refused("@reboot", "cron_shortcut_is_known", "spec.schedules[0].cron", scheduled(cron="@reboot")),
+    Refused(
+        "an end before the start", "schedule_starts_before_its_end", "spec.schedules[0].startDate",
+        scheduled(startDate="2026-01-02T00:00:00Z", endDate="2026-01-02T00:00:00+01:00"),
+    ),
 )  # fmt: skip
 
 ACCEPTED = (
@@ -190,6 +216,31 @@ ACCEPTED = (
                 {"below": 10, "change": -1},
             ]
         },
+    ),
+    Accepted("a schedule in a zone", scheduled(timeZone="America/Argentina/Buenos_Aires")),
+    Accepted("a shortcut", scheduled(cron="@daily")),
+    Accepted("wide columns and lists", scheduled(cron="*/5   0-6,12 1,15  JAN *")),
+    Accepted(
+        "an interval with everything",
+        scheduled(
+            cron=None,
+            everySeconds=90,
+            args={"day": 1, "deep": {"a": [1, None]}},
+            suspend=True,
+            missed="All",
+            missedLimit=3,
+            overlap="Queue",
+            jitterSeconds=5,
+            leadSeconds=60,
+            priority=0,
+            maxAttempts=1,
+            startDate="2026-01-01T00:00:00Z",
+            endDate="2026-01-01T01:00:00.5+01:00",
+        ),
+    ),
+    Accepted(
+        "a hundred of the longest expressions",
+        {"schedules": [{**NIGHTLY, "name": f"s{n}", "cron": "1,2,3,4,5,6,7,8,9 " * 4 + "1" * 128} for n in range(100)]},
     ),
     Accepted("a constant pause as long as the longest", {"retry__backoff__baseSeconds": 3600}),
 )

@@ -22,6 +22,7 @@ from .deployment import DeploymentSpec
 from .pod_template import check_template
 from .resource_names import Labels
 from .rules import violations
+from .schedule_spec import ScheduleSpec
 from .spec_part import Part as _Part
 from .spec_part import setting as _sets
 
@@ -233,6 +234,7 @@ class QueuePolicy(_Part, frozen=True):
     job_deadline_seconds: Annotated[_Week | None, _sets("job_deadline_seconds")] = None
     retention_seconds: Annotated[int, msgspec.Meta(ge=60, le=315_360_000), _sets("retention_seconds")] = 86_400
     stop_policy: StopPolicy = StopPolicy.NONE
+    schedules: Annotated[tuple[ScheduleSpec, ...], msgspec.Meta(max_length=100)] = ()
     scaling: Scaling = msgspec.field(default_factory=Scaling)
 
 

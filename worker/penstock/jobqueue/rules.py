@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from .schedule_spec import SCHEDULE_RULES
 from .validation import Rule, Violation, broken, given, rule
 
 _Fields = Mapping[str, Any]
@@ -287,6 +288,7 @@ RULES: Final[tuple[Rule, ...]] = (
     step_has_one_threshold,
     step_above_adds,
     step_below_removes,
+    *SCHEDULE_RULES,
 )
 
 
