@@ -303,6 +303,73 @@ CREATE TABLE penstock.queue_slot (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE penstock.schedule (
+    id bigint NOT NULL,
+    queue text NOT NULL,
+    name text NOT NULL,
+    source text NOT NULL,
+    generation bigint DEFAULT 1 NOT NULL,
+    spec text NOT NULL,
+    zone text NOT NULL,
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    jitter integer NOT NULL,
+    lead integer NOT NULL,
+    task text NOT NULL,
+    args jsonb NOT NULL,
+    priority smallint,
+    max_attempts smallint,
+    missed text NOT NULL,
+    missed_limit integer NOT NULL,
+    overlap text NOT NULL,
+    suspended boolean DEFAULT false NOT NULL,
+    paused_at timestamp with time zone,
+    paused_by text,
+    removed_at timestamp with time zone,
+    declared_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    next_at timestamp with time zone,
+    last_tick timestamp with time zone,
+    last_job bigint,
+    fired bigint DEFAULT 0 NOT NULL,
+    last_success_at timestamp with time zone,
+    unsuccessful_since timestamp with time zone,
+    expected_by timestamp with time zone,
+    last_error text,
+    retry_at timestamp with time zone,
+    CONSTRAINT schedule_jitter_check CHECK ((jitter >= 0)),
+    CONSTRAINT schedule_lead_check CHECK ((lead >= 0)),
+    CONSTRAINT schedule_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
+    CONSTRAINT schedule_missed_check CHECK ((missed = ANY (ARRAY['Skip'::text, 'Once'::text, 'All'::text]))),
+    CONSTRAINT schedule_missed_limit_check CHECK (((missed_limit >= 1) AND (missed_limit <= 1000))),
+    CONSTRAINT schedule_overlap_check CHECK ((overlap = ANY (ARRAY['Allow'::text, 'Skip'::text, 'Queue'::text]))),
+    CONSTRAINT schedule_priority_check CHECK (((priority >= 0) AND (priority <= 3))),
+    CONSTRAINT schedule_source_check CHECK ((source = ANY (ARRAY['code'::text, 'jobqueue'::text]))),
+    CONSTRAINT schedule_spec_check CHECK (((length(spec) >= 1) AND (length(spec) <= 200))),
+    CONSTRAINT schedule_task_check CHECK (((length(task) >= 1) AND (length(task) <= 255)))
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='500', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE penstock.schedule ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME penstock.schedule_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE penstock.schedule_tick (
+    schedule bigint NOT NULL,
+    tick timestamp with time zone NOT NULL,
+    manual boolean DEFAULT false NOT NULL,
+    state text NOT NULL,
+    job bigint,
+    decided_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT schedule_tick_state_check CHECK ((state = ANY (ARRAY['due'::text, 'waiting'::text, 'enqueued'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'gone'::text, 'missed'::text, 'overlapped'::text])))
+)
+WITH (fillfactor='70');
+
 CREATE TABLE penstock.schema_function (
     one boolean DEFAULT true NOT NULL,
     checksum text NOT NULL,
@@ -372,6 +439,15 @@ ALTER TABLE ONLY penstock.queue_slot
 ALTER TABLE ONLY penstock.queue_slot
     ADD CONSTRAINT queue_slot_queue_key UNIQUE (queue);
 
+ALTER TABLE ONLY penstock.schedule
+    ADD CONSTRAINT schedule_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY penstock.schedule
+    ADD CONSTRAINT schedule_queue_name_key UNIQUE (queue, name);
+
+ALTER TABLE ONLY penstock.schedule_tick
+    ADD CONSTRAINT schedule_tick_pkey PRIMARY KEY (schedule, tick, manual);
+
 ALTER TABLE ONLY penstock.schema_function
     ADD CONSTRAINT schema_function_pkey PRIMARY KEY (one);
 
@@ -407,6 +483,12 @@ CREATE INDEX queue_slot_free ON penstock.queue_slot USING btree (slot) WHERE (qu
 
 CREATE INDEX queue_undeclared ON penstock.queue USING btree (id) WHERE (declared_by IS NULL);
 
+CREATE INDEX schedule_next ON penstock.schedule USING btree (next_at) WHERE ((removed_at IS NULL) AND (paused_at IS NULL) AND (NOT suspended));
+
+CREATE INDEX schedule_tick_decided ON penstock.schedule_tick USING btree (decided_at) WHERE (state <> ALL (ARRAY['due'::text, 'waiting'::text, 'enqueued'::text]));
+
+CREATE INDEX schedule_tick_open ON penstock.schedule_tick USING btree (schedule, tick) WHERE (state = ANY (ARRAY['due'::text, 'waiting'::text, 'enqueued'::text]));
+
 CREATE TRIGGER job_take_xid BEFORE INSERT ON penstock.job FOR EACH STATEMENT EXECUTE FUNCTION penstock.take_xid();
 
 CREATE TRIGGER queue_keeps_all_jobs AFTER TRUNCATE ON penstock.queue FOR EACH STATEMENT EXECUTE FUNCTION penstock.refuse_orphans();
@@ -436,6 +518,7 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.deadline_error(p_attempt smallint, p_allowed interval) -> jsonb
 -- penstock.declarations() -> TABLE(name text, declared_by text, generation bigint, paused boolean, paused_by text, max_attempts smallint, max_in_flight integer, retry jsonb, job_deadline double precision, retention double precision, settings jsonb), as its owner
 -- penstock.declare_queue(p_name text, p_declared_by text, p_generation bigint, p_paused boolean, p_max_attempts smallint, p_retry jsonb, p_job_deadline double precision, p_retention double precision, p_settings jsonb) -> integer, as its owner
+-- penstock.declare_schedules(p_queue text, p_source text, p_schedules jsonb) -> TABLE(schedule text, verdict text), as its owner
 -- penstock.depth(p_queue integer, p_cap integer) -> TABLE(ready bigint, deferred bigint, in_flight bigint, dead bigint, oldest double precision), as its owner
 -- penstock.deregister(p_worker bigint, p_empty boolean) -> void, as its owner
 -- penstock.discard(p_ids bigint[]) -> integer, as its owner
@@ -466,6 +549,7 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.limit_wait(p_queue integer) -> queue_limit
 -- penstock.list_jobs(p_states text[], p_queue text, p_task text, p_error text, p_since timestamp with time zone, p_before bigint, p_limit integer) -> TABLE(id bigint, state text, queue text, task text, priority smallint, attempt smallint, max_attempts smallint, crashes smallint, created_at timestamp with time zone, ready_at timestamp with time zone, due_at timestamp with time zone, claimed_at timestamp with time zone, finished_at timestamp with time zone, worker bigint, reason text, error text, message text), as its owner
 -- penstock.list_queues(p_cap integer) -> TABLE(name text, declared_by text, paused double precision, paused_by text, ready bigint, capped boolean, deferred bigint, in_flight bigint, dead bigint, oldest double precision, workers integer, slots bigint, max_in_flight integer, limit_in_flight integer, max_attempts smallint, retention double precision, job_deadline double precision), as its owner
+-- penstock.list_schedules(p_queues text[]) -> TABLE(id bigint, queue text, name text, source text, generation bigint, spec text, zone text, starts_at timestamp with time zone, ends_at timestamp with time zone, jitter integer, lead_seconds integer, task text, missed text, missed_limit integer, overlap text, paused boolean, suspended boolean, paused_at timestamp with time zone, paused_by text, next_at timestamp with time zone, last_tick timestamp with time zone, last_job bigint, fired bigint, last_success_at timestamp with time zone, late double precision, last_error text, waiting bigint, now timestamp with time zone), as its owner
 -- penstock.list_workers(p_queue text, p_cap integer) -> TABLE(id bigint, identity text, pod text, node text, version text, queues text[], state text, concurrency integer, in_flight bigint, done bigint, up double precision, renewed double precision, lease_left double precision, oldest_job bigint, oldest_task text, oldest_claimed double precision, http text, report jsonb), as its owner
 -- penstock.lock_holders() -> jsonb
 -- penstock.lost_workers(p_queue integer) -> TABLE(pod text, node text, silent double precision), as its owner
@@ -477,9 +561,11 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.open_copy(p_queues text[], OUT queues integer[], OUT max_attempts smallint[], OUT after bigint) -> record, as its owner
 -- penstock.orphan_queues() -> SETOF integer
 -- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner
+-- penstock.pause_schedule(p_queue text, p_name text, p_paused boolean, p_generation bigint, p_next timestamp with time zone, OUT found boolean, OUT done boolean) -> record, as its owner
 -- penstock.pick(p_queue integer, p_limit integer, p_first bigint[]) -> tid[]
 -- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record, as its owner
 -- penstock.prune_queues() -> integer, as its owner
+-- penstock.prune_ticks(p_limit integer) -> integer, as its owner
 -- penstock.prune_workers() -> integer, as its owner
 -- penstock.publish_marks(p_last_ord bigint, p_horizon bigint) -> integer, as its owner
 -- penstock.queue_stats(p_queue text, p_seconds double precision) -> TABLE(name text, completed bigint, retried bigint, dead bigint, cancelled bigint, wait_p50 double precision, wait_p95 double precision, run_p50 double precision, run_p95 double precision), as its owner
@@ -501,10 +587,17 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.retry_delay(p_retry jsonb, p_attempt smallint) -> double precision
 -- penstock.retry_now(p_ids bigint[]) -> integer, as its owner
 -- penstock.row_holder(p_xmax xid) -> jsonb
+-- penstock.run_schedule(p_queue text, p_name text) -> bigint, as its owner
 -- penstock.sample(p_names text[], p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
+-- penstock.schedule_busy(p_schedule bigint) -> boolean
+-- penstock.schedule_due(p_limit integer) -> TABLE(id bigint, queue text, name text, task text, spec text, zone text, starts_at timestamp with time zone, ends_at timestamp with time zone, jitter integer, missed text, missed_limit integer, generation bigint, next_at timestamp with time zone, now timestamp with time zone), as its owner
+-- penstock.schedule_failed(p_id bigint, p_generation bigint, p_error text) -> boolean, as its owner
+-- penstock.schedule_fire(p_ids bigint[], p_generations bigint[], p_seen timestamp with time zone[], p_next timestamp with time zone[], p_of bigint[], p_ticks timestamp with time zone[]) -> TABLE(id bigint, fired integer), as its owner
 -- penstock.set_limit(p_queue integer, p_max_in_flight integer) -> void, as its owner
+-- penstock.settle_schedules(p_limit integer, OUT settled integer, OUT still_open integer) -> record, as its owner
 -- penstock.shorten_grace(p_queue integer, p_pod text, p_seconds double precision) -> void, as its owner
 -- penstock.snapshot(p_cap integer, p_soon double precision) -> TABLE(queue integer, name text, paused boolean, declared boolean, ready bigint, capped boolean, deferred bigint, due_soon bigint, in_flight bigint, dead bigint, oldest double precision, workers jsonb), as its owner
+-- penstock.start_ticks(p_ids bigint[]) -> TABLE(schedule bigint, jobs integer)
 -- penstock.take_xid() -> trigger
 -- penstock.tell_dead(p_holder text, p_limit integer) -> TABLE(id bigint, queue text, task text, reason text, attempt smallint, error text, message text), as its owner
 -- penstock.undeclared() -> jsonb

@@ -2,6 +2,7 @@
 
     PenstockError
     ├── ConfigurationError        a setting, an option or a manifest breaks a rule
+    │   ├── InvalidSchedule       a schedule: its expression, time zone, dates or a bound
     │   └── ManifestError         a JobQueue manifest; names file, document and field
     ├── TaskError                 the registry and the arguments of tasks
     │   ├── InvalidTask           a definition breaks a rule: signature, options, a name that is taken
@@ -73,6 +74,10 @@ class PenstockError(Exception):
 
 class ConfigurationError(PenstockError):
     """A setting, an option or a manifest breaks a rule."""
+
+
+class InvalidSchedule(ConfigurationError):  # noqa: N818
+    """A schedule breaks a rule; the message names the schedule, the rule and the value."""
 
 
 class ManifestError(ConfigurationError):

@@ -69,5 +69,10 @@ def document(values: Mapping[str, object]) -> str:
     return json.dumps(dict(values), ensure_ascii=False)
 
 
+def documents(values: Iterable[Mapping[str, object]]) -> str:
+    """A JSON array of objects, as `document`."""
+    return json.dumps([dict(one) for one in values], ensure_ascii=False)
+
+
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

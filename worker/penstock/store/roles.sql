@@ -33,7 +33,8 @@ GRANT EXECUTE ON FUNCTION penstock.register, penstock.renew, penstock.begin_drai
   penstock.promote, penstock.rescue, penstock.rescue_overdue, penstock.begin_marks, penstock.publish_marks,
   penstock.count_limits,
   penstock.make_partitions, penstock.drop_partitions, penstock.prune_workers, penstock.prune_queues, penstock.audit, penstock.end_refused,
-  penstock.depth, penstock.tell_dead,
+  penstock.depth, penstock.tell_dead, penstock.declare_schedules, penstock.schedule_due, penstock.schedule_fire,
+  penstock.schedule_failed, penstock.settle_schedules, penstock.prune_ticks,
   penstock.enqueue, penstock.enqueue_many, penstock.enqueue_quietly TO penstock_worker;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit TO penstock_worker;
 
@@ -49,12 +50,14 @@ GRANT EXECUTE ON FUNCTION penstock.sample, penstock.snapshot, penstock.held_by, 
   penstock.begin_marks,
   penstock.publish_marks, penstock.count_limits, penstock.make_partitions, penstock.drop_partitions,
   penstock.prune_workers, penstock.prune_queues, penstock.audit, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
-  penstock.list_jobs, penstock.why_job, penstock.checkup TO penstock_operator;
+  penstock.list_jobs, penstock.why_job, penstock.checkup, penstock.declare_schedules, penstock.schedule_due, penstock.schedule_fire,
+  penstock.schedule_failed, penstock.settle_schedules, penstock.prune_ticks, penstock.list_schedules, penstock.pause_schedule,
+  penstock.run_schedule TO penstock_operator;
 GRANT SELECT ON penstock.schema_version, penstock.queue_limit, penstock.jobs_redacted TO penstock_operator;
 
 -- role: observer
 -- Reads everything except arguments, results, headers, messages and tracebacks.
 GRANT USAGE ON SCHEMA penstock TO penstock_observer;
 GRANT EXECUTE ON FUNCTION penstock.sample, penstock.snapshot, penstock.list_queues, penstock.queue_stats, penstock.list_workers,
-  penstock.list_jobs, penstock.why_job, penstock.find_dead, penstock.checkup TO penstock_observer;
+  penstock.list_jobs, penstock.why_job, penstock.find_dead, penstock.checkup, penstock.list_schedules TO penstock_observer;
 GRANT SELECT ON penstock.schema_version, penstock.jobs_redacted TO penstock_observer;

@@ -1,7 +1,7 @@
 """The store of a running process, worker or operator: its parts by noun, over the same few connections.
 
-Owns opening and closing; the statements are in `jobs`, `queues`, `workers` and `leadership`, and rarer ones in modules
-of their own that take a `Store`. Decides nothing.
+Owns opening and closing; the statements are in `jobs`, `queues`, `workers`, `schedules` and `leadership`, and rarer
+ones in modules of their own that take a `Store`. Decides nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .connections import Connections
 from .jobs import Jobs
 from .leadership import Leadership
 from .queues import Queues
+from .schedules import Schedules
 from .workers import Workers
 
 
@@ -30,6 +31,7 @@ class Store:
         jobs: claim, acknowledge, release; redrive and discard dead letters.
         queues: sample, declare, pause, limit; wait for work.
         workers: cordon.
+        schedules: declare, fire, settle and list.
         leadership: who does maintenance, and its chores.
         connections: for the modules of this package.
     """
@@ -39,6 +41,7 @@ class Store:
         self.jobs = Jobs(self.connections)
         self.queues = Queues(self.connections)
         self.workers = Workers(self.connections)
+        self.schedules = Schedules(self.connections)
         self.leadership = Leadership(self.connections)
 
     async def open(self) -> Self:

@@ -1,7 +1,7 @@
 -- Purpose: the sequences that lag the tables, with the last number drawn and the highest one stored: in a copy made by
 -- logical replication, which leaves sequences out, and after a manual setval. The highest is read first and the last number
 -- after it: a concurrent draw never reads as a difference.
--- Index: the keys of job, dead, queue and limit_return, outcome_job, and job_pick, each from the last number on, where nothing
+-- Index: the keys of job, dead, queue, schedule and limit_return, outcome_job, and job_pick, each from the last number on, where nothing
 -- is. Of queues that are neither declared nor served, the 1,000 oldest. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.lagging_sequences(OUT sequence text, OUT last bigint, OUT highest bigint) RETURNS SETOF record
 LANGUAGE plpgsql
@@ -14,7 +14,7 @@ DECLARE
   v_sql CONSTANT text := 'SELECT s.last_value - CASE WHEN s.is_called OR %L THEN 0 ELSE 1 END FROM penstock.%I AS s';
   v_bound CONSTANT bigint := 4611686018427387904;  -- a higher number, written manually, must not exhaust a sequence
 BEGIN
-  FOREACH sequence IN ARRAY '{job_id_seq,job_ord_seq,queue_id_seq,limit_return_id_seq}'::text[] LOOP
+  FOREACH sequence IN ARRAY '{job_id_seq,job_ord_seq,queue_id_seq,limit_return_id_seq,schedule_id_seq}'::text[] LOOP
     EXECUTE format(v_sql, sequence = 'job_ord_seq', sequence) INTO last;
     CASE sequence
       WHEN 'job_id_seq' THEN
@@ -33,6 +33,8 @@ BEGIN
         INTO highest;
       WHEN 'queue_id_seq' THEN
         SELECT max(q.id) INTO highest FROM penstock.queue AS q WHERE q.id > last;
+      WHEN 'schedule_id_seq' THEN
+        SELECT max(s.id) INTO highest FROM penstock.schedule AS s WHERE s.id > last AND s.id < v_bound;
       ELSE
         SELECT max(r.id) INTO highest FROM penstock.limit_return AS r WHERE r.id > last AND r.id < v_bound;
     END CASE;

@@ -37,6 +37,8 @@ BEGIN
     verdict := coalesce(verdict, 'removable');
   ELSIF v_locked THEN
     DELETE FROM penstock.queue_limit AS l WHERE l.queue = v_queue.id;
+    UPDATE penstock.schedule AS x SET removed_at = clock_timestamp(), generation = x.generation + 1
+    WHERE x.queue = p_queue AND x.removed_at IS NULL;  -- else their next tick would make the queue again
     DELETE FROM penstock.queue AS q WHERE q.id = v_queue.id;
     UPDATE penstock.queue_slot AS s SET queue = NULL, used_at = NULL WHERE s.queue = v_queue.id AND s.slot > 0;
     DELETE FROM penstock.queue_slot AS s WHERE s.queue = v_queue.id;

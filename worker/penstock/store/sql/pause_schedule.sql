@@ -1,0 +1,3 @@
+-- Used by Schedules.pause. See functions/pause_schedule.sql.
+SELECT found, done
+FROM penstock.pause_schedule(%s::text, %s::text, %s::boolean, %s::bigint, %s::timestamptz)
