@@ -120,8 +120,9 @@ class Bench:
         return outcomes
 
     async def send(self, outcomes: Sequence[Finished]) -> None:
-        """A batch arrives."""
-        await self.acknowledger.handle_events(outcomes, cast("Any", None))
+        """A batch arrives, and is answered within ten virtual minutes."""
+        async with asyncio.timeout(600):
+            await self.acknowledger.handle_events(outcomes, cast("Any", None))
 
     @property
     def calls(self) -> list[tuple[str, list[int]]]:
