@@ -63,6 +63,7 @@ WRONG = [
     Wrong("penstock.store.store", "from penstock.runtime.claims import claimer", WORKER),
     Wrong("penstock.store.listen", TYPING.format("from ..app.app import App"), WORKER),
     Wrong("penstock.runtime.worker", INSIDE.format("from penstock.dev.session import local_run"), WORKER),
+    Wrong("penstock.app.app", "from ..testing.inline import InlineCollector", WORKER),
     Wrong("penstock.runtime.drain", "from ..testing import Collected", WORKER),
     Wrong("penstock.app.context", "from penstock.runtime import run_worker", WORKER),
     Wrong("penstock.jobqueue.policy", "from ..store.errors import ours", WORKER),

@@ -7,6 +7,7 @@ tests, needs only this package and msgspec.
 from __future__ import annotations
 
 from .app.app import App
+from .app.collected import Collector
 from .app.context import Context
 from .app.handle import JobHandle
 from .app.task import Enqueuer, Task
@@ -40,9 +41,18 @@ __all__ = [
 ]
 
 
+def _new_collector() -> Collector:
+    from .testing.inline import InlineCollector  # noqa: PLC0415 - only tests need it
+
+    return InlineCollector()
+
+
+App.new_collector = staticmethod(_new_collector)
+
+
 def __getattr__(name: str) -> str:
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 - reading it costs a tenth of the whole import
+        from .distribution_version import distribution_version  # noqa: PLC0415 - costs a tenth of the whole import
 
-        return version("penstock")
+        return distribution_version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from ..backoff import Backoff, Never
 from ..database.pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, PoolSettings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..database.source import Url
     from ..settings import ExecutorName
-    from ..testing import Collected, InlineRun
+    from .collected import Collected, Collector, InlineRun
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,7 +76,10 @@ class App:
         tasks: the tasks by name; the name in a job never causes an import.
         hooks: functions that are called on events in workers.
         client: the client that jobs go through: the database, or the collector in `test_mode`.
+        new_collector: creates the collector of `test_mode`; set once by the package `penstock`.
     """
+
+    new_collector: ClassVar[Callable[[], Collector]]
 
     def __init__(
         self, url: Url | None = None, *, pooled: bool | None = None, password: Callable[[], str] | None = None,
@@ -87,6 +90,7 @@ class App:
         self.tasks = TaskRegistry()
         pool = PoolSettings.of(size=pool_size, wait=pool_wait, idle=pool_idle)
         self.client: Client = StoreClient(database=self._database, pool=pool)
+        self._collector: Collector | None = None
         self.hooks = Hooks()
         self._lifespans: list[Callable[[], AbstractAsyncContextManager[None]]] = []
 
@@ -232,41 +236,44 @@ class App:
     @contextmanager
     def test_mode(self) -> Iterator[Collected]:
         """Collect enqueued jobs in memory instead of the database, in any thread, inside the `with` block."""
-        from ..testing import Collected  # noqa: PLC0415 - only tests need it
-
-        before, self.client = self.client, Collected()
-        try:
-            yield self.client
-        finally:
-            self.client = before
+        with self._collecting() as collector:
+            yield collector
 
     def run_inline(self, *jobs: NewJob) -> list[InlineRun]:
         """Run these jobs without a database, or those that `test_mode` collected, and all jobs that they enqueue.
 
-        Retries run at once, and timeouts are not applied. Raises as `penstock.testing.inline.run_sync`.
-        """
-        from ..testing.inline import run_sync  # noqa: PLC0415
+        Retries run at once, and timeouts are not applied.
 
-        with self._collecting(jobs) as collected:
-            return run_sync(self.tasks, self.lifespans, collected)
+        Raises:
+            ConfigurationError: no jobs are given outside `test_mode`.
+            UnknownTask: a job names no task of the App.
+            PenstockError: an event loop is running already, or more than 10,000 jobs.
+        """
+        with self._collector_of(jobs) as collector:
+            return collector.run_sync(self.tasks, self.lifespans)
 
     async def run_inline_async(self, *jobs: NewJob) -> list[InlineRun]:
         """`run_inline` in a running event loop; plain functions run in a thread."""
-        from ..testing.inline import run_async  # noqa: PLC0415
-
-        with self._collecting(jobs) as collected:
-            return await run_async(self.tasks, self.lifespans, collected)
+        with self._collector_of(jobs) as collector:
+            return await collector.run_async(self.tasks, self.lifespans)
 
     @contextmanager
-    def _collecting(self, jobs: tuple[NewJob, ...]) -> Iterator[Collected]:
-        from ..testing import Collected  # noqa: PLC0415
+    def _collecting(self) -> Iterator[Collector]:
+        before = self.client, self._collector
+        self.client = self._collector = collector = type(self).new_collector()
+        try:
+            yield collector
+        finally:
+            self.client, self._collector = before
 
-        if not jobs and isinstance(self.client, Collected):
-            yield self.client
+    @contextmanager
+    def _collector_of(self, jobs: tuple[NewJob, ...]) -> Iterator[Collector]:
+        if not jobs and self._collector is not None:
+            yield self._collector
         elif jobs:
-            with self.test_mode() as collected:
-                collected.enqueue(jobs)
-                yield collected
+            with self._collecting() as collector:
+                collector.enqueue(jobs)
+                yield collector
         else:
             raise ConfigurationError("run_inline needs jobs, or must be called inside app.test_mode()")
 

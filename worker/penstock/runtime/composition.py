@@ -19,10 +19,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import penstock
 from penstock.app.app import App
 from penstock.app.context import Context
 from penstock.app.database_source import sources
+from penstock.distribution_version import distribution_version
 from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
@@ -65,7 +65,7 @@ class WorkerComponents:
         self.held_claims = HeldClaims()
         aliases = {alias: name for name, task in app.tasks.items() for alias in task.aliases}
         self.metrics = WorkerMetrics(
-            queue=settings.queue, tasks=app.tasks, aliases=aliases, version=penstock.__version__
+            queue=settings.queue, tasks=app.tasks, aliases=aliases, version=distribution_version()
         )
         self.rng = random.Random()  # noqa: S311 - tokens distinguish claims, they protect nothing
         self.pooled = settings.direct_url != settings.database_url
@@ -96,7 +96,7 @@ class WorkerComponents:
         identity = Identity(
             identity=f"{name}:{os.getpid()}",
             queue=settings.queue,
-            version=penstock.__version__,
+            version=distribution_version(),
             concurrency=settings.concurrency,
             pod=settings.pod_name or None,
             node=settings.node_name or None,
@@ -238,7 +238,7 @@ class WorkerComponents:
         """Of this process, for forensics."""
         return {
             "worker": self.lease.worker,
-            "version": penstock.__version__,
+            "version": distribution_version(),
             "pod": self.settings.pod_name or None,
             "node": self.settings.node_name or None,
             "running": len(self.slots.running),

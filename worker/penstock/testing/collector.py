@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..app.collected import InlineRun
 from ..errors import UniqueConflict
 from ..job import JobInfo, JobState, NewJob, OutcomeState
 from ..settings import DEFAULT_MAX_ATTEMPTS
@@ -23,32 +23,8 @@ if TYPE_CHECKING:
     from ..app.task import Task
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InlineRun:
-    """How one job ended in `run_inline`.
-
-    Attributes:
-        state: COMPLETED, CANCELLED, FAILED (a dead letter in a real run) or SNOOZE (left among the collected).
-        attempts: attempts that counted.
-        result: what the task returned.
-        stored: the same as JSON text, as a database would keep it.
-        exception: what the last attempt raised, outcomes included.
-        reason: of its outcome, as a worker would store it: `exhausted`, `non_retryable`, `unstorable_result`,
-            `invalid_arguments`, or the reason that the task gave; None if it completed.
-    """
-
-    job_id: int
-    task: str
-    state: OutcomeState
-    attempts: int
-    result: object = None
-    stored: str | None = None
-    exception: BaseException | None = None
-    reason: str | None = None
-
-
-class Collected:
-    """The jobs enqueued in a test, oldest first, and how those that ran have ended. A `Client` of the App."""
+class JobCollector:
+    """`Collected` in memory."""
 
     def __init__(self) -> None:
         self._jobs: list[NewJob] = []
@@ -66,22 +42,13 @@ class Collected:
         return self._jobs[index]
 
     def arguments(self, task: Task[..., Any, ..., Any]) -> list[dict[str, object]]:
-        """The decoded arguments of each collected job of one task, oldest first."""
+        """See `Collected`."""
         return [task.decode(job.args) for job in self._jobs if job.task == task.name]
 
     def assert_enqueued(
         self, expected: Task[..., Any, ..., Any] | NewJob, *, times: int | None = None, **options: object
     ) -> list[NewJob]:
-        """Fail unless such a job was enqueued; the jobs that were, oldest first.
-
-        Args:
-            expected: `task.job(7)`: its arguments, and what its options say. A task: any of its jobs.
-            times: exactly so many; default at least one.
-            **options: attributes of `NewJob` that must be equal, as `queue="emails"`, `delay=60`.
-
-        Raises:
-            AssertionError: the message has the expected and the enqueued jobs.
-        """
+        """See `Collected`."""
         found = assertions.matching(self._jobs, expected, options)
         if len(found) == times or (times is None and found):
             return found
@@ -89,7 +56,7 @@ class Collected:
         raise AssertionError(count + assertions.difference(self._jobs, expected, options))
 
     def assert_not_enqueued(self, expected: Task[..., Any, ..., Any] | NewJob | None = None, **options: object) -> None:
-        """Fail if such a job was enqueued; without an argument, if any was. Raises AssertionError."""
+        """See `Collected`."""
         if expected is not None:
             self.assert_enqueued(expected, times=0, **options)
         elif self._jobs:

@@ -1,7 +1,7 @@
 """Runs collected jobs in this process, for `app.run_inline()`: attempts without a database and without delays.
 
 The worker's `OutcomeBuilder` decides the outcome of each attempt, as in production. Retries and delayed jobs run at
-once, timeouts are not applied, and incompatible arguments do not wait for another release. `collector.Collected` owns
+once, timeouts are not applied, and incompatible arguments do not wait for another release. `JobCollector` owns
 the jobs. A KeyboardInterrupt is not an error of the task: it stops the run.
 """
 
@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Coroutine, Generator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from ..app.collected import InlineRun, Lifespans
 from ..app.context import Context
 from ..backoff import Backoff
 from ..errors import PenstockError, UnknownTask
 from ..job import ClaimedJob, Finished, NewJob, OutcomeState
 from ..outcomes import TaskOutcome
-from . import Collected, InlineRun
-from .collector import max_attempts_of
+from .collector import JobCollector, max_attempts_of
 
 if TYPE_CHECKING:
     from ..app.task import Task, TaskRegistry
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 MAX_JOBS: Final = 10_000
 """Jobs that one `run_inline` runs before it takes them for an endless chain."""
 
-Lifespans = Sequence[Callable[[], Any]]
 Ended = tuple[Any, BaseException | None]
 """The return value of a call, or the exception that it raised."""
 
@@ -67,37 +66,34 @@ class _Call:
             ended.append((None, error))
 
 
-def run_sync(tasks: TaskRegistry, lifespans: Lifespans, collected: Collected) -> list[InlineRun]:
-    """Run in the caller's thread: plain functions outside any event loop, async ones in one opened for them.
+class InlineCollector(JobCollector):
+    """Collected jobs that run in this process: the `Collector` of an App."""
 
-    Raises:
-        UnknownTask: a job names no task of the App.
-        PenstockError: an event loop is running already, or more than 10,000 jobs.
-    """
-    if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public one raises instead of answering
-        raise PenstockError("run_inline: an event loop is running here; await run_inline_async instead")
-    with _own_loop() as loop, _entered(loop, lifespans):
-        steps = _steps(tasks, collected)
-        try:
-            call = next(steps)
-            while True:
-                call = steps.send(_run_call(loop, call))
-        except StopIteration as ended:
-            return list(ended.value)
+    def run_sync(self, tasks: TaskRegistry, lifespans: Lifespans) -> list[InlineRun]:
+        """Run in the caller's thread; see `Collector`."""
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public one raises instead of answering
+            raise PenstockError("run_inline: an event loop is running here; await run_inline_async instead")
+        with _own_loop() as loop, _entered(loop, lifespans):
+            steps = _steps(tasks, self)
+            try:
+                call = next(steps)
+                while True:
+                    call = steps.send(_run_call(loop, call))
+            except StopIteration as ended:
+                return list(ended.value)
 
-
-async def run_async(tasks: TaskRegistry, lifespans: Lifespans, collected: Collected) -> list[InlineRun]:
-    """Run in this event loop: async functions in it, plain ones in a thread. Raises as `run_sync`."""
-    async with AsyncExitStack() as stack:
-        for lifespan in lifespans:
-            await stack.enter_async_context(lifespan())
-        steps = _steps(tasks, collected)
-        try:
-            call = next(steps)
-            while True:
-                call = steps.send(await _await_call(call))
-        except StopIteration as ended:
-            return list(ended.value)
+    async def run_async(self, tasks: TaskRegistry, lifespans: Lifespans) -> list[InlineRun]:
+        """Run in this event loop; see `Collector`."""
+        async with AsyncExitStack() as stack:
+            for lifespan in lifespans:
+                await stack.enter_async_context(lifespan())
+            steps = _steps(tasks, self)
+            try:
+                call = next(steps)
+                while True:
+                    call = steps.send(await _await_call(call))
+            except StopIteration as ended:
+                return list(ended.value)
 
 
 def _run_call(loop: asyncio.AbstractEventLoop, call: _Call) -> Ended:
@@ -195,7 +191,7 @@ def _entered(loop: asyncio.AbstractEventLoop, lifespans: Lifespans) -> Iterator[
         _run(loop, leave())
 
 
-def _steps(tasks: TaskRegistry, collected: Collected) -> Generator[_Call, Ended, list[InlineRun]]:
+def _steps(tasks: TaskRegistry, collected: JobCollector) -> Generator[_Call, Ended, list[InlineRun]]:
     """Every job that has not run, in the order of ids: yields calls, is sent what they return or raise."""
     from ..runtime.execution.outcomes import OutcomeBuilder  # noqa: PLC0415 - not needed to enqueue
 
@@ -252,7 +248,7 @@ def _run_of(task: Task[..., Any, ..., Any], job: ClaimedJob, state: OutcomeState
     return InlineRun(job_id=job.id, task=task.name, state=state, attempts=job.attempt - refunded, **more)
 
 
-def _context(job_id: int, job: NewJob, attempt: int, collected: Collected) -> Context:
+def _context(job_id: int, job: NewJob, attempt: int, collected: JobCollector) -> Context:
     claimed = ClaimedJob(
         id=job_id,
         token=0,

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-import penstock
 from penstock.app.task import TaskRegistry
+from penstock.distribution_version import distribution_version
 from penstock.events import JobErrored, JobStarted, JobStopped
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.settings import Settings
@@ -96,7 +96,7 @@ def apply_middleware(
     if hooks.has_functions("job.start", "job.stop", "job.exception"):
         run = HookMiddleware(run=run, hooks=hooks, outcomes=outcomes).run
     if tracing is not None:
-        run = TracingMiddleware(run=run, otel=tracing, version=penstock.__version__).run
+        run = TracingMiddleware(run=run, otel=tracing, version=distribution_version()).run
     if settings.circuit_failure_percent:
         policy = BreakerPolicy(
             failure_percent=settings.circuit_failure_percent,
