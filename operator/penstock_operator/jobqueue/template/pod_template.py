@@ -49,7 +49,7 @@ ADDED: Final = (
     Added("worker: ports", "`penstock`, TCP 9464", "a port has that name or number, which is used then"),
     Added("worker: readinessProbe", "`/readyz`, every 2 s, 1 failure", "it has a check of its own"),
     Added("worker: livenessProbe", "`/healthz`, every 10 s, 6 failures", "it has a check of its own"),
-    Added("worker: startupProbe", "`/healthz`, every 1 s, 60 failures", "it has a check of its own"),
+    Added("worker: startupProbe", "`/healthz`, every 1 s, 600 failures", "it has a check of its own"),
 )
 """Containers are all regular and init containers; on Windows no security defaults are added."""
 

@@ -20,6 +20,9 @@ from .database_variables import database_variables
 HTTP_PORT: Final = 9464
 PORT_NAME: Final = "penstock"
 WORKER: Final = "worker"
+START_SECONDS: Final = 600
+"""A container that has not started by then is restarted: as long as a blocked event loop is left alone. An application
+that loads a model, or a node without a free CPU, takes minutes, and starting again would not be faster."""
 _FROM_SPEC: Final = frozenset(
     one.metadata["variable"] for one in fields(Settings) if one.name in FROM_POLICY | {"http_port"}
 )
@@ -50,7 +53,7 @@ def complete(worker: dict[str, Any], others: Sequence[Mapping[str, Any]], policy
     worker["env"] = first + [one for one in given if one["name"] not in ours or one["name"] in _SILENT]
     _probe(worker, "readinessProbe", "/readyz", port=port["name"], period=2, failures=1)
     _probe(worker, "livenessProbe", "/healthz", port=port["name"], period=10, failures=6)
-    _probe(worker, "startupProbe", "/healthz", port=port["name"], period=1, failures=60)
+    _probe(worker, "startupProbe", "/healthz", port=port["name"], period=1, failures=START_SECONDS)
 
 
 def ignored_variables(given: Mapping[str, Any], completed: Mapping[str, Any]) -> list[str]:

@@ -228,6 +228,12 @@ def test_probes_without_a_check_get_ours_and_keep_their_numbers():
     assert container["startupProbe"]["httpGet"]["path"] == "/healthz"
 
 
+def test_a_worker_has_ten_minutes_to_start():
+    """An application that loads a model, or a node without a free CPU, is not restarted again and again."""
+    probe = made(WORKER)["containers"][0]["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 600
+
+
 def test_a_hook_that_sleeps_before_sigterm_shortens_the_drain_not_the_job():
     """The grace period counts from the hook's start."""
     spec = made(WORKER | {"lifecycle": {"preStop": {"sleep": {"seconds": 20}}}})
