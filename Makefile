@@ -10,7 +10,7 @@ PARALLEL ?= -n auto
 BASETEMP ?=
 DIST ?= dist
 
-.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-monitoring test-e2e test-chaos soak lint type fmt bench picture verify generate packages sbom ci clean
+.PHONY: help setup demo test test-unit test-postgres test-kube test-chart test-monitoring test-e2e test-chaos test-cluster cluster cluster-down images soak lint type fmt bench picture verify generate packages sbom ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ demo: setup ## the main job on an embedded Postgres: workers 0 -> N -> 0, then i
 	@PYTHONPATH=examples $(RUN)/python -m shop.demo $(if $(KEEP),--keep)
 
 test: setup ## the whole suite, several tests at once, real Postgres and real Kubernetes API servers included
-	$(PYTEST) $(PARALLEL) tests
+	$(PYTEST) $(PARALLEL) tests --ignore=tests/cluster
 
 test-unit: setup ## what needs nothing running
 	$(PYTEST) $(PARALLEL) tests/unit
@@ -45,6 +45,18 @@ test-monitoring: setup ## alerts and dashboards, with promtool and a Prometheus 
 
 test-e2e: setup ## everything together, in real processes
 	$(PYTEST) $(PARALLEL) tests/e2e
+
+test-cluster: setup ## real pods, on a node of its own (root on Linux) or on PENSTOCK_TEST_KUBECONFIG
+	$(PYTEST) tests/cluster
+
+cluster: setup ## a real node, left running; prints KUBECONFIG=...; PENSTOCK_CLUSTER=NAME for another one
+	@$(RUN)/python -m tests.support.cluster up
+
+cluster-down: setup ## remove every trace of that node
+	@$(RUN)/python -m tests.support.cluster down
+
+images: setup ## operator, worker and test images from the Dockerfile, as archives in the cache
+	@$(RUN)/python -m tests.support.cluster.images
 
 test-chaos: setup ## random faults on real workers and a server of their own
 	$(PYTEST) tests/chaos -s

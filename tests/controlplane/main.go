@@ -20,7 +20,7 @@ import (
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 )
 
-// components maps the first argument to a main function. A scheduler or a kubelet is one line more here.
+// components maps the first argument to a main function; node_linux.go adds what a node needs.
 var components = map[string]func() int{
 	"etcd":                    func() int { etcdmain.Main(os.Args); return 0 },
 	"kube-apiserver":          func() int { return cli.Run(apiserver.NewAPIServerCommand()) },

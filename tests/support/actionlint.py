@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .controlplane_build import cache_root
+from .go_build import user_cache
 
 VERSION = "v1.7.12"
 MODULE = "github.com/rhysd/actionlint/cmd/actionlint"
@@ -20,7 +20,7 @@ MODULE = "github.com/rhysd/actionlint/cmd/actionlint"
 
 def actionlint() -> Path:
     """The program; the cached build of this version, if there is one."""
-    folder = cache_root().parent / f"actionlint-{VERSION}"
+    folder = user_cache() / f"actionlint-{VERSION}"
     program = folder / "actionlint"
     if program.exists():
         return program

@@ -33,12 +33,12 @@ class ApiClient:
 
     Args:
         url: of the API server.
-        ca_file: certificate to trust.
+        ca_file: certificate to trust; None for plain HTTP, as `kubectl proxy` serves.
         token: bearer token.
     """
 
     url: str
-    ca_file: Path
+    ca_file: Path | None
     token: str
 
     def request(self, method: str, path: str, body: Any = None, *, content_type: str = "application/json") -> Any:
@@ -60,7 +60,7 @@ class ApiClient:
         """
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        context = ssl.create_default_context(cafile=str(self.ca_file))
+        context = ssl.create_default_context(cafile=str(self.ca_file)) if self.ca_file else None
         try:
             with urllib.request.urlopen(request, timeout=60, context=context) as answer:
                 read: bytes = answer.read()

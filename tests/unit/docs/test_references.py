@@ -19,8 +19,11 @@ ALL = list(pages())
 TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".venv")}
 STORE = ROOT / "worker" / "penstock" / "store"
 PLACEHOLDERS = ("NAME", "NNNN", "*", "{", "<")
-FOR_DEVELOPMENT = {"PENSTOCK_PG_BIN", "PENSTOCK_TEST_MAJORS", "PENSTOCK_TEST_URLS"}
-"""Variables that are no settings of a process: where PostgreSQL is, and which servers the tests use."""
+FOR_DEVELOPMENT = {
+    *("PENSTOCK_PG_BIN", "PENSTOCK_TEST_MAJORS", "PENSTOCK_TEST_URLS", "PENSTOCK_TEST_BASE_IMAGE"),
+    *("PENSTOCK_CLUSTER", "PENSTOCK_TEST_KUBECONFIG", "PENSTOCK_TEST_REGISTRY", "PENSTOCK_TEST_CLUSTER_DATABASE"),
+}
+"""Variables that are no settings of a process: where PostgreSQL is, and what the tests use."""
 each_page = pytest.mark.parametrize("page", ALL, ids=lambda one: one.name)
 
 
