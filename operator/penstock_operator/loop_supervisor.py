@@ -29,7 +29,7 @@ from .kube.secrets import SECRET_RETRY_SECONDS, SecretName, Secrets, secrets_of
 from .kube.unwatched_objects import UnwatchedObjects
 from .liveness import STUCK_SECONDS, Liveness
 from .loops.database_loop import DatabaseLoop
-from .loops.database_quota import Key, bounded
+from .loops.database_quota import LoopKey, apply_quota
 from .loops.ownership import QueueOwnership
 from .loops.scheduled_queue import ScheduledQueue
 from .loops.unaddressed import Unaddressed
@@ -71,14 +71,14 @@ class LoopSupervisor:
     _list_problem: str = ""
     _relist: bool = False
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
-    _loops: dict[Key, _RunningLoop] = field(default_factory=dict)
-    _groups: dict[Key, list[str]] = field(default_factory=dict)
+    _loops: dict[LoopKey, _RunningLoop] = field(default_factory=dict)
+    _groups: dict[LoopKey, list[str]] = field(default_factory=dict)
     _secrets: Secrets = field(init=False)
     _liveness: Liveness = field(init=False)
     _versions: CredentialVersions = field(default_factory=CredentialVersions)
     _unwatched: UnwatchedObjects = field(init=False)
     _placed: dict[str, int] = field(default_factory=dict)
-    _keys: dict[str, Key] = field(default_factory=dict)
+    _keys: dict[str, LoopKey] = field(default_factory=dict)
     _unaddressed: Unaddressed = field(default_factory=Unaddressed)
     _ownership: QueueOwnership = field(default_factory=QueueOwnership)
     _monitoring: Monitoring = field(default_factory=Monitoring)
@@ -197,9 +197,9 @@ class LoopSupervisor:
         await self._secrets.read(set().union(*(secrets_of(queue) for queue in queues)), suspect=self._suspect())
         moved = self._versions.observe([worker_keys(queue) for queue in queues if queue.policy], self._secrets)
         per_namespace, total = self.settings.databases_per_namespace, self.settings.max_databases
-        found = bounded(queues, [self._key(queue) for queue in queues], per_namespace=per_namespace, total=total)
+        found = apply_quota(queues, [self._key(queue) for queue in queues], per_namespace=per_namespace, total=total)
         keys, news = self._unaddressed.keys(queues, found)
-        groups: dict[Key, list[str]] = {}
+        groups: dict[LoopKey, list[str]] = {}
         for queue, key in zip(queues, keys, strict=True):
             groups.setdefault(key, []).append(queue.uid)
         regrouped = {key for key in groups.keys() | self._groups.keys() if groups.get(key) != self._groups.get(key)}
@@ -219,7 +219,7 @@ class LoopSupervisor:
             if worker_keys(queue) in moved or queue.uid in news:
                 self._changed(queue.namespace, queue.name)
 
-    def _key(self, queue: JobQueue) -> Key:
+    def _key(self, queue: JobQueue) -> LoopKey:
         """The queue's address, or the first thing that is wrong with its Secret."""
         if queue.policy is None:
             return "InvalidSpec", queue.invalid or ""
@@ -232,7 +232,7 @@ class LoopSupervisor:
 
     # -- loops --------------------------------------------------------------------------------------------------
 
-    def _start(self, key: Key) -> None:
+    def _start(self, key: LoopKey) -> None:
         loop = DatabaseLoop(
             address=key if isinstance(key, Address) else None,
             problem=None if isinstance(key, Address) else key,
@@ -253,23 +253,23 @@ class LoopSupervisor:
         )
         self._loops[key] = _RunningLoop(loop, asyncio.create_task(loop.run(), name="database loop"))
 
-    async def _stop(self, keys: Iterable[Key]) -> None:
+    async def _stop(self, keys: Iterable[LoopKey]) -> None:
         gone = list(keys)
         running = [self._loops.pop(key) for key in gone]
         for key in gone:
             self._ownership.forget(key)
         await cancel_and_wait(one.task for one in running)
 
-    def _opened(self, key: Key, identity: str | None) -> None:
+    def _opened(self, key: LoopKey, identity: str | None) -> None:
         """Record the database of a loop, or its failure; every loop then checks the ownership of its queues again."""
         if self._ownership.learn(key, identity):
             self.wake()
 
-    def _queues_of(self, key: Key) -> list[JobQueue]:
+    def _queues_of(self, key: LoopKey) -> list[JobQueue]:
         views = self.cache.jobqueues.views
         return [views[uid] for uid in self._groups.get(key, ()) if uid in views]
 
-    def _members(self, key: Key) -> Sequence[ScheduledQueue]:
+    def _members(self, key: LoopKey) -> Sequence[ScheduledQueue]:
         if not isinstance(key, Address):  # there may be thousands of these, so none compares itself with all others
             return self._unaddressed.members(self._queues_of(key))
         return self._ownership.members(key, {one: self._queues_of(one) for one in self._groups})

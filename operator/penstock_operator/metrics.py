@@ -29,12 +29,13 @@ from .resources.resource import JobQueue
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every counter, which nobody reads
 
-__all__ = ["CONTENT_TYPE_LATEST", "OperatorMetrics", "Place", "Result"]
+__all__ = ["CONTENT_TYPE_LATEST", "OperatorMetrics", "ReconcileResult", "SecretPlace"]
 
-Place = tuple[str, str]
+SecretPlace = tuple[str, str]
+"""Namespace and name of the Secret by which a database is labeled."""
 
 
-class Result(enum.StrEnum):
+class ReconcileResult(enum.StrEnum):
     """The result of one reconciliation."""
 
     DONE = "done"
@@ -120,7 +121,7 @@ class OperatorMetrics:
             "penstock_queue_sample_age_seconds", "Seconds since the queue was last sampled.", _QUEUE,
             registry=self.registry,
         )  # fmt: skip
-        self._seen_at: dict[Place, float] = {}
+        self._seen_at: dict[SecretPlace, float] = {}
         self._of_operator()
 
     def _of_operator(self) -> None:
@@ -156,7 +157,7 @@ class OperatorMetrics:
             "penstock_operator_watching", "1 while the resource is watched in every namespace.", ("resource",),
             registry=self._own,
         )  # fmt: skip
-        for result in Result:
+        for result in ReconcileResult:
             self._reconciles.labels(result.value)
 
     def watches(self, resources: Iterable[str], watching: Callable[[str], bool]) -> None:
@@ -201,7 +202,7 @@ class OperatorMetrics:
             self._age.labels(*place).set_function(lambda: self._clock() - self._seen_at[place])
         self._seen_at[place] = self._clock()
 
-    def reconciled(self, result: Result, seconds: float) -> None:
+    def reconciled(self, result: ReconcileResult, seconds: float) -> None:
         """Count one reconciliation."""
         self._reconciles.labels(result.value).inc()
         self._reconcile_seconds.observe(seconds)
@@ -210,7 +211,7 @@ class OperatorMetrics:
         """Count a change of the replica count."""
         self._scalings.labels(queue.namespace, queue.name, "up" if after > before else "down").inc()
 
-    def show_database(self, place: Place, seen: DatabaseStats, rescued: Mapping[str, int]) -> None:
+    def show_database(self, place: SecretPlace, seen: DatabaseStats, rescued: Mapping[str, int]) -> None:
         """Show the statistics of a database.
 
         Args:
@@ -223,7 +224,7 @@ class OperatorMetrics:
         for reason, count in rescued.items():
             self._rescued.labels(*place, reason).inc(count)
 
-    def forget_database(self, place: Place) -> None:
+    def forget_database(self, place: SecretPlace) -> None:
         """Drop the series of a database that no JobQueue names any more."""
         for metric in (*self._vitals.values(), self._rescued):
             metric.remove_by_labels(dict(zip(_DATABASE, place, strict=True)))

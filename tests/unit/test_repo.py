@@ -6,7 +6,7 @@ import ast
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,14 @@ MACHINE_PATHS = ("/" + "root/", "/" + "work/", "/" + "home/")
 REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted.org", "proxy." + "golang.org", "registry." + "npmjs.org")
 SENDS = {"statement", "_row", "_rows", "named_rows", "rows", "value"}
 """The functions of the store whose first argument is the name of a statement file."""
+PRODUCT = ("worker/penstock", "operator/penstock_operator")
+SHARED_NAMES = {
+    "CallResult": "one meaning twice: `penstock.testing` is imported without the runtime",
+    "main": "the entry point of each process",
+    "migrate": "the command, and the function that it calls",
+    "release": "one meaning twice: return what was taken and not finished, jobs or events of a stage",
+}
+"""Names that two modules of the product may define, and why."""
 
 
 def tracked(pattern: str = "*") -> list[Path]:
@@ -80,6 +88,48 @@ def test_no_function_is_longer_than_40_lines():
                 if lines > FUNCTION_LINES:
                     long.append(f"{path.relative_to(ROOT)}: {node.name} {lines}")
     assert long == []
+
+
+def names_defined(path: Path) -> set[str]:
+    """Classes, type aliases and public functions of a module, without the underscore of a private class."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            found.add(node.name.strip("_"))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name, made = node.targets[0].id.strip("_"), isinstance(node.value, ast.Call)
+            if name[:1].isupper() and not name.isupper() and not made:  # TypeVars are calls, constants are upper case
+                found.add(name)
+    return found
+
+
+def names_shared(folders: Iterable[str]) -> dict[str, list[str]]:
+    """The modules by each name that several of them define."""
+    places = defaultdict(list)
+    for path in (path for folder in folders for path in tracked(f"{folder}/*.py")):
+        for name in names_defined(path):
+            places[name].append(str(path.relative_to(ROOT)))
+    return {name: modules for name, modules in places.items() if len(modules) > 1}
+
+
+def test_no_two_modules_define_the_same_name():
+    """One name has one meaning; the exceptions have a reason, and none is left over."""
+    shared = names_shared(PRODUCT)
+    assert {name: modules for name, modules in shared.items() if name not in SHARED_NAMES} == {}
+    assert set(SHARED_NAMES) - set(shared) == set()
+
+
+def test_a_class_a_type_alias_and_a_function_count_as_names(tmp_path):
+    """Type variables, constants, methods and private functions do not."""
+    module = tmp_path / "module.py"
+    module.write_text(
+        "T = TypeVar('T')\nLIMIT = 3\nKey = tuple[str, str]\nclass _Page:\n    def read(self): ...\n"
+        "def line(): ...\nasync def wait(): ...\ndef _hidden(): ...\n",
+        encoding="utf-8",
+    )
+    assert names_defined(module) == {"Key", "Page", "line", "wait"}
 
 
 def test_nobody_waits_with_what_may_lose_a_cancellation():

@@ -21,8 +21,8 @@ from .outcomes import MAX_DELAY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Strategy = Literal["exponential", "linear", "constant"]
-STRATEGIES: Final[tuple[str, ...]] = get_args(Strategy)
+StrategyName = Literal["exponential", "linear", "constant"]
+STRATEGIES: Final[tuple[str, ...]] = get_args(StrategyName)
 
 DEFAULT_BASE_SECONDS: Final[dict[str, float]] = {"exponential": 5.0, "linear": 60.0, "constant": 60.0}
 """Base of a strategy when none is given, in seconds."""
@@ -58,7 +58,7 @@ class Backoff:
         ConfigurationError: an unknown strategy, or a base or maximum outside its bounds.
     """
 
-    strategy: Strategy = "exponential"
+    strategy: StrategyName = "exponential"
     base_seconds: float = math.nan
     max_seconds: float = math.nan
 

@@ -82,7 +82,7 @@ class HttpServer:
         self._server.server_close()
 
 
-def _listen(host: str, port: int) -> _Server:
+def _listen(host: str, port: int) -> _HTTPServer:
     """On the first of the host's addresses that can be listened on."""
     failed: OSError | None = None
     try:
@@ -94,7 +94,7 @@ def _listen(host: str, port: int) -> _Server:
         addresses = [(socket.AF_INET6, (ANY, port, 0, 0)), (socket.AF_INET, ("0.0.0.0", port))]  # noqa: S104
     for family, address in addresses:
         try:
-            return _Server(family, address, both=host in {ANY, ""})
+            return _HTTPServer(family, address, both=host in {ANY, ""})
         except OSError as error:
             failed = error
             if error.errno not in _NO_FAMILY:
@@ -104,7 +104,7 @@ def _listen(host: str, port: int) -> _Server:
     raise ConfigurationError(f"HTTP server: cannot listen on {endpoint(host, port)} ({reason})") from failed
 
 
-class _Server(ThreadingHTTPServer):
+class _HTTPServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
     pages: Mapping[str, Page]
@@ -115,7 +115,7 @@ class _Server(ThreadingHTTPServer):
         self._both = both
         self._open: deque[socket.socket] = deque()
         self._opening = threading.Lock()
-        super().__init__(address, _Handler)
+        super().__init__(address, _RequestHandler)
 
     def server_bind(self) -> None:
         """Bind, and spare the lookup of our own name: it would wait for a name server that is away."""
@@ -146,17 +146,17 @@ class _Server(ThreadingHTTPServer):
         logger.debug("no answer to %s: %r", client_address, sys.exception())
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _RequestHandler(BaseHTTPRequestHandler):
     timeout = 10  # seconds: a slow peer must not hold a thread
     sys_version = ""
 
     def version_string(self) -> str:
         """The `Server` header; no version, which would help an attacker alone."""
-        assert isinstance(self.server, _Server)
+        assert isinstance(self.server, _HTTPServer)
         return self.server.name
 
     def do_GET(self) -> None:
-        assert isinstance(self.server, _Server)
+        assert isinstance(self.server, _HTTPServer)
         page = self.server.pages.get(self.path.split("?", 1)[0])
         status, body, kind = _made(page) if page else (404, b"not found\n", TEXT)
         self.send_response(status)

@@ -6,6 +6,7 @@ No behaviour and no I/O. `ClaimedJob` and `Finished` are msgspec structs: one of
 from __future__ import annotations
 
 import enum
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -109,6 +110,10 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     result: str | None = None
     forensics: str | None = None
     fault: bool = False
+
+
+RunAttempt = Callable[[ClaimedJob], Awaitable[Finished]]
+"""Runs one attempt of a job to its outcome; middleware wraps it. Raises nothing but cancellation."""
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import math
 from datetime import timedelta
 
 
-def seconds(value: float | timedelta, *, of: str) -> float:
+def checked_seconds(value: float | timedelta, *, of: str) -> float:
     """Seconds of a delay, finite and from 0 to ten years.
 
     Args:
@@ -54,7 +54,7 @@ class Retry(TaskOutcome):
 
     def __init__(self, delay: float | timedelta | None = None, reason: str | None = None) -> None:
         super().__init__(reason or "retry asked for by the task")
-        self.delay = None if delay is None else seconds(delay, of="Retry")
+        self.delay = None if delay is None else checked_seconds(delay, of="Retry")
         self.reason = reason
 
 
@@ -63,7 +63,7 @@ class Snooze(TaskOutcome):
 
     def __init__(self, delay: float | timedelta, reason: str | None = None) -> None:
         super().__init__(reason or "snoozed by the task")
-        self.delay = seconds(delay, of="Snooze")
+        self.delay = checked_seconds(delay, of="Snooze")
         self.reason = reason
 
 

@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from .backoff import DEFAULT_BASE_SECONDS, DEFAULT_MAX_SECONDS, STRATEGIES, Backoff, Strategy
-from .database.variables import database_urls
+from .backoff import DEFAULT_BASE_SECONDS, DEFAULT_MAX_SECONDS, STRATEGIES, Backoff, StrategyName
+from .database.variables import urls_from_variables
 from .errors import ConfigurationError, shown
 from .outcomes import MAX_DELAY
 
@@ -107,7 +107,7 @@ class Settings:
     max_attempts: int = _setting(
         "MAX_ATTEMPTS", DEFAULT_MAX_ATTEMPTS, "Queue setting: attempts, unless a task sets them.", low=1, high=1000
     )
-    backoff_strategy: Strategy = _setting(  # noqa: RUF009
+    backoff_strategy: StrategyName = _setting(  # noqa: RUF009
         "BACKOFF_STRATEGY", "exponential", "Backoff between attempts.", choices=STRATEGIES
     )
     backoff_base_seconds: float = _setting(
@@ -202,7 +202,7 @@ class Settings:
             ConfigurationError: a value that cannot be read or breaks its rule, or no PENSTOCK_DATABASE_URL.
         """
         values: dict[str, Any] = {}
-        found = database_urls(environ) if urls else {}
+        found = urls_from_variables(environ) if urls else {}
         for given in dataclasses.fields(cls):
             text = found.get(given.metadata["variable"]) or environ.get(given.metadata["variable"], "")
             if text and (urls or not given.metadata["secret"]):

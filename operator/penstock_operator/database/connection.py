@@ -24,7 +24,7 @@ from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.store import DEPTH, Listener, Maintenance, QueueState, Store, check_rights, check_schema
 from penstock.store.inspect.database_stats import DatabaseStats, database_stats
 from penstock.store.maintenance import MaintenanceStats
-from penstock.store.operator_queries import LostWorker, claims_by_worker, identity, lost_workers, recent_waits
+from penstock.store.operator_queries import LostWorker, claims_by_worker, database_identity, lost_workers, recent_waits
 from penstock.store.queue_declarations import declarations
 from penstock.store.same_database import check_same_database
 
@@ -106,7 +106,7 @@ class Database:
         store = Store(self._address.url, name="penstock operator", lanes=1, pooled=pooled)
         await store.open()
         try:
-            self.identity = await identity(store)
+            self.identity = await database_identity(store)
         except BaseException:
             await store.close()
             raise

@@ -43,7 +43,7 @@ def reason_of(error: PenstockError) -> str:
     return _REASONS.get(type(error).__name__, "Unreachable")
 
 
-def describe(error: PenstockError) -> tuple[str, str]:
+def failure_condition(error: PenstockError) -> tuple[str, str]:
     """The condition's reason and sentence for an error of the store."""
     reason, text = reason_of(error), _CONNECTION.sub("", str(error))
     if type(error).__name__ in {"DatabaseUnavailable", "ServerShutdown", "SessionTimedOut"}:

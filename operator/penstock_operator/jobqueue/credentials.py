@@ -39,7 +39,7 @@ class Credentials:
 
 
 @dataclass(slots=True)
-class _Known:
+class _KnownValues:
     digest: bytes
     versions: dict[str, None] = field(default_factory=dict)
 
@@ -49,7 +49,7 @@ class CredentialVersions:
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
-        self._known: dict[Keys, _Known] = {}
+        self._known: dict[Keys, _KnownValues] = {}
 
     def observe(self, wanted: Sequence[Keys], read: Secrets) -> set[Keys]:
         """Take note of what was read; those whose version has moved since the last time.
@@ -74,7 +74,7 @@ class CredentialVersions:
         version = hashlib.sha256(",".join(names).encode()).hexdigest()[:_LENGTH]
         known = self._known.get(keys)
         if known is None or known.digest != digest.digest():
-            known = self._known[keys] = _Known(digest.digest())
+            known = self._known[keys] = _KnownValues(digest.digest())
         moved = next(reversed(known.versions), None) != version
         known.versions.pop(version, None)
         known.versions[version] = None

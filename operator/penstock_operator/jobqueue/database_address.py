@@ -11,7 +11,8 @@ from penstock.errors import ConfigurationError
 from penstock.jobqueue.database_ref import TLS_CERTIFICATE, TLS_KEY, DatabaseRef, SecretRef
 
 from ..database.address import Address
-from ..kube.secrets import Problem, Secrets
+from ..kube.secrets import Secrets
+from ..resources.conditions import Problem
 from ..resources.resource import JobQueue
 
 OPTIONAL: Final = frozenset({"port"})

@@ -11,16 +11,13 @@ from dataclasses import dataclass, replace
 
 from penstock.scaling import Decision
 
-from ..resources.conditions import ObservedState
+from ..resources.conditions import ObservedState, Problem
 from ..resources.resource import Deployment
 from .idle import at_rest
 from .observation import Observation
 from .pods.pod_view import lost_text
 from .pods.worker_health import paused, restarts, unowned_pods, worker_problem
 from .pods.worker_pods import PodRole, WorkerPod
-
-Problem = tuple[str, str] | None
-"""Reason and message; None if there is no problem."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +38,8 @@ class Applied:
     decision: Decision | None = None
     unchanged: bool = False
     waiting: bool = False
-    workers: Problem = None
-    database: Problem = None
+    workers: Problem | None = None
+    database: Problem | None = None
     other_scaler: str = ""
 
     def settled(self, seen: Observation) -> bool:
@@ -52,7 +49,7 @@ class Applied:
         return self.unchanged and at_rest(seen.snapshot, self.decision, self.deployment, seen.pods)
 
 
-def outcome(state: ObservedState, seen: Observation, applied: Applied, *, elsewhere: Problem) -> ObservedState:
+def outcome(state: ObservedState, seen: Observation, applied: Applied, *, elsewhere: Problem | None) -> ObservedState:
     """`state` with what the reconciliation observed and did.
 
     Args:

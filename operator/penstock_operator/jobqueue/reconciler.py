@@ -26,15 +26,15 @@ from ..kube.cache import Cache
 from ..kube.client import Cluster
 from ..kube.priority_gate import PriorityGate
 from ..log_fields import log_fields
-from ..metrics import OperatorMetrics, Result
-from ..resources.conditions import ObservedState
+from ..metrics import OperatorMetrics, ReconcileResult
+from ..resources.conditions import ObservedState, Problem
 from ..resources.resource import Deployment, JobQueue
 from .actions import ActionRunner
 from .credentials import Credentials
 from .failure_backoff import FailureBackoff
 from .objects.owned_objects import Monitoring, OwnedObjects
 from .observation import Observation, QueueSample
-from .outcome import Applied, Problem, outcome, with_pods
+from .outcome import Applied, outcome, with_pods
 from .plan import Actions, plan
 from .pods.pod_ends import PodNews
 from .pods.pod_view import FleetView
@@ -70,7 +70,7 @@ class JobQueueReconciler:
         metrics: OperatorMetrics,
         monitoring: Monitoring,
         credentials: Callable[[JobQueue], Credentials | None] = lambda _: None,
-        problem: Callable[[JobQueue], Problem] = lambda _: None,
+        problem: Callable[[JobQueue], Problem | None] = lambda _: None,
     ) -> None:
         self._cache, self._metrics = cache, metrics
         self._credentials, self._problem = credentials, problem
@@ -100,7 +100,9 @@ class JobQueueReconciler:
         """How long a pod of this queue takes until it serves; None until one was observed."""
         return self._fleet.startup_seconds
 
-    async def reconcile(self, queue: JobQueue, sample: QueueSample, *, refusal: Problem = None) -> Result:
+    async def reconcile(
+        self, queue: JobQueue, sample: QueueSample, *, refusal: Problem | None = None
+    ) -> ReconcileResult:
         """Bring the cluster one step closer to what the queue needs, and write its status.
 
         Args:
@@ -131,8 +133,10 @@ class JobQueueReconciler:
             state = self._failed(queue, sample, state, error)
             await self._report(queue, sample, state)
         if state.refusal is not None or state.failure is not None:
-            return Result.REFUSED if state.refusal is not None else Result.FAILED
-        return Result.BLIND if sample.state is None else Result.BLOCKED if self._blocked else Result.DONE
+            return ReconcileResult.REFUSED if state.refusal is not None else ReconcileResult.FAILED
+        if sample.state is None:
+            return ReconcileResult.BLIND
+        return ReconcileResult.BLOCKED if self._blocked else ReconcileResult.DONE
 
     def forget(self, queue: JobQueue) -> None:
         """Stop: the JobQueue was deleted, and its series go; or it moved to another database, and they stay."""
@@ -154,7 +158,7 @@ class JobQueueReconciler:
         self._unexpected.succeeded()
         return state
 
-    async def _keep_objects(self, queue: JobQueue) -> tuple[Deployment | None, Problem]:
+    async def _keep_objects(self, queue: JobQueue) -> tuple[Deployment | None, Problem | None]:
         """The Deployment, and what keeps the owned objects from being as they should."""
         try:
             deployment: Deployment | None = await self._owned.ensure(queue, self._credentials(queue))

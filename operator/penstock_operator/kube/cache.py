@@ -17,11 +17,11 @@ from typing import Any, Generic, TypeVar
 from ..resources.child_object import ChildObject
 from ..resources.resource import CHILD_SUFFIX, Deployment, JobQueue, Pod
 
-View = TypeVar("View", JobQueue, Deployment, Pod, ChildObject)
+ObjectView = TypeVar("ObjectView", JobQueue, Deployment, Pod, ChildObject)
 
 
 @dataclass(slots=True)
-class ObjectStore(Generic[View]):
+class ObjectStore(Generic[ObjectView]):
     """The views of one kind.
 
     Args:
@@ -31,15 +31,15 @@ class ObjectStore(Generic[View]):
         key: a namespace and a name by which views are found together.
     """
 
-    read: Callable[[Mapping[str, Any]], View]
-    matters: Callable[[View, View], bool]
-    changed: Callable[[View], None]
-    key: Callable[[View], tuple[str, str]]
-    views: dict[str, View] = field(default_factory=dict)
-    _by_key: dict[tuple[str, str], dict[str, View]] = field(default_factory=dict)
+    read: Callable[[Mapping[str, Any]], ObjectView]
+    matters: Callable[[ObjectView, ObjectView], bool]
+    changed: Callable[[ObjectView], None]
+    key: Callable[[ObjectView], tuple[str, str]]
+    views: dict[str, ObjectView] = field(default_factory=dict)
+    _by_key: dict[tuple[str, str], dict[str, ObjectView]] = field(default_factory=dict)
     _touched: set[str] | None = None
 
-    def found(self, namespace: str, name: str) -> list[View]:
+    def found(self, namespace: str, name: str) -> list[ObjectView]:
         """The views of that key."""
         return list(self._by_key.get((namespace, name), {}).values())
 
@@ -93,12 +93,12 @@ class ObjectStore(Generic[View]):
             if self.views[uid].namespace not in spare:
                 self._remove(self.views[uid])
 
-    def _remove(self, view: View) -> None:
+    def _remove(self, view: ObjectView) -> None:
         del self.views[view.uid]
         self._unfile(view)
         self.changed(view)
 
-    def _unfile(self, view: View) -> None:
+    def _unfile(self, view: ObjectView) -> None:
         """Its key may be another by the next view: a label was edited."""
         together = self._by_key[self.key(view)]
         del together[view.uid]

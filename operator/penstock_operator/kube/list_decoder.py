@@ -23,25 +23,25 @@ Known = Callable[[str, str], bool]
 """uid and resource version -> whether exactly that view is known already."""
 
 
-class _Identity(msgspec.Struct, rename="camel"):
+class _ObjectVersion(msgspec.Struct, rename="camel"):
     uid: str
     resource_version: str
 
 
 class _Named(msgspec.Struct):
-    metadata: _Identity
+    metadata: _ObjectVersion
 
 
 class _Position(msgspec.Struct, rename={"more": "continue"}):
     more: str = ""
 
 
-class _Page(msgspec.Struct):
+class _ListPage(msgspec.Struct):
     items: list[msgspec.Raw]
     metadata: _Position
 
 
-_page, _named = msgspec.json.Decoder(_Page), msgspec.json.Decoder(_Named)
+_page, _named = msgspec.json.Decoder(_ListPage), msgspec.json.Decoder(_Named)
 
 
 def nothing(_uid: str, _version: str) -> bool:

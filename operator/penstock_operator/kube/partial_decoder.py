@@ -27,12 +27,12 @@ class _Spec(Struct):
     replicas: Maybe = field(default=UNSET, name="f:replicas")
 
 
-class _Annotations(Struct):
+class _AnnotationFields(Struct):
     annotations: dict[str, Raw] | UnsetType = field(default=UNSET, name="f:annotations")
 
 
-class _Fields(Struct):
-    metadata: _Annotations | UnsetType = field(default=UNSET, name="f:metadata")
+class _ManagedFields(Struct):
+    metadata: _AnnotationFields | UnsetType = field(default=UNSET, name="f:metadata")
     spec: _Spec | UnsetType = field(default=UNSET, name="f:spec")
 
 
@@ -41,7 +41,7 @@ class _Managed(Struct, rename="camel", omit_defaults=True):
     operation: str = ""
     subresource: str = ""
     time: str = ""
-    fields: _Fields | UnsetType = field(default=UNSET, name="fieldsV1")
+    fields: _ManagedFields | UnsetType = field(default=UNSET, name="fieldsV1")
 
 
 class _Metadata(Struct, rename="camel"):
@@ -95,7 +95,7 @@ class _Workload(Struct):
     status: Maybe = UNSET
 
 
-class _Child(Struct):
+class _OtherObject(Struct):
     metadata: _Metadata
 
 
@@ -106,7 +106,7 @@ class _List(Struct, rename={"api_version": "apiVersion"}):
     api_version: str = "v1"
 
 
-_object, _child = msgspec.json.Decoder(_Workload), msgspec.json.Decoder(_Child)
+_object, _child = msgspec.json.Decoder(_Workload), msgspec.json.Decoder(_OtherObject)
 _list = msgspec.json.Decoder(_List)
 LISTS: Final = frozenset({"PodList", "DeploymentList"})
 
@@ -152,7 +152,7 @@ def _metadata(metadata: _Metadata) -> dict[str, Any]:
     return made
 
 
-def decode_list(data: bytes) -> dict[str, Any] | None:
+def decode_workload_list(data: bytes) -> dict[str, Any] | None:
     """A list of Deployments or pods as the API server sends it, or None: that is a list of something else.
 
     Raises:

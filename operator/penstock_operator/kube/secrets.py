@@ -19,6 +19,7 @@ from typing import Final
 from penstock.jobqueue.database_ref import TLS_CERTIFICATE, TLS_KEY
 
 from ..errors import ClusterError, Forbidden, NotFound
+from ..resources.conditions import Problem
 from ..resources.resource import JobQueue
 from .client import Cluster
 from .secret_content import SecretContent
@@ -33,10 +34,8 @@ AT_ONCE: Final = 4
 
 SecretName = tuple[str, str]
 """Namespace and name of a Secret."""
-Place = tuple[str, str, str]
+SecretKey = tuple[str, str, str]
 """Namespace, name and key of a Secret's value."""
-Problem = tuple[str, str]
-"""Reason and sentence why there is no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Secrets:
     moved_at: float = float("-inf")
     _reads: dict[SecretName, _Read] = field(default_factory=dict)
 
-    def found(self, place: Place) -> str | Problem:
+    def found(self, place: SecretKey) -> str | Problem:
         """The text there, without blanks around it, or why there is none; only of Secrets that were read."""
         namespace, name, key = place
         read = self._reads[namespace, name]
@@ -135,7 +134,7 @@ def secrets_of(queue: JobQueue) -> set[SecretName]:
     return found
 
 
-def places(queue: JobQueue) -> list[Place]:
+def places(queue: JobQueue) -> list[SecretKey]:
     """Everything that the operator connects by: a URL or its parts, a URL for LISTEN of its own, certificates."""
     if queue.policy is None:
         return []

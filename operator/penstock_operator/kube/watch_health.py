@@ -29,7 +29,7 @@ NEVER_SECONDS: Final = 5.0
 STUCK_SECONDS: Final = 120.0
 _NEVER: Final = "not requested yet"
 
-Key = tuple[str, str]
+WatchKey = tuple[str, str]
 """Resource and namespace, `*` for all namespaces."""
 
 
@@ -59,7 +59,7 @@ class WatchHealth:
     ticked_at: float = field(init=False)
     """When the thread of the watches last showed that it lives."""
     discovered_at: float = field(init=False)
-    _watches: dict[Key, Watch] = field(init=False)
+    _watches: dict[WatchKey, Watch] = field(init=False)
     _discovery: str | None = None
 
     def __post_init__(self) -> None:
@@ -108,7 +108,7 @@ class WatchHealth:
                 logger.warning("watch failed, retrying", extra={"watch": _named(key), "error": str(problem)})
             self._watches[key] = replace(self._watches[key], opened_at=None, problem=problem, forbidden=forbidden)
 
-    def _key(self, url: str) -> Key | None:
+    def _key(self, url: str) -> WatchKey | None:
         """The watch that a request is for; None for discovery."""
         parts = [part for part in urlsplit(url).path.split("/") if part]
         namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts[:-2] else "*"
@@ -117,7 +117,7 @@ class WatchHealth:
 
     # -- verdicts -------------------------------------------------------------------------------------------------
 
-    def is_open(self, key: Key) -> bool:
+    def is_open(self, key: WatchKey) -> bool:
         """Whether that watch is open."""
         opened_at = self._watches[key].opened_at
         return opened_at is not None and self.clock() - opened_at < STALE_SECONDS
@@ -159,6 +159,6 @@ class WatchHealth:
         return None
 
 
-def _named(key: Key) -> str:
+def _named(key: WatchKey) -> str:
     resource, namespace = key
     return f"{resource} in all namespaces" if namespace == "*" else f"{resource} in namespace {namespace}"

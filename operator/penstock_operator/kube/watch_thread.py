@@ -33,7 +33,7 @@ END_SECONDS: Final = 3.0
 """For a run to end once it is asked to; then it is left as it is. kopf has ways to wait for ever."""
 CANCELLATIONS: Final = 3
 
-Run = Callable[[asyncio.Event], Awaitable[None]]
+ThreadMain = Callable[[asyncio.Event], Awaitable[None]]
 """Watches until the event is set; may end earlier, by an error or without one."""
 
 
@@ -54,7 +54,7 @@ class Watches:
 
     def __init__(
         self,
-        run: Run,
+        run: ThreadMain,
         *,
         health: WatchHealth,
         lost: Callable[[], str | None] = lambda: None,

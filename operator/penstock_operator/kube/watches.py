@@ -18,13 +18,13 @@ from typing import Any, Final
 import aiohttp
 import kopf
 
-from ..resources.large_objects import decode_list
+from ..resources.large_objects import decode_jobqueue_list
 from ..resources.resource import JOBQUEUE_LABEL
 from ..settings import OperatorSettings
 from .api_access import ApiAccess
 from .cache import Cache
 from .list_decoder import PAGE
-from .partial_decoder import decode_list as decode_workloads
+from .partial_decoder import decode_workload_list as decode_workloads
 from .watch_health import SILENT_SECONDS, STREAM_SECONDS, WatchHealth
 
 OWN: Final = ("pods", "deployments")
@@ -123,7 +123,7 @@ class SparingResponse(aiohttp.ClientResponse):
     async def json(self, **options: Any) -> Any:
         """The body."""
         if self.ok and self.url.path.endswith("/jobqueues"):
-            return decode_list(await self.read())
+            return decode_jobqueue_list(await self.read())
         if self.ok and self.url.path.endswith(("/pods", "/deployments")):
             found = decode_workloads(await self.read())
             if found is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..database.failure_reasons import MISBEHAVES
+from ..resources.conditions import Problem
 
 RETRY_SECONDS: Final = (1.0, 2.0, 5.0, 10.0)
 """Pauses while the database cannot be sampled."""
@@ -22,8 +23,6 @@ FORGET_SECONDS: Final = 120.0
 
 Wanted = Mapping[str, int]
 """Generations of the JobQueues by uid."""
-Problem = tuple[str, str]
-"""Reason and sentence."""
 
 
 class DatabaseBackoff:

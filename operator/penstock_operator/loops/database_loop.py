@@ -25,7 +25,7 @@ from ..errors import NotLeader
 from ..jobqueue.observation import QueueSample
 from ..jobqueue.reconciler import JobQueueReconciler
 from ..log_fields import log_fields
-from ..metrics import OperatorMetrics, Result
+from ..metrics import OperatorMetrics, ReconcileResult
 from ..resources.resource import JobQueue
 from .database_backoff import DatabaseBackoff
 from .queue_sync import QueueSync
@@ -271,12 +271,12 @@ class DatabaseLoop:
             self.woken.set()
 
     async def _reconcile(self, reconciler: JobQueueReconciler, member: ScheduledQueue, sample: QueueSample) -> None:
-        started, result = time.monotonic(), Result.FAILED
+        started, result = time.monotonic(), ReconcileResult.FAILED
         try:
             result = await reconciler.reconcile(member.queue, sample, refusal=member.refusal)
         except NotLeader as error:
             logger.info("reconciliation stopped, another replica leads", extra=log_fields(member.queue, error))
-            result = Result.BLOCKED
+            result = ReconcileResult.BLOCKED
         except Exception:  # the report itself failed; other JobQueues must not be affected
             self.metrics.failures.inc()
             logger.exception("reconciliation failed", extra=log_fields(member.queue))

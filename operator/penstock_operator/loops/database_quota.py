@@ -13,11 +13,13 @@ from ..database.address import Address
 from ..database.failure_reasons import TOO_MANY
 from ..resources.resource import JobQueue
 
-Key = Address | tuple[str, str]
+LoopKey = Address | tuple[str, str]
 """An address, or the reason and sentence why there is none."""
 
 
-def bounded(queues: Sequence[JobQueue], keys: Sequence[Key], *, per_namespace: int, total: int) -> list[Key]:
+def apply_quota(
+    queues: Sequence[JobQueue], keys: Sequence[LoopKey], *, per_namespace: int, total: int
+) -> list[LoopKey]:
     """The keys, with a refusal in place of each address beyond a bound.
 
     Args:
@@ -46,7 +48,7 @@ def bounded(queues: Sequence[JobQueue], keys: Sequence[Key], *, per_namespace: i
     return made
 
 
-def _ranks(queues: Sequence[JobQueue], keys: Sequence[Key]) -> dict[int, int]:
+def _ranks(queues: Sequence[JobQueue], keys: Sequence[LoopKey]) -> dict[int, int]:
     """How many addresses of its namespace are older than a JobQueue's own, for each that has one."""
     seen: dict[str, dict[Address, int]] = {}
     ranks: dict[int, int] = {}

@@ -16,10 +16,10 @@ from typing import Final
 
 from ..database.address import Address
 from ..resources.resource import JobQueue
-from .database_quota import Key
+from .database_quota import LoopKey
 from .scheduled_queue import ScheduledQueue
 
-Groups = Mapping[Key, Sequence[JobQueue]]
+Groups = Mapping[LoopKey, Sequence[JobQueue]]
 WAIT_SECONDS: Final = 20.0
 """A JobQueue without a status waits at most this long for older ones, from when it was first seen."""
 _REFUSED = ("Ready", "DuplicateQueue")
@@ -29,22 +29,22 @@ class QueueOwnership:
     """The known identities of the addresses."""
 
     def __init__(self) -> None:
-        self._identities: dict[Key, str | None] = {}
+        self._identities: dict[LoopKey, str | None] = {}
         self._tried: set[str] = set()
         self._seen: dict[str, float] = {}
 
-    def learn(self, key: Key, identity: str | None) -> bool:
+    def learn(self, key: LoopKey, identity: str | None) -> bool:
         """Record the identity that a key leads to, None after a failure; whether that changes anything."""
         if key in self._identities and identity in {None, self._identities[key]}:
             return False
         self._identities[key] = identity
         return True
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: LoopKey) -> None:
         """Drop a key that no JobQueue has any more."""
         self._identities.pop(key, None)
 
-    def members(self, key: Key, groups: Groups, now: float | None = None) -> list[ScheduledQueue]:
+    def members(self, key: LoopKey, groups: Groups, now: float | None = None) -> list[ScheduledQueue]:
         """The JobQueues of a key, refused ones with the reason; without those that cannot be decided yet.
 
         Args:
@@ -72,7 +72,7 @@ class QueueOwnership:
                     made.append(ScheduledQueue(queue, refusal))
         return made
 
-    def _all_tried(self, elders: Sequence[tuple[Key, JobQueue]]) -> bool:
+    def _all_tried(self, elders: Sequence[tuple[LoopKey, JobQueue]]) -> bool:
         return all(elder.uid in self._tried or not isinstance(one, Address) for one, elder in elders)
 
     def _note(self, groups: Groups, now: float) -> None:
@@ -82,9 +82,9 @@ class QueueOwnership:
         self._tried &= here
         self._tried |= {queue.uid for one in self._identities for queue in groups.get(one, ())}
 
-    def _elsewhere(self, key: Key, groups: Groups) -> dict[str, list[tuple[Key, JobQueue]]]:
+    def _elsewhere(self, key: LoopKey, groups: Groups) -> dict[str, list[tuple[LoopKey, JobQueue]]]:
         """By queue name: the JobQueues of other keys whose database is unknown."""
-        found: dict[str, list[tuple[Key, JobQueue]]] = {}
+        found: dict[str, list[tuple[LoopKey, JobQueue]]] = {}
         for one, queues in groups.items():
             if one != key and self._identities.get(one) is None:
                 for queue in queues:
@@ -92,7 +92,7 @@ class QueueOwnership:
                         found.setdefault(queue.policy.queue_name, []).append((one, queue))
         return found
 
-    def _same(self, key: Key) -> list[Key]:
+    def _same(self, key: LoopKey) -> list[LoopKey]:
         """The keys that lead to one database with this one, itself included."""
         identity = self._identities.get(key)
         others = [] if identity is None else [one for one, known in self._identities.items() if known == identity]

@@ -15,7 +15,7 @@ from penstock.errors import PenstockError
 from penstock.store import QueueState
 
 from ..database.client import DatabaseClient
-from ..database.failure_reasons import describe, described_timeout
+from ..database.failure_reasons import described_timeout, failure_condition
 from ..errors import NotLeader
 from ..metrics import OperatorMetrics
 from ..resources.resource import JobQueue
@@ -83,7 +83,7 @@ class DatabaseSampler:
         except PenstockError as error:
             await self._drop(database)
             self._log(str(error))
-            return {}, describe(error)
+            return {}, failure_condition(error)
         except Exception as error:
             await self._drop(database, end=True)
             logger.exception("sample failed", extra={"database": self._named()})

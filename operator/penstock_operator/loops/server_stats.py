@@ -16,7 +16,7 @@ from typing import Final
 from penstock.errors import StoreError
 
 from ..database.client import DatabaseClient
-from ..metrics import OperatorMetrics, Place
+from ..metrics import OperatorMetrics, SecretPlace
 from ..resources.resource import JobQueue
 
 REFRESH_SECONDS: Final = 30.0
@@ -32,7 +32,7 @@ class ServerStats:
     """
 
     metrics: OperatorMetrics
-    _place: Place | None = None
+    _place: SecretPlace | None = None
     _read_at: float = float("-inf")
 
     async def refresh(self, database: DatabaseClient, queues: Iterable[JobQueue]) -> None:
@@ -49,13 +49,13 @@ class ServerStats:
         """Drop the series."""
         self._move(None)
 
-    def _move(self, place: Place | None) -> None:
+    def _move(self, place: SecretPlace | None) -> None:
         if self._place not in {None, place}:
             self.metrics.forget_database(self._place)
         self._place = place
 
 
-def place_of(queues: Iterable[JobQueue]) -> Place | None:
+def place_of(queues: Iterable[JobQueue]) -> SecretPlace | None:
     """Namespace and name of the first of the Secrets that lead to a database; None if no JobQueue is valid."""
     found = []
     for queue in queues:

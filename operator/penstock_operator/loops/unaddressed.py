@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..database.address import Address
-from ..kube.secrets import Problem
+from ..resources.conditions import Problem
 from ..resources.resource import JobQueue
-from .database_quota import Key
+from .database_quota import LoopKey
 from .ownership import without_database
 from .scheduled_queue import ScheduledQueue
 
@@ -22,7 +22,7 @@ class Unaddressed:
     def __init__(self) -> None:
         self._problems: dict[str, Problem] = {}
 
-    def keys(self, queues: Sequence[JobQueue], found: Sequence[Key]) -> tuple[list[Key], set[str]]:
+    def keys(self, queues: Sequence[JobQueue], found: Sequence[LoopKey]) -> tuple[list[LoopKey], set[str]]:
         """The keys of the JobQueues' loops, and the uids of those whose problem is new or another.
 
         Args:

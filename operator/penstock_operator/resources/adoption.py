@@ -25,7 +25,7 @@ _CONTROLLERS: Final = frozenset({"kube-controller-manager", "penstock-adoption"}
 """They write what belongs to them: a revision, a reference to an owner."""
 
 
-class Claim(enum.Enum):
+class ObjectOwnership(enum.Enum):
     """The actions that a JobQueue may take on an object with its child's name."""
 
     OURS = enum.auto()
@@ -78,23 +78,23 @@ class Meta:
         """Who controls it; empty if nobody does."""
         return next((one for one in self.owners if one.get("controller")), {})
 
-    def claim(self, wanted: Mapping[str, Any]) -> Claim:
+    def claim(self, wanted: Mapping[str, Any]) -> ObjectOwnership:
         """The action that the JobQueue that wants `wanted`, the metadata of its child, may take on this one."""
         (owner,) = wanted["ownerReferences"]
         controller = self.controller
         if controller.get("uid") == owner["uid"]:
-            return Claim.OURS
+            return ObjectOwnership.OURS
         past = str(controller.get("apiVersion", "")).startswith(GROUP) and (
             controller.get("kind"),
             controller.get("name"),
         ) == (KIND, owner["name"])
-        carries = all(self.labels.get(key) == value for key, value in identity(wanted).items())
-        return Claim.ADOPTABLE if carries and (past or not controller) else Claim.TAKEN
+        carries = all(self.labels.get(key) == value for key, value in identity_labels(wanted).items())
+        return ObjectOwnership.ADOPTABLE if carries and (past or not controller) else ObjectOwnership.TAKEN
 
     def intact(self, wanted: Mapping[str, Any]) -> bool:
         """Whether labels, annotations and controller are as wanted; changes of these move no generation."""
         return (
-            self.claim(wanted) is Claim.OURS
+            self.claim(wanted) is ObjectOwnership.OURS
             and wanted.get("labels", {}).items() <= self.labels.items()
             and wanted.get("annotations", {}).items() <= self.annotations.items()
         )
@@ -111,7 +111,7 @@ class Meta:
         return "does not have the labels of this JobQueue's objects"
 
 
-def identity(wanted: Mapping[str, Any]) -> dict[str, str]:
+def identity_labels(wanted: Mapping[str, Any]) -> dict[str, str]:
     """The labels by which a child is known: the manager's, and the JobQueue's name."""
     keys = ("app.kubernetes.io/managed-by", "penstock.dev/jobqueue")
     return {key: wanted["labels"][key] for key in keys}
@@ -133,7 +133,7 @@ def _last_writer(managed: Sequence[Mapping[str, Any]]) -> str:
     return str(max(others, key=lambda one: str(one.get("time", "")), default={}).get("manager", ""))
 
 
-def settled(managed: Sequence[Mapping[str, Any]], *, replicas: bool) -> list[dict[str, Any]]:
+def settled_fields(managed: Sequence[Mapping[str, Any]], *, replicas: bool) -> list[dict[str, Any]]:
     """`managedFields` in which our creation reads as the applies that it stands for.
 
     An object is created by a POST, because an apply would take over one that somebody has just made. The API server

@@ -28,6 +28,8 @@ TYPES: Final = (
     "Draining",
 )
 MESSAGE_LENGTH: Final = 1024
+Problem = tuple[str, str]
+"""Reason and message of a condition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ class _JobQueueMetadata(msgspec.Struct, rename="camel", omit_defaults=True):
     deletion_timestamp: str | None = None
 
 
-class _JobQueue(msgspec.Struct):
+class _ListedJobQueue(msgspec.Struct):
     metadata: _JobQueueMetadata
     spec: msgspec.Raw = _EMPTY
     status: msgspec.Raw = _EMPTY
@@ -49,7 +49,7 @@ class _JobQueueList(msgspec.Struct, rename={"api_version": "apiVersion"}):
     api_version: str = "penstock.dev/v1alpha1"
 
 
-_jobqueue, _page = msgspec.json.Decoder(_JobQueue), msgspec.json.Decoder(_JobQueueList)
+_jobqueue, _page = msgspec.json.Decoder(_ListedJobQueue), msgspec.json.Decoder(_JobQueueList)
 
 
 def decode_jobqueue(data: bytes | msgspec.Raw) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def decode_jobqueue(data: bytes | msgspec.Raw) -> dict[str, Any]:
     return made | {"spec": msgspec.json.decode(found.spec)}
 
 
-def decode_list(data: bytes) -> dict[str, Any]:
+def decode_jobqueue_list(data: bytes) -> dict[str, Any]:
     """A list of JobQueues as the API server sends it, each read as `decode_jobqueue` does.
 
     Raises:

@@ -94,7 +94,7 @@ def _being_created(status: Mapping[str, Any]) -> str:
     )
 
 
-def ended(status: Mapping[str, Any]) -> tuple[str, str] | None:
+def pod_failure(status: Mapping[str, Any]) -> tuple[str, str] | None:
     """How a pod ended against its will: evicted, preempted, refused by its node, or with its node; else None."""
     target = _condition(status, "DisruptionTarget")
     if target.get("status") == "True":

@@ -228,7 +228,7 @@ class Pod:
 
 
 def _ended(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, str, float] | None:
-    found = pod_problems.ended(status)
+    found = pod_problems.pod_failure(status)
     if found is None:
         return None
     times = [epoch(one.get("lastTransitionTime")) for one in status.get("conditions") or ()]

@@ -150,7 +150,7 @@ def test_top_prints_one_view_or_one_after_the_other(shell, db, monkeypatch):
         db.execute("UPDATE penstock.worker SET done = '{\"q\": 10}'")
         second = sampler.sample()
     assert second["per_second"] == 5.0
-    assert "1 worker, 5.0 jobs/s" in module.drawn(second)
+    assert "1 worker, 5.0 jobs/s" in module.render_view(second)
 
 
 def test_top_is_redrawn_on_a_terminal_until_somebody_interrupts_it(pg_newest, db):

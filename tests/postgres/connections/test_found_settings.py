@@ -18,7 +18,7 @@ from psycopg import sql
 from penstock import App, JobState
 from penstock.errors import Fenced, RejectedByDatabase
 from penstock.job import ClaimedJob, Finished, NewJob, OutcomeState, UniqueKey
-from penstock.store import Store, SyncClient, WorkerRegistry, differences, migrate
+from penstock.store import Store, SyncClient, WorkerRegistry, migrate, schema_drift
 from penstock.store.connect import connect, connect_async
 from penstock.store.inspect.diagnostics import Diagnostics
 from penstock.store.inspect.inspection import JobFilter, Reader
@@ -187,7 +187,7 @@ async def test_a_jobs_life_is_the_same_under_all_settings_at_once(pg: Database):
     with settings(pg, *groups()[0].items()) as chosen, pg.connect() as admin:
         admin.execute("DROP SCHEMA penstock CASCADE")
         migrate(pg.url, roles=True)
-        assert differences(pg.url) == []
+        assert schema_drift(pg.url) == []
         await a_life(pg.url)
         with closing(SyncClient(pg.url)) as client:
             assert len(set(client.enqueue([new(number) for number in range(1200)]))) == 1200

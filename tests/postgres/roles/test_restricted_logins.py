@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from penstock.errors import MissingRights, SchemaMissing
-from penstock.store import check_login_and_schema, check_rights, check_schema, differences, migrate
+from penstock.store import check_login_and_schema, check_rights, check_schema, migrate, schema_drift
 from penstock.store.schema.migrate import migration_sql
 from penstock.store.schema.roles import grants_sql
 from tests.postgres.logins import Owned, grant, logins
@@ -48,9 +48,9 @@ def test_a_schema_made_by_an_administrator_is_enough(pg_blank: Database):
         assert migrate(url).functions
         check_login_and_schema(Owned(pg_blank, worker).url(worker))
         with pytest.raises(MissingRights, match=r'GRANT CREATE ON DATABASE "\w+" TO "\w+";') as raised:
-            differences(url)
+            schema_drift(url)
         _run(admin, raised.value)
-        assert differences(url) == []
+        assert schema_drift(url) == []
 
 
 def test_the_printed_script_runs_in_such_a_schema_too(pg_blank: Database):

@@ -11,7 +11,7 @@ from penstock.job import Finished, OutcomeState
 from penstock.store import Store, migrate
 from penstock.store.operator_queries import (
     claims_by_worker,
-    identity,
+    database_identity,
     lost_workers,
     note_end,
     recent_waits,
@@ -118,15 +118,15 @@ async def test_two_ways_to_write_one_databases_url_give_one_identity(store, pg, 
     assert other != pg.url
     await asyncio.to_thread(migrate, pg_blank.url)
     async with Store(other, lanes=1) as again, Store(pg_blank.url, lanes=1) as blank:
-        assert await identity(again) == await identity(store)
-        assert await identity(blank) != await identity(store)
+        assert await database_identity(again) == await database_identity(store)
+        assert await database_identity(blank) != await database_identity(store)
 
 
 async def test_what_any_login_of_the_server_can_read_does_not_make_an_identity(store, db):
     """Server and database are the same; when the schema was made is known to those alone who have rights in it."""
-    before = await identity(store)
+    before = await database_identity(store)
     db.execute("UPDATE penstock.schema_version SET applied_at = applied_at + interval '1 microsecond'")
-    assert await identity(store) != before
+    assert await database_identity(store) != before
 
 
 async def test_a_worker_whose_pod_is_killed_early_learns_how_long_it_has(store, db):

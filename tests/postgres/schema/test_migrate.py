@@ -15,7 +15,7 @@ import pytest
 
 from penstock.cli import main
 from penstock.errors import DatabaseUnavailable, MigrationFailed, SchemaMismatch, SchemaMissing, StoreError
-from penstock.store import check_schema, differences, latest_version, migrate
+from penstock.store import check_schema, latest_version, migrate, schema_drift
 from penstock.store.schema.migrate import ATTEMPTS
 from penstock.store.sql_files import retired
 from tests.postgres import desk, jobs
@@ -124,7 +124,7 @@ def test_a_migration_whose_connection_is_cut_leaves_nothing_half_done(outdated):
     assert len(messages) == 1
     assert versions(outdated) == before
     assert migrate(outdated.url).applied == [PENDING]
-    assert differences(outdated.url) == []
+    assert schema_drift(outdated.url) == []
 
 
 def test_functions_are_replaced_under_running_claims_without_an_error(pg):
@@ -163,7 +163,7 @@ def test_functions_are_replaced_under_running_claims_without_an_error(pg):
 
 def test_a_migrated_schema_has_no_differences(pg):
     """Partitions aside, which are dates; nothing is left of the comparison."""
-    assert differences(pg.url) == []
+    assert schema_drift(pg.url) == []
     with pg.connect() as connection:
         assert connection.execute("SELECT to_regnamespace('penstock_twin')").fetchone() == (None,)
 
@@ -177,7 +177,7 @@ def test_a_migration_drops_the_functions_that_earlier_releases_called_differentl
             admin.execute(f"CREATE FUNCTION {name} RETURNS void LANGUAGE sql AS ''")
         admin.execute("UPDATE penstock.schema_function SET checksum = 'of an earlier release'")
         assert migrate(pg.url).functions
-    assert differences(pg.url) == []
+    assert schema_drift(pg.url) == []
 
 
 @pytest.mark.parametrize(
@@ -208,22 +208,22 @@ def test_what_was_changed_by_hand_is_named(change, difference, pg_newest):
     """One difference each, with its place; a definition that is short is reported."""
     with pg_newest.connect() as connection:
         connection.execute(change)
-    assert differences(pg_newest.url) == [difference]
+    assert schema_drift(pg_newest.url) == [difference]
 
 
 def test_an_index_whose_build_failed_counts_as_changed(pg_newest):
     """CREATE INDEX CONCURRENTLY leaves an invalid one that slows writes and serves nobody."""
     with pg_newest.connect() as connection:
         connection.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'penstock.job_due'::regclass")
-    assert differences(pg_newest.url) == ["index job_due: differs"]
+    assert schema_drift(pg_newest.url) == ["index job_due: differs"]
 
 
 def test_a_schema_that_is_missing_or_outdated_is_not_compared_but_named(pg_blank, outdated):
     """With the command that mends it."""
     with pytest.raises(SchemaMissing, match="penstock migrate"):
-        differences(pg_blank.url)
+        schema_drift(pg_blank.url)
     with pytest.raises(SchemaMismatch, match="0003_roles is not applied"):
-        differences(outdated.url)
+        schema_drift(outdated.url)
 
 
 def test_a_check_of_the_schema_needs_the_right_to_build_its_twin(pg_newest):
@@ -235,7 +235,7 @@ def test_a_check_of_the_schema_needs_the_right_to_build_its_twin(pg_newest):
             admin.execute("GRANT SELECT ON penstock.schema_version TO penstock_test_reader")
             place = pg_newest.url.partition("@")[2]
             with pytest.raises(StoreError, match="lacks a right"):
-                differences(f"postgresql://penstock_test_reader:read@{place}")
+                schema_drift(f"postgresql://penstock_test_reader:read@{place}")
         finally:
             admin.execute("DROP OWNED BY penstock_test_reader")
             admin.execute("DROP ROLE penstock_test_reader")

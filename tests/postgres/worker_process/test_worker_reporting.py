@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from penstock import JobState
-from penstock.cli.workers import drawn
+from penstock.cli.workers import worker_table
 from penstock.errors import MissingRights, SchemaMissing
 from penstock.store import check_login_and_schema, migrate
 from penstock.store.inspect.inspection import Reader
@@ -108,7 +108,7 @@ def test_progress_and_what_a_worker_does_are_seen_from_outside(launch, newest, p
     with Reader(pg_newest.url) as reader:
         [row] = reader.workers()
     assert [job["id"] for job in row.report["jobs"]] == [handle.id]
-    assert f"{done.id} work completed" in drawn([row])
+    assert f"{done.id} work completed" in worker_table([row])
     trace.with_name("go").touch()
     handle.result(timeout=60)
     assert handle.info().progress is None

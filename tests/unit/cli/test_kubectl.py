@@ -13,7 +13,7 @@ import pytest
 
 from penstock.cli import main
 from penstock.cli.database import database_urls
-from penstock.cli.kubectl import database_variables
+from penstock.cli.kubectl import variables_of_jobqueue
 from penstock.errors import ConfigurationError, PenstockError
 
 URL = "postgresql://shop:hunter2@127.0.0.1:1/shop"
@@ -87,7 +87,7 @@ def test_a_direct_key_and_the_operators_own_secret_are_followed(cluster: Cluster
     assert cluster.asked[-1] == "get secret --output=json -- db"
     own = {**reference, "operatorSecretRef": {"name": "watcher"}}
     cluster.has(jobqueues__emails=jobqueue(**own), secret__watcher=encoded(url=OTHER))
-    assert database_variables("emails", None) == {"PENSTOCK_DATABASE_URL": OTHER, "PENSTOCK_DIRECT_URL": ""}
+    assert variables_of_jobqueue("emails", None) == {"PENSTOCK_DATABASE_URL": OTHER, "PENSTOCK_DIRECT_URL": ""}
 
 
 def test_a_secret_with_parts_and_certificates_are_followed(cluster: Cluster):
@@ -110,7 +110,7 @@ def test_a_client_certificate_is_a_pair_of_private_files(cluster: Cluster, field
     reference = {"secretRef": {"name": "db"}, "clientCertificateSecretRef": {"name": "other"}, field: {"name": "tls"}}
     pair = encoded(**{"tls.crt": "C", "tls.key": "K"})
     cluster.has(jobqueues__emails=jobqueue(**reference), secret__db=encoded(url=URL), secret__tls=pair)
-    found = database_variables("emails", None)
+    found = variables_of_jobqueue("emails", None)
     files = [Path(found[name]) for name in ("PENSTOCK_DATABASE_CERTIFICATE_FILE", "PENSTOCK_DATABASE_KEY_FILE")]
     assert [one.read_text() for one in files] == ["C\n", "K\n"]
     assert files[1].stat().st_mode & 0o777 == 0o600
@@ -142,7 +142,7 @@ def test_what_the_cluster_does_not_have_is_one_error(cluster: Cluster, answers: 
     """Without the value of any key."""
     cluster.has(**answers)
     with pytest.raises(PenstockError) as caught:
-        database_variables("emails", None)
+        variables_of_jobqueue("emails", None)
     assert named in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -151,7 +151,7 @@ def test_without_kubectl_there_is_one_clear_error(tmp_path: Path, monkeypatch: p
     """With the way to do without."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match=r"needs kubectl on PATH.*PENSTOCK_DATABASE_URL"):
-        database_variables("emails", None)
+        variables_of_jobqueue("emails", None)
 
 
 def test_no_command_shows_the_url_of_a_secret(cluster: Cluster, capsys: pytest.CaptureFixture[str]):

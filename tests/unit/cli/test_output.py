@@ -12,7 +12,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.cli.output import Format, as_json, as_yaml, cell, pairs, safe, seconds, table, write
+from penstock.cli.output import Format, as_json, as_yaml, cell, format_duration, pairs, safe, table, write
 
 TEXT = st.text(st.characters(codec="utf-8"))
 SCALARS = (
@@ -91,7 +91,7 @@ def test_a_cell_reads_as_people_write(value: object, shown: str):
 )  # fmt: skip
 def test_a_duration_has_its_two_largest_units(value: float | None, shown: str):
     """A lease that is over is negative."""
-    assert seconds(value) == shown
+    assert format_duration(value) == shown
 
 
 def test_an_empty_table_says_so_on_stderr(capsys):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from penstock.database.system_certificates import FILE, FOLDER, use_system_certificates
 from penstock.database.url import compose, hint, with_certificates, with_verification
-from penstock.database.variables import DATABASE_VARIABLES, PARTS, database_urls
+from penstock.database.variables import DATABASE_VARIABLES, PARTS, urls_from_variables
 from penstock.errors import ConfigurationError, InvalidDatabaseURL
 from penstock.settings import Settings
 from penstock.store.errors import check_url
@@ -218,7 +218,7 @@ def test_parts_that_are_incomplete_are_named_and_certificates_hold_for_both_urls
     """Nothing given is nothing said."""
     with pytest.raises(ConfigurationError, match="password must be set"):
         Settings.from_env({"PENSTOCK_DATABASE_HOST": "db", "PENSTOCK_DATABASE_USER": "shop"})
-    found = database_urls(
+    found = urls_from_variables(
         {
             "PENSTOCK_DATABASE_URL": "postgresql://a/b",
             "PENSTOCK_DIRECT_URL": "postgresql://c/d",
@@ -226,7 +226,7 @@ def test_parts_that_are_incomplete_are_named_and_certificates_hold_for_both_urls
         }
     )
     assert all("sslrootcert=/ca&sslmode=verify-full" in url for url in found.values())
-    assert set(database_urls({"PENSTOCK_DATABASE_CA_FILE": "/ca"}).values()) == {""}
+    assert set(urls_from_variables({"PENSTOCK_DATABASE_CA_FILE": "/ca"}).values()) == {""}
 
 
 def test_the_machines_certificates_are_found_where_distributions_keep_them(tmp_path: Path):

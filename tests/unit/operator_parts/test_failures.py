@@ -21,7 +21,7 @@ from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.client import Cluster
 from penstock_operator.loops.database_loop import DatabaseLoop
 from penstock_operator.loops.scheduled_queue import ScheduledQueue
-from penstock_operator.metrics import OperatorMetrics, Result
+from penstock_operator.metrics import OperatorMetrics, ReconcileResult
 from penstock_operator.resources.conditions import ObservedState
 from penstock_operator.resources.resource import JobQueue
 from tests.unit.jobqueue.examples import manifest
@@ -114,7 +114,7 @@ async def test_an_exception_that_nobody_expected_is_a_condition_one_traceback_an
     queue = reconciler(server)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            assert await queue.reconcile(jobqueue(), QueueSample()) is Result.FAILED
+            assert await queue.reconcile(jobqueue(), QueueSample()) is ReconcileResult.FAILED
     assert server.calls == 1
     assert server.conditions["Ready"] == ("False", "ReconcileFailed")
     assert server.conditions["ScalingActive"] == ("False", "ReconcileFailed")
@@ -133,7 +133,7 @@ async def test_an_exception_of_the_report_itself_ends_in_a_condition_too():
     """The actions succeeded, so only the report is wrong; it is written again with the failure."""
     server = Refusing()
     queue = reconciler(server, BrokenMetrics(leading=lambda: True))
-    assert await queue.reconcile(jobqueue(), QueueSample()) is Result.FAILED
+    assert await queue.reconcile(jobqueue(), QueueSample()) is ReconcileResult.FAILED
     assert server.conditions["Ready"] == ("False", "ReconcileFailed")
     assert "KeyError" in server.message("Ready")
     assert 0 < queue.due_at - time.monotonic() <= MAX_REST_SECONDS

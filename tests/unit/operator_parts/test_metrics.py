@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.scaling import History, QueueSnapshot, decide
-from penstock_operator.metrics import OperatorMetrics, Result
+from penstock_operator.metrics import OperatorMetrics, ReconcileResult
 from penstock_operator.resources.conditions import ObservedState
 from tests.unit.operator_parts.objects import jobqueue
 
@@ -60,11 +60,11 @@ def test_the_age_of_the_last_sample_grows_until_the_next_one():
 def test_treatments_are_counted_by_how_they_ended():
     """Every result is there from the start, so that a rate can be taken of the first failure."""
     metrics = OperatorMetrics()
-    metrics.reconciled(Result.DONE, 0.01)
-    metrics.reconciled(Result.FAILED, 0.5)
+    metrics.reconciled(ReconcileResult.DONE, 0.01)
+    metrics.reconciled(ReconcileResult.FAILED, 0.5)
     reported = series(metrics)
-    results = {one: reported[f"penstock_operator_reconciles_total {one.value}"] for one in Result}
-    assert results == dict.fromkeys(Result, 0) | {Result.DONE: 1, Result.FAILED: 1}
+    results = {one: reported[f"penstock_operator_reconciles_total {one.value}"] for one in ReconcileResult}
+    assert results == dict.fromkeys(ReconcileResult, 0) | {ReconcileResult.DONE: 1, ReconcileResult.FAILED: 1}
     assert reported["penstock_operator_reconcile_seconds_count"] == 2
 
 

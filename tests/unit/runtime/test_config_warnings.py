@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.runtime.config_warnings import differences
+from penstock.runtime.config_warnings import settings_differences
 from penstock.settings import Settings
 from penstock.store.inspect.inspection import QueueRow
 
@@ -21,10 +21,10 @@ def settings(**values: float) -> Settings:
 
 def test_what_is_declared_alike_or_left_at_its_default_is_no_difference():
     """As in a pod of the operator, and as on a laptop."""
-    assert differences(settings(), [ROW]) == []
-    assert differences(settings(), []) == []
+    assert settings_differences(settings(), [ROW]) == []
+    assert settings_differences(settings(), []) == []
     same = ROW._replace(job_deadline=60.0, max_attempts=7, retention=3600.0)
-    assert differences(settings(job_deadline_seconds=60, max_attempts=7, retention_seconds=3600), [same]) == []
+    assert settings_differences(settings(job_deadline_seconds=60, max_attempts=7, retention_seconds=3600), [same]) == []
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,6 @@ def test_what_is_declared_alike_or_left_at_its_default_is_no_difference():
 )
 def test_a_deadline_that_the_row_does_not_have_is_named(rows, declared):
     """With its variable, its value here, and the value in the row; None if the queue is not declared."""
-    assert differences(settings(job_deadline_seconds=60), rows) == [
+    assert settings_differences(settings(job_deadline_seconds=60), rows) == [
         {"setting": "PENSTOCK_JOB_DEADLINE_SECONDS", "value": 60, "queue": "q", "declared": declared}
     ]

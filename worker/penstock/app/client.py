@@ -54,7 +54,7 @@ class Client(Protocol):
         """`close`, for async callers."""
 
 
-class _Opened:
+class _OpenedConnection:
     """The connections of one process. `lock` guards only their creation."""
 
     __slots__ = ("asynchronous", "lock", "sync")
@@ -77,10 +77,10 @@ class StoreClient:
     def __init__(self, *, database: Callable[[], tuple[Url, bool]], pool: PoolSettings | None = None) -> None:
         self._database = database
         self._pool = pool or PoolSettings()
-        self._by_process: dict[int, _Opened] = {}
+        self._by_process: dict[int, _OpenedConnection] = {}
 
-    def _opened(self) -> _Opened:
-        return self._by_process.setdefault(os.getpid(), _Opened())
+    def _opened(self) -> _OpenedConnection:
+        return self._by_process.setdefault(os.getpid(), _OpenedConnection())
 
     def _sync(self) -> SyncClient:
         opened = self._opened()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConfigurationError, TaskError, shown
 from ..job import NewJob
-from ..outcomes import seconds
+from ..outcomes import checked_seconds
 from ..settings import check_queue_name
 from .unique import Unique
 
@@ -44,7 +44,7 @@ class Options:
             raise ConfigurationError(f"options: unique must be a Unique, got {shown(self.unique)}")
         if self.delay is not None:
             try:
-                object.__setattr__(self, "delay", seconds(self.delay, of="options"))
+                object.__setattr__(self, "delay", checked_seconds(self.delay, of="options"))
             except (TypeError, ValueError) as error:
                 raise ConfigurationError(str(error)) from error
         if self.delay is not None and self.at is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from ..backoff import Backoff, Never
 from ..errors import ConfigurationError, InvalidTask
 from ..job import NewJob
-from ..outcomes import seconds
+from ..outcomes import checked_seconds
 from ..settings import ExecutorName
 from ..trace import with_current
 from .arguments import codec
@@ -137,9 +137,9 @@ class Task(Generic[PC, C, P, R]):
         self.executor = definition.executor
         self.max_attempts = definition.max_attempts
         self.priority = definition.priority
-        self.timeout = None if definition.timeout is None else seconds(definition.timeout, of="timeout")
+        self.timeout = None if definition.timeout is None else checked_seconds(definition.timeout, of="timeout")
         hard = definition.hard_timeout
-        self.hard_timeout = None if hard is None else seconds(hard, of="hard_timeout")
+        self.hard_timeout = None if hard is None else checked_seconds(hard, of="hard_timeout")
         self.exclusive = definition.exclusive
         self.wants_context = wants_context(function, task=name)
         self._retry = dict(definition.retry)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from ..backoff import Backoff, Never
 from ..errors import ConfigurationError, InvalidTask, shown
-from ..outcomes import seconds
+from ..outcomes import checked_seconds
 from ..settings import EXECUTORS, ExecutorName, check_queue_name
 from .arguments import codec
 from .context import Context
@@ -111,9 +111,9 @@ def _check_executor(given: Definition, *, is_async: bool, of: str) -> None:
 
 
 def _limit(value: float | timedelta | None, *, of: str) -> float | None:
-    """A timeout in seconds. Raises TypeError and ValueError as `seconds`, and for 0."""
+    """A timeout in seconds. Raises TypeError and ValueError as `checked_seconds`, and for 0."""
     if value is None:
         return None
-    if (number := seconds(value, of=of)) == 0:
+    if (number := checked_seconds(value, of=of)) == 0:
         raise ValueError(f"{of} must be above 0 seconds")
     return number

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from ..errors import ConfigurationError, shown
 from ..job import UniqueKey
-from ..outcomes import seconds
+from ..outcomes import checked_seconds
 
 MAX_KEY: Final = 200
 
@@ -52,7 +52,7 @@ class Unique:
             raise ConfigurationError(f"unique: on_conflict must be 'ignore' or 'raise', got {shown(self.on_conflict)}")
         if self.expires is not None:
             try:
-                object.__setattr__(self, "expires", seconds(self.expires, of="unique: expires"))
+                object.__setattr__(self, "expires", checked_seconds(self.expires, of="unique: expires"))
             except (TypeError, ValueError) as error:
                 raise ConfigurationError(str(error)) from error
 

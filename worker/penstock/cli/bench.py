@@ -22,7 +22,7 @@ from penstock.errors import PenstockError
 from penstock.plural import plural
 
 from .bulk_command import ProgressBar
-from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
+from .database import DatabaseUrls, JobQueueOption, Namespace, OutputOption, database_urls
 from .output import Format, pairs, write
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def bench(
     timeout: Annotated[
         float, typer.Option(help="Seconds after which the benchmark stops and cleans up.", min=1)
     ] = 300.0,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
+    output: OutputOption = Format.TABLE,
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """Measure enqueue and drain rates with no-op jobs.

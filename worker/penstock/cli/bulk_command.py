@@ -19,7 +19,7 @@ from penstock.errors import ConfigurationError
 from penstock.plural import plural, plural_word
 
 from . import filters
-from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
+from .database import DatabaseUrls, JobQueueOption, Namespace, OutputOption, database_urls
 from .dry_run import LEFT, drawn_dry_run, dry_run
 from .output import Format, write
 from .parameters import Parameter, with_parameters
@@ -33,9 +33,9 @@ BATCH: Final = 500
 """Jobs per transaction: large enough to be fast, small enough not to delay claims."""
 _WIDTH: Final = 30
 _FILTERS: Final[Mapping[str, Any]] = {
-    "queue": filters.Queue,
-    "task": filters.Task,
-    "state": filters.State,
+    "queue": filters.QueueOption,
+    "task": filters.TaskOption,
+    "state": filters.StateOption,
     "reason": filters.DeadReason,
     "error": filters.Error,
     "since": filters.Since,
@@ -75,10 +75,10 @@ class BulkCommand(ABC):
             **{name: (_FILTERS[name], None) for name in _FILTERS if name in cls.filters},
             "everything": (filters.All, False),
             **cls.options,
-            "dry_run": (filters.DryRun, False),
+            "dry_run": (filters.DryRunOption, False),
             "yes": (filters.Yes, False),
-            "output": (Output, Format.TABLE),
-            "jobqueue": (JobQueue, None),
+            "output": (OutputOption, Format.TABLE),
+            "jobqueue": (JobQueueOption, None),
             "namespace": (Namespace, None),
         }
 

@@ -17,8 +17,8 @@ from penstock.settings import Settings
 
 from .output import Format
 
-Output = Annotated[Format, typer.Option("-o", "--output", help="Output format.", case_sensitive=False)]
-JobQueue = Annotated[
+OutputOption = Annotated[Format, typer.Option("-o", "--output", help="Output format.", case_sensitive=False)]
+JobQueueOption = Annotated[
     str | None,
     typer.Option(
         "--jobqueue", help="Read the database URL from the Secret of this JobQueue, by kubectl.", show_default=False
@@ -48,8 +48,8 @@ def database_urls(jobqueue: str | None = None, namespace: str | None = None) -> 
     """
     environ = {name: os.environ.get(name, "") for name in DATABASE_VARIABLES}
     if jobqueue is not None:
-        from .kubectl import database_variables  # noqa: PLC0415 - most commands need no cluster
+        from .kubectl import variables_of_jobqueue  # noqa: PLC0415 - most commands need no cluster
 
-        environ = database_variables(jobqueue, namespace)
+        environ = variables_of_jobqueue(jobqueue, namespace)
     settings = Settings.from_env(environ)
     return DatabaseUrls(settings.database_url, settings.direct_url, settings.pooled)

@@ -13,9 +13,9 @@ from penstock.plural import plural
 
 from . import filters
 from .bulk_command import BulkCommand, ProgressBar, on_store, open_reader
-from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
+from .database import DatabaseUrls, JobQueueOption, Namespace, OutputOption, database_urls
 from .jobs import JobId, errors_drawn
-from .output import Format, pairs, plain, table, write
+from .output import Format, as_json_types, pairs, table, write
 from .parameters import Parameter
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def _matching(urls: DatabaseUrls, given: Mapping[str, Any], ids: list[int] | Non
 @dead.command("list")
 def list_dead(
     *,
-    queue: filters.Queue = None,
-    task: filters.Task = None,
+    queue: filters.QueueOption = None,
+    task: filters.TaskOption = None,
     reason: filters.DeadReason = None,
     error: filters.Error = None,
     since: filters.Since = None,
@@ -54,8 +54,8 @@ def list_dead(
     counts: Annotated[
         bool, typer.Option("--counts", help="Count by queue, task and reason instead of listing.")
     ] = False,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
+    output: OutputOption = Format.TABLE,
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """List dead letters, newest first, or count them.
@@ -92,8 +92,8 @@ def _counted(found: list[DeadCount]) -> str:
 def show_dead(
     job_id: JobId,
     *,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
+    output: OutputOption = Format.TABLE,
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """Show one dead letter with errors, arguments and forensics.
@@ -110,7 +110,7 @@ def show_dead(
     value: dict[str, Any] = found.job
     try:
         if (whole := on_store(urls, lambda store: store.show_dead(job_id))) is not None:
-            value = plain(whole)
+            value = as_json_types(whole)
     except StoreError as error:
         if "lacks a right" not in str(error):
             raise

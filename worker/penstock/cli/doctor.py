@@ -18,7 +18,7 @@ from penstock.plural import plural
 from penstock.settings import Settings
 
 from . import doctor_checks, doctor_copy_checks, doctor_queue_checks, lock_holders
-from .database import DatabaseUrls, JobQueue, Namespace, Output, database_urls
+from .database import DatabaseUrls, JobQueueOption, Namespace, OutputOption, database_urls
 from .doctor_checks import Finding, Level, failure, ok, skipped, warning
 from .output import safe, write
 
@@ -31,8 +31,8 @@ def doctor(
     role: Annotated[
         str | None, typer.Option("--for", help="Fail unless the login has the rights of this role, as `worker`.")
     ] = None,
-    output: Output = "table",  # type: ignore[assignment]
-    jobqueue: JobQueue = None,
+    output: OutputOption = "table",  # type: ignore[assignment]
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """Check the database, its settings, workers and queues.
@@ -148,7 +148,7 @@ def _schema(urls: DatabaseUrls, facts: dict[str, Any], role: str | None) -> Iter
         grant = f"GRANT CREATE ON DATABASE {quoted(facts['database'])} TO {quoted(facts['login'])};"
         yield skipped("drift", "the comparison needs to create a temporary schema", f"as an administrator: {grant}")
         return
-    yield from _guarded("drift", lambda: _drift(store.differences(urls.url)))
+    yield from _guarded("drift", lambda: _drift(store.schema_drift(urls.url)))
 
 
 def _drift(changed: list[str]) -> Iterator[Finding]:

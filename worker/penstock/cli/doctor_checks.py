@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from penstock.plural import plural
 
-from .output import safe, seconds
+from .output import format_duration, safe
 
 OLDEST_MAJOR: Final = 15
 NEWEST_MAJOR: Final = 18
@@ -122,7 +122,7 @@ def of_transactions(facts: Mapping[str, Any]) -> Iterator[Finding]:
     check, prepared, oldest = "oldest transaction", facts["prepared"], facts["oldest"]
     if prepared is not None and prepared["seconds"] > OLD_TRANSACTION_SECONDS:
         number = plural(prepared["number"], "prepared transaction")
-        message = f"{number}, the oldest open for {seconds(prepared['seconds'])}"
+        message = f"{number}, the oldest open for {format_duration(prepared['seconds'])}"
         yield warning(
             check, message, "ROLLBACK PREPARED those that no transaction manager knows: see pg_prepared_xacts"
         )
@@ -130,13 +130,15 @@ def of_transactions(facts: Mapping[str, Any]) -> Iterator[Finding]:
         who = f"pid {oldest['pid']} ({safe(oldest['name'] or 'no name')}, {oldest['state']})"
         hint = f"end it, or SELECT pg_terminate_backend({oldest['pid']}); set idle_in_transaction_session_timeout"
         yield warning(
-            check, f"{who} open for {seconds(oldest['seconds'])}: autovacuum cannot remove newer dead rows", hint
+            check,
+            f"{who} open for {format_duration(oldest['seconds'])}: autovacuum cannot remove newer dead rows",
+            hint,
         )
     elif not facts["sees_all"]:
         message = "this login sees only its own transactions; none of them is old"
         yield skipped(check, message, "GRANT pg_read_all_stats to check the transactions of other logins")
     else:
-        yield ok(check, "none" if oldest is None else f"open for {seconds(oldest['seconds'])}")
+        yield ok(check, "none" if oldest is None else f"open for {format_duration(oldest['seconds'])}")
 
 
 def of_tables(facts: Mapping[str, Any]) -> Iterator[Finding]:
@@ -156,7 +158,7 @@ def of_tables(facts: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _ago(value: float | None) -> str:
-    return "never" if value is None else f"{seconds(value)} ago"
+    return "never" if value is None else f"{format_duration(value)} ago"
 
 
 def of_partitions(facts: Mapping[str, Any]) -> Iterator[Finding]:
@@ -205,9 +207,11 @@ def of_state(state: Mapping[str, Any]) -> Iterator[Finding]:
     late = state["overdue_seconds"] or 0.0
     hint = "start a worker or the operator; if one runs, check its log for maintenance errors"
     if leader is not None and leader["lease_left"] > 0:
-        yield ok("maintenance", f"leader {safe(leader['holder'])} for {seconds(leader['leading_seconds'])}")
+        yield ok("maintenance", f"leader {safe(leader['holder'])} for {format_duration(leader['leading_seconds'])}")
     elif leader is not None and leader["lease_left"] > -CHANGE_SECONDS and late <= OVERDUE_SECONDS:
-        message = f"no leader: the lease of {safe(leader['holder'])} expired {seconds(-leader['lease_left'])} ago"
+        message = (
+            f"no leader: the lease of {safe(leader['holder'])} expired {format_duration(-leader['lease_left'])} ago"
+        )
         yield warning("maintenance", message, "check again in 30 s: another worker or the operator takes over")
     elif alive or late > OVERDUE_SECONDS:
         yield failure("maintenance", "no leader: due jobs stay deferred, and lost workers keep their jobs", hint)
@@ -215,7 +219,7 @@ def of_state(state: Mapping[str, Any]) -> Iterator[Finding]:
         yield ok("maintenance", "no leader and none needed: no worker runs, and no job is due")
     if late > OVERDUE_SECONDS:
         number = plural(state["overdue"], "deferred job is", "deferred jobs are")
-        message = f"{number} due but not promoted, the oldest for {seconds(late)}"
+        message = f"{number} due but not promoted, the oldest for {format_duration(late)}"
         yield failure("due jobs", message, hint)
     else:
         yield ok("due jobs", "none is overdue")

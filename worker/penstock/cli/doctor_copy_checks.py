@@ -8,7 +8,7 @@ from typing import Any
 from penstock.plural import plural
 
 from .doctor_checks import SKEW_SECONDS, Finding, failure, ok, some, warning
-from .output import seconds
+from .output import format_duration
 
 
 def of_integrity(state: Mapping[str, Any]) -> Iterator[Finding]:
@@ -28,7 +28,7 @@ def of_integrity(state: Mapping[str, Any]) -> Iterator[Finding]:
         yield ok("sequences", "ahead of their tables; no job is below a mark")
     if (ahead := found["clock_lag"] or 0.0) > SKEW_SECONDS:
         hint = "correct the server's clock; older leases expire once a leader has led for a full lease"
-        yield warning("server clock", f"{seconds(ahead)} earlier than a time that the database wrote", hint)
+        yield warning("server clock", f"{format_duration(ahead)} earlier than a time that the database wrote", hint)
     else:
         yield ok("server clock", "not earlier than the times that the database wrote")
     yield _orphans(found)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from penstock.plural import plural
 
 from .doctor_checks import Finding, ok, some, warning
-from .output import safe, seconds
+from .output import format_duration, safe
 
 WAITED_SECONDS: Final = 60.0
 MANY_UNDECLARED: Final = 100
@@ -23,7 +23,7 @@ def of_queues(queues: Sequence[Any]) -> Iterator[Finding]:
     paused = [queue for queue in queues if queue.paused is not None]
     if paused:
         by_hand = [queue.name for queue in paused if queue.resumable]
-        named = [f"{q.name} (for {seconds(q.paused)}, by {safe(q.pauser)})" for q in paused]
+        named = [f"{q.name} (for {format_duration(q.paused)}, by {safe(q.pauser)})" for q in paused]
         hint = f"`penstock queues resume {by_hand[0]}`" if by_hand else "change spec.stopPolicy of their JobQueues"
         yield warning("queues paused", some(named), f"to resume: {hint}")
     else:
@@ -32,7 +32,7 @@ def of_queues(queues: Sequence[Any]) -> Iterator[Finding]:
         q for q in queues if q.ready and not q.workers and q.paused is None and (q.oldest or 0) > WAITED_SECONDS
     ]
     if unserved:
-        named = [f"{q.name} ({q.ready:,} ready, oldest {seconds(q.oldest)})" for q in unserved]
+        named = [f"{q.name} ({q.ready:,} ready, oldest {format_duration(q.oldest)})" for q in unserved]
         hint = "check their JobQueues with `kubectl get jobqueues`, or run `penstock worker APP --queue NAME`"
         yield warning("queues served", f"no worker serves {some(named)}", hint)
     else:
@@ -50,7 +50,7 @@ def of_undeclared(state: Mapping[str, Any]) -> Iterator[Finding]:
         return
     message = f"{number:,}{' or more' if number >= COUNTED_QUEUES else ''}; room for {free:,} more"
     if found["newest"] is not None:
-        message += f"; newest {found['newest']}, {seconds(found['newest_seconds'])} old"
+        message += f"; newest {found['newest']}, {format_duration(found['newest_seconds'])} old"
     if found["biggest"] is not None:
         jobs = found["biggest_jobs"]
         count = f"{jobs:,} or more jobs" if jobs >= COUNTED_JOBS else plural(jobs, "job")

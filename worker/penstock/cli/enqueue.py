@@ -27,7 +27,7 @@ Delay = Annotated[
 MaxAttempts = Annotated[
     int | None, typer.Option(help="Maximum number of attempts. Default: the task's.", show_default=False)
 ]
-AppPath = Annotated[
+AppOption = Annotated[
     str | None,
     typer.Option(help="App with the task, as package.module:attribute. [PENSTOCK_APP]", show_default=False),
 ]
@@ -42,7 +42,7 @@ def enqueue(
     priority: Priority = None,
     delay: Delay = None,
     max_attempts: MaxAttempts = None,
-    app: AppPath = None,
+    app: AppOption = None,
     raw: Raw = False,
 ) -> None:
     """Enqueue one job and print its id.

@@ -24,9 +24,9 @@ LIVE: Final = frozenset(JobState) - ENDED
 _RELATIVE: Final = re.compile(r"(\d{1,9}(?:\.\d+)?)(s|m|h|d|w)")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-Queue = Annotated[str | None, typer.Option("--queue", help="Only this queue.", show_default=False)]
-Task = Annotated[str | None, typer.Option("--task", help="Only this task, by its full name.", show_default=False)]
-State = Annotated[
+QueueOption = Annotated[str | None, typer.Option("--queue", help="Only this queue.", show_default=False)]
+TaskOption = Annotated[str | None, typer.Option("--task", help="Only this task, by its full name.", show_default=False)]
+StateOption = Annotated[
     list[str] | None,
     typer.Option("--state", help=f"Only this state; repeatable: {', '.join(JobState)}.", show_default=False),
 ]
@@ -55,7 +55,7 @@ Before = Annotated[
 ]
 Ids = Annotated[list[int] | None, typer.Argument(help="Ids of jobs.", show_default=False, min=1, max=MAX_ID)]
 All = Annotated[bool, typer.Option("--all", help="All of them; required without ids and filters.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would be done and change nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Report what would be done and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 

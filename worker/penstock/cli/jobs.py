@@ -14,7 +14,7 @@ from penstock.job import JobState
 
 from . import filters
 from .bulk_command import BulkCommand, ProgressBar, batches, on_store, open_reader, os_user
-from .database import JobQueue, Namespace, Output, database_urls
+from .database import JobQueueOption, Namespace, OutputOption, database_urls
 from .filters import LIVE
 from .output import Format, cell, pairs, safe, table, write
 from .parameters import Parameter
@@ -40,15 +40,15 @@ def _line(row: JobRow) -> tuple[object, ...]:
 @jobs.command("list")
 def list_jobs(
     *,
-    queue: filters.Queue = None,
-    task: filters.Task = None,
-    state: filters.State = None,
+    queue: filters.QueueOption = None,
+    task: filters.TaskOption = None,
+    state: filters.StateOption = None,
     error: filters.Error = None,
     since: filters.Since = None,
     limit: filters.Limit = 50,
     before: filters.Before = None,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
+    output: OutputOption = Format.TABLE,
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """List jobs, live and finished, newest first.
@@ -83,8 +83,8 @@ def list_jobs(
 def show_job(
     job_id: JobId,
     *,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
+    output: OutputOption = Format.TABLE,
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """Show one job with its errors and attempts.
@@ -123,8 +123,8 @@ def errors_drawn(errors: object) -> str:
 def why_job(
     job_id: JobId,
     *,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
+    output: OutputOption = Format.TABLE,
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """Explain why a job is not running, and what to do.

@@ -25,7 +25,7 @@ RESOURCE: Final = "jobqueues.penstock.dev"
 TIMEOUT_SECONDS: Final = 30
 
 
-def database_variables(jobqueue: str, namespace: str | None) -> dict[str, str]:
+def variables_of_jobqueue(jobqueue: str, namespace: str | None) -> dict[str, str]:
     """The environment variables by which the JobQueue's workers find the database.
 
     If the JobQueue names a Secret for the operator, that one is used, because the operator's role may read everything.

@@ -11,19 +11,19 @@ from typing import Any
 from penstock.plural import plural
 
 from .doctor_checks import NAMED, Finding, ok, warning
-from .output import safe, seconds
+from .output import format_duration, safe
 
 
 def who(holder: Mapping[str, Any]) -> str:
     """The transaction, by its process or by the identifier under which it was prepared."""
-    age = "" if holder["seconds"] is None else f" for {seconds(float(holder['seconds']))}"
+    age = "" if holder["seconds"] is None else f" for {format_duration(float(holder['seconds']))}"
     if holder["pid"] is None:
         return f"prepared transaction {safe(str(holder['prepared']))}{age}"
     parts = [safe(str(part)) for part in (holder["name"], holder["state"]) if part]
     return f"pid {holder['pid']}" + (f" ({', '.join(parts)})" if parts else "") + age
 
 
-def remedy(holder: Mapping[str, Any]) -> str:
+def termination_advice(holder: Mapping[str, Any]) -> str:
     """How to end the transaction."""
     if holder["pid"] is None:
         return "if no transaction manager knows the transaction, ROLLBACK PREPARED it: see pg_prepared_xacts"
@@ -48,7 +48,8 @@ def _of(check: str, holders: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     message = "; ".join(f"{who(holder)} locks {_what(holder)}{_blocked(holder)}" for holder in holders[:NAMED])
     more = len(holders) - NAMED
     message += f"; and {more} more" if more > 0 else ""
-    yield warning(check, message, f"{remedy(holders[0])}; set idle_in_transaction_session_timeout for its login")
+    advice = termination_advice(holders[0])
+    yield warning(check, message, f"{advice}; set idle_in_transaction_session_timeout for its login")
 
 
 def _what(holder: Mapping[str, Any]) -> str:

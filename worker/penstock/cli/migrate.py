@@ -39,7 +39,7 @@ def migrate(
         return
     settings = Settings.from_env({name: os.environ.get(name, "") for name in DATABASE_VARIABLES})
     if check:
-        if found := store.differences(settings.direct_url):
+        if found := store.schema_drift(settings.direct_url):
             raise SchemaMismatch(f"schema penstock differs from this release: {'; '.join(found)}")
         typer.echo(f"schema penstock: version {store.latest_version()}, unchanged since `penstock migrate`")
         return

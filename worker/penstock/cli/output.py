@@ -56,14 +56,14 @@ def cell(value: object, max_length: int | None = MAX_CELL) -> str:
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M:%S%z")
         case dict():
-            return cell(json.dumps(plain(value), ensure_ascii=False), max_length)
+            return cell(json.dumps(as_json_types(value), ensure_ascii=False), max_length)
         case list() | tuple():
             return cell(", ".join(map(str, value)), max_length)
     text = safe(str(value))
     return text if max_length is None or len(text) <= max_length else text[: max_length - 1] + "…"
 
 
-def seconds(value: float | None) -> str:
+def format_duration(value: float | None) -> str:
     """A duration for people, in its two largest units: `3d 4h`, `1m 5s`, `0.25s`; `-` for None."""
     if value is None:
         return "-"
@@ -99,13 +99,13 @@ def pairs(values: Mapping[str, object]) -> str:
 
 def as_json(value: Any) -> str:
     """Indented JSON in UTF-8; characters that do not print are escaped, which makes it safe on a terminal."""
-    text = json.dumps(plain(value), ensure_ascii=False, indent=2)
+    text = json.dumps(as_json_types(value), ensure_ascii=False, indent=2)
     return _escape_outside_lines(text, _json_escape) + "\n"
 
 
 def as_yaml(value: Any) -> str:
     """YAML 1.2 in block style with JSON's scalars."""
-    return "\n".join(_yaml_lines(plain(value))) + "\n"
+    return "\n".join(_yaml_lines(as_json_types(value))) + "\n"
 
 
 def _yaml_lines(value: Any) -> list[str]:
@@ -154,7 +154,7 @@ def _yaml_escape(character: str) -> str:
     return f"\\u{ord(character):04x}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08x}"
 
 
-def plain(value: Any) -> Any:
+def as_json_types(value: Any) -> Any:
     """The value in JSON's types: named tuples as objects, times in ISO 8601, other sequences as lists."""
     if isinstance(value, datetime):
         return value.isoformat()
@@ -165,9 +165,9 @@ def plain(value: Any) -> Any:
     elif hasattr(value, "__struct_fields__"):
         value = {name: getattr(value, name) for name in value.__struct_fields__}
     if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
+        return {str(key): as_json_types(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(inner) for inner in value]
+        return [as_json_types(inner) for inner in value]
     return value
 
 

@@ -14,8 +14,8 @@ from penstock.settings import check_queue_name
 
 from . import filters
 from .bulk_command import on_store, open_reader
-from .database import JobQueue, Namespace, Output, database_urls
-from .output import Format, seconds, table, write
+from .database import JobQueueOption, Namespace, OutputOption, database_urls
+from .output import Format, format_duration, table, write
 from .parameters import with_parameters
 
 if TYPE_CHECKING:
@@ -41,30 +41,30 @@ _STATS = (
 )
 COUNTED = 1000
 """Where the count of what a queue still has stops."""
-Names = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of the queues.")]
+QueueNames = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of the queues.")]
 
 
-def line(row: QueueRow) -> tuple[object, ...]:
-    """One queue as a line of the table."""
+def queue_cells(row: QueueRow) -> tuple[object, ...]:
+    """The cells of one queue in the table."""
     ready = f"{row.ready}+" if row.capped else row.ready
     state = "open" if row.declared_by is not None else "undeclared"
     if row.paused is not None:
-        state = f"paused {seconds(row.paused)} by {row.pauser}"
+        state = f"paused {format_duration(row.paused)} by {row.pauser}"
     limit = row.max_in_flight if row.limit_in_flight is not None or row.max_in_flight is None else "counted"
-    oldest = seconds(row.oldest)
+    oldest = format_duration(row.oldest)
     return row.name, ready, oldest, row.in_flight, limit, row.deferred, row.dead, row.workers, row.slots, state
 
 
-def drawn(rows: list[QueueRow]) -> str:
+def queue_table(rows: list[QueueRow]) -> str:
     """The queues as a table."""
-    return table(_COLUMNS, map(line, rows))
+    return table(_COLUMNS, map(queue_cells, rows))
 
 
 @queues.command("list")
 def list_queues(
     *,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
+    output: OutputOption = Format.TABLE,
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """List queues with their jobs, limits and workers.
@@ -75,7 +75,7 @@ def list_queues(
     """
     with open_reader(database_urls(jobqueue, namespace)) as reader:
         rows = reader.queues()
-    write(output, rows, drawn=drawn(rows), empty="no queues")
+    write(output, rows, drawn=queue_table(rows), empty="no queues")
 
 
 @queues.command("stats")
@@ -85,8 +85,8 @@ def stats(
     ] = None,
     *,
     since: filters.Since = "1h",
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
+    output: OutputOption = Format.TABLE,
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """Show outcomes of attempts, and wait and run times.
@@ -106,7 +106,7 @@ def stats(
 
 
 def _stat(row: QueueStats, window: float) -> tuple[object, ...]:
-    times = (seconds(value) for value in (row.wait_p50, row.wait_p95, row.run_p50, row.run_p95))
+    times = (format_duration(value) for value in (row.wait_p50, row.wait_p95, row.run_p50, row.run_p95))
     return row.name, row.completed, row.completed / window, row.retried, row.dead, row.cancelled, *times
 
 
@@ -121,10 +121,10 @@ def _of_named_queues(function: Callable[..., None]) -> Callable[..., None]:
 
     command.__doc__ = function.__doc__
     parameters = {
-        "names": (Names, inspect.Parameter.empty),
-        "dry_run": (filters.DryRun, False),
-        "output": (Output, Format.TABLE),
-        "jobqueue": (JobQueue, None),
+        "names": (QueueNames, inspect.Parameter.empty),
+        "dry_run": (filters.DryRunOption, False),
+        "output": (OutputOption, Format.TABLE),
+        "jobqueue": (JobQueueOption, None),
         "namespace": (Namespace, None),
     }
     return with_parameters(command, parameters)

@@ -20,7 +20,7 @@ from penstock.job import JobState
 from penstock.plural import plural
 
 from . import filters, queues, workers
-from .database import JobQueue, Namespace, Output, database_urls
+from .database import JobQueueOption, Namespace, OutputOption, database_urls
 from .output import Format, safe, table, write
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ class TopSampler:
         return None if before is None or now <= before else fresh / (now - before)
 
 
-def drawn(sample: dict[str, Any]) -> str:
+def render_view(sample: dict[str, Any]) -> str:
     """The view as text."""
     alive = [row for row in sample["workers"] if row.state != "lost"]
     rate = sample["per_second"]
     throughput = "" if rate is None else f", {rate:,.1f} jobs/s"
     parts = [f"{plural(len(sample['queues']), 'queue')}, {plural(len(alive), 'worker')}{throughput}\n"]
-    for part in (queues.drawn(sample["queues"]), workers.drawn(alive), _letters(sample["dead"])):
+    for part in (queues.queue_table(sample["queues"]), workers.worker_table(alive), _letters(sample["dead"])):
         parts += ["\n", part] if part else []
     return "".join(parts)
 
@@ -77,11 +77,11 @@ def _letters(rows: list[JobRow]) -> str:
 
 def top(
     *,
-    queue: filters.Queue = None,
+    queue: filters.QueueOption = None,
     interval: Annotated[float, typer.Option(help="Seconds between two views.", min=0.2, max=3600)] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Print one view and exit.")] = False,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
+    output: OutputOption = Format.TABLE,
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """Watch queues, workers and the newest dead letters.
@@ -98,7 +98,7 @@ def top(
         sampler = TopSampler(reader, queue=queue, clock=time.monotonic)
         if once or output is not Format.TABLE:
             sample = sampler.sample()
-            write(output, sample, drawn=drawn(sample))
+            write(output, sample, drawn=render_view(sample))
             return
         with contextlib.suppress(KeyboardInterrupt), _screen() as show:  # Ctrl-C is the way out
             while True:
@@ -108,7 +108,7 @@ def top(
 
 def _view(sampler: TopSampler) -> str:
     try:
-        return drawn(sampler.sample())
+        return render_view(sampler.sample())
     except StoreError as error:
         return f"{safe(str(error))}\n"
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from penstock.plural import plural
 
 from . import lock_holders
-from .output import safe, seconds
+from .output import format_duration, safe
 
 SUSPECT_CRASHES: Final = 2
 """Number of lost workers after which a job is run alone."""
@@ -145,12 +145,12 @@ def _locked(facts: Mapping[str, Any]) -> Iterator[Reason]:
             continue
         if (holder := (facts.get("locks") or {}).get(name)) is not None:
             message = f"{lock_holders.who(holder)} locks {what}"
-            yield Reason(Why.LOCKED, message, lock_holders.remedy(holder))
+            yield Reason(Why.LOCKED, message, lock_holders.termination_advice(holder))
 
 
 def _ended(job: Mapping[str, Any]) -> Reason:
     by = f" by worker {job['worker']}" if job["worker"] is not None else ""
-    when = f"{seconds(job['ended'])} ago, at {job['finished_at']}"
+    when = f"{format_duration(job['ended'])} ago, at {job['finished_at']}"
     if job["state"] == "completed":
         return Reason(Why.COMPLETED, f"it completed {when}{by}, on attempt {job['attempt']}")
     return Reason(Why.CANCELLED, f"it was cancelled {when}{by}: {_text(job['reason'])}")
@@ -159,7 +159,7 @@ def _ended(job: Mapping[str, Any]) -> Reason:
 def _dead(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Reason:
     error = f", {_text(job['error'])}" if job["error"] else ""
     tried = f"attempt {job['attempt']} of {job['max_attempts']}"
-    message = f"it has been a dead letter for {seconds(job['ended'])} ({_text(job['reason'])}{error}, {tried})"
+    message = f"it has been a dead letter for {format_duration(job['ended'])} ({_text(job['reason'])}{error}, {tried})"
     if (holder := facts["key_holder"]) is not None:
         hint = f"wait until job {holder} finishes, or `penstock dead redrive {job['id']} --drop-key`"
         return Reason(Why.KEY_TAKEN, f"{message}; its unique key now belongs to job {holder}", hint)
@@ -168,7 +168,7 @@ def _dead(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Reason:
 
 def _running(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Reason:
     worker = next((one for one in facts["workers"] if one["id"] == job["worker"]), None)
-    since = f"for {seconds(job['runs'])}, attempt {job['attempt']} of {job['max_attempts']}"
+    since = f"for {format_duration(job['runs'])}, attempt {job['attempt']} of {job['max_attempts']}"
     if worker is None or worker["state"] == "lost" or worker["lease_left"] <= 0:
         leads = facts["leader"] is not None and facts["leader"]["lease_left"] > 0
         who = f"worker {job['worker']}" + (f" ({_text(worker['identity'])})" if worker else "")
@@ -176,7 +176,8 @@ def _running(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Reason:
             "maintenance rescues it within one lease" if leads else "maintenance has no leader: run `penstock doctor`"
         )
         return Reason(Why.WORKER_GONE, f"it has been claimed {since}, by {who}, whose lease has expired", hint)
-    where = f"on {_text(worker['identity'])} (worker {worker['id']}, lease expires in {seconds(worker['lease_left'])})"
+    left = format_duration(worker["lease_left"])
+    where = f"on {_text(worker['identity'])} (worker {worker['id']}, lease expires in {left})"
     if job["cancel"]:
         hint = "it ends with its attempt; a task in a thread stops only if it checks ctx.cancelled"
         return Reason(Why.CANCELLING, f"it has been running {since}, {where}, and was asked to stop", hint)
@@ -193,7 +194,7 @@ def _deferred(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Reas
             if leads
             else "maintenance has no leader"
         )
-        message = f"it has been due for {seconds(-job['due_in'])} and was not promoted: {leader}"
+        message = f"it has been due for {format_duration(-job['due_in'])} and was not promoted: {leader}"
         yield Reason(Why.NOT_PROMOTED, message, "start a worker or the operator; run `penstock doctor`")
         return
     values = {
@@ -201,11 +202,11 @@ def _deferred(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Reas
         "crashes": plural(job["crashes"], "time"),
         "task": _text(job["task"]), "reason": _text(job["reason"]),
         "error": f" with {_text(job['error'])}" if job["error"] else "",
-        "refused": seconds(job.get("incompatible") or 0.0),
+        "refused": format_duration(job.get("incompatible") or 0.0),
     }  # fmt: skip
     own = (Why.REQUESTED, "the task asked for it ({reason})", "to run it now: `penstock jobs retry {id}`")
     why, message, hint = _DEFERRED.get(job["reason"] or "", own)
-    when = f"it is deferred for another {seconds(max(job['due_in'], 0.0))}, until {job['due_at']}: "
+    when = f"it is deferred for another {format_duration(max(job['due_in'], 0.0))}, until {job['due_at']}: "
     yield Reason(why, when + _filled(message, values), _filled(hint, values))
 
 
@@ -287,7 +288,7 @@ def _before(job: Mapping[str, Any], facts: Mapping[str, Any], asking: list[Mappi
         yield Reason(Why.JOBS_AHEAD, f"jobs that run first: {first}; {plural(slots, 'slot')}, {running} running")
     elif asking:
         free = plural(slots - running, "slot is free", "slots are free")
-        message = f"it is next: ready for {seconds(job['waits'])}, and {free}"
+        message = f"it is next: ready for {format_duration(job['waits'])}, and {free}"
         yield Reason(Why.NEXT, message, "an idle worker polls every PENSTOCK_POLL_SECONDS")
 
 

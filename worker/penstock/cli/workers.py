@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import filters
-from .database import JobQueue, Namespace, Output, database_urls
-from .output import Format, seconds, table, write
+from .database import JobQueueOption, Namespace, OutputOption, database_urls
+from .output import Format, format_duration, table, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,31 +29,31 @@ _COLUMNS = (
 )
 
 
-def drawn(rows: Iterable[WorkerRow]) -> str:
+def worker_table(rows: Iterable[WorkerRow]) -> str:
     """The workers as a table."""
-    return table(_COLUMNS, map(line, rows))
+    return table(_COLUMNS, map(worker_cells, rows))
 
 
-def line(row: WorkerRow) -> tuple[object, ...]:
-    """One worker as a line of the table."""
+def worker_cells(row: WorkerRow) -> tuple[object, ...]:
+    """The cells of one worker in the table."""
     state = row.state if row.state == "lost" or row.lease_left > 0 else f"{row.state}, lease expired"
     oldest = None if row.oldest_job is None else f"{row.oldest_job} {row.oldest_task}"
     busy = f"{row.in_flight}/{row.concurrency}"
-    lease, up, since = seconds(row.lease_left), seconds(row.up), seconds(row.oldest_claimed)
+    lease, up, since = format_duration(row.lease_left), format_duration(row.up), format_duration(row.oldest_claimed)
     return row.id, row.identity, row.queues, state, lease, up, busy, row.done, _last(row), oldest, since, row.version
 
 
 def _last(row: WorkerRow) -> str | None:
     if (last := row.report.get("last")) is None:
         return None
-    return f"{last['id']} {last['task']} {last['outcome']} {seconds(last['age'] + row.renewed)} ago"
+    return f"{last['id']} {last['task']} {last['outcome']} {format_duration(last['age'] + row.renewed)} ago"
 
 
 def workers(
     *,
-    queue: filters.Queue = None,
-    output: Output = Format.TABLE,
-    jobqueue: JobQueue = None,
+    queue: filters.QueueOption = None,
+    output: OutputOption = Format.TABLE,
+    jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
     """List workers with their leases and oldest running jobs.
@@ -69,4 +69,4 @@ def workers(
     urls = database_urls(jobqueue, namespace)
     with Reader(urls.url, pooled=urls.pooled) as reader:
         rows = reader.workers(queue)
-    write(output, rows, drawn=drawn(rows), empty="no workers")
+    write(output, rows, drawn=worker_table(rows), empty="no workers")

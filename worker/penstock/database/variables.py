@@ -69,7 +69,7 @@ def _content(environ: Mapping[str, str], variable: str) -> str:
     return text
 
 
-def database_urls(environ: Mapping[str, str]) -> dict[str, str]:
+def urls_from_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Both URLs by the variables; empty if they are not set.
 
     Raises:

@@ -48,7 +48,7 @@ class MetricsServer:
             host="127.0.0.1",
             port=port,
             pages={
-                "/metrics": lambda: (200, exposition(queues()).encode(), "text/plain; version=0.0.4; charset=utf-8"),
+                "/metrics": lambda: (200, queue_metrics(queues()).encode(), "text/plain; version=0.0.4; charset=utf-8"),
                 "/sd": lambda: (200, targets(queues()).encode(), "application/json"),
             },
             name="penstock-dev",
@@ -67,7 +67,7 @@ class MetricsServer:
         self._server.close()
 
 
-def exposition(queues: Sequence[QueueStatus]) -> str:
+def queue_metrics(queues: Sequence[QueueStatus]) -> str:
     """The queues in Prometheus' text format; a queue that could not be sampled is left out."""
     sampled = [(_labels(queue), values, queue.decision.bound) for queue in queues if (values := _values(queue))]
     lines: list[str] = []

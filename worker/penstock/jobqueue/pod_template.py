@@ -11,15 +11,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-_Name = Annotated[str, msgspec.Meta(min_length=1)]
+_NonEmptyName = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class _Variable(msgspec.Struct):
-    name: _Name
+    name: _NonEmptyName
 
 
 class _Container(msgspec.Struct):
-    name: _Name
+    name: _NonEmptyName
     env: list[_Variable] | None = None
 
 

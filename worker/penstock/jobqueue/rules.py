@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from .schedule_spec import SCHEDULE_RULES
-from .validation import Rule, Violation, broken, given, rule
+from .validation import Rule, Violation, broken, has_field, rule
 
 _Fields = Mapping[str, Any]
 
@@ -48,7 +48,7 @@ def queue_name_is_immutable(spec: _Fields, old: _Fields) -> bool:
 )
 def replicas_only_in_fixed(spec: _Fields) -> bool:
     """This is what refuses `kubectl scale` in mode Auto."""
-    return spec["scaling"]["mode"] == "Fixed" or not given(spec, "replicas")
+    return spec["scaling"]["mode"] == "Fixed" or not has_field(spec, "replicas")
 
 
 @rule(
@@ -59,7 +59,7 @@ def replicas_only_in_fixed(spec: _Fields) -> bool:
 )
 def fixed_has_replicas(spec: _Fields) -> bool:
     """Without it /scale would answer with an internal error."""
-    return spec["scaling"]["mode"] != "Fixed" or given(spec, "replicas")
+    return spec["scaling"]["mode"] != "Fixed" or has_field(spec, "replicas")
 
 
 @rule(
@@ -83,10 +83,10 @@ def deadline_fits_the_drain(spec: _Fields) -> bool:
 )
 def places_are_of_parts(reference: _Fields) -> bool:
     """Every field that is set has an effect."""
-    if not any(given(reference, name) for name in ("host", "port", "dbname")):
+    if not any(has_field(reference, name) for name in ("host", "port", "dbname")):
         return True
     secrets = (reference.get(name) or {} for name in ("secretRef", "operatorSecretRef"))
-    return any(given(secret, "parts") for secret in secrets)
+    return any(has_field(secret, "parts") for secret in secrets)
 
 
 @rule(
@@ -97,7 +97,7 @@ def places_are_of_parts(reference: _Fields) -> bool:
 )
 def max_demand_feeds_all_consumers(worker: _Fields) -> bool:
     """Every consumer can have a job."""
-    return not given(worker, "maxDemand") or bool(worker["maxDemand"] >= worker["concurrency"])
+    return not has_field(worker, "maxDemand") or bool(worker["maxDemand"] >= worker["concurrency"])
 
 
 @rule(
@@ -108,8 +108,8 @@ def max_demand_feeds_all_consumers(worker: _Fields) -> bool:
 )
 def min_demand_below_max(worker: _Fields) -> bool:
     """Otherwise nothing would ever be asked for."""
-    maximum = worker["maxDemand"] if given(worker, "maxDemand") else worker["concurrency"]
-    return not given(worker, "minDemand") or bool(worker["minDemand"] < maximum)
+    maximum = worker["maxDemand"] if has_field(worker, "maxDemand") else worker["concurrency"]
+    return not has_field(worker, "minDemand") or bool(worker["minDemand"] < maximum)
 
 
 @rule(
@@ -123,7 +123,7 @@ def grace_covers_the_drain(worker: _Fields) -> bool:
     """A grace period below the drain would kill what the drain waits for."""
     pod = worker["template"]["spec"]
     seconds = "terminationGracePeriodSeconds"
-    return not given(pod, seconds) or bool(pod[seconds] >= worker["drainTimeoutSeconds"])
+    return not has_field(pod, seconds) or bool(pod[seconds] >= worker["drainTimeoutSeconds"])
 
 
 @rule(
@@ -163,7 +163,7 @@ def no_url_in_env(pod: _Fields) -> bool:
 )
 def base_within_max(backoff: _Fields) -> bool:
     """The first pause is not above the longest."""
-    return not given(backoff, "baseSeconds") or bool(backoff["baseSeconds"] <= backoff["maxSeconds"])
+    return not has_field(backoff, "baseSeconds") or bool(backoff["baseSeconds"] <= backoff["maxSeconds"])
 
 
 @rule(
@@ -186,7 +186,7 @@ def min_within_max(scaling: _Fields) -> bool:
 )
 def min_within_budget(scaling: _Fields) -> bool:
     """There is a replica count that keeps both."""
-    if not given(scaling, "connectionBudget"):
+    if not has_field(scaling, "connectionBudget"):
         return True
     budget = scaling["connectionBudget"]
     return bool(scaling["minReplicas"] * budget["perWorker"] <= budget["maxConnections"])
@@ -237,7 +237,7 @@ def below_thresholds_differ(steps: Sequence[_Fields]) -> bool:
 @rule("spec.scaling.steps[]", "has(self.above) != has(self.below)", "a step has exactly one of above and below")
 def step_has_one_threshold(step: _Fields) -> bool:
     """A line speaks of one side."""
-    return given(step, "above") != given(step, "below")
+    return has_field(step, "above") != has_field(step, "below")
 
 
 @rule(
@@ -248,7 +248,7 @@ def step_has_one_threshold(step: _Fields) -> bool:
 )
 def step_above_adds(step: _Fields) -> bool:
     """More depth never means fewer replicas."""
-    return not given(step, "above") or step["change"] > 0
+    return not has_field(step, "above") or step["change"] > 0
 
 
 @rule(
@@ -259,11 +259,11 @@ def step_above_adds(step: _Fields) -> bool:
 )
 def step_below_removes(step: _Fields) -> bool:
     """Less depth never means more replicas."""
-    return not given(step, "below") or step["change"] < 0
+    return not has_field(step, "below") or step["change"] < 0
 
 
 def _thresholds(steps: Sequence[_Fields], side: str) -> list[int]:
-    return [step[side] for step in steps if given(step, side)]
+    return [step[side] for step in steps if has_field(step, side)]
 
 
 RULES: Final[tuple[Rule, ...]] = (

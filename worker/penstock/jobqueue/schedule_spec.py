@@ -15,17 +15,17 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from .spec_part import Part as _Part
-from .validation import Rule, given, rule
+from .validation import Rule, has_field, rule
 
-_Fields = Mapping[str, Any]
-_Name = Annotated[
+_ScheduleFields = Mapping[str, Any]
+_ScheduleName = Annotated[
     str, msgspec.Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 ]
-_Task = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00]+\Z")]
+_TaskName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00]+\Z")]
 _Zone = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*\Z")]
 _INSTANT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})\Z"
 _Date = Annotated[str, msgspec.Meta(max_length=64, pattern=_INSTANT)]
-_Delay = Annotated[int, msgspec.Meta(ge=0, le=3600)]
+_DelaySeconds = Annotated[int, msgspec.Meta(ge=0, le=3600)]
 _CRON: Final = re.compile(r"(@[a-z]+|[0-9A-Za-z*/,#-]+( +[0-9A-Za-z*/,#-]+){4})\Z")
 SHORTCUTS: Final = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 
@@ -49,8 +49,8 @@ class OverlapPolicy(enum.StrEnum):
 class ScheduleSpec(_Part, frozen=True):
     """One schedule; exactly one of `cron` and `every_seconds` is given. Dates are RFC 3339 text."""
 
-    name: _Name
-    task: _Task
+    name: _ScheduleName
+    task: _TaskName
     cron: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
     every_seconds: Annotated[int, msgspec.Meta(ge=1, le=31_622_400)] | None = None
     time_zone: _Zone = "UTC"
@@ -59,8 +59,8 @@ class ScheduleSpec(_Part, frozen=True):
     missed: MissedTicks = MissedTicks.ONCE
     missed_limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     overlap: OverlapPolicy = OverlapPolicy.ALLOW
-    jitter_seconds: _Delay = 0
-    lead_seconds: _Delay = 0
+    jitter_seconds: _DelaySeconds = 0
+    lead_seconds: _DelaySeconds = 0
     start_date: _Date | None = None
     end_date: _Date | None = None
     priority: Annotated[int, msgspec.Meta(ge=0, le=3)] | None = None
@@ -72,9 +72,9 @@ class ScheduleSpec(_Part, frozen=True):
     "has(self.cron) != has(self.everySeconds)",
     "a schedule has exactly one of cron and everySeconds",
 )
-def schedule_has_one_recurrence(schedule: _Fields) -> bool:
+def schedule_has_one_recurrence(schedule: _ScheduleFields) -> bool:
     """Two recurrences would be two schedules."""
-    return given(schedule, "cron") != given(schedule, "everySeconds")
+    return has_field(schedule, "cron") != has_field(schedule, "everySeconds")
 
 
 @rule(
@@ -84,9 +84,9 @@ def schedule_has_one_recurrence(schedule: _Fields) -> bool:
     " '#' and '-', or be a shortcut such as @daily",
     field="cron",
 )
-def cron_has_five_fields(schedule: _Fields) -> bool:
+def cron_has_five_fields(schedule: _ScheduleFields) -> bool:
     """Six fields, a seconds field among them, mean something else in other programs."""
-    return not given(schedule, "cron") or _CRON.match(schedule["cron"]) is not None
+    return not has_field(schedule, "cron") or _CRON.match(schedule["cron"]) is not None
 
 
 @rule(
@@ -96,9 +96,9 @@ def cron_has_five_fields(schedule: _Fields) -> bool:
     "a shortcut of cron is @hourly, @daily, @midnight, @weekly, @monthly, @yearly or @annually",
     field="cron",
 )
-def cron_shortcut_is_known(schedule: _Fields) -> bool:
+def cron_shortcut_is_known(schedule: _ScheduleFields) -> bool:
     """@reboot has no time."""
-    return not given(schedule, "cron") or not schedule["cron"].startswith("@") or schedule["cron"] in SHORTCUTS
+    return not has_field(schedule, "cron") or not schedule["cron"].startswith("@") or schedule["cron"] in SHORTCUTS
 
 
 @rule(
@@ -107,9 +107,9 @@ def cron_shortcut_is_known(schedule: _Fields) -> bool:
     "startDate must not be after endDate",
     field="startDate",
 )
-def schedule_starts_before_its_end(schedule: _Fields) -> bool:
+def schedule_starts_before_its_end(schedule: _ScheduleFields) -> bool:
     """Otherwise it never ticks."""
-    if not given(schedule, "startDate") or not given(schedule, "endDate"):
+    if not has_field(schedule, "startDate") or not has_field(schedule, "endDate"):
         return True
     try:
         return datetime.fromisoformat(schedule["startDate"]) <= datetime.fromisoformat(schedule["endDate"])

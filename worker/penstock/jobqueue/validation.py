@@ -79,7 +79,7 @@ def broken(
                 yield Violation(f"{path}.{one.field}".strip("."), one.message, _at(value, one.field))
 
 
-def given(value: Mapping[str, Any], name: str) -> bool:
+def has_field(value: Mapping[str, Any], name: str) -> bool:
     """CEL's `has(value.name)`."""
     return value.get(name) is not None
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, cast
 
-from penstock.backoff import DEFAULT_BASE_SECONDS, Strategy
+from penstock.backoff import DEFAULT_BASE_SECONDS, StrategyName
 from penstock.settings import Settings
 
 from .declaration import QueueDeclaration
@@ -50,7 +50,7 @@ def _value(policy: QueuePolicy, path: Sequence[str], name: str) -> object:
 def _derived(policy: QueuePolicy) -> dict[str, object]:
     """Settings whose default follows from other fields."""
     backoff = policy.retry.backoff
-    strategy = cast("Strategy", backoff.strategy.value.lower())
+    strategy = cast("StrategyName", backoff.strategy.value.lower())
     base = min(DEFAULT_BASE_SECONDS[strategy], backoff.max_seconds)
     derived: dict[str, object] = {
         "min_demand": policy.worker.asks_again_at,

@@ -15,7 +15,7 @@ from penstock.plural import plural
 
 from ..jobqueue.policy import QueuePolicy, StopPolicy
 from .demand import Demand, jobs, replicas_holding
-from .stabilization import falling, rising, within
+from .stabilization import falling, rising, samples_within
 from .types import Bound, History, QueueSnapshot, ReplicaSample
 
 
@@ -142,7 +142,7 @@ def scale_up_rate(context: DecisionContext, proposal: ReplicaProposal) -> Replic
     up = context.policy.scaling.scale_up
     if up.max_pods is None and up.max_percent is None:
         return proposal
-    added = within(context.history.added, context.now, up.period_seconds)
+    added = samples_within(context.history.added, context.now, up.period_seconds)
     base = max(0, context.history.desired - sum(sample.replicas for sample in added))
     by_percent = 0 if up.max_percent is None else max(1, base * up.max_percent // 100)
     allowed = max(context.current, base + max(up.max_pods or 0, by_percent))

@@ -131,7 +131,7 @@ def _explanation(proposal: ReplicaProposal, current: int) -> str:
 
 def _next(context: DecisionContext, desired: int) -> History:
     history, now, scaling = context.history, context.now, context.policy.scaling
-    added = stabilization.within(history.added, now, scaling.scale_up.period_seconds)
+    added = stabilization.samples_within(history.added, now, scaling.scale_up.period_seconds)
     changed, more = desired != history.desired, desired - history.desired
     current = (ReplicaSample(now, desired),)
     return History(

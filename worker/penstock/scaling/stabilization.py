@@ -22,7 +22,7 @@ def rising(samples: tuple[ReplicaSample, ...], now: float, replicas: int, window
     return _with(samples, now, replicas, window, ge)
 
 
-def within(samples: tuple[ReplicaSample, ...], now: float, window: float) -> tuple[ReplicaSample, ...]:
+def samples_within(samples: tuple[ReplicaSample, ...], now: float, window: float) -> tuple[ReplicaSample, ...]:
     """The samples younger than `window` seconds."""
     return tuple(sample for sample in samples if sample.at > now - window)
 
@@ -36,7 +36,7 @@ def _with(
 ) -> tuple[ReplicaSample, ...]:
     until_now = tuple(ReplicaSample(now, sample.replicas) for sample in samples[-1:])
     kept: list[ReplicaSample] = []
-    for sample in (*within((*samples, *until_now), now, window), ReplicaSample(now, replicas)):
+    for sample in (*samples_within((*samples, *until_now), now, window), ReplicaSample(now, replicas)):
         while kept and superseded(kept[-1].replicas, sample.replicas):
             kept.pop()
         kept.append(sample)

@@ -10,7 +10,7 @@ from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, MaintenanceStats
 from .registration import MovedRenewal, Registration, Renewal, WorkerRegistry
 from .rows import AckConflict, Promotion, QueueState, Rescue
-from .schema.drift import differences
+from .schema.drift import schema_drift
 from .schema.handshake import check_login_and_schema
 from .schema.migrate import Migrated, check_schema, latest_version, migrate, migration_sql
 from .schema.rights import check_rights
@@ -54,7 +54,6 @@ __all__ = [
     "check_schema",
     "complete_on",
     "complete_on_async",
-    "differences",
     "enqueue_on",
     "enqueue_on_async",
     "grants_sql",
@@ -63,4 +62,5 @@ __all__ = [
     "migration_sql",
     "roles",
     "roles_sql",
+    "schema_drift",
 ]

@@ -39,7 +39,7 @@ def arguments(name: str, *, pooled: bool) -> dict[str, Any]:
     return {"autocommit": True, "prepare_threshold": None if pooled else 2, **named, **KEEPALIVES}
 
 
-async def resolved(url: Url) -> str:
+async def resolve_url(url: Url) -> str:
     """The URL to connect with now; a function may block and is called in a thread."""
     return url if isinstance(url, str) else await asyncio.to_thread(url)
 
@@ -86,7 +86,7 @@ def connect(url: Url, *, name: str, pooled: bool = False, settings: bool = True)
 
 
 def configure_sync(connection: psycopg.Connection[Any], *, settings: bool = True) -> None:
-    """As `configure`, for a synchronous pool."""
+    """As `configure_connection`, for a synchronous pool."""
     set_json_loads(msgspec.json.decode, connection)
     if not settings:
         _opened(connection, connection.execute(WHO).fetchone())
@@ -97,7 +97,7 @@ def configure_sync(connection: psycopg.Connection[Any], *, settings: bool = True
         connection.cursor_factory = cursor(differ)
 
 
-async def configure(connection: psycopg.AsyncConnection[Any], *, settings: bool = True) -> None:
+async def configure_connection(connection: psycopg.AsyncConnection[Any], *, settings: bool = True) -> None:
     """Configure a new connection: our JSON decoder, no prepared statements behind a pooler, and for our own statements
     the required settings (`session_settings`).
     """
@@ -131,12 +131,12 @@ async def connect_async(
     url: Url, *, name: str, pooled: bool = False, settings: bool = True
 ) -> psycopg.AsyncConnection[tuple[Any, ...]]:
     """As `connect`, for asyncio."""
-    text = await resolved(url)
+    text = await resolve_url(url)
     check_url(text)
     with _named(text), mapped("connect"):
         connection = await psycopg.AsyncConnection.connect(text, **arguments(name, pooled=pooled))
         try:
-            await configure(connection, settings=settings)
+            await configure_connection(connection, settings=settings)
         except BaseException:
             await connection.close()
             raise

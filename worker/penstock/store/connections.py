@@ -14,7 +14,7 @@ import psycopg_pool
 
 from penstock.database.source import Url
 
-from .connect import arguments, configure, resolved
+from .connect import arguments, configure_connection, resolve_url
 from .errors import check_url, mapped
 from .sql_files import statement
 
@@ -32,9 +32,9 @@ class Connections:
     def __init__(self, url: Url, *, name: str, lanes: int, pooled: bool) -> None:
         check_url(url)
         self._pool = psycopg_pool.AsyncConnectionPool(
-            functools.partial(resolved, url),
+            functools.partial(resolve_url, url),
             kwargs=arguments(name, pooled=pooled),
-            configure=configure,
+            configure=configure_connection,
             min_size=lanes,
             max_size=lanes,
             timeout=10,

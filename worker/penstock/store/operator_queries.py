@@ -83,7 +83,7 @@ async def recent_waits(store: Store) -> dict[int, float]:
     return {int(queue): max(0.0, float(p95)) for queue, p95 in rows}
 
 
-async def identity(store: Store) -> str:
+async def database_identity(store: Store) -> str:
     """The identity of the database, by its server's own number: two URLs that lead to one database have the same.
 
     Raises:

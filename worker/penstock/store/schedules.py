@@ -83,7 +83,7 @@ class DueRow(NamedTuple):
     now: datetime
 
 
-class Decision(NamedTuple):
+class TicksDue(NamedTuple):
     """The ticks of one schedule, and when the next one comes; for `Schedules.fire`."""
 
     id: int
@@ -124,13 +124,13 @@ def stored_schedule(row: ScheduleRow | DueRow) -> Schedule:
     )  # fmt: skip
 
 
-def decide(row: DueRow) -> Decision:
+def ticks_due(row: DueRow) -> TicksDue:
     """The ticks of a schedule up to the database's clock, as many as its policy for missed ones can use."""
     schedule = stored_schedule(row)
     limit = schedule.missed_limit if schedule.missed == "All" else 1
     ticks = due_ticks(schedule, row.next_at, row.now, limit)
     following = ticks_after(schedule, row.now, 1)
-    return Decision(row.id, row.generation, row.next_at, following[0] if following else None, ticks)
+    return TicksDue(row.id, row.generation, row.next_at, following[0] if following else None, ticks)
 
 
 class Schedules:
@@ -162,7 +162,7 @@ class Schedules:
         earliest, now = last[-2:]
         return [DueRow(*row) for row in rows], None if earliest is None else (earliest - now).total_seconds()
 
-    async def fire(self, decisions: Sequence[Decision]) -> dict[int, int]:
+    async def fire(self, decisions: Sequence[TicksDue]) -> dict[int, int]:
         """Decide ticks of many schedules in one transaction; returns the jobs of those that it moved, by id."""
         ticks = [(one.id, tick) for one in decisions for tick in one.ticks]
         rows = await self._connections.rows(
@@ -221,10 +221,10 @@ class Schedules:
         result = Fired(next_due=0.0 if len(rows) >= limit else next_due)
         for start in range(0, len(rows), BATCH):
             await asyncio.sleep(0)
-            decided = list[tuple[DueRow, Decision]]()
+            decided = list[tuple[DueRow, TicksDue]]()
             for row in rows[start : start + BATCH]:
                 try:
-                    decided.append((row, decide(row)))
+                    decided.append((row, ticks_due(row)))
                 except (InvalidSchedule, ArithmeticError, ValueError) as error:
                     await self._note(row, error, result)
             await self._fire(decided, result)
@@ -232,7 +232,7 @@ class Schedules:
             result.next_due = 0.0  # others hold them, or have decided them
         return result
 
-    async def _fire(self, decided: Sequence[tuple[DueRow, Decision]], result: Fired) -> None:
+    async def _fire(self, decided: Sequence[tuple[DueRow, TicksDue]], result: Fired) -> None:
         """Fire a batch, in halves if the database refuses it: one refused schedule does not stop its neighbours."""
         if not decided:
             return

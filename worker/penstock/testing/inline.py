@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_JOBS: Final = 10_000
 """Jobs that one `run_inline` runs before it takes them for an endless chain."""
 
-Ended = tuple[Any, BaseException | None]
+CallResult = tuple[Any, BaseException | None]
 """The return value of a call, or the exception that it raised."""
 
 
@@ -45,7 +45,7 @@ class _Call:
     def __call__(self) -> Any:
         return self.task.invoke(*self.before, **self.arguments)
 
-    def plainly(self) -> Ended:
+    def plainly(self) -> CallResult:
         """Call a plain function. KeyboardInterrupt passes."""
         try:
             return self(), None
@@ -54,12 +54,12 @@ class _Call:
         except BaseException as error:  # noqa: BLE001 - judged by the steps
             return None, error
 
-    async def awaited(self, ended: list[Ended], value: Any = None) -> None:
+    async def awaited(self, ended: list[CallResult], value: Any = None) -> None:
         """Await an async function, or what a plain one returned; into `ended`, because the task may be cancelled."""
-        from ..runtime.execution.awaitables import settled  # noqa: PLC0415 - not needed to enqueue
+        from ..runtime.execution.awaitables import await_fully  # noqa: PLC0415 - not needed to enqueue
 
         try:
-            ended.append((await settled(self() if value is None else value), None))
+            ended.append((await await_fully(self() if value is None else value), None))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - as above
@@ -96,7 +96,7 @@ class InlineCollector(JobCollector):
                 return list(ended.value)
 
 
-def _run_call(loop: asyncio.AbstractEventLoop, call: _Call) -> Ended:
+def _run_call(loop: asyncio.AbstractEventLoop, call: _Call) -> CallResult:
     from ..runtime.execution.awaitables import is_awaitable  # noqa: PLC0415
 
     value = None
@@ -104,13 +104,13 @@ def _run_call(loop: asyncio.AbstractEventLoop, call: _Call) -> Ended:
         value, error = call.plainly()
         if error is not None or not is_awaitable(value):
             return value, error
-    ended: list[Ended] = []
+    ended: list[CallResult] = []
     with contextlib.suppress(asyncio.CancelledError):  # too late: it has ended
         _run(loop, call.awaited(ended, value))
     return ended[0] if ended else (None, asyncio.CancelledError())
 
 
-async def _await_call(call: _Call) -> Ended:
+async def _await_call(call: _Call) -> CallResult:
     """In a task of its own, as in the worker: one that cancels itself must not cancel the caller."""
     from ..runtime.execution.awaitables import is_awaitable  # noqa: PLC0415
 
@@ -119,7 +119,7 @@ async def _await_call(call: _Call) -> Ended:
         value, error = await asyncio.to_thread(call.plainly)
         if error is not None or not is_awaitable(value):
             return value, error
-    ended: list[Ended] = []
+    ended: list[CallResult] = []
     running = asyncio.ensure_future(call.awaited(ended, value))
     try:
         await asyncio.wait([running])
@@ -191,7 +191,7 @@ def _entered(loop: asyncio.AbstractEventLoop, lifespans: Lifespans) -> Iterator[
         _run(loop, leave())
 
 
-def _steps(tasks: TaskRegistry, collected: JobCollector) -> Generator[_Call, Ended, list[InlineRun]]:
+def _steps(tasks: TaskRegistry, collected: JobCollector) -> Generator[_Call, CallResult, list[InlineRun]]:
     """Every job that has not run, in the order of ids: yields calls, is sent what they return or raise."""
     from ..runtime.execution.outcomes import OutcomeBuilder  # noqa: PLC0415 - not needed to enqueue
 
@@ -216,7 +216,7 @@ def _steps(tasks: TaskRegistry, collected: JobCollector) -> Generator[_Call, End
 
 def _attempt(
     outcomes: OutcomeBuilder, task: Task[..., Any, ..., Any], context: Context
-) -> Generator[_Call, Ended, tuple[InlineRun, bool]]:
+) -> Generator[_Call, CallResult, tuple[InlineRun, bool]]:
     """One attempt: how it ended, and whether another one follows."""
     from ..runtime.execution.outcomes import INVALID, is_a  # noqa: PLC0415
 

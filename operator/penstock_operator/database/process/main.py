@@ -42,7 +42,7 @@ from .protocol import (
     packed,
     read_frame,
 )
-from .tenant_address import resolved, usable
+from .tenant_address import resolve_address, usable
 
 logger = logging.getLogger("penstock.operator.database")
 
@@ -161,7 +161,7 @@ class Service:
 
     async def _open(self, address: dict[str, Any], holder: str) -> str:
         if self._database is None:
-            place = await resolved(usable(Address(**address)))
+            place = await resolve_address(usable(Address(**address)))
             self._database = Database(address=place, holder=holder, woken=self._hear)
         await self._database.open()
         return str(self._database.identity)

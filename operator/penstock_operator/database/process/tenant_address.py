@@ -22,7 +22,7 @@ def usable(address: Address) -> Address:
     return replace(address, url=url, direct_url=url if same else restricted(address.direct_url, **given))
 
 
-async def resolved(address: Address) -> Address:
+async def resolve_address(address: Address) -> Address:
     """A usable address whose URLs name the addresses that their hosts resolve to now, each of them allowed.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ...errors import Conflict, NameTaken
 from ...kube.client import Cluster
-from ...resources.adoption import SCALE, TEMPLATE, Claim, Meta, settled
+from ...resources.adoption import SCALE, TEMPLATE, Meta, ObjectOwnership, settled_fields
 
 ATTEMPTS: Final = 4
 """Attempts of one repair while others write the object, usually a controller its status."""
@@ -72,14 +72,14 @@ class OwnedObject:
     async def _update(self, wanted: Mapping[str, Any], existing: Meta) -> Object:
         metadata = wanted["metadata"]
         claim = existing.claim(metadata)
-        if claim is Claim.TAKEN:
+        if claim is ObjectOwnership.TAKEN:
             (owner,) = metadata["ownerReferences"]
             raise NameTaken(
                 f"{wanted['kind']} {metadata['name']} exists and does not belong to JobQueue {owner['name']}: it "
                 f"{existing.somebody()}. It is not changed; delete or rename it, or give the JobQueue another name.",
                 status=409,
             )
-        if claim is Claim.ADOPTABLE:
+        if claim is ObjectOwnership.ADOPTABLE:
             (owner,) = metadata["ownerReferences"]
             adopted = {"uid": existing.uid, "resourceVersion": existing.resource_version}
             existing = self._seen(
@@ -108,7 +108,7 @@ class OwnedObject:
 
     async def _settle(self, wanted: Mapping[str, Any], found: Object) -> Object:
         existing = Meta.read(found["metadata"])
-        managed = settled(found["metadata"].get("managedFields") or (), replicas=wanted["kind"] == _SCALED)
+        managed = settled_fields(found["metadata"].get("managedFields") or (), replicas=wanted["kind"] == _SCALED)
         change = {"uid": existing.uid, "resourceVersion": existing.resource_version, "managedFields": managed}
         made = await self.cluster.patch_metadata(wanted, change)
         self.observe(made)

@@ -20,7 +20,7 @@ from ...kube.cache import Cache
 from ...kube.client import Cluster
 from ...kube.priority_gate import PriorityGate
 from ...log_fields import log_fields
-from ...resources.adoption import Claim, Meta
+from ...resources.adoption import Meta, ObjectOwnership
 from ...resources.resource import Deployment, JobQueue
 from ..credentials import Credentials, marked, rolls_out
 from ..failure_backoff import FailureBackoff
@@ -96,7 +96,7 @@ class OwnedObjects:
         """
         self.resting_until = math.inf
         view, manifest = self.cache.deployment_of(queue), manifests.deployment(queue)
-        ours = view is not None and view.meta.claim(manifest["metadata"]) is not Claim.TAKEN
+        ours = view is not None and view.meta.claim(manifest["metadata"]) is not ObjectOwnership.TAKEN
         wanted = marked(manifest, view if ours else None, credentials, rollout=rolls_out(queue))
         self._warn(queue, wanted)
         writes = OwnedObject(self.cluster, self.cache.deployments.observe)

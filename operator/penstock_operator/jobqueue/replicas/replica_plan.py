@@ -13,7 +13,7 @@ from penstock.plural import plural
 
 from ...resources.resource import Deployment
 from ..pods.worker_pods import PodRole, WorkerPod
-from .rollout import RolloutPhase, added, phase_of, sizes_of
+from .rollout import RolloutPhase, added, rollout_phase, sizes_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def plan_replicas(
         return ReplicaPlan(target=desired)
     if not deployment.observed or deployment.existing < deployment.replicas:
         extra = max(0, deployment.replicas - desired)  # they are on their way
-    elif stuck and phase_of(deployment, members) is RolloutPhase.STALLED:
+    elif stuck and rollout_phase(deployment, members) is RolloutPhase.STALLED:
         extra = _during_rollout(desired, deployment, members)
     else:
         for limit in (connections_allow, max_replicas):

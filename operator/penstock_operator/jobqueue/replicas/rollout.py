@@ -28,7 +28,7 @@ class RolloutPhase(enum.Enum):
     """New pods cannot become ready, or none can be made: it stays like this until somebody changes something."""
 
 
-def phase_of(deployment: Deployment, members: Iterable[WorkerPod]) -> RolloutPhase:
+def rollout_phase(deployment: Deployment, members: Iterable[WorkerPod]) -> RolloutPhase:
     """Where this Deployment stands."""
     if not deployment.rolling:
         return RolloutPhase.COMPLETE

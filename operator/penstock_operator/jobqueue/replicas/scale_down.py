@@ -21,7 +21,7 @@ from typing import Final
 from ...resources.resource import Deployment, Pod
 from ..pods.worker_pods import UNREADY_SECONDS, PodRole, WorkerPod
 from .replica_plan import ReplicaPlan
-from .rollout import RolloutPhase, finishes_smaller, phase_of, removed, sizes_of
+from .rollout import RolloutPhase, finishes_smaller, removed, rollout_phase, sizes_of
 
 COST: Final = -1000
 """Deletion cost of a pod that may go; 0 is that of all others."""
@@ -87,7 +87,7 @@ def plan_scale_down(
         going: uids of pods just let go that the watch still shows.
     """
     here = [one for one in members if one.pod.uid not in going]
-    phase = phase_of(deployment, here)
+    phase = rollout_phase(deployment, here)
     surplus = deployment.replicas > replicas.target
     if replicas.target == 0 and deployment.replicas > 0:
         return _one_group(here, len(here), replicas, deployment, phase)

@@ -14,12 +14,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from penstock.database.client_certificate import check, private, with_client_certificate
-from penstock.database.variables import CERTIFICATE_FILE, KEY_FILE, database_urls
+from penstock.database.variables import CERTIFICATE_FILE, KEY_FILE, urls_from_variables
 from penstock.errors import ConfigurationError, InvalidClientCertificate, InvalidDatabaseURL
 from penstock.store.tenants.url import restricted
 from penstock_operator.database.address import Address
 from penstock_operator.database.certificate_files import WHERE, with_files
-from penstock_operator.database.failure_reasons import describe
+from penstock_operator.database.failure_reasons import failure_condition
 from penstock_operator.database.process.tenant_address import usable
 from tests.support.certificates import authority
 
@@ -75,10 +75,10 @@ def test_what_cannot_be_shown_is_one_sentence(pki: Path, certificate: str, key: 
     with pytest.raises(InvalidClientCertificate) as raised:
         with_files(address(pki, certificate, key), Owner())
     assert str(raised.value).startswith(f"{WHERE}: {said}")
-    assert describe(raised.value) == ("InvalidClientCertificate", str(raised.value))
+    assert failure_condition(raised.value) == ("InvalidClientCertificate", str(raised.value))
     with pytest.raises(InvalidClientCertificate) as again:
         environ = {"PENSTOCK_DATABASE_URL": URL, CERTIFICATE_FILE: str(pki / certificate), KEY_FILE: str(pki / key)}
-        database_urls(environ)
+        urls_from_variables(environ)
     assert str(again.value).startswith("client certificate of the database: PENSTOCK_DATABASE_")
     for secret in ((pki / "one.key").read_text().splitlines()[1], "swordfish"):
         assert secret not in f"{raised.value}{again.value}{address(pki)!r}"
@@ -105,7 +105,7 @@ def test_a_worker_needs_both_files(pki: Path, certificate: dict[str, str], key: 
     environ = {name: str(pki / file) for name, file in (certificate | key).items()}
     missing = CERTIFICATE_FILE if not certificate or certificate[CERTIFICATE_FILE] == "x" else KEY_FILE
     with pytest.raises(ConfigurationError, match=missing):
-        database_urls({"PENSTOCK_DATABASE_URL": URL, **environ})
+        urls_from_variables({"PENSTOCK_DATABASE_URL": URL, **environ})
 
 
 def test_the_operator_keeps_the_files_in_memory_and_only_as_long_as_they_are_used(pki: Path):
@@ -155,7 +155,7 @@ def test_a_workers_key_that_others_may_read_is_used_from_a_copy_in_memory(pki: P
     key.write_bytes((pki / "one.key").read_bytes())
     key.chmod(0o444)
     environ = {"PENSTOCK_DATABASE_URL": URL, CERTIFICATE_FILE: str(pki / "one.crt"), KEY_FILE: str(key)}
-    found = [conninfo_to_dict(database_urls(environ)["PENSTOCK_DATABASE_URL"]) for _ in range(2)]
+    found = [conninfo_to_dict(urls_from_variables(environ)["PENSTOCK_DATABASE_URL"]) for _ in range(2)]
     assert found[0] == found[1]
     copy = Path(str(found[0]["sslkey"]))
     assert copy.parent == Path(f"/proc/{os.getpid()}/fd")
@@ -168,10 +168,10 @@ def test_both_urls_get_it_and_the_urls_own_wins(pki: Path):
     """What somebody wrote into the worker's URL is theirs."""
     files: dict[str, Any] = {CERTIFICATE_FILE: str(pki / "one.crt"), KEY_FILE: str(pki / "one.key")}
     own = f"{URL}?sslcert=/c&sslkey=/k&sslmode=verify-ca"
-    made = database_urls({"PENSTOCK_DATABASE_URL": own, "PENSTOCK_DIRECT_URL": URL, **files})
+    made = urls_from_variables({"PENSTOCK_DATABASE_URL": own, "PENSTOCK_DIRECT_URL": URL, **files})
     assert made["PENSTOCK_DATABASE_URL"] == own
     assert made["PENSTOCK_DIRECT_URL"].endswith("&sslmode=require")
-    assert set(database_urls(files).values()) == {""}
+    assert set(urls_from_variables(files).values()) == {""}
 
 
 def test_an_application_that_uses_none_does_not_load_ssl_for_it():

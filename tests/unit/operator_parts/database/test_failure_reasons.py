@@ -7,7 +7,7 @@ import pytest
 
 from penstock.errors import DatabaseUnavailable, MissingRights, RowLocked, StatementTimeout, StoreError
 from penstock.store.errors import translate
-from penstock_operator.database.failure_reasons import describe, described_timeout
+from penstock_operator.database.failure_reasons import described_timeout, failure_condition
 from penstock_operator.errors import DatabaseMisbehaves
 
 SERVER = 'connection failed: connection to server at "10.0.0.7", port 5432 failed: '
@@ -27,8 +27,8 @@ NETWORK = [
 def test_whatever_the_network_says_reads_the_same(text: str):
     """A tenant who writes URLs learns nothing of names, ports and certificates; a mute server reads so as well."""
     error = translate(psycopg.OperationalError(text), "connect")
-    assert describe(error) == described_timeout(10.0, opened=False)
-    assert describe(error)[0] == "Unreachable"
+    assert failure_condition(error) == described_timeout(10.0, opened=False)
+    assert failure_condition(error)[0] == "Unreachable"
 
 
 @pytest.mark.parametrize(
@@ -42,22 +42,22 @@ def test_whatever_the_network_says_reads_the_same(text: str):
 )
 def test_what_a_postgres_server_says_has_its_reason_and_no_address(text: str, reason: str):
     """The address that a name resolved to is the network's, not the tenant's."""
-    found, sentence = describe(translate(psycopg.OperationalError(SERVER + text), "connect"))
+    found, sentence = failure_condition(translate(psycopg.OperationalError(SERVER + text), "connect"))
     assert found == reason
     assert "10.0.0.7" not in sentence
 
 
 def test_other_failures_keep_their_sentence():
     """They come from the schema, or from the operator's own bounds."""
-    assert describe(MissingRights("run: GRANT a TO b;")) == ("MissingRights", "run: GRANT a TO b;")
-    assert describe(StoreError("sample: x")) == ("Unreachable", "sample: x")
-    assert describe(DatabaseMisbehaves("too much"))[0] == "DatabaseMisbehaves"
+    assert failure_condition(MissingRights("run: GRANT a TO b;")) == ("MissingRights", "run: GRANT a TO b;")
+    assert failure_condition(StoreError("sample: x")) == ("Unreachable", "sample: x")
+    assert failure_condition(DatabaseMisbehaves("too much"))[0] == "DatabaseMisbehaves"
     assert described_timeout(10.0, opened=True)[0] == "Timeout"
-    assert describe(DatabaseUnavailable("waits: the connection was lost"))[0] == "Unreachable"
+    assert failure_condition(DatabaseUnavailable("waits: the connection was lost"))[0] == "Unreachable"
 
 
 @pytest.mark.parametrize("error", [RowLocked("sample: the row is locked"), StatementTimeout("sample: canceled")])
 def test_a_lock_that_somebody_holds_reads_like_an_answer_that_does_not_come(error: StoreError):
     """Every statement has a bound for its locks, which a sample meets before its own deadline."""
-    reason, sentence = describe(error)
+    reason, sentence = failure_condition(error)
     assert (reason, "did not answer within" in sentence, str(error) in sentence) == ("Timeout", True, True)

@@ -9,12 +9,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL
-from penstock.store.tenants.hosts import MAX_ADDRESSES, check_host, literal, pinned, refusal
+from penstock.store.tenants.hosts import MAX_ADDRESSES, address_refusal, check_host, literal, pinned
 from penstock.store.tenants.url import restricted
 from penstock_operator.database.address import Address
 from penstock_operator.database.client import DatabaseClient
-from penstock_operator.database.failure_reasons import describe
-from penstock_operator.database.process.tenant_address import resolved, usable
+from penstock_operator.database.failure_reasons import failure_condition
+from penstock_operator.database.process.tenant_address import resolve_address, usable
 
 LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"]
 NEVER = [
@@ -43,21 +43,21 @@ def url_of(*hosts: str) -> str:
 @pytest.mark.parametrize("address", NEVER)
 def test_an_address_of_the_link_or_of_a_metadata_service_is_never_connected_to(address: str):
     """Nor one that stands for it in IPv6; a setting for loopback does not change that."""
-    assert refusal(address, loopback=False)
-    assert refusal(address, loopback=True)
+    assert address_refusal(address, loopback=False)
+    assert address_refusal(address, loopback=True)
 
 
 @pytest.mark.parametrize("address", LOOPBACK)
 def test_a_loopback_address_is_connected_to_only_where_that_is_allowed(address: str):
     """In a pod it is the operator itself and its sidecars."""
-    assert refusal(address, loopback=False) == "a loopback address"
-    assert refusal(address, loopback=True) == ""
+    assert address_refusal(address, loopback=False) == "a loopback address"
+    assert address_refusal(address, loopback=True) == ""
 
 
 @pytest.mark.parametrize("address", FREE)
 def test_other_addresses_are_free(address: str):
     """Where else the operator may connect is a NetworkPolicy's to say."""
-    assert refusal(address, loopback=False) == ""
+    assert address_refusal(address, loopback=False) == ""
 
 
 @pytest.mark.parametrize("host", [*LOOPBACK, *NEVER, *SPELLINGS])
@@ -66,7 +66,7 @@ async def test_a_host_that_is_such_an_address_is_an_invalid_url(host: str):
     for hosts in ([host], ["10.0.0.7", host]):
         with pytest.raises(InvalidDatabaseURL, match="host must not be") as raised:
             await pinned(url_of(*hosts), loopback=False)
-        reason, text = describe(raised.value)
+        reason, text = failure_condition(raised.value)
         assert reason == "InvalidURL"
         assert "hunter2" not in text
 
@@ -110,7 +110,7 @@ async def test_a_name_that_resolves_to_such_an_address_reads_as_any_failure_to_c
     with pytest.raises(DatabaseUnavailable, match="which is not allowed") as raised:
         await pinned(url_of("inner"), loopback=False)
     assert address in str(raised.value)
-    assert describe(raised.value) == describe(DatabaseUnavailable("connect: timeout"))
+    assert failure_condition(raised.value) == failure_condition(DatabaseUnavailable("connect: timeout"))
 
 
 async def test_a_name_that_does_not_resolve_leaves_the_other_hosts(monkeypatch):
@@ -139,11 +139,11 @@ async def test_both_urls_of_an_address_are_checked(monkeypatch):
     """The pooler's and the direct one; one URL is resolved once."""
     resolver(monkeypatch, here=["10.0.0.7"])
     url, other = "postgresql://u@here/x", "postgresql://u@169.254.169.254/x"
-    made = await resolved(usable(Address(url=url, direct_url=url, loopback=False)))
+    made = await resolve_address(usable(Address(url=url, direct_url=url, loopback=False)))
     assert made.url == made.direct_url
     assert conninfo_to_dict(made.url)["hostaddr"] == "10.0.0.7"
     with pytest.raises(InvalidDatabaseURL, match="link-local"):
-        await resolved(usable(Address(url=url, direct_url=other, loopback=False)))
+        await resolve_address(usable(Address(url=url, direct_url=other, loopback=False)))
 
 
 async def test_the_process_of_a_database_refuses_before_it_connects():

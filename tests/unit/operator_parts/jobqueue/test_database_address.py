@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from penstock.database.variables import CERTIFICATE_FILE, KEY_FILE, database_urls
+from penstock.database.variables import CERTIFICATE_FILE, KEY_FILE, urls_from_variables
 from penstock_operator.database.address import Address
 from penstock_operator.jobqueue.database_address import address_of
 from penstock_operator.jobqueue.template import manifests
@@ -56,7 +56,7 @@ def pod_urls(reference: dict[str, Any], **secrets: dict[str, str]) -> dict[str, 
             current = secrets[found["name"]]
             if found["key"] in current or not found.get("optional"):
                 environ[one["name"]] = current[found["key"]]
-    return database_urls(environ)
+    return urls_from_variables(environ)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.list_decoder import PAGE, decode_page, decoder, nothing
-from penstock_operator.kube.partial_decoder import MAX_MANAGERS, PART_BYTES, TEXTS_BYTES, decode_list
+from penstock_operator.kube.partial_decoder import MAX_MANAGERS, PART_BYTES, TEXTS_BYTES, decode_workload_list
 from penstock_operator.resources.child_object import ChildObject
 from penstock_operator.resources.resource import DELETION_COST, JOBQUEUE_LABEL, PROTECTED, Deployment, Pod
 from tests.unit.operator_parts.objects import deployment_object, pod_object
@@ -101,7 +101,7 @@ def test_the_view_is_that_of_the_whole_object(kind: str, read: Any, found: dict[
     assert read(listed) == read(found)
     if kind in {"Pod", "Deployment"}:
         page = {"kind": f"{kind}List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": [found]}
-        watched = decode_list(json.dumps(page).encode())
+        watched = decode_workload_list(json.dumps(page).encode())
         assert watched is not None
         assert read(watched["items"][0]) == read(found)
         assert {key: watched[key] for key in ("kind", "apiVersion", "metadata")} == {
@@ -149,10 +149,10 @@ def test_managers_beyond_any_real_number_are_not_read():
     """Nor is a list of something else decoded sparingly."""
     one = a_pod(metadata={"managedFields": [managed("m")] * (MAX_MANAGERS + 50)})
     page = {"kind": "PodList", "metadata": {}, "items": [one]}
-    found = decode_list(json.dumps(page).encode())
+    found = decode_workload_list(json.dumps(page).encode())
     assert found is not None
     assert len(found["items"][0]["metadata"]["managedFields"]) == MAX_MANAGERS
-    assert decode_list(json.dumps(page | {"kind": "JobQueueList"}).encode()) is None
+    assert decode_workload_list(json.dumps(page | {"kind": "JobQueueList"}).encode()) is None
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Deployment", "PodDisruptionBudget", "PodMonitor"])

@@ -14,7 +14,7 @@ from penstock_operator.jobqueue.observation import QueueSample
 from penstock_operator.kube.priority_gate import PriorityGate
 from penstock_operator.loops.database_loop import DatabaseLoop
 from penstock_operator.loops.scheduled_queue import ScheduledQueue
-from penstock_operator.metrics import OperatorMetrics, Result
+from penstock_operator.metrics import OperatorMetrics, ReconcileResult
 from tests.unit.operator_parts.objects import jobqueue
 
 
@@ -27,10 +27,10 @@ class AtTheGate:
     def __init__(self, gate: asyncio.Semaphore) -> None:
         self.gate, self._semaphore, self.passed = PriorityGate(), gate, 0
 
-    async def reconcile(self, *_: Any, **__: Any) -> Result:
+    async def reconcile(self, *_: Any, **__: Any) -> ReconcileResult:
         async with self.gate.through(self._semaphore):
             self.passed += 1
-        return Result.DONE
+        return ReconcileResult.DONE
 
     def forget(self, _: Any) -> None:
         """Nothing to forget."""

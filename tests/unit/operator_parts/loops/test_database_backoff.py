@@ -17,7 +17,7 @@ from penstock_operator.liveness import STUCK_SECONDS
 from penstock_operator.loops.database_backoff import FORGET_SECONDS, REST_SECONDS, RETRY_SECONDS, DatabaseBackoff
 from penstock_operator.loops.database_loop import DatabaseLoop
 from penstock_operator.loops.scheduled_queue import ScheduledQueue
-from penstock_operator.metrics import OperatorMetrics, Result
+from penstock_operator.metrics import OperatorMetrics, ReconcileResult
 from tests.support.hostile_postgres import GREEDY, NETWORK, Servers, hostile_servers
 from tests.support.postgres_messages import Behavior, answers, penstock
 from tests.unit.operator_parts.objects import jobqueue
@@ -33,9 +33,9 @@ class Settled:
     def __init__(self) -> None:
         self.gate, self.reconciled = PriorityGate(), 0
 
-    async def reconcile(self, *_: Any, **__: Any) -> Result:
+    async def reconcile(self, *_: Any, **__: Any) -> ReconcileResult:
         self.reconciled += 1
-        return Result.DONE
+        return ReconcileResult.DONE
 
     def forget(self, _: Any) -> None:
         """Nothing to forget."""

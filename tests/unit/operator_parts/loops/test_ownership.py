@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock_operator.database.address import Address
-from penstock_operator.loops.database_quota import Key
+from penstock_operator.loops.database_quota import LoopKey
 from penstock_operator.loops.ownership import QueueOwnership, without_database
 from penstock_operator.loops.scheduled_queue import ScheduledQueue
 from penstock_operator.resources.resource import JobQueue
@@ -13,7 +13,7 @@ from tests.unit.operator_parts.objects import jobqueue
 
 DIRECT = Address(url="postgresql://shop@direct/shop", direct_url="postgresql://shop@direct/shop")
 POOLED = Address(url="postgresql://shop@pooled/shop", direct_url="postgresql://shop@direct/shop")
-UNREADABLE: Key = ("SecretUnreadable", "Secret absent, key 'url': not found")
+UNREADABLE: LoopKey = ("SecretUnreadable", "Secret absent, key 'url': not found")
 REFUSED = {"conditions": [{"type": "Ready", "status": "False", "reason": "DuplicateQueue"}]}
 SERVED = {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready"}]}
 
@@ -30,14 +30,14 @@ def younger(*, refused: bool = False, served: bool = False) -> JobQueue:
     return jobqueue(metadata=metadata, queueName="emails", status=status)
 
 
-def reported(belonging: QueueOwnership, key: Key, groups: dict[Key, list[JobQueue]]) -> dict[str, str | None]:
+def reported(belonging: QueueOwnership, key: LoopKey, groups: dict[LoopKey, list[JobQueue]]) -> dict[str, str | None]:
     """The reason why each is refused, by name."""
     return {one.queue.name: one.refusal and one.refusal[0] for one in belonging.members(key, groups)}
 
 
 def test_two_urls_of_one_database_are_one_database():
     """The elder has the queue, whichever of the two it uses."""
-    groups: dict[Key, list[JobQueue]] = {POOLED: [elder()], DIRECT: [younger()]}
+    groups: dict[LoopKey, list[JobQueue]] = {POOLED: [elder()], DIRECT: [younger()]}
     belonging = QueueOwnership()
     assert belonging.learn(POOLED, "one")
     assert belonging.learn(DIRECT, "one")
@@ -47,7 +47,7 @@ def test_two_urls_of_one_database_are_one_database():
 
 def test_a_new_operator_leaves_the_younger_alone_until_the_elders_database_was_tried():
     """Whichever URL it reaches first."""
-    groups: dict[Key, list[JobQueue]] = {POOLED: [elder()], DIRECT: [younger()]}
+    groups: dict[LoopKey, list[JobQueue]] = {POOLED: [elder()], DIRECT: [younger()]}
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     assert reported(belonging, DIRECT, groups) == {}
@@ -68,7 +68,7 @@ def test_who_was_served_waits_for_nobody():
 
 def test_an_elder_whose_database_is_away_keeps_no_new_queue_from_its_work():
     """It was tried in vain; nobody knows whether they share anything."""
-    groups: dict[Key, list[JobQueue]] = {POOLED: [elder()], DIRECT: [younger()]}
+    groups: dict[LoopKey, list[JobQueue]] = {POOLED: [elder()], DIRECT: [younger()]}
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     assert belonging.learn(POOLED, None)
@@ -76,9 +76,9 @@ def test_an_elder_whose_database_is_away_keeps_no_new_queue_from_its_work():
 
 
 @pytest.mark.parametrize("key", [POOLED, UNREADABLE], ids=["its database is away", "its Secret cannot be read"])
-def test_who_was_refused_stays_refused_while_it_is_not_known_where_the_elder_is(key: Key):
+def test_who_was_refused_stays_refused_while_it_is_not_known_where_the_elder_is(key: LoopKey):
     """A restart in an outage must not start a second set of workers."""
-    groups: dict[Key, list[JobQueue]] = {key: [elder()], DIRECT: [younger(refused=True)]}
+    groups: dict[LoopKey, list[JobQueue]] = {key: [elder()], DIRECT: [younger(refused=True)]}
     belonging = QueueOwnership()
     belonging.learn(DIRECT, "one")
     belonging.learn(key, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock_operator.database.address import Address
-from penstock_operator.loops.database_quota import Key
+from penstock_operator.loops.database_quota import LoopKey
 from penstock_operator.loops.unaddressed import Unaddressed
 from penstock_operator.resources.resource import JobQueue
 from tests.unit.operator_parts.objects import jobqueue
@@ -16,7 +16,7 @@ def queue(number: int, namespace: str = "shop") -> JobQueue:
     return jobqueue(metadata={"uid": f"u-{number}", "name": f"emails-{number}", "namespace": namespace})
 
 
-def missing(number: int) -> Key:
+def missing(number: int) -> LoopKey:
     """Reason and sentence, which names the Secret."""
     return "SecretUnreadable", f"Secret s-{number}: not found"
 
@@ -33,7 +33,7 @@ def test_each_reason_has_its_loop_and_an_address_stays_one():
     """An invalid spec refuses the JobQueue; a Secret that is missing does not."""
     made = Unaddressed()
     queues = [queue(1), queue(2), queue(3)]
-    found: list[Key] = [ADDRESS, missing(2), ("InvalidSpec", "spec.x: unknown")]
+    found: list[LoopKey] = [ADDRESS, missing(2), ("InvalidSpec", "spec.x: unknown")]
     keys, news = made.keys(queues, found)
     assert keys == [ADDRESS, ("SecretUnreadable", "shop"), ("InvalidSpec", "shop")]
     assert news == {"u-2", "u-3"}

@@ -126,7 +126,7 @@ def test_an_init_container_that_is_done_is_no_problem():
 )  # fmt: skip
 def test_an_end_against_its_will_has_a_reason(status, reason):
     """Of the pod's status or of its condition DisruptionTarget."""
-    found = pod_problems.ended(status)
+    found = pod_problems.pod_failure(status)
     assert found is not None
     assert found[0] == reason
     pod = Pod.read(pod_object("a", status={"startTime": AT, **status}, metadata={"deletionTimestamp": AT}))
@@ -139,8 +139,8 @@ def test_an_end_against_its_will_has_a_reason(status, reason):
 
 def test_a_pod_that_succeeded_or_was_scaled_away_has_not_ended_against_its_will():
     """Nobody needs to hear of it."""
-    assert pod_problems.ended({"phase": "Succeeded"}) is None
-    assert pod_problems.ended({"phase": "Running", "reason": ""}) is None
+    assert pod_problems.pod_failure({"phase": "Succeeded"}) is None
+    assert pod_problems.pod_failure({"phase": "Running", "reason": ""}) is None
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_no_status_is_too_odd_to_be_read(containers, conditions):
     status = {"containerStatuses": containers, "initContainerStatuses": containers, "conditions": conditions}
     pod_problems.problem(status)
     pod_problems.pending(status)
-    pod_problems.ended(status)
+    pod_problems.pod_failure(status)
     pod_problems.last_end(status, "worker")
 
 

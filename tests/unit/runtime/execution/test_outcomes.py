@@ -10,7 +10,7 @@ import pytest
 from penstock import NEVER, App, Backoff, Cancel, Retry, Snooze
 from penstock.errors import InvalidArguments, PartitionMissing
 from penstock.job import OutcomeState
-from penstock.runtime.execution.outcomes import MAX_TRACEBACK, OutcomeBuilder, describe, fit
+from penstock.runtime.execution.outcomes import MAX_TRACEBACK, OutcomeBuilder, error_json, fit
 from tests.unit.runtime.support import job
 
 CONSTANT = Backoff(strategy="constant", base_seconds=3)
@@ -116,7 +116,7 @@ def test_text_of_an_error_is_made_fit_for_the_database():
     """NUL and lone surrogates are replaced, length is bounded, the end of a traceback is kept."""
     assert fit("a\0b\ud800c", 10) == "a\ufffdb?c"
     assert fit("0123456789", 5) == "…6789"
-    record = json.loads(describe(ValueError("\0" * 3 + "x" * 50_000), 2))
+    record = json.loads(error_json(ValueError("\0" * 3 + "x" * 50_000), 2))
     assert record["attempt"] == 2
     assert record["type"] == "builtins.ValueError"
     assert "\0" not in record["message"]
@@ -130,4 +130,4 @@ def test_an_exception_that_cannot_be_shown_is_still_described():
         def __str__(self) -> str:
             raise RuntimeError("worse")
 
-    assert "RuntimeError" in json.loads(describe(BrokenError(), 1))["message"]
+    assert "RuntimeError" in json.loads(error_json(BrokenError(), 1))["message"]

@@ -11,7 +11,7 @@ from penstock import App
 from penstock.errors import DatabaseUnavailable
 from penstock.events import DeadLetterMade
 from penstock.job import Finished, OutcomeState
-from penstock.runtime.execution.outcomes import describe
+from penstock.runtime.execution.outcomes import error_json
 from penstock.runtime.middleware.hooks import HookDispatcher
 from penstock.runtime.observe.forensics import RECENT_ERRORS, Forensics
 from penstock.runtime.observe.line_limit import MAX_LINES, WINDOW_SECONDS
@@ -29,7 +29,7 @@ def failed(state: OutcomeState = OutcomeState.FAILED, message: str = "no", **val
         state=state,
         duration=0.5,
         reason="exhausted",
-        error=describe(ValueError(message), one.attempt),
+        error=error_json(ValueError(message), one.attempt),
         fault=True,
     )
 

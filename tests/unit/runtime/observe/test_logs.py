@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from penstock.runtime.execution.processes.log_capture import Output
+from penstock.runtime.execution.processes.log_capture import CapturedOutput
 from penstock.runtime.observe import logs
 from penstock.trace import read
 from tests.unit.runtime.support import job, until
@@ -121,9 +121,9 @@ async def test_what_a_child_prints_carries_the_job_that_runs_in_it(with_fields):
     with_fields.set_level(logging.INFO, "penstock.child")
     reading, writing = os.pipe()
 
-    async def attempt() -> Output:
+    async def attempt() -> CapturedOutput:
         logs.running.set(job(id=1))
-        return Output(reading, child=1, stream="stdout", level=logging.INFO, loop=asyncio.get_running_loop())
+        return CapturedOutput(reading, child=1, stream="stdout", level=logging.INFO, loop=asyncio.get_running_loop())
 
     output = await asyncio.create_task(attempt())
     os.write(writing, b"starting\n")

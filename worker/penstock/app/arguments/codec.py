@@ -18,18 +18,18 @@ import msgspec
 from msgspec import UNSET
 
 from ...errors import InvalidArguments, InvalidTask, UnencodableArgument, UnencodableResult, shown
-from .conversions import Chosen, give, plain, read, sealed, take
+from .conversions import Chosen, as_builtins, decode_hook, give, sealed, take
 from .json_values import (
     MAX_PAYLOAD_BYTES,
-    bounded,
-    encode,
+    encode_json,
     encode_small,
     is_exact,
     is_large,
+    json_refusal,
     lower,
-    refusal,
     same,
     split,
+    text_within_limit,
     written_out,
 )
 from .signature import signature_of
@@ -89,7 +89,7 @@ class ArgumentCodec:
         self._struct: type[msgspec.Struct] = msgspec.defstruct(
             "Arguments", fields, kw_only=True, forbid_unknown_fields=True
         )
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._struct, dec_hook=read)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._struct, dec_hook=decode_hook)
         self._unknown = unknown_keys(msgspec.inspect.type_info(self._struct))
 
     def _type_of(self, parameter: inspect.Parameter, hint: Any) -> Any:
@@ -138,8 +138,8 @@ class ArgumentCodec:
         if self._compared:
             self._check_unchanged(typed, decoded, self._compared)
         if large:
-            self._check_unchanged(plain(given), decoded, given.keys(), is_exact)
-        return bounded(encoded, of=f"task {self._task!r}, arguments")
+            self._check_unchanged(as_builtins(given), decoded, given.keys(), is_exact)
+        return text_within_limit(encoded, of=f"task {self._task!r}, arguments")
 
     def key(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
         """The key of a call for `Unique(by_args=True)`; the same for equal arguments. The call fits the signature."""
@@ -192,14 +192,14 @@ class ArgumentCodec:
 
     def _unencodable(self, given: Mapping[str, object]) -> UnencodableArgument:
         for name, value in given.items():
-            if reason := refusal(value):
+            if reason := json_refusal(value):
                 return UnencodableArgument(f"task {self._task!r}, parameter {name!r}: {reason}")
         return UnencodableArgument(f"task {self._task!r}: the arguments have no JSON form")
 
     def _check_kept(self, typed: msgspec.Struct) -> None:
         for name in self._struct.__struct_fields__:
             value = getattr(typed, name)
-            if value is not UNSET and (reason := refusal(value)):
+            if value is not UNSET and (reason := json_refusal(value)):
                 raise UnencodableArgument(f"task {self._task!r}, parameter {name!r}: {reason}")
 
     def _check_unchanged(
@@ -220,7 +220,7 @@ class ArgumentCodec:
             return msgspec.convert(known, self._struct, dec_hook=take)
         except msgspec.ValidationError as error:
             try:
-                return msgspec.convert(plain(given), self._struct, dec_hook=take)
+                return msgspec.convert(as_builtins(given), self._struct, dec_hook=take)
             except (msgspec.ValidationError, RecursionError):
                 raise error from None
 
@@ -234,9 +234,9 @@ def encode_result(value: object, *, task: str) -> str | None:
     """
     if value is None:
         return None
-    if reason := refusal(value):
+    if reason := json_refusal(value):
         raise UnencodableResult(f"task {task!r}, returned value: {reason}")
-    return bounded(encode(value), of=f"task {task!r}, returned value")
+    return text_within_limit(encode_json(value), of=f"task {task!r}, returned value")
 
 
 def encode_object(value: Mapping[str, object], *, of: str) -> str:
@@ -246,9 +246,9 @@ def encode_object(value: Mapping[str, object], *, of: str) -> str:
         UnencodableArgument: JSON or Postgres cannot hold it.
         PayloadTooLarge: more than 256 KiB.
     """
-    if reason := refusal(value):
+    if reason := json_refusal(value):
         raise UnencodableArgument(f"{of}: {reason}")
-    return bounded(encode(value), of=of)
+    return text_within_limit(encode_json(value), of=of)
 
 
 def encode_headers(headers: Mapping[str, str], *, task: str) -> str | None:
@@ -269,7 +269,7 @@ def result_reader(function: Callable[..., Any]) -> Callable[[Any], Any]:
         msgspec.json.Decoder(hint)
     except (TypeError, NameError, AttributeError):
         return _as_it_is
-    return functools.partial(msgspec.convert, type=hint, str_keys=True, dec_hook=read)
+    return functools.partial(msgspec.convert, type=hint, str_keys=True, dec_hook=decode_hook)
 
 
 def annotations_of(function: Callable[..., Any], *, task: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Python values that msgspec does not know by itself, to JSON and back: paths, pydantic models, subclasses, proxies.
 
-Three directions: `take` a value that was given to a call, `give` it to the encoder, `read` it from a job's JSON. A
-proxy is a class that stands for an annotation in msgspec's types, and says itself how (`proxies`). pydantic is used
-where the application has imported it, and never imported here.
+Three directions: `take` a value that was given to a call, `give` it to the encoder, and read it from a job's JSON
+(`decode_hook`). A proxy is a class that stands for an annotation in msgspec's types, and says itself how (`proxies`).
+pydantic is used where the application has imported it, and never imported here.
 """
 
 from __future__ import annotations
@@ -110,10 +110,10 @@ def take(kind: Any, value: Any) -> Any:
     if issubclass(origin, Proxy):
         return origin.take(value)
     value = value.value if isinstance(value, Sealed) else value
-    return value if isinstance(value, origin) else read(kind, value)
+    return value if isinstance(value, origin) else decode_hook(kind, value)
 
 
-def read(kind: Any, json: Any) -> Any:
+def decode_hook(kind: Any, json: Any) -> Any:
     """Msgspec's dec_hook for the JSON of a job."""
     origin = get_origin(kind) or kind
     if issubclass(origin, Proxy):
@@ -122,10 +122,10 @@ def read(kind: Any, json: Any) -> Any:
         return _model(origin, json)
     if issubclass(origin, deque):
         [item] = get_args(kind) or (Any,)
-        return origin(msgspec.convert(json, list[item], dec_hook=read))  # type: ignore[valid-type]
+        return origin(msgspec.convert(json, list[item], dec_hook=decode_hook))  # type: ignore[valid-type]
     if issubclass(origin, Counter):
         [item] = get_args(kind) or (str,)
-        return origin(msgspec.convert(json, dict[item, int], str_keys=True, dec_hook=read))  # type: ignore[valid-type]
+        return origin(msgspec.convert(json, dict[item, int], str_keys=True, dec_hook=decode_hook))  # type: ignore[valid-type]
     if issubclass(origin, _DATETIME):
         return _moment(origin, msgspec.convert(json, _DATETIME[0]))
     if issubclass(origin, _DATE):
@@ -145,13 +145,13 @@ def give(value: Any) -> Any:
         return str(value)
     if is_model(type(value)):
         return value.model_dump(mode="json", by_alias=True, round_trip=True)
-    found = plain(value) if isinstance(value, _PLAIN) else value
+    found = as_builtins(value) if isinstance(value, _PLAIN) else value
     if found is value:
         raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
     return found
 
 
-def plain(value: Any) -> Any:
+def as_builtins(value: Any) -> Any:
     """The value with everything inside as msgspec takes it: subclasses as their base, iterables as lists.
 
     Fields of objects and members of containers as well. What needs nothing is returned as it is.
@@ -172,15 +172,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, _DATE):
         return value if kind in _DATE else _DATE[0](value.year, value.month, value.day)
     if isinstance(value, Mapping):
-        return {plain(key): plain(item) for key, item in value.items()}
+        return {as_builtins(key): as_builtins(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        items = map(plain, value)
+        items = map(as_builtins, value)
         return set(items) if isinstance(value, (set, frozenset)) else list(items)
     if isinstance(value, (UUID, PurePath, *_TIME)) or is_model(kind):
         return value
     if (names := _field_names(kind)) is not None:
-        return {name: plain(getattr(value, name)) for name in names}
-    return [plain(item) for item in value] if isinstance(value, Iterable) else value
+        return {name: as_builtins(getattr(value, name)) for name in names}
+    return [as_builtins(item) for item in value] if isinstance(value, Iterable) else value
 
 
 def _field_names(kind: Any) -> list[str] | None:

@@ -27,14 +27,14 @@ _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _WHERE: Final = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
 
 
-def encode(value: object) -> bytes:
+def encode_json(value: object) -> bytes:
     """JSON; raises TypeError, ValueError, OverflowError, RecursionError and UnicodeEncodeError."""
     encoded = encode_small(value)
     return written_out(encoded) if b"e" in encoded and is_large(encoded) else encoded
 
 
 encode_small: Final = _ENCODER.encode
-"""`encode` for values without large floats: the search for one takes longer than the encoding."""
+"""`encode_json` for values without large floats: the search for one takes longer than the encoding."""
 
 
 def written_out(encoded: bytes) -> bytes:
@@ -52,7 +52,7 @@ def _written_out(found: re.Match[bytes]) -> bytes:
     return text if text.startswith(b'"') else f"{Decimal(text.decode()):f}.0".encode()
 
 
-def bounded(encoded: bytes, *, of: str) -> str:
+def text_within_limit(encoded: bytes, *, of: str) -> str:
     """The text of encoded JSON. Raises PayloadTooLarge, with `of` for what it is."""
     if len(encoded) > MAX_PAYLOAD_BYTES:
         raise PayloadTooLarge(f"{of}: {len(encoded)} bytes as JSON, the limit is {MAX_PAYLOAD_BYTES}")
@@ -70,7 +70,7 @@ def lower(what: str) -> str:
     return what if what[1:2].isupper() else what[:1].lower() + what[1:]  # "Expected …", but "JSON is …"
 
 
-def refusal(value: object) -> str | None:
+def json_refusal(value: object) -> str | None:
     """Why a value cannot be kept as JSON in Postgres, or None."""
     try:
         encoded = encode_small(value)

@@ -14,8 +14,8 @@ import msgspec
 
 from ...errors import shown
 from . import conversions
-from .conversions import Chosen, Proxy, Sealed, give, plain, sealed
-from .json_values import encode, same
+from .conversions import Chosen, Proxy, Sealed, as_builtins, give, sealed
+from .json_values import encode_json, same
 from .unknown_keys import Finder, unknown_keys
 
 _TAG: Final = {"$type", "$value"}
@@ -62,10 +62,10 @@ class _Choice(Proxy):
     @classmethod
     def take(cls, value: Any) -> Chosen:
         value = value.value if isinstance(value, Sealed) else value
-        given = plain(value)
+        given = as_builtins(value)
         name, typed = cls._find(given, like=value) or cls._find(given) or cls._none(value)
-        json = msgspec.json.decode(encode(typed))
-        found = cls._find(json, hook=conversions.read)
+        json = msgspec.json.decode(encode_json(typed))
+        found = cls._find(json, hook=conversions.decode_hook)
         if found is None or found[0] != name or not same(_value(typed), found[1]):
             json = {"$type": name, "$value": json}
         return Chosen(_value(typed), json)
@@ -73,8 +73,10 @@ class _Choice(Proxy):
     @classmethod
     def read(cls, json: Any) -> Any:
         if isinstance(json, dict) and json.keys() == _TAG and json["$type"] in cls.members:
-            return msgspec.convert(json["$value"], cls.members[json["$type"]], dec_hook=conversions.read, str_keys=True)
-        return (cls._find(json, hook=conversions.read) or cls._none(json))[1]
+            return msgspec.convert(
+                json["$value"], cls.members[json["$type"]], dec_hook=conversions.decode_hook, str_keys=True
+            )
+        return (cls._find(json, hook=conversions.decode_hook) or cls._none(json))[1]
 
     @classmethod
     def _find(
@@ -83,7 +85,7 @@ class _Choice(Proxy):
         """The first member that takes it; with `like`, that takes it as it is."""
         for name, member in cls.members.items():
             try:
-                typed = msgspec.convert(given, member, dec_hook=hook, str_keys=hook is conversions.read)
+                typed = msgspec.convert(given, member, dec_hook=hook, str_keys=hook is conversions.decode_hook)
             except (msgspec.ValidationError, TypeError, ValueError):
                 continue
             finder = cls.finders[name]
@@ -131,12 +133,14 @@ class _Record(Proxy):
         typed = msgspec.convert(
             {name: sealed(item) for name, item in given.items()}, cls.struct, dec_hook=conversions.take
         )
-        json = msgspec.json.decode(encode(typed))
+        json = msgspec.json.decode(encode_json(typed))
         return Chosen(value if isinstance(value, cls.kind) else cls.read(json), json)
 
     @classmethod
     def read(cls, json: Any) -> Any:
-        typed = msgspec.structs.asdict(msgspec.convert(json, cls.struct, dec_hook=conversions.read, str_keys=True))
+        typed = msgspec.structs.asdict(
+            msgspec.convert(json, cls.struct, dec_hook=conversions.decode_hook, str_keys=True)
+        )
         return cls.kind(**{name: value for name, value in typed.items() if value is not msgspec.UNSET})
 
 

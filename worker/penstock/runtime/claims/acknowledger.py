@@ -25,7 +25,7 @@ from penstock.store import AckConflict, Store
 from penstock.store.acknowledge.unlocked import LOCKED, ack_unlocked
 from penstock.store.outcome_columns import is_refusal
 
-from ..execution.outcomes import INCOMPATIBLE, INVALID, describe
+from ..execution.outcomes import INCOMPATIBLE, INVALID, error_json
 from ..observe.forensics import Forensics
 from ..observe.logs import fields
 from ..observe.metrics import WorkerMetrics
@@ -174,7 +174,7 @@ class JobAcknowledger(Consumer[Finished]):
             reason=REFUSED,
             result=None,
             forensics="{}",
-            error=describe(error, outcome.job.attempt),
+            error=error_json(error, outcome.job.attempt),
         )
         return await send(worker, [plain])
 
@@ -183,7 +183,7 @@ class JobAcknowledger(Consumer[Finished]):
         job, failures = outcome.job, 0
         while True:
             try:
-                due = await self._store.jobs.end_refused(worker, job, describe(refusal, job.attempt))
+                due = await self._store.jobs.end_refused(worker, job, error_json(refusal, job.attempt))
                 break
             except RowLocked:
                 return [outcome]

@@ -10,19 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from penstock.app.task import TaskRegistry
-from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.job import ClaimedJob, Finished, OutcomeState, RunAttempt
 
 from ..execution.slots import Slots
 from ..observe.logs import fields
 from .lease import Lease
 
 logger = logging.getLogger("penstock.exclusive")
-
-Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
 MARGIN_SECONDS: Final = 0.5
 """Time that an attempt has to stop; at most a tenth of the lease."""
@@ -57,11 +55,11 @@ class Exclusive:
                 self._slots.lose(lambda job: job.task in self._names)
             self._timer = asyncio.get_running_loop().call_later(max(left, CHECK_SECONDS), self.watch)
 
-    def guarding(self, run: Run) -> Run:
+    def guarding(self, run: RunAttempt) -> RunAttempt:
         """Middleware for attempts: one that was claimed in time and starts too late is snoozed."""
         return self._guarded(run) if self._names else run
 
-    def _guarded(self, run: Run) -> Run:
+    def _guarded(self, run: RunAttempt) -> RunAttempt:
         async def guarded(job: ClaimedJob) -> Finished:
             if job.task in self._names and self._left() <= 0:
                 logger.warning("exclusive job not started, lease not renewed in time", extra=fields(job))

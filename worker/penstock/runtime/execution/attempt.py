@@ -28,9 +28,9 @@ from penstock.settings import ExecutorName
 
 from ..event_loop import Runner
 from ..observe.logs import fields, running
-from .awaitables import discard, finished_call, is_awaitable, is_closing, settled, settled_in
+from .awaitables import await_fully, discard, finished_call, is_awaitable, is_closing, settled_in
 from .outcomes import AnyTask, OutcomeBuilder, internal_error_outcome, is_a
-from .timeouts import overdue, within
+from .timeouts import overdue, run_with_timeout
 
 logger = logging.getLogger("penstock.attempt")
 
@@ -106,7 +106,7 @@ class Attempts:
         try:
             value = await (task.invoke(**values) if plain else self._call(task, job, values))
             if value is not None and is_awaitable(value):
-                value = await settled(value)
+                value = await await_fully(value)
         except BaseException as error:  # a task may raise anything; sys.exit stops this job alone
             if is_from_outside(error):
                 raise
@@ -157,7 +157,7 @@ class Attempts:
     async def _place(self, task: AnyTask, job: ClaimedJob, call: Callable[[], Any]) -> object:
         """Run the call in the executor of its task."""
         if task.executor_for(self._executor) == "async":
-            return await within(task, lambda: finished_call(call))
+            return await run_with_timeout(task, lambda: finished_call(call))
         loop, context, started_at = asyncio.get_running_loop(), contextvars.copy_context(), time.monotonic()
         late: list[bool] = []
         timer = None if task.timeout is None else loop.call_later(task.timeout, self._timed_out, task, job, late)
@@ -174,7 +174,7 @@ class Attempts:
         if value is None or not is_awaitable(value):
             return value
         left = None if task.timeout is None else task.timeout - (time.monotonic() - started_at)
-        return await within(task, lambda: settled_in(context, value), left=left)
+        return await run_with_timeout(task, lambda: settled_in(context, value), left=left)
 
     async def _threaded(self, job: ClaimedJob, context: contextvars.Context, call: Callable[[], object]) -> Returned:
         self._in_threads.add(id(job))

@@ -20,7 +20,7 @@ def is_awaitable(value: object) -> bool:
     return hasattr(kind, "__await__") or (kind is GeneratorType and inspect.isawaitable(value))
 
 
-async def settled(value: Any) -> object:
+async def await_fully(value: Any) -> object:
     """Await it, and its result, until the result is not awaitable."""
     while is_awaitable(value):
         value = await value
@@ -29,15 +29,15 @@ async def settled(value: Any) -> object:
 
 async def finished_call(call: Callable[[], Awaitable[Any]]) -> object:
     """Call an async function and await all of what it returns."""
-    return await settled(await call())
+    return await await_fully(await call())
 
 
 async def settled_in(context: contextvars.Context, value: Any) -> object:
-    """`settled` with the context variables that the function had which made the awaitable."""
+    """`await_fully` with the context variables that the function had which made the awaitable."""
 
     async def caught() -> tuple[object, BaseException | None]:
         try:
-            return await settled(value), None
+            return await await_fully(value), None
         except BaseException as error:  # noqa: BLE001 - SystemExit in a task of its own would reach the event loop
             return None, error
 

@@ -15,7 +15,7 @@ from penstock.app.task import Task
 from penstock.backoff import NEVER, Backoff
 from penstock.errors import ChildCrashed, InvalidArguments, PartitionMissing
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.outcomes import Cancel, Retry, Snooze, TaskOutcome, seconds
+from penstock.outcomes import Cancel, Retry, Snooze, TaskOutcome, checked_seconds
 from penstock.settings import DEFAULT_INCOMPATIBLE_SECONDS, Settings
 
 AnyTask = Task[..., Any, ..., Any]
@@ -59,7 +59,7 @@ def is_a(value: object, kind: type[T]) -> TypeGuard[T]:
     return issubclass(type(value), kind)
 
 
-def describe(error: BaseException, attempt: int, **more: object) -> str:
+def error_json(error: BaseException, attempt: int, **more: object) -> str:
     """JSON of an error for the attempt history: type, message, traceback as text, attempt, and what else is given."""
     try:
         name = f"{type(error).__module__}.{type(error).__qualname__}"
@@ -111,7 +111,7 @@ class OutcomeBuilder:
         """The task returned or raised an outcome of its own."""
         match outcome:
             case Snooze():
-                delay = seconds(outcome.delay, of="Snooze")
+                delay = checked_seconds(outcome.delay, of="Snooze")
                 return Finished(
                     job=job, state=OutcomeState.SNOOZE, duration=duration, delay=delay, reason=_reason(outcome)
                 )
@@ -119,7 +119,7 @@ class OutcomeBuilder:
                 return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason=_reason(outcome))
             case Retry():
                 delay = self._backoff.delay(job.attempt, random=self._rng.random)
-                delay = delay if outcome.delay is None else seconds(outcome.delay, of="Retry")
+                delay = delay if outcome.delay is None else checked_seconds(outcome.delay, of="Retry")
                 return _retry_or_fail(job, outcome, duration, delay=delay, reason=_reason(outcome))
         raise TypeError(f"outcome of {job.task}: must be Retry, Snooze or Cancel, got {type(outcome).__name__}")
 
@@ -154,7 +154,7 @@ class OutcomeBuilder:
             self._exceptions[id(job)] = error
         policy = task.backoff_for(error) or self._backoff
         if policy is NEVER:
-            text = describe(error, job.attempt)
+            text = error_json(error, job.attempt)
             return Finished(
                 job=job, state=OutcomeState.FAILED, duration=duration, reason="non_retryable", error=text, fault=True
             )
@@ -165,7 +165,7 @@ class OutcomeBuilder:
     def for_crash(self, job: ClaimedJob, task: AnyTask, error: ChildCrashed, duration: float) -> Finished:
         """Its child process exited, which is a crash as the loss of a worker is: the third one makes a dead letter."""
         if job.crashes + 1 >= MAX_CRASHES:
-            text = describe(error, job.attempt)
+            text = error_json(error, job.attempt)
             return Finished(
                 job=job, state=OutcomeState.FAILED, duration=duration, reason="poison", error=text, fault=True
             )
@@ -179,14 +179,14 @@ class OutcomeBuilder:
         no release of any task, and what else a type of the application's raises is an error of that type.
         """
         if not job.args.startswith("{") or not is_a(error, InvalidArguments):
-            return Finished(job=job, state=OutcomeState.FAILED, reason=INVALID, error=describe(error, job.attempt))
+            return Finished(job=job, state=OutcomeState.FAILED, reason=INVALID, error=error_json(error, job.attempt))
         seconds = self._incompatible_seconds
-        text = describe(error, job.attempt, wait_seconds=seconds)
+        text = error_json(error, job.attempt, wait_seconds=seconds)
         return msgspec.structs.replace(self._snooze(job, INCOMPATIBLE), error=text)
 
     def for_unstorable_result(self, job: ClaimedJob, error: BaseException, duration: float) -> Finished:
         """The task ran, but its result cannot be stored: a dead letter, because a retry would repeat its effects."""
-        text = describe(error, job.attempt)
+        text = error_json(error, job.attempt)
         return Finished(job=job, state=OutcomeState.FAILED, duration=duration, reason="unstorable_result", error=text)
 
     def for_unknown_task(self, job: ClaimedJob) -> Finished:
@@ -214,7 +214,7 @@ def _reason(outcome: Snooze | Cancel | Retry) -> str:
 
 
 def _retry_or_fail(job: ClaimedJob, error: BaseException, duration: float, *, delay: float, reason: str) -> Finished:
-    text = describe(error, job.attempt)
+    text = error_json(error, job.attempt)
     if job.attempt >= job.max_attempts:
         return Finished(job=job, state=OutcomeState.FAILED, duration=duration, reason="exhausted", error=text)
     return Finished(job=job, state=OutcomeState.RETRY, duration=duration, delay=delay, reason=reason, error=text)

@@ -25,7 +25,7 @@ def overdue(task: AnyTask, *, kind: str = "timeout", seconds: float | None = Non
     return TaskTimeout(f"task {task.name!r}: ran longer than its {kind} of {limit or 0:g} s")
 
 
-async def within(task: AnyTask, call: Callable[[], Awaitable[R]], *, left: float | None = None) -> R:
+async def run_with_timeout(task: AnyTask, call: Callable[[], Awaitable[R]], *, left: float | None = None) -> R:
     """Await the call, for as long as the task may take.
 
     Args:

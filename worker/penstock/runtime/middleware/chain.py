@@ -7,7 +7,6 @@ A worker without circuit breaker, tracing and hooks runs attempts directly: each
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from penstock.app.task import TaskRegistry
 from penstock.distribution_version import distribution_version
 from penstock.events import JobErrored, JobStarted, JobStopped
-from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.job import ClaimedJob, Finished, OutcomeState, RunAttempt
 from penstock.settings import Settings
 
 from ..execution.outcomes import OutcomeBuilder
@@ -24,8 +23,6 @@ from .circuit_breaker import BreakerPolicy
 from .circuit_gate import CircuitGate
 from .hooks import HookDispatcher
 from .tracing import TracingMiddleware
-
-Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
 
 class HookMiddleware:
@@ -37,7 +34,7 @@ class HookMiddleware:
         outcomes: keeps the exceptions until then.
     """
 
-    def __init__(self, *, run: Run, hooks: HookDispatcher, outcomes: OutcomeBuilder) -> None:
+    def __init__(self, *, run: RunAttempt, hooks: HookDispatcher, outcomes: OutcomeBuilder) -> None:
         self._inner, self._hooks = run, hooks
         self._exceptions = outcomes.keep_exceptions()
 
@@ -80,7 +77,7 @@ class HookMiddleware:
 
 
 def apply_middleware(
-    run: Run,
+    run: RunAttempt,
     *,
     tasks: TaskRegistry,
     settings: Settings,
@@ -88,7 +85,7 @@ def apply_middleware(
     metrics: WorkerMetrics,
     hooks: HookDispatcher,
     tracing: Any = None,
-) -> Run:
+) -> RunAttempt:
     """`run` with the middleware that this worker uses; `run` itself if it uses none.
 
     `tracing` is the module `opentelemetry.trace`, if the application uses it.

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from penstock.app.task import TaskRegistry
-from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.job import ClaimedJob, Finished, OutcomeState, RunAttempt
 
 from ..execution.outcomes import OutcomeBuilder
 from ..observe.metrics import WorkerMetrics
 from .circuit_breaker import Breaker, BreakerPolicy, CircuitState
 
 logger = logging.getLogger("penstock.breaker")
-
-Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
 
 class CircuitGate:
@@ -37,7 +35,7 @@ class CircuitGate:
     def __init__(
         self,
         *,
-        run: Run,
+        run: RunAttempt,
         tasks: TaskRegistry,
         policy: BreakerPolicy,
         outcomes: OutcomeBuilder,

@@ -19,7 +19,7 @@ from typing import Any
 
 from penstock.events import EVENTS, Hooks
 
-from ..execution.awaitables import is_awaitable, is_closing, settled
+from ..execution.awaitables import await_fully, is_awaitable, is_closing
 
 logger = logging.getLogger("penstock.hooks")
 
@@ -27,7 +27,7 @@ MAX_CALLS = 1000
 THREADS = 4
 ON_THE_LOOP = frozenset({"job.start", "job.stop", "job.exception"})
 
-Function = Callable[[Any], Any]
+HookFunction = Callable[[Any], Any]
 
 
 class HookDispatcher:
@@ -42,7 +42,7 @@ class HookDispatcher:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="penstock-hook")
         self._in_threads, self._counting = 0, threading.Lock()
         self._calls: set[asyncio.Task[None]] = set()
-        self._logged: set[Function] = set()
+        self._logged: set[HookFunction] = set()
         self.failed: Counter[str] = Counter(dict.fromkeys(EVENTS, 0))
         """Calls that raised or were dropped, by event."""
 
@@ -75,7 +75,7 @@ class HookDispatcher:
                 await asyncio.wait(late, timeout=1.0)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _start(self, event: str, function: Function, call: Coroutine[Any, Any, None]) -> None:
+    def _start(self, event: str, function: HookFunction, call: Coroutine[Any, Any, None]) -> None:
         if len(self._calls) >= MAX_CALLS:
             call.close()
             self.failed[event] += 1
@@ -86,7 +86,7 @@ class HookDispatcher:
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    def _call(self, event: str, function: Function, value: object) -> None:
+    def _call(self, event: str, function: HookFunction, value: object) -> None:
         try:
             answer = function(value)
         except BaseException as error:  # noqa: BLE001 - whatever it raises, the attempt around it goes on
@@ -95,19 +95,19 @@ class HookDispatcher:
         if answer is not None and is_awaitable(answer):  # an async function inside a plain decorator
             self._start(event, function, self._settled(event, function, answer))
 
-    async def _awaited(self, event: str, function: Function, value: object) -> None:
+    async def _awaited(self, event: str, function: HookFunction, value: object) -> None:
         try:
             await function(value)
         except BaseException as error:  # noqa: BLE001 - what leaves a task as SystemExit would reach the event loop
             self._failed(event, function, error)
 
-    async def _settled(self, event: str, function: Function, answer: object) -> None:
+    async def _settled(self, event: str, function: HookFunction, answer: object) -> None:
         try:
-            await settled(answer)
+            await await_fully(answer)
         except BaseException as error:  # noqa: BLE001 - as above
             self._failed(event, function, error)
 
-    async def _in_thread(self, event: str, function: Function, value: object) -> None:
+    async def _in_thread(self, event: str, function: HookFunction, value: object) -> None:
         try:
             run = asyncio.get_running_loop().run_in_executor(self._threads, self._called, function, value)
             answer, error = await run
@@ -119,7 +119,7 @@ class HookDispatcher:
         elif answer is not None and is_awaitable(answer):
             await self._settled(event, function, answer)
 
-    def _called(self, function: Function, value: object) -> tuple[object, BaseException | None]:
+    def _called(self, function: HookFunction, value: object) -> tuple[object, BaseException | None]:
         """As a value, whatever it raises: a future cannot hold a StopIteration."""
         with self._counting:
             self._in_threads += 1
@@ -131,7 +131,7 @@ class HookDispatcher:
             with self._counting:
                 self._in_threads -= 1
 
-    def _failed(self, event: str, function: Function, error: BaseException) -> None:
+    def _failed(self, event: str, function: HookFunction, error: BaseException) -> None:
         if is_closing(error):
             raise error
         current = asyncio.current_task()
@@ -140,7 +140,7 @@ class HookDispatcher:
         self.failed[event] += 1
         self._log_once(event, function, error)
 
-    def _log_once(self, event: str, function: Function, error: BaseException | None) -> None:
+    def _log_once(self, event: str, function: HookFunction, error: BaseException | None) -> None:
         if function in self._logged:
             return
         self._logged.add(function)

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 from penstock import trace
-from penstock.job import ClaimedJob, Finished, OutcomeState
+from penstock.job import ClaimedJob, Finished, OutcomeState, RunAttempt
 
 logger = logging.getLogger("penstock.tracing")
-
-Run = Callable[[ClaimedJob], Awaitable[Finished]]
 
 
 class TracingMiddleware:
@@ -30,7 +28,7 @@ class TracingMiddleware:
         version: of penstock, for the tracer.
     """
 
-    def __init__(self, *, run: Run, otel: Any, version: str) -> None:
+    def __init__(self, *, run: RunAttempt, otel: Any, version: str) -> None:
         self._inner, self._otel = run, otel
         self._tracer = otel.get_tracer("penstock", version)
         self._logged = False

@@ -12,7 +12,7 @@ from ..status import StageStatus
 from .inlet import Inlet
 from .outlet import Outlet
 from .stage import Stage
-from .subscription import Mode, Role, Subscription
+from .subscription import Role, Subscription, SubscriptionMode
 
 
 class ConnectableStage(Stage):
@@ -21,7 +21,7 @@ class ConnectableStage(Stage):
     _stage_outlet: Outlet | None = None
     _stage_inlet: Inlet | None = None
 
-    async def on_subscribe(self, other: Role, subscription: Subscription) -> Mode | None:
+    async def on_subscribe(self, other: Role, subscription: Subscription) -> SubscriptionMode | None:
         """A subscription starts: to a producer, or of a consumer.
 
         Towards a producer the answer may choose the mode, "automatic" or "manual"; None keeps that of the options.

@@ -16,7 +16,7 @@ from ..status import State
 from ._common import ConnectableStage
 from .inlet import Inlet, subscription_of
 from .stage import Entry
-from .subscription import Mode, Subscription, SubscriptionOptions
+from .subscription import Subscription, SubscriptionMode, SubscriptionOptions
 
 In = TypeVar("In")
 
@@ -27,7 +27,7 @@ class SubscribeKeywords(TypedDict, total=False):
     max_demand: int
     min_demand: int | None
     cancel: CancelMode | None
-    mode: Mode
+    mode: SubscriptionMode
     resubscribe: ExponentialBackoff | None
     selector: Callable[[Any], object] | None
     partition: Hashable

@@ -79,7 +79,7 @@ class Requests(Callbacks):
         return self.on_info(info)
 
     async def _stage_answer(self, request: Any, reply: Any) -> None:
-        resolve(reply, await self.on_call(request))
+        set_result(reply, await self.on_call(request))
 
     @abstractmethod
     def _stage_post(self, function: Callable[[Any, Any], Awaitable[None] | None], a: Any, b: Any) -> None: ...
@@ -88,7 +88,7 @@ class Requests(Callbacks):
     def _stage_inside(self) -> bool: ...
 
 
-def resolve(future: asyncio.Future[Any], result: Any) -> None:
+def set_result(future: asyncio.Future[Any], result: Any) -> None:
     """Set a result, unless the waiter has gone."""
     if not future.done():
         future.set_result(result)

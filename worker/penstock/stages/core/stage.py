@@ -21,7 +21,7 @@ from ..reasons import KILLED, NORMAL, is_quiet
 from ..status import StageStatus, State
 from ..timeouts import KILL_SECONDS, START_SECONDS, STOP_SECONDS, Answering, turn
 from ._wrong_role import WrongRolePorts
-from .requests import Requests, resolve
+from .requests import Requests, set_result
 
 logger = logging.getLogger("penstock.stages")
 
@@ -214,7 +214,7 @@ class Stage(Requests, WrongRolePorts):
                 await self.on_start()
                 if not self._stage_killed:
                     self._stage_state = State.RUNNING
-                    resolve(started, None)
+                    set_result(started, None)
                     await self._stage_serve()
                 reason = self._stage_exit
             except Exception as error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Mode = Literal["automatic", "manual"]
+SubscriptionMode = Literal["automatic", "manual"]
 
 
 class Role(Enum):
@@ -78,7 +78,7 @@ class SubscriptionOptions:
     max_demand: int = 1000
     min_demand: int | None = None
     cancel: CancelMode | None = None
-    mode: Mode = "automatic"
+    mode: SubscriptionMode = "automatic"
     resubscribe: ExponentialBackoff | None = None
     selector: Callable[[Any], object] | None = None
     partition: Hashable = None

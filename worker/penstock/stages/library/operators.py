@@ -14,7 +14,7 @@ from inspect import isawaitable
 from typing import Any, Generic, TypeVar
 
 from ..core.base import ProducerConsumer
-from ..core.subscription import Mode, Role, Subscription
+from ..core.subscription import Role, Subscription, SubscriptionMode
 from ..errors import BadOption
 from ..reasons import Cancellation, Dropped
 
@@ -102,7 +102,7 @@ class Throttle(ProducerConsumer[In, In], Generic[In]):
         self._owed: dict[Subscription, int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def on_subscribe(self, other: Role, subscription: Subscription) -> Mode | None:
+    async def on_subscribe(self, other: Role, subscription: Subscription) -> SubscriptionMode | None:
         """Manual mode towards producers: tokens decide."""
         if other is Role.CONSUMER:
             return None

@@ -54,7 +54,7 @@ class _Open:
         self.timer = timer
 
 
-Key = tuple[Hashable, "int | None"]
+BatchKey = tuple[Hashable, "int | None"]
 
 
 class Batcher(Layer, ProducerConsumer[Envelope, Batch]):
@@ -76,14 +76,14 @@ class Batcher(Layer, ProducerConsumer[Envelope, Batch]):
         self._partition_of = partition_of
         self._telemetry = telemetry
         self._about = {"topology_name": pipeline, "name": str(self.name), "batcher": batching.name}
-        self._open: dict[Key, _Open] = {}
+        self._open: dict[BatchKey, _Open] = {}
 
     async def handle_events(self, events: Sequence[Envelope], subscription: Subscription) -> list[Batch]:
         """Collect; returns the batches that are complete."""
         del subscription
         with self._telemetry.span("batcher", {**self._about, "events": events}):
             ready: list[Batch] = []
-            flush: dict[Key, None] = {}
+            flush: dict[BatchKey, None] = {}
             for envelope in events:
                 key = self._key(envelope)
                 if key is None:
@@ -108,7 +108,7 @@ class Batcher(Layer, ProducerConsumer[Envelope, Batch]):
             release(batch.envelopes, Dropped.STAGE_ENDED)
         self._open.clear()
 
-    def _key(self, envelope: Envelope) -> Key | None:
+    def _key(self, envelope: Envelope) -> BatchKey | None:
         """The batch that it belongs to; None: the functions that decide it failed, and so has the envelope."""
         try:
             key = (envelope.batch_key, self._partition_of(envelope) if self._partition_of else None)
@@ -119,7 +119,7 @@ class Batcher(Layer, ProducerConsumer[Envelope, Batch]):
             return None
         return key
 
-    def _add(self, key: Key, envelope: Envelope) -> bool:
+    def _add(self, key: BatchKey, envelope: Envelope) -> bool:
         """Put into its batch; True: the batch is full."""
         batching = self._batching
         batch = self._open.get(key)
@@ -136,11 +136,11 @@ class Batcher(Layer, ProducerConsumer[Envelope, Batch]):
             return True
         return full
 
-    def _timed_out(self, key: Key) -> None:
+    def _timed_out(self, key: BatchKey) -> None:
         if key in self._open:
             self.push([self._close_batch(key, "timeout")])
 
-    def _close_batch(self, key: Key, trigger: Literal["size", "timeout", "flush"]) -> Batch:
+    def _close_batch(self, key: BatchKey, trigger: Literal["size", "timeout", "flush"]) -> Batch:
         batch = self._open.pop(key)
         batch.timer.cancel()
         name, size = self._batching.name, len(batch.envelopes)

@@ -21,7 +21,7 @@ from .envelope import BatchMode, Envelope, Function
 from .plan import BatchPlan, PartitionBy, PipelinePlan, ProcessPlan, SourcePlan, default_concurrency
 from .rate_limit import RateLimit
 from .running_pipeline import RunningPipeline
-from .telemetry import Listener, Telemetry
+from .telemetry import Telemetry, TelemetryListener
 
 
 class Pipeline:
@@ -40,7 +40,7 @@ class Pipeline:
         name: Hashable,
         *,
         names: Names | None = None,
-        telemetry: Listener | None = None,
+        telemetry: TelemetryListener | None = None,
         context: Any = None,
         resubscribe: ExponentialBackoff | None = None,
         supervision: dict[str, Any] | None = None,

@@ -13,14 +13,14 @@ from typing import Any
 
 logger = logging.getLogger("penstock.stages")
 
-Listener = Callable[[str, Mapping[str, float], Mapping[str, Any]], None]
+TelemetryListener = Callable[[str, Mapping[str, float], Mapping[str, Any]], None]
 """(name such as "processor.stop", measurements such as duration in seconds, metadata)."""
 
 
 class Telemetry:
     """Reports to one listener, or to none."""
 
-    def __init__(self, listener: Listener | None, context: Any = None) -> None:
+    def __init__(self, listener: TelemetryListener | None, context: Any = None) -> None:
         self.listener = listener
         self.context = context
 

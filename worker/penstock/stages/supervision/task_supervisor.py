@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ..core.base import Consumer
-from ..core.requests import resolve
-from ..core.subscription import Mode, Role, Subscription
+from ..core.requests import set_result
+from ..core.subscription import Role, Subscription, SubscriptionMode
 from ..errors import BadOption
 from ..exponential_backoff import ExponentialBackoff
 from ..names import Names
@@ -40,7 +40,7 @@ class RunningTask(Generic[In]):
     attempt: int
 
 
-class _Job(Generic[In]):
+class _SupervisedTask(Generic[In]):
     __slots__ = ("attempt", "event", "subscription", "task", "timer")
 
     def __init__(self, event: In, subscription: Subscription | None) -> None:
@@ -102,7 +102,7 @@ class TaskSupervisor(Consumer[In], Generic[In]):
         self._within = within
         self._backoff = backoff or ExponentialBackoff(base=0.0, cap=0.0)
         self._shutdown = shutdown
-        self._jobs: dict[_Job[In], None] = {}
+        self._jobs: dict[_SupervisedTask[In], None] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._finished: dict[Subscription, int] = {}
@@ -121,11 +121,11 @@ class TaskSupervisor(Consumer[In], Generic[In]):
         await self._idle.wait()
 
     def _arrived(self, _: None, reply: asyncio.Future[None]) -> None:
-        resolve(reply, None)
+        set_result(reply, None)
 
     def start_task(self, event: In) -> asyncio.Task[object] | None:
         """Run a task outside any subscription: it uses up no demand. None when `start` ignored the event or failed."""
-        job: _Job[In] = _Job(event, None)
+        job: _SupervisedTask[In] = _SupervisedTask(event, None)
         return job.task if self._launch(job) else None
 
     async def end_task(self, task: asyncio.Task[object]) -> bool:
@@ -141,7 +141,7 @@ class TaskSupervisor(Consumer[In], Generic[In]):
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
 
-    async def on_subscribe(self, other: Role, subscription: Subscription) -> Mode | None:
+    async def on_subscribe(self, other: Role, subscription: Subscription) -> SubscriptionMode | None:
         """Manual mode: this stage asks by the number of its tasks."""
         if other is Role.PRODUCER:
             self._finished[subscription] = 0
@@ -161,7 +161,7 @@ class TaskSupervisor(Consumer[In], Generic[In]):
     async def handle_events(self, events: Sequence[In], subscription: Subscription) -> None:
         """Start a task for each."""
         for event in events:
-            if not self._launch(_Job(event, subscription)):
+            if not self._launch(_SupervisedTask(event, subscription)):
                 self._free(subscription)
 
     async def on_stop(self, reason: object) -> None:
@@ -183,7 +183,7 @@ class TaskSupervisor(Consumer[In], Generic[In]):
 
     # -- the life of one task ----------------------------------------------------------------------------------------
 
-    def _launch(self, job: _Job[In]) -> bool:
+    def _launch(self, job: _SupervisedTask[In]) -> bool:
         """Start or restart; False: there is nothing to run."""
         job.timer = None
         job.attempt += 1
@@ -199,7 +199,7 @@ class TaskSupervisor(Consumer[In], Generic[In]):
         job.task.add_done_callback(lambda task: self._ended(job, task))
         return True
 
-    def _ended(self, job: _Job[In], task: asyncio.Task[object]) -> None:
+    def _ended(self, job: _SupervisedTask[In], task: asyncio.Task[object]) -> None:
         job.task = None
         if task.cancelled():
             self._forget(job)
@@ -212,7 +212,7 @@ class TaskSupervisor(Consumer[In], Generic[In]):
             self._forget(job)
         self._free(job.subscription)
 
-    def _failed(self, job: _Job[In]) -> bool:
+    def _failed(self, job: _SupervisedTask[In]) -> bool:
         """Schedule a restart if that is the policy; True: the event keeps its place."""
         if self._restart is Restart.TRANSIENT and self.reason is None and not self.leaving:
             if self._may_restart():
@@ -231,7 +231,7 @@ class TaskSupervisor(Consumer[In], Generic[In]):
         self._release(job)
         return False
 
-    def _again(self, job: _Job[In]) -> None:
+    def _again(self, job: _SupervisedTask[In]) -> None:
         if not self._launch(job):
             self._forget(job)
             self._free(job.subscription)
@@ -243,16 +243,16 @@ class TaskSupervisor(Consumer[In], Generic[In]):
             self._restarts.popleft()
         return len(self._restarts) <= self._max_restarts
 
-    def _keep(self, job: _Job[In]) -> None:
+    def _keep(self, job: _SupervisedTask[In]) -> None:
         self._jobs[job] = None
         self._idle.clear()
 
-    def _forget(self, job: _Job[In]) -> None:
+    def _forget(self, job: _SupervisedTask[In]) -> None:
         self._jobs.pop(job, None)
         if not self._jobs:
             self._idle.set()
 
-    def _release(self, job: _Job[In]) -> None:
+    def _release(self, job: _SupervisedTask[In]) -> None:
         if job.subscription is not None:
             job.subscription.released([job.event], Dropped.CONSUMER_DOWN)
 

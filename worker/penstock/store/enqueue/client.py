@@ -28,7 +28,7 @@ from ..pools.loop_pools import LoopPools
 from ..pools.sync_pool import Pool
 from ..sql_files import statement
 from .caller_connection import fetch_value, fetch_value_async
-from .copy_enqueue import copy_jobs, copy_jobs_async, may_copy, may_copy_async, plain, takes_copy
+from .copy_enqueue import copy_jobs, copy_jobs_async, copyable, may_copy, may_copy_async, takes_copy
 
 T = TypeVar("T")
 _NAME = "penstock client"
@@ -126,7 +126,7 @@ class SyncClient:
         """
         if not jobs:
             return []
-        if wake and plain(jobs) and (ids := self._copied(jobs)) is not None:
+        if wake and copyable(jobs) and (ids := self._copied(jobs)) is not None:
             return ids
         row = self._row("enqueue_many" if wake else "enqueue_quietly", "enqueue", _columns(jobs))
         return list(row[0]) if row else []
@@ -180,7 +180,7 @@ class AsyncClient:
         """As `SyncClient.enqueue`."""
         if not jobs:
             return []
-        if wake and plain(jobs) and (ids := await self._copied(jobs)) is not None:
+        if wake and copyable(jobs) and (ids := await self._copied(jobs)) is not None:
             return ids
         row = await self._row("enqueue_many" if wake else "enqueue_quietly", "enqueue", _columns(jobs))
         return list(row[0]) if row else []
@@ -240,4 +240,4 @@ def _ids(array: str | None) -> list[int]:
 def _copyable(connection: psycopg.BaseConnection[Any], jobs: Sequence[NewJob]) -> bool:
     """Not inside a pipeline: no COPY is possible there; and not where the application has types of its own."""
     off = connection.pgconn.pipeline_status == psycopg.pq.PipelineStatus.OFF
-    return off and plain(jobs) and takes_copy(connection)
+    return off and copyable(jobs) and takes_copy(connection)

@@ -33,11 +33,11 @@ _ESCAPES: Final = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\
 _LOADED: Final = (16, 20, 21, 23, 1005, 1007, 1016)
 """OIDs of the types that the statements around a COPY return: boolean, the integers, and their arrays."""
 
-Opened = tuple[list[int], list[int], int]
+OpenedBlocks = tuple[list[int], list[int], int]
 """The result of open_copy: ids and default attempts of the queues; the id after which those of the jobs will lie."""
 
 
-def plain(jobs: Sequence[NewJob]) -> bool:
+def copyable(jobs: Sequence[NewJob]) -> bool:
     """Whether all of them can be written without a query, and are enough for COPY."""
     return len(jobs) >= MIN_JOBS and all(
         job.unique is None
@@ -107,7 +107,7 @@ async def copy_jobs_async(connection: psycopg.AsyncConnection[Any], jobs: Sequen
     return ids
 
 
-def _blocks(jobs: Sequence[NewJob], names: Sequence[str], opened: Opened) -> Iterator[str]:
+def _blocks(jobs: Sequence[NewJob], names: Sequence[str], opened: OpenedBlocks) -> Iterator[str]:
     """Blocks of lines in COPY's text format."""
     queues, attempts, _ = opened
     of = dict(zip(names, zip(queues, attempts, strict=True), strict=True))

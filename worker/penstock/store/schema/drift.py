@@ -30,7 +30,7 @@ Catalog = dict[str, str]
 """Definitions by kind and name."""
 
 
-def differences(url: str) -> list[str]:
+def schema_drift(url: str) -> list[str]:
     """Manual changes: missing, unknown and different objects of the schema, sorted; empty if there are none.
 
     Partitions of outcome are left out. The functions must be this release's, as after `penstock migrate`.

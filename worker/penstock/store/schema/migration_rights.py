@@ -14,7 +14,7 @@ from ..quoting import quoted
 from ..sql_files import statement
 
 
-class Found(NamedTuple):
+class GrantState(NamedTuple):
     """Facts of the catalog. `may_create`: in the schema, or in the database if there is no schema."""
 
     login: str
@@ -28,14 +28,14 @@ class Found(NamedTuple):
     """The default tablespace, if the login may not use it."""
 
 
-def find(connection: psycopg.Connection[Any]) -> Found:
+def find(connection: psycopg.Connection[Any]) -> GrantState:
     """Read the catalog. Raises psycopg.Error."""
     row = connection.execute(statement("migration_rights")).fetchone()
     assert row is not None
-    return Found(*row)
+    return GrantState(*row)
 
 
-def remedy(found: Found) -> str:
+def migration_remedy(found: GrantState) -> str:
     """The remedy, with the statement; general advice if the catalog shows nothing missing."""
     login = quoted(found.login)
     if found.stranger is not None:
@@ -52,11 +52,10 @@ def remedy(found: Found) -> str:
     return "run it as the schema's owner, or as an administrator run what `penstock migrate --sql` prints"
 
 
-def message(found: Found, server_message: str) -> str:
+def message(found: GrantState, server_message: str) -> str:
     """The message for a migration that was refused."""
-    return (
-        f"migrate: login {quoted(found.login)} may not change the schema penstock; {remedy(found)} ({server_message})"
-    )
+    refused = f"migrate: login {quoted(found.login)} may not change the schema penstock"
+    return f"{refused}; {migration_remedy(found)} ({server_message})"
 
 
 def missing_roles(connection: psycopg.Connection[Any], roles: list[str]) -> str:

@@ -58,10 +58,10 @@ def check_rights(url: Url, role: str, *, pooled: bool = False) -> None:
         lacks = f"EXECUTE on {shown}" + (f" and {more} more" if more > 0 else "")
     else:
         lacks = "USAGE on the schema penstock"
-    raise MissingRights(f'login "{found.login}" lacks {lacks}. As the owner of the schema {remedy(found, role)}')
+    raise MissingRights(f'login "{found.login}" lacks {lacks}. As the owner of the schema {grant_remedy(found, role)}')
 
 
-def remedy(found: _Found, role: str) -> str:
+def grant_remedy(found: _Found, role: str) -> str:
     """The SQL that the schema's owner must run."""
     group, login = PREFIX + role, quoted(found.login)
     if not found.exists:

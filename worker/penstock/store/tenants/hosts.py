@@ -21,7 +21,7 @@ from penstock.errors import DatabaseUnavailable, InvalidDatabaseURL
 MAX_ADDRESSES: Final = 16
 """Addresses of one URL that are tried, in the order of its hosts."""
 LOOPBACK: Final = "a loopback address"
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _METADATA: Final = "the address of a cloud's metadata service"
 _NETWORKS: Final = tuple(
     (ipaddress.ip_network(network), what)
@@ -46,7 +46,7 @@ _EMBEDDING: Final = (
 _LOCAL_NAMES: Final = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 
 
-def refusal(address: str, *, loopback: bool) -> str:
+def address_refusal(address: str, *, loopback: bool) -> str:
     """Why an address is not allowed for a tenant's database; empty if it is.
 
     Args:
@@ -60,7 +60,7 @@ def refusal(address: str, *, loopback: bool) -> str:
     return ""
 
 
-def _with_embedded(address: _Address) -> Iterator[_Address]:
+def _with_embedded(address: _IPAddress) -> Iterator[_IPAddress]:
     """The address, and the IPv4 address that an IPv6 one embeds; `::1` embeds none."""
     yield address
     if isinstance(address, ipaddress.IPv6Address) and int(address) > 1:
@@ -90,7 +90,7 @@ def check_host(host: str, *, loopback: bool) -> None:
     bare = host.lower().rstrip(".")
     found = literal(host)
     local = bare in _LOCAL_NAMES or bare.endswith(".localhost")
-    what = refusal(found, loopback=loopback) if found else LOOPBACK if local and not loopback else ""
+    what = address_refusal(found, loopback=loopback) if found else LOOPBACK if local and not loopback else ""
     if what:
         raise InvalidDatabaseURL(f"database URL: host must not be {what}; use the address of a database server")
 
@@ -141,5 +141,5 @@ async def _addresses(host: str) -> list[str]:
 
 def _check_addresses(host: str, addresses: Sequence[str], *, loopback: bool) -> None:
     for address in addresses:
-        if what := refusal(address, loopback=loopback):
+        if what := address_refusal(address, loopback=loopback):
             raise DatabaseUnavailable(f"connect: host {host!r} resolves to {address}, {what}, which is not allowed")

@@ -19,7 +19,7 @@ from penstock_operator.jobqueue.failure_backoff import (
 from penstock_operator.jobqueue.objects.owned_object import ATTEMPTS, OwnedObject
 from penstock_operator.jobqueue.template import manifests
 from penstock_operator.kube.client import Cluster
-from penstock_operator.resources.adoption import SCALE, TEMPLATE, Claim, Meta, settled
+from penstock_operator.resources.adoption import SCALE, TEMPLATE, Meta, ObjectOwnership, settled_fields
 from tests.unit.operator_parts.objects import jobqueue
 
 WANTED = manifests.disruption_budget(jobqueue())
@@ -36,23 +36,23 @@ def meta(**metadata: Any) -> Meta:
 @pytest.mark.parametrize(
     ("metadata", "claim"),
     [
-        ({"ownerReferences": [OURS], "labels": LABELS}, Claim.OURS),
-        ({"ownerReferences": [OURS]}, Claim.OURS),
-        ({"labels": LABELS}, Claim.ADOPTABLE),
-        ({"labels": LABELS, "ownerReferences": [PAST]}, Claim.ADOPTABLE),
-        ({"labels": LABELS, "ownerReferences": [{**OTHER, "controller": False}]}, Claim.ADOPTABLE),
-        ({}, Claim.TAKEN),
-        ({"labels": None, "ownerReferences": None}, Claim.TAKEN),
-        ({"ownerReferences": [PAST]}, Claim.TAKEN),
-        ({"labels": {**LABELS, "penstock.dev/jobqueue": "letters"}}, Claim.TAKEN),
-        ({"labels": {**LABELS, "app.kubernetes.io/managed-by": "Helm"}}, Claim.TAKEN),
-        ({"labels": LABELS, "ownerReferences": [OTHER]}, Claim.TAKEN),
-        ({"labels": LABELS, "ownerReferences": [{**PAST, "name": "letters"}]}, Claim.TAKEN),
-        ({"labels": LABELS, "ownerReferences": [{**PAST, "kind": "CronJob"}]}, Claim.TAKEN),
-        ({"labels": LABELS, "ownerReferences": [{**PAST, "apiVersion": "shop.dev/v1"}]}, Claim.TAKEN),
+        ({"ownerReferences": [OURS], "labels": LABELS}, ObjectOwnership.OURS),
+        ({"ownerReferences": [OURS]}, ObjectOwnership.OURS),
+        ({"labels": LABELS}, ObjectOwnership.ADOPTABLE),
+        ({"labels": LABELS, "ownerReferences": [PAST]}, ObjectOwnership.ADOPTABLE),
+        ({"labels": LABELS, "ownerReferences": [{**OTHER, "controller": False}]}, ObjectOwnership.ADOPTABLE),
+        ({}, ObjectOwnership.TAKEN),
+        ({"labels": None, "ownerReferences": None}, ObjectOwnership.TAKEN),
+        ({"ownerReferences": [PAST]}, ObjectOwnership.TAKEN),
+        ({"labels": {**LABELS, "penstock.dev/jobqueue": "letters"}}, ObjectOwnership.TAKEN),
+        ({"labels": {**LABELS, "app.kubernetes.io/managed-by": "Helm"}}, ObjectOwnership.TAKEN),
+        ({"labels": LABELS, "ownerReferences": [OTHER]}, ObjectOwnership.TAKEN),
+        ({"labels": LABELS, "ownerReferences": [{**PAST, "name": "letters"}]}, ObjectOwnership.TAKEN),
+        ({"labels": LABELS, "ownerReferences": [{**PAST, "kind": "CronJob"}]}, ObjectOwnership.TAKEN),
+        ({"labels": LABELS, "ownerReferences": [{**PAST, "apiVersion": "shop.dev/v1"}]}, ObjectOwnership.TAKEN),
     ],
 )
-def test_an_object_is_ours_adoptable_or_somebody_elses(metadata: Any, claim: Claim):
+def test_an_object_is_ours_adoptable_or_somebody_elses(metadata: Any, claim: ObjectOwnership):
     """By its controller, else by both labels; a controller of another kind, group or name is somebody."""
     assert meta(**metadata).claim(WANTED["metadata"]) is claim
 
@@ -195,14 +195,14 @@ def test_a_creation_reads_as_the_applies_that_it_stands_for():
     status = entry("kube-controller-manager", "Update", {"f:status": {}}, subresource="status")
     scaled = entry(SCALE, "Update", {"f:spec": {"f:replicas": {}}}, subresource="scale")
     created = entry(SCALE, "Update", {"f:metadata": {}, "f:spec": {"f:replicas": {}, "f:template": {}}})
-    assert settled([created, status, scaled], replicas=True) == [
+    assert settled_fields([created, status, scaled], replicas=True) == [
         entry(SCALE, "Apply", {"f:spec": {"f:replicas": {}}}),
         entry(TEMPLATE, "Apply", {"f:metadata": {}, "f:spec": {"f:template": {}}}),
         status,
         scaled,
     ]
     again = [entry(TEMPLATE, "Update", {"f:spec": {"f:a": {}}}), entry(TEMPLATE, "Apply", {"f:spec": {"f:b": {}}})]
-    assert settled(again, replicas=False) == [entry(TEMPLATE, "Apply", {"f:spec": {"f:a": {}, "f:b": {}}})]
+    assert settled_fields(again, replicas=False) == [entry(TEMPLATE, "Apply", {"f:spec": {"f:a": {}, "f:b": {}}})]
 
 
 @given(kinds=st.lists(st.sampled_from([Refused, Forbidden, Unreachable, Conflict]), max_size=40))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from penstock_operator.jobqueue.pods.pod_history import Seen
 from penstock_operator.jobqueue.pods.worker_pods import PodRole, PodWorker, WorkerPod, members
 from penstock_operator.jobqueue.replicas.replica_plan import ReplicaPlan, plan_replicas
-from penstock_operator.jobqueue.replicas.rollout import RolloutPhase, added, phase_of, removed, surge
+from penstock_operator.jobqueue.replicas.rollout import RolloutPhase, added, removed, rollout_phase, surge
 from penstock_operator.jobqueue.replicas.scale_down import ScaleDownPlan, plan_scale_down
 from penstock_operator.resources.resource import Deployment
 from tests.unit.operator_parts.objects import deployment, pod
@@ -75,12 +75,12 @@ STARTING = one("new-0", "new", 40, state=None, ready=False)
 )
 def test_a_rollout_advances_stalls_or_is_complete(status, found, phase):
     """By its pods, its deadline, what the API server refuses; never judged before its controller has seen it."""
-    assert phase_of(deployment(4, sizes=(4, 1), status=status), found) is phase
+    assert rollout_phase(deployment(4, sizes=(4, 1), status=status), found) is phase
 
 
 def test_a_paused_rollout_goes_on_when_somebody_resumes_it():
     """Until then nothing of it is waited for."""
-    assert phase_of(deployment(4, sizes=(4, 1), spec={"paused": True}), [old(0)]) is RolloutPhase.STALLED
+    assert rollout_phase(deployment(4, sizes=(4, 1), spec={"paused": True}), [old(0)]) is RolloutPhase.STALLED
 
 
 @pytest.mark.parametrize(

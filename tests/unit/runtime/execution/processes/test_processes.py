@@ -22,8 +22,13 @@ from penstock.errors import ConfigurationError, TaskTimeout
 from penstock.job import Finished
 from penstock.runtime.execution.processes import protocol
 from penstock.runtime.execution.processes.factory import in_children, killed_as_one
-from penstock.runtime.execution.processes.log_capture import BYTES_PER_SECOND, LINES_PER_SECOND, MAX_LINE_BYTES, Output
-from penstock.runtime.execution.timeouts import Alarm, within
+from penstock.runtime.execution.processes.log_capture import (
+    BYTES_PER_SECOND,
+    LINES_PER_SECOND,
+    MAX_LINE_BYTES,
+    CapturedOutput,
+)
+from penstock.runtime.execution.timeouts import Alarm, run_with_timeout
 from penstock.settings import Settings
 from tests.unit.runtime.support import completed, job, until
 
@@ -34,7 +39,7 @@ def test_a_child_reports_all_that_an_outcome_has_but_the_job():
     known = {field.name for field in msgspec.structs.fields(Finished)}
     assert known - reported == {"job", "forensics"}
     one = msgspec.structs.replace(completed(job(), 0.5), result="7", fault=True)
-    back = protocol.from_child(protocol.encode(protocol.ended(one, 1))[protocol.HEAD :])
+    back = protocol.from_child(protocol.encode(protocol.outcome_frame(one, 1))[protocol.HEAD :])
     assert isinstance(back, protocol.AttemptOutcome)
     assert protocol.finished(one.job, back) == one
 
@@ -43,11 +48,11 @@ def test_frames_arrive_whole_whatever_the_pieces():
     """And the end of the pipe is the end of the worker."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        data = protocol.encode(protocol.Run(job=job(args='{"a": "ü"}'))) + protocol.encode(protocol.Stop())
+        data = protocol.encode(protocol.RunJob(job=job(args='{"a": "ü"}'))) + protocol.encode(protocol.Stop())
         for place in range(0, len(data), 7):
             ours.sendall(data[place : place + 7])
         first = protocol.receive(theirs)
-        assert isinstance(first, protocol.Run)
+        assert isinstance(first, protocol.RunJob)
         assert first.job.args == '{"a": "ü"}'
         assert protocol.receive(theirs) == protocol.Stop()
         ours.close()
@@ -65,7 +70,9 @@ class Stream:
 
     def __init__(self) -> None:
         reading, self.fd = os.pipe()
-        self.output = Output(reading, child=1, stream="stdout", level=logging.INFO, loop=asyncio.get_running_loop())
+        self.output = CapturedOutput(
+            reading, child=1, stream="stdout", level=logging.INFO, loop=asyncio.get_running_loop()
+        )
         os.set_blocking(self.fd, False)
         self.written = 0
 
@@ -172,10 +179,10 @@ async def test_a_timeout_of_the_tasks_own_making_stays_what_it_is(task):
         raise TimeoutError("its own")
 
     with pytest.raises(TimeoutError, match="its own") as caught:
-        await within(task, own)
+        await run_with_timeout(task, own)
     assert not isinstance(caught.value, TaskTimeout)
     with pytest.raises(TaskTimeout):
-        await within(task, functools.partial(asyncio.sleep, 5))
+        await run_with_timeout(task, functools.partial(asyncio.sleep, 5))
 
 
 def test_a_group_that_is_killed_as_one_is_known(tmp_path):

@@ -23,7 +23,7 @@ from typing import Final
 from penstock.job import ClaimedJob
 from penstock.runtime.process_state import here
 
-from .log_capture import Output
+from .log_capture import CapturedOutput
 from .protocol import (
     HEAD,
     AttemptOutcome,
@@ -33,7 +33,7 @@ from .protocol import (
     Interrupt,
     Progress,
     Ready,
-    Run,
+    RunJob,
     Stop,
     ToChild,
     ToWorker,
@@ -54,7 +54,7 @@ BOOT: Final = (
 LAST_FRAMES_SECONDS: Final = 0.5
 """How long the pipe of a dead child is read, if something else holds it open."""
 
-Report = Callable[[dict[str, float | str]], None]
+ReportProgress = Callable[[dict[str, float | str]], None]
 
 
 class ChildLost(Exception):  # noqa: N818 - a signal to the executor
@@ -92,7 +92,7 @@ class ChildHandle:
         self._current: tuple[Claim, asyncio.Future[AttemptOutcome]] | None = None
         self._heard = True
         """Its pipe is open and had only frames."""
-        self._report: Report = _ignore
+        self._report: ReportProgress = _ignore
         self.ended = asyncio.Event()
 
     async def start(self, seconds: float) -> None:
@@ -105,7 +105,7 @@ class ChildHandle:
             ours = self._spawn()
         except OSError as error:  # no memory, process or file left
             raise ChildLost(f"cannot be started: {error}", killed=None, said=[]) from error
-        self._outputs: list[Output] = []
+        self._outputs: list[CapturedOutput] = []
         try:
             for name, level in (("stdout", logging.INFO), ("stderr", logging.WARNING)):
                 self._outputs.append(self._output(name, level))
@@ -160,11 +160,11 @@ class ChildHandle:
         self.kill("start")
         await self.ended.wait()
 
-    def _output(self, name: str, level: int) -> Output:
+    def _output(self, name: str, level: int) -> CapturedOutput:
         stream = self._process.stdout if name == "stdout" else self._process.stderr
         assert stream is not None
         with stream:
-            return Output(os.dup(stream.fileno()), child=self.pid, stream=name, level=level, loop=self._loop)
+            return CapturedOutput(os.dup(stream.fileno()), child=self.pid, stream=name, level=level, loop=self._loop)
 
     @property
     def said(self) -> list[str]:
@@ -176,7 +176,9 @@ class ChildHandle:
         """Whether it runs no job and can start one."""
         return self._current is None and self.code is None and self._killed is None and self._heard
 
-    def start_job(self, job: ClaimedJob, *, until: float | None, report: Report) -> asyncio.Future[AttemptOutcome]:
+    def start_job(
+        self, job: ClaimedJob, *, until: float | None, report: ReportProgress
+    ) -> asyncio.Future[AttemptOutcome]:
         """Start a job; the future gets its outcome, or ChildLost.
 
         Args:
@@ -190,7 +192,7 @@ class ChildHandle:
             output.job = job
         self.jobs += 1
         if self.code is None:
-            self._write(Run(job=job, until=until))
+            self._write(RunJob(job=job, until=until))
         else:  # it exited since it was chosen
             self._current = None
             future.set_exception(ChildLost(describe_exit(self.code), killed=None, said=self.said))

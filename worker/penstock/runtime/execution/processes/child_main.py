@@ -34,9 +34,9 @@ from penstock.database.source import Url, source
 from penstock.errors import PenstockError
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.runtime.event_loop import Runner, loop_factory
-from penstock.runtime.execution.awaitables import finished_call, is_awaitable, settled
+from penstock.runtime.execution.awaitables import await_fully, finished_call, is_awaitable
 from penstock.runtime.execution.outcomes import AnyTask, OutcomeBuilder, internal_error_outcome, is_a
-from penstock.runtime.execution.timeouts import Alarm, within
+from penstock.runtime.execution.timeouts import Alarm, run_with_timeout
 from penstock.runtime.observe.worker_log import always_write
 from penstock.runtime.process_exit import buffer_lines
 from penstock.runtime.process_state import here, resident
@@ -48,20 +48,20 @@ from .protocol import (
     Interrupt,
     Progress,
     Ready,
-    Run,
+    RunJob,
     Stop,
     ToChild,
     ToWorker,
     Until,
     claim_of,
     encode,
-    ended,
+    outcome_frame,
     receive,
 )
 
 PR_SET_PDEATHSIG = 1
 FORMAT = "%(levelname)s %(name)s: %(message)s"
-Result = tuple[object, BaseException | None]
+CallResult = tuple[object, BaseException | None]
 
 
 def main(fd: int) -> None:
@@ -148,7 +148,7 @@ class ChildProcess:
                     outcome = internal_error_outcome(job, error, reason="internal_error")
                 if os.getpid() != self._process:  # a copy that the task forked and that returned
                     os._exit(0)
-                self._send(ended(outcome, resident()))
+                self._send(outcome_frame(outcome, resident()))
                 self._restore_process()
             runner.run(self._leave(living))
 
@@ -205,9 +205,9 @@ class ChildProcess:
             return Finished(job=job, state=OutcomeState.CANCELLED, duration=duration, reason="asked")
         return self._outcomes.for_return(job, task, value, failure, duration)
 
-    def _call(self, runner: Runner, task: AnyTask, call: Callable[[], Any]) -> Result:
+    def _call(self, runner: Runner, task: AnyTask, call: Callable[[], Any]) -> CallResult:
         around, started_at = self._around.copy(), time.monotonic()
-        ended: list[Result] = []
+        ended: list[CallResult] = []
         try:
             if task.is_async:
                 runner.run(self._awaited(task, lambda: finished_call(call), ended), context=around)
@@ -216,7 +216,7 @@ class ChildProcess:
             if value is None or not is_awaitable(value):
                 return value, None
             left = None if task.timeout is None else task.timeout - (time.monotonic() - started_at)
-            runner.run(self._awaited(task, lambda: settled(value), ended, left), context=around)
+            runner.run(self._awaited(task, lambda: await_fully(value), ended, left), context=around)
         except BaseException as error:  # noqa: BLE001 - sys.exit and the like stop the job, not the child
             return ended[0] if ended else (None, error)
         return ended[0]
@@ -225,14 +225,14 @@ class ChildProcess:
         self,
         task: AnyTask,
         call: Callable[[], Coroutine[Any, Any, object]],
-        ended: list[Result],
+        ended: list[CallResult],
         left: float | None = None,
     ) -> None:
         """Append to `ended` whatever it raises: SystemExit would reach the loop, a task may have cancelled itself."""
         self._running = asyncio.current_task()
         self._interrupt()
         try:
-            ended.append((await within(task, call, left=left), None))
+            ended.append((await run_with_timeout(task, call, left=left), None))
         except BaseException as error:  # noqa: BLE001 - as above; a cancellation by the worker is recognized later
             ended.append((None, error))
 
@@ -279,7 +279,7 @@ class ChildProcess:
 
     def _take(self, frame: ToChild) -> None:
         match frame:
-            case Run():
+            case RunJob():
                 self._until = frame.until
                 self._loop.call_soon_threadsafe(self._jobs.put_nowait, frame.job)
             case Until():

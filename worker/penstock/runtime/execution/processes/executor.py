@@ -32,7 +32,7 @@ GRACE_SECONDS: Final = 5.0
 RELEASE_SECONDS: Final = 0.5
 NO_CHILD_DELAY: Final = 30.0
 
-Found = dict[str, float | str]
+ProgressFields = dict[str, float | str]
 
 
 class LeaseDeadline(Protocol):
@@ -60,7 +60,7 @@ class ChildExecutor:
         children: ProcessPool,
         outcomes: OutcomeBuilder,
         lease: LeaseDeadline,
-        report: Callable[[ClaimedJob, Found], None],
+        report: Callable[[ClaimedJob, ProgressFields], None],
         clock: Callable[[], float] = time.monotonic,
         release_seconds: float = RELEASE_SECONDS,
     ) -> None:

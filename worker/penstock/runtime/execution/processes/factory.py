@@ -17,7 +17,7 @@ from penstock.job import ClaimedJob
 from penstock.runtime.execution.outcomes import OutcomeBuilder
 from penstock.settings import Settings
 
-from .executor import ChildExecutor, Found, LeaseDeadline
+from .executor import ChildExecutor, LeaseDeadline, ProgressFields
 from .pool import ProcessPool
 from .protocol import Hello
 
@@ -29,7 +29,7 @@ def child_executor(
     *,
     outcomes: OutcomeBuilder,
     lease: LeaseDeadline,
-    report: Callable[[ClaimedJob, Found], None],
+    report: Callable[[ClaimedJob, ProgressFields], None],
 ) -> ChildExecutor:
     """The executor; it starts nothing before `open`."""
     backoff = settings.backoff

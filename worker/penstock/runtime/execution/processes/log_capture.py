@@ -29,7 +29,7 @@ MAX_KEPT_CHARACTERS: Final = 300
 """Lines, and characters of each, that are kept for the error of a crash."""
 
 
-class Output:
+class CapturedOutput:
     """One stream of one child.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from penstock.backoff import Strategy
+from penstock.backoff import StrategyName
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.outcomes import MAX_DELAY
 from penstock.settings import DEFAULT_INCOMPATIBLE_SECONDS
@@ -39,13 +39,13 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     database_url_file: str = ""
     pooled: bool
     log_level: str
-    strategy: Strategy
+    strategy: StrategyName
     base_seconds: float
     max_seconds: float
     incompatible_seconds: float = DEFAULT_INCOMPATIBLE_SECONDS
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class RunJob(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Run this job. `until`: an exclusive task stops at this time of the monotonic clock, unless `Until` moves it."""
 
     job: ClaimedJob
@@ -101,7 +101,7 @@ class AttemptOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     resident: int = 0
 
 
-ToChild = Hello | Run | Interrupt | Until | Stop
+ToChild = Hello | RunJob | Interrupt | Until | Stop
 ToWorker = Ready | Failed | Progress | AttemptOutcome
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -115,7 +115,7 @@ def claim_of(job: ClaimedJob) -> Claim:
     return job.id, job.token
 
 
-def ended(finished: Finished, resident: int) -> AttemptOutcome:
+def outcome_frame(finished: Finished, resident: int) -> AttemptOutcome:
     """The frame for an outcome."""
     return AttemptOutcome(
         claim=claim_of(finished.job),
