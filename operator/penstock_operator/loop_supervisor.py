@@ -213,7 +213,7 @@ class LoopSupervisor:
             elif regrouped:  # a deleted one may have owned a queue of this database, by another URL
                 self._loops[key].loop.wake()
             elif (task := self._loops[key].task).done():
-                logger.error("database loop failed", extra={"error": str(task.exception())})
+                logger.error("database loop failed", exc_info=task.exception())
                 self._start(key)
         for queue in queues:
             if worker_keys(queue) in moved or queue.uid in news:

@@ -251,6 +251,7 @@ class DatabaseLoop:
         """Reconcile a queue in a task of its own; if one is still running, it is due again afterwards."""
         uid = member.queue.uid
         reconciler = self._reconcilers.get(uid) or self._reconcilers.setdefault(uid, self.make())
+        self._seen[uid] = member.queue  # with the reconciler, also if one from before a lost leadership still works
         urgent = ready(sample) > 0 and (uid not in self._reconciled or ready(self._reconciled[uid][1]) == 0)
         if uid in self._working:
             self.dirty.add(uid)
@@ -259,7 +260,6 @@ class DatabaseLoop:
             return
         reconciler.gate.urgent = urgent
         self.dirty.discard(uid)
-        self._seen[uid] = member.queue
         self._reconciled[uid] = (member, sample)
         task = asyncio.create_task(self._reconcile(reconciler, member, sample), name=f"reconcile {member.queue.where}")
         self._working[uid] = task
