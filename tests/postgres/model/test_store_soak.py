@@ -120,7 +120,7 @@ async def test_many_ready_and_many_more_deferred_jobs_are_worked_off_to_the_last
                     await asyncio.sleep(0.01)
             calls = len(store.took["promote"])
             while LONG and time.perf_counter() - started < elapsed + 30:  # at rest, nine million still wait
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.05)
         finally:
             await cancel_and_wait([running])
         (state,) = await store.queues.snapshot(cap=DEFERRED)

@@ -1,4 +1,9 @@
-"""`penstock dead`: list, show, redrive and discard dead letters."""
+"""`penstock dead`: list, show, redrive and discard dead letters.
+
+Owns the columns of dead letters and the two bulk commands' own parts; `bulk_command` asks, counts and reports. Must not
+query the database itself. `--since` is resolved against the database's clock before anything is changed, and a redriven
+job whose unique key another job has taken stays a dead letter and is named in the result.
+"""
 
 from __future__ import annotations
 

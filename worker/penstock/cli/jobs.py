@@ -1,4 +1,9 @@
-"""`penstock jobs`: list and show jobs, cancel and retry them, and explain why one is not running."""
+"""`penstock jobs`: list and show jobs, cancel and retry them, and explain why one is not running.
+
+Owns the columns of jobs and the two bulk commands' own parts; `bulk_command` asks, counts and reports. Must not query
+the database itself: `store.inspect` reads, `store.DeadLetters` changes. The jobs that a filter selects are found first,
+in pages, and then changed by id in batches of one transaction each: an interrupted command leaves whole batches done.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""`penstock queues`: list queues and their statistics; pause, resume and remove them."""
+"""`penstock queues`: list queues and their statistics; pause, resume and remove them.
+
+Owns the columns of queues. Must not decide whether a queue may be removed: the statement does, in the transaction that
+removes it, and its answer is printed here. Counts stop at a cap, because an exact count of a deep queue costs a scan; a
+capped count is shown with a plus sign.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The error class and the message for each SQLSTATE. `docs/reference/database.md` has what a caller does."""
+"""The error class and the message for each SQLSTATE. `docs/reference/database.md` has what a caller does.
+
+Owns the tables; `errors` applies them to exceptions of the driver. Must not import the driver. Codes of the schema's
+own functions come first, then the whole code, its first three characters, its first two: a code that a later server
+adds still gets the error of its class.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The process of one database as the operator sees it: its socket, its log lines, and why it exited."""
+"""The process of one database as the operator sees it: its socket, its log lines, and why it exited.
+
+Owns the start, the kill and the reaping of that process. Must not speak the protocol on the socket or restart anything.
+The process gets few variables and no PG* one, and its standard error counts as untrusted: lines are shortened,
+sanitized and limited to ten a minute, because a tenant chooses what the database reports.
+"""
 
 from __future__ import annotations
 

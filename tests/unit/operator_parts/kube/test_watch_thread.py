@@ -106,7 +106,7 @@ async def test_a_run_that_does_not_end_when_it_has_lost_a_watch_is_abandoned():
     async def stubborn() -> None:
         while True:
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()
 
     async def run(stop: asyncio.Event) -> None:
         nonlocal count
