@@ -124,14 +124,20 @@ def _rank(pod: Pod) -> tuple[bool, float]:
 
 MEASURED: Final = (
     Trials(
-        name="defaults", polling_seconds=30.0, first_poll=(2.9, 15.5), sync_after=(0.0, 3.0),
+        name="defaults",
+        polling_seconds=30.0,
+        first_poll=(2.9, 15.5),
+        sync_after=(0.0, 3.0),
         seconds={1: (2.9, 7.8, 15.5), 10: (33.0, 40.2, 45.8), 100: (78.4, 85.6, 91.2)},
     ),
     Trials(
-        name="pollingInterval 1", polling_seconds=1.0, first_poll=(0.47, 1.16), sync_after=(0.0, SYNC_SECONDS),
+        name="pollingInterval 1",
+        polling_seconds=1.0,
+        first_poll=(0.47, 1.16),
+        sync_after=(0.0, SYNC_SECONDS),
         seconds={1: (0.47, 0.82, 1.16), 10: (32.0, 36.5, 43.7), 100: (77.4, 81.9, 89.2)},
     ),
-)  # fmt: skip
+)
 """KEDA 2.21.0 on Kubernetes 1.37.2 with default flags: 1000 rows in one commit, target 10, pods that only pause."""
 
 

@@ -34,9 +34,13 @@ class Figure:
         """Its part of the JSON."""
         values = self.values
         return {
-            "unit": self.unit, "min": min(values), "median": statistics.median(values), "max": max(values),
-            "bar": self.bar, "better": self.better,
-        }  # fmt: skip
+            "unit": self.unit,
+            "min": min(values),
+            "median": statistics.median(values),
+            "max": max(values),
+            "bar": self.bar,
+            "better": self.better,
+        }
 
 
 class Report:

@@ -67,9 +67,12 @@ class WorkerProcess:
 
     def __init__(self, site: Site, **settings: str) -> None:
         environment = {
-            **os.environ, "PENSTOCK_DATABASE_URL": site.url, "PENSTOCK_HTTP_PORT": "0", "PENSTOCK_LOG_LEVEL": "error",
+            **os.environ,
+            "PENSTOCK_DATABASE_URL": site.url,
+            "PENSTOCK_HTTP_PORT": "0",
+            "PENSTOCK_LOG_LEVEL": "error",
             **settings,
-        }  # fmt: skip
+        }
         command = [sys.executable, "-m", "penstock", "worker", "benchmarks._worker_app:app", "--queue", "bench"]
         self.process = subprocess.Popen(command, env=environment, cwd=ROOT)
 

@@ -51,9 +51,13 @@ def _keda(name: str, *, tuned: bool, by_latency: bool = False) -> Callable[[Trac
         settings = KedaSettings(name=name, jobs_per_replica=SLOTS * turns)
         if tuned:
             settings = KedaSettings(
-                name=name, jobs_per_replica=SLOTS * turns, polling_seconds=1, cooldown_seconds=15, window_seconds=0,
+                name=name,
+                jobs_per_replica=SLOTS * turns,
+                polling_seconds=1,
+                cooldown_seconds=15,
+                window_seconds=0,
                 max_added=MAXIMUM,
-            )  # fmt: skip
+            )
         return Keda(settings, maximum=MAXIMUM, rng=random.Random(f"{name} {trace.name} {run}"))
 
     return make

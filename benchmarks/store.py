@@ -164,8 +164,9 @@ def measure_depth(db: Connection, report: Report) -> None:
     db.execute(
         b"INSERT INTO penstock.job (ord, ready_at, queue, task, args) SELECT n, now(), q.id, 'noop', '{}' "
         b"FROM (SELECT id, row_number() OVER (ORDER BY id) AS r FROM penstock.queue WHERE name LIKE 'depth-%%') AS q "
-        b"JOIN generate_series(1, %s) AS n ON n %% %s = q.r - 1", [DEPTH_ROWS, DEPTH_QUEUES],
-    )  # fmt: skip
+        b"JOIN generate_series(1, %s) AS n ON n %% %s = q.r - 1",
+        [DEPTH_ROWS, DEPTH_QUEUES],
+    )
     db.execute(b"VACUUM ANALYZE penstock.job")
     ours, least = Meter(db), Meter(db)
     for _ in range(SAMPLES):

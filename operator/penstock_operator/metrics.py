@@ -143,20 +143,25 @@ class OperatorMetrics:
             "penstock_operator_reconcile_seconds", "Duration of a reconciliation in seconds.", registry=self._own
         )
         self.lag = Histogram(
-            "penstock_operator_loop_lag_seconds", "Seconds that the event loop was late, measured once a second.",
-            buckets=_LAG_BUCKETS, registry=self._own,
-        )  # fmt: skip
-        self.tick_age = Gauge(
-            "penstock_operator_tick_age_seconds", "Seconds since the slowest database loop last iterated.",
+            "penstock_operator_loop_lag_seconds",
+            "Seconds that the event loop was late, measured once a second.",
+            buckets=_LAG_BUCKETS,
             registry=self._own,
-        )  # fmt: skip
+        )
+        self.tick_age = Gauge(
+            "penstock_operator_tick_age_seconds",
+            "Seconds since the slowest database loop last iterated.",
+            registry=self._own,
+        )
         self.watch_restarts = Counter(
             "penstock_operator_watch_restarts", "Restarts of all watches.", registry=self._own
         )
         self._watching = Gauge(
-            "penstock_operator_watching", "1 while the resource is watched in every namespace.", ("resource",),
+            "penstock_operator_watching",
+            "1 while the resource is watched in every namespace.",
+            ("resource",),
             registry=self._own,
-        )  # fmt: skip
+        )
         for result in ReconcileResult:
             self._reconciles.labels(result.value)
 

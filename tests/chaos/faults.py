@@ -174,8 +174,13 @@ class Faults:
 
     def odd_settings(self) -> None:
         """Of the server, for every connection that is made meanwhile."""
-        odd = {"datestyle": "German", "intervalstyle": "sql_standard", "bytea_output": "escape", "array_nulls": "off",
-               "default_transaction_isolation": "repeatable read"}  # fmt: skip
+        odd = {
+            "datestyle": "German",
+            "intervalstyle": "sql_standard",
+            "bytea_output": "escape",
+            "array_nulls": "off",
+            "default_transaction_isolation": "repeatable read",
+        }
         with self._site.admin() as admin:
             for action in ("SET {} = '{}'", "RESET {}"):
                 for name, value in odd.items():

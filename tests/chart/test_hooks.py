@@ -34,9 +34,13 @@ def machines(own_plane: ControlPlane, restricted: str, tmp_path: Path) -> Iterat
     """A node that runs the worker's image as a process of this machine; the operator's pods stay pending."""
     image = Image(env={"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"})
     pods = ProcessPods(
-        control_plane=own_plane, namespace=restricted, images={"penstock-worker:0.1.0": image}, logs=tmp_path / "pods",
-        selector="app.kubernetes.io/component in (migrate, doctor)", pace=0.1,
-    )  # fmt: skip
+        control_plane=own_plane,
+        namespace=restricted,
+        images={"penstock-worker:0.1.0": image},
+        logs=tmp_path / "pods",
+        selector="app.kubernetes.io/component in (migrate, doctor)",
+        pace=0.1,
+    )
     pods.start()
     try:
         yield pods

@@ -59,9 +59,14 @@ def node(own_plane: ControlPlane, restricted: str, pg_url: str, tmp_path: Path) 
 
 @pytest.fixture
 def scraped(
-    own_plane: ControlPlane, restricted: str, kinds: None, helm: helm_python.Config, node: ProcessPods, pg_url: str,
+    own_plane: ControlPlane,
+    restricted: str,
+    kinds: None,
+    helm: helm_python.Config,
+    node: ProcessPods,
+    pg_url: str,
     tmp_path: Path,
-) -> Iterator[Prometheus]:  # fmt: skip
+) -> Iterator[Prometheus]:
     """A Prometheus that scrapes what the installed chart's monitors say; the shop's queues have work."""
     prometheus.program("prometheus")
     helm.install(CHART, RELEASE, wait="watcher", timeout=200)

@@ -91,8 +91,12 @@ def test_null_takes_a_field_of_the_security_context_away(name: str):
     """OpenShift gives each namespace users of its own and refuses a pod that asks for another."""
     for pod in pods({"podSecurityContext": {name: None}}).values():
         assert pod["spec"]["securityContext"].keys() == {
-            "runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup", "seccompProfile",
-        } - {name}  # fmt: skip
+            "runAsNonRoot",
+            "runAsUser",
+            "runAsGroup",
+            "fsGroup",
+            "seccompProfile",
+        } - {name}
 
 
 @pytest.mark.parametrize("name", ["podSecurityContext", "securityContext"])

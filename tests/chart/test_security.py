@@ -97,8 +97,14 @@ def test_the_network_policy_names_every_port():
     assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
     (egress,) = spec["egress"]
     assert {(port["protocol"], port["port"]) for port in egress["ports"]} == {
-        ("UDP", 53), ("TCP", 53), ("UDP", 5353), ("TCP", 5353), ("TCP", 443), ("TCP", 6443), ("TCP", 25060),
-    }  # fmt: skip
+        ("UDP", 53),
+        ("TCP", 53),
+        ("UDP", 5353),
+        ("TCP", 5353),
+        ("TCP", 443),
+        ("TCP", 6443),
+        ("TCP", 25060),
+    }
     assert only(render({"networkPolicy": {"metricsFrom": []}}), "NetworkPolicy")["spec"]["ingress"] == []
 
 

@@ -127,9 +127,13 @@ async def shop(url: str, folder: Path, *, lease_seconds: float = 6.0) -> AsyncIt
                 environ |= {"SHOP_OUTPUT": str(folder / "output"), "SHOP_USERS": users.url}
                 environ |= {"PENSTOCK_LEASE_SECONDS": f"{lease_seconds:g}"}
                 async with open_session(
-                    policies=load_policies([EXAMPLES / "shop" / "jobqueues.yaml"]), database_url=url, log=log,
-                    reaper=reaper, environ=environ, wrap_fleet=scraping,
-                ) as session:  # fmt: skip
+                    policies=load_policies([EXAMPLES / "shop" / "jobqueues.yaml"]),
+                    database_url=url,
+                    log=log,
+                    reaper=reaper,
+                    environ=environ,
+                    wrap_fleet=scraping,
+                ) as session:
                     yield Shop(session, fleets[0], sink, url, folder / "workers.log")
     finally:
         reaper.close()

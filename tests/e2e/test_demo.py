@@ -20,9 +20,14 @@ def test_the_demo_ends_by_itself_with_everything_accounted_for_and_leaves_no_fil
     tmp_path.chmod(0o711)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "SHOP_"))}
     done = subprocess.run(
-        [sys.executable, "-m", "shop.demo"], cwd=tmp_path, env={**environ, "PYTHONPATH": str(EXAMPLES)},
-        capture_output=True, text=True, timeout=450, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "shop.demo"],
+        cwd=tmp_path,
+        env={**environ, "PYTHONPATH": str(EXAMPLES)},
+        capture_output=True,
+        text=True,
+        timeout=450,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert done.stderr == ""
     assert "Everything is accounted for." in done.stdout

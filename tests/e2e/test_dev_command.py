@@ -189,9 +189,14 @@ def test_a_bad_manifest_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(MANIFEST.replace("maxReplicas: 2", "maxReplicas: 0"))
     command = [sys.executable, "-m", "penstock", "dev", "-f", "bad.yaml"]
     done = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=120,
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "bad.yaml" in done.stderr
@@ -207,9 +212,13 @@ def test_a_database_by_url_without_the_schema_is_refused_and_left_alone(tmp_path
     with EmbeddedPostgres(durable=False) as server:
         done = subprocess.run(
             [sys.executable, "-m", "penstock", "dev", "-f", "jobqueues.yaml", "--external"],
-            cwd=tmp_path, env={**os.environ, "PENSTOCK_DATABASE_URL": server.url}, capture_output=True, text=True,
-            timeout=120, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env={**os.environ, "PENSTOCK_DATABASE_URL": server.url},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert (done.returncode, done.stdout) == (1, "")
         assert "run `penstock migrate`" in done.stderr
         assert server.url not in done.stderr

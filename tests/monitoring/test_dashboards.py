@@ -70,8 +70,11 @@ def test_panels_fill_rows_and_say_what_they_show(dashboard: Any):
     taken: set[tuple[int, int]] = set()
     for panel in model["panels"]:
         place = panel["gridPos"]
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"])
-                 for y in range(place["y"], place["y"] + place["h"])}  # fmt: skip
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert not cells & taken
         taken |= cells
         assert max(x for x, _ in cells) < grafana.COLUMNS

@@ -28,8 +28,12 @@ def test_the_values_that_are_set_on_the_page_are_values_of_the_chart():
                 line = line.replace(f"${name}", value)  # noqa: PLW2901
             words = shlex.split(line)
             values = helm_python.parse_set_string(words[words.index("--set") + 1])
-            rendered.append(only(render({**values, "prometheusRule": {"render": "always", **values["prometheusRule"]}}),
-                                 "PrometheusRule"))  # fmt: skip
+            rendered.append(
+                only(
+                    render({**values, "prometheusRule": {"render": "always", **values["prometheusRule"]}}),
+                    "PrometheusRule",
+                )
+            )
     labelled, changed = rendered
     assert labelled["metadata"]["labels"]["release"] == "kube-prometheus-stack"
     rules = {rule["alert"]: rule for rule in changed["spec"]["groups"][0]["rules"]}

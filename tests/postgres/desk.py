@@ -72,8 +72,9 @@ def lead_for_long(connection: psycopg.Connection[Any], holder: str = "leader") -
     """Make `holder` the maintenance leader of one lease already, as rescue demands."""
     connection.execute(
         "INSERT INTO penstock.leader VALUES ('maintenance', %s, clock_timestamp() - interval '1 hour', "
-        "clock_timestamp() + interval '1 hour')", [holder],
-    )  # fmt: skip
+        "clock_timestamp() + interval '1 hour')",
+        [holder],
+    )
 
 
 def lapse(connection: psycopg.Connection[Any], worker: Worker) -> None:

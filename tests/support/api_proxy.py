@@ -184,9 +184,14 @@ class _Handler(BaseHTTPRequestHandler):
         watching = "watch=true" in self.path or "watch=1" in self.path
         timeout = urllib3.Timeout(connect=5, read=None if watching else 30)
         answer = self.http.request(
-            self.command, self.proxy.url + self.path, body=body, headers=headers, preload_content=False,
-            timeout=timeout, redirect=False,
-        )  # fmt: skip
+            self.command,
+            self.proxy.url + self.path,
+            body=body,
+            headers=headers,
+            preload_content=False,
+            timeout=timeout,
+            redirect=False,
+        )
         upstream = getattr(answer.connection, "sock", None)
         if watching and upstream is not None:
             self.proxy.opened(upstream)

@@ -129,15 +129,22 @@ async def escapes(reader: Reader, writer: Writer) -> None:
 
 
 DEAF: Final[dict[str, Behavior]] = {
-    "mute": mute, "mute after login": mute_after_login, "drip": drip, "endless login": endless_login,
-    "endless notices": endless_notices, "endless notifications": endless_notifications, "wants a file": wants_a_file,
-}  # fmt: skip
+    "mute": mute,
+    "mute after login": mute_after_login,
+    "drip": drip,
+    "endless login": endless_login,
+    "endless notices": endless_notices,
+    "endless notifications": endless_notifications,
+    "wants a file": wants_a_file,
+}
 """Those that never come to an answer."""
 GREEDY: Final[dict[str, Behavior]] = {"endless rows": endless_rows, "one huge row": one_huge_row}
 """Those whose answers take memory."""
 NETWORK: Final[dict[str, Behavior]] = {
-    "closes at once": closes_at_once, "speaks HTTP": speaks_http, "leaks through an error": leaks_through_an_error,
-}  # fmt: skip
+    "closes at once": closes_at_once,
+    "speaks HTTP": speaks_http,
+    "leaks through an error": leaks_through_an_error,
+}
 """Those that are no Postgres."""
 
 

@@ -48,9 +48,14 @@ def pid_one(command: Sequence[str], environment: dict[str, str], *, cwd: Path) -
     """Start the command; what is left of it is killed at the end."""
     unshared = ["unshare", "--pid", "--fork", "--kill-child", *command]
     with subprocess.Popen(
-        unshared, env={**os.environ, **environment}, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace",
-    ) as outer:  # fmt: skip
+        unshared,
+        env={**os.environ, **environment},
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as outer:
         try:
             yield PidOne(outer)
         finally:

@@ -57,9 +57,12 @@ def user() -> dict[str, Any]:
         name = ""
     places = [".", "/", "/tmp", "/var/tmp", os.environ["HOME"]]
     return {
-        "uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(), "name": name,
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "groups": os.getgroups(),
+        "name": name,
         "writable": [place for place in places if os.access(place, os.W_OK)],
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -94,8 +94,12 @@ def as_user(
     wanted = [*(path for path in needs if path.exists()), *interpreter(), REPOSITORY, folder]
     mounts = replaced(wanted, user, tmp_mode="0755" if tmp_read_only else "1777") if may_mount() else []
     plan = {
-        "uid": user.uid, "gid": user.gid, "groups": list(user.groups), "folder": str(folder), "replaced": mounts,
-    }  # fmt: skip
+        "uid": user.uid,
+        "gid": user.gid,
+        "groups": list(user.groups),
+        "folder": str(folder),
+        "replaced": mounts,
+    }
     return [sys.executable, "-I", "-S", str(_JAIL), json.dumps(plan), "--", *command]
 
 

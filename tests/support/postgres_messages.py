@@ -20,14 +20,29 @@ Answer = tuple[Sequence[tuple[str, int]], Sequence[Sequence[str | None]]]
 """Columns with the ids of their types, and rows as text."""
 BOOL, INT8, INT4, TEXT, FLOAT8, JSONB = 16, 20, 23, 25, 701, 3802
 SNAPSHOT: Final = (
-    ("queue", INT4), ("name", TEXT), ("paused", BOOL), ("declared", BOOL), ("ready", INT8), ("capped", BOOL),
-    ("deferred", INT8), ("due_soon", INT8), ("in_flight", INT8), ("dead", INT8), ("oldest", FLOAT8), ("workers", JSONB),
-)  # fmt: skip
+    ("queue", INT4),
+    ("name", TEXT),
+    ("paused", BOOL),
+    ("declared", BOOL),
+    ("ready", INT8),
+    ("capped", BOOL),
+    ("deferred", INT8),
+    ("due_soon", INT8),
+    ("in_flight", INT8),
+    ("dead", INT8),
+    ("oldest", FLOAT8),
+    ("workers", JSONB),
+)
 """Columns of a snapshot."""
 RIGHTS: Final = (
-    ("login", TEXT), ("usage", BOOL), ("functions", 1009), ("exists", BOOL), ("member", BOOL), ("inherits", BOOL),
+    ("login", TEXT),
+    ("usage", BOOL),
+    ("functions", 1009),
+    ("exists", BOOL),
+    ("member", BOOL),
+    ("inherits", BOOL),
     ("version", INT4),
-)  # fmt: skip
+)
 """Columns of what a login lacks."""
 PIECE: Final = b"x" * 65_536
 

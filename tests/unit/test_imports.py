@@ -100,7 +100,7 @@ WRONG = [
     Wrong("penstock.helpers", "VALUE = 1", WORKER, new=True),
     Wrong("penstock_operator.utilities", "VALUE = 1", OPERATOR, new=True),
     Wrong("penstock.store.extra", "VALUE = 1", "Layers of the store", new=True),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")

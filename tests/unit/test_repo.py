@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -19,6 +20,8 @@ MACHINE_PATHS = ("/" + "root/", "/" + "work/", "/" + "home/")
 REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted.org", "proxy." + "golang.org", "registry." + "npmjs.org")
 SENDS = {"statement", "_row", "_rows", "named_rows", "rows", "value"}
 """The functions of the store whose first argument is the name of a statement file."""
+FORMATTER_SWITCHES = 55
+"""Tables that the formatter would destroy; the number only falls."""
 PRODUCT = ("worker/penstock", "operator/penstock_operator")
 SHARED_NAMES = {
     "CallResult": "one meaning twice: `penstock.testing` is imported without the runtime",
@@ -47,8 +50,11 @@ def test_import_operator_is_the_standard_librarys(folder, arguments):
     """The project folder `operator/` hides no module, from wherever Python is started."""
     said = subprocess.run(
         [sys.executable, *arguments, "-c", "import operator; print(operator.itemgetter(1)('ab'), operator.__file__)"],
-        cwd=ROOT / folder, check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
+        cwd=ROOT / folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     assert said.startswith("b ")
     assert Path(said[2:].strip()).name == "operator.py"
     assert ROOT / "operator" not in Path(said[2:].strip()).parents
@@ -88,6 +94,14 @@ def test_no_function_is_longer_than_40_lines():
                 if lines > FUNCTION_LINES:
                     long.append(f"{path.relative_to(ROOT)}: {node.name} {lines}")
     assert long == []
+
+
+def test_the_formatter_is_switched_off_for_tables_alone():
+    """A statement with aligned or packed rows; a region is never switched off."""
+    switch = re.compile(r"# fmt: (skip|off|on)\b")
+    found = [match for path in tracked("*.py") for match in switch.findall(path.read_text(encoding="utf-8"))]
+    assert set(found) == {"skip"}
+    assert len(found) <= FORMATTER_SWITCHES
 
 
 def names_defined(path: Path) -> set[str]:

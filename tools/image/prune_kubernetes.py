@@ -58,7 +58,7 @@ class ApiClient:
         raise NotImplementedError("the kubernetes package of this image has no API classes; use rest.RESTClientObject")
 ''',
     "utils/__init__.py": "",
-}  # fmt: skip
+}
 """Files that are written in the place of those that import everything."""
 _CHECK: Final = (
     "from kubernetes import client, config\n"

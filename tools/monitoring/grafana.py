@@ -47,9 +47,13 @@ def model(dashboard: Dashboard) -> str:
 
 def _links() -> dict[str, Any]:
     return {
-        "type": "dashboards", "title": "Penstock", "tags": ["penstock"], "asDropdown": True, "includeVars": True,
+        "type": "dashboards",
+        "title": "Penstock",
+        "tags": ["penstock"],
+        "asDropdown": True,
+        "includeVars": True,
         "keepTime": True,
-    }  # fmt: skip
+    }
 
 
 def _source() -> dict[str, Any]:
@@ -101,9 +105,13 @@ def _panel(panel: Panel) -> dict[str, Any]:
             steps.append({"color": "red", "value": panel.bad})
         defaults["thresholds"] = {"mode": "absolute", "steps": steps}
     made = {
-        "type": _TYPES[panel.kind], "title": panel.title, "description": panel.help, "datasource": _SOURCE,
-        "targets": targets, "fieldConfig": {"defaults": defaults, "overrides": []},
-    }  # fmt: skip
+        "type": _TYPES[panel.kind],
+        "title": panel.title,
+        "description": panel.help,
+        "datasource": _SOURCE,
+        "targets": targets,
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+    }
     if panel.kind == "table":
         hidden = {"Time": True, "Value": True}
         made["transformations"] = [{"id": "organize", "options": {"excludeByName": hidden}}]

@@ -60,8 +60,13 @@ def _setting(
     secret: bool = False,
 ) -> Any:
     metadata = {
-        "variable": f"PENSTOCK_{suffix}", "doc": doc, "low": low, "high": high, "choices": choices, "secret": secret,
-    }  # fmt: skip
+        "variable": f"PENSTOCK_{suffix}",
+        "doc": doc,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "secret": secret,
+    }
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
@@ -99,9 +104,12 @@ class Settings:
         "DRAIN_TIMEOUT_SECONDS", 30.0, "Grace period from SIGTERM to SIGKILL.", low=0, high=MAX_DELAY
     )
     lease_seconds: float = _setting(
-        "LEASE_SECONDS", 15.0, "If a worker does not renew its lease for this long, its jobs go to other workers.",
-        low=0.5, high=3600,
-    )  # fmt: skip
+        "LEASE_SECONDS",
+        15.0,
+        "If a worker does not renew its lease for this long, its jobs go to other workers.",
+        low=0.5,
+        high=3600,
+    )
     poll_seconds: float = _setting("POLL_SECONDS", 2.0, "Polling interval of an idle worker.", low=0.05, high=3600)
     listen: bool = _setting("LISTEN", True, "Receive wake-ups with LISTEN: true or false.")
     max_attempts: int = _setting(
@@ -111,9 +119,12 @@ class Settings:
         "BACKOFF_STRATEGY", "exponential", "Backoff between attempts.", choices=STRATEGIES
     )
     backoff_base_seconds: float = _setting(
-        "BACKOFF_BASE_SECONDS", DERIVED, "Base of the backoff. Default: 5 if exponential, else 60; or the maximum.",
-        low=0.001, high=MAX_DELAY,
-    )  # fmt: skip
+        "BACKOFF_BASE_SECONDS",
+        DERIVED,
+        "Base of the backoff. Default: 5 if exponential, else 60; or the maximum.",
+        low=0.001,
+        high=MAX_DELAY,
+    )
     backoff_max_seconds: float = _setting(
         "BACKOFF_MAX_SECONDS", DERIVED, "Maximum backoff. Default: 3600, or the base if greater.",
         low=0.001, high=MAX_DELAY,

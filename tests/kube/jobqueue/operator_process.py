@@ -29,8 +29,11 @@ class OperatorProcess:
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 as_user([sys.executable, "-m", "penstock_operator"], folder=Path("/"), needs=[log.parent]),
-                env=env, cwd="/", stdout=output, stderr=output,
-            )  # fmt: skip
+                env=env,
+                cwd="/",
+                stdout=output,
+                stderr=output,
+            )
 
     @property
     def text(self) -> str:

@@ -73,10 +73,13 @@ def test_a_database_that_does_not_answer_in_time_is_reported_and_served_again_on
     with psycopg.connect(pg_url) as holder:
         holder.execute("LOCK TABLE penstock.queue IN ACCESS EXCLUSIVE MODE")
         sentence = eventually(
-            lambda: jobqueues.conditions()["DatabaseReachable"] == ("False", "Timeout")
-            and jobqueues.message("DatabaseReachable"),
-            "the condition says that it takes too long", seconds=HEALS,
-        )  # fmt: skip
+            lambda: (
+                jobqueues.conditions()["DatabaseReachable"] == ("False", "Timeout")
+                and jobqueues.message("DatabaseReachable")
+            ),
+            "the condition says that it takes too long",
+            seconds=HEALS,
+        )
         assert "did not answer within" in str(sentence)
         becomes(jobqueues, "ScalingActive", "False", "SignalLost")
     enqueue(database, 1, 0.0)
@@ -117,9 +120,14 @@ def test_a_schema_that_is_older_than_this_release_is_reported_until_it_is_migrat
 
 
 def test_a_wall_clock_that_is_set_moves_no_replica(
-    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any],
-    gate: Gate, tmp_path: Path,
-):  # fmt: skip
+    jobqueues: JobQueues,
+    operator: Start,
+    pods: ProcessPods,
+    pg_url: str,
+    database: psycopg.Connection[Any],
+    gate: Gate,
+    tmp_path: Path,
+):
     """A day ahead and a day back, with workers that run and workers that start: windows go by another clock."""
     folder = tmp_path / "clock"
     folder.mkdir()
@@ -127,9 +135,13 @@ def test_a_wall_clock_that_is_set_moves_no_replica(
     offset = folder / "offset"
     offset.write_text("0")
     running = started(
-        jobqueues, operator, pg_url, PYTHONPATH=str(folder), WALL_CLOCK_OFFSET=str(offset),
+        jobqueues,
+        operator,
+        pg_url,
+        PYTHONPATH=str(folder),
+        WALL_CLOCK_OFFSET=str(offset),
         scaling__scaleDown={"stabilizationWindowSeconds": 3600, "cooldownSeconds": 3600},
-    )  # fmt: skip
+    )
     gate.enqueue(database, 10)
     eventually(lambda: jobqueues.get()["status"].get("readyReplicas") == 2, "two workers")
     gate.open()
@@ -151,9 +163,11 @@ def test_one_bad_jobqueue_among_a_hundred_disturbs_none(
     """Its Secret is missing and its template is refused; the others are ready, and one of them scales."""
     container = {"name": "worker", "image": "shop:1", "volumeMounts": [{"name": "nowhere", "mountPath": "/x"}]}
     jobqueues.create(
-        "bad", **QUICK, databaseRef={"secretRef": {"name": "absent"}},
+        "bad",
+        **QUICK,
+        databaseRef={"secretRef": {"name": "absent"}},
         worker__template={"spec": {"containers": [container]}},
-    )  # fmt: skip
+    )
     for name in ("emails", *(f"q{number}" for number in range(98))):
         jobqueues.create(name, **QUICK)
     jobqueues.secret(pg_url)

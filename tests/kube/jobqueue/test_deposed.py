@@ -33,9 +33,13 @@ def writes(plane: ControlPlane, namespace: str, replica: str, since: dt.datetime
 
 
 def test_a_leader_frozen_between_decision_and_write_changes_nothing_once_it_is_thawed(
-    jobqueues: JobQueues, operator_rights: OperatorRights, api_proxy: ApiProxy, operator: Start, pg_url: str,
+    jobqueues: JobQueues,
+    operator_rights: OperatorRights,
+    api_proxy: ApiProxy,
+    operator: Start,
+    pg_url: str,
     control_plane: ControlPlane,
-):  # fmt: skip
+):
     """The object is as it was when it decided, so no resource version shows it; its own clock does."""
     first = started(jobqueues, operator, pg_url, scaling__mode="Fixed", replicas=0)
     eventually(lambda: jobqueues.get()["status"]["desiredReplicas"] == 0, "the first one decides")
@@ -46,9 +50,10 @@ def test_a_leader_frozen_between_decision_and_write_changes_nothing_once_it_is_t
     # Its first write is answered as a conflict; it freezes while it reads again what it is about to write.
     api_proxy.rule(lambda method, path: method == "PATCH" and "/scale" in path, status=409, times=1)
     frozen = api_proxy.rule(
-        lambda method, path: method == "GET" and path.endswith("/deployments/emails-worker"), times=1,
+        lambda method, path: method == "GET" and path.endswith("/deployments/emails-worker"),
+        times=1,
         before=lambda method, path: first.freeze(),
-    )  # fmt: skip
+    )
     jobqueues.patch({"spec": {"replicas": 5}}, subresource="/scale")
     eventually(lambda: frozen.used, "it has decided for five and is frozen")
     jobqueues.patch({"spec": {"replicas": 0}}, subresource="/scale")
@@ -64,9 +69,13 @@ def test_a_leader_frozen_between_decision_and_write_changes_nothing_once_it_is_t
 
 
 def test_jobs_run_on_while_leaders_are_frozen_and_killed(
-    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection,
+    jobqueues: JobQueues,
+    operator: Start,
+    pods: ProcessPods,
+    pg_url: str,
+    database: psycopg.Connection,
     control_plane: ControlPlane,
-):  # fmt: skip
+):
     """SIGSTOP of the first under load, then SIGKILL of its successor: each time another one goes on from what is."""
     first = started(jobqueues, operator, pg_url)
     second = operator()

@@ -54,7 +54,7 @@ def test_a_healthy_jobqueue_does_not_notice_servers_that_misbehave(
             jobqueues.create(name, **(QUICK | {"worker__app": "a.b:c", "databaseRef": {"secretRef": {"name": name}}}))
         process = started(
             jobqueues, operator, pg_url, PENSTOCK_DATABASES_PER_NAMESPACE="13", PENSTOCK_DATABASE_MEMORY_MIB="64"
-        )  # fmt: skip
+        )
         for name, (_, reasons) in HOSTILE.items():
             eventually(
                 lambda one=name, known=reasons: reason(jobqueues, one) in known,  # type: ignore[misc]
@@ -76,9 +76,7 @@ def test_a_healthy_jobqueue_does_not_notice_servers_that_misbehave(
     eventually(lambda: not any(map(is_there, children)), "no process outlives the operator")
 
 
-def test_the_processes_of_an_operator_that_is_killed_end_with_it(
-    jobqueues: JobQueues, operator: Start, pg_url: str
-):  # fmt: skip
+def test_the_processes_of_an_operator_that_is_killed_end_with_it(jobqueues: JobQueues, operator: Start, pg_url: str):
     """Nobody reports them; and a namespace with too many addresses keeps the oldest."""
     started(jobqueues, operator, pg_url).stop()
     jobqueues.secret(pg_url + "?application_name=another", "second")

@@ -13,9 +13,19 @@ from tests.support.controlplane import ControlPlane
 
 USUAL = ["Name", "READY", "DEPTH", "INFLIGHT", "OLDEST", "DESIRED", "REPLICAS", "WHY", "AGE"]
 WIDE = [
-    "MODE", "MIN", "MAX", "BUSY", "DRAINING", "P95WAIT", "LATENCY", "DB", "STOP", "LASTSCALE", "OBSERVED",
+    "MODE",
+    "MIN",
+    "MAX",
+    "BUSY",
+    "DRAINING",
+    "P95WAIT",
+    "LATENCY",
+    "DB",
+    "STOP",
+    "LASTSCALE",
+    "OBSERVED",
     "EXPLANATION",
-]  # fmt: skip
+]
 
 
 def asked(plane: ControlPlane, path: str, accept: str = "application/json") -> Any:

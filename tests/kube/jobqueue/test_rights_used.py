@@ -30,9 +30,14 @@ def granted(roles: list[Any]) -> set[tuple[str, str, str]]:
 
 
 def test_every_verb_that_the_chart_grants_is_used_and_none_is_missing(
-    jobqueues: JobQueues, kinds: PodMonitors, operator: Start, pods: ProcessPods, pg_url: str,
-    database: psycopg.Connection, control_plane: ControlPlane,
-):  # fmt: skip
+    jobqueues: JobQueues,
+    kinds: PodMonitors,
+    operator: Start,
+    pods: ProcessPods,
+    pg_url: str,
+    database: psycopg.Connection,
+    control_plane: ControlPlane,
+):
     """A whole life, 0 -> N -> 0 and a change of the template; then the API server's audit compared with the roles."""
     kinds.install()
     started(jobqueues, operator, pg_url)

@@ -144,9 +144,14 @@ def ready(jobqueues: JobQueues, operator: Start, pg_url: str, pods: ProcessPods)
 
 
 async def test_five_hundred_mixed_jobs_from_zero_to_zero_and_every_one_is_accounted_for(
-    ready: Any, jobqueues: JobQueues, pods: ProcessPods, sink: SmtpSink, pg_url: str,
-    database: psycopg.Connection[Any], tmp_path: Path,
-):  # fmt: skip
+    ready: Any,
+    jobqueues: JobQueues,
+    pods: ProcessPods,
+    sink: SmtpSink,
+    pg_url: str,
+    database: psycopg.Connection[Any],
+    tmp_path: Path,
+):
     """Ends, effects, replica counts, exit codes, and the workers' metrics against the store's counts.
 
     The queue with steps gives nothing out until its second step is taken, so that no worker is too quick for it.

@@ -116,8 +116,10 @@ def test_a_partition_made_by_hand_is_left_alone(db):
     """It covers its days; the days around it get theirs."""
     drop(db)
     db.execute("CREATE TABLE wide (LIKE penstock.outcome INCLUDING ALL)")
-    db.execute("DO $$ BEGIN EXECUTE format('ALTER TABLE penstock.outcome ATTACH PARTITION wide FOR VALUES FROM (%L) TO "
-               "(%L)', now() - interval '1 day', now() + interval '2 days'); END $$")  # fmt: skip
+    db.execute(
+        "DO $$ BEGIN EXECUTE format('ALTER TABLE penstock.outcome ATTACH PARTITION wide FOR VALUES FROM (%L) TO "
+        "(%L)', now() - interval '1 day', now() + interval '2 days'); END $$"
+    )
     assert db.execute("SELECT penstock.make_partitions(14)").fetchone()[0] >= 10
     assert "wide" in partitions(db)
     (job,) = desk.enqueue(db)

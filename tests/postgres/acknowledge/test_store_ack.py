@@ -41,8 +41,11 @@ async def test_a_mixed_batch_puts_each_job_where_it_belongs(store, client, db):
     attempts = db.execute("SELECT attempt, reason, errors FROM penstock.job ORDER BY id").fetchall()
     assert attempts == [(1, "why", [{"message": "no"}]), (0, "why", [{"message": "no"}])]
     assert db.execute("SELECT state, final FROM penstock.outcome ORDER BY job_id").fetchall() == [
-        ("completed", True), ("failed", True), ("cancelled", True), ("retry", False),
-    ]  # fmt: skip
+        ("completed", True),
+        ("failed", True),
+        ("cancelled", True),
+        ("retry", False),
+    ]
 
 
 async def test_a_result_and_a_dead_letters_history_can_be_read(store, client, db):

@@ -36,13 +36,23 @@ class Scene:
         self.held_claims.add(jobs)
         metrics = WorkerMetrics(queue="q", tasks=TaskRegistry(), version="0")
         forensics = Forensics(
-            store=self.store, queue=lambda: (self.worker.queue, "q"), facts=dict, hooks=HookDispatcher(Hooks()),
-            metrics=metrics, tasks=[], holder="x",
-        )  # fmt: skip
+            store=self.store,
+            queue=lambda: (self.worker.queue, "q"),
+            facts=dict,
+            hooks=HookDispatcher(Hooks()),
+            metrics=metrics,
+            tasks=[],
+            holder="x",
+        )
         acknowledger = JobAcknowledger(
-            name="acks", store=self.store, held_claims=self.held_claims, accepted=self.accepted.append,
-            rng=random.Random(1), metrics=metrics, forensics=forensics,
-        )  # fmt: skip
+            name="acks",
+            store=self.store,
+            held_claims=self.held_claims,
+            accepted=self.accepted.append,
+            rng=random.Random(1),
+            metrics=metrics,
+            forensics=forensics,
+        )
         batch = [
             Finished(job=job, state=OutcomeState.COMPLETED, result=UNSTORABLE if n in unstorable else "1")
             for n, job in enumerate(jobs)

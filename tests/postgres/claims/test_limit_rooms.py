@@ -164,7 +164,7 @@ CALLS = {
     "enqueue": "SELECT penstock.enqueue('q', 'work')",
     "renew": "SELECT penstock.renew(%(worker)s, 60, '{}', '{}', '{}', '{}', false)",
     "lead": "SELECT penstock.lead('maintenance', 'leader', 15)",
-}  # fmt: skip
+}
 """What finds a row of a limit, a queue, a worker or the leader."""
 MOVES = """DO $$ BEGIN FOR n IN 1..1000 LOOP
   PERFORM penstock.limit_room(1), penstock.limit_take(1, 2), penstock.limit_give_back('{1}');

@@ -68,8 +68,11 @@ def freeze_and_thaw(scene: Scene, seed: int) -> None:
             jobs, claim_token = claim(db, worker, 3)
             led = rng.random() < 0.05
             if led:  # it was the maintenance leader, until it froze
-                db.execute("UPDATE penstock.leader SET holder = %s, held_since = now() - interval '1 h', "
-                           "lease_until = now() - interval '1 s'", [holder])  # fmt: skip
+                db.execute(
+                    "UPDATE penstock.leader SET holder = %s, held_since = now() - interval '1 h', "
+                    "lease_until = now() - interval '1 s'",
+                    [holder],
+                )
             desk.lapse(db, worker)
             scene.over.wait(rng.choice([0, 0.001, 0.003, 0.01, 0.03]))
             if led:
@@ -78,8 +81,14 @@ def freeze_and_thaw(scene: Scene, seed: int) -> None:
                 thaw(scene, db, worker, jobs, claim_token, rng)
 
 
-def thaw(scene: Scene, db: psycopg.Connection[Any], worker: desk.Worker, jobs: list[int], claim_token: int,
-         rng: random.Random) -> None:  # fmt: skip
+def thaw(
+    scene: Scene,
+    db: psycopg.Connection[Any],
+    worker: desk.Worker,
+    jobs: list[int],
+    claim_token: int,
+    rng: random.Random,
+) -> None:
     """Everything that a worker may do when it finds out that time has passed."""
     if rng.random() < 0.3:
         renewed = db.execute(desk.RENEW, [worker.id, 0.01, jobs, [claim_token] * len(jobs)]).fetchone()

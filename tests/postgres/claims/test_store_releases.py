@@ -54,8 +54,10 @@ async def test_a_job_that_is_refused_for_too_long_is_a_dead_letter(store, client
     age(db, 0.2)
     assert await refused(store, db, worker) == ["failed"]
     assert db.execute("SELECT reason, attempt, error ->> 'type' FROM penstock.dead").fetchone() == (
-        "invalid_arguments", 1, "E",
-    )  # fmt: skip
+        "invalid_arguments",
+        1,
+        "E",
+    )
     assert db.execute("SELECT state, reason, final FROM penstock.outcome").fetchall() == [
         ("failed", "invalid_arguments", True)
     ]
@@ -73,10 +75,13 @@ async def test_a_job_that_waits_for_nothing_is_a_dead_letter_at_once(store, clie
 @pytest.mark.parametrize(
     ("state", "duration", "reason", "goes_on"),
     [
-        ("snooze", 0.0, "task_unknown", True), ("snooze", 0.0, "breaker", True), ("snooze", 0.0, "no_child", True),
-        ("snooze", 0.5, "asked", False), ("retry", 0.5, "error", False),
+        ("snooze", 0.0, "task_unknown", True),
+        ("snooze", 0.0, "breaker", True),
+        ("snooze", 0.0, "no_child", True),
+        ("snooze", 0.5, "asked", False),
+        ("retry", 0.5, "error", False),
     ],
-)  # fmt: skip
+)
 async def test_the_wait_counts_from_the_first_refusal_until_an_attempt_runs(
     store, client, db, state, duration, reason, goes_on
 ):

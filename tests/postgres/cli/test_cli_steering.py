@@ -136,9 +136,13 @@ def test_dead_letters_are_redriven_and_discarded_by_filter(shell, db):
 def test_an_operator_may_change_what_an_observer_may_not(pg_newest, db, capsys, monkeypatch):
     """What is refused says which grants are missing."""
     commands = [
-        ["queues", "pause", "q"], ["queues", "resume", "q"], ["jobs", "retry", "1"], ["jobs", "cancel", "4"],
-        ["dead", "redrive", "2"], ["dead", "discard", "2"],
-    ]  # fmt: skip
+        ["queues", "pause", "q"],
+        ["queues", "resume", "q"],
+        ["jobs", "retry", "1"],
+        ["jobs", "cancel", "4"],
+        ["dead", "redrive", "2"],
+        ["dead", "discard", "2"],
+    ]
     a_scene(db)
     with logins(pg_newest, "observer", "operator") as both:
         for role, login in zip(("observer", "operator"), both, strict=True):

@@ -122,12 +122,17 @@ def test_a_running_job_and_one_whose_worker_is_gone(scene: Scene):
 @pytest.mark.parametrize(
     ("state", "reason", "why"),
     [
-        ("retry", "error", Why.RETRY), ("retry", "timeout", Why.RETRY), ("retry", "crash", Why.CRASH),
-        ("snooze", "no_child", Why.CRASH), ("snooze", "asked", Why.REQUESTED), ("retry", "too early", Why.REQUESTED),
-        ("snooze", "task_unknown", Why.TASK_UNKNOWN), ("snooze", "breaker", Why.BREAKER_OPEN),
+        ("retry", "error", Why.RETRY),
+        ("retry", "timeout", Why.RETRY),
+        ("retry", "crash", Why.CRASH),
+        ("snooze", "no_child", Why.CRASH),
+        ("snooze", "asked", Why.REQUESTED),
+        ("retry", "too early", Why.REQUESTED),
+        ("snooze", "task_unknown", Why.TASK_UNKNOWN),
+        ("snooze", "breaker", Why.BREAKER_OPEN),
         ("snooze", "incompatible_arguments", Why.INCOMPATIBLE_ARGUMENTS),
     ],
-)  # fmt: skip
+)
 def test_a_deferred_attempt_says_what_for(scene: Scene, state: str, reason: str, why: Why):
     """In the words that a worker acknowledges with."""
     [job] = desk.enqueue(scene.admin)

@@ -75,9 +75,11 @@ async def test_a_dry_run_reports_how_many_of_what_and_since_when(dead):
     """By queue, task and reason."""
     counts = {(c.queue, c.task, c.reason): c for c in await dead.count_dead(DeadFilter())}
     assert {key: count.count for key, count in counts.items()} == {
-        ("emails", "mail", "exhausted"): 2, ("emails", "resize", "exhausted"): 2, ("images", "resize", "exhausted"): 1,
+        ("emails", "mail", "exhausted"): 2,
+        ("emails", "resize", "exhausted"): 2,
+        ("images", "resize", "exhausted"): 1,
         ("images", "mail", "poison"): 1,
-    }  # fmt: skip
+    }
     both = counts["emails", "mail", "exhausted"]
     assert both.last - both.first == timedelta(hours=2)
 

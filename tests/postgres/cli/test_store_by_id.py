@@ -31,8 +31,10 @@ async def test_cancelling_ends_what_waits_and_flags_what_runs(client, store, db)
     jobs = await store.jobs.claim(worker.id, worker.queue, "q", 2, desk.token())
     await store.jobs.release(worker.id, [job for job in jobs if job.id == waiting])
     assert client.cancel_jobs([waiting, later, running, 999]) == {
-        waiting: "cancelled", later: "cancelled", running: "cancelling",
-    }  # fmt: skip
+        waiting: "cancelled",
+        later: "cancelled",
+        running: "cancelling",
+    }
     assert [desk.state_of(db, job) for job in (waiting, later, running)] == ["cancelled", "cancelled", "running"]
     assert client.cancel_jobs([waiting]) == {}
     (job,) = [job for job in jobs if job.id == running]

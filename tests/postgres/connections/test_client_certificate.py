@@ -82,9 +82,13 @@ def certified() -> Iterator[Certified]:
         missing("no PostgreSQL that is built with TLS: install the system's, the wheel's are not")
     with _folder() as folder:
         settings = {
-            "ssl": "on", "ssl_cert_file": f"{folder}/server.crt", "ssl_key_file": f"{folder}/server.key",
-            "ssl_ca_file": f"{folder}/ca.crt", "hba_file": f"{folder}/pg_hba.conf", "shared_buffers": "16MB",
-        }  # fmt: skip
+            "ssl": "on",
+            "ssl_cert_file": f"{folder}/server.crt",
+            "ssl_key_file": f"{folder}/server.key",
+            "ssl_ca_file": f"{folder}/ca.crt",
+            "hba_file": f"{folder}/pg_hba.conf",
+            "shared_buffers": "16MB",
+        }
         server = EmbeddedPostgres(bin_dir=found[0].bin_dir, durable=False, settings=settings)
         strays.keep(server.pids)
         with server:
@@ -142,9 +146,12 @@ def test_a_worker_shows_the_certificate_that_is_mounted(certified: Certified, tr
     key.write_text(certified.text("shop_worker.key"))
     key.chmod(0o444)
     worker = WorkerProcess(
-        url, trace, database_certificate_file=certified.folder / "shop_worker.crt", database_key_file=key,
+        url,
+        trace,
+        database_certificate_file=certified.folder / "shop_worker.crt",
+        database_key_file=key,
         database_ca_file=certified.folder / "ca.crt",
-    )  # fmt: skip
+    )
     try:
         with psycopg.connect(certified.admin, autocommit=True) as admin:
             admin.execute("SELECT penstock.enqueue('q', 'add', '{\"a\": 1, \"b\": 2}')")

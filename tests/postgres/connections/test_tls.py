@@ -68,9 +68,10 @@ def test_a_worker_verifies_by_the_file_that_is_mounted(secured: str, authority: 
 def test_sslrootcert_system_verifies_by_the_machines_file_and_doctor_says_which(secured: str, authority: Path):
     """Which the client library's own OpenSSL does not find."""
     environ = {
-        "PATH": os.defpath, "PENSTOCK_DATABASE_URL": f"{secured}?sslrootcert=system",
+        "PATH": os.defpath,
+        "PENSTOCK_DATABASE_URL": f"{secured}?sslrootcert=system",
         "SSL_CERT_FILE": str(authority / "ca.crt"),
-    }  # fmt: skip
+    }
     program = [str(Path(sys.executable).parent / "penstock"), "doctor"]
     done = subprocess.run(program, env=environ, capture_output=True, text=True, check=False)
     assert f"sslrootcert=system uses {authority / 'ca.crt'}" in done.stdout

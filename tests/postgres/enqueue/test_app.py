@@ -59,8 +59,13 @@ def test_an_enqueued_job_is_known_by_its_handle(app: App):
     handle = adding(app).options(priority=0, headers={"trace": "1"}).enqueue(1, 2)
     info = handle.info()
     assert (handle.id, JobState.QUEUED, "sums", "add", 0, 0) == (
-        info.id, info.state, info.queue, info.task, info.priority, info.attempt
-    )  # fmt: skip
+        info.id,
+        info.state,
+        info.queue,
+        info.task,
+        info.priority,
+        info.attempt,
+    )
     assert (info.args, info.headers, info.max_attempts) == ({"a": 1, "b": 2}, {"trace": "1"}, 4)
     assert app.job(handle.id).status() is JobState.QUEUED
 

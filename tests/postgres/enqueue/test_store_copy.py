@@ -57,14 +57,17 @@ def many(count: int = MIN_JOBS, **values: Any) -> list[NewJob]:
     return [
         desk.new(
             **{
-                "queue": f"q{n % 2}", "task": ODD[n % len(ODD)], "args": text({"n": n, "odd": ODD[n % len(ODD)]}),
-                "headers": None if n % 3 else text({"h": ODD[n % len(ODD)]}), "priority": n % 4,
+                "queue": f"q{n % 2}",
+                "task": ODD[n % len(ODD)],
+                "args": text({"n": n, "odd": ODD[n % len(ODD)]}),
+                "headers": None if n % 3 else text({"h": ODD[n % len(ODD)]}),
+                "priority": n % 4,
                 "max_attempts": None if n % 5 else 7,
             }
             | values
         )
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def test_copy_and_the_function_write_the_same_rows(client, ways):

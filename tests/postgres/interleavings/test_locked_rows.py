@@ -53,14 +53,27 @@ OTHERS = {
     "sample": "SELECT penstock.sample(NULL, 100, 15)",
     "why_job": "SELECT penstock.why_job(1)",
     "checkup": "SELECT penstock.checkup()",
-}  # fmt: skip
+}
 UNBOUNDED = {"enqueue with the key"}
 """In a transaction of the application, whose own lock_timeout counts."""
 STEPS_OVER = {
-    "rescue", "rescue_overdue", "promote", "publish_marks", "prune_workers", "prune_queues", "make_partitions",
-    "drop_partitions", "tell_dead", "bury_unreadable", "ack_unlocked", "release_unlocked", "cordon", "call back",
-    "wait_mark of the operator", "count_limits",
-}  # fmt: skip
+    "rescue",
+    "rescue_overdue",
+    "promote",
+    "publish_marks",
+    "prune_workers",
+    "prune_queues",
+    "make_partitions",
+    "drop_partitions",
+    "tell_dead",
+    "bury_unreadable",
+    "ack_unlocked",
+    "release_unlocked",
+    "cordon",
+    "call back",
+    "wait_mark of the operator",
+    "count_limits",
+}
 """What steps over rows that others hold, and so does not fail for them."""
 
 
@@ -105,7 +118,7 @@ def test_what_waits_for_a_row_finds_it_by_a_column_that_nobody_changes():
         "claim": "refused if it does not match, which ends the transaction",
         "keep_queue": "a slot that was pruned is stepped over by everybody",
         "ack_deferred": "its caller has locked the rows",
-    }  # fmt: skip
+    }
     folder = Path(penstock.__file__).parent / "store" / "functions"
     for path in sorted(folder.glob("*.sql")):
         text = "\n".join(line for line in path.read_text().splitlines() if not line.startswith("--"))
@@ -147,9 +160,14 @@ async def test_an_outcome_whose_row_is_locked_is_stored_once_the_lock_is_gone(en
         jobs = await desk.claim_some(store, worker)
         held_claims.add(jobs)
         forensics = Forensics(
-            store=store, queue=lambda: (worker.queue, "q"), facts=dict, hooks=HookDispatcher(Hooks()), metrics=metrics,
-            tasks=[], holder="x",
-        )  # fmt: skip
+            store=store,
+            queue=lambda: (worker.queue, "q"),
+            facts=dict,
+            hooks=HookDispatcher(Hooks()),
+            metrics=metrics,
+            tasks=[],
+            holder="x",
+        )
         acknowledger = JobAcknowledger(
             name="acks", store=store, held_claims=held_claims, accepted=accepted.append, rng=random.Random(1),
             metrics=metrics, forensics=forensics,

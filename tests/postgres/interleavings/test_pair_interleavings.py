@@ -39,7 +39,7 @@ STATEMENTS = {
     "discard": "SELECT penstock.discard('{1}')",
     "enqueue with the key": "SELECT penstock.enqueue_many('{q}', '{work}', '{\"{}\"}', p_unique_keys => '{k}')",
     "set_limit": "SELECT penstock.set_limit(1, 4)",
-}  # fmt: skip
+}
 STATE = """SELECT  -- of a worker's id the number of the sequence: the rest is random
   ARRAY(SELECT ROW(j.id, j.ord IS NULL, j.token, j.worker / 1000000000, j.attempt, j.crashes, j.cancel, j.reason,
                    j.unique_key, j.unique_kept)::text FROM penstock.job AS j ORDER BY j.id),
@@ -76,8 +76,13 @@ class Scene:
         self.db.execute(EMPTY)
         desk.lead_for_long(self.db)
         alive, lost = desk.register(self.db), desk.register(self.db)
-        desk.enqueue(self.db, 8, p_delays=[None] * 5 + [3600, 3600, None],
-                     p_unique_keys=["k", *[None] * 6, "l"], p_until_start=[False] * 7 + [True])  # fmt: skip
+        desk.enqueue(
+            self.db,
+            8,
+            p_delays=[None] * 5 + [3600, 3600, None],
+            p_unique_keys=["k", *[None] * 6, "l"],
+            p_until_start=[False] * 7 + [True],
+        )
         self.db.execute(desk.CLAIM, [alive.id, 1, 1, 7000])
         self.db.execute(desk.ACK, [alive.id, [1], [7000], ["failed"]])
         self.db.execute(desk.CLAIM, [lost.id, 1, 3, CLAIMED])
@@ -118,14 +123,17 @@ def test_any_two_statements_at_once_leave_what_one_after_the_other_would(pg_newe
                 after[order] = scene.state()
         wrong = [
             f"{first} {'committed' if commits else 'rolled back'}, {second}"
-            for first in STATEMENTS for second in STATEMENTS for commits in (True, False)
+            for first in STATEMENTS
+            for second in STATEMENTS
+            for commits in (True, False)
             if not as_if_in_order(scene, a, b, (first, second), commits, after)
-        ]  # fmt: skip
+        ]
     assert wrong == []
 
 
-def as_if_in_order(scene: Scene, a: Connection, b: Connection, names: tuple[str, str], commits: bool,
-                   after: dict[tuple[str, ...], Any]) -> bool:  # fmt: skip
+def as_if_in_order(
+    scene: Scene, a: Connection, b: Connection, names: tuple[str, str], commits: bool, after: dict[tuple[str, ...], Any]
+) -> bool:
     """Run the second while the first is open; whether the end is one that an order could have."""
     values = scene.set()
     a.start_transaction()

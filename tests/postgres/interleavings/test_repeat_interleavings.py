@@ -18,8 +18,10 @@ from tests.postgres.interleave import ConnectionDied, Interleaving
 DEAD, RUN, OTHER, READY, LATER, KEYED = range(6)
 """Places in the scene's list of jobs: dead, claimed twice, ready, deferred and due, ready with a key."""
 STATEMENTS = {
-    **{f"ack {state}": f"SELECT * FROM penstock.ack(%(worker)s, %(claimed)s, %(tokens)s, '{{{state},{state}}}')"
-       for state in ("completed", "retry", "snooze", "failed", "cancelled")},
+    **{
+        f"ack {state}": f"SELECT * FROM penstock.ack(%(worker)s, %(claimed)s, %(tokens)s, '{{{state},{state}}}')"
+        for state in ("completed", "retry", "snooze", "failed", "cancelled")
+    },
     "complete": "SELECT penstock.complete(%(worker)s, %(run)s, %(token)s, 0.5)",
     "release": "SELECT penstock.release(%(worker)s, %(claimed)s, %(tokens)s)",
     "release_claim": "SELECT penstock.release_claim(%(worker)s, %(queue)s, %(token)s)",
@@ -42,7 +44,7 @@ STATEMENTS = {
     "prune_workers": "SELECT penstock.prune_workers()",
     "make_partitions": "SELECT penstock.make_partitions(20)",
     "drop_partitions": "SELECT penstock.drop_partitions()",
-}  # fmt: skip
+}
 STATE = """SELECT
   (SELECT jsonb_agg(j - 'due_at' ORDER BY j -> 'id') FROM (SELECT to_jsonb(j) AS j FROM penstock.job AS j) AS x),
   (SELECT jsonb_agg(to_jsonb(o) ORDER BY o.job_id, o.token) FROM penstock.outcome AS o),
@@ -69,10 +71,20 @@ def scene(db: psycopg.Connection) -> dict[str, Any]:
     db.execute("UPDATE penstock.job SET due_at = now() - interval '1 s' WHERE due_at IS NOT NULL")
     db.execute("UPDATE penstock.job SET deadline = now() - interval '1 s' WHERE token IS NOT NULL")
     desk.lapse(db, worker)
-    db.execute("UPDATE penstock.worker SET state = 'lost', swept = true, lease_until = now() - interval '1 day' "
-               "WHERE id = %s", [old.id])  # fmt: skip
-    return {"worker": worker.id, "queue": worker.queue, "workers": [worker.id], "jobs": ids, "run": ids[RUN],
-            "claimed": ids[RUN:READY], "token": claim_token, "tokens": [claim_token] * 2}  # fmt: skip
+    db.execute(
+        "UPDATE penstock.worker SET state = 'lost', swept = true, lease_until = now() - interval '1 day' WHERE id = %s",
+        [old.id],
+    )
+    return {
+        "worker": worker.id,
+        "queue": worker.queue,
+        "workers": [worker.id],
+        "jobs": ids,
+        "run": ids[RUN],
+        "claimed": ids[RUN:READY],
+        "token": claim_token,
+        "tokens": [claim_token] * 2,
+    }
 
 
 def test_every_statement_may_be_sent_again_when_its_reply_was_lost(play: Interleaving, db: psycopg.Connection) -> None:

@@ -60,8 +60,10 @@ def test_an_audit_with_an_open_end_counts_it_once(end, play, db):
         a.run("SELECT penstock.complete(%s, %s, %s, 1)", [worker.id, ids[0], token])
         assert b.run("SELECT penstock.audit('limits')") == [(1,)]
     else:
-        a.run(desk.ACK if end == "ack" else desk.RELEASE,
-              [worker.id, ids[:1], [token], *([["completed"]] if end == "ack" else [])])  # fmt: skip
+        a.run(
+            desk.ACK if end == "ack" else desk.RELEASE,
+            [worker.id, ids[:1], [token], *([["completed"]] if end == "ack" else [])],
+        )
         step = b.start("SELECT penstock.audit('limits')")
         step.blocks_on(a)
     a.commit()

@@ -20,10 +20,15 @@ TABLES = "job, outcome, dead, worker, queue, queue_limit, limit_return, leader"
 
 QUEUES = st.sampled_from(["a", "a", "b"])
 SPECS = st.builds(
-    Spec, queue=QUEUES, priority=st.integers(0, 3), deferred=st.booleans(),
-    key=st.sampled_from([None, "k1", "k2"]), until_start=st.booleans(),
-    expired=st.sampled_from([False, False, True]), refuse=st.booleans(),
-)  # fmt: skip
+    Spec,
+    queue=QUEUES,
+    priority=st.integers(0, 3),
+    deferred=st.booleans(),
+    key=st.sampled_from([None, "k1", "k2"]),
+    until_start=st.booleans(),
+    expired=st.sampled_from([False, False, True]),
+    refuse=st.booleans(),
+)
 STATES = st.sampled_from(["completed", "retry", "snooze", "failed", "cancelled"])
 
 
@@ -51,19 +56,26 @@ class Compared(RuleBasedStateMachine):
         shown = self.rows("SELECT id, state, queue, priority, attempt, crashes FROM penstock.jobs ORDER BY id")
         assert shown == [
             (job.id, job.place, job.spec.queue, job.spec.priority, job.attempt, job.crashes)
-            for job in sorted(self.model.jobs.values(), key=lambda job: job.id) if job.place != "discarded"
-        ]  # fmt: skip
+            for job in sorted(self.model.jobs.values(), key=lambda job: job.id)
+            if job.place != "discarded"
+        ]
 
     @invariant()
     def claims_flags_and_keys_are_as_they_should_be(self) -> None:
         rows = self.rows("SELECT id, token, worker, cancel, unique_key, unique_kept FROM penstock.job ORDER BY id")
         scope = self.queues
         assert rows == [
-            (job.id, job.claim and job.claim.token, job.claim and job.claim.worker, job.cancel,
-             job.key and f"{scope[job.spec.queue]}:{job.key}", job.kept and f"{scope[job.spec.queue]}:{job.kept}")
+            (
+                job.id,
+                job.claim and job.claim.token,
+                job.claim and job.claim.worker,
+                job.cancel,
+                job.key and f"{scope[job.spec.queue]}:{job.key}",
+                job.kept and f"{scope[job.spec.queue]}:{job.kept}",
+            )
             for job in sorted(self.model.jobs.values(), key=lambda job: job.id)
             if job.place in LIVE
-        ]  # fmt: skip
+        ]
 
     @invariant()
     def every_entry_draws_a_fresh_place_in_the_order(self) -> None:

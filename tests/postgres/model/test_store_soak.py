@@ -74,8 +74,10 @@ def fill(db: psycopg.Connection[Any], queue: int, count: int, *, deferred: bool)
         last = min(first + SLICE - 1, count)
         db.execute(FILL, {"queue": queue, "deferred": deferred, "first": first, "last": last})
     if deferred:  # every tenth is due by now, whatever its number
-        db.execute("UPDATE penstock.job SET due_at = now() - (id % 1000) * interval '1 ms' "
-                   "WHERE due_at < now() + interval '20 days'")  # fmt: skip
+        db.execute(
+            "UPDATE penstock.job SET due_at = now() - (id % 1000) * interval '1 ms' "
+            "WHERE due_at < now() + interval '20 days'"
+        )
 
 
 async def work(store: Timed, worker: desk.Worker, count: list[int]) -> None:

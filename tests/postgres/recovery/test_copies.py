@@ -127,19 +127,27 @@ def test_a_publication_started_on_another_server_changes_nothing(started, db):
 
 OUTDATED = {
     "job_id_seq of job": ("job_id_seq", "UPDATE penstock.job SET id = id + 900 WHERE id = 1"),
-    "job_id_seq of dead": ("job_id_seq", """INSERT INTO penstock.dead (id, queue, priority, attempt,
+    "job_id_seq of dead": (
+        "job_id_seq",
+        """INSERT INTO penstock.dead (id, queue, priority, attempt,
         max_attempts, crashes, created_at, died_at, reason, task, args)
-        VALUES (901, 1, 1, 1, 1, 0, now(), now(), 'old', 'work', '{}')"""),
-    "job_id_seq of outcome": ("job_id_seq", """INSERT INTO penstock.outcome (job_id, created_at, finished_at, queue,
+        VALUES (901, 1, 1, 1, 1, 0, now(), now(), 'old', 'work', '{}')""",
+    ),
+    "job_id_seq of outcome": (
+        "job_id_seq",
+        """INSERT INTO penstock.outcome (job_id, created_at, finished_at, queue,
         attempt, max_attempts, crashes, priority, final, state, task)
-        VALUES (901, now(), now(), 1, 1, 1, 0, 1, true, 'completed', 'work')"""),
+        VALUES (901, now(), now(), 1, 1, 1, 0, 1, true, 'completed', 'work')""",
+    ),
     "job_ord_seq of job": ("job_ord_seq", "UPDATE penstock.job SET ord = 901 WHERE id = 1"),
     "job_ord_seq of marks": ("job_ord_seq", "UPDATE penstock.queue SET marks = '{1,901,1,1}'"),
     "job_ord_seq of heads": ("job_ord_seq", "UPDATE penstock.queue SET heads = '{1,1,1,901}'"),
     "queue_id_seq": ("queue_id_seq", "INSERT INTO penstock.queue (id, name) OVERRIDING SYSTEM VALUE SELECT 901, 'far'"),
-    "limit_return_id_seq": ("limit_return_id_seq",
-        "INSERT INTO penstock.limit_return (id, queue, amount) OVERRIDING SYSTEM VALUE VALUES (901, 1, 1)"),
-}  # fmt: skip
+    "limit_return_id_seq": (
+        "limit_return_id_seq",
+        "INSERT INTO penstock.limit_return (id, queue, amount) OVERRIDING SYSTEM VALUE VALUES (901, 1, 1)",
+    ),
+}
 
 
 @pytest.mark.parametrize("which", OUTDATED)

@@ -172,9 +172,12 @@ def promoted(source: EmbeddedPostgres, home: Path) -> EmbeddedPostgres:
     (cluster / "recovery.signal").touch()
     os.chown(cluster / "recovery.signal", uid, gid)
     settings = {
-        "restore_command": "false", "recovery_target": "immediate", "recovery_target_action": "promote",
-        "shared_buffers": "32MB", "wal_level": "logical",
-    }  # fmt: skip
+        "restore_command": "false",
+        "recovery_target": "immediate",
+        "recovery_target_action": "promote",
+        "shared_buffers": "32MB",
+        "wal_level": "logical",
+    }
     return EmbeddedPostgres(bin_dir=source.installation.bin_dir, data_dir=home, durable=False, settings=settings)
 
 
@@ -225,8 +228,20 @@ def test_an_upgraded_cluster_goes_on_where_it_was(home):
         before.stop()
     password = home / "new" / "password"
     checksums = ["--no-data-checksums"] if newest.major >= 18 else []
-    tool(after, "initdb", f"--pgdata={cluster}", "--username=penstock", f"--pwfile={password}", "--auth=scram-sha-256",
-         "--encoding=UTF8", "--locale=C", "--no-sync", *checksums, cwd="/", **run_as)  # fmt: skip
+    tool(
+        after,
+        "initdb",
+        f"--pgdata={cluster}",
+        "--username=penstock",
+        f"--pwfile={password}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+        *checksums,
+        cwd="/",
+        **run_as,
+    )
     environment = {**os.environ, "PGPASSWORD": password.read_text(encoding="ascii")}
     tool(after, "pg_upgrade", "--username=penstock", f"--old-bindir={before.installation.bin_dir}",
          f"--new-bindir={after.installation.bin_dir}", f"--old-datadir={home / 'old' / 'cluster'}",

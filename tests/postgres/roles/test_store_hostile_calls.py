@@ -42,22 +42,30 @@ REFUSED = {
     "cancel with a reason as long as a book": ("cancel_jobs('{%(job)s}', repeat('x', 501))", "the limit is 500"),
     "release of more ids than tokens": ("release(%(worker)s, '{%(job)s,7}', '{%(token)s}')", "as many tokens as ids"),
     "renewal with more tokens than ids": (
-        "renew(%(worker)s, 9, '{%(job)s}', '{%(token)s,7}', '{}', '{}', false)", "as many tokens as ids"),
+        "renew(%(worker)s, 9, '{%(job)s}', '{%(token)s,7}', '{}', '{}', false)",
+        "as many tokens as ids",
+    ),
     "acknowledgement of an unknown state": ("ack(%(worker)s, '{%(job)s}', '{%(token)s}', '{done}')", None),
     "a limit of nothing": ("set_limit(%(queue)s, 0)", "queue_limit_max_in_flight_check"),
     "a limit below nothing": ("set_limit(%(queue)s, -1)", "queue_limit_max_in_flight_check"),
     "a wait for ever": ("wait_mark('{%(queue)s}', 'Infinity', false)", "out of range"),
     "a promotion of less than nothing": ("promote(-1)", "must not be negative"),
     "a worker of a queue whose name is SQL": (
-        f"register({psycopg.sql.quote(SQL)}, 'x', NULL, NULL, '0', 1, 9, '{{}}')", "queue_name_check"),
+        f"register({psycopg.sql.quote(SQL)}, 'x', NULL, NULL, '0', 1, 9, '{{}}')",
+        "queue_name_check",
+    ),
     "a worker without a name": ("register('q', NULL, NULL, NULL, '0', 1, 9, '{}')", "null value"),
     "a leader for no time": ("lead('other', 'x', NULL)", "null value"),
     "a queue without a name": ("declare_queue(NULL, 'x', 1, false, 5::smallint, NULL, 9, 9, '{}')", "null value"),
     "a queue with no attempts": (
-        "declare_queue('q', 'x', 9, false, 0::smallint, NULL, 9, 9, '{}')", "max_attempts_check"),
+        "declare_queue('q', 'x', 9, false, 0::smallint, NULL, 9, 9, '{}')",
+        "max_attempts_check",
+    ),
     "a retention without an end": (
-        "declare_queue('q', 'x', 9, false, 5::smallint, NULL, 9, 'Infinity', '{}')", "out of range"),
-}  # fmt: skip
+        "declare_queue('q', 'x', 9, false, 5::smallint, NULL, 9, 'Infinity', '{}')",
+        "out of range",
+    ),
+}
 STATE = """SELECT (SELECT jsonb_agg(to_jsonb(j) ORDER BY id) FROM penstock.job AS j),
   (SELECT jsonb_agg(to_jsonb(d) ORDER BY id) FROM penstock.dead AS d), (SELECT count(*) FROM penstock.outcome),
   (SELECT jsonb_agg(to_jsonb(q) ORDER BY id) FROM penstock.queue AS q), (SELECT count(*) FROM penstock.queue_limit),

@@ -113,9 +113,9 @@ def test_a_sample_of_deep_queues_reads_one_row_of_each(db):
     """Thirty queues above the cap, vacuumed: the counts come from the index alone, and the oldest from one row."""
     names = [f"deep-{n % 30}" for n in range(3000)]
     db.execute(
-        "SELECT penstock.enqueue_many(%s, array_fill('work'::text, ARRAY[3000]), "
-        "array_fill('{}'::jsonb, ARRAY[3000]))", [names],
-    )  # fmt: skip
+        "SELECT penstock.enqueue_many(%s, array_fill('work'::text, ARRAY[3000]), array_fill('{}'::jsonb, ARRAY[3000]))",
+        [names],
+    )
     vacuumed = "SELECT relallvisible = relpages FROM pg_class WHERE oid = 'penstock.job'::regclass"
     desk.until(lambda: db.execute("VACUUM penstock.job") and db.execute(vacuumed).fetchone() == (True,))
     before = rows_read(db)

@@ -21,9 +21,11 @@ def made(**changes: Any) -> QueueDeclaration:
 
 
 FULL: dict[str, Any] = {
-    "limits__maxInFlight": 7, "jobDeadlineSeconds": 90, "retentionSeconds": 3600,
+    "limits__maxInFlight": 7,
+    "jobDeadlineSeconds": 90,
+    "retentionSeconds": 3600,
     "retry": {"maxAttempts": 9, "backoff": {"strategy": "Linear", "baseSeconds": 2, "maxSeconds": 60}},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("changes", [{}, FULL, {"stopPolicy": "Hold"}])
@@ -38,12 +40,19 @@ async def test_what_was_declared_stands(store, changes):
 @pytest.mark.parametrize(
     "change",
     [
-        {"declared_by": "other"}, {"generation": 4}, {"paused": True}, {"max_attempts": 2}, {"max_in_flight": None},
-        {"max_in_flight": 8}, {"retry": {"strategy": "linear"}}, {"job_deadline": None}, {"retention": 1.0},
+        {"declared_by": "other"},
+        {"generation": 4},
+        {"paused": True},
+        {"max_attempts": 2},
+        {"max_in_flight": None},
+        {"max_in_flight": 8},
+        {"retry": {"strategy": "linear"}},
+        {"job_deadline": None},
+        {"retention": 1.0},
         {"settings": {"more": 1}},
     ],
     ids=str,
-)  # fmt: skip
+)
 async def test_whatever_differs_does_not_stand(store, change):
     """Not the generation alone: another release may declare something else of the same JobQueue."""
     declared = made(**FULL)

@@ -185,8 +185,9 @@ def test_a_call_promotes_a_batch_in_all_and_every_queue_has_its_part(db):
     )
     db.execute("UPDATE penstock.job SET due_at = now()")
     assert db.execute("SELECT promoted, next_due FROM penstock.promote(100)").fetchone() == (100, 0.0)
-    assert db.execute("SELECT min(n), max(n) FROM (SELECT count(*) AS n FROM penstock.job WHERE ord IS NOT NULL"
-                      " GROUP BY queue) AS s").fetchone() == (2, 2)  # fmt: skip
+    assert db.execute(
+        "SELECT min(n), max(n) FROM (SELECT count(*) AS n FROM penstock.job WHERE ord IS NOT NULL GROUP BY queue) AS s"
+    ).fetchone() == (2, 2)
     assert db.execute("SELECT sum((penstock.promote(100)).promoted) FROM generate_series(1, 9)").fetchone() == (900,)
 
 

@@ -54,8 +54,10 @@ def test_outcomes_and_errors_are_those_of_any_executor(launch):
     assert over(key) == ("dead", "non_retryable")
     assert [over(handle) for handle in soft] == [("dead", "exhausted")] * 2
     assert [handle.info().errors[0]["type"] for handle in (key, *soft)] == [
-        "builtins.KeyError", "builtins.SystemExit", "builtins.KeyboardInterrupt",
-    ]  # fmt: skip
+        "builtins.KeyError",
+        "builtins.SystemExit",
+        "builtins.KeyboardInterrupt",
+    ]
     assert "in crash" in key.info().errors[0]["traceback"]
     desk.until(lambda: snoozed.info().reason == "later")
 

@@ -78,9 +78,11 @@ def test_a_dead_letter_is_reported_and_keeps_what_was_around_it(launch, newest, 
     desk.until(lambda: f"dead {handle.id} q flaky exhausted False" in lines(trace))
     assert handle.status() is JobState.DEAD
     expected = {
-        f"start {handle.id}", f"exception {handle.id} ConnectionError True", f"stop {handle.id} failed exhausted",
+        f"start {handle.id}",
+        f"exception {handle.id} ConnectionError True",
+        f"stop {handle.id} failed exhausted",
         "depth q 0",
-    }  # fmt: skip
+    }
     desk.until(lambda: expected <= {line.replace("depth q 1", "depth q 0") for line in lines(trace)})
     forensics = value(newest, "SELECT forensics FROM penstock.dead")
     assert isinstance(forensics, dict)

@@ -42,8 +42,13 @@ def test_every_exit_in_every_executor_ends_its_attempt_and_nothing_else(launch, 
         expected, (state, reason, error, result) = TASK_EXITS[how], seen(handle)
         error = error if expected.error else None  # which class it is may depend on the executor
         assert (how, where, state, reason, error, result) == (
-            how, where, expected.state, expected.reason, expected.error, expected.result,
-        )  # fmt: skip
+            how,
+            where,
+            expected.state,
+            expected.reason,
+            expected.error,
+            expected.result,
+        )
     query = "SELECT count(*), (SELECT count(*) FROM penstock.job WHERE token IS NOT NULL) FROM penstock.worker"
     assert newest.execute(query).fetchone() == (1, 0)
     code, said = worker.end()

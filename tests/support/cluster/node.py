@@ -191,8 +191,12 @@ def _start(where: Layout, built: Programs, *, tied: bool) -> int:
     with (where.folder / "node.log").open("wb") as log:
         outer = subprocess.Popen(
             [*guard, *UNSHARE, *init],
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     _outer[where.name] = outer
     holder = _child_of(outer, where)
     (where.folder / "holder").write_text(f"{holder} {_start_time(holder)}")

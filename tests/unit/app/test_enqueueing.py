@@ -79,9 +79,17 @@ def resize(app: App) -> Task[[str, int], str, [str, int], str]:
 
 def row(state: JobState, **values) -> JobInfo:
     return JobInfo(
-        id=7, state=state, queue="images", task="resize", priority=1, attempt=3, max_attempts=3, crashes=0,
-        created_at=datetime.now(UTC), **values,
-    )  # fmt: skip
+        id=7,
+        state=state,
+        queue="images",
+        task="resize",
+        priority=1,
+        attempt=3,
+        max_attempts=3,
+        crashes=0,
+        created_at=datetime.now(UTC),
+        **values,
+    )
 
 
 def test_a_job_takes_from_its_task_what_the_options_do_not_say(resize, recorder):
@@ -103,10 +111,15 @@ def test_options_win_over_the_task(resize, recorder):
     ).enqueue("a.png", 10)
     assert recorder.jobs == [
         NewJob(
-            task="resize", args='{"path":"a.png","width":10}', queue="slow", priority=0, max_attempts=1, at=at,
+            task="resize",
+            args='{"path":"a.png","width":10}',
+            queue="slow",
+            priority=0,
+            max_attempts=1,
+            at=at,
             headers='{"traceparent":"00-1"}',
         )
-    ]  # fmt: skip
+    ]
     assert recorder.connections == [connection]
 
 

@@ -77,12 +77,23 @@ def test_a_name_that_is_taken_is_refused(app: App, name: str, aliases: list[str]
 def test_the_options_of_a_task_are_what_the_worker_reads(app: App):
     """Each as given, durations in seconds."""
     task = app.task(
-        queue="emails", executor="process", timeout=timedelta(minutes=1), hard_timeout=90, max_attempts=3, priority=0,
+        queue="emails",
+        executor="process",
+        timeout=timedelta(minutes=1),
+        hard_timeout=90,
+        max_attempts=3,
+        priority=0,
         exclusive=True,
-    )(greet)  # fmt: skip
+    )(greet)
     assert (
-        task.queue, task.executor, task.timeout, task.hard_timeout, task.max_attempts, task.priority, task.exclusive
-    ) == ("emails", "process", 60.0, 90.0, 3, 0, True)  # fmt: skip
+        task.queue,
+        task.executor,
+        task.timeout,
+        task.hard_timeout,
+        task.max_attempts,
+        task.priority,
+        task.exclusive,
+    ) == ("emails", "process", 60.0, 90.0, 3, 0, True)
     assert not task.is_async
     assert not task.wants_context
 

@@ -22,12 +22,18 @@ def app() -> App:
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"key": "k", "by_args": True}, {"key": ""}, {"key": "x" * 201}, {"key": "a\0b"},
-        {"key": "k", "until": "later"}, {"key": "k", "on_conflict": "replace"}, {"key": "k", "expires": -1},
+        {},
+        {"key": "k", "by_args": True},
+        {"key": ""},
+        {"key": "x" * 201},
+        {"key": "a\0b"},
+        {"key": "k", "until": "later"},
+        {"key": "k", "on_conflict": "replace"},
+        {"key": "k", "expires": -1},
         {"key": "k", "expires": "soon"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_rule_that_is_broken_is_named(options):
     """One ConfigurationError, when the option is written down."""
     with pytest.raises(ConfigurationError, match="unique"):

@@ -96,7 +96,7 @@ EQUAL: list[tuple[str, Any, Any, Any]] = [
     ("enum", sized, Size.SMALL, Size(1)),
     ("bytes", raw, b"x", bytearray(b"x")),
     ("enum and its value", number, Size.SMALL, 1),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("case", EQUAL, ids=[case[0] for case in EQUAL])
@@ -136,9 +136,15 @@ def test_different_arguments_have_different_keys(case):
 def test_spelling_and_defaults_make_no_difference():
     """By position, by keyword, in any order, a default given or left out, as a number of another kind."""
     calls: list[tuple[tuple, dict]] = [
-        ((1,), {}), ((), {"a": 1}), ((1, 1.0), {}), ((1, 1), {}), ((1,), {"c": None}),
-        ((), {"c": None, "b": 1, "a": 1}), ((1,), {"d": ()}), ((1,), {"d": []}),
-    ]  # fmt: skip
+        ((1,), {}),
+        ((), {"a": 1}),
+        ((1, 1.0), {}),
+        ((1, 1), {}),
+        ((1,), {"c": None}),
+        ((), {"c": None, "b": 1, "a": 1}),
+        ((1,), {"d": ()}),
+        ((1,), {"d": []}),
+    ]
     assert len({key_of(defaults, *args, **kwargs) for args, kwargs in calls}) == 1
     assert key_of(defaults, 1, 2.0) != key_of(defaults, 1)
     assert key_of(anything, 1, 2) != key_of(anything, 2, 1)

@@ -267,7 +267,7 @@ REFUSED: list[tuple[str, Any, Any, type[Exception], str]] = [
     ("no member of a union", UUID | str, 3, InvalidArguments, "expected one of UUID, str"),
     ("no member of a literal", Literal[Colour.RED], Colour.BLUE, InvalidArguments, "expected one of"),
     ("wrong model", Model, Nested(inner=Model(name="n")), InvalidArguments, "Model"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=[f"{case[0]}-{n}" for n, case in enumerate(REFUSED)])

@@ -19,23 +19,43 @@ FACTS: dict[str, Any] = {
 }  # fmt: skip
 LEADER: dict[str, Any] = {"name": "maintenance", "holder": "w", "leading_seconds": 3.0, "lease_left": 9.0}
 STATE: dict[str, Any] = {
-    "leaders": [LEADER], "workers": {"running": 2},
-    "overdue": 0, "overdue_seconds": None, "unknown": [],
-}  # fmt: skip
+    "leaders": [LEADER],
+    "workers": {"running": 2},
+    "overdue": 0,
+    "overdue_seconds": None,
+    "unknown": [],
+}
 QUEUE = QueueRow(
-    name="emails", declared_by="uid", paused=None, paused_by=None, ready=0, capped=False, deferred=0, in_flight=0,
-    dead=0, oldest=None, workers=1, slots=5, max_in_flight=None, limit_in_flight=None, max_attempts=5, retention=60.0,
+    name="emails",
+    declared_by="uid",
+    paused=None,
+    paused_by=None,
+    ready=0,
+    capped=False,
+    deferred=0,
+    in_flight=0,
+    dead=0,
+    oldest=None,
+    workers=1,
+    slots=5,
+    max_in_flight=None,
+    limit_in_flight=None,
+    max_attempts=5,
+    retention=60.0,
     job_deadline=None,
-)  # fmt: skip
+)
 OLD = {"pid": 7, "name": "psql", "login": "bob", "state": "idle in transaction", "seconds": 400.0}
 
 
 def of_facts(check: str, **changes: Any) -> Finding:
     facts = FACTS | changes
     checks = (
-        doctor_checks.of_server, doctor_checks.of_connections, doctor_checks.of_transactions, doctor_checks.of_tables,
+        doctor_checks.of_server,
+        doctor_checks.of_connections,
+        doctor_checks.of_transactions,
+        doctor_checks.of_tables,
         doctor_checks.of_partitions,
-    )  # fmt: skip
+    )
     return next(f for one in checks for f in one(facts) if f.check == check)
 
 

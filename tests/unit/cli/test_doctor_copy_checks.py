@@ -10,8 +10,13 @@ from penstock.cli.doctor_checks import Level
 from penstock.cli.doctor_copy_checks import of_integrity
 
 SOUND: dict[str, Any] = {
-    "sequences": [], "below_marks": [], "orphan_queues": [], "strays": 0, "limits": [], "clock_lag": None,
-}  # fmt: skip
+    "sequences": [],
+    "below_marks": [],
+    "orphan_queues": [],
+    "strays": 0,
+    "limits": [],
+    "clock_lag": None,
+}
 LAGGING = {"sequence": "job_id_seq", "last": 5, "highest": 100_000}
 
 

@@ -60,10 +60,15 @@ def test_states_are_limited_to_those_that_the_command_can_change():
 @pytest.mark.parametrize(
     ("ids", "filtered", "everything", "refused"),
     [
-        ([1], False, False, ""), (None, True, False, ""), (None, False, True, ""), (None, True, True, ""),
-        (None, False, False, "which jobs"), ([1], True, False, "not both"), ([1], False, True, "not both"),
+        ([1], False, False, ""),
+        (None, True, False, ""),
+        (None, False, True, ""),
+        (None, True, True, ""),
+        (None, False, False, "which jobs"),
+        ([1], True, False, "not both"),
+        ([1], False, True, "not both"),
     ],
-)  # fmt: skip
+)
 def test_a_bulk_command_needs_ids_or_a_filter_or_all(ids, filtered, everything, refused):
     """A forgotten filter must not mean all."""
     if refused:

@@ -93,8 +93,10 @@ def test_a_direct_key_and_the_operators_own_secret_are_followed(cluster: Cluster
 def test_a_secret_with_parts_and_certificates_are_followed(cluster: Cluster):
     """What the JobQueue says itself wins; the certificates are a file of this process."""
     reference = {
-        "secretRef": {"name": "db", "parts": {"username": "user"}}, "dbname": "shop", "caSecretRef": {"name": "ca"},
-    }  # fmt: skip
+        "secretRef": {"name": "db", "parts": {"username": "user"}},
+        "dbname": "shop",
+        "caSecretRef": {"name": "ca"},
+    }
     parts = encoded(host="db.example.com", user="shop", password="p@ss", dbname="another")
     cluster.has(jobqueues__emails=jobqueue(**reference), secret__db=parts, secret__ca=encoded(**{"ca.crt": "PEM"}))
     found = database_urls("emails", None)

@@ -73,10 +73,17 @@ def test_a_table_is_aligned_and_cuts_what_is_long():
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (None, "-"), (True, "yes"), (False, "no"), (0, "0"), (0.123456, "0.123"), ("", ""), (["a", 1], "a, 1"),
-        ({"a": "ä"}, '{"a": "ä"}'), (datetime(2026, 1, 2, 3, 4, 5, 6, UTC), "2026-01-02 03:04:05+0000"),
+        (None, "-"),
+        (True, "yes"),
+        (False, "no"),
+        (0, "0"),
+        (0.123456, "0.123"),
+        ("", ""),
+        (["a", 1], "a, 1"),
+        ({"a": "ä"}, '{"a": "ä"}'),
+        (datetime(2026, 1, 2, 3, 4, 5, 6, UTC), "2026-01-02 03:04:05+0000"),
     ],
-)  # fmt: skip
+)
 def test_a_cell_reads_as_people_write(value: object, shown: str):
     """None is a dash, a time has its zone."""
     assert cell(value) == shown
@@ -85,10 +92,20 @@ def test_a_cell_reads_as_people_write(value: object, shown: str):
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (None, "-"), (0.0, "0s"), (0.04, "0.04s"), (9.94, "9.9s"), (10, "10s"), (59.6, "1m"), (61, "1m 1s"),
-        (3600, "1h"), (3725, "1h 2m"), (90_000, "1d 1h"), (86_401, "1d"), (-75, "-1m 15s"),
+        (None, "-"),
+        (0.0, "0s"),
+        (0.04, "0.04s"),
+        (9.94, "9.9s"),
+        (10, "10s"),
+        (59.6, "1m"),
+        (61, "1m 1s"),
+        (3600, "1h"),
+        (3725, "1h 2m"),
+        (90_000, "1d 1h"),
+        (86_401, "1d"),
+        (-75, "-1m 15s"),
     ],
-)  # fmt: skip
+)
 def test_a_duration_has_its_two_largest_units(value: float | None, shown: str):
     """A lease that is over is negative."""
     assert format_duration(value) == shown

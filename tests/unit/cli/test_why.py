@@ -20,18 +20,37 @@ JOB: dict[str, Any] = {
     "finished_at": None, "cancel": False, "deadline_in": None,
 }  # fmt: skip
 QUEUE: dict[str, Any] = {
-    "name": "q", "declared": True, "paused_at": None, "paused_by": None, "by_declarer": False, "limited": False,
-    "max_in_flight": None, "in_flight": None,
-}  # fmt: skip
+    "name": "q",
+    "declared": True,
+    "paused_at": None,
+    "paused_by": None,
+    "by_declarer": False,
+    "limited": False,
+    "max_in_flight": None,
+    "in_flight": None,
+}
 WORKER: dict[str, Any] = {
-    "id": 7, "identity": "pod-1:1", "pod": "pod-1", "state": "running", "concurrency": 5, "lease_left": 9.0,
-    "in_flight": 0, "serves": True,
-}  # fmt: skip
+    "id": 7,
+    "identity": "pod-1:1",
+    "pod": "pod-1",
+    "state": "running",
+    "concurrency": 5,
+    "lease_left": 9.0,
+    "in_flight": 0,
+    "serves": True,
+}
 LEADER = {"holder": "pod-1:1", "lease_left": 9.0}
 FACTS: dict[str, Any] = {
-    "job": JOB, "queue": QUEUE, "workers": [WORKER], "higher": 0, "earlier": 0, "running": 0, "suspect": None,
-    "key_holder": None, "leader": LEADER,
-}  # fmt: skip
+    "job": JOB,
+    "queue": QUEUE,
+    "workers": [WORKER],
+    "higher": 0,
+    "earlier": 0,
+    "running": 0,
+    "suspect": None,
+    "key_holder": None,
+    "leader": LEADER,
+}
 DEFERRED = {"state": "scheduled", "due_in": 30.0, "due_at": "T"}
 RUNNING = {"state": "running", "worker": 7, "runs": 3.0, "attempt": 1}
 HOLDER = {"pid": 4711, "name": "psql", "state": "idle in transaction", "prepared": None, "seconds": 60.0}
@@ -42,9 +61,12 @@ LIMITED = {"limited": True, "max_in_flight": 3, "in_flight": 3}
 
 def facts(*, job: Any = (), queue: Any = (), worker: Any = (), **changes: Any) -> dict[str, Any]:
     return {
-        **FACTS, "job": {**JOB, **dict(job)}, "queue": {**QUEUE, **dict(queue)},
-        "workers": [{**WORKER, **dict(worker)}], **changes,
-    }  # fmt: skip
+        **FACTS,
+        "job": {**JOB, **dict(job)},
+        "queue": {**QUEUE, **dict(queue)},
+        "workers": [{**WORKER, **dict(worker)}],
+        **changes,
+    }
 
 
 TABLE: list[tuple[Why, dict[str, Any], str]] = [

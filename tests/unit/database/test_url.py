@@ -50,11 +50,24 @@ def test_a_host_may_be_a_name_an_address_or_several(host: str, port: str, hosts:
 @pytest.mark.parametrize(
     "change",
     [
-        {"host": ""}, {"user": ""}, {"password": ""}, {"database": ""}, {"host": "/var/run/postgresql"}, {"host": "@x"},
-        {"host": "a,"}, {"host": "swordfish:5432"}, {"port": "swordfish"}, {"port": "0"}, {"port": "65536"},
-        {"port": "1,2"}, {"port": "99999999999"}, {"port": "٣"}, {"password": "swordfish\n"}, {"database": "a\x00"},
+        {"host": ""},
+        {"user": ""},
+        {"password": ""},
+        {"database": ""},
+        {"host": "/var/run/postgresql"},
+        {"host": "@x"},
+        {"host": "a,"},
+        {"host": "swordfish:5432"},
+        {"port": "swordfish"},
+        {"port": "0"},
+        {"port": "65536"},
+        {"port": "1,2"},
+        {"port": "99999999999"},
+        {"port": "٣"},
+        {"password": "swordfish\n"},
+        {"database": "a\x00"},
     ],
-)  # fmt: skip
+)
 def test_parts_that_make_no_url_are_refused_without_their_values(change: dict[str, str]):
     """A socket's path too: what is there belongs to the machine."""
     with pytest.raises(ConfigurationError) as raised:
@@ -152,12 +165,19 @@ def test_a_url_of_another_tool_is_refused_with_the_part_that_is_wrong(url: str, 
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://u:p%40ss@h/d%40e", "postgresql://u:p@h/d?sslmode=require&ssl=true", "postgresql:///d?host=/tmp",
-        "postgresql://u:p@h/d?options=-c%20jit%3Doff&target_session_attrs=any", "host=h user=u password='a@/' dbname=d",
-        "postgresql://u:p$ss@h/d", "postgresql://u:p?schema=s@h/d", "postgresql://u:p#s@h/d",
-        "postgresql://a,b/d", "postgresql://u:p@[::1]:5432/d", "service=shop",
+        "postgresql://u:p%40ss@h/d%40e",
+        "postgresql://u:p@h/d?sslmode=require&ssl=true",
+        "postgresql:///d?host=/tmp",
+        "postgresql://u:p@h/d?options=-c%20jit%3Doff&target_session_attrs=any",
+        "host=h user=u password='a@/' dbname=d",
+        "postgresql://u:p$ss@h/d",
+        "postgresql://u:p?schema=s@h/d",
+        "postgresql://u:p#s@h/d",
+        "postgresql://a,b/d",
+        "postgresql://u:p@[::1]:5432/d",
+        "service=shop",
     ],
-)  # fmt: skip
+)
 def test_what_libpq_understands_is_left_alone(url: str):
     """In every form of its own."""
     check_url(url)

@@ -14,13 +14,24 @@ from penstock.scaling import Bound, Decision, History, QueueSnapshot
 from penstock.store.inspect.recent_failures import FailedAttempt
 
 SEEN = QueueSnapshot(
-    ready=120, deferred=3, due_soon=0, in_flight=9, dead=2, oldest_ready_seconds=4.25, sampled_at=1.0,
+    ready=120,
+    deferred=3,
+    due_soon=0,
+    in_flight=9,
+    dead=2,
+    oldest_ready_seconds=4.25,
+    sampled_at=1.0,
     completions_per_second=12.34,
-)  # fmt: skip
+)
 DECISION = Decision(
-    desired=4, wanted=6, bound=Bound.MAXIMUM, explanation="30 slots are 6 replicas; maxReplicas is 4.",
-    arithmetic="30 slots / 5 = 6 replicas.", computed_at=1.0, history=History(desired=4),
-)  # fmt: skip
+    desired=4,
+    wanted=6,
+    bound=Bound.MAXIMUM,
+    explanation="30 slots are 6 replicas; maxReplicas is 4.",
+    arithmetic="30 slots / 5 = 6 replicas.",
+    computed_at=1.0,
+    history=History(desired=4),
+)
 CRASHED = WorkerProcess(
     name="emails-1",
     queue="emails",

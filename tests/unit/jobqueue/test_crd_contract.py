@@ -98,8 +98,15 @@ def test_kubectl_get_prints_what_an_on_call_engineer_asks_first(column, path):
     found = next(one for one in shown if one["name"] == column)
     assert found["jsonPath"] == path
     assert [one["name"] for one in shown] == [
-        "READY", "DEPTH", "INFLIGHT", "OLDEST", "DESIRED", "REPLICAS", "WHY", "AGE",
-    ]  # fmt: skip
+        "READY",
+        "DEPTH",
+        "INFLIGHT",
+        "OLDEST",
+        "DESIRED",
+        "REPLICAS",
+        "WHY",
+        "AGE",
+    ]
 
 
 def test_demand_left_out_follows_the_concurrency():

@@ -51,8 +51,10 @@ def test_the_defaults_of_the_crd_are_filled_in(written):
     """At every depth; a null counts as left out where there is a default."""
     (found,) = load_manifests(written(manifest(scaling={"target": {"jobsPerSlot": 3}, "mode": None})))
     assert found.content["spec"]["scaling"]["target"] == {
-        "queueLatencySeconds": 10, "jobsPerSlot": 3, "utilizationPercent": 80,
-    }  # fmt: skip
+        "queueLatencySeconds": 10,
+        "jobsPerSlot": 3,
+        "utilizationPercent": 80,
+    }
     assert found.content["spec"]["stopPolicy"] == "None"
     assert found.policy.scaling.mode is Mode.AUTO
 

@@ -35,9 +35,11 @@ def test_a_breaker_reaches_the_worker(breaker, expected):
     """Defaults are the definition's."""
     settings = settings_with(breaker)
     assert expected == (
-        settings.circuit_failure_percent, settings.circuit_minimum_calls, settings.circuit_window_seconds,
+        settings.circuit_failure_percent,
+        settings.circuit_minimum_calls,
+        settings.circuit_window_seconds,
         settings.circuit_open_seconds,
-    )  # fmt: skip
+    )
 
 
 def test_a_queue_without_a_breaker_has_none():
@@ -48,11 +50,24 @@ def test_a_queue_without_a_breaker_has_none():
 def test_the_settings_that_follow_from_a_jobqueue_are_listed():
     """The operator gives a pod these variables and no other setting."""
     base = Settings(
-        app="other:app", queue="other", concurrency=77, min_demand=11, max_demand=99, executor="thread",
-        drain_timeout_seconds=1.5, max_attempts=999, backoff_strategy="constant", backoff_base_seconds=1.5,
-        backoff_max_seconds=1.5, circuit_failure_percent=99, circuit_minimum_calls=9999, circuit_window_seconds=1.5,
-        circuit_open_seconds=1.5, job_deadline_seconds=1.5, retention_seconds=61.5,
-    )  # fmt: skip
+        app="other:app",
+        queue="other",
+        concurrency=77,
+        min_demand=11,
+        max_demand=99,
+        executor="thread",
+        drain_timeout_seconds=1.5,
+        max_attempts=999,
+        backoff_strategy="constant",
+        backoff_base_seconds=1.5,
+        backoff_max_seconds=1.5,
+        circuit_failure_percent=99,
+        circuit_minimum_calls=9999,
+        circuit_window_seconds=1.5,
+        circuit_open_seconds=1.5,
+        job_deadline_seconds=1.5,
+        retention_seconds=61.5,
+    )
     made = manifest(circuitBreaker={})
     settings = worker_settings(parse_policy(made), base=base)
     changed = {one.name for one in fields(Settings) if getattr(settings, one.name) != getattr(base, one.name)}

@@ -12,9 +12,13 @@ def jobqueue(*, status: Any = None, metadata: Any = None, **changes: Any) -> Job
     """A JobQueue `emails` in namespace `shop`, with changes as `manifest` takes them."""
     found = manifest(**changes)
     found["metadata"] |= {
-        "uid": "u-1", "namespace": "shop", "generation": 1, "resourceVersion": "10",
-        "creationTimestamp": "2026-01-01T00:00:00Z", **(metadata or {}),
-    }  # fmt: skip
+        "uid": "u-1",
+        "namespace": "shop",
+        "generation": 1,
+        "resourceVersion": "10",
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        **(metadata or {}),
+    }
     if status is not None:
         found["status"] = status
     return JobQueue.read(found)
@@ -46,12 +50,16 @@ def deployment_object(**changes: Any) -> dict[str, Any]:
     """The Deployment of `emails`, with nothing going on."""
     found: dict[str, Any] = {
         "metadata": {
-            "name": "emails-worker", "namespace": "shop", "uid": "d-1", "resourceVersion": "5", "generation": 1,
+            "name": "emails-worker",
+            "namespace": "shop",
+            "uid": "d-1",
+            "resourceVersion": "5",
+            "generation": 1,
             "ownerReferences": [{"uid": "u-1", "controller": True}],
         },
         "spec": {"replicas": 2},
         "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2},
-    }  # fmt: skip
+    }
     for part, change in changes.items():
         found[part] = found[part] | change
     return found

@@ -64,9 +64,18 @@ RICH: Final[dict[str, Any]] = {
 """Every field that the operator reads, and some that it does not."""
 
 JUNK = st.one_of(
-    st.none(), st.booleans(), st.integers(-1, 70_000), st.floats(allow_nan=False), st.text(max_size=5),
-    st.just([]), st.just({}), st.just([None]), st.just({"name": None}), st.just([[]]), st.just([{}]),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(-1, 70_000),
+    st.floats(allow_nan=False),
+    st.text(max_size=5),
+    st.just([]),
+    st.just({}),
+    st.just([None]),
+    st.just({"name": None}),
+    st.just([[]]),
+    st.just([{}]),
+)
 
 
 def paths(value: Any, *, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -55,9 +55,11 @@ class Refusing:
         self.statuses.append(status)
         found = manifest()
         found["metadata"] |= {
-            "uid": queue.uid, "namespace": queue.namespace, "generation": queue.generation,
+            "uid": queue.uid,
+            "namespace": queue.namespace,
+            "generation": queue.generation,
             "resourceVersion": str(int(queue.resource_version) + 1),
-        }  # fmt: skip
+        }
         return found | {"status": status}
 
     async def post_event(self, _: JobQueue, *, reason: str, **__: Any) -> None:
@@ -99,13 +101,19 @@ class Odd(Exception):  # noqa: N818
 @pytest.mark.parametrize(
     "error",
     [
-        KeyError("containers"), TypeError("'NoneType' object is not iterable"), RecursionError("too deep"),
-        ValueError(f"invalid URL {SECRET}\n\x1b[2J"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates"),
-        AssertionError(), MemoryError(), OSError(24, "Too many open files"), Odd(),
+        KeyError("containers"),
+        TypeError("'NoneType' object is not iterable"),
+        RecursionError("too deep"),
+        ValueError(f"invalid URL {SECRET}\n\x1b[2J"),
+        UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates"),
+        AssertionError(),
+        MemoryError(),
+        OSError(24, "Too many open files"),
+        Odd(),
         ExceptionGroup("two", [KeyError("a")]),
     ],
     ids=lambda error: type(error).__name__,
-)  # fmt: skip
+)
 async def test_an_exception_that_nobody_expected_is_a_condition_one_traceback_and_a_pause(
     error: Exception, caplog: pytest.LogCaptureFixture
 ):
@@ -192,9 +200,14 @@ async def test_a_loop_whose_only_queue_rests_does_not_sample_before_its_time():
 
     member = ScheduledQueue(jobqueue())
     loop = DatabaseLoop(
-        address=None, holder="a", members=list, make=cast("Any", Resting),
-        metrics=OperatorMetrics(leading=lambda: True), may_act=lambda: True, opened=lambda _: None,
-    )  # fmt: skip
+        address=None,
+        holder="a",
+        members=list,
+        make=cast("Any", Resting),
+        metrics=OperatorMetrics(leading=lambda: True),
+        may_act=lambda: True,
+        opened=lambda _: None,
+    )
     loop._reconcilers[member.queue.uid] = cast("Any", Resting())
     assert 2.0 < await loop._pause(cast("Any", Quiet()), {}, [member]) <= 4.0
     loop._reconciled[member.queue.uid] = (member, QueueSample())

@@ -18,9 +18,19 @@ from tests.unit.operator_parts.jobqueue.pods.test_worker_pods import LOST, servi
 from tests.unit.operator_parts.objects import deployment, jobqueue
 
 STATE = QueueState(
-    id=1, name="emails", paused=False, declared=True, ready=0, capped=False, deferred=0, due_soon=0, in_flight=0,
-    dead=0, oldest=None, workers=[],
-)  # fmt: skip
+    id=1,
+    name="emails",
+    paused=False,
+    declared=True,
+    ready=0,
+    capped=False,
+    deferred=0,
+    due_soon=0,
+    in_flight=0,
+    dead=0,
+    oldest=None,
+    workers=[],
+)
 CALM: dict[str, Any] = {"scaling__scaleDown": {"stabilizationWindowSeconds": 0, "cooldownSeconds": 0}}
 
 

@@ -22,9 +22,17 @@ _ids = itertools.count(1)
 def job(**values) -> ClaimedJob:
     """A claimed job of task `work`."""
     defaults = {
-        "id": next(_ids), "token": 7, "worker": 1, "attempt": 1, "max_attempts": 5, "crashes": 0, "queue": "q",
-        "priority": 1, "task": "work", "args": "{}",
-    }  # fmt: skip
+        "id": next(_ids),
+        "token": 7,
+        "worker": 1,
+        "attempt": 1,
+        "max_attempts": 5,
+        "crashes": 0,
+        "queue": "q",
+        "priority": 1,
+        "task": "work",
+        "args": "{}",
+    }
     return ClaimedJob(**{**defaults, **values})
 
 

@@ -51,10 +51,14 @@ async def test_an_outcome_is_acknowledged_after_an_outage_of_any_length():
     claims_held.add([one])
     away = Away(LONG)
     acknowledger = JobAcknowledger(
-        name="acks", store=store_of(away), held_claims=claims_held, accepted=answered.append, rng=Unhurried(1),
+        name="acks",
+        store=store_of(away),
+        held_claims=claims_held,
+        accepted=answered.append,
+        rng=Unhurried(1),
         metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
         forensics=cast("Any", SimpleNamespace(attach=attach, settled=lambda batch: None)),
-    )  # fmt: skip
+    )
     await acknowledger.handle_events([completed(one)], cast("Any", None))
     assert (away.left, len(claims_held), answered) == (0, 0, [1])
 

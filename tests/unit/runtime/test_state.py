@@ -17,7 +17,7 @@ ALLOWED = {
     Phase.CORDONED: (False, False, False, False, False),
     Phase.DRAINING: (False, False, False, False, False),
     Phase.STOPPED: (False, False, False, False, False),
-}  # fmt: skip
+}
 PHASES = {
     # lease: (no suspect, suspects)
     NEW: (Phase.STARTING, Phase.STARTING),
@@ -117,5 +117,9 @@ def test_what_the_lease_says_is_reported_as_a_change_once():
     """For one log line at each change, not at each renewal."""
     state = WorkerState()
     assert [state.lease_changed(lease) for lease in ("running", "running", "cordoned", "cordoned", "running")] == [
-        True, False, True, False, True,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]

@@ -99,9 +99,19 @@ def test_a_worker_drains_by_its_own_word_or_by_its_pods():
         {"id": 4, "concurrency": 5, "in_flight": 0, "done": 0},
     ]
     state = QueueState(
-        id=1, name="emails", paused=False, declared=True, ready=0, capped=False, deferred=0, due_soon=0,
-        in_flight=9, dead=0, oldest=None, workers=workers,
-    )  # fmt: skip
+        id=1,
+        name="emails",
+        paused=False,
+        declared=True,
+        ready=0,
+        capped=False,
+        deferred=0,
+        due_soon=0,
+        in_flight=9,
+        dead=0,
+        oldest=None,
+        workers=workers,
+    )
     seen = Sampler().add(state, 0.0, stopping={"old"})
     assert (seen.draining_workers, seen.draining_in_flight, seen.kept_in_flight) == (2, 7, 2)
     few = Sampler().add(state._replace(in_flight=5), 0.0, stopping={"old"})

@@ -13,9 +13,19 @@ def state(
 ) -> QueueState:
     workers = [{"id": id_, "done": count, "concurrency": 5, "in_flight": 0} for id_, count in (done or {}).items()]
     return QueueState(
-        id=1, name="emails", paused=False, declared=True, ready=ready, capped=capped, deferred=2, due_soon=1,
-        in_flight=in_flight, dead=3, oldest=4.0, workers=workers,
-    )  # fmt: skip
+        id=1,
+        name="emails",
+        paused=False,
+        declared=True,
+        ready=ready,
+        capped=capped,
+        deferred=2,
+        due_soon=1,
+        in_flight=in_flight,
+        dead=3,
+        oldest=4.0,
+        workers=workers,
+    )
 
 
 def test_the_first_sample_has_counts_and_no_rates() -> None:

@@ -24,9 +24,19 @@ DOWN = replace(UP, before=2, after=0)
 
 def info(job_id: int, task: str = "send_welcome_email", **changes: Any) -> JobInfo:
     made = JobInfo(
-        id=job_id, state=JobState.COMPLETED, queue="emails", task=f"shop.jobs:{task}", priority=1, attempt=1,
-        max_attempts=3, crashes=0, created_at=NOW, ready_at=NOW, claimed_at=NOW + timedelta(seconds=2), args={},
-    )  # fmt: skip
+        id=job_id,
+        state=JobState.COMPLETED,
+        queue="emails",
+        task=f"shop.jobs:{task}",
+        priority=1,
+        attempt=1,
+        max_attempts=3,
+        crashes=0,
+        created_at=NOW,
+        ready_at=NOW,
+        claimed_at=NOW + timedelta(seconds=2),
+        args={},
+    )
     return msgspec.structs.replace(made, **changes)
 
 

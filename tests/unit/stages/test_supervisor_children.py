@@ -113,8 +113,14 @@ def test_delays_grow_to_a_cap_and_are_spread():
     """Base * factor ** (attempt - 1), at most cap, 50 to 100 % of it."""
     backoff = ExponentialBackoff(base=0.1, cap=1.0)
     assert [backoff.delay(attempt, lambda: 0.0) for attempt in (0, 1, 2, 3, 4, 5, 900)] == [
-        0.1, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0,
-    ]  # fmt: skip
+        0.1,
+        0.1,
+        0.2,
+        0.4,
+        0.8,
+        1.0,
+        1.0,
+    ]
     assert backoff.delay(1, lambda: 1.0) == pytest.approx(0.05)
     for wrong in ({"base": -1}, {"base": 2, "cap": 1}, {"factor": 0.5}, {"jitter": 2}):
         with pytest.raises(BadOption):

@@ -81,9 +81,11 @@ def test_workers_start_from_both_ends_of_the_collection(pytestconfig: pytest.Con
 def test_every_test_runs_exactly_once(pytestconfig: pytest.Config) -> None:
     """However unlike the units are."""
     names: list[Callable[[int], str]] = [
-        lambda number: f"tests/unit/test_{number}.py::test", lambda number: f"tests/e2e/test_it.py::test_{number}",
-        lambda number: f"tests/chart/test_{number}.py::test", lambda number: f"tests/unit/test_it.py::test_{number}",
-    ]  # fmt: skip
+        lambda number: f"tests/unit/test_{number}.py::test",
+        lambda number: f"tests/e2e/test_it.py::test_{number}",
+        lambda number: f"tests/chart/test_{number}.py::test",
+        lambda number: f"tests/unit/test_it.py::test_{number}",
+    ]
     tests = [name(number) for name in names for number in range(5)]
     made, workers = schedule(tests, 3, pytestconfig)
     done = dict.fromkeys(workers, 0)
@@ -99,7 +101,10 @@ def test_a_report_with_a_lone_surrogate_is_sent_with_an_escape_in_its_place() ->
     """A test may print or log one, and the other texts stay as they are."""
     report = {"sections": [("Captured log call", "a \ud800 b ü")], "duration": 0.5, "longrepr": None, "when": "call"}
     assert execnet.loads(execnet.dumps(sendable(report))) == {
-        "sections": [("Captured log call", "a \\ud800 b ü")], "duration": 0.5, "longrepr": None, "when": "call",
-    }  # fmt: skip
+        "sections": [("Captured log call", "a \\ud800 b ü")],
+        "duration": 0.5,
+        "longrepr": None,
+        "when": "call",
+    }
     with pytest.raises(execnet.DumpError):
         execnet.dumps(report)

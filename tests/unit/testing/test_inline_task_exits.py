@@ -19,9 +19,11 @@ from tests import exit_jobs as jobs
 from tests.task_exits import TASK_EXITS
 
 STATES = {
-    OutcomeState.COMPLETED: "completed", OutcomeState.CANCELLED: "cancelled", OutcomeState.FAILED: "dead",
+    OutcomeState.COMPLETED: "completed",
+    OutcomeState.CANCELLED: "cancelled",
+    OutcomeState.FAILED: "dead",
     OutcomeState.SNOOZE: "scheduled",
-}  # fmt: skip
+}
 OURS = {
     "raises KeyboardInterrupt", "is interrupted in a group",  # the person at the tests may press it
     "closes the loop", "is closed from outside",
@@ -29,9 +31,15 @@ OURS = {
 }  # fmt: skip
 """Exits that are not a task's in a test: they reach the person, or the loop of the test framework."""
 LOOP = {
-    "stops the loop", "exits in a task that nobody awaits", "exits in a done callback", "exits below gather",
-    "exits in a group", "exits under a shield", "exits below wait_for", "exits in the loop's exception handler",
-}  # fmt: skip
+    "stops the loop",
+    "exits in a task that nobody awaits",
+    "exits in a done callback",
+    "exits below gather",
+    "exits in a group",
+    "exits under a shield",
+    "exits below wait_for",
+    "exits in the loop's exception handler",
+}
 """Exits that only a loop of our own survives: `run_inline_async` runs in the caller's."""
 CASES = [(how, where) for how, expected in TASK_EXITS.items() for where in expected.where if how not in OURS]
 

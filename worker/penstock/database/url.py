@@ -128,15 +128,43 @@ _CORRECTIONS: Final = {
     "targetservertype": "write target_session_attrs=read-write",
     "username": "write user=NAME, or the name before the host",
     "database": "write the name after the host, /DATABASE",
-    "charset": "remove it, text is always UTF-8", "encoding": "remove it, text is always UTF-8",
-    **dict.fromkeys((
-        "connection_limit", "pool_timeout", "pool_size", "max_overflow", "pool_recycle", "pool_pre_ping", "pool_mode",
-        "max_conns", "statement_cache_size", "prepared_statement_cache_size", "preparethreshold", "async_fallback",
-        "serverversion", "sockettimeout", "logintimeout", "command_timeout", "socket_timeout", "workaround", "supa",
-        "sslidentity", "sslpassword_file", "uselibpqcompat", "stringtype", "rewritebatchedinserts", "jdbccompliant",
-        "conn_max_age", "conn_health_checks", "poolclass", "echo",
-    ), _OMIT),
-}  # fmt: skip
+    "charset": "remove it, text is always UTF-8",
+    "encoding": "remove it, text is always UTF-8",
+    **dict.fromkeys(
+        (
+            "connection_limit",
+            "pool_timeout",
+            "pool_size",
+            "max_overflow",
+            "pool_recycle",
+            "pool_pre_ping",
+            "pool_mode",
+            "max_conns",
+            "statement_cache_size",
+            "prepared_statement_cache_size",
+            "preparethreshold",
+            "async_fallback",
+            "serverversion",
+            "sockettimeout",
+            "logintimeout",
+            "command_timeout",
+            "socket_timeout",
+            "workaround",
+            "supa",
+            "sslidentity",
+            "sslpassword_file",
+            "uselibpqcompat",
+            "stringtype",
+            "rewritebatchedinserts",
+            "jdbccompliant",
+            "conn_max_age",
+            "conn_health_checks",
+            "poolclass",
+            "echo",
+        ),
+        _OMIT,
+    ),
+}
 """URL parameters of other tools, in lower case, and what to write instead. No name in this list is a secret."""
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
@@ -144,8 +172,10 @@ _HINTS: Final = (
     (r"\s*['\"`\u2018-\u201f<].*", "it starts with a quotation mark: write the value without quotes"),
     (r"\ufeff.*", "it starts with a byte order mark: save the file as UTF-8 without one"),
     (r"psql\s.*", "it starts with the command psql: write the URL alone"),
-    (r"(?i:(host|server|user id|username|database|port)\s*=[^;]*;.*)",
-     "it is a connection string of .NET: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
+    (
+        r"(?i:(host|server|user id|username|database|port)\s*=[^;]*;.*)",
+        "it is a connection string of .NET: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+    ),
     (r"\s*(export\s+)?[A-Z_]+=.*", "it starts with the name of a variable: write the value alone"),
     (r"jdbc:.*", "it is a JDBC URL: write it without `jdbc:`, with the login before the host"),
     (r"postgres(ql)?\+\w+://.*", "its scheme names a driver of SQLAlchemy: write postgresql://"),
@@ -153,7 +183,7 @@ _HINTS: Final = (
     (r"(?i:(mysql|mongodb|redis|http|https|sqlite|amqp)\b.*)", "its scheme is not PostgreSQL's: write postgresql://"),
     (r"[^:/?#\s=]+:[^/?#\s]*@[^@\s]+", "it has no scheme: write postgresql:// before it"),
     (r"[A-Za-z0-9+/]{12,}={0,2}", "it looks like base64: a Secret's `data` is encoded once, `stringData` not at all"),
-)  # fmt: skip
+)
 
 
 def _of_parameters(text: str) -> str:

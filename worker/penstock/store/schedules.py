@@ -118,10 +118,18 @@ def stored_schedule(row: ScheduleRow | DueRow) -> Schedule:
     """
     every = timedelta(seconds=int(row.spec.removeprefix(_EVERY))) if row.spec.startswith(_EVERY) else None
     return Schedule(
-        name=row.name, queue=row.queue, task=row.task, cron=None if every else row.spec, every=every,
-        time_zone=row.zone, starts_at=row.starts_at, ends_at=row.ends_at, jitter_seconds=row.jitter,
-        missed=row.missed, missed_limit=row.missed_limit,  # type: ignore[arg-type]
-    )  # fmt: skip
+        name=row.name,
+        queue=row.queue,
+        task=row.task,
+        cron=None if every else row.spec,
+        every=every,
+        time_zone=row.zone,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        jitter_seconds=row.jitter,
+        missed=row.missed,  # type: ignore[arg-type]
+        missed_limit=row.missed_limit,
+    )
 
 
 def ticks_due(row: DueRow) -> TicksDue:

@@ -49,7 +49,7 @@ SETTINGS: Final = (
     Setting("client_min_messages", "^(?!debug)", "notice", "debug messages are not sent to clients"),
     Setting("exit_on_error", "^off$", "off", "an error does not end the session"),
     Setting("restrict_nonsystem_relation_kind", "^$", "", "views may be read"),
-)  # fmt: skip
+)
 _OF_SESSIONS: Final = ("default_transaction_isolation", "idle_session_timeout")
 """Settings that `SET LOCAL` cannot change: BEGIN names the isolation, and a transaction is not an idle session."""
 

@@ -76,9 +76,11 @@ def pod_template(queue: JobQueue) -> dict[str, Any]:
     for unused in ("creationTimestamp", "name", "namespace"):
         metadata.pop(unused, None)
     metadata["labels"] = {
-        "app.kubernetes.io/name": "penstock-worker", **common_labels(queue), **metadata.get("labels", {}),
+        "app.kubernetes.io/name": "penstock-worker",
+        **common_labels(queue),
+        **metadata.get("labels", {}),
         **labels(queue),
-    }  # fmt: skip
+    }
     pod: dict[str, Any] = template["spec"]
     worker = _worker_of(pod)
     prestop = _seconds_before_sigterm(worker)
@@ -127,5 +129,8 @@ def _missing_tolerations(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         evicting = [one for one in given if one.get("effect", "") in {"", "NoExecute"}]
         if not any(one.get("key", "") in {"", key} for one in evicting):
             yield {
-                "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": LOST_NODE_SECONDS,
-            }  # fmt: skip
+                "key": key,
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": LOST_NODE_SECONDS,
+            }

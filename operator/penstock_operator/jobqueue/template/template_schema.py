@@ -58,55 +58,107 @@ def _map(each: Shape) -> Shape:
 
 _LABELS: Final = _map(TEXT)
 _LINUX: Final = {
-    "runAsUser": WHOLE, "runAsGroup": WHOLE, "runAsNonRoot": FLAG, "seccompProfile": _object(type=TEXT),
+    "runAsUser": WHOLE,
+    "runAsGroup": WHOLE,
+    "runAsNonRoot": FLAG,
+    "seccompProfile": _object(type=TEXT),
     "windowsOptions": ANYTHING,
-}  # fmt: skip
+}
 _CHECK: Final = {"path": TEXT, "host": TEXT, "scheme": TEXT, "port": PORT}
 _HANDLERS: Final = {
-    "httpGet": _object(**_CHECK), "tcpSocket": _object(host=TEXT, port=PORT), "grpc": _object(port=WHOLE, service=TEXT),
-    "exec": _object(command=_list(TEXT)), "sleep": _object(seconds=WHOLE),
-}  # fmt: skip
+    "httpGet": _object(**_CHECK),
+    "tcpSocket": _object(host=TEXT, port=PORT),
+    "grpc": _object(port=WHOLE, service=TEXT),
+    "exec": _object(command=_list(TEXT)),
+    "sleep": _object(seconds=WHOLE),
+}
 _PROBE: Final = _object(
-    **_HANDLERS, initialDelaySeconds=WHOLE, periodSeconds=WHOLE, timeoutSeconds=WHOLE, successThreshold=WHOLE,
-    failureThreshold=WHOLE, terminationGracePeriodSeconds=WHOLE,
-)  # fmt: skip
+    **_HANDLERS,
+    initialDelaySeconds=WHOLE,
+    periodSeconds=WHOLE,
+    timeoutSeconds=WHOLE,
+    successThreshold=WHOLE,
+    failureThreshold=WHOLE,
+    terminationGracePeriodSeconds=WHOLE,
+)
 _CONTAINER: Final = _object(
-    "name", "image",
-    name=TEXT, image=TEXT, imagePullPolicy=TEXT, workingDir=TEXT, restartPolicy=TEXT, stdin=FLAG, tty=FLAG,
-    command=_list(TEXT), args=_list(TEXT),
+    "name",
+    "image",
+    name=TEXT,
+    image=TEXT,
+    imagePullPolicy=TEXT,
+    workingDir=TEXT,
+    restartPolicy=TEXT,
+    stdin=FLAG,
+    tty=FLAG,
+    command=_list(TEXT),
+    args=_list(TEXT),
     env=_list(_object("name", name=TEXT, value=TEXT, valueFrom=ANYTHING)),
     envFrom=_list(_object(prefix=TEXT, configMapRef=ANYTHING, secretRef=ANYTHING)),
-    ports=_list(_object(
-        "containerPort", name=TEXT, containerPort=WHOLE, hostPort=WHOLE, protocol=TEXT, hostIP=TEXT,
-    )),
+    ports=_list(
+        _object(
+            "containerPort",
+            name=TEXT,
+            containerPort=WHOLE,
+            hostPort=WHOLE,
+            protocol=TEXT,
+            hostIP=TEXT,
+        )
+    ),
     resources=_object(limits=ANYTHING, requests=ANYTHING, claims=_list(ANYTHING)),
     volumeMounts=_list(_object("name", "mountPath", name=TEXT, mountPath=TEXT, readOnly=FLAG, subPath=TEXT)),
     volumeDevices=_list(ANYTHING),
-    livenessProbe=_PROBE, readinessProbe=_PROBE, startupProbe=_PROBE,
+    livenessProbe=_PROBE,
+    readinessProbe=_PROBE,
+    startupProbe=_PROBE,
     lifecycle=_object(preStop=_object(**_HANDLERS), postStart=_object(**_HANDLERS), stopSignal=TEXT),
-    terminationMessagePath=TEXT, terminationMessagePolicy=TEXT,
+    terminationMessagePath=TEXT,
+    terminationMessagePolicy=TEXT,
     securityContext=_object(
-        **_LINUX, privileged=FLAG, allowPrivilegeEscalation=FLAG, readOnlyRootFilesystem=FLAG, procMount=TEXT,
+        **_LINUX,
+        privileged=FLAG,
+        allowPrivilegeEscalation=FLAG,
+        readOnlyRootFilesystem=FLAG,
+        procMount=TEXT,
         capabilities=_object(add=_list(TEXT), drop=_list(TEXT)),
     ),
-)  # fmt: skip
+)
 _SPEC: Final = _object(
     "containers",
-    containers=_list(_CONTAINER), initContainers=_list(_CONTAINER), ephemeralContainers=_list(ANYTHING),
+    containers=_list(_CONTAINER),
+    initContainers=_list(_CONTAINER),
+    ephemeralContainers=_list(ANYTHING),
     volumes=_list(_object("name", name=TEXT)),
     securityContext=_object(
         **_LINUX, fsGroup=WHOLE, fsGroupChangePolicy=TEXT, supplementalGroups=_list(WHOLE), sysctls=_list(ANYTHING)
     ),
-    tolerations=_list(
-        _object(key=TEXT, operator=TEXT, value=TEXT, effect=TEXT, tolerationSeconds=WHOLE)
-    ),
-    os=_object(name=TEXT), nodeSelector=_LABELS, affinity=ANYTHING, topologySpreadConstraints=_list(ANYTHING),
-    imagePullSecrets=_list(_object(name=TEXT)), hostAliases=_list(ANYTHING), dnsConfig=ANYTHING, dnsPolicy=TEXT,
-    serviceAccountName=TEXT, serviceAccount=TEXT, automountServiceAccountToken=FLAG, enableServiceLinks=FLAG,
-    hostNetwork=FLAG, hostPID=FLAG, hostIPC=FLAG, hostUsers=FLAG, shareProcessNamespace=FLAG, hostname=TEXT,
-    restartPolicy=TEXT, terminationGracePeriodSeconds=WHOLE, activeDeadlineSeconds=WHOLE, nodeName=TEXT,
-    priorityClassName=TEXT, runtimeClassName=TEXT, schedulerName=TEXT,
-)  # fmt: skip
+    tolerations=_list(_object(key=TEXT, operator=TEXT, value=TEXT, effect=TEXT, tolerationSeconds=WHOLE)),
+    os=_object(name=TEXT),
+    nodeSelector=_LABELS,
+    affinity=ANYTHING,
+    topologySpreadConstraints=_list(ANYTHING),
+    imagePullSecrets=_list(_object(name=TEXT)),
+    hostAliases=_list(ANYTHING),
+    dnsConfig=ANYTHING,
+    dnsPolicy=TEXT,
+    serviceAccountName=TEXT,
+    serviceAccount=TEXT,
+    automountServiceAccountToken=FLAG,
+    enableServiceLinks=FLAG,
+    hostNetwork=FLAG,
+    hostPID=FLAG,
+    hostIPC=FLAG,
+    hostUsers=FLAG,
+    shareProcessNamespace=FLAG,
+    hostname=TEXT,
+    restartPolicy=TEXT,
+    terminationGracePeriodSeconds=WHOLE,
+    activeDeadlineSeconds=WHOLE,
+    nodeName=TEXT,
+    priorityClassName=TEXT,
+    runtimeClassName=TEXT,
+    schedulerName=TEXT,
+)
 TEMPLATE: Final = _object("spec", metadata=_object(labels=_LABELS, annotations=_LABELS), spec=_SPEC)
 
 

@@ -36,10 +36,17 @@ def test_a_key_that_is_not_allowed_is_refused_by_its_name(key: str):
 @pytest.mark.parametrize(
     "text",
     [
-        "postgresql:///shop", "postgresql://tenant@/shop", "postgresql://%2Ftmp/shop", "host=/tmp", "host=@abstract",
-        "postgresql://a,%2Ftmp/shop", "host=a,", "dbname=shop", "postgresql://tenant@/shop?host=/var/run/postgresql",
+        "postgresql:///shop",
+        "postgresql://tenant@/shop",
+        "postgresql://%2Ftmp/shop",
+        "host=/tmp",
+        "host=@abstract",
+        "postgresql://a,%2Ftmp/shop",
+        "host=a,",
+        "dbname=shop",
+        "postgresql://tenant@/shop?host=/var/run/postgresql",
     ],
-)  # fmt: skip
+)
 def test_a_socket_of_the_machine_is_no_host(text: str):
     """Nor is a host that is left out: libpq would take a socket."""
     with pytest.raises(InvalidDatabaseURL, match=r"(?i)host"):
@@ -49,12 +56,16 @@ def test_a_socket_of_the_machine_is_no_host(text: str):
 @pytest.mark.parametrize(
     "text",
     [
-        f"{URL}?sslrootcert=/etc/ca.pem", f"{URL}?sslcertmode=require", f"{URL}?gssencmode=require",
-        f"{URL}?require_auth=gss", f"{URL}?require_auth=scram-sha-256,%20sspi", URL + "x" * MAX_URL,
+        f"{URL}?sslrootcert=/etc/ca.pem",
+        f"{URL}?sslcertmode=require",
+        f"{URL}?gssencmode=require",
+        f"{URL}?require_auth=gss",
+        f"{URL}?require_auth=scram-sha-256,%20sspi",
+        URL + "x" * MAX_URL,
         "host=" + ",".join(["a"] * (MAX_HOSTS + 1)),
     ],
     ids=["a file", "a client certificate", "a ticket", "gss", "sspi", "too long", "too many hosts"],
-)  # fmt: skip
+)
 def test_a_value_that_would_use_the_machine_is_refused(text: str):
     """Credentials of the operator are no tenant's."""
     with pytest.raises(InvalidDatabaseURL):

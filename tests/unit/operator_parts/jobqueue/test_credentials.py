@@ -181,9 +181,10 @@ def test_a_template_keeps_its_own_annotations_next_to_the_mark():
 async def test_a_renewed_client_certificate_is_a_rollout_and_the_operators_own_is_none(server: ApiServer):
     """Workers show theirs when they connect; the operator's pods are not touched."""
     reference = {
-        "secretRef": {"name": "shop-postgres"}, "clientCertificateSecretRef": {"name": "tls"},
+        "secretRef": {"name": "shop-postgres"},
+        "clientCertificateSecretRef": {"name": "tls"},
         "operatorClientCertificateSecretRef": {"name": "own"},
-    }  # fmt: skip
+    }
     queue, operator = jobqueue(databaseRef=reference), Operator(server)
     for name in ("tls", "own"):
         server.put(name, **{"tls.crt": "1", "tls.key": "1"})

@@ -19,15 +19,27 @@ from tests.unit.jobqueue.verdicts import WORKER, pod
 from tests.unit.operator_parts.objects import jobqueue
 
 CLOUDNATIVEPG = {
-    "username": "app", "user": "app", "password": "p@ss/w:rd%#ü", "host": "shop-rw", "port": "5432", "dbname": "app",
-    "uri": "postgresql://app:p%40ss@shop-rw.db:5432/app", "jdbc-uri": "jdbc:postgresql://…", "pgpass": "…",
-}  # fmt: skip
+    "username": "app",
+    "user": "app",
+    "password": "p@ss/w:rd%#ü",
+    "host": "shop-rw",
+    "port": "5432",
+    "dbname": "app",
+    "uri": "postgresql://app:p%40ss@shop-rw.db:5432/app",
+    "jdbc-uri": "jdbc:postgresql://…",
+    "pgpass": "…",
+}
 ZALANDO = {"username": "shop", "password": "p@ss"}
 RDS = {"engine": "postgres", "username": "shop", "password": "p@ss", "host": "shop.rds.example.com", "dbname": "shop"}
 CRUNCHY = {
-    "user": "shop", "password": "p@ss", "host": "shop-primary.db.svc", "port": "5432", "dbname": "shop",
-    "pgbouncer-host": "shop-pgbouncer.db.svc", "uri": "postgresql://shop:p%40ss@shop-primary.db.svc:5432/shop",
-}  # fmt: skip
+    "user": "shop",
+    "password": "p@ss",
+    "host": "shop-primary.db.svc",
+    "port": "5432",
+    "dbname": "shop",
+    "pgbouncer-host": "shop-pgbouncer.db.svc",
+    "uri": "postgresql://shop:p%40ss@shop-primary.db.svc:5432/shop",
+}
 
 
 class Server:
@@ -64,11 +76,13 @@ def pod_urls(reference: dict[str, Any], **secrets: dict[str, str]) -> dict[str, 
     [
         ({"secretRef": {"name": "db", "key": "uri"}}, CLOUDNATIVEPG, CLOUDNATIVEPG["uri"]),
         (
-            {"secretRef": {"name": "db", "parts": {}}}, CLOUDNATIVEPG,
+            {"secretRef": {"name": "db", "parts": {}}},
+            CLOUDNATIVEPG,
             "postgresql://app:p%40ss%2Fw%3Ard%25%23%C3%BC@shop-rw:5432/app",
         ),
         (
-            {"secretRef": {"name": "db", "parts": {}}, "host": "acid-shop.db", "dbname": "shop"}, ZALANDO,
+            {"secretRef": {"name": "db", "parts": {}}, "host": "acid-shop.db", "dbname": "shop"},
+            ZALANDO,
             "postgresql://shop:p%40ss@acid-shop.db:5432/shop",
         ),
         ({"secretRef": {"name": "db", "parts": {}}}, RDS, "postgresql://shop:p%40ss@shop.rds.example.com:5432/shop"),
@@ -79,7 +93,7 @@ def pod_urls(reference: dict[str, Any], **secrets: dict[str, str]) -> dict[str, 
         ),
     ],
     ids=["CloudNativePG, uri", "CloudNativePG, parts", "Zalando", "RDS", "Crunchy"],
-)  # fmt: skip
+)
 async def test_secrets_of_other_tools_are_understood_by_operator_and_worker_alike(reference, secret, url):
     """No value of them is in the manifest."""
     found = await address(reference, db=secret)
@@ -118,8 +132,10 @@ async def test_certificates_reach_the_operator_as_text_and_the_worker_as_a_file(
     spec = manifests.pod_template(jobqueue(databaseRef=reference, worker__template=template))["spec"]
     assert [one["name"] for one in spec["volumes"]] == ["tmp", CA_VOLUME]
     assert spec["volumes"][1]["secret"] == {
-        "secretName": "ca", "items": [{"key": "ca.crt", "path": "ca.crt"}], "defaultMode": 0o444,
-    }  # fmt: skip
+        "secretName": "ca",
+        "items": [{"key": "ca.crt", "path": "ca.crt"}],
+        "defaultMode": 0o444,
+    }
     mounts = spec["containers"][0]["volumeMounts"]
     assert mounts[1] == {"name": CA_VOLUME, "mountPath": CA_FOLDER, "readOnly": True}
 
@@ -148,9 +164,12 @@ async def test_a_client_certificate_reaches_the_operator_as_text_and_the_worker_
 async def test_the_operator_may_have_a_client_certificate_of_its_own():
     """Its login is another, and with verify-full the common name is the login's; workers keep theirs."""
     reference = {
-        "secretRef": {"name": "db"}, "operatorSecretRef": {"name": "db"}, "caSecretRef": {"name": "ca"},
-        "clientCertificateSecretRef": {"name": "tls"}, "operatorClientCertificateSecretRef": {"name": "own"},
-    }  # fmt: skip
+        "secretRef": {"name": "db"},
+        "operatorSecretRef": {"name": "db"},
+        "caSecretRef": {"name": "ca"},
+        "clientCertificateSecretRef": {"name": "tls"},
+        "operatorClientCertificateSecretRef": {"name": "own"},
+    }
     secrets = {
         "db": {"url": "postgresql://u@h/d"},
         "tls": CLIENT,

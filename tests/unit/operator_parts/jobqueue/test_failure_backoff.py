@@ -125,9 +125,14 @@ async def test_a_time_that_has_passed_never_makes_a_loop_spin():
 
     member = ScheduledQueue(jobqueue())
     loop = DatabaseLoop(
-        address=None, holder="a", members=list, make=cast("Any", Late),
-        metrics=OperatorMetrics(leading=lambda: True), may_act=lambda: True, opened=lambda _: None,
-    )  # fmt: skip
+        address=None,
+        holder="a",
+        members=list,
+        make=cast("Any", Late),
+        metrics=OperatorMetrics(leading=lambda: True),
+        may_act=lambda: True,
+        opened=lambda _: None,
+    )
     loop._reconcilers[member.queue.uid] = cast("Any", Late())
     loop._reconciled[member.queue.uid] = (member, QueueSample())
     assert loop._is_due(member, QueueSample())

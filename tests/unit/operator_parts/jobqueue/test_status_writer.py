@@ -43,8 +43,11 @@ class Statuses:
             raise error
         self.kept = {key: value for key, value in status.items() if key != self.pruned}
         metadata = {
-            "uid": queue.uid, "namespace": queue.namespace, "generation": queue.generation, "resourceVersion": "11",
-        }  # fmt: skip
+            "uid": queue.uid,
+            "namespace": queue.namespace,
+            "generation": queue.generation,
+            "resourceVersion": "11",
+        }
         return {**manifest(), "metadata": {**manifest()["metadata"], **metadata}, "status": self.kept}
 
     async def post_event(self, *_: Any, **__: Any) -> None:

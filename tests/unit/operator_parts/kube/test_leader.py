@@ -46,9 +46,11 @@ def asked(tmp_path: Path) -> Iterator[list[str]]:
     thread.start()
     cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}
     config = {
-        "clusters": [cluster], "users": [{"name": "u", "user": {"token": "t"}}], "current-context": "x",
+        "clusters": [cluster],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "current-context": "x",
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-    }  # fmt: skip
+    }
     (tmp_path / "config").write_text(yaml.safe_dump(config))
     try:
         yield found

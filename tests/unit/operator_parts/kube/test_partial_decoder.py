@@ -30,27 +30,36 @@ def managed(manager: str, *annotations: str, **more: Any) -> dict[str, Any]:
         "f:template": {"f:spec": {"f:containers": {'k:{"name":"worker"}': {".": {}}}}},
     }
     return {
-        "manager": manager, "operation": "Apply", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z",
-        "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": fields, "f:spec": spec}, **more,
-    }  # fmt: skip
+        "manager": manager,
+        "operation": "Apply",
+        "apiVersion": "v1",
+        "time": "2026-01-01T00:00:00Z",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:metadata": fields, "f:spec": spec},
+        **more,
+    }
 
 
 def a_pod(**changes: Any) -> dict[str, Any]:
     """One with everything that its view reads."""
     container = {
-        "name": "worker", "image": "shop:1", "env": [{"name": "A", "value": "b"}],
+        "name": "worker",
+        "image": "shop:1",
+        "env": [{"name": "A", "value": "b"}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": 1}, "periodSeconds": 2, "timeoutSeconds": 3},
-    }  # fmt: skip
+    }
     metadata = {
         "annotations": {DELETION_COST: "-1", **PROTECTED, "other": "x"},
         "managedFields": [managed("somebody", DELETION_COST), managed("penstock-disruption", *PROTECTED)],
-        "deletionTimestamp": "2026-01-01T00:10:00Z", "deletionGracePeriodSeconds": 5,
-    }  # fmt: skip
+        "deletionTimestamp": "2026-01-01T00:10:00Z",
+        "deletionGracePeriodSeconds": 5,
+    }
     status = {
-        "phase": "Running", "startTime": "2026-01-01T00:00:01Z",
+        "phase": "Running",
+        "startTime": "2026-01-01T00:00:01Z",
         "conditions": [{"type": "Ready", "status": "Unknown"}, {"type": "PodScheduled", "status": "True"}],
         "containerStatuses": [{"name": "worker", "restartCount": 2, "state": {"waiting": {"reason": "ErrImagePull"}}}],
-    }  # fmt: skip
+    }
     spec = {
         "nodeName": "n-1",
         "terminationGracePeriodSeconds": 60,
@@ -65,11 +74,15 @@ def a_deployment(**changes: Any) -> dict[str, Any]:
     template = {
         "metadata": {"annotations": {"penstock.dev/credentials": "abc"}, "labels": {"a": "b"}},
         "spec": {"containers": [{"name": "worker", "image": "shop:1"}]} | changes,
-    }  # fmt: skip
+    }
     spec = {
-        "replicas": 3, "paused": True, "progressDeadlineSeconds": 30, "template": template,
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%"}}, "selector": {"matchLabels": {}},
-    }  # fmt: skip
+        "replicas": 3,
+        "paused": True,
+        "progressDeadlineSeconds": 30,
+        "template": template,
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%"}},
+        "selector": {"matchLabels": {}},
+    }
     conditions = [
         {"type": "ReplicaFailure", "status": "True", "message": "quota"},
         {"type": "Progressing", "status": "False"},
@@ -90,11 +103,14 @@ def a_deployment(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "read", "found"),
     [
-        ("Pod", Pod.read, a_pod()), ("Pod", Pod.read, pod_object("b")),
-        ("Deployment", Deployment.read, a_deployment()), ("Deployment", Deployment.read, deployment_object()),
-        ("PodDisruptionBudget", ChildObject.read, a_deployment()), ("PodMonitor", ChildObject.read, a_deployment()),
+        ("Pod", Pod.read, a_pod()),
+        ("Pod", Pod.read, pod_object("b")),
+        ("Deployment", Deployment.read, a_deployment()),
+        ("Deployment", Deployment.read, deployment_object()),
+        ("PodDisruptionBudget", ChildObject.read, a_deployment()),
+        ("PodMonitor", ChildObject.read, a_deployment()),
     ],
-)  # fmt: skip
+)
 def test_the_view_is_that_of_the_whole_object(kind: str, read: Any, found: dict[str, Any]):
     """By the operator's list and by the watch's own."""
     ((listed,), _) = decode_page(json.dumps({"metadata": {}, "items": [found]}).encode(), nothing, decode=decoder(kind))

@@ -60,9 +60,14 @@ async def queue(gate: asyncio.Semaphore) -> AtTheGate:
 async def loop(queue: AtTheGate) -> AsyncIterator[DatabaseLoop]:
     """A loop whose samples the test makes."""
     made = DatabaseLoop(
-        address=None, holder="a", members=list, make=lambda: queue, metrics=OperatorMetrics(leading=lambda: True),  # type: ignore[arg-type,return-value]
-        may_act=lambda: True, opened=lambda _: None,
-    )  # fmt: skip
+        address=None,
+        holder="a",
+        members=list,
+        make=lambda: queue,  # type: ignore[arg-type,return-value]
+        metrics=OperatorMetrics(leading=lambda: True),
+        may_act=lambda: True,
+        opened=lambda _: None,
+    )
     yield made
     await cancel_and_wait(made._working.values())
 

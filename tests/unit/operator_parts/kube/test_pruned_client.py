@@ -71,9 +71,10 @@ def kubeconfig(tmp_path: Path) -> Iterator[Path]:
     thread.start()
     config = {
         "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}],
-        "users": [{"name": "u", "user": {"token": "t"}}], "current-context": "x",
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "current-context": "x",
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-    }  # fmt: skip
+    }
     path = tmp_path / "config"
     path.write_text(yaml.safe_dump(config))
     try:

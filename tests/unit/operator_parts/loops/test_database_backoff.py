@@ -47,10 +47,16 @@ class Ticking:
     def __init__(self, url: str) -> None:
         self.now, self.queue, self.reconciler = 1000.0, jobqueue(), Settled()
         self.loop = DatabaseLoop(
-            address=Address(url=url, direct_url=url), holder="a", members=self.members,
-            make=cast("Any", lambda: self.reconciler), metrics=OperatorMetrics(leading=lambda: True),
-            may_act=lambda: True, opened=lambda _: None, memory_mib=48, pauses=DatabaseBackoff(lambda: self.now),
-        )  # fmt: skip
+            address=Address(url=url, direct_url=url),
+            holder="a",
+            members=self.members,
+            make=cast("Any", lambda: self.reconciler),
+            metrics=OperatorMetrics(leading=lambda: True),
+            may_act=lambda: True,
+            opened=lambda _: None,
+            memory_mib=48,
+            pauses=DatabaseBackoff(lambda: self.now),
+        )
 
     def members(self) -> list[ScheduledQueue]:
         return [ScheduledQueue(self.queue)]

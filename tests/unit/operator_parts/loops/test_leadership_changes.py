@@ -43,9 +43,14 @@ def answered() -> asyncio.Event:
 async def loop(answered: asyncio.Event) -> AsyncIterator[DatabaseLoop]:
     """Without a database; the test makes its samples."""
     made = DatabaseLoop(
-        address=None, holder="a", members=list, make=lambda: cast("Any", Slow(answered)),
-        metrics=OperatorMetrics(leading=lambda: True), may_act=lambda: True, opened=lambda _: None,
-    )  # fmt: skip
+        address=None,
+        holder="a",
+        members=list,
+        make=lambda: cast("Any", Slow(answered)),
+        metrics=OperatorMetrics(leading=lambda: True),
+        may_act=lambda: True,
+        opened=lambda _: None,
+    )
     yield made
     await cancel_and_wait(made._working.values())
 

@@ -29,10 +29,14 @@ class SlowSampler:
 def loop_over(sampler: SlowSampler) -> DatabaseLoop:
     """A loop without JobQueues, that has just sampled all of them."""
     made = DatabaseLoop(
-        address=Address(url="postgresql://localhost/x", direct_url="postgresql://localhost/x"), holder="a",
-        members=list, make=cast("Any", None), metrics=OperatorMetrics(leading=lambda: True),
-        may_act=lambda: True, opened=lambda _: None,
-    )  # fmt: skip
+        address=Address(url="postgresql://localhost/x", direct_url="postgresql://localhost/x"),
+        holder="a",
+        members=list,
+        make=cast("Any", None),
+        metrics=OperatorMetrics(leading=lambda: True),
+        may_act=lambda: True,
+        opened=lambda _: None,
+    )
     made.sampler = cast("Any", sampler)
     made.scope.sampled_all({}, 60.0)
     return made

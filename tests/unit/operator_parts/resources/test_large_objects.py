@@ -108,8 +108,12 @@ def test_a_status_that_is_not_ours_is_none():
 
 async def test_the_watchs_own_list_is_decoded_sparingly():
     """And everything else as it is."""
-    page = {"kind": "JobQueueList", "apiVersion": "penstock.dev/v1alpha1",
-            "metadata": {"resourceVersion": "7", "continue": "on"}, "items": [found(**BYTES)]}  # fmt: skip
+    page = {
+        "kind": "JobQueueList",
+        "apiVersion": "penstock.dev/v1alpha1",
+        "metadata": {"resourceVersion": "7", "continue": "on"},
+        "items": [found(**BYTES)],
+    }
 
     async def answer(_: web.Request) -> web.Response:
         return web.json_response(page)

@@ -123,7 +123,7 @@ def test_an_init_container_that_is_done_is_no_problem():
         ({"conditions": [target("EvictionByEvictionAPI")]}, "Evicted"),
         ({"conditions": [target("TerminationByKubelet")]}, "NodeShutdown"),
     ],
-)  # fmt: skip
+)
 def test_an_end_against_its_will_has_a_reason(status, reason):
     """Of the pod's status or of its condition DisruptionTarget."""
     found = pod_problems.pod_failure(status)
@@ -208,11 +208,16 @@ def test_what_a_process_said_is_one_printable_line_of_bounded_length(text):
 
 NONSENSE: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
-        st.sampled_from(["state", "lastState", "waiting", "terminated", "running", "reason", "name"]), inner, max_size=3
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["state", "lastState", "waiting", "terminated", "running", "reason", "name"]),
+            inner,
+            max_size=3,
+        )
     ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(containers=st.lists(NONSENSE, max_size=2), conditions=st.lists(NONSENSE, max_size=2))

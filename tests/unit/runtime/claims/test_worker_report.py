@@ -120,13 +120,22 @@ class Parts:
         self.claimer = SimpleNamespace(fatal_error=None, disconnected=False, claim_error=None, pending=0)
         self.held_claims = HeldClaims(clock=lambda: self.now)
         self.probes = Probes(
-            lease=cast("Any", self.lease), held_claims=self.held_claims, claimer=cast("Any", self.claimer),
+            lease=cast("Any", self.lease),
+            held_claims=self.held_claims,
+            claimer=cast("Any", self.claimer),
             consumers=cast("Any", SimpleNamespace(waiting=0, unacknowledged=0, prefetching=False)),
-            slots=Slots(concurrency=4, interrupt=lambda _: True), state=self.state,
-            maintenance=cast("Any", SimpleNamespace(
-                stats=SimpleNamespace(leading=True, rescued=0, poisoned=0, overdue=0, succeeded_at=990.0))),
-            max_timeout=900.0, clock=lambda: self.now, wall=lambda: 5000.0,
-        )  # fmt: skip
+            slots=Slots(concurrency=4, interrupt=lambda _: True),
+            state=self.state,
+            maintenance=cast(
+                "Any",
+                SimpleNamespace(
+                    stats=SimpleNamespace(leading=True, rescued=0, poisoned=0, overdue=0, succeeded_at=990.0)
+                ),
+            ),
+            max_timeout=900.0,
+            clock=lambda: self.now,
+            wall=lambda: 5000.0,
+        )
 
     def breaks(self, what: str) -> None:
         match what:
@@ -147,11 +156,14 @@ class Parts:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("draining", "draining"), ("cordoned", "cordoned"), ("lease", "disconnected: .*12 s ago .*no route"),
-        ("claims", "disconnected: claims fail .*gone"), ("refused", "cannot claim jobs: SchemaMissing"),
+        ("draining", "draining"),
+        ("cordoned", "cordoned"),
+        ("lease", "disconnected: .*12 s ago .*no route"),
+        ("claims", "disconnected: claims fail .*gone"),
+        ("refused", "cannot claim jobs: SchemaMissing"),
         ("blocked", "event loop has been blocked for 3 s"),
     ],
-)  # fmt: skip
+)
 def test_a_worker_is_not_ready_for_each_reason_and_says_it_but_lives(what, said):
     """A restart would mend none of them."""
     parts = Parts()
@@ -235,10 +247,13 @@ async def test_nothing_that_goes_wrong_in_a_renewal_ends_the_lease_thread():
     held_claims.progress[one.id] = {"done": object()}
     registrar = Registrar()
     lease = Lease(
-        registry=cast("WorkerRegistry", registrar), held_claims=held_claims, seconds=15.0, on_renewed=lambda _: None,
+        registry=cast("WorkerRegistry", registrar),
+        held_claims=held_claims,
+        seconds=15.0,
+        on_renewed=lambda _: None,
         identity=Identity(identity="me", queue="q", version="1", concurrency=1),
         metrics=WorkerMetrics(queue="q", tasks=Tasks(), version="1"),
-    )  # fmt: skip
+    )
     lease.open()
     lease.renew_soon()
     await until(lambda: len(registrar.reports) == 1 and lease.last_error == "unforeseen")

@@ -71,9 +71,13 @@ class NoChildren:
 
 def attempts(app: App, threads: Executor) -> Attempts:
     return Attempts(
-        tasks=app.tasks, context=lambda one: Context(job=one, client=app.client), threads=threads,
-        children=NoChildren(), executor="async", outcomes=OutcomeBuilder(backoff=Backoff(), rng=random.Random(1)),
-    )  # fmt: skip
+        tasks=app.tasks,
+        context=lambda one: Context(job=one, client=app.client),
+        threads=threads,
+        children=NoChildren(),
+        executor="async",
+        outcomes=OutcomeBuilder(backoff=Backoff(), rng=random.Random(1)),
+    )
 
 
 async def attempted(end: Any, *, plain: bool) -> Finished:

@@ -51,9 +51,14 @@ async def test_a_worker_that_uses_nothing_runs_attempts_as_they_are(app, outcome
     def wrapped(*, tracing: object = None, **settings) -> object:
         given = Settings(database_url="postgresql://x", **settings)
         return module.apply_middleware(
-            run, tasks=app.tasks, settings=given, outcomes=outcomes, metrics=metrics, hooks=HookDispatcher(app.hooks),
+            run,
+            tasks=app.tasks,
+            settings=given,
+            outcomes=outcomes,
+            metrics=metrics,
+            hooks=HookDispatcher(app.hooks),
             tracing=tracing,
-        )  # fmt: skip
+        )
 
     assert wrapped() is run
     assert wrapped(circuit_failure_percent=50) is not run
@@ -82,8 +87,9 @@ async def test_an_attempts_events_come_in_order_with_what_happened(app, outcomes
     await hooked.run(good)
     await hooked.run(bad)
     assert heard[:2] == [
-        JobStarted(job=good), JobStopped(job=good, outcome=OutcomeState.COMPLETED, reason=None, duration=0.25)
-    ]  # fmt: skip
+        JobStarted(job=good),
+        JobStopped(job=good, outcome=OutcomeState.COMPLETED, reason=None, duration=0.25),
+    ]
     started, failed, stopped = heard[2:]
     assert started == JobStarted(job=bad)
     assert isinstance(failed, JobErrored)

@@ -68,10 +68,16 @@ class Bench:
 
         self.hooks = HookDispatcher(self.app.hooks)
         self.forensics = Forensics(
-            store=cast("Any", self.glass), queue=lambda: (11, "q"), facts=lambda: {"pod": "p"},
+            store=cast("Any", self.glass),
+            queue=lambda: (11, "q"),
+            facts=lambda: {"pod": "p"},
             hooks=self.hooks,
-            metrics=self.metrics, tasks=["work"], holder="me", clock=lambda: self.now, wall=lambda: 1000.0,
-        )  # fmt: skip
+            metrics=self.metrics,
+            tasks=["work"],
+            holder="me",
+            clock=lambda: self.now,
+            wall=lambda: 1000.0,
+        )
 
 
 @pytest.fixture
@@ -136,10 +142,16 @@ async def test_a_failed_attempt_is_one_line_and_a_dead_letter_is_reported(bench,
     await until(lambda: bench.heard)
     assert bench.heard == [
         DeadLetterMade(
-            id=2, queue="q", task="work", reason="exhausted", attempt=5, error="builtins.ValueError", message="no",
+            id=2,
+            queue="q",
+            task="work",
+            reason="exhausted",
+            attempt=5,
+            error="builtins.ValueError",
+            message="no",
             by_rescue=False,
         )
-    ]  # fmt: skip
+    ]
 
 
 async def test_a_task_that_fails_all_the_time_does_not_flood_the_log(bench, caplog):

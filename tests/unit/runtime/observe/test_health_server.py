@@ -33,9 +33,12 @@ def test_probes_say_what_is_wrong():
     """200 and ok, or 503 and the reason; anything else is not there."""
     problems: dict[str, str | None] = {"live": None, "ready": "draining"}
     server = HealthServer(
-        host="127.0.0.1", port=0, live=lambda: problems["live"], ready=lambda: problems["ready"],
+        host="127.0.0.1",
+        port=0,
+        live=lambda: problems["live"],
+        ready=lambda: problems["ready"],
         metrics=lambda: (b"x 1\n", "text/plain"),
-    )  # fmt: skip
+    )
     server.start()
     try:
         assert fetch(server.port, "/healthz") == (200, "ok\n")

@@ -58,8 +58,13 @@ def test_a_tasks_own_line_carries_its_job_for_machines(written):
     logger.warning("idle")
     first, second = map(json.loads, stream.getvalue().splitlines())
     assert {key: first[key] for key in ("job", "attempt", "queue", "task", "message", "trace_id")} == {
-        "job": 7, "attempt": 2, "queue": "q", "task": "work", "message": "half way", "trace_id": PARENT[3:35],
-    }  # fmt: skip
+        "job": 7,
+        "attempt": 2,
+        "queue": "q",
+        "task": "work",
+        "message": "half way",
+        "trace_id": PARENT[3:35],
+    }
     assert "job" not in second
 
 
@@ -90,11 +95,17 @@ async def test_the_job_follows_its_task_into_threads(written):
 @pytest.mark.parametrize(
     "headers",
     [
-        None, "{}", '{"traceparent": 7}', '{"traceparent": "00-' + "0" * 32 + '-00f067aa0ba902b7-01"}',
-        '{"traceparent": "ff' + PARENT[2:] + '"}', '{"traceparent": "' + PARENT[:-1] + '"}', '["traceparent"]',
-        '{"traceparent": ', '{"traceparent": "00-' + "A" * 32 + '-00f067aa0ba902b7-01"}',
+        None,
+        "{}",
+        '{"traceparent": 7}',
+        '{"traceparent": "00-' + "0" * 32 + '-00f067aa0ba902b7-01"}',
+        '{"traceparent": "ff' + PARENT[2:] + '"}',
+        '{"traceparent": "' + PARENT[:-1] + '"}',
+        '["traceparent"]',
+        '{"traceparent": ',
+        '{"traceparent": "00-' + "A" * 32 + '-00f067aa0ba902b7-01"}',
     ],
-)  # fmt: skip
+)
 def test_a_malformed_trace_is_no_trace(headers):
     """What somebody else's enqueue wrote must not break a line or an attempt."""
     assert read(headers) is None

@@ -41,9 +41,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
-    "MAX_PAYLOAD_BYTES", "ArgumentCodec", "annotations_of", "encode_headers", "encode_object", "encode_result",
+    "MAX_PAYLOAD_BYTES",
+    "ArgumentCodec",
+    "annotations_of",
+    "encode_headers",
+    "encode_object",
+    "encode_result",
     "result_reader",
-]  # fmt: skip
+]
 
 _COMPARED = (msgspec.inspect.AnyType, msgspec.inspect.CustomType)
 """Where JSON may change a value: it is read back at the enqueue, and compared."""

@@ -33,8 +33,18 @@ _SCALARS: Final = (str, int, float, Decimal, UUID, PurePath)
 """Bases of which a subclass can be made from a plain value."""
 
 _PLAIN: Final = (
-    str, int, float, Decimal, *_DATETIME, *_DATE, Mapping, AbstractSet, deque, range, ValuesView,
-)  # fmt: skip
+    str,
+    int,
+    float,
+    Decimal,
+    *_DATETIME,
+    *_DATE,
+    Mapping,
+    AbstractSet,
+    deque,
+    range,
+    ValuesView,
+)
 """Types that the encoder gets as plain values anywhere; other iterables might be infinite, or readable only once."""
 
 

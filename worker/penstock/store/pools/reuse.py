@@ -17,13 +17,15 @@ from psycopg.pq import ConnStatus, abc
 CHECK_AFTER_SECONDS: Final = 30.0
 """Seconds of idleness after which a connection is checked: a firewall may have dropped it silently."""
 ANSWER_SECONDS: Final = 2.0
-STALE: Final = frozenset({
-    "57P01",  # ended by an administrator or a restart: its transaction is rolled back
-    "57P05",  # idle_session_timeout, which ends only idle sessions
-    "25006",  # now a standby: it was the primary when this connection was made
-    "26000",  # another session than the one that prepared the statement
-    "0A000",  # a prepared statement's result type changed with a migration
-})  # fmt: skip
+STALE: Final = frozenset(
+    {
+        "57P01",  # ended by an administrator or a restart: its transaction is rolled back
+        "57P05",  # idle_session_timeout, which ends only idle sessions
+        "25006",  # now a standby: it was the primary when this connection was made
+        "26000",  # another session than the one that prepared the statement
+        "0A000",  # a prepared statement's result type changed with a migration
+    }
+)
 """SQLSTATEs of statements that had no effect and may succeed on a new connection."""
 
 

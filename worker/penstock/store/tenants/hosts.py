@@ -26,15 +26,22 @@ _METADATA: Final = "the address of a cloud's metadata service"
 _NETWORKS: Final = tuple(
     (ipaddress.ip_network(network), what)
     for network, what in (
-        ("127.0.0.0/8", LOOPBACK), ("::1/128", LOOPBACK),
-        ("0.0.0.0/8", "an unspecified address"), ("::/128", "an unspecified address"),
-        ("169.254.0.0/16", "a link-local address"), ("fe80::/10", "a link-local address"),
-        ("224.0.0.0/4", "a multicast address"), ("ff00::/8", "a multicast address"),
+        ("127.0.0.0/8", LOOPBACK),
+        ("::1/128", LOOPBACK),
+        ("0.0.0.0/8", "an unspecified address"),
+        ("::/128", "an unspecified address"),
+        ("169.254.0.0/16", "a link-local address"),
+        ("fe80::/10", "a link-local address"),
+        ("224.0.0.0/4", "a multicast address"),
+        ("ff00::/8", "a multicast address"),
         ("240.0.0.0/4", "a reserved address"),
-        ("fd00:ec2::/32", _METADATA), ("fd20:ce::254/128", _METADATA),  # AWS and Google Cloud by IPv6
-        ("168.63.129.16/32", _METADATA), ("100.100.100.200/32", _METADATA), ("192.0.0.0/24", _METADATA),
+        ("fd00:ec2::/32", _METADATA),
+        ("fd20:ce::254/128", _METADATA),  # AWS and Google Cloud by IPv6
+        ("168.63.129.16/32", _METADATA),
+        ("100.100.100.200/32", _METADATA),
+        ("192.0.0.0/24", _METADATA),
     )  # Azure, Alibaba, Oracle
-)  # fmt: skip
+)
 _EMBEDDING: Final = (
     (ipaddress.ip_network("::ffff:0:0/96"), 0),
     (ipaddress.ip_network("::/96"), 0),

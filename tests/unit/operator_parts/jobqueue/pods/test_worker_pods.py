@@ -22,8 +22,14 @@ CRASHING = {"containerStatuses": [{"name": "worker", "state": {"waiting": {"reas
 NO_NODE = {"conditions": [{"type": "PodScheduled", "reason": "Unschedulable", "message": "no node"}]}
 
 
-def one(name: str = "p", *, state: str | None = None, lost: LostWorker | None = None, seen: Seen | None = None,
-        **changes: Any) -> WorkerPod:  # fmt: skip
+def one(
+    name: str = "p",
+    *,
+    state: str | None = None,
+    lost: LostWorker | None = None,
+    seen: Seen | None = None,
+    **changes: Any,
+) -> WorkerPod:
     view = pod(name, **changes)
     rows = {} if state is None else {name: PodWorker(id=1, pod=name, state=state, in_flight=0)}
     (made,) = members([view], rows, {name: lost} if lost else {}, {view.uid: seen} if seen else {})

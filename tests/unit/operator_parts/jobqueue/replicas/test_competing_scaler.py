@@ -161,9 +161,12 @@ def test_a_paused_rollout_is_reported_while_a_change_waits_for_it():
 def test_the_deployment_is_as_the_jobqueue_says_and_every_child_has_its_labels():
     """The operator's own labels win, and what is not said is Kubernetes' or ours."""
     given = {
-        "labels": {"team": "a", "penstock.dev/jobqueue": "other"}, "annotations": {"note": "x"}, "minReadySeconds": 5,
-        "progressDeadlineSeconds": 60, "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": "10%"}},
-    }  # fmt: skip
+        "labels": {"team": "a", "penstock.dev/jobqueue": "other"},
+        "annotations": {"note": "x"},
+        "minReadySeconds": 5,
+        "progressDeadlineSeconds": 60,
+        "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": "10%"}},
+    }
     queue = jobqueue(worker__deployment=given, worker__labels={"cost": "7"})
     made = deployment(queue)
     assert made["metadata"]["labels"]["team"] == "a"

@@ -23,8 +23,10 @@ def one(
     name: str, owner: str, age: int, *, state: str | None = "running", in_flight: int = 0, **changes: Any
 ) -> WorkerPod:
     """A pod of the replica set `owner`, the greater `age` the younger; without a state its worker never came."""
-    metadata = {"ownerReferences": [{"uid": owner, "controller": True}],
-                "creationTimestamp": f"2026-01-01T00:00:{age:02}Z"}  # fmt: skip
+    metadata = {
+        "ownerReferences": [{"uid": owner, "controller": True}],
+        "creationTimestamp": f"2026-01-01T00:00:{age:02}Z",
+    }
     view = pod(name, metadata=metadata, **changes)
     rows = {} if state is None else {name: PodWorker(id=age, pod=name, state=state, in_flight=in_flight)}
     (made,) = members([view], rows, {}, {view.uid: Seen(was_ready=True, unready=11.0 if state is None else 0.0)})
@@ -85,9 +87,15 @@ def test_a_paused_rollout_goes_on_when_somebody_resumes_it():
 
 @pytest.mark.parametrize(
     ("strategy", "replicas", "pods"),
-    [({}, 5, 2), ({"rollingUpdate": {"maxSurge": 3}}, 5, 3), ({"rollingUpdate": {"maxSurge": "10%"}}, 30, 3),
-     ({"type": "Recreate"}, 5, 0), ({}, 0, 0), ({"rollingUpdate": {"maxSurge": "odd"}}, 5, 0)],
-)  # fmt: skip
+    [
+        ({}, 5, 2),
+        ({"rollingUpdate": {"maxSurge": 3}}, 5, 3),
+        ({"rollingUpdate": {"maxSurge": "10%"}}, 30, 3),
+        ({"type": "Recreate"}, 5, 0),
+        ({}, 0, 0),
+        ({"rollingUpdate": {"maxSurge": "odd"}}, 5, 0),
+    ],
+)
 def test_the_surge_is_the_deployments(strategy, replicas, pods):
     """A number, or a percentage that is rounded up."""
     assert surge(deployment(5, spec={"strategy": strategy}), replicas) == pods

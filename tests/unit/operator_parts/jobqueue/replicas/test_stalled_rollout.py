@@ -36,10 +36,13 @@ def drained(target: int, shown: Deployment, found: list[WorkerPod]) -> tuple[Sca
             break
         changed = set(made.cordon) | set(made.uncordon)
         found = [
-            each if each.worker is None or each.worker.id not in changed
-            else after_drain(each) if each.worker.id in made.cordon else called_back(each)
+            each
+            if each.worker is None or each.worker.id not in changed
+            else after_drain(each)
+            if each.worker.id in made.cordon
+            else called_back(each)
             for each in found
-        ]  # fmt: skip
+        ]
         made = plan(target, shown, found)
     return made, sum(each.drained and each.pod.replica_set == "old" for each in found)
 
@@ -109,11 +112,14 @@ def test_a_rollout_without_a_new_pod_freezes_no_scale_down(changes, replicas, ta
 def test_new_pods_that_serve_and_never_become_ready_freeze_no_scale_down(replicas, target):
     """A sidecar, a readiness gate or the user's own probe: past its deadline the rollout ends no old pod for them."""
     more = surge(deployment(replicas), replicas)
-    shown = deployment(replicas, sizes=(replicas, more),
-                       status={"conditions": [{"type": "Progressing", "status": "False"}]})  # fmt: skip
+    shown = deployment(
+        replicas, sizes=(replicas, more), status={"conditions": [{"type": "Progressing", "status": "False"}]}
+    )
     unready = Seen(unready=700.0)
-    found = [*(old(number) for number in range(replicas)),
-             *(dataclasses.replace(fresh(number, ready=False), seen=unready) for number in range(more))]  # fmt: skip
+    found = [
+        *(old(number) for number in range(replicas)),
+        *(dataclasses.replace(fresh(number, ready=False), seen=unready) for number in range(more)),
+    ]
     made, gone_old = drained(target, shown, found)
     assert made.scale_to is not None
     assert removed({"old": replicas, "new": more}, shown, made.scale_to)["old"] <= gone_old

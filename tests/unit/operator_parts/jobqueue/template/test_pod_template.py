@@ -113,9 +113,13 @@ def test_a_container_that_asks_for_privileges_gets_them(context):
 
 def test_a_pod_that_runs_as_root_gets_root_but_for_the_container_that_does_not():
     """A uid of the pod counts for all; one of a container counts more."""
-    spec = made(WORKER | {"securityContext": {"runAsUser": 7}}, {"name": "b", "image": "b"}, securityContext={
-        "runAsUser": 0,
-    })  # fmt: skip
+    spec = made(
+        WORKER | {"securityContext": {"runAsUser": 7}},
+        {"name": "b", "image": "b"},
+        securityContext={
+            "runAsUser": 0,
+        },
+    )
     assert spec["securityContext"] == {"runAsUser": 0, "seccompProfile": SECCOMP}
     assert spec["containers"][0]["securityContext"] == {"runAsUser": 7, **PLAIN, "runAsNonRoot": True}
     assert "securityContext" not in spec["containers"][1]
@@ -264,9 +268,12 @@ def test_sidecars_and_init_containers_are_completed_like_the_worker():
     spec = made(WORKER, initContainers=[{"name": "proxy", "image": "p", "restartPolicy": "Always"}])
     (proxy,) = spec["initContainers"]
     assert proxy == {
-        "name": "proxy", "image": "p", "restartPolicy": "Always", "securityContext": PLAIN,
+        "name": "proxy",
+        "image": "p",
+        "restartPolicy": "Always",
+        "securityContext": PLAIN,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-    }  # fmt: skip
+    }
 
 
 def test_every_default_that_is_added_is_listed():
@@ -278,8 +285,9 @@ def test_every_default_that_is_added_is_listed():
     found |= {f"spec.securityContext.{name}" for name in template["spec"]["securityContext"]}
     found |= {f"worker: {name}" for name in worker.keys() - {*WORKER, "securityContext", "terminationMessagePolicy"}}
     found |= {
-        "container: securityContext.allowPrivilegeEscalation", "container: securityContext.capabilities.drop",
+        "container: securityContext.allowPrivilegeEscalation",
+        "container: securityContext.capabilities.drop",
         "container: terminationMessagePolicy",
-    }  # fmt: skip
+    }
     assert worker["securityContext"] == PLAIN
     assert found == {one.field for one in ADDED}

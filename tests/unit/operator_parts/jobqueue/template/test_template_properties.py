@@ -71,10 +71,12 @@ def test_any_template_is_completed_or_refused_with_its_path(template):
         assert json.loads(json.dumps(found)) == found
         assert None not in found["spec"].values()
         template_warnings(queue.template, found)
-    JobQueue.read({
-        "metadata": {"name": "emails", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
-        "spec": {"databaseRef": {"secretRef": {"name": "s"}}, "worker": {"app": "a:b", "template": template}},
-    })  # fmt: skip
+    JobQueue.read(
+        {
+            "metadata": {"name": "emails", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
+            "spec": {"databaseRef": {"secretRef": {"name": "s"}}, "worker": {"app": "a:b", "template": template}},
+        }
+    )
 
 
 @given(template=likely_templates)

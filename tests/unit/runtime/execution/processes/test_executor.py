@@ -30,16 +30,25 @@ class Bench:
         self, path: str = "tests.unit.runtime.execution.processes.child_app:app", release_seconds: float = 30.0
     ) -> None:
         hello = protocol.Hello(
-            app=path, parent=os.getpid(), database_url="", pooled=False, log_level="info", strategy="constant",
-            base_seconds=3.0, max_seconds=3.0,
-        )  # fmt: skip
+            app=path,
+            parent=os.getpid(),
+            database_url="",
+            pooled=False,
+            log_level="info",
+            strategy="constant",
+            base_seconds=3.0,
+            max_seconds=3.0,
+        )
         self.until = time.monotonic() + LEASE_SECONDS
         self.children = ProcessPool(hello=hello, max_jobs=0, max_bytes=0)
         outcomes = OutcomeBuilder(backoff=Backoff(strategy="constant", base_seconds=3), rng=random.Random(1))
         self.executor = ChildExecutor(
-            children=self.children, outcomes=outcomes, lease=self, report=lambda one, found: None,
+            children=self.children,
+            outcomes=outcomes,
+            lease=self,
+            report=lambda one, found: None,
             release_seconds=release_seconds,
-        )  # fmt: skip
+        )
 
     def run(self, one: ClaimedJob) -> asyncio.Task[Finished]:
         return asyncio.get_running_loop().create_task(self.executor.run(one, app.tasks[one.task]))

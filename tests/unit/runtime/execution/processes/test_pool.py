@@ -26,9 +26,15 @@ async def pool() -> AsyncIterator[Callable[..., ProcessPool]]:
 
     def make(app: str = APP, max_jobs: int = 0) -> ProcessPool:
         hello = protocol.Hello(
-            app=app, parent=os.getpid(), database_url="", pooled=False, log_level="info", strategy="constant",
-            base_seconds=1.0, max_seconds=1.0,
-        )  # fmt: skip
+            app=app,
+            parent=os.getpid(),
+            database_url="",
+            pooled=False,
+            log_level="info",
+            strategy="constant",
+            base_seconds=1.0,
+            max_seconds=1.0,
+        )
         made.append(ProcessPool(hello=hello, max_jobs=max_jobs, max_bytes=0))
         return made[-1]
 

@@ -25,9 +25,15 @@ async def pool() -> AsyncIterator[Callable[..., ProcessPool]]:
         app: str = "tests.unit.runtime.execution.processes.child_app:app", max_jobs: int = 0, max_bytes: int = 0
     ) -> ProcessPool:
         hello = protocol.Hello(
-            app=app, parent=os.getpid(), database_url="", pooled=False, log_level="info", strategy="constant",
-            base_seconds=1.0, max_seconds=1.0,
-        )  # fmt: skip
+            app=app,
+            parent=os.getpid(),
+            database_url="",
+            pooled=False,
+            log_level="info",
+            strategy="constant",
+            base_seconds=1.0,
+            max_seconds=1.0,
+        )
         made.append(ProcessPool(hello=hello, max_jobs=max_jobs, max_bytes=max_bytes))
         return made[-1]
 
