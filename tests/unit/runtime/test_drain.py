@@ -99,6 +99,23 @@ async def test_step_5_what_still_runs_after_three_quarters_is_cancelled_and_rele
     ]
 
 
+async def test_everything_that_a_drain_releases_is_counted(parts):
+    """What waited, and what ran into the end of the grace period."""
+    parts.waiting, running = parts.hold(2), parts.run(3)
+    assert await parts.drain.run()
+    assert parts.released == [*parts.waiting, *running]
+    assert parts.metrics.released == 5
+
+
+async def test_a_step_has_a_tenth_of_a_second_even_when_no_time_is_left(parts):
+    """A notice may come too late: one statement still releases the jobs."""
+    parts.waiting = parts.hold(1)
+    parts.drain.shorten(0.0)
+    parts.instead["release"] = lambda: asyncio.sleep(0.09)
+    assert await parts.drain.run()
+    assert parts.released == parts.waiting
+
+
 async def test_step_6_attempts_that_lost_their_lease_meanwhile_are_released(parts):
     """The claim loop has ended by then: such a job stayed claimed to the end of the lease."""
     (fenced,) = parts.hold()
