@@ -249,16 +249,16 @@ class LoopSupervisor:
             metrics=self.metrics,
             may_act=self.may_act,
             opened=lambda identity: self._opened(key, identity),
+            deleted=lambda uid: uid not in self.cache.jobqueues.views,
             memory_mib=self.settings.database_memory_mib,
         )
         self._loops[key] = _RunningLoop(loop, asyncio.create_task(loop.run(), name="database loop"))
 
     async def _stop(self, keys: Iterable[LoopKey]) -> None:
-        gone = list(keys)
-        running = [self._loops.pop(key) for key in gone]
-        for key in gone:
+        running = {key: self._loops.pop(key) for key in list(keys)}
+        for key in running:
             self._ownership.forget(key)
-        await cancel_and_wait(one.task for one in running)
+        await cancel_and_wait(one.task for one in running.values())
 
     def _opened(self, key: LoopKey, identity: str | None) -> None:
         """Record the database of a loop, or its failure; every loop then checks the ownership of its queues again."""
@@ -295,6 +295,6 @@ class LoopSupervisor:
         if self.listed_at is None:
             return f"the cluster has not been listed yet: {self._list_problem or 'no answer so far'}"
         age = time.monotonic() - self.listed_at
-        if age > LISTS_MISSED * self.settings.relist_seconds:
-            return f"the cluster was last listed {age:.0f} s ago: {self._list_problem or 'no answer since'}"
-        return None
+        if age <= LISTS_MISSED * self.settings.relist_seconds:
+            return None
+        return f"the cluster was last listed {age:.0f} s ago: {self._list_problem or 'no answer since'}"

@@ -25,6 +25,7 @@ from penstock.scaling import Bound
 from penstock.store.inspect.database_stats import DatabaseStats
 
 from .resources.conditions import ObservedState, conditions_of
+from .resources.queue_schedules import QueueSchedules, ScheduleFigures
 from .resources.resource import JobQueue
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every counter, which nobody reads
@@ -61,6 +62,14 @@ _OF_QUEUES: Final = {
     "ready_replicas": "Worker pods that are ready.",
     "draining_replicas": "Worker pods that finish their running jobs before a scale-down.",
     "paused": "1 while the queue is paused.",
+}
+_SCHEDULE: Final = (*_QUEUE, "schedule")
+MAX_SCHEDULES: Final = 100
+"""Schedules of one JobQueue with series of their own: the late ones first, then by name."""
+_OF_SCHEDULES: Final = {
+    "next_timestamp_seconds": "When the schedule ticks next, in seconds since 1970; 0 if it does not.",
+    "last_success_timestamp_seconds": "When its last completed job ended, in seconds since 1970; 0 if none has.",
+    "late_seconds": "Seconds since it should have succeeded, or since a tick that did not fire; 0 while it is in time.",
 }
 _DATABASE: Final = ("namespace", "secret")
 """A database by the first Secret that leads to it; its address is secret and must not be a label."""
@@ -117,12 +126,26 @@ class OperatorMetrics:
         self._decisions = Counter(
             "penstock_queue_decisions", "Scaling decisions by bound.", (*_QUEUE, "bound"), registry=self.registry
         )
+        self._of_samples()
+        self._of_schedules()
+        self._of_operator()
+
+    def _of_samples(self) -> None:
+        """The age of each queue's last sample."""
         self._age = Gauge(
             "penstock_queue_sample_age_seconds", "Seconds since the queue was last sampled.", _QUEUE,
             registry=self.registry,
         )  # fmt: skip
         self._seen_at: dict[SecretPlace, float] = {}
-        self._of_operator()
+
+    def _of_schedules(self) -> None:
+        """The series of schedules."""
+        self._schedules = {
+            name: Gauge(f"penstock_schedule_{name}", text, _SCHEDULE, registry=self.registry)
+            for name, text in _OF_SCHEDULES.items()
+        }
+        self._fired = Counter("penstock_schedule_fired", "Jobs of ticks.", _SCHEDULE, registry=self.registry)
+        self._fired_before: dict[SecretPlace, dict[str, int]] = {}
 
     def _of_operator(self) -> None:
         """The series of this process; every replica exports them."""
@@ -229,6 +252,24 @@ class OperatorMetrics:
         for reason, count in rescued.items():
             self._rescued.labels(*place, reason).inc(count)
 
+    def show_schedules(self, queue: JobQueue, found: QueueSchedules, figures: Mapping[str, ScheduleFigures]) -> None:
+        """Show the schedules of a queue, at most `MAX_SCHEDULES` of them."""
+        place, labels = (queue.namespace, queue.name), {"namespace": queue.namespace, "jobqueue": queue.name}
+        late_first = sorted(found.schedules, key=lambda one: (not figures[one.name].late, one.name))[:MAX_SCHEDULES]
+        before = self._fired_before.get(place, {})
+        shown = {one.name for one in late_first}
+        for name in before.keys() - shown:
+            for metric in (*self._schedules.values(), self._fired):
+                metric.remove_by_labels({**labels, "schedule": name})
+        for one in late_first:
+            values, key = figures[one.name], (*place, one.name)
+            next_at = 0.0 if one.paused or one.next_at is None else one.next_at
+            self._schedules["next_timestamp_seconds"].labels(*key).set(next_at)
+            self._schedules["last_success_timestamp_seconds"].labels(*key).set(values.last_success_at or 0.0)
+            self._schedules["late_seconds"].labels(*key).set(values.late or 0.0)
+            self._fired.labels(*key).inc(max(0, values.fired - before.get(one.name, values.fired)))
+        self._fired_before[place] = {one.name: figures[one.name].fired for one in late_first}
+
     def forget_database(self, place: SecretPlace) -> None:
         """Drop the series of a database that no JobQueue names any more."""
         for metric in (*self._vitals.values(), self._rescued):
@@ -240,5 +281,6 @@ class OperatorMetrics:
         self._age.remove_by_labels(labels)  # before the time that its function reads
         self._seen_at.pop((queue.namespace, queue.name), None)
         of_queue = (self._condition, self._bound, self._scalings, self._decisions)
-        for metric in (*self._gauges.values(), *of_queue):
+        self._fired_before.pop((queue.namespace, queue.name), None)
+        for metric in (*self._gauges.values(), *of_queue, *self._schedules.values(), self._fired):
             metric.remove_by_labels(labels)

@@ -13,6 +13,7 @@ import yaml
 from tools.monitoring import promql, registry
 from tools.monitoring.alerts import ALERTS, filled
 
+from tests.monitoring.series import condition, of_database, of_queue, of_worker
 from tests.support.chart import only, render
 
 WHO, DATABASE = {"namespace": "shop", "jobqueue": "emails"}, {"namespace": "shop", "secret": "shop-postgres"}
@@ -34,25 +35,10 @@ class Case:
         return self.alert if self.fires else f"{self.alert} stays quiet"
 
 
-def of_queue(name: str, more: str = "") -> str:
-    return f'penstock_queue_{name}{{namespace="shop",jobqueue="emails",pod="penstock-0"{more}}}'
-
-
-def of_worker(name: str, more: str = "") -> str:
-    return f'penstock_{name}{{namespace="shop",jobqueue="emails",pod="emails-1",queue="emails"{more}}}'
-
-
-def of_database(name: str, more: str = "") -> str:
-    return f'penstock_database_{name}{{namespace="shop",secret="shop-postgres",pod="penstock-0"{more}}}'
-
-
-def condition(kind: str) -> str:
-    return of_queue("condition", f',type="{kind}"')
-
-
 LEADER = 'penstock_operator_leader{namespace="penstock",pod="penstock-0"}'
 MAXIMUM = of_queue("decision_bound", ',bound="Maximum"')
 DONE = of_worker("jobs_total", ',task="mail",outcome="completed"')
+LATE = 'penstock_schedule_late_seconds{namespace="shop",jobqueue="emails",schedule="nightly",pod="penstock-0"}'
 CASES = (
     Case(
         alert="BacklogAge",
@@ -189,6 +175,15 @@ CASES = (
         fires=(25, 36),
         says="Jobs of shop/emails have a task or arguments that its workers do not know.",
     ),
+    Case(
+        alert="ScheduleLate",
+        about={**WHO, "schedule": "nightly"},
+        series={LATE: "0x4 60 120 180 240 300 360 420 480 540 600 660 0x20"},
+        quiet=(4, 9, 14, 17),
+        fires=(15,),
+        says="Schedule nightly of shop/emails has not succeeded in time.",
+    ),
+    Case(alert="ScheduleLate", series={LATE: "0x4 60 120 180 240 300 0x20"}, quiet=(9, 12, 20)),
     Case(
         alert="DeadTuples",
         about=DATABASE,

@@ -168,6 +168,15 @@ ALERTS: Final = (
         wait="15m",
     ),
     Alert(
+        name="ScheduleLate",
+        expression=f"max by (namespace, jobqueue, schedule) (penstock_schedule_late_seconds) > {THRESHOLD}",
+        threshold=300,
+        means="seconds since the tick by which an earlier one should have succeeded, or since a tick that did not fire",
+        says=f"Schedule {{{{ $labels.schedule }}}} of {_WHO} has not succeeded in time.",
+        severity="warning",
+        wait="5m",
+    ),
+    Alert(
         name="DeadTuples",
         expression=f"max by (namespace, secret) (penstock_database_dead_tuples) > {THRESHOLD}",
         threshold=500_000,

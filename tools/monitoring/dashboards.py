@@ -10,6 +10,7 @@ from tools.monitoring.panels import (
     OLDEST,
     OUTCOMES,
     RATE,
+    SCHEDULES,
     WAIT,
     WHY,
     Dashboard,
@@ -42,11 +43,7 @@ OVERVIEW = Dashboard(
         Panel(title="Depth", help="Ready jobs.", queries=(Query(of_queue("ready"), NAMED),)),
         OLDEST,
         OUTCOMES,
-        Panel(
-            title="Workers",
-            help="Worker pods that exist, of each JobQueue.",
-            queries=(Query(of_queue("replicas"), NAMED),),
-        ),
+        Panel(title="Workers", help="Worker pods of each JobQueue.", queries=(Query(of_queue("replicas"), NAMED),)),
         WAIT,
         WHY,
     ),
@@ -112,6 +109,7 @@ QUEUE = Dashboard(
             help="1 while the queue gives no jobs to claims.",
             queries=(Query(of_queue("paused"), NAMED),),
         ),
+        *SCHEDULES,
         Panel(
             title="Conditions that are not true",
             help="Draining, ScalingLimited and Listening may well be false; check the others.",

@@ -100,6 +100,23 @@ WAIT = Panel(
     unit="s",
 )
 
+_OF_SCHEDULES: Final = f"max by (namespace, jobqueue, schedule) (penstock_schedule_%s{{{CHOSEN}}})"
+_SCHEDULE: Final = "{{jobqueue}}/{{schedule}}"
+SCHEDULES: Final = (
+    Panel(
+        title="Next ticks of schedules",
+        help="Seconds until each schedule ticks.",
+        queries=(Query(f"({_OF_SCHEDULES % 'next_timestamp_seconds'} > 0) - time()", _SCHEDULE),),
+        unit="s",
+    ),
+    Panel(
+        title="Late schedules",
+        help="Since when a schedule should have succeeded, or a tick should have fired; empty if all are in time.",
+        queries=(Query(f"{_OF_SCHEDULES % 'late_seconds'} > 0", _SCHEDULE),),
+        unit="s",
+    ),
+)
+
 
 def stat(title: str, expression: str, label: str, *, unit: str = "short", bad: float | None = None) -> Panel:
     """One number."""

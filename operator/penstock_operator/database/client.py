@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +27,7 @@ from .connection import SOON_SECONDS
 from .process.limits import MEMORY_MIB
 from .process.link import ProcessLink
 from .process.protocol import declared, now, unpacked
+from .process.schedules import DeclaredSchedules, ScheduleList
 
 ATTEMPTS: Final = 5
 """Attempts for a write that reached the process of the database too late."""
@@ -207,6 +208,25 @@ class DatabaseClient:
         """
         await self._act("declare", name, list(declared))
 
+    async def schedules(self, queues: Sequence[str]) -> ScheduleList:
+        """The schedules of the queues of these names, and the database's clock.
+
+        Raises:
+            StoreError: the query failed.
+        """
+        found: ScheduleList = await self._link.call("schedules", queues)
+        return found
+
+    async def declare_schedules(self, queue: str, entries: Sequence[Mapping[str, Any]]) -> DeclaredSchedules:
+        """Declare the schedules of a JobQueue, in place of those that it declared before.
+
+        Raises:
+            StoreError: the database rejects it, or the statement failed.
+            NotLeader: another replica leads.
+        """
+        found: DeclaredSchedules = await self._act("declare_schedules", queue, entries)
+        return found
+
     async def cordon(self, workers: Sequence[int], *, cordon: bool) -> None:
         """Cordon or uncordon workers.
 
@@ -235,11 +255,11 @@ class DatabaseClient:
         """
         await self._act("shorten_grace", queue, pod, seconds)
 
-    async def _act(self, method: str, *values: object) -> None:
+    async def _act(self, method: str, *values: object) -> Any:
         """A write. The process rejects one that reaches it late, because another replica may lead by then."""
         for _ in range(ATTEMPTS):
             if not self._may_act():
                 raise NotLeader("this replica does not lead, so it writes nothing to the database")
-            if await self._link.call(method, now(), *values):
-                return
+            if (answer := await self._link.call(method, now(), *values)) is not False:
+                return answer
         raise DatabaseUnavailable(f"{method}: the database process is too slow for a write")

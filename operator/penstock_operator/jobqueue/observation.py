@@ -12,6 +12,7 @@ from penstock.scaling import History, QueueSnapshot
 from penstock.store import QueueState
 
 from ..database.client import DatabaseClient
+from ..resources.queue_schedules import QueueSchedules
 from ..resources.resource import Deployment, JobQueue, Pod
 from .pods.worker_pods import WorkerPod
 
@@ -25,6 +26,7 @@ class QueueSample:
         connected: whether the sample succeeded.
         listening: whether LISTEN is active.
         state: of the queue; None if it could not be sampled.
+        schedules: of the queue; None before they were listed.
         waited: seconds that 95 % of the attempts of the last minute waited at most; None if none finished.
         problem: reason and message why the queue could not be sampled.
     """
@@ -33,6 +35,7 @@ class QueueSample:
     connected: bool = False
     listening: bool = False
     state: QueueState | None = None
+    schedules: QueueSchedules | None = None
     waited: float | None = None
     problem: tuple[str, str] | None = None
 

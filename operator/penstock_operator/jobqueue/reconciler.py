@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from penstock.errors import StoreError
 from penstock.scaling import Decision, History, QueueSnapshot
+from penstock.scaling.prescaling import next_change
 from penstock.scaling.sampler import Sampler
 
 from ..database.failure_reasons import reason_of
@@ -119,6 +120,7 @@ class JobQueueReconciler:
             database=self._problem(queue) or sample.problem,
             connected=sample.connected,
             listening=sample.listening,
+            schedules=sample.schedules,
         )
         self.settled, self.due_at = refusal is not None or queue.deleting, math.inf
         try:
@@ -193,7 +195,11 @@ class JobQueueReconciler:
         if sample.state is None:
             return None
         snapshot = self._sampler.add(sample.state, now, stopping=self._cache.stopping_of(queue))
-        return replace(snapshot, startup_seconds=self._fleet.startup_seconds)
+        ticks = () if sample.schedules is None or sample.state.paused else sample.schedules.ticks()
+        snapshot = replace(snapshot, startup_seconds=self._fleet.startup_seconds, ticks=ticks)
+        if queue.policy is not None and (change := next_change(snapshot, queue.policy, now)) is not None:
+            self.due_at = min(self.due_at, change)
+        return snapshot
 
     async def _apply(self, actions: Actions | None, seen: Observation) -> Applied:
         if actions is None or seen.deployment is None:

@@ -17,6 +17,7 @@ from penstock.scaling import Decision, QueueSnapshot
 
 from ..resources.api_object import epoch
 from ..resources.conditions import ObservedState, api_conditions
+from ..resources.queue_schedules import schedules_status
 from ..resources.resource import JobQueue
 from .template.manifests import selector
 
@@ -29,7 +30,7 @@ SPREAD_SECONDS: Final = 120.0
 MAX_TEXT: Final = 1024
 """Characters of an explanation that the JobQueue definition accepts."""
 _TIMES: Final = frozenset({"observedAt", "sampledAt", "computedAt", "lastTransitionTime"})
-_COUNTS: Final = ("queue", "throughput", "busyReplicas")
+_COUNTS: Final = ("queue", "throughput", "busyReplicas", "schedules")
 
 
 def stamp(epoch: float) -> str:
@@ -79,13 +80,14 @@ def status_of(
             made["throughput"] = throughput
     elif "queue" in queue.status:
         made["queue"] = queue.status["queue"]  # what was last seen, with its own time
-    if scaled is not None:
-        made["lastScale"] = {
-            "time": scaled.time, "from": scaled.before, "to": scaled.after, "reason": scaled.reason,
-        }  # fmt: skip
-    elif "lastScale" in queue.status:
-        made["lastScale"] = queue.status["lastScale"]
-    return made
+    schedules = queue.status.get("schedules") if state.schedules is None else schedules_status(state.schedules, stamp)
+    last_scale = queue.status.get("lastScale") if scaled is None else _last_scale(scaled)
+    rest = {"schedules": schedules, "lastScale": last_scale}
+    return made | {name: value for name, value in rest.items() if value}
+
+
+def _last_scale(scaled: LastScale) -> dict[str, Any]:
+    return {"time": scaled.time, "from": scaled.before, "to": scaled.after, "reason": scaled.reason}
 
 
 def _decision(decision: Decision, at: str) -> dict[str, Any]:

@@ -38,6 +38,8 @@ _TRANSITIONS: Final = {
     ("WorkersAvailable", "True"): ("WorkersRestored", False),
     ("LatencyTargetMet", "False"): ("LatencyTargetViolated", True),
     ("LatencyTargetMet", "True"): ("LatencyTargetRestored", False),
+    ("SchedulesValid", "False"): ("SchedulesInvalid", True),
+    ("SchedulesValid", "True"): ("SchedulesCorrected", False),
     ("Draining", "True"): ("DrainStarted", False),
     ("Draining", "False"): ("DrainCompleted", False),
 }

@@ -32,7 +32,7 @@ from .queue_sync import QueueSync
 from .recent_waits import RecentWaits
 from .sample_scope import SampleScope
 from .sampler import DatabaseSampler
-from .scheduled_queue import POLL_SECONDS, ScheduledQueue, pause_of, ready, soon_of
+from .scheduled_queue import ScheduledQueue, pause_of, pause_until_next, ready, soon_of
 from .server_stats import ServerStats, place_of
 
 logger = logging.getLogger("penstock.operator.reconcile")
@@ -61,6 +61,7 @@ class DatabaseLoop:
         may_act: False while another replica leads.
         pauses: after failures of the database.
         opened: called with the database's own identity before any other statement, or None after a failed sample.
+        deleted: whether the JobQueue of a uid is gone from the cluster.
     """
 
     address: Address | None
@@ -70,6 +71,7 @@ class DatabaseLoop:
     metrics: OperatorMetrics
     may_act: Callable[[], bool]
     opened: Callable[[str | None], None]
+    deleted: Callable[[str], bool] = lambda _: False
     problem: tuple[str, str] | None = None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     ticked_at: float = field(default_factory=time.monotonic)
@@ -91,7 +93,7 @@ class DatabaseLoop:
 
     def __post_init__(self) -> None:
         self._stats = ServerStats(metrics=self.metrics)
-        self.sampler = DatabaseSampler(self._sync, self.metrics, self._name)
+        self.sampler = DatabaseSampler(self._sync, self.metrics, self._name, self.deleted)
 
     async def run(self) -> None:
         """Sample, reconcile and wait until cancelled."""
@@ -116,8 +118,7 @@ class DatabaseLoop:
             await cancel_and_wait(self._working.values())
             self._forget(set())
             self._stats.stop()
-            if database is not None:
-                await database.stop()
+            await self.sampler.stop(database)
 
     def wake(self) -> None:
         """Sample all queues at once."""
@@ -141,7 +142,7 @@ class DatabaseLoop:
             self.metrics.forget(self._seen[uid])
         for known in (self._reconcilers, self._seen, self._reconciled):
             known.clear()
-        self._sync.forget()
+        self.sampler.forget()
         self._waits.forget()
         self.scope.want_all()
         self.pauses.succeeded()
@@ -167,7 +168,7 @@ class DatabaseLoop:
             return self.pauses.left
         await self._waits.read(database, states)
         await self._stats.refresh(database, [member.queue for member in members])
-        pause = await self._pause(database, states, members)
+        pause = await pause_until_next(database, states, members, self._reconcilers)
         self.scope.sampled_all(self._sampled, pause)
         return pause
 
@@ -205,7 +206,8 @@ class DatabaseLoop:
                 continue
             problem = sample.problem or self._sync.refused.get(queue.uid)
             waited = None if state is None else self._waits.of(state.id)
-            seen = replace(sample, state=state, waited=waited, problem=problem)
+            schedules = self.sampler.schedules.of(queue)
+            seen = replace(sample, state=state, waited=waited, problem=problem, schedules=schedules)
             if state is not None and member.refusal is None:
                 self.metrics.seen(queue)
             if self._is_due(member, seen):
@@ -288,12 +290,3 @@ class DatabaseLoop:
             self._reconciled.pop(uid, None)
             self._sync.forget(uid)
             self.dirty.discard(uid)
-
-    async def _pause(
-        self, database: DatabaseClient, states: Mapping[str, QueueState], members: Sequence[ScheduledQueue]
-    ) -> float:
-        """Short while something changes, a second while there is work, otherwise the minimum of all poll periods."""
-        here = [(member, member.state(states)) for member in members if member.refusal is None]
-        database.rest(state.id for _, state in here if state is not None and state.ready == 0)
-        pauses = (pause_of(one, self._reconcilers.get(one.queue.uid), state) for one, state in here)
-        return await database.pause(min([POLL_SECONDS, *pauses]))

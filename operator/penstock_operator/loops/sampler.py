@@ -6,6 +6,7 @@ Owns the deadlines, the log lines about failures, and when the process of a data
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from ..errors import NotLeader
 from ..metrics import OperatorMetrics
 from ..resources.resource import JobQueue
 from .queue_sync import QueueSync
+from .schedule_sync import ScheduleSync
 
 logger = logging.getLogger("penstock.operator.database")
 
@@ -39,10 +41,18 @@ class DatabaseSampler:
         sync: of the queues' declarations.
         metrics: of the operator.
         named: returns the name of the database for log lines.
+        deleted: whether the JobQueue of a uid is gone from the cluster.
     """
 
-    def __init__(self, sync: QueueSync, metrics: OperatorMetrics, named: Callable[[], str]) -> None:
-        self._sync, self._metrics, self._named = sync, metrics, named
+    def __init__(
+        self,
+        sync: QueueSync,
+        metrics: OperatorMetrics,
+        named: Callable[[], str],
+        deleted: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._sync, self._metrics, self._named, self._deleted = sync, metrics, named, deleted
+        self.schedules = ScheduleSync(metrics)
         self._logged: tuple[str, float] = ("", float("-inf"))
         self.seconds = 0.0
         """How long the last snapshot took."""
@@ -121,11 +131,28 @@ class DatabaseSampler:
 
         await self._sync.sync(database, queues, moved=moved)
         names = [queue.policy.queue_name for queue in queues if queue.policy is not None]
+        await self.schedules.withdraw(database, self._deleted, names)
+        await self.schedules.sync(database, queues)
+        moved()
         started = time.monotonic()
         with self._metrics.sample_seconds.time():
             states = await database.sample(names, soon=soon)
         self.seconds = time.monotonic() - started
         return states
+
+    def forget(self) -> None:
+        """Forget what is declared: another replica leads."""
+        self._sync.forget()
+        self.schedules.forget()
+
+    async def stop(self, database: DatabaseClient | None) -> None:
+        """Withdraw the schedules of deleted JobQueues, and stop the process of the database; never raises."""
+        if database is None:
+            return
+        with contextlib.suppress(PenstockError, TimeoutError):
+            async with asyncio.timeout(SAMPLE_SECONDS):
+                await self.schedules.withdraw(database, self._deleted, ())
+        await database.stop()
 
     async def _drop_failed(self, database: DatabaseClient) -> None:
         if (ended := database.failed_task()) is not None:
@@ -140,6 +167,7 @@ class DatabaseSampler:
             end: stop its process as well, because something in it may wait forever.
         """
         self._sync.forget()
+        self.schedules.disconnected()
         await (database.stop() if end else database.close())
 
     def _log(self, text: str) -> None:

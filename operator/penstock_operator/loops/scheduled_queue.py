@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from penstock.store import QueueState
 
+from ..database.client import DatabaseClient
 from ..database.connection import SOON_SECONDS
 from ..jobqueue.observation import QueueSample
 from ..jobqueue.reconciler import JobQueueReconciler
@@ -62,6 +63,22 @@ def pause_of(member: ScheduledQueue, reconciler: JobQueueReconciler | None, stat
         pause = min(pause, max(MOVING_SECONDS, reconciler.due_at - time.monotonic()))
     deferred = state is not None and state.deferred
     return min(pause, DEFERRED_SECONDS if deferred else math.inf)
+
+
+async def pause_until_next(
+    database: DatabaseClient,
+    states: Mapping[str, QueueState],
+    members: Sequence[ScheduledQueue],
+    reconcilers: Mapping[str, JobQueueReconciler],
+) -> float:
+    """Seconds until the next sample of a database.
+
+    Short while something changes, a second while there is work, otherwise the minimum of all poll periods.
+    """
+    here = [(member, member.state(states)) for member in members if member.refusal is None]
+    database.rest(state.id for _, state in here if state is not None and state.ready == 0)
+    pauses = (pause_of(one, reconcilers.get(one.queue.uid), state) for one, state in here)
+    return await database.pause(min([POLL_SECONDS, *pauses]))
 
 
 def soon_of(reconcilers: Iterable[JobQueueReconciler]) -> float:

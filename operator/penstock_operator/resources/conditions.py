@@ -1,4 +1,4 @@
-"""The eight conditions of a JobQueue, from its observed state. Pure; every condition exists from the first status on.
+"""The nine conditions of a JobQueue, from its observed state. Pure; every condition exists from the first status on.
 
 Each layer has its own condition, because a problem in one must not hide a problem in another; Ready summarizes them.
 A reason is one CamelCase word. A message is one sentence that says what happened, to what, and what to do or what
@@ -16,6 +16,7 @@ from penstock.plural import plural
 from penstock.scaling import Bound, Decision, QueueSnapshot
 
 from ..sanitize import sanitized
+from .queue_schedules import QueueSchedules
 
 TYPES: Final = (
     "Ready",
@@ -26,6 +27,7 @@ TYPES: Final = (
     "ScalingLimited",
     "LatencyTargetMet",
     "Draining",
+    "SchedulesValid",
 )
 MESSAGE_LENGTH: Final = 1024
 Problem = tuple[str, str]
@@ -54,6 +56,7 @@ class ObservedState:
         warnings: sentences about pods and template that do not keep the workers from being available.
         decision: the last scaling decision.
         snapshot: of the queue.
+        schedules: of the queue; None before they were listed.
         waited: seconds that 95 % of the attempts of the last minute waited at most.
     """
 
@@ -74,6 +77,7 @@ class ObservedState:
     warnings: tuple[str, ...] = ()
     decision: Decision | None = None
     snapshot: QueueSnapshot | None = None
+    schedules: QueueSchedules | None = None
     waited: float | None = None
 
 
@@ -96,6 +100,7 @@ def conditions_of(state: ObservedState) -> dict[str, Condition]:
         "ScalingLimited": _limited(state),
         "LatencyTargetMet": _latency(state),
         "Draining": _draining(state),
+        "SchedulesValid": _schedules(state),
     }
     return {"Ready": _ready(state, made), **made}
 
@@ -236,3 +241,9 @@ def _draining(state: ObservedState) -> Condition:
             "the operator chose.",
         )
     return Condition("False", "None", "No worker is draining.")
+
+
+def _schedules(state: ObservedState) -> Condition:
+    if state.schedules is None:
+        return Condition("Unknown", "NotListed", "The schedules of the queue have not been listed.")
+    return Condition(*state.schedules.verdict())

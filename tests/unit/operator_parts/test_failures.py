@@ -20,7 +20,7 @@ from penstock_operator.jobqueue.reconciler import JobQueueReconciler
 from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.client import Cluster
 from penstock_operator.loops.database_loop import DatabaseLoop
-from penstock_operator.loops.scheduled_queue import ScheduledQueue
+from penstock_operator.loops.scheduled_queue import ScheduledQueue, pause_until_next
 from penstock_operator.metrics import OperatorMetrics, ReconcileResult
 from penstock_operator.resources.conditions import ObservedState
 from penstock_operator.resources.resource import JobQueue
@@ -209,7 +209,7 @@ async def test_a_loop_whose_only_queue_rests_does_not_sample_before_its_time():
         opened=lambda _: None,
     )
     loop._reconcilers[member.queue.uid] = cast("Any", Resting())
-    assert 2.0 < await loop._pause(cast("Any", Quiet()), {}, [member]) <= 4.0
+    assert 2.0 < await pause_until_next(cast("Any", Quiet()), {}, [member], loop._reconcilers) <= 4.0
     loop._reconciled[member.queue.uid] = (member, QueueSample())
     assert not loop._is_due(member, QueueSample())
     Resting.due_at = time.monotonic()

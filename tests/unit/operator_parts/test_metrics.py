@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.scaling import History, QueueSnapshot, decide
-from penstock_operator.metrics import OperatorMetrics, ReconcileResult
+from penstock_operator.metrics import MAX_SCHEDULES, OperatorMetrics, ReconcileResult
 from penstock_operator.resources.conditions import ObservedState
+from penstock_operator.resources.queue_schedules import QueueSchedule, QueueSchedules, ScheduleFigures
 from tests.unit.operator_parts.objects import jobqueue
 
 QUEUE = jobqueue()
+NIGHTLY = QueueSchedule("nightly", False, "at 09:00, UTC", "09:00 UTC", 86_400.0, [], 0, False, False, None)
 
 
 def series(metrics: OperatorMetrics) -> dict[str, float]:
@@ -79,3 +82,30 @@ def test_a_jobqueue_that_is_gone_leaves_no_series():
     metrics.forget(QUEUE)
     assert series(metrics).keys() == before
     metrics.forget(QUEUE)
+
+
+def test_schedules_have_their_next_tick_their_last_success_and_how_late_they_are():
+    """Jobs of ticks are counted from when the operator first saw the schedule; a schedule that is removed has none."""
+    metrics, found = OperatorMetrics(), QueueSchedules(schedules=(NIGHTLY,))
+    metrics.show_schedules(QUEUE, found, {"nightly": ScheduleFigures(7, None, None)})
+    metrics.show_schedules(QUEUE, found, {"nightly": ScheduleFigures(9, 12.5, 100.0)})
+    reported = series(metrics)
+    assert reported["penstock_schedule_next_timestamp_seconds nightly"] == 86_400
+    assert reported["penstock_schedule_last_success_timestamp_seconds nightly"] == 100
+    assert reported["penstock_schedule_late_seconds nightly"] == 12.5
+    assert reported["penstock_schedule_fired_total nightly"] == 2
+    metrics.show_schedules(QUEUE, QueueSchedules(), {})
+    assert not [name for name in series(metrics) if name.startswith("penstock_schedule_")]
+
+
+def test_late_schedules_keep_their_series_whatever_their_number():
+    """A hundred per JobQueue, and none after it."""
+    names = [f"s{number:04}" for number in range(1000)]
+    found = QueueSchedules(schedules=tuple(replace(NIGHTLY, name=name) for name in names))
+    figures = {name: ScheduleFigures(0, 5.0 if name == "s0999" else None, None) for name in names}
+    metrics = OperatorMetrics()
+    metrics.show_schedules(QUEUE, found, figures)
+    late = {name: value for name, value in series(metrics).items() if name.startswith("penstock_schedule_late")}
+    assert (len(late), late["penstock_schedule_late_seconds s0999"]) == (MAX_SCHEDULES, 5.0)
+    metrics.forget(QUEUE)
+    assert not [name for name in series(metrics) if name.startswith("penstock_schedule_")]

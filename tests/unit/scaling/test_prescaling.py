@@ -38,6 +38,17 @@ def test_a_tick_wakes_a_queue_from_zero_a_startup_time_before_it():
     assert made.arithmetic == "0 jobs: 0 replicas; 0 busy + 1 tick, 5 per replica: 1 replica."
 
 
+def test_a_replica_that_was_started_early_is_not_removed_and_started_again():
+    """It was requested with the assumed start-up time, and taught a shorter one; no window keeps it."""
+    at = 100.0 - ASSUMED_STARTUP_SECONDS
+    assert decided(at, tick(), startup_seconds=None).desired == 1
+    kept = decided(at + 5.0, tick(), replicas=1, rules=policy(**CALM), startup_seconds=1.0)
+    assert (kept.desired, kept.bound) == (1, Bound.SCHEDULED)
+    assert decided(at + 5.0, tick(), rules=policy(**CALM), startup_seconds=1.0).desired == 0
+    several = decided(at + 5.0, tick(), replicas=4, rules=policy(**CALM), startup_seconds=1.0)
+    assert several.desired == 1
+
+
 def test_lead_seconds_request_the_replica_that_much_sooner():
     """A job that needs a warm cache, not only a pod."""
     assert decided(10.0, tick()).desired == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -123,3 +123,9 @@ SCHEDULE_RULES: Final[tuple[Rule, ...]] = (
     cron_shortcut_is_known,
     schedule_starts_before_its_end,
 )
+
+
+def schedule_entries(schedules: Sequence[ScheduleSpec]) -> list[dict[str, Any]]:
+    """The schedules as the manifest writes them, for `penstock.schedules.parse`; a field that is not set is None."""
+    entries: list[dict[str, Any]] = msgspec.to_builtins(schedules)
+    return entries

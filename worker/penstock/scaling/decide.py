@@ -58,7 +58,7 @@ def decide(snapshot: QueueSnapshot | None, policy: QueuePolicy, history: History
             snapshot=snapshot, policy=policy, history=history, now=now, wanted=policy.replicas or 0
         )
         return _decision(context, stop_policy(context, _fixed_proposal(policy)))
-    demand = with_ticks(demand_of(snapshot, policy, history, now), snapshot, policy, now)
+    demand = with_ticks(demand_of(snapshot, policy, history, now), snapshot, policy, history, now)
     context = DecisionContext(snapshot=snapshot, policy=policy, history=history, now=now, wanted=demand.replicas)
     proposal = apply_bounds(LIMITS, context, ReplicaProposal.of(demand))
     after_step = demand.after_step  # a step that is not due yet counts as wanted already

@@ -16,7 +16,7 @@ from penstock.plural import plural
 
 from ..jobqueue.policy import QueuePolicy
 from .demand import Demand
-from .types import Bound, QueueSnapshot, UpcomingTick
+from .types import Bound, History, QueueSnapshot, UpcomingTick
 
 ASSUMED_STARTUP_SECONDS: Final = 30.0
 """Startup time of a pod until one was measured. Too early costs seconds of a pod, too late delays the job."""
@@ -37,41 +37,61 @@ def requested_at(tick: UpcomingTick, snapshot: QueueSnapshot, policy: QueuePolic
     return tick.at - startup - margin - window - tick.lead_seconds
 
 
-def with_ticks(demand: Demand, snapshot: QueueSnapshot, policy: QueuePolicy, now: float) -> Demand:
+def kept_from(tick: UpcomingTick, snapshot: QueueSnapshot, policy: QueuePolicy) -> float:
+    """From when on replicas that exist are not removed before this tick, on the clock of the snapshot.
+
+    At least as long before it as with an unknown startup time: the first pod of a queue, started early because of that,
+    teaches a shorter one, and would be removed and started again. Nor is a pod removed that is needed half a minute
+    later.
+    """
+    assumed = tick.at - ASSUMED_STARTUP_SECONDS * (1 + MARGIN) - tick.lead_seconds
+    return min(assumed, requested_at(tick, snapshot, policy))
+
+
+def with_ticks(demand: Demand, snapshot: QueueSnapshot, policy: QueuePolicy, history: History, now: float) -> Demand:
     """The demand with a free slot for each tick that is near.
 
+    Ticks that are not near enough to request replicas keep those that exist.
     A tick whose previous job still exists, under `overlap` Skip or Queue, needs no slot of its own: its job is skipped,
     or starts in the slot that the previous one leaves.
     """
-    ticks = _near(snapshot, policy, now)
-    if not ticks:
-        return demand
-    concurrency = policy.worker.concurrency
+    ticks = _expected(snapshot, policy, now)
+    near = sum(requested_at(tick, snapshot, policy) <= now for tick in ticks)
+    concurrency, existing = policy.worker.concurrency, history.replicas_at(snapshot)
     jobs = snapshot.kept_in_flight + snapshot.ready + snapshot.due_soon
     busy = min(demand.replicas * concurrency, jobs)
-    needed = -(-(busy + len(ticks)) // concurrency)
+    requested = -(-(busy + near) // concurrency) if near else 0
+    kept = min(existing, -(-(busy + len(ticks)) // concurrency)) if ticks else 0
+    needed = max(requested, kept)
     if demand.replicas >= needed:
         after = demand.after_step
         return demand if after is None else replace(demand, after_step=max(after, needed))
-    arithmetic = f"{demand.arithmetic}; {busy} busy + {plural(len(ticks), 'tick')}, {concurrency} per replica"
-    return Demand(needed, Bound.SCHEDULED, _text(ticks, now), f"{arithmetic}: {plural(needed, 'replica')}")
+    counted = near if requested >= kept else len(ticks)
+    arithmetic = f"{demand.arithmetic}; {busy} busy + {plural(counted, 'tick')}, {concurrency} per replica"
+    return Demand(needed, Bound.SCHEDULED, _text(ticks[:counted], now), f"{arithmetic}: {plural(needed, 'replica')}")
 
 
 def next_change(snapshot: QueueSnapshot, policy: QueuePolicy, now: float) -> float | None:
     """When the ticks alone can change the decision next, on the clock of the snapshot; None: never."""
     times = []
     for tick in snapshot.ticks:
-        times += [requested_at(tick, snapshot, policy), tick.at, tick.at + LATE_SECONDS]
+        asked = requested_at(tick, snapshot, policy)
+        times += [kept_from(tick, snapshot, policy), asked, tick.at, tick.at + LATE_SECONDS]
     return min((at for at in times if at > now), default=None)
 
 
-def _near(snapshot: QueueSnapshot, policy: QueuePolicy, now: float) -> list[UpcomingTick]:
-    near = [
+def _expected(snapshot: QueueSnapshot, policy: QueuePolicy, now: float) -> list[UpcomingTick]:
+    """The ticks that count, those that replicas are requested for first."""
+    expected = [
         tick
         for tick in snapshot.ticks
-        if not tick.follows_previous and requested_at(tick, snapshot, policy) <= now < tick.at + LATE_SECONDS
+        if not tick.follows_previous and kept_from(tick, snapshot, policy) <= now < tick.at + LATE_SECONDS
     ]
-    return sorted(near, key=lambda tick: (tick.at, tick.schedule))
+
+    def order(tick: UpcomingTick) -> tuple[bool, float, str]:
+        return requested_at(tick, snapshot, policy) > now, tick.at, tick.schedule
+
+    return sorted(expected, key=order)
 
 
 def _text(ticks: list[UpcomingTick], now: float) -> str:

@@ -56,6 +56,7 @@ class ScheduleRow(NamedTuple):
     late: float | None
     last_error: str | None
     waiting: int
+    busy: bool
     now: datetime
 
     @property

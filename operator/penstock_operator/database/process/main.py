@@ -42,12 +42,13 @@ from .protocol import (
     packed,
     read_frame,
 )
+from .schedules import DeclaredSchedules, ScheduleList, ScheduleService
 from .tenant_address import resolve_address, usable
 
 logger = logging.getLogger("penstock.operator.database")
 
 MISBEHAVES = "DatabaseMisbehaves"
-WRITES = frozenset({"declare", "cordon", "note_end", "shorten_grace"})
+WRITES = frozenset({"declare", "declare_schedules", "cordon", "note_end", "shorten_grace"})
 """Requests whose first value says when they were sent: by then this replica led."""
 MAX_NOTIFIED = 100
 """Queues that are remembered between two samples as notified; with more of them all are sampled."""
@@ -69,6 +70,7 @@ class Service:
         self._notified: set[int] | None = set()
         self._names: dict[int, str] = {}
         self._budget = CpuBudget()
+        self._schedules = ScheduleService()
         self._calls: dict[str, Callable[..., Awaitable[object]]] = {
             "open": self._open,
             "close": self._close,
@@ -77,6 +79,8 @@ class Service:
             "pause": self._pause,
             "declarations": self._declarations,
             "declare": self._declare,
+            "schedules": self._list_schedules,
+            "declare_schedules": self._declare_schedules,
             "waits": self._waits,
             "jobs_in_flight": self._jobs_in_flight,
             "lost_workers": self._lost_workers,
@@ -118,14 +122,13 @@ class Service:
             self._running.pop(number, None)
 
     async def _perform(self, method: str, values: list[Any]) -> object:
-        """The answer; of a write whether it was done, which it is not if it arrives late."""
+        """The answer; of a write without one whether it was done, which it is not if it arrives late."""
         if method not in WRITES:
             return await self._calls[method](*values)
         sent_at, *values = values
         fresh = now() - sent_at <= FRESH_SECONDS
-        if fresh:
-            await self._calls[method](*values)
-        return fresh
+        answer = await self._calls[method](*values) if fresh else None
+        return fresh if answer is None else answer
 
     def _watch(self) -> None:
         """Exit once the memory was exhausted: libpq frees it and continues to read an endless response."""
@@ -217,6 +220,12 @@ class Service:
         found = await self._opened.declarations()
         rows = {name: declared_row(found[name]) for name in names if name in found}
         return {name: row for name, row in rows.items() if row is not None}
+
+    async def _list_schedules(self, queues: list[str]) -> ScheduleList:
+        return await self._schedules.list(self._opened.store, queues)
+
+    async def _declare_schedules(self, queue: str, entries: list[dict[str, Any]]) -> DeclaredSchedules:
+        return await self._schedules.declare(self._opened.store, queue, entries)
 
     async def _declare(self, name: str, columns: list[Any]) -> None:
         await self._opened.declare(name, QueueDeclaration(*columns))

@@ -20,6 +20,8 @@ from msgspec import Meta
 from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.store import QueueState
 
+from .schedules import DeclaredSchedules, ScheduleList
+
 MAX_FRAME: Final = 8 * 2**20
 """Bytes of one frame in either direction."""
 MAX_TEXT: Final = 1024
@@ -128,6 +130,8 @@ ANSWERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
         Annotated[dict[Annotated[str, Meta(max_length=200)], DeclaredRow], Meta(max_length=MAX_ROWS)]
     ),
     "declare": msgspec.msgpack.Decoder(bool),
+    "schedules": msgspec.msgpack.Decoder(ScheduleList),
+    "declare_schedules": msgspec.msgpack.Decoder(DeclaredSchedules | bool),
     "cordon": msgspec.msgpack.Decoder(bool),
     "note_end": msgspec.msgpack.Decoder(bool),
     "shorten_grace": msgspec.msgpack.Decoder(bool),

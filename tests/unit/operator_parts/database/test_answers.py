@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from penstock.store import QueueState
 from penstock_operator.database.process.protocol import (
@@ -18,7 +19,17 @@ from penstock_operator.database.process.protocol import (
     packed,
     unpacked,
 )
+from penstock_operator.database.process.schedules import (
+    MAX_SCHEDULES,
+    DeclaredSchedules,
+    ListedSchedule,
+    ScheduleList,
+)
+from penstock_operator.resources.queue_schedules import QueueSchedule, ScheduleFigures
 
+FIGURES = ScheduleFigures(0, None, None)
+NIGHTLY = QueueSchedule("nightly", False, "", "", 1.0, [], 0, False, False, None)
+LISTED = ListedSchedule("q", NIGHTLY, FIGURES)
 DECLARED = ("u", 1, False, None, 1, None, b"{}", None, 1.0, b"{}")
 
 
@@ -51,6 +62,10 @@ def decoded(method: str, answer: object) -> Any:
             "declarations",
             {str(n): DECLARED for n in range(MAX_ROWS + 1)},
         ),
+        ("schedules", ScheduleList(1.0, [LISTED] * (MAX_SCHEDULES + 1))),
+        ("schedules", ScheduleList(1.0, [ListedSchedule("q", replace(NIGHTLY, upcoming=[1.0] * 6), FIGURES)])),
+        ("declare_schedules", DeclaredSchedules(["n"] * 1001, [], [])),
+        ("declare_schedules", DeclaredSchedules([], [("n", "r", "x" * 1025)], [])),
     ],
     ids=[
         "workers of a queue",
@@ -60,6 +75,10 @@ def decoded(method: str, answer: object) -> Any:
         "jobs_in_flight",
         "lost_workers",
         "declarations",
+        "schedules",
+        "upcoming ticks",
+        "declared schedules",
+        "a sentence",
     ],
 )
 def test_an_answer_beyond_its_bound_is_refused_as_it_is_decoded(method: str, answer: object):

@@ -17,7 +17,7 @@ from penstock_operator.jobqueue.observation import QueueSample
 from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.client import Cluster
 from penstock_operator.loops.database_loop import DatabaseLoop
-from penstock_operator.loops.scheduled_queue import MOVING_SECONDS, ScheduledQueue
+from penstock_operator.loops.scheduled_queue import MOVING_SECONDS, ScheduledQueue, pause_until_next
 from penstock_operator.metrics import OperatorMetrics
 from tests.unit.operator_parts.objects import jobqueue
 
@@ -136,4 +136,4 @@ async def test_a_time_that_has_passed_never_makes_a_loop_spin():
     loop._reconcilers[member.queue.uid] = cast("Any", Late())
     loop._reconciled[member.queue.uid] = (member, QueueSample())
     assert loop._is_due(member, QueueSample())
-    assert await loop._pause(cast("Any", Quiet()), {}, [member]) == MOVING_SECONDS
+    assert await pause_until_next(cast("Any", Quiet()), {}, [member], loop._reconcilers) == MOVING_SECONDS

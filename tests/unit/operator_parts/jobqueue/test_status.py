@@ -45,6 +45,7 @@ def test_a_queue_that_is_well_says_so_in_every_layer():
         "ScalingLimited": ("False", "NotLimited"),
         "LatencyTargetMet": ("True", "Met"),
         "Draining": ("False", "None"),
+        "SchedulesValid": ("Unknown", "NotListed"),
     }
 
 

@@ -1,0 +1,142 @@
+"""Schedules in the process of one database: declares a JobQueue's, and lists those of its queues.
+
+Expressions come from tenants, so they are parsed here: what one costs is bounded by the limits of this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta
+
+from penstock.errors import InvalidSchedule
+from penstock.schedules import describe, parse, ticks_after
+from penstock.schedules.zones import zone_of
+from penstock.store import Store
+from penstock.store.schedules import ScheduleRow
+
+from ...resources.queue_schedules import MAX_SHOWN, SHOWN_TICKS, QueueSchedule, ScheduleFigures, Sentence
+
+MAX_SCHEDULES: Final = 10_000
+"""Schedules of all queues in one answer; the rest is left out."""
+_INSTANT: Final = timedelta(microseconds=1)
+
+ListedName = Annotated[str, Meta(max_length=200)]
+
+
+class ListedSchedule(msgspec.Struct, array_like=True, frozen=True):
+    """A schedule with the name of its queue."""
+
+    queue: ListedName
+    schedule: QueueSchedule
+    figures: ScheduleFigures
+
+
+class ScheduleList(msgspec.Struct, array_like=True, frozen=True):
+    """The answer to `schedules`; `now` is the database's clock, in seconds since the epoch, 0 without schedules."""
+
+    now: Annotated[float, Meta(ge=0, le=1e12)]
+    schedules: Annotated[list[ListedSchedule], Meta(max_length=MAX_SCHEDULES)]
+
+
+class DeclaredSchedules(msgspec.Struct, array_like=True, frozen=True):
+    """The answer to `declare_schedules`: the names that stand, refused ones with reason and sentence."""
+
+    declared: Annotated[list[ListedName], Meta(max_length=1000)]
+    refused: Annotated[list[tuple[ListedName, ListedName, Sentence]], Meta(max_length=1000)]
+    overriding: Annotated[list[ListedName], Meta(max_length=1000)]
+
+
+class ScheduleService:
+    """Answers requests about schedules; remembers the ticks that it computed, because most do not change."""
+
+    def __init__(self) -> None:
+        self._computed: dict[tuple[int, int, Any], tuple[str, str, list[float]]] = {}
+
+    async def declare(self, store: Store, queue: str, entries: Sequence[Mapping[str, Any]]) -> DeclaredSchedules:
+        """Declare the valid ones of a JobQueue's `spec.schedules`; the others do not tick.
+
+        Args:
+            store: of the database.
+            queue: the queue's name.
+            entries: all entries of the JobQueue; none withdraws its schedules.
+        """
+        valid, refused = [], []
+        for entry in entries:
+            try:
+                valid.append(parse(entry, queue=queue))
+            except InvalidSchedule as error:
+                refused.append((str(entry.get("name")), _reason(entry), f"{error}"[:1000]))
+        in_code = {row.name for row in await store.schedules.list([queue]) if row.source == "code"} if valid else set()
+        verdicts = await store.schedules.declare(queue, "jobqueue", valid)
+        stands = sorted(name for name, verdict in verdicts.items() if verdict != "removed")
+        return DeclaredSchedules(stands, refused, sorted(in_code & set(stands)))
+
+    async def list(self, store: Store, queues: Sequence[str]) -> ScheduleList:
+        """The schedules of these queues."""
+        rows = (await store.schedules.list(queues))[:MAX_SCHEDULES]
+        listed, computed = [], {}
+        for row, shown in _with_shown(rows):
+            key = (row.id, row.generation, row.next_at if shown else None)
+            computed[key] = texts = self._computed.get(key) or _texts(row, shown=shown)
+            recurrence, local_time, upcoming = texts
+            schedule = QueueSchedule(
+                name=row.name,
+                in_code=row.source == "code",
+                recurrence=recurrence,
+                local_time=local_time if row.next_at is not None else "",
+                next_at=None if row.next_at is None else row.next_at.timestamp(),
+                upcoming=upcoming,
+                lead_seconds=row.lead_seconds,
+                paused=row.paused,
+                follows_previous=row.overlap != "Allow" and (row.busy or row.waiting > 0),
+                last_error=row.last_error,
+            )
+            succeeded = row.last_success_at
+            figures = ScheduleFigures(row.fired, row.late, None if succeeded is None else succeeded.timestamp())
+            listed.append(ListedSchedule(row.queue, schedule, figures))
+        self._computed = computed
+        return ScheduleList(rows[0].now.timestamp() if rows else 0.0, listed)
+
+
+def _with_shown(rows: Sequence[ScheduleRow]) -> list[tuple[ScheduleRow, bool]]:
+    """Each row, and whether its upcoming ticks are shown: those of the ten of its queue that tick next."""
+    ticking = [row for row in rows if row.next_at is not None and not row.paused]
+    shown: dict[str, int] = {}
+    wanted = set()
+    for row in sorted(ticking, key=lambda one: (one.next_at, one.name)):
+        shown[row.queue] = shown.get(row.queue, 0) + 1
+        if shown[row.queue] <= MAX_SHOWN:
+            wanted.add(row.id)
+    return [(row, row.id in wanted) for row in rows]
+
+
+def _texts(row: ScheduleRow, *, shown: bool) -> tuple[str, str, list[float]]:
+    """Recurrence, local time of the next tick, and upcoming ticks; empty where they are not shown."""
+    if not shown or row.next_at is None:
+        return "", "", []
+    try:
+        schedule = row.schedule
+        upcoming = ticks_after(schedule, row.next_at - _INSTANT, SHOWN_TICKS)
+        local = row.next_at.astimezone(ZoneInfo(schedule.time_zone))
+    except (InvalidSchedule, ArithmeticError, ValueError, OSError):  # of another release, or of nobody's
+        return "", "", [row.next_at.timestamp()]
+    time = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
+    return describe(schedule)[:256], f"{time} {schedule.time_zone}", [tick.timestamp() for tick in upcoming]
+
+
+def _reason(entry: Mapping[str, Any]) -> str:
+    """The part of an entry that is to blame."""
+    try:
+        zone_of(str(entry.get("timeZone") or "UTC"), of="")
+    except InvalidSchedule:
+        return "UnknownTimeZone"
+    try:
+        parse({**entry, "args": {}})
+    except InvalidSchedule:
+        return "InvalidExpression" if entry.get("cron") else "InvalidSchedule"
+    return "InvalidArguments"
