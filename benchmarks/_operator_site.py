@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ NAMESPACE = "/namespaces/default"
 JOBQUEUES = f"/apis/penstock.dev/v1alpha1{NAMESPACE}/jobqueues"
 LEASE = f"/apis/coordination.k8s.io/v1{NAMESPACE}/leases/penstock"
 POD = {"containers": [{"name": "worker", "image": "nothing:1"}]}
+LABEL = "bench"
+"""Label of pods that are recorded under its value."""
 SETTLED_SECONDS = 20.0
 SETTLED_REQUESTS = 20
 """In five seconds, and no more: an API server alone has some, an operator's list of everything has a few."""
@@ -47,6 +49,8 @@ class Seen:
     """When objects were first seen, by the name that they belong to; `changes` counts each object's modifications."""
 
     at: dict[str, dict[str, float]] = field(default_factory=dict)
+    gone: dict[str, dict[str, float]] = field(default_factory=dict)
+    """When they were deleted."""
     changes: Counter[str] = field(default_factory=Counter)
     matters: Callable[[Any], bool] = lambda _: True
     """What is not of interest is as if it were not there."""
@@ -60,17 +64,30 @@ class Seen:
                 if not self.matters(one):
                     continue
                 labels = one["metadata"].get("labels", {})
-                name = labels.get("penstock.dev/jobqueue") or labels.get("floor", "?")
-                self.at.setdefault(name, {}).setdefault(one["metadata"]["name"], time.perf_counter())
+                name = labels.get(LABEL) or labels.get("penstock.dev/jobqueue") or labels.get("floor", "?")
+                record = self.gone if kind == "DELETED" else self.at
+                record.setdefault(name, {}).setdefault(one["metadata"]["name"], time.perf_counter())
             self._changed.set()
 
-    async def until(self, name: str, count: int) -> float:
-        """When so many were there."""
-        async with asyncio.timeout(120):
+    async def until(self, name: str, count: int, *, seconds: float = 120) -> float:
+        """When so many were there; waits for them for at most so many seconds."""
+        async with asyncio.timeout(seconds):
             while len(self.at.get(name, {})) < count:
                 self._changed.clear()
                 await self._changed.wait()
         return sorted(self.at[name].values())[count - 1]
+
+    def here(self, name: str) -> int:
+        """How many are there now."""
+        return len(self.at.get(name, {})) - len(self.gone.get(name, {}))
+
+    async def until_none(self, name: str, *, seconds: float) -> float:
+        """When the last of them was gone; waits for at most so many seconds."""
+        async with asyncio.timeout(seconds):
+            while self.here(name) or name not in self.at:
+                self._changed.clear()
+                await self._changed.wait()
+        return max(self.gone[name].values())
 
 
 @dataclass(slots=True)
@@ -92,14 +109,17 @@ class Operator:
 
     def resident_mib(self) -> float:
         """Memory that is in use, of all of them; what they share is counted once."""
-        found = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids()]
+        found = []
+        for pid in self.pids():
+            with contextlib.suppress(OSError):  # a child that has ended meanwhile
+                found.append(Path(f"/proc/{pid}/smaps_rollup").read_text())
         return sum(int(one[1]) for text in found if (one := re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE))) / 1024
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it and wait."""
         if self.process.poll() is None:
             self.process.send_signal(how)
-        await asyncio.to_thread(self.process.wait, 20)
+        await asyncio.to_thread(self.process.wait, 120)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,6 +129,7 @@ class Site:
     plane: ControlPlane
     api: KubeApi
     database: psycopg.Connection[Any]
+    server: EmbeddedPostgres
     pods: Seen = field(default_factory=Seen)
     queues: Seen = field(default_factory=Seen)
     scaled: Seen = field(default_factory=lambda: Seen(matters=lambda one: one["spec"]["replicas"] > 0))
@@ -193,16 +214,24 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site() -> AsyncIterator[Site]:
-    """A control plane with the definition, a database with the schema, a Secret, and open watches."""
-    plane, server = ControlPlane(commands=commands()), EmbeddedPostgres()
+async def site(
+    *, api_server_flags: Sequence[str] = (), settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Site]:
+    """A control plane with the definition, a database with the schema, a Secret, and open watches.
+
+    Args:
+        api_server_flags: further flags of the API server.
+        settings: further settings of the Postgres server.
+    """
+    plane = ControlPlane(commands=commands(), api_server_flags=api_server_flags)
+    server = EmbeddedPostgres(settings=settings)
     plane.start()
     try:
         server.start()
         migrate(server.url)
         async with KubeApi(url=plane.url, token=plane.admin_token, ca_file=plane.ca_file) as api:
             with psycopg.connect(server.url, autocommit=True) as database:
-                made = Site(plane=plane, api=api, database=database)
+                made = Site(plane=plane, api=api, database=database, server=server)
                 await _prepare(api, server.url)
                 watches = [
                     asyncio.create_task(made.pods.follow(api, f"/api/v1{NAMESPACE}/pods"), name="pods"),

@@ -60,10 +60,12 @@ class ControlPlane:
 
     Args:
         commands: component -> head of its command line, as `controlplane_build.commands()` gives it.
+        api_server_flags: further flags of the API server, such as those of the aggregation layer.
     """
 
-    def __init__(self, *, commands: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, *, commands: Mapping[str, Sequence[str]], api_server_flags: Sequence[str] = ()) -> None:
         self._commands = commands
+        self._api_server_flags = tuple(api_server_flags)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.folder = Path(tempfile.mkdtemp(prefix="penstock-control-plane-"))
         self.admin_token = secrets.token_urlsafe(24)
@@ -233,6 +235,7 @@ class ControlPlane:
             f"--service-account-signing-key-file={certificates / 'apiserver.key'}",
             f"--service-account-key-file={certificates / 'apiserver.key'}",
             "--profiling=false",
+            *self._api_server_flags,
         )
         return port
 
