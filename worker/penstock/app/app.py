@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from ..backoff import Backoff, Never
 from ..database.pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, PoolSettings
@@ -18,12 +18,15 @@ from ..errors import ConfigurationError, InvalidTask, shown
 from ..events import Hooks
 from ..job import NewJob
 from ..plural import plural
+from .attempt_scopes import AttemptScopes
 from .client import Client, StoreClient
+from .connection_provider import ConnectionProvider, ProvidedClient
 from .context import Context
 from .handle import JobHandle
 from .lifespan import as_manager
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Options, checked_jobs
 from .task import Task, TaskRegistry
+from .task_decorator import TaskDecorator
 from .task_options import Definition, default_name
 
 if TYPE_CHECKING:
@@ -41,21 +44,6 @@ F = TypeVar("F", bound="Callable[[Any], Any]")
 L = TypeVar("L", bound="Callable[[], AsyncIterator[None]] | Callable[[], Iterator[None]]")
 
 
-class TaskDecorator(Protocol):
-    """The decorator `app.task(...)`: creates a Task from an async or plain function, with or without a Context."""
-
-    @overload
-    def __call__(
-        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
-    ) -> Task[Concatenate[Context, P], Coroutine[Any, Any, R], P, R]: ...
-    @overload
-    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[Concatenate[Context, P], R, P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Coroutine[Any, Any, R], P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R, P, R]: ...
-
-
 class App:
     """The tasks of an application and its connection to the database.
 
@@ -68,6 +56,7 @@ class App:
             default 4.
         pool_wait: seconds or a timedelta that a call waits for a free connection, 0 to an hour; default 10.
         pool_idle: seconds or a timedelta after which an unused connection is closed, 0 (at once) to a day; default 600.
+        connection: finds the application's connection for calls that name none; default: the App's own pool.
 
     Raises:
         ConfigurationError: an argument is out of bounds.
@@ -75,6 +64,7 @@ class App:
     Attributes:
         tasks: the tasks by name; the name in a job never causes an import.
         hooks: functions that are called on events in workers.
+        attempt_scopes: functions that workers run around each attempt.
         client: the client that jobs go through: the database, or the collector in `test_mode`.
         new_collector: creates the collector of `test_mode`; set once by the package `penstock`.
     """
@@ -84,14 +74,17 @@ class App:
     def __init__(
         self, url: Url | None = None, *, pooled: bool | None = None, password: Callable[[], str] | None = None,
         pool_size: int = DEFAULT_SIZE, pool_wait: float | timedelta = DEFAULT_WAIT,
-        pool_idle: float | timedelta = DEFAULT_IDLE,
+        pool_idle: float | timedelta = DEFAULT_IDLE, connection: ConnectionProvider | None = None,
     ) -> None:  # fmt: skip
         self._url, self._pooled, self.password = url, pooled, password
         self.tasks = TaskRegistry()
         pool = PoolSettings.of(size=pool_size, wait=pool_wait, idle=pool_idle)
-        self.client: Client = StoreClient(database=self._database, pool=pool)
+        own = StoreClient(database=self._database, pool=pool)
+        self.client: Client = own if connection is None else ProvidedClient(own, connection)
+        self.connection_provider = connection
         self._collector: Collector | None = None
         self.hooks = Hooks()
+        self.attempt_scopes = AttemptScopes()
         self._lifespans: list[Callable[[], AbstractAsyncContextManager[None]]] = []
 
     def __repr__(self) -> str:
@@ -255,7 +248,7 @@ class App:
     async def run_inline_async(self, *jobs: NewJob) -> list[InlineRun]:
         """`run_inline` in a running event loop; plain functions run in a thread."""
         with self._collector_of(jobs) as collector:
-            return await collector.run_async(self.tasks, self.lifespans)
+            return await collector.run_async(self.tasks, self.lifespans, self.connection_provider)
 
     @contextmanager
     def _collecting(self) -> Iterator[Collector]:

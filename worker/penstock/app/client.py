@@ -122,21 +122,37 @@ class StoreClient:
 
         return await enqueue_on_async(connection, jobs, wake=wake)
 
-    def info(self, job_id: int) -> JobInfo | None:
-        """The job's row of the view `penstock.jobs`. Raises StoreError."""
-        return self._sync().info(job_id)
+    def info(self, job_id: int, *, connection: object | None = None) -> JobInfo | None:
+        """The job's row of the view `penstock.jobs`, through the pool or on a connection. Raises StoreError."""
+        if connection is None:
+            return self._sync().info(job_id)
+        from ..store import info_on  # noqa: PLC0415
 
-    async def info_async(self, job_id: int) -> JobInfo | None:
+        return info_on(connection, job_id)
+
+    async def info_async(self, job_id: int, *, connection: object | None = None) -> JobInfo | None:
         """`info`, for async callers."""
-        return await self._async().info(job_id)
+        if connection is None:
+            return await self._async().info(job_id)
+        from ..store import info_on_async  # noqa: PLC0415
 
-    def cancel(self, job_id: int, reason: str | None) -> str | None:
-        """Cancel the job in the database. Raises StoreError."""
-        return self._sync().cancel_jobs([job_id], reason).get(job_id)
+        return await info_on_async(connection, job_id)
 
-    async def cancel_async(self, job_id: int, reason: str | None) -> str | None:
+    def cancel(self, job_id: int, reason: str | None, *, connection: object | None = None) -> str | None:
+        """Cancel the job in the database, through the pool or on a connection. Raises StoreError."""
+        if connection is None:
+            return self._sync().cancel_jobs([job_id], reason).get(job_id)
+        from ..store import cancel_on  # noqa: PLC0415
+
+        return cancel_on(connection, job_id, reason)
+
+    async def cancel_async(self, job_id: int, reason: str | None, *, connection: object | None = None) -> str | None:
         """`cancel`, for async callers."""
-        return (await self._async().cancel_jobs([job_id], reason)).get(job_id)
+        if connection is None:
+            return (await self._async().cancel_jobs([job_id], reason)).get(job_id)
+        from ..store import cancel_on_async  # noqa: PLC0415
+
+        return await cancel_on_async(connection, job_id, reason)
 
     def close(self) -> None:
         """Close the connections of this process in all threads and event loops; those in use after their call."""

@@ -15,6 +15,7 @@ from ..job import NewJob, OutcomeState
 from .client import Client
 
 if TYPE_CHECKING:
+    from .connection_provider import ConnectionProvider
     from .task import Task, TaskRegistry
 
 Lifespans = Sequence[Callable[[], Any]]
@@ -85,5 +86,9 @@ class Collector(Collected, Protocol):
             PenstockError: an event loop is running already, or more than 10,000 jobs.
         """
 
-    async def run_async(self, tasks: TaskRegistry, lifespans: Lifespans) -> list[InlineRun]:
-        """Run in this event loop: async functions in it, plain ones in a thread. Raises as `run_sync`."""
+    async def run_async(
+        self, tasks: TaskRegistry, lifespans: Lifespans, provider: ConnectionProvider | None = None
+    ) -> list[InlineRun]:
+        """Run in this event loop: async functions in it, plain ones in a thread, the one of the provider if there is
+        one, because that has the connections of the caller. Raises as `run_sync`.
+        """

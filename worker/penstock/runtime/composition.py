@@ -147,6 +147,7 @@ class WorkerComponents:
             children=self.children,
             executor=settings.executor,
             outcomes=outcomes,
+            scopes=self.app.attempt_scopes,
         )
 
     def _build_consumers(self) -> None:

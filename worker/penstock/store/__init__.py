@@ -6,6 +6,7 @@ statements, maps errors and returns frozen values; it makes no decision about a 
 
 from .dead_letters import DeadCount, DeadFilter, DeadLetter, DeadLetterInfo, DeadLetters, Redriven
 from .enqueue.client import AsyncClient, SyncClient, enqueue_on, enqueue_on_async
+from .enqueue.lookup import cancel_on, cancel_on_async, info_on, info_on_async
 from .listen import CONTROL, DEPTH, WORK, Listener
 from .maintenance import Maintenance, MaintenanceStats
 from .registration import MovedRenewal, Registration, Renewal, WorkerRegistry
@@ -13,6 +14,7 @@ from .rows import AckConflict, Promotion, QueueState, Rescue
 from .schema.drift import schema_drift
 from .schema.handshake import check_login_and_schema
 from .schema.migrate import Migrated, check_schema, latest_version, migrate, migration_sql
+from .schema.on_connection import check_schema_on, delete_jobs_on, migrate_on
 from .schema.rights import check_rights
 from .schema.roles import grants_sql, roles, roles_sql
 from .store import Store
@@ -49,16 +51,23 @@ __all__ = [
     "WorkerRegistry",
     "WorkerStore",
     "cancel_and_wait",
+    "cancel_on",
+    "cancel_on_async",
     "check_login_and_schema",
     "check_rights",
     "check_schema",
+    "check_schema_on",
     "complete_on",
     "complete_on_async",
+    "delete_jobs_on",
     "enqueue_on",
     "enqueue_on_async",
     "grants_sql",
+    "info_on",
+    "info_on_async",
     "latest_version",
     "migrate",
+    "migrate_on",
     "migration_sql",
     "roles",
     "roles_sql",

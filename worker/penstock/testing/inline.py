@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,7 @@ from ..outcomes import TaskOutcome
 from .collector import JobCollector, max_attempts_of
 
 if TYPE_CHECKING:
+    from ..app.connection_provider import ConnectionProvider
     from ..app.task import Task, TaskRegistry
     from ..runtime.execution.outcomes import OutcomeBuilder
 
@@ -82,8 +83,12 @@ class InlineCollector(JobCollector):
             except StopIteration as ended:
                 return list(ended.value)
 
-    async def run_async(self, tasks: TaskRegistry, lifespans: Lifespans) -> list[InlineRun]:
+    async def run_async(
+        self, tasks: TaskRegistry, lifespans: Lifespans, provider: ConnectionProvider | None = None
+    ) -> list[InlineRun]:
         """Run in this event loop; see `Collector`."""
+        in_thread: Callable[[Callable[[], CallResult]], Awaitable[CallResult]]
+        in_thread = asyncio.to_thread if provider is None else provider.in_thread
         async with AsyncExitStack() as stack:
             for lifespan in lifespans:
                 await stack.enter_async_context(lifespan())
@@ -91,7 +96,7 @@ class InlineCollector(JobCollector):
             try:
                 call = next(steps)
                 while True:
-                    call = steps.send(await _await_call(call))
+                    call = steps.send(await _await_call(call, in_thread))
             except StopIteration as ended:
                 return list(ended.value)
 
@@ -110,13 +115,15 @@ def _run_call(loop: asyncio.AbstractEventLoop, call: _Call) -> CallResult:
     return ended[0] if ended else (None, asyncio.CancelledError())
 
 
-async def _await_call(call: _Call) -> CallResult:
+async def _await_call(
+    call: _Call, in_thread: Callable[[Callable[[], CallResult]], Awaitable[CallResult]]
+) -> CallResult:
     """In a task of its own, as in the worker: one that cancels itself must not cancel the caller."""
     from ..runtime.execution.awaitables import is_awaitable  # noqa: PLC0415
 
     value = None
     if not call.task.is_async:
-        value, error = await asyncio.to_thread(call.plainly)
+        value, error = await in_thread(call.plainly)
         if error is not None or not is_awaitable(value):
             return value, error
     ended: list[CallResult] = []

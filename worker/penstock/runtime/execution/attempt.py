@@ -20,6 +20,7 @@ from concurrent.futures import Executor
 from types import FrameType
 from typing import Any, Protocol
 
+from penstock.app.attempt_scopes import AttemptScopes
 from penstock.app.context import Context
 from penstock.app.task import TaskRegistry
 from penstock.job import ClaimedJob, Finished, OutcomeState
@@ -60,6 +61,7 @@ class Attempts:
         children: run tasks whose executor is "process".
         executor: of tasks that name none.
         outcomes: builds what is stored.
+        scopes: run around each attempt here; children have their own.
     """
 
     def __init__(
@@ -71,7 +73,9 @@ class Attempts:
         children: ProcessExecutor,
         executor: ExecutorName,
         outcomes: OutcomeBuilder,
+        scopes: AttemptScopes | None = None,
     ) -> None:
+        self._scopes = scopes or AttemptScopes()
         self._tasks, self._context, self._threads, self._children = tasks, context, threads, children
         self._executor, self._outcomes = executor, outcomes
         self._plain = {name for name, task in tasks.items() if self._is_plain(task)}
@@ -87,7 +91,8 @@ class Attempts:
         return len(self._in_threads)
 
     def _is_plain(self, task: AnyTask) -> bool:
-        return task.executor_for(self._executor) == "async" and task.timeout is None and not task.wants_context
+        bare = task.timeout is None and not task.wants_context and not self._scopes.applies(is_async=True)
+        return bare and task.executor_for(self._executor) == "async"
 
     async def run(self, job: ClaimedJob) -> Finished:
         """Run the job's task once; returns the outcome."""
@@ -155,7 +160,8 @@ class Attempts:
             del self._contexts[id(job)]
 
     async def _place(self, task: AnyTask, job: ClaimedJob, call: Callable[[], Any]) -> object:
-        """Run the call in the executor of its task."""
+        """Run the call in the executor of its task, inside the scopes."""
+        call = self._scopes.around(call, is_async=task.is_async)
         if task.executor_for(self._executor) == "async":
             return await run_with_timeout(task, lambda: finished_call(call))
         loop, context, started_at = asyncio.get_running_loop(), contextvars.copy_context(), time.monotonic()

@@ -111,7 +111,7 @@ def migrate(
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with mapped("migrate"), connection.transaction():
-                    return _attempt(connection, roles=roles, lock_timeout=lock_timeout)
+                    return migrate_in_transaction(connection, roles=roles, lock_timeout=lock_timeout)
             except MissingRights as error:
                 if not isinstance(error.__cause__, psycopg.Error):  # its message already has the statement
                     raise
@@ -138,7 +138,10 @@ def _busy(connection: psycopg.Connection[Any], lock_timeout: float) -> str:
     )
 
 
-def _attempt(connection: psycopg.Connection[Any], *, roles: bool, lock_timeout: float) -> Migrated:
+def migrate_in_transaction(
+    connection: psycopg.Connection[Any], *, roles: bool = False, lock_timeout: float
+) -> Migrated:
+    """One attempt of `migrate`, inside the transaction that is open. Raises the driver's errors."""
     connection.execute(f"SET LOCAL lock_timeout = {round(lock_timeout * 1000)}".encode())
     done = _run(connection)
     if roles:
@@ -230,6 +233,11 @@ def check_schema(url: Url) -> int:
     """
     with connect(url, name="penstock check") as connection, mapped("check the schema"):
         have = applied(connection)
+    return check_versions(have)
+
+
+def check_versions(have: dict[int, str]) -> int:
+    """The newest of the applied versions, if this release can work with it. Raises SchemaMissing, SchemaMismatch."""
     if not have:
         raise SchemaMissing("schema penstock: not in this database; run `penstock migrate`")
     if max(have) < latest_version():

@@ -12,7 +12,6 @@ import asyncio
 import contextvars
 import ctypes
 import faulthandler
-import functools
 import logging
 import os
 import random
@@ -24,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, NoReturn
 
 from penstock.app.app import App
@@ -188,13 +188,13 @@ class ChildProcess:
             job=job,
             client=self._app.client,
             database=self._database,
-            report=functools.partial(self._report, claim_of(job)),
+            report=partial(self._report, claim_of(job)),
         )
         self._context, self._claim = context, claim_of(job)
         if self._unwanted == self._claim:  # the frame came first
             context.mark_cancelled()
         before = (context,) if task.wants_context else ()
-        call = functools.partial(task.invoke, *before, **values)
+        call = self._app.attempt_scopes.around(partial(task.invoke, *before, **values), is_async=task.is_async)
         started = time.perf_counter()
         value, failure = self._call(runner, task, call)
         duration = time.perf_counter() - started

@@ -1,0 +1,1 @@
+"""The one Django migration: it installs the schema `penstock`; `after_migrate` upgrades it."""
