@@ -43,7 +43,7 @@ def client(provider: Provider) -> Any:
 
 
 def test_every_sync_call_is_made_on_the_connection_that_is_found():
-    """Enqueue, look-up and cancel: a job of this transaction is visible to no other connection."""
+    """Enqueue, info and cancel: a job of this transaction is visible to no other connection."""
     calls = client(Provider(asynchronous=False))
     assert calls.enqueue([]) == ("enqueue", FOUND)
     assert calls.info(1) == ("info", FOUND)

@@ -1,1 +1,1 @@
-"""Integrations with frameworks, each behind an extra of its own; nothing else in Penstock imports them."""
+"""Integrations with frameworks, each with an extra of its own; nothing else in Penstock imports them."""

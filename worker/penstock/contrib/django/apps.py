@@ -25,7 +25,7 @@ class PenstockConfig(AppConfig):
 
         checks.register(ours.check_settings, "penstock")
         checks.register(ours.check_databases, "penstock")
-        checks.register(ours.check_schema, checks.Tags.database)
+        checks.register(ours.check_schema_version, checks.Tags.database)
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="penstock.schema")
         autodiscover_modules(config().tasks_module)
         for module in config().include:

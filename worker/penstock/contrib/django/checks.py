@@ -10,13 +10,13 @@ from django.db import DatabaseError, connections
 
 from penstock.errors import SchemaMismatch, SchemaMissing
 
-from .config import config, read
-from .schema import check as check_version
+from .config import config, read_config
+from .schema import verify_schema
 
 
 def check_settings(**_given: Any) -> list[CheckMessage]:
     """E001: a key or value of PENSTOCK breaks a rule."""
-    return [Error(problem, id="penstock.E001") for problem in read()[1]]
+    return [Error(problem, id="penstock.E001") for problem in read_config()[1]]
 
 
 def check_databases(**_given: Any) -> list[CheckMessage]:
@@ -54,13 +54,13 @@ def _uses_psycopg3() -> bool:
     return bool(is_psycopg3)
 
 
-def check_schema(*, databases: Sequence[str] | None = None, **_given: Any) -> list[CheckMessage]:
+def check_schema_version(*, databases: Sequence[str] | None = None, **_given: Any) -> list[CheckMessage]:
     """W001: the database has no schema, or an older one than this release needs. With `check --database` only."""
     alias = config().database
     if alias not in (databases or ()) or list(_of_databases()):
         return []
     try:
-        check_version(connections[alias])
+        verify_schema(connections[alias])
     except (SchemaMissing, SchemaMismatch) as error:
         return [Warning(str(error), hint=f"Run manage.py migrate --database {alias}.", id="penstock.W001")]
     except DatabaseError as error:

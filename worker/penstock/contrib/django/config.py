@@ -58,7 +58,7 @@ _RULES: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
 
 
 @functools.cache
-def read() -> tuple[Config, tuple[str, ...]]:
+def read_config() -> tuple[Config, tuple[str, ...]]:
     """The configuration, and one sentence for each value that breaks a rule."""
     given: Any = getattr(settings, SETTING, {})
     if not isinstance(given, Mapping):
@@ -79,13 +79,13 @@ def read() -> tuple[Config, tuple[str, ...]]:
 
 def config() -> Config:
     """The configuration, wrong values replaced by their defaults."""
-    return read()[0]
+    return read_config()[0]
 
 
 def _changed(*, setting: str, **_more: object) -> None:
     """A test overrides the settings."""
     if setting == SETTING:
-        read.cache_clear()
+        read_config.cache_clear()
 
 
 setting_changed.connect(_changed, dispatch_uid="penstock.config")

@@ -26,7 +26,7 @@ def install(connection: Any) -> None:
     migrate_on(connection.connection)
 
 
-def check(connection: Any) -> None:
+def verify_schema(connection: Any) -> None:
     """Raise SchemaMissing or SchemaMismatch unless this release can work with the schema."""
     connection.ensure_connection()
     check_schema_on(connection.connection)

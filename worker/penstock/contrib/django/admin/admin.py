@@ -13,7 +13,7 @@ from django.core.paginator import Paginator
 
 from penstock.contrib.django.config import config
 
-from .models import VIEW_CONTENTS, DeadLetter, Job, Worker
+from .models import VIEW_CONTENTS, DeadLetterEntry, JobEntry, WorkerEntry
 
 CONTENTS = ("args", "headers", "errors", "result")
 LIVE = ("queued", "scheduled", "running")
@@ -76,7 +76,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
-@admin.register(Job)
+@admin.register(JobEntry)
 class JobAdmin(ReadOnlyAdmin):
     """Jobs, newest first."""
 
@@ -99,7 +99,7 @@ class JobAdmin(ReadOnlyAdmin):
         return [*found, *CONTENTS] if self._may_see_contents(request) else found
 
 
-@admin.register(DeadLetter)
+@admin.register(DeadLetterEntry)
 class DeadLetterAdmin(JobAdmin):
     """Dead letters, newest first; `penstock dead` redrives them."""
 
@@ -111,7 +111,7 @@ class DeadLetterAdmin(JobAdmin):
         return super().get_queryset(request).filter(state="dead")
 
 
-@admin.register(Worker)
+@admin.register(WorkerEntry)
 class WorkerAdmin(ReadOnlyAdmin):
     """Workers, newest first."""
 

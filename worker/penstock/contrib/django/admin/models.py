@@ -12,7 +12,7 @@ VIEW_CONTENTS = "view_job_contents"
 """The permission to see arguments, headers, results and errors of jobs."""
 
 
-class Job(models.Model):
+class JobEntry(models.Model):
     """A job, live or ended."""
 
     id = models.BigIntegerField(primary_key=True)
@@ -40,6 +40,7 @@ class Job(models.Model):
 
         managed = False
         db_table = '"penstock"."jobs"'
+        verbose_name = "job"
         default_permissions = ("view",)
         permissions = ((VIEW_CONTENTS, "Can view arguments, results and errors of jobs"),)
 
@@ -47,20 +48,21 @@ class Job(models.Model):
         return f"job {self.id}, {self.task}"
 
 
-class DeadLetter(Job):
+class DeadLetterEntry(JobEntry):
     """A job that will not run again by itself."""
 
     class Meta:
         """The rows of jobs with the state `dead`."""
 
         proxy = True
+        verbose_name = "dead letter"
         default_permissions = ("view",)
 
     def __str__(self) -> str:
         return f"dead letter {self.id}, {self.task}"
 
 
-class Worker(models.Model):
+class WorkerEntry(models.Model):
     """A worker process."""
 
     id = models.BigIntegerField(primary_key=True)
@@ -79,6 +81,7 @@ class Worker(models.Model):
 
         managed = False
         db_table = '"penstock"."worker"'
+        verbose_name = "worker"
         default_permissions = ("view",)
 
     def __str__(self) -> str:

@@ -96,7 +96,7 @@ def of_info(info: JobInfo, template: Any, backend: str) -> Any:
     return result
 
 
-def error_of(exception: BaseException, traceback: str) -> Any:
+def task_error(exception: BaseException, traceback: str) -> Any:
     """The framework's form of an exception."""
     kind = type(exception)
     return TaskError(exception_class_path=f"{kind.__module__}.{kind.__qualname__}", traceback=traceback)

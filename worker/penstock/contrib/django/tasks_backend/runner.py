@@ -85,7 +85,7 @@ def _attempt(name: str, sender: type, context: Context, args: list[Any], kwargs:
     except (TaskOutcome, CancelledError, GeneratorExit, KeyboardInterrupt):  # asked for, or the worker's
         raise
     except BaseException as error:
-        result.errors.append(results.error_of(error, "".join(format_exception(error))))
+        result.errors.append(results.task_error(error, "".join(format_exception(error))))
         if context.attempt >= context.job.max_attempts:
             _finish(result, TaskResultStatus.FAILED, sender)
         raise
