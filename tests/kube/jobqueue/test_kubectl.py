@@ -23,6 +23,7 @@ WIDE = [
     "DB",
     "STOP",
     "LASTSCALE",
+    "NEXT",
     "OBSERVED",
     "EXPLANATION",
 ]

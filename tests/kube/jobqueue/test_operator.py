@@ -29,6 +29,7 @@ def test_a_new_jobqueue_gets_its_deployment_without_a_pod_and_all_its_conditions
         "ScalingLimited": ("False", "NotLimited"),
         "LatencyTargetMet": ("True", "Met"),
         "Draining": ("False", "None"),
+        "SchedulesValid": ("True", "NoSchedules"),
     }
     eventually(lambda: jobqueues.conditions() == at_rest, "all conditions are those of rest")
     found = jobqueues.get()
