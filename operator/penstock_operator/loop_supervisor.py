@@ -138,7 +138,7 @@ class LoopSupervisor:
             await self._stop(list(self._loops))
 
     async def _discover(self) -> None:
-        """Whether the cluster knows PodMonitors; it may learn of them at any time."""
+        """Find out whether the cluster has the kind PodMonitor; it may be installed at any time."""
         try:
             served = await self.cluster.serves_pod_monitors()
         except ClusterError:

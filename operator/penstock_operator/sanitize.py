@@ -33,7 +33,7 @@ def sanitized(text: str, limit: int = MAX_LINE) -> str:
 
 
 def sanitized_lines(text: str, limit: int) -> str:
-    """A text of several lines, such as a traceback: every line is sanitized and indented, so that none passes for a
+    """A text of several lines, such as a traceback: every line is sanitized and indented; none can pass for a
     log line of its own.
 
     Args:

@@ -96,7 +96,7 @@ class OperatorSettings:
 
     @property
     def everywhere(self) -> bool:
-        """Whether all namespaces are watched."""
+        """True if all namespaces are watched."""
         return self.watch_namespaces == (ALL_NAMESPACES,)
 
 

@@ -4,7 +4,7 @@
     raise Snooze(delay=300)       not now; the attempt is not counted
     raise Cancel("user is gone")  never again; the job ends as cancelled
 
-They derive from Exception, so that they travel through library code; a bare
+They derive from Exception to travel through library code; a bare
 `except Exception` in a task stops them, as it stops any exception.
 """
 

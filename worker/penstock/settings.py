@@ -191,7 +191,7 @@ class Settings:
 
     @property
     def pooled(self) -> bool:
-        """Whether the database URL leads to a pooler: the direct URL differs."""
+        """True if the database URL leads to a pooler: the direct URL differs."""
         return self.direct_url != self.database_url
 
     @property

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* At most 53 characters, so that what is appended to it (`-metrics`, `-migrate`) stays a name. */ -}}
+{{- /* At most 53 characters: with a suffix (`-metrics`, `-migrate`) it is still a valid name. */ -}}
 {{- define "penstock.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" }}

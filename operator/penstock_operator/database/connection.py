@@ -86,7 +86,7 @@ class Database:
 
     @property
     def listening(self) -> bool:
-        """Whether wake-ups arrive."""
+        """True if wake-ups arrive."""
         return self._listener.listening
 
     def _notified(self, _channel: str | None, payload: str) -> None:

@@ -103,7 +103,7 @@ def worker_keys(queue: JobQueue) -> Keys:
 
 
 def rolls_out(queue: JobQueue) -> bool:
-    """Whether a change of the credentials replaces the pods."""
+    """Return True if a change of the credentials replaces the pods."""
     return queue.policy is not None and queue.policy.database_ref.on_secret_change is SecretChange.ROLLOUT
 
 
@@ -127,7 +127,7 @@ def marked(
 
 
 def noted(manifest: Mapping[str, Any], existing: Deployment) -> bool:
-    """Whether the Deployment has the manifest's note; one that somebody removed changes no generation."""
+    """Return True if the Deployment has the manifest's note; one that somebody removed changes no generation."""
     return bool((manifest["metadata"].get("annotations") or {}).get(CREDENTIALS_SEEN, "") == existing.credentials_seen)
 
 

@@ -43,7 +43,7 @@ class Applied:
     other_scaler: str = ""
 
     def settled(self, seen: Observation) -> bool:
-        """Whether nothing is left to do until something changes."""
+        """Return True if nothing is left to do until something changes."""
         if self.waiting:
             return True
         return self.unchanged and at_rest(seen.snapshot, self.decision, self.deployment, seen.pods)

@@ -93,12 +93,12 @@ class JobQueueReconciler:
         self._drain_waits_for = ""
         self._blocked = False
         self.settled = False
-        """Whether nothing is left to do until something changes, or until `due_at` of the monotonic clock."""
+        """True if nothing is left to do until something changes, or until `due_at` of the monotonic clock."""
         self.due_at = math.inf
 
     @property
     def startup_seconds(self) -> float | None:
-        """How long a pod of this queue takes until it serves; None until one was observed."""
+        """Seconds from a pod's start until it serves; None until one was observed."""
         return self._fleet.startup_seconds
 
     async def reconcile(

@@ -137,7 +137,7 @@ def observe_at(uid: str, status: Mapping[str, Any]) -> float:
 
 
 def worth_writing(made: Mapping[str, Any], current: Mapping[str, Any], *, since: float) -> bool:
-    """Whether `made` should replace `current`, `since` seconds after the last write."""
+    """Return True if `made` should replace `current`, `since` seconds after the last write."""
     new, old = _timeless(made), _timeless(current)
     if new == old:
         return False

@@ -62,7 +62,7 @@ class ObjectStore(Generic[ObjectView]):
             self.changed(view)
 
     def holds(self, uid: str, version: str) -> bool:
-        """Whether the view of that object is of that very version; may be asked in any thread."""
+        """Return True if the view of that object is of that very version; may be asked in any thread."""
         known = self.views.get(uid)
         return known is not None and known.resource_version == version
 
@@ -107,7 +107,7 @@ class ObjectStore(Generic[ObjectView]):
 
 
 def newer(version: str, known: str) -> bool:
-    """Whether a resource version is later than another; what is not a number counts as later if it differs."""
+    """Return True if a resource version is later than another; what is not a number counts as later if it differs."""
     if version.isdigit() and known.isdigit():
         return int(version) > int(known)
     return version != known
@@ -179,13 +179,13 @@ class Cache:
 
 
 def _of_deployment(pod: Pod, deployment: str) -> bool:
-    """Whether a replica set of that Deployment controls the pod: such are named after it and a hash without a dash."""
+    """True if a replica set of that Deployment controls the pod: such are named after it and a hash without a dash."""
     name, _, template_hash = pod.replica_set_name.rpartition("-")
     return name == deployment and bool(template_hash)
 
 
 def _condition(one: Pod) -> tuple[object, ...]:
-    state = (one.ready, one.terminating, one.finished, one.problem, one.unreachable, one.last_end, one.killed_at)
+    state = (one.ready, one.terminating, one.finished, one.problem, one.unreachable, one.last_exit, one.killed_at)
     return (*state, one.replica_set_name)
 
 

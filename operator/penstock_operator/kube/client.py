@@ -86,7 +86,7 @@ class Cluster:
         return str((settings.get("BearerToken") or {}).get("value") or "")
 
     def access(self) -> ApiAccess:
-        """How another client reaches the same API server, with the credentials of this moment."""
+        """Address and present credentials of the API server, for another client."""
         found = self._config
         tls = None
         if found.host.startswith("https:"):
@@ -193,7 +193,7 @@ class Cluster:
         return page[0] if page else None
 
     async def serves_pod_monitors(self) -> bool:
-        """Whether the API server knows PodMonitors, by its discovery.
+        """Return True if the API server knows PodMonitors, by its discovery.
 
         Raises:
             ClusterError: it did not answer; what it knows is not known.

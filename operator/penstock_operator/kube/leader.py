@@ -61,7 +61,7 @@ class Leader:
     _seen: tuple[Any, float] = (None, float("-inf"))
 
     def leading(self) -> bool:
-        """Whether this replica may act now."""
+        """Return True if this replica may act now."""
         return not self.name or self.clock() - self._renewed_at < RENEW_SECONDS
 
     @property

@@ -50,7 +50,7 @@ def nothing(_uid: str, _version: str) -> bool:
 
 
 def decoder(kind: str) -> Decode:
-    """How an object of a kind is read."""
+    """Return the decoder for objects of a kind."""
     if kind == "JobQueue":
         return decode_jobqueue
     return decode_workload if kind in {"Deployment", "Pod"} else decode_child

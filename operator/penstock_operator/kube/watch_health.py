@@ -118,12 +118,12 @@ class WatchHealth:
     # -- verdicts -------------------------------------------------------------------------------------------------
 
     def is_open(self, key: WatchKey) -> bool:
-        """Whether that watch is open."""
+        """Return True if that watch is open."""
         opened_at = self._watches[key].opened_at
         return opened_at is not None and self.clock() - opened_at < STALE_SECONDS
 
     def watching(self, resource: str) -> bool:
-        """Whether the resource is watched in every namespace."""
+        """Return True if the resource is watched in every namespace."""
         return all(self.is_open((resource, namespace)) for namespace in self.namespaces)
 
     def ready(self) -> str | None:

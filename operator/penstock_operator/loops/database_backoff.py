@@ -40,7 +40,7 @@ class DatabaseBackoff:
 
     @property
     def failing(self) -> bool:
-        """Whether the last sample did not succeed."""
+        """True if the last sample did not succeed."""
         return self._failure is not None
 
     @property

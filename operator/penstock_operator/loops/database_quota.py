@@ -49,7 +49,7 @@ def apply_quota(
 
 
 def _ranks(queues: Sequence[JobQueue], keys: Sequence[LoopKey]) -> dict[int, int]:
-    """How many addresses of its namespace are older than a JobQueue's own, for each that has one."""
+    """Return the number of older addresses in its namespace for each JobQueue that has one, by index."""
     seen: dict[str, dict[Address, int]] = {}
     ranks: dict[int, int] = {}
     for index in sorted(range(len(queues)), key=lambda one: (queues[one].created, queues[one].uid)):

@@ -44,5 +44,5 @@ class SampleScope:
         self._all_at = min(self._all_at, self._clock() + seconds)
 
     def suffices(self, queues: Generations) -> bool:
-        """Whether a sample of some queues is enough now: all were sampled lately, as they still are."""
+        """Return True if a sample of some queues is enough now: all were sampled lately, as they still are."""
         return self.left > 0.0 and self._sampled == queues

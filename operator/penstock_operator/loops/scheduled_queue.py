@@ -82,6 +82,6 @@ async def pause_until_next(
 
 
 def soon_of(reconcilers: Iterable[JobQueueReconciler]) -> float:
-    """How many seconds ahead due jobs are counted: the startup time of the slowest queue's pods, and one poll."""
+    """Return the seconds for which jobs due soon are counted: the longest startup time of any queue, and one poll."""
     starts = [one.startup_seconds or SOON_SECONDS for one in reconcilers]
     return min(MAX_SOON_SECONDS, max(starts, default=SOON_SECONDS) + DEFERRED_SECONDS)

@@ -92,7 +92,7 @@ class Meta:
         return ObjectOwnership.ADOPTABLE if carries and (past or not controller) else ObjectOwnership.TAKEN
 
     def intact(self, wanted: Mapping[str, Any]) -> bool:
-        """Whether labels, annotations and controller are as wanted; changes of these move no generation."""
+        """Return True if labels, annotations and controller are as wanted; changes of these move no generation."""
         return (
             self.claim(wanted) is ObjectOwnership.OURS
             and wanted.get("labels", {}).items() <= self.labels.items()

@@ -95,7 +95,7 @@ def _being_created(status: Mapping[str, Any]) -> str:
 
 
 def pod_failure(status: Mapping[str, Any]) -> tuple[str, str] | None:
-    """How a pod ended against its will: evicted, preempted, refused by its node, or with its node; else None."""
+    """Return reason and message if a pod was evicted, preempted, refused by its node, or lost with it; else None."""
     target = _condition(status, "DisruptionTarget")
     if target.get("status") == "True":
         reason = _DISRUPTIONS.get(str(target.get("reason")), "Disrupted")
@@ -106,17 +106,17 @@ def pod_failure(status: Mapping[str, Any]) -> tuple[str, str] | None:
     return _ENDED.get(reason, "NotAdmitted"), f"{reason}: {message}" if message else reason
 
 
-def last_end(status: Mapping[str, Any], container: str) -> tuple[str, str] | None:
-    """When and how a container last ended, as RFC 3339 time and sentence; None if it never did."""
+def last_exit(status: Mapping[str, Any], container: str) -> tuple[str, str] | None:
+    """Return the time (RFC 3339) and a sentence about a container's last exit; None if it never exited."""
     for _, one in _containers(status):
         found = _last(one)
         if one.get("name") == container and found.get("finishedAt"):
-            return str(found["finishedAt"]), how_ended(found)
+            return str(found["finishedAt"]), exit_text(found)
     return None
 
 
-def how_ended(terminated: Mapping[str, Any]) -> str:
-    """One clause about a container's end: OOMKilled, or its exit code, and what it said last."""
+def exit_text(terminated: Mapping[str, Any]) -> str:
+    """Return one clause about a container's exit: OOMKilled, or its exit code, and its last message."""
     code, number = terminated.get("exitCode"), terminated.get("signal")
     words = []
     if terminated.get("reason") in {"OOMKilled", "StartError", "ContainerCannotRun", "DeadlineExceeded"}:
@@ -149,7 +149,7 @@ def _container_problem(called: str, one: Mapping[str, Any]) -> tuple[str, str] |
         "OOMKilled": "; it needs a higher memory limit or fewer jobs at once",
         "Completed": "; a worker must run until it is stopped, so its command is wrong",
     }.get(kind, "")
-    return kind, f"{called} last exited with {how_ended(last)}{restarts}{advice}"
+    return kind, f"{called} exited{restarts}: {exit_text(last)}{advice}"
 
 
 def _last(one: Mapping[str, Any]) -> Mapping[str, Any]:

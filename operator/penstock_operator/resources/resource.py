@@ -163,7 +163,7 @@ class Pod:
     """A worker pod as last seen. `problem` is the (reason, message) that keeps it from serving.
 
     `pending` is the same if it waits without an error, and `ended` that of an involuntary exit (evicted, preempted, its
-    node lost), with the time as seconds since the epoch. `last_end` is when and how the container named worker last
+    node lost), with the time as seconds since the epoch. `last_exit` is when and how the container named worker last
     exited, though it may run again. `killed_at` is when a pod that is being deleted is killed, in
     seconds since the epoch, if that is sooner than its own grace period has it.
     `finished`: all its containers have ended for good; it is listed until somebody deletes it.
@@ -185,7 +185,7 @@ class Pod:
     problem: tuple[str, str] | None
     pending: tuple[str, str] | None = None
     ended: tuple[str, str, float] | None = None
-    last_end: tuple[str, str] | None = None
+    last_exit: tuple[str, str] | None = None
     protection: Protection = Protection.NONE
     replica_set: str = ""
     replica_set_name: str = ""
@@ -218,7 +218,7 @@ class Pod:
             protection=_protection(metadata),
             finished=status.get("phase") in {"Failed", "Succeeded"},
             killed_at=_killed_at(metadata, part(found, "spec")),
-            last_end=pod_problems.last_end(status, "worker"),
+            last_exit=pod_problems.last_exit(status, "worker"),
             replica_set=_owner(metadata),
             replica_set_name=_replica_set_name(metadata),
             node=str(part(found, "spec").get("nodeName") or ""),

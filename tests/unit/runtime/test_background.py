@@ -8,7 +8,7 @@ from penstock.runtime.background import run_in_background
 
 
 async def test_a_coroutine_that_loses_a_cancellation_is_cancelled_again():
-    """As one that is in a library's wait just then; a worker must not hang at its end for it."""
+    """A library may swallow the first cancellation; the worker must exit all the same."""
     heard: list[str] = []
 
     async def deaf_once() -> None:
@@ -23,7 +23,7 @@ async def test_a_coroutine_that_loses_a_cancellation_is_cancelled_again():
     assert heard == ["once"]
 
 
-async def test_one_that_ends_before_the_block_is_reported():
+async def test_a_coroutine_that_finishes_before_the_block_is_reported():
     """By its name, with what it raised."""
     heard: list[str] = []
 

@@ -56,7 +56,7 @@ def test_a_failure_shows_what_was_enqueued_instead(collected: Collected):
         collected.assert_enqueued(mail.job(7))
     assert str(raised.value).splitlines()[0] == ("expected mail {\"user\":7} queue='emails'; enqueued were:")
     assert "priority=0 delay=60.0" in str(raised.value)
-    with pytest.raises(AssertionError, match=r"^1 of 2 times: expected mail"):
+    with pytest.raises(AssertionError, match=r"^enqueued 1 of 2: expected mail"):
         collected.assert_enqueued(mail.job(1), times=2)
     with pytest.raises(AssertionError, match="expected any tidy with queue='x'; enqueued were:\n  mail"):
         collected.assert_enqueued(tidy, queue="x")

@@ -59,7 +59,7 @@ class Context:
 
     @property
     def cancelled(self) -> bool:
-        """Whether this attempt was cancelled; check it between the steps of a long task."""
+        """True if this attempt was cancelled; check it between the steps of a long task."""
         return self._cancelled
 
     def mark_cancelled(self) -> None:

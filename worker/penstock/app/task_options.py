@@ -60,7 +60,7 @@ def default_name(function: Callable[..., Any]) -> str:
 
 
 def wants_context(function: Callable[..., Any], *, task: str) -> bool:
-    """Whether the first parameter is a Context. Raises InvalidTask if another parameter is one."""
+    """Return True if the first parameter is a Context. Raises InvalidTask if another parameter is one."""
     hints = codec.annotations_of(function, task=task)
     named = [name for name in inspect.signature(function).parameters if hints.get(name) is Context]
     if named and named != list(inspect.signature(function).parameters)[:1]:

@@ -162,7 +162,7 @@ def _ago(value: float | None) -> str:
 
 
 def of_partitions(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """Whether outcomes have partitions; without one for today no job can finish. `partitions`: those attached."""
+    """Check that outcomes have partitions; without one for today no job can finish. `partitions`: those attached."""
     last, today = facts["last_partition"], facts["today"]
     hint = "run `penstock migrate`; after that maintenance, in a worker or the operator, creates them 14 days ahead"
     if last is None or last < today or today not in facts.get("partitions", [today]):
@@ -192,7 +192,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def of_functions(*, same: bool) -> Iterator[Finding]:
-    """Whether the functions in the database are those of this release."""
+    """Check that the functions in the database are those of this release."""
     if same:
         yield ok("functions", "match this release")
     else:

@@ -24,7 +24,7 @@ def who(holder: Mapping[str, Any]) -> str:
 
 
 def termination_advice(holder: Mapping[str, Any]) -> str:
-    """How to end the transaction."""
+    """Return the advice on how to finish the transaction."""
     if holder["pid"] is None:
         return "if no transaction manager knows the transaction, ROLLBACK PREPARED it: see pg_prepared_xacts"
     return f"end the transaction, or SELECT pg_terminate_backend({holder['pid']})"

@@ -236,7 +236,7 @@ def _obstacles(job: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Rea
 
 
 def _closed(queue: Mapping[str, Any]) -> Iterator[Reason]:
-    """Whether the queue is closed to every claim."""
+    """Yield the reasons that close the queue to every claim."""
     name = queue["name"]
     if queue["paused_at"] is not None:
         by = (

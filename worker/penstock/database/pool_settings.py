@@ -57,5 +57,5 @@ def _seconds(value: object, *, of: str, maximum: float) -> float:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         number = value  # an integer may be too large for a float
     if not 0 <= number <= maximum:
-        raise ConfigurationError(f"App: {of} must be from 0 to {maximum:g} seconds, got {shown(value)}")
+        raise ConfigurationError(f"App: {of} must be from 0 to {maximum:g} s, got {shown(value)}")
     return float(number)

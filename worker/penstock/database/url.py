@@ -43,7 +43,7 @@ def compose(*, host: str, port: str = "", user: str, password: str, database: st
         raise ConfigurationError(f"database: port must be a number from 1 to {MAX_PORT}")
     hosts = [_host(one) for one in host.split(",")]
     if len(ports) not in {1, len(hosts)}:
-        raise ConfigurationError(f"database: port must be one number, or one for each of the {len(hosts)} hosts")
+        raise ConfigurationError(f"database: port must be one number, or one for each host (hosts: {len(hosts)})")
     ports = ports * len(hosts) if len(ports) == 1 else ports
     places = ",".join(f"{one}:{number}" for one, number in zip(hosts, ports, strict=True))
     return f"postgresql://{_quoted(user)}:{_quoted(password)}@{places}/{_quoted(database)}"

@@ -99,7 +99,7 @@ class _Watched:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether the process exited without being reaped, as under a container's PID 1."""
+    """Return True if the process exited without being reaped, as under a container's PID 1."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (OSError, IndexError):

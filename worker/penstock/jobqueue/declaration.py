@@ -38,7 +38,7 @@ class QueueDeclaration(NamedTuple):
     settings: Mapping[str, object] | None = None
 
     def matches(self, wanted: QueueDeclaration) -> bool:
-        """Whether declaring `wanted` over this row would change nothing.
+        """Return True if declaring `wanted` over this row would change nothing.
 
         A pause by a login stays in any case: it matches both values of `paused`.
         """

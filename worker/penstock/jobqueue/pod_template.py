@@ -1,6 +1,6 @@
 """The structure of a pod template that the rules rely on, as the definition's schema has it. Pure.
 
-The API server has checked it before an operator reads a JobQueue; a manifest from elsewhere is checked here, so that a
+The API server has checked it before an operator reads a JobQueue; a manifest from elsewhere is checked here: a
 rule never meets a container without a name.
 """
 
@@ -33,7 +33,7 @@ class _Template(msgspec.Struct):
 
 
 def check_template(template: Mapping[str, Any]) -> None:
-    """Whether the rules can be checked against the template.
+    """Check that the template has the structure that the rules rely on.
 
     Raises:
         msgspec.ValidationError: a part that they read is missing or has another type; its path is below `spec.worker`.

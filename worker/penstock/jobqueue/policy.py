@@ -107,7 +107,7 @@ class WorkerSpec(_Part, frozen=True):
 
     @property
     def protects_busy_pods(self) -> bool:
-        """Whether pods that hold jobs carry the annotations of node autoscalers."""
+        """True if pods that hold jobs carry the annotations of node autoscalers."""
         return self.disruption_policy is DisruptionPolicy.PROTECT_BUSY
 
     @property

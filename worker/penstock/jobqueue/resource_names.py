@@ -32,5 +32,5 @@ IntOrPercent = (
 
 
 def is_resource_name(value: object) -> bool:
-    """Whether an object can have that name."""
+    """Return True if an object can have that name."""
     return isinstance(value, str) and len(value) <= MAX_NAME and re.match(RESOURCE_NAME, value) is not None

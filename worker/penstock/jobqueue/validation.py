@@ -32,7 +32,7 @@ class Rule:
 
     @property
     def transition(self) -> bool:
-        """Whether the rule compares with the object before."""
+        """True if the rule compares with the object before."""
         return "oldSelf" in self.text
 
 

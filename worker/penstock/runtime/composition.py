@@ -255,5 +255,5 @@ class WorkerComponents:
             self.lease.renew_soon()
 
     def _can_isolate(self) -> bool:
-        """Whether the worker has one claim and none is in flight; it has stopped claiming by then."""
+        """Return True if the worker has one claim and none is in flight; it has stopped claiming by then."""
         return not self.claimer.in_flight and len(self.held_claims) == 1

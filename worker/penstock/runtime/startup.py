@@ -36,7 +36,7 @@ _AFTER_A_WHILE: Final = (LoginRefused, NoSuchDatabase)
 
 
 def is_final(error: StoreError, *, waited: float, patience: float = REFUSED_SECONDS) -> bool:
-    """Whether only a new process can cure an error of the start.
+    """Return True if only a new process can cure an error of the start.
 
     Args:
         error: of the last try.

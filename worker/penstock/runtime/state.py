@@ -115,7 +115,7 @@ class WorkerState:
 
     @property
     def stopped(self) -> bool:
-        """Whether the remaining attempts were cancelled."""
+        """True if the remaining attempts were cancelled."""
         return self.phase is Phase.STOPPED
 
     def lease_changed(self, lease: str) -> bool:

@@ -19,7 +19,7 @@ from .drain_time import WaitingJobs
 from .types import Bound, History, QueueSnapshot
 
 MIN_SERVICE_SECONDS: Final = 1e-6
-"""Lower bound of the mean run time, so that no quotient overflows."""
+"""Lower bound of the mean run time; it keeps quotients finite."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class QueueCounts(Protocol):
 
     @property
     def capped(self) -> bool:
-        """Whether the counts stopped at a cap."""
+        """True if the counts stopped at a cap."""
 
     @property
     def deferred(self) -> int:

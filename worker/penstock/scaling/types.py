@@ -181,5 +181,5 @@ class Decision:
 
     @property
     def limited(self) -> bool:
-        """Whether a bound keeps the replicas below what the queue wants."""
+        """True if a bound keeps the replicas below what the queue wants."""
         return self.desired < self.wanted

@@ -34,7 +34,7 @@ def zone_of(name: object, *, of: str) -> tzinfo:
 
 
 def exists(wall: datetime) -> bool:
-    """Whether clocks of the wall time's zone ever show it: False in the hour that a change to summer time skips."""
+    """True if clocks of the wall time's zone ever show it: False in the hour that a change to summer time skips."""
     return wall.astimezone(UTC).astimezone(wall.tzinfo).replace(tzinfo=None) == wall.replace(tzinfo=None)
 
 

@@ -40,7 +40,7 @@ class Shutdown:
 
 
 def is_quiet(reason: object) -> bool:
-    """Whether a stage ended without a fault: NORMAL, SHUTDOWN and Shutdown(detail)."""
+    """Return True if a stage ended without a fault: NORMAL, SHUTDOWN and Shutdown(detail)."""
     return reason is NORMAL or reason is SHUTDOWN or isinstance(reason, Shutdown)
 
 
@@ -57,7 +57,7 @@ class CancelMode(Enum):
     TEMPORARY = "temporary"
 
     def ends_consumer(self, reason: object) -> bool:
-        """Whether a consumer must end when its subscription ended for `reason`."""
+        """Return True if a consumer must end when its subscription ended for `reason`."""
         if reason is Exit.ALREADY_SUBSCRIBED or self is CancelMode.TEMPORARY:
             return False
         return self is CancelMode.PERMANENT or not is_quiet(reason)
@@ -65,7 +65,7 @@ class CancelMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """How a subscription ended: `down` when the other stage ended, else it was cancelled; and the reason."""
+    """The cause of a subscription's end and its reason; `down`: the other stage ended, else it was cancelled."""
 
     reason: object
     down: bool = False

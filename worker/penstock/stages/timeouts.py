@@ -24,7 +24,7 @@ class Answering(Protocol):
 
     @property
     def inside(self) -> bool:
-        """Whether the code that runs now is the stage's own."""
+        """True if the code that runs now is the stage's own."""
 
     @property
     def state(self) -> State:

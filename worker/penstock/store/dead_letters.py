@@ -103,7 +103,7 @@ class DeadLetters(Store):
         return [_made(DeadLetter, row) for row in await self.connections.named_rows("find_dead", values)]
 
     async def count_dead(self, matching: DeadFilter) -> list[DeadCount]:
-        """How many a redrive or a discard would affect, most first; changes nothing."""
+        """Return the numbers of dead letters that a redrive or discard would affect, highest first; changes nothing."""
         return [_made(DeadCount, row) for row in await self.connections.named_rows("count_dead", _values(matching))]
 
     async def show_dead(self, job_id: int) -> DeadLetterInfo | None:

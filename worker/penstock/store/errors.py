@@ -45,7 +45,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _is_of_no_partition(error: Exception) -> bool:
-    """Whether a check_violation means that no partition of outcome accepts the row, not that a constraint failed."""
+    """True if a check_violation means that no partition of outcome accepts the row, not that a constraint failed."""
     details = getattr(error, "diag", error)  # asyncpg has them on the error itself
     return getattr(details, "table_name", None) == "outcome" and not getattr(details, "constraint_name", None)
 

@@ -95,7 +95,7 @@ def max_pause(failures: int) -> float:
 
 
 async def readable(descriptor: int, seconds: float) -> bool:
-    """Whether a socket can be read within so many seconds.
+    """Return True if a socket can be read within so many seconds.
 
     The driver's own wait polls ten times a second in each idle process, more than all its other work.
     """

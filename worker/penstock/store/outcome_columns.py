@@ -14,7 +14,7 @@ _RAISED = ("21", "27", "44", "P0")
 
 
 def is_refusal(error: StoreError) -> bool:
-    """Whether the database would refuse the outcome again on a retry."""
+    """Return True if the database would refuse the outcome again on a retry."""
     state = getattr(error.__cause__, "sqlstate", None) or ""
     return isinstance(error, RejectedByDatabase) or state[:2] in _RAISED
 

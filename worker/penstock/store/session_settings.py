@@ -82,7 +82,7 @@ def local(differ: Sequence[str]) -> bytes:
 
 
 def needs_transactions(differ: Sequence[str]) -> bool:
-    """Whether every statement behind a pooler must set its settings."""
+    """Return True if every statement behind a pooler must set its settings."""
     return any(name != "idle_session_timeout" for name in differ)
 
 

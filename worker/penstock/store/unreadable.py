@@ -27,7 +27,7 @@ _CLASSES: Final = ("22", "53", "54", "XX")
 
 
 def may_be_unreadable(error: StoreError) -> bool:
-    """Whether an unreadable job may have failed the claim."""
+    """Return True if an unreadable job may have failed the claim."""
     cause = error.__cause__
     return isinstance(cause, psycopg.Error) and (cause.sqlstate or "")[:2] in _CLASSES
 

@@ -52,7 +52,7 @@ class JobCollector:
         found = assertions.matching(self._jobs, expected, options)
         if len(found) == times or (times is None and found):
             return found
-        count = "" if times is None else f"{len(found)} of {times} times: "
+        count = "" if times is None else f"enqueued {len(found)} of {times}: "
         raise AssertionError(count + assertions.difference(self._jobs, expected, options))
 
     def assert_not_enqueued(self, expected: Task[..., Any, ..., Any] | NewJob | None = None, **options: object) -> None:

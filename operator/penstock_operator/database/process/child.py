@@ -124,7 +124,7 @@ class DatabaseProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it may still answer."""
+        """True if it may still answer."""
         return not self._killed and self._process.poll() is None
 
     def send(self, data: bytes) -> None:

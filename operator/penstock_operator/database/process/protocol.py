@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from penstock.jobqueue.declaration import QueueDeclaration
+from penstock.plural import plural
 from penstock.store import QueueState
 
 from .schedules import DeclaredSchedules, ScheduleList
@@ -219,7 +220,8 @@ def unpacked(rows: Sequence[SampledQueue]) -> dict[str, QueueState]:
         msgspec.ValidationError: a worker lacks what is calculated with, or there are too many.
     """
     if (found := sum(len(row.workers) for row in rows)) > MAX_ALL_WORKERS:
-        raise msgspec.ValidationError(f"{found} workers, at most {MAX_ALL_WORKERS} are served in one database")
+        limit = f"one database may have at most {MAX_ALL_WORKERS}"
+        raise msgspec.ValidationError(f"the database reports {plural(found, 'worker')}; {limit}")
     for row in rows:
         for worker in row.workers:
             msgspec.convert(worker, ReportedWorker)

@@ -36,7 +36,7 @@ SCALE_ATTEMPTS: Final = 3
 
 @dataclass(slots=True)
 class Monitoring:
-    """Whether PodMonitors are created. `labels` are those each one gets; None if the cluster has no PodMonitor kind."""
+    """Settings for PodMonitors. `labels` are those each one gets; None if the cluster has no PodMonitor kind."""
 
     labels: Mapping[str, str] | None = None
 
@@ -50,7 +50,7 @@ class _Kept:
     undone: UndoneWrites = field(default_factory=UndoneWrites)
 
     def stands(self, digest: str, existing: Meta | None, wanted: Mapping[str, Any]) -> bool:
-        """Whether there is nothing to write."""
+        """Return True if there is nothing to write."""
         return (
             existing is not None
             and self.applied == (digest, existing.generation)
@@ -58,7 +58,7 @@ class _Kept:
         )
 
     def repeats(self, digest: str, existing: Meta | None, wanted: Mapping[str, Any], generation: int) -> bool:
-        """Whether a write that left the object in `generation` was one of ours again, and changed something."""
+        """Return True if a write that left the object in `generation` was one of ours again, and changed something."""
         if self.applied is None or self.applied[0] != digest:
             return False
         return existing is None or existing.generation != generation or not existing.intact(wanted["metadata"])

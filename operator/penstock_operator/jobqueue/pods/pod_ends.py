@@ -29,9 +29,9 @@ NOTE_SECONDS: Final = 5.0
 def end_of(pod: Pod) -> tuple[str, str] | None:
     """When (RFC 3339) and how the worker of a pod ended; None if it never did."""
     if pod.ended is None:
-        return pod.last_end
+        return pod.last_exit
     reason, sentence, at = pod.ended
-    process = "" if pod.last_end is None else f"; {pod.last_end[1]}"
+    process = "" if pod.last_exit is None else f"; {pod.last_exit[1]}"
     return stamp(at), f"{reason} ({sentence}){process}"
 
 

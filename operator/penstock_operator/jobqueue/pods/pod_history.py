@@ -95,7 +95,7 @@ class PodHistory:
         }
 
     def may_be_lost(self, registered: Container[str], pods: Sequence[Pod]) -> bool:
-        """Whether a pod has no live worker though it should: it had one, is ready, or has had the time for it."""
+        """True if a pod has no live worker though it should: it had one, is ready, or has had the time for it."""
         seen = self.seen
         return any(
             pod.ready or seen[pod.uid].missing > 0 or seen[pod.uid].waiting >= ASKED_SECONDS

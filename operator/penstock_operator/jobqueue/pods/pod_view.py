@@ -34,7 +34,7 @@ class FleetView:
 
     @property
     def startup_seconds(self) -> float | None:
-        """How long a pod of this queue takes until it serves; None until one was observed."""
+        """Seconds from a pod's start until it serves; None until one was observed."""
         return self._startup.seconds
 
     @property

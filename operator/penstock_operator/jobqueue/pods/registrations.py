@@ -23,7 +23,7 @@ class Registrations:
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
         self.pending = False
-        """Whether a pod is within its grace: time alone may change the answer."""
+        """True if a pod is within its grace: time alone may change the answer."""
 
     def observe(
         self, pods: Sequence[Pod], workers: Sequence[Mapping[str, Any]] | None, now: float

@@ -61,7 +61,7 @@ def worker_problem(
 
 def restarts(pods: Sequence[Pod], *, now: float) -> tuple[str, ...]:
     """A sentence about the last crash of a worker that serves again, if there was one recently."""
-    crashed = [(pod.last_end, pod) for pod in pods if pod.last_end is not None and pod.problem is None]
+    crashed = [(pod.last_exit, pod) for pod in pods if pod.last_exit is not None and pod.problem is None]
     recent = sorted((end[0], end[1], pod.name) for end, pod in crashed if now - epoch(end[0]) < RECENT_SECONDS)
     return tuple(
         f"Pod {name}: its worker was restarted; it exited at {at} with {how}." for at, how, name in recent[-1:]

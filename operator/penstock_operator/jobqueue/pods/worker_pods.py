@@ -77,12 +77,12 @@ class WorkerPod:
 
     @property
     def removable(self) -> bool:
-        """Whether it can go without a drain, because it holds no job."""
+        """True if it can go without a drain, because it holds no job."""
         return self.role in {PodRole.STUCK, PodRole.LOST}
 
     @property
     def drained(self) -> bool:
-        """Whether its worker has reported that it holds nothing and takes nothing."""
+        """True if its worker has reported that it holds nothing and takes nothing."""
         return self.worker is not None and self.worker.state == "drained"
 
     @property
@@ -95,7 +95,7 @@ class WorkerPod:
         return self.drained and not self.pod.ready and settled
 
     def replaceable(self, *, startup_seconds: float | None, deadline: float) -> bool:
-        """Whether another pod can do what this one does not. Where no node has room, one more helps nobody.
+        """Return True if another pod can do what this one does not. Where no node has room, one more helps nobody.
 
         A worker that drains in place takes no jobs until its container has been started again.
 

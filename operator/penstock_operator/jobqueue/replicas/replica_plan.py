@@ -75,7 +75,7 @@ def plan_replicas(
 def _counted(
     deployment: Deployment, members: Sequence[WorkerPod], startup_seconds: float | None
 ) -> tuple[bool, int, int]:
-    """Whether a pod serves, and how many are to be replaced: lost or draining in place, and stuck."""
+    """Return whether a pod serves, the number of pods that are lost or draining in place, and of stuck ones."""
     serves = any(one.role in {PodRole.SERVING, PodRole.UNREGISTERED} for one in members)
     deadline = deployment.progress_deadline
     found = [one.role for one in members if one.replaceable(startup_seconds=startup_seconds, deadline=deadline)]

@@ -18,6 +18,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from penstock.plural import plural
+
 from ...resources.resource import Deployment, Pod
 from ..pods.worker_pods import UNREADY_SECONDS, PodRole, WorkerPod
 from .replica_plan import ReplicaPlan
@@ -144,7 +146,7 @@ def _stalled(here: list[WorkerPod], replicas: ReplicaPlan, deployment: Deploymen
 def _leaves(
     groups: dict[str, list[WorkerPod]], shares: dict[str, int], wanted: int, after: int, deployment: Deployment
 ) -> bool:
-    """Whether as many workers as are wanted are left, and no more than the rollout's next step lets be.
+    """Return True if as many workers as are wanted are left, and no more than the rollout's next step lets be.
 
     The controller does not count new pods that are not ready as available, so for their sake it removes no old one.
     """
@@ -156,7 +158,7 @@ def _leaves(
 
 
 def _stays_unready(found: Sequence[WorkerPod], drains: int) -> int:
-    """How many workers stay that serve though their pods do not become ready: a sidecar, a gate, their own probe."""
+    """Return the number of workers that serve and stay though their pods are not ready: a sidecar, a gate, a probe."""
     unready = sum(one.role is PodRole.SERVING and one.seen.unready > UNREADY_SECONDS for one in found)
     return max(0, unready - max(0, drains - len(_leaving(found))))
 
@@ -228,4 +230,4 @@ def _staying(group: _Group) -> list[WorkerPod]:
 
 
 def _counted(pods: int, what: str) -> str:
-    return f"1 pod is {what}" if pods == 1 else f"{pods} pods are {what}"
+    return f"{plural(pods, 'pod is', 'pods are')} {what}"

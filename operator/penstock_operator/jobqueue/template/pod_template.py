@@ -118,7 +118,7 @@ def _worker_of(pod: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seconds_before_sigterm(worker: Mapping[str, Any]) -> int:
-    """How much of the grace period a sleeping preStop hook takes; what a command takes is not known."""
+    """Return the seconds of the grace period that a sleeping preStop hook takes; those of a command are not known."""
     hook = worker.get("lifecycle", {}).get("preStop", {})
     return max(0, int(hook.get("sleep", {}).get("seconds", 0)))
 

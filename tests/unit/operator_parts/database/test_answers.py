@@ -92,7 +92,7 @@ def test_all_workers_of_a_sample_have_a_bound_as_well():
     maximum = MAX_ALL_WORKERS // MAX_WORKERS
     rows = [queue(workers(MAX_WORKERS), f"q{number}") for number in range(maximum)]
     assert len(unpacked(decoded("sample", SampleAnswer(True, None, rows)).queues)) == maximum
-    with pytest.raises(msgspec.ValidationError, match="10001 workers"):
+    with pytest.raises(msgspec.ValidationError, match="10,001 workers"):
         unpacked([*rows, queue(workers(1), "more")])
 
 

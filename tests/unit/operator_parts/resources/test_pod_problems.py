@@ -45,7 +45,7 @@ SAID = "Traceback (most recent call last):\n  File 'a.py'\nModuleNotFoundError: 
         (
             container(LOOP, last=died(0, "Completed"), restartCount=4),
             "Completed",
-            "after 4 restarts; a worker must run",
+            "after 4 restarts: exit code 0; a worker must run",
         ),
         (container(LOOP, last=died(128, "StartError", "exec: penstock: not found")), "CrashLoop", "StartError"),
         (container(LOOP), "CrashLoop", "back-off 10s"),
@@ -165,7 +165,7 @@ def test_of_several_pods_with_one_reason_the_first_is_named_and_the_others_count
     """A hundred pods without an image are one sentence."""
     pods = [Pod.read(pod_object(n, status={"containerStatuses": [container(LOOP, last=died(1))]})) for n in "abc"]
     reported = worker_problem(None, pods, [], waiting={}, desired=3, now=NOW)
-    assert reported == ("CrashLoop", "Pod a: container worker last exited with exit code 1 (and 2 more pods)")
+    assert reported == ("CrashLoop", "Pod a: container worker exited: exit code 1 (and 2 more pods)")
 
 
 def test_a_crash_of_a_worker_that_serves_again_is_remembered_for_a_while():
@@ -227,7 +227,7 @@ def test_no_status_is_too_odd_to_be_read(containers, conditions):
     pod_problems.problem(status)
     pod_problems.pending(status)
     pod_problems.pod_failure(status)
-    pod_problems.last_end(status, "worker")
+    pod_problems.last_exit(status, "worker")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def waiting(reason: str, **more: Any) -> Any:
         (waiting("CreateContainerConfigError"), ("ContainerConfig", "container worker: m")),
         (
             waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 3}}),
-            ("CrashLoop", "container worker last exited with exit code 3"),
+            ("CrashLoop", "container worker exited: exit code 3"),
         ),
         (
             {"conditions": [{"type": "PodScheduled", "reason": "Unschedulable", "message": "no node"}]},

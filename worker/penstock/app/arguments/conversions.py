@@ -100,7 +100,7 @@ class Proxy(metaclass=AlwaysInstance):
 
 
 def is_supported(kind: Any) -> bool:
-    """Whether a class that msgspec does not know can be an argument all the same."""
+    """Return True if a class that msgspec does not know can be an argument all the same."""
     origin = get_origin(kind) or kind
     if not isinstance(origin, type):
         return False
@@ -208,7 +208,7 @@ def _moment(kind: Any, value: Any) -> Any:
 
 
 def _model(kind: Any, json: Any) -> Any:
-    """Validated as JSON, so that strict models take their own dates. The error has no value in it."""
+    """Validated as JSON, because strict models take their own dates only then. The error has no value in it."""
     try:
         return kind.model_validate_json(msgspec.json.encode(json))
     except ValueError as error:

@@ -43,7 +43,7 @@ def written_out(encoded: bytes) -> bytes:
 
 
 def is_large(encoded: bytes) -> bool:
-    """Whether the text may contain a number that differs as integer and float; false positives are possible."""
+    """Return True if the text may contain a number that differs as integer and float; false positives are possible."""
     return _LARGE.search(encoded) is not None
 
 

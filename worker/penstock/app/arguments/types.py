@@ -105,7 +105,7 @@ def instead_of(kind: Any) -> str:
 
 
 def holds(hint: Any, kinds: tuple[type[msgspec.inspect.Type], ...]) -> bool:
-    """Whether a type, or one inside it, is of these kinds."""
+    """Return True if a type, or one inside it, is of these kinds."""
     return any(isinstance(part, kinds) for part in parts(hint))
 
 

@@ -149,7 +149,7 @@ def _sorted(bin_dirs: Iterator[Path] | Mapping[Path, None]) -> list[Installation
 
 
 def _runs(bin_dir: Path, run_as: RunAs) -> bool:
-    """Whether the account can execute the programs; tried, because modes, ACLs and mounts all matter."""
+    """Return True if the account can execute the programs; tried, because modes, ACLs and mounts all matter."""
     try:
         for name in ("postgres", "initdb"):  # initdb needs a shared library that postgres does not
             command = [str(bin_dir / name), "--version"]

@@ -118,12 +118,12 @@ class Claimer(Producer[ClaimedJob]):
 
     @property
     def may_hold_unknown_claims(self) -> bool:
-        """Whether a claim whose reply was lost may still hold jobs that this process does not know."""
+        """True if a claim whose reply was lost may still hold jobs that this process does not know."""
         return self._releases.has_lost_claims
 
     @property
     def disconnected(self) -> bool:
-        """Whether several claims in a row had no reply."""
+        """True if several claims in a row had no reply."""
         return self._failures >= DISCONNECTED_AFTER
 
     def on_released(self, events: Sequence[ClaimedJob], why: Dropped) -> None:

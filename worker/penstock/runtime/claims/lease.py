@@ -83,7 +83,7 @@ class Lease:
 
     @property
     def recently_renewed(self) -> bool:
-        """Whether the lease was renewed less than two thirds of its length ago: the rest is for clocks and pauses."""
+        """True if the lease was renewed less than two thirds of its length ago: the rest is for clocks and pauses."""
         return self.age < self.seconds * 2 / 3
 
     @property
@@ -98,7 +98,7 @@ class Lease:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs, or was asked to stop."""
+        """True if the thread runs, or was asked to stop."""
         return self._thread.is_alive() or self._closing.is_set()
 
     def renew_soon(self) -> None:

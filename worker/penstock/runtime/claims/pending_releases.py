@@ -86,7 +86,7 @@ class PendingReleases:
 
     @property
     def has_lost_claims(self) -> bool:
-        """Whether a claim whose reply was lost waits for its release."""
+        """True if a claim whose reply was lost waits for its release."""
         return bool(self._lost_tokens)
 
     async def try_release(self) -> None:

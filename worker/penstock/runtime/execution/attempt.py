@@ -238,13 +238,13 @@ def internal_error(job: ClaimedJob, error: BaseException) -> Finished:
 
 
 def is_being_cancelled() -> bool:
-    """Whether this attempt is being cancelled; a task may also raise CancelledError by itself."""
+    """Return True if this attempt is being cancelled; a task may also raise CancelledError by itself."""
     current = asyncio.current_task()
     return current is None or current.cancelling() > 0
 
 
 def is_from_outside(error: BaseException) -> bool:
-    """Whether an error is not the task's: the attempt is being cancelled, or its coroutine closed with the loop."""
+    """True if an error is not the task's: the attempt is being cancelled, or its coroutine closed with the loop."""
     if is_a(error, asyncio.CancelledError):
         return is_being_cancelled()
     return is_closing(error)

@@ -15,7 +15,7 @@ from typing import Any
 
 
 def is_awaitable(value: object) -> bool:
-    """Whether `await value` works. Called for the result of each job, so the type alone decides nearly always."""
+    """True if `await value` works. Called for the result of each job, so the type alone decides nearly always."""
     kind = type(value)
     return hasattr(kind, "__await__") or (kind is GeneratorType and inspect.isawaitable(value))
 
@@ -55,5 +55,5 @@ def discard(value: object) -> None:
 
 
 def is_closing(error: BaseException) -> bool:
-    """Whether a coroutine is being closed, because no event loop runs it any more, and has not raised by itself."""
+    """True if a coroutine is being closed, because no event loop runs it any more, and has not raised by itself."""
     return issubclass(type(error), GeneratorExit) and asyncio._get_running_loop() is None  # noqa: SLF001 - the public one raises

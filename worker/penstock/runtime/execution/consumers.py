@@ -1,6 +1,6 @@
 """The consumer stage of a worker: asks for jobs as slots come free, starts them, emits their outcomes in batches.
 
-A producer-consumer in manual mode, so that demand follows free slots, not deliveries. It owns the jobs that wait for a
+A producer-consumer in manual mode: demand follows free slots, not deliveries. It owns the jobs that wait for a
 slot and the number of unacknowledged outcomes; `DemandPolicy` decides how many to ask for, `Slots` has what runs,
 `Isolation` the suspects, `OutcomeBatcher` the outcomes, and `WorkerState` says what is allowed. While acknowledgements
 do not keep up, nothing is asked for and nothing starts.
@@ -78,7 +78,7 @@ class Consumers(ProducerConsumer[ClaimedJob, Finished]):
 
     @property
     def prefetching(self) -> bool:
-        """Whether jobs are short enough to be claimed ahead of free slots."""
+        """True if jobs are short enough to be claimed ahead of free slots."""
         return self._run_time.is_short
 
     @property

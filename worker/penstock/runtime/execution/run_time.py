@@ -28,10 +28,10 @@ class RunTimeEstimate:
 
     @property
     def is_short(self) -> bool:
-        """Whether jobs are short enough to be claimed ahead of free slots."""
+        """True if jobs are short enough to be claimed ahead of free slots."""
         return self._mean is not None and self._mean < SHORT_SECONDS
 
     @property
     def is_instant(self) -> bool:
-        """Whether an asyncio task for each job would cost more than the job does."""
+        """True if an asyncio task for each job would cost more than the job does."""
         return self._mean is not None and self._mean < INSTANT_SECONDS

@@ -37,7 +37,7 @@ class Slots:
 
     @property
     def full(self) -> bool:
-        """Whether no slot is free."""
+        """True if no slot is free."""
         return len(self.running) >= self.concurrency
 
     def add(self, job: ClaimedJob, task: asyncio.Task[None]) -> None:
@@ -57,15 +57,15 @@ class Slots:
         return next((job for job, one in reversed(list(self.running.values())) if one is task), None)
 
     def cancelled_by_request(self, job: ClaimedJob) -> bool:
-        """Whether a cancellation of the job was requested and reached its attempt."""
+        """Return True if a cancellation of the job was requested and reached its attempt."""
         return id(job) in self._cancelled
 
     def claim_lost(self, job: ClaimedJob) -> bool:
-        """Whether the attempt was stopped because its claim is, or soon will be, another worker's."""
+        """Return True if the attempt was stopped because its claim is, or soon will be, another worker's."""
         return id(job) in self._lost
 
     def stopped_by_worker(self, job: ClaimedJob, error: BaseException, *, stopped: bool) -> bool:
-        """Whether the worker itself cancelled the attempt; otherwise its error is the task's.
+        """Return True if the worker itself cancelled the attempt; otherwise its error is the task's.
 
         Args:
             job: of the attempt.
@@ -92,7 +92,7 @@ class Slots:
                 _cancel_later(task)
 
     def lose(self, chosen: Callable[[ClaimedJob], bool]) -> None:
-        """Cancel the chosen attempts because their claims are lost, so that they do not run twice at once."""
+        """Cancel the chosen attempts: their claims are lost, and another worker may run the jobs now."""
         for job, task in list(self.running.values()):
             if id(job) not in self._lost and chosen(job):
                 self._lost.add(id(job))

@@ -72,7 +72,7 @@ class TaskReuser:
 
 
 def _same(clean: contextvars.Context) -> bool:
-    """Whether the context has the values that it had."""
+    """Return True if the context has the values that it had."""
     try:
         return contextvars.copy_context() == clean
     except Exception:  # noqa: BLE001 - comparing values of the application may raise anything

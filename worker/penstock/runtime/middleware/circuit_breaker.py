@@ -114,7 +114,7 @@ class Breaker:
         return self._window.failed, self._window.failed + self._window.succeeded
 
     def admit(self, now: float) -> bool:
-        """Whether an attempt may start; if so, its caller calls `finished` or `abandoned` with the current `epoch`."""
+        """True if an attempt may start; if so, its caller calls `finished` or `abandoned` with the current `epoch`."""
         state = self.state(now)
         if state is CircuitState.CLOSED:
             return True

@@ -47,7 +47,7 @@ class HookDispatcher:
         """Calls that raised or were dropped, by event."""
 
     def has_functions(self, *events: str) -> bool:
-        """Whether one of these events has a function."""
+        """Return True if one of these events has a function."""
         return any(self._functions[event] for event in events)
 
     def dispatch(self, event: str, value: object) -> None:
@@ -62,7 +62,7 @@ class HookDispatcher:
 
     @property
     def stuck(self) -> bool:
-        """Whether a function is still in a thread, which nothing can interrupt."""
+        """True if a function is still in a thread, which nothing can interrupt."""
         return self._in_threads > 0
 
     async def close(self, seconds: float) -> None:

@@ -175,5 +175,5 @@ class Forensics:
 
 
 def _may_die(outcome: Finished) -> bool:
-    """Whether it may make a dead letter; only the database knows how long arguments have not matched."""
+    """Return True if it may make a dead letter; only the database knows how long arguments have not matched."""
     return outcome.state is OutcomeState.FAILED or outcome.reason == INCOMPATIBLE

@@ -13,7 +13,7 @@ class LineLimit:
         self._seen: dict[str | None, tuple[float, int]] = {}
 
     def admit(self, key: str | None, now: float) -> int | None:
-        """How many lines were suppressed before this one; None: this one is suppressed too."""
+        """Return the number of lines suppressed before this one; None: this one is suppressed too."""
         since, count = self._seen.get(key, (now, 0))
         if now - since >= WINDOW_SECONDS:
             self._seen[key] = (now, 1)

@@ -146,7 +146,7 @@ class WorkerLogger(logging.Logger):
 
 
 def _is_on_terminal(handler: logging.Handler) -> bool:
-    """Whether it writes to standard output or standard error, as far as that can be seen."""
+    """Return True if it writes to standard output or standard error, as far as that can be seen."""
     stream = getattr(handler, "stream", None)
     if stream is None:
         return False

@@ -229,5 +229,5 @@ class Emission:
 
 
 def is_sequence(value: object) -> bool:
-    """Whether a value can be a batch of events; a str or bytes is taken for a mistake."""
+    """Return True if a value can be a batch of events; a str or bytes is taken for a mistake."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))

@@ -74,7 +74,7 @@ class Inlet:
     # -- events ------------------------------------------------------------------------------------------------------
 
     def known(self, subscription: Subscription, events: Sequence[Any]) -> bool:
-        """Whether events may be processed; those of an unknown subscription are released and it is cancelled."""
+        """Return True if events may be processed; those of an unknown subscription are released and it is cancelled."""
         if subscription in self.subscriptions:
             return True
         subscription.released(events, Dropped.LATE)
@@ -188,7 +188,7 @@ class Inlet:
             if subscription.producer is not None:
                 subscription.producer.receive_unsubscribe(subscription, down)
         self.subscriptions.clear()
-        for subscription, events in self.unfinished:  # after the news, so that none of it can come back here
+        for subscription, events in self.unfinished:  # after the news: none of it can come back here
             subscription.released(events, Dropped.CONSUMER_DOWN)
 
     def status(self, waiting: int) -> InletStatus:

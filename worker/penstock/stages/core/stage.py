@@ -25,7 +25,7 @@ from .requests import Requests, set_result
 
 logger = logging.getLogger("penstock.stages")
 
-_BURST = 64  # mailbox entries between two turns of the loop, so that a full mailbox starves nobody
+_BURST = 64  # mailbox entries between two turns of the loop: a full mailbox starves nobody
 _UNSET: Any = object()
 
 Entry = tuple[Callable[[Any, Any], "Awaitable[None] | None"], Any, Any]
@@ -199,7 +199,7 @@ class Stage(Requests, WrongRolePorts):
 
     @property
     def inside(self) -> bool:
-        """Whether this is one of its own callbacks."""
+        """True if this is one of its own callbacks."""
         return self._stage_task is not None and asyncio.current_task() is self._stage_task
 
     def _stage_inside(self) -> bool:

@@ -138,7 +138,7 @@ class Subscription:
 
     @property
     def cancelled(self) -> Cancellation | None:
-        """How it was asked to end, or ended; None while neither."""
+        """The cancellation that was requested or has happened; None before."""
         return self._cancelled
 
     def ask(self, count: int) -> None:

@@ -69,5 +69,5 @@ class DemandWindow:
 
 
 def is_count(value: object) -> bool:
-    """Whether a value is an integer and no bool."""
+    """Return True if a value is an integer and no bool."""
     return isinstance(value, int) and not isinstance(value, bool)

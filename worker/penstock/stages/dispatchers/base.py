@@ -24,7 +24,7 @@ class Dispatcher(ABC):
     """Events that `dispatch` would take now; the rest would be leftovers."""
 
     holds_back: bool = False
-    """Whether it queues events by itself, to be fetched by `collect`."""
+    """True if it queues events by itself, to be fetched by `collect`."""
 
     reasks: list[tuple[Any, int]]
     """After a dispatch: demand to enter again on behalf of a subscription whose selector rejected events."""
@@ -56,7 +56,7 @@ class Dispatcher(ABC):
         """`count` events that the upstream still owes are served from the stage's buffer instead: they stay owed."""
 
     def info(self, marker: Any) -> bool:  # noqa: ARG002 - the contract of dispatchers that hold events back
-        """Whether an info may be delivered now; False: the dispatcher keeps it after the events that it holds back."""
+        """True if an info may be delivered now; False: the dispatcher keeps it after the events that it holds back."""
         return True
 
     def collect(self, subscription: Any) -> tuple[Deliveries, list[Any]]:  # noqa: ARG002

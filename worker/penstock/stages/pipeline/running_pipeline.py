@@ -116,7 +116,7 @@ class RunningPipeline:
     def _check_sources(self, sources: Sequence[ChildStatus]) -> None:
         for child in sources:
             if child.failures > self._supervisor.max_restarts:
-                text = f"source {child.id!r} failed {child.failures} times in a row: {child.last_reason!r}"
+                text = f"source {child.id!r} failed (consecutive failures: {child.failures}): {child.last_reason!r}"
                 raise RestartsExceeded(text)
 
     async def stop(self, reason: object = SHUTDOWN, *, timeout: float | None = 30.0) -> None:

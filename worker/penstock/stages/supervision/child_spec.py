@@ -23,7 +23,7 @@ class Strategy(Enum):
 
 
 class Restart(Enum):
-    """Whether a child that ended is started again: always, unless it ended quietly, never."""
+    """The children that are restarted: all, those that failed, or none."""
 
     PERMANENT = "permanent"
     TRANSIENT = "transient"

@@ -2,7 +2,7 @@
 
 It owns children, restart delays and the decision to give up. It must not repair anything: a restarted child is a new
 stage from its factory, found again by name. Unlike in OTP, a child that ended only because another stage
-did is restarted but not counted against `max_restarts`, and restarts wait, so that one crash of a producer under many
+did is restarted but not counted against `max_restarts`, and restarts wait: one crash of a producer under many
 consumers does not take the tree down.
 """
 

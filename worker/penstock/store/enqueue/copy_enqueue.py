@@ -38,7 +38,7 @@ OpenedBlocks = tuple[list[int], list[int], int]
 
 
 def copyable(jobs: Sequence[NewJob]) -> bool:
-    """Whether all of them can be written without a query, and are enough for COPY."""
+    """Return True if all of them can be written without a query, and are enough for COPY."""
     return len(jobs) >= MIN_JOBS and all(
         job.unique is None
         and job.delay is None
@@ -56,7 +56,7 @@ def _small(body: str) -> bool:
 
 
 def takes_copy(connection: psycopg.BaseConnection[Any]) -> bool:
-    """Whether a caller's connection has psycopg's own cursors, and loaders for the types that are read here."""
+    """Return True if a caller's connection has psycopg's own cursors, and loaders for the types that are read here."""
     factory: object = getattr(connection, "cursor_factory", None)
     known = connection.adapters
     return factory in {psycopg.Cursor, psycopg.AsyncCursor} and all(
@@ -67,7 +67,7 @@ def takes_copy(connection: psycopg.BaseConnection[Any]) -> bool:
 
 
 def may_copy(connection: psycopg.Connection[Any]) -> bool:
-    """Whether this login has the rights; one query."""
+    """Return True if this login has the rights; one query."""
     with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         row = cursor.execute(statement("may_copy")).fetchone()
     return row is not None and bool(row[0])

@@ -61,7 +61,7 @@ class QueueRow(NamedTuple):
 
     @property
     def resumable(self) -> bool:
-        """Whether a resume lasts: a pause by the declarer returns."""
+        """True if a resume lasts: a pause by the declarer returns."""
         return self.declared_by is None or self.paused_by != self.declared_by
 
 

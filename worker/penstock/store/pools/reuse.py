@@ -30,7 +30,7 @@ STALE: Final = frozenset(
 
 
 def quiet(pgconn: abc.PGconn) -> bool:
-    """Whether it is open and received nothing while idle, as it would before it is closed. No round trip."""
+    """Return True if it is open and received nothing while idle, as it would before it is closed. No round trip."""
     if pgconn.status != ConnStatus.OK:
         return False
     poll = select.poll()
@@ -39,7 +39,7 @@ def quiet(pgconn: abc.PGconn) -> bool:
 
 
 def answers(pgconn: abc.PGconn, seconds: float = ANSWER_SECONDS) -> bool:
-    """Whether the server replies within `seconds`; one round trip."""
+    """Return True if the server replies within `seconds`; one round trip."""
     try:
         _ask(pgconn)
         poll = select.poll()
@@ -85,7 +85,7 @@ def _answered(pgconn: abc.PGconn) -> bool:
 
 
 def repeatable(error: psycopg.Error, pgconn: abc.PGconn, *, reads: bool) -> bool:
-    """Whether a call that failed on a reused connection may be retried on a new one.
+    """Return True if a call that failed on a reused connection may be retried on a new one.
 
     Args:
         error: of the call.

@@ -146,5 +146,5 @@ def _finish_own(idle: list[Idle[C]], pid: int) -> None:
 
 def exhausted(settings: PoolSettings) -> str:
     """The message for a call that found no free connection."""
-    every = "the only connection" if settings.size == 1 else f"each of the {settings.size} connections"
+    every = "the only connection" if settings.size == 1 else f"every connection (pool_size {settings.size})"
     return f"{every} of this pool stayed in use for {settings.wait:g} s; raise App(pool_size=...)"

@@ -118,7 +118,7 @@ async def pinned(url: str, *, loopback: bool) -> str:
     ports = str(parts.get("port") or DEFAULT_PORT).split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
     if len(ports) != len(hosts):
-        rule = f"must be one number or one for each of {len(hosts)} hosts, got {len(ports)}"
+        rule = f"must be one number, or one for each host (hosts: {len(hosts)}), got {len(ports)}"
         raise InvalidDatabaseURL(f"database URL: port {rule}")
     for host in hosts:
         check_host(host, loopback=loopback)

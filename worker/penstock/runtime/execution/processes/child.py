@@ -173,7 +173,7 @@ class ChildHandle:
 
     @property
     def idle(self) -> bool:
-        """Whether it runs no job and can start one."""
+        """True if it runs no job and can start one."""
         return self._current is None and self.code is None and self._killed is None and self._heard
 
     def start_job(

@@ -66,7 +66,7 @@ def in_children(tasks: TaskRegistry, settings: Settings) -> frozenset[str]:
 
 
 def killed_as_one(path: Path = GROUP_KILL) -> bool:
-    """Whether the kernel kills all processes of this container when memory runs out."""
+    """Return True if the kernel kills all processes of this container when memory runs out."""
     try:
         return path.read_text(encoding="ascii").strip() == "1"
     except OSError:

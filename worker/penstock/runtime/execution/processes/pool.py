@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from penstock.plural import plural
 from penstock.runtime.retry_delay import doubled
 
 from .child import ChildHandle, ChildLost
@@ -108,7 +109,7 @@ class ProcessPool:
     def _worn(self, child: ChildHandle) -> tuple[str, str] | None:
         """The reason, and a detail."""
         if self._max_jobs and child.jobs >= self._max_jobs:
-            return "max_jobs", f"{child.jobs} jobs run"
+            return "max_jobs", plural(child.jobs, "job run", "jobs run")
         if self._max_bytes and child.resident > self._max_bytes:
             return "memory", f"{child.resident / 2**20:.0f} MiB resident"
         return None
