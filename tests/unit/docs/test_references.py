@@ -22,6 +22,7 @@ PLACEHOLDERS = ("NAME", "NNNN", "*", "{", "<")
 FOR_DEVELOPMENT = {
     *("PENSTOCK_PG_BIN", "PENSTOCK_TEST_MAJORS", "PENSTOCK_TEST_URLS", "PENSTOCK_TEST_BASE_IMAGE"),
     *("PENSTOCK_CLUSTER", "PENSTOCK_TEST_KUBECONFIG", "PENSTOCK_TEST_REGISTRY", "PENSTOCK_TEST_CLUSTER_DATABASE"),
+    *("PENSTOCK_SOAK", "PENSTOCK_SCALE_DOWNS"),
 }
 """Variables that are no settings of a process: where PostgreSQL is, and what the tests use."""
 each_page = pytest.mark.parametrize("page", ALL, ids=lambda one: one.name)
