@@ -131,7 +131,7 @@ async def test_a_name_with_hundreds_of_addresses_costs_a_few_attempts(monkeypatc
 
 async def test_ports_that_do_not_match_the_hosts_are_refused():
     """Rather than a host left out, or one tried at another's port."""
-    with pytest.raises(InvalidDatabaseURL, match="one for each of 3 hosts, got 2"):
+    with pytest.raises(InvalidDatabaseURL, match=r"one for each host \(hosts: 3\), got 2"):
         await pinned("host=10.0.0.1,10.0.0.2,10.0.0.3 port=1,2 user=u", loopback=False)
 
 
