@@ -27,6 +27,8 @@ logger = logging.getLogger("penstock.operator.database")
 
 SAMPLE_SECONDS: Final = 10.0
 """A sample, or one declaration, that takes longer has failed: a dead peer may keep its connection open."""
+WITHDRAW_SECONDS: Final = 3.0
+"""A loop that stops waits this long for a last write: its cancellation is repeated after five seconds."""
 LOG_SECONDS: Final = 60.0
 """Between two log lines about the failures of one database."""
 
@@ -150,7 +152,7 @@ class DatabaseSampler:
         if database is None:
             return
         with contextlib.suppress(PenstockError, TimeoutError):
-            async with asyncio.timeout(SAMPLE_SECONDS):
+            async with asyncio.timeout(WITHDRAW_SECONDS):
                 await self.schedules.withdraw(database, self._deleted, ())
         await database.stop()
 
