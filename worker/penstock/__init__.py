@@ -11,6 +11,7 @@ from .app.collected import Collector
 from .app.context import Context
 from .app.handle import JobHandle
 from .app.task import Enqueuer, Task
+from .app.task_schedules import TaskSchedule, cron, every
 from .app.unique import Unique
 from .backoff import NEVER, Backoff
 from .errors import PenstockError
@@ -36,8 +37,11 @@ __all__ = [
     "Snooze",
     "Task",
     "TaskOutcome",
+    "TaskSchedule",
     "Unique",
     "__version__",
+    "cron",
+    "every",
 ]
 
 

@@ -1,8 +1,7 @@
 """`App`: the tasks of an application and its connection to the database.
 
 Owns the task registry and the client. Must not run a worker: that is `penstock.runtime`, which reads `tasks` and
-`lifespans`. An App opens no connection until it is used, which lets a module with tasks be imported anywhere. It can be
-used again after `close()`, which only closes the open connections.
+`lifespans`. An App opens no connection until it is used, and can be used again after `close()`.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Options, checked_jobs
 from .task import Task, TaskRegistry
 from .task_decorator import TaskDecorator
 from .task_options import Definition, default_name
+from .task_schedules import TaskSchedule
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..database.source import Url
+    from ..schedules import Schedule
     from ..settings import ExecutorName
     from .collected import Collected, Collector, InlineRun
 
@@ -120,6 +121,7 @@ class App:
         retry: Mapping[type[Exception], Backoff | Never] | None = None,
         exclusive: bool = False,
         priority: int = DEFAULT_PRIORITY,
+        schedule: TaskSchedule | Sequence[TaskSchedule] | None = None,
     ) -> TaskDecorator: ...
 
     def task(
@@ -136,6 +138,7 @@ class App:
         retry: Mapping[type[Exception], Backoff | Never] | None = None,
         exclusive: bool = False,
         priority: int = DEFAULT_PRIORITY,
+        schedule: TaskSchedule | Sequence[TaskSchedule] | None = None,
     ) -> Any:
         """Register a function as a task; `@app.task` or `@app.task(queue="emails", timeout=30)`.
 
@@ -143,25 +146,24 @@ class App:
             function: async or plain; its annotations define the accepted arguments. The first may be a `Context`.
             name: the name in jobs, 1 to 200 characters; default `module:qualname`. A given name survives a rename.
             aliases: former names; jobs with one of them still run.
-            queue: queue of its jobs unless options name another; default "default".
+            queue: of its jobs unless options name another.
             executor: "async", "thread" or "process"; default: the worker's, never the event loop for a plain one.
-            timeout: seconds or a timedelta per attempt; default none. A TimeoutError is raised inside the task; a
-                thread cannot be interrupted: the attempt keeps its slot, and fails when it returns.
+            timeout: seconds or a timedelta per attempt; a TimeoutError inside the task. A thread fails when it returns.
             hard_timeout: kill the child process after it; above `timeout`. For "process". Default: `timeout` plus 5 s.
             max_attempts: 1 to 1000; default: the queue's.
             retry: back-off by exception type; the nearest class wins. `NEVER` makes a dead letter at once.
             exclusive: stop the attempt when the worker's lease is lost: it may then run elsewhere. Not for threads.
             priority: 0 to 3; 0 runs first. Default 1.
+            schedule: `cron(...)`, `every(...)` or several; workers of the queue write them to the database.
 
-        Raises:
-            InvalidTask: the function, its name or an option is invalid.
+        Raises `InvalidTask`, `InvalidSchedule`, `InvalidArguments`: an option, a schedule or its arguments are wrong.
         """
-        definition = Definition(
-            name=name, aliases=tuple(aliases), queue=queue, executor=executor, timeout=timeout, priority=priority,
-            hard_timeout=hard_timeout, max_attempts=max_attempts, retry=retry or {}, exclusive=exclusive,
+        given = Definition(
+            name=name, aliases=tuple(aliases), queue=queue, executor=executor, retry=retry or {}, exclusive=exclusive,
+            hard_timeout=hard_timeout, max_attempts=max_attempts, timeout=timeout, priority=priority, schedule=schedule,
         )  # fmt: skip
-        made = functools.partial(self._register, definition)
-        return made if function is None else made(function)
+        register = functools.partial(self._register, given)
+        return register if function is None else register(function)
 
     def _register(self, definition: Definition, function: Callable[..., Any]) -> Task[..., Any, ..., Any]:
         if not inspect.isfunction(function):
@@ -170,6 +172,11 @@ class App:
         made: Task[..., Any, ..., Any] = Task(function, name=name, definition=definition, client=lambda: self.client)
         self.tasks.add(made)
         return made
+
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The schedules of all tasks, in the order of their declaration."""
+        return tuple(one for task in self.tasks.values() for one in task.schedules)
 
     def lifespan(self, function: L) -> L:
         """Register resources that a worker opens before its first job and closes after its last one.

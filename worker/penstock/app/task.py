@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from ..backoff import Backoff, Never
-from ..errors import ConfigurationError, InvalidTask
+from ..errors import ConfigurationError, InvalidSchedule, InvalidTask
 from ..job import NewJob
 from ..outcomes import checked_seconds
 from ..settings import ExecutorName
@@ -25,6 +25,7 @@ from .arguments.codec import encode_headers
 from .handle import JobHandle
 from .options import Options
 from .task_options import Definition, check_definition, wants_context
+from .task_schedules import bound_schedules
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -120,6 +121,7 @@ class Task(Generic[PC, C, P, R]):
         hard_timeout: seconds until its child process is killed, or None.
         exclusive: whether an attempt is stopped when the worker's lease is lost.
         max_attempts: of its jobs; None for the default of the queue.
+        schedules: of `@app.task(schedule=...)`.
 
     Raises:
         InvalidTask: the function or an option breaks a rule.
@@ -150,6 +152,7 @@ class Task(Generic[PC, C, P, R]):
         self.decode: Callable[[str], dict[str, object]] = arguments.decode
         self.invoke: Callable[..., Any] = arguments.invoke
         self.key: Callable[[tuple[object, ...], Mapping[str, object]], str] = arguments.key
+        self.schedules = bound_schedules(definition.schedule, self)
         self._plain: Enqueuer[P, R] = Enqueuer(self, Options())
         functools.update_wrapper(self, function)
 
@@ -272,6 +275,10 @@ class TaskRegistry(Mapping[str, Task[..., Any, ..., Any]]):
         Raises:
             InvalidTask: one of them is in use.
         """
+        taken = {(one.queue, one.name): task.name for task in self._tasks.values() for one in task.schedules}
+        for one in task.schedules:
+            if other_task := taken.get((one.queue, one.name)):
+                raise InvalidSchedule(f"task {task.name!r}: the schedule {one.name!r} exists, of task {other_task!r}")
         names = (task.name, *task.aliases)
         for name in names:
             if name in self._all or names.count(name) > 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import PurePath
@@ -22,6 +22,7 @@ from ..settings import EXECUTORS, ExecutorName, check_queue_name
 from .arguments import codec
 from .context import Context
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, MAX_ATTEMPTS, MAX_PRIORITY, check_whole
+from .task_schedules import TaskSchedule
 
 MAX_NAME: Final = 200
 
@@ -40,6 +41,7 @@ class Definition:
     retry: Mapping[type[Exception], Backoff | Never] = field(default_factory=dict)
     exclusive: bool = False
     priority: int = DEFAULT_PRIORITY
+    schedule: TaskSchedule | Sequence[TaskSchedule] | None = None
 
 
 def check_task_name(name: str) -> str:

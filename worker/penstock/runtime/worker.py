@@ -22,6 +22,7 @@ from .login_refused import login_refused
 from .middleware.chain import apply_middleware
 from .process_state import here
 from .registration_retry import registered
+from .schedule_declaration import declare_schedules
 from .wiring import start_stages
 
 logger = logging.getLogger("penstock.worker")
@@ -66,6 +67,7 @@ class Worker:
                     ticker=components.ticker.run(),
                     listener=self._listen(),
                     maintenance=components.maintenance.run(),
+                    schedules=self._declare_schedules(),
                     queue_depth=components.forensics.report_depth(),
                     login_watch=login_refused(components.lease),
                 ):
@@ -133,6 +135,12 @@ class Worker:
             self._fatal_error = error
             logger.error("worker failed, draining", extra={"error": error})
             self.components.state.drain()
+
+    async def _declare_schedules(self) -> None:
+        components = self.components
+        queue, schedules = components.settings.queue, components.app.schedules
+        await declare_schedules(components.store, queue, schedules, rng=components.rng)
+        await components.drain_requested.wait()
 
     async def _listen(self) -> None:
         try:

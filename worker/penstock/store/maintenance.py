@@ -1,4 +1,4 @@
-"""Maintenance by one leader per database: promote, rescue, publish marks, make and drop partitions, prune, audit.
+"""Maintenance by one leader per database: promote, fire schedules, rescue, publish marks, partitions, prune, audit.
 
 Every call is idempotent: two leaders at once (one of them frozen and thawed) do no harm. Workers run it; without a live
 worker the operator or the local mode does. When idle it costs about one query a second; a chore that reads many rows
@@ -19,6 +19,7 @@ from typing import Final
 from penstock.errors import RowLocked, StoreError
 
 from .rows import AuditPart
+from .schedule_chores import ScheduleChores
 from .store import Store
 
 logger = logging.getLogger("penstock.maintenance")
@@ -91,10 +92,14 @@ class Maintenance:
 
     rng: Callable[[], float] = random.random
     """Draws from [0, 1): when this process tries, after another's leadership expired."""
+    schedule_chores: ScheduleChores = field(init=False)
     _marking: tuple[int, int] | None = None
     _leads: asyncio.Event = field(default_factory=asyncio.Event)
     _errors: dict[str, tuple[int, str]] = field(default_factory=dict)
     """By failed chore: how often in a row, and the last error."""
+
+    def __post_init__(self) -> None:
+        self.schedule_chores = ScheduleChores(self.store.schedules, self.clock)
 
     async def run(self) -> None:
         """Run until cancelled. Waits for an unreachable database."""
@@ -116,6 +121,7 @@ class Maintenance:
     async def _do_chores(self) -> None:
         chores = {
             "promote": self._promote,
+            "schedules": self.schedule_chores.fire,
             "rescue": self._rescue,
             "rescue overdue": self._overdue,
             "marks": self._marks,
@@ -223,6 +229,7 @@ class Maintenance:
             self._audit,
             self.store.leadership.prune_workers,
             self.store.leadership.prune_queues,
+            self.schedule_chores.prune,
         ):
             try:
                 await step()

@@ -1,0 +1,1 @@
+"""Schedules: their rules, their ticks, and daylight saving time."""

@@ -1,0 +1,93 @@
+"""Ticks: the next ones and the due ones, with jitter, dates and intervals; properties on random schedules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.errors import InvalidSchedule
+from penstock.schedules import Schedule, due_ticks, ticks_after
+
+NOW = datetime(2026, 3, 27, 12, 0, 30, tzinfo=UTC)
+CRONS = ("* * * * *", "*/7 * * * *", "0 9 * * MON-FRI", "30 2 * * *", "15 1-3 * * *", "0 0 1 * *", "@hourly")
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu")
+INSTANTS = st.integers(0, 94_000_000).map(lambda n: datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=n))
+
+
+def made(**values: Any) -> Schedule:
+    return Schedule(**({"name": "n", "task": "t"} | values))
+
+
+schedules = st.builds(
+    made,
+    name=st.sampled_from(["a", "b", "c"]),
+    cron=st.sampled_from(CRONS),
+    time_zone=st.sampled_from(ZONES),
+    jitter_seconds=st.sampled_from([0, 5, 600]),
+) | st.builds(
+    made,
+    every=st.integers(1, 100_000).map(lambda n: timedelta(seconds=n)),
+    starts_at=st.none() | INSTANTS,
+    jitter_seconds=st.sampled_from([0, 9]),
+)
+
+
+@given(schedules, INSTANTS)
+def test_ticks_ascend_and_do_not_depend_on_where_one_starts(one, after):
+    """Asked from the second tick on, it is the rest of the same list."""
+    ticks = ticks_after(one, after, 5)
+    assert ticks == sorted(set(ticks))
+    assert all(tick > after for tick in ticks)
+    for n, tick in enumerate(ticks[:4]):
+        assert ticks_after(one, tick, 4 - n) == ticks[n + 1 :]
+        assert ticks_after(one, tick - timedelta(microseconds=1), 1) == [tick]
+
+
+@given(schedules, INSTANTS, st.integers(0, 40), st.integers(1, 6))
+def test_due_ticks_are_the_last_of_all_that_came(one, first, ahead, limit):
+    """Compared with a walk over all of them."""
+    ticks = ticks_after(one, first - timedelta(microseconds=1), 40)
+    now = ticks[min(ahead, len(ticks) - 1)] if ticks else first
+    assert due_ticks(one, first, now, limit) == [tick for tick in ticks if tick <= now][-limit:]
+
+
+def test_due_ticks_of_a_second_after_a_year_build_no_more_than_they_need():
+    """Thirty million ticks came; the last hundred are asked for."""
+    one = made(every=timedelta(seconds=1))
+    found = due_ticks(one, NOW - timedelta(days=365), NOW, 100)
+    assert found == [NOW - timedelta(seconds=99 - n) for n in range(100)]
+
+
+def test_jitter_is_the_same_for_the_same_queue_and_name_and_spreads_the_others():
+    """Within its bound; without jitter there is none."""
+    offsets = {made(name=f"s{n}", every=timedelta(1), jitter_seconds=600).jitter for n in range(200)}
+    assert len(offsets) > 100
+    assert timedelta(0) <= min(offsets) <= max(offsets) <= timedelta(seconds=600)
+    one, same = made(every=timedelta(1), jitter_seconds=600), made(cron="@daily", jitter_seconds=600)
+    assert one.jitter == same.jitter
+    assert one.jitter != made(every=timedelta(1), jitter_seconds=600, queue="other").jitter
+
+
+def test_dates_bound_the_ticks():
+    """Both inclusive; after the end none comes."""
+    start = datetime(2026, 3, 28, tzinfo=UTC)
+    one = made(cron="@daily", starts_at=start, ends_at=start + timedelta(days=1))
+    assert ticks_after(one, NOW, 5) == [start, start + timedelta(days=1)]
+    assert ticks_after(one, start + timedelta(days=1), 5) == []
+
+
+def test_an_interval_is_counted_from_its_start_or_from_1970():
+    """A redeploy does not move it."""
+    assert ticks_after(made(every=timedelta(minutes=5)), NOW, 1) == [datetime(2026, 3, 27, 12, 5, tzinfo=UTC)]
+    start = datetime(2026, 3, 27, 12, 1, tzinfo=UTC)
+    assert ticks_after(made(every=timedelta(minutes=5), starts_at=start), start, 1) == [start + timedelta(minutes=5)]
+
+
+def test_a_time_without_a_zone_is_refused():
+    """It could be any."""
+    with pytest.raises(InvalidSchedule, match="time zone"):
+        ticks_after(made(cron="@daily"), NOW.replace(tzinfo=None))
