@@ -63,7 +63,8 @@ class Release:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real pods take their time."""
+    """Real pods take their time. The how-to comes first: it installs the JobQueue definition itself."""
+    items.sort(key=lambda item: item.path.is_relative_to(FOLDER) and item.path.name != "test_how_to.py")
     for item in items:
         if item.path.is_relative_to(FOLDER) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
@@ -118,6 +119,8 @@ def cluster(ready: Ready, pytestconfig: pytest.Config) -> Iterator[Cluster]:
     running = node.find(name, print)
     up = running or node.up(name, print, tied=True)
     found = pytestconfig.stash[_CLUSTER] = of_node(up)
+    if running is not None:  # what a session that was killed has left on a node that was kept
+        found.kubectl("delete", "crd", "jobqueues.penstock.dev", "--ignore-not-found", "--timeout=60s")
     try:
         yield found
     finally:
@@ -175,6 +178,9 @@ def database(postgres: PodPostgres) -> Iterator[LedgerDatabase]:
 @pytest.fixture(scope="session")
 def installed_chart(cluster: Cluster, images: Mapping[str, str]) -> Iterator[Release]:
     """The operator with the chart's default values, in a namespace under Pod Security `restricted`."""
+    definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobqueues.penstock.dev"
+    if cluster.node is None and cluster.get(definition):
+        pytest.fail("the cluster has the JobQueue definition of another installation, which these tests would delete")
     release = Release("penstock", f"penstock-{secrets.token_hex(3)}")
     namespace = {"metadata": {"name": release.namespace, "labels": RESTRICTED}}
     cluster.request("POST", "/api/v1/namespaces", namespace)
@@ -193,6 +199,12 @@ def image_values(images: Mapping[str, str]) -> list[str]:
         return []
     values = {"image": images["operator"], "workerImage": images["worker"]}
     return [f"--set={key}.repository={image.rpartition(':')[0]}" for key, image in values.items()]
+
+
+def upgrade_command(release: Release, images: Mapping[str, str]) -> list[str]:
+    """The arguments of `helm upgrade` back to the default values; changes of values follow."""
+    where = ["--namespace", release.namespace, "--reset-values", "--wait"]
+    return ["upgrade", release.name, CHART, *where, *image_values(images)]
 
 
 @pytest.fixture

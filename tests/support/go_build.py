@@ -179,6 +179,6 @@ def build_lock(path: Path, title: str, echo: Echo) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            echo(f"{title}: another process is building it; waiting for that build")
+            echo(f"{title}: another process is doing this; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -48,6 +48,7 @@ class PodPostgres:
     def __init__(self, *, address: str = "", url: str = "") -> None:
         self.embedded: EmbeddedPostgres | None = None
         self._admin = url
+        self.address = urlsplit(url).netloc.rpartition("@")[2]
         self._numbers = itertools.count(1)
         if url:
             return
@@ -62,10 +63,9 @@ class PodPostgres:
             file.write(f"host all all {POD_NETWORKS} scram-sha-256\n")
         with psycopg.connect(self.embedded.url, autocommit=True) as connection:
             connection.execute("SELECT pg_reload_conf()")
-        port = urlsplit(self.embedded.url).port
-        self._admin = urlunsplit(
-            urlsplit(self.embedded.url)._replace(netloc=_login(self.embedded.url, f"{address}:{port}"))
-        )
+        parts = urlsplit(self.embedded.url)
+        self.address = f"{address}:{parts.port}"
+        self._admin = urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@{self.address}"))
 
     def close(self) -> None:
         """Stop the server, if it is ours."""
@@ -154,7 +154,3 @@ class LedgerDatabase:
         assert set(finished) == set(ids), f"jobs that no task finished: {set(ids) - set(finished)}"
         lost = sum(started.values()) - len(ids)
         assert lost <= interrupted, f"{lost} attempts started without finishing"
-
-
-def _login(url: str, place: str) -> str:
-    return f"{urlsplit(url).netloc.rpartition('@')[0]}@{place}"

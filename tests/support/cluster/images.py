@@ -144,7 +144,7 @@ def _build(found: dict[str, Path], echo: Echo) -> None:
     by = builder()
     base = base_image(by, echo)
     echo(f"images: building with {by.name} on {base} (a minute or two; seconds if only our code changed)")
-    secret = ["--secret", f"id=ca,src=/{CERTIFICATES}"] if Path("/", CERTIFICATES).exists() else []
+    secret = ca_secret()
     by.build(OPERATOR, ".", "--target", "operator", *secret, base=base)
     by.build(WORKER, ".", "--target", "worker", *secret, base=base)
     tasks = "tests/cluster/tasks"
@@ -154,6 +154,11 @@ def _build(found: dict[str, Path], echo: Echo) -> None:
         by.save(image, archive)
     if by.name != "docker" and len(by.call("images", "--all", "--quiet").stdout.split()) > MAX_LAYERS:
         by.call("rmi", "--prune", check=False) if by.name == "buildah" else by.call("image", "prune", "--force")
+
+
+def ca_secret() -> list[str]:
+    """The option that lets a build trust what this machine trusts."""
+    return ["--secret", f"id=ca,src=/{CERTIFICATES}"] if Path("/", CERTIFICATES).exists() else []
 
 
 def _make_base(by: Builder, echo: Echo) -> None:

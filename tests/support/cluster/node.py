@@ -23,10 +23,13 @@ import yaml
 
 from tests.support.api_client import ApiClient, ApiError
 from tests.support.cluster import cgroups, layout, link, pause_image
+from tests.support.cluster.cgroups import CgroupError
 from tests.support.cluster.components import PAUSE_IMAGE, Setup
 from tests.support.cluster.layout import Layout
+from tests.support.cluster.link import LinkError
 from tests.support.cluster.preflight import UNSHARE, obstacle
 from tests.support.cluster.programs import Programs, programs
+from tests.support.cluster.snapshotter import snapshotter
 from tests.support.go_build import ROOT, Echo, build_lock
 
 READY_SECONDS = 240.0
@@ -127,17 +130,20 @@ def up(name: str, echo: Echo, *, tied: bool = False) -> Node:
     """
     if running := find(name, echo):
         return running
-    down(name)
     if reason := obstacle(name):
         raise NodeUnavailableError(reason)
     built = programs(echo)
     started = time.monotonic()
     try:
-        with build_lock(layout.nodes_folder() / "lock", f"node {name}", echo):
+        with build_lock(layout.nodes_folder() / "lock", f"start of node {name}", echo):
+            _remove_leftovers()
             where = _claim(name)
             holder = _start(where, built, tied=tied)
         node = Node(where, built, holder)
         _wait_until_ready(node)
+    except (CgroupError, LinkError, OSError) as error:
+        down(name)
+        raise NodeFailedError(f"node {name} cannot start: {error}") from error
     except BaseException:
         down(name)
         raise
@@ -153,6 +159,9 @@ def down(name: str) -> None:
     if holder is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(holder, signal.SIGKILL)
+    if (outer := _outer.pop(name, None)) is not None:
+        outer.kill()
+        outer.wait()
     if os.geteuid() == 0 and cgroups.ROOT.exists():
         for pid in cgroups.processes(where.cgroup):
             with contextlib.suppress(ProcessLookupError):
@@ -166,9 +175,18 @@ def failure(where: Layout) -> str:
     """Why the node has ended, as far as it could say."""
     for name in ("failure", "node.log"):
         with contextlib.suppress(OSError):
-            if text := (where.folder / name).read_text(errors="replace").strip():
+            lines = (where.folder / name).read_text(errors="replace").splitlines()
+            # unshare's own word for a child that a signal has ended.
+            if text := "\n".join(line for line in lines if "sigprocmask unblock failed" not in line).strip():
                 return text[-6000:]
     return "it was killed"
+
+
+def _remove_leftovers() -> None:
+    """Of runs that were killed. While the lock is held every other node has a first process, or is a leftover."""
+    for path in layout.nodes_folder().iterdir():
+        if path.is_dir() and _saved_holder(path.name) is None:
+            down(path.name)
 
 
 def _claim(name: str) -> Layout:
@@ -184,7 +202,7 @@ def _claim(name: str) -> Layout:
 
 def _start(where: Layout, built: Programs, *, tied: bool) -> int:
     """Start the first process and give it its end of the link; its process id."""
-    Setup(layout=where, programs=built, snapshotter=_snapshotter(where)).write()
+    Setup(layout=where, programs=built, snapshotter=snapshotter(where.folder)).write()
     pause_image.pack(Path(built.path("pause")), PAUSE_IMAGE, where.folder / "pause.tar")
     guard = ["setpriv", "--pdeathsig", "KILL", "--"] if tied else []
     init = [sys.executable, "-m", "tests.support.cluster.init", where.name, built.path("ctr")]
@@ -244,18 +262,6 @@ def _ready(node: Node) -> bool:
         return False
     conditions = {one["type"]: one["status"] for one in found["status"].get("conditions", ())}
     return conditions.get("Ready") == "True"
-
-
-def _snapshotter(where: Layout) -> str:
-    """Overlayfs where the folder can carry it; a folder on an overlay, as in a container, cannot."""
-    probe = where.folder / "overlay-probe"
-    for name in ("lower", "upper", "work", "merged"):
-        (probe / name).mkdir(parents=True)
-    options = f"lowerdir={probe}/lower,upperdir={probe}/upper,workdir={probe}/work"
-    mount = ["unshare", "--mount", "mount", "-t", "overlay", "-o", options, "overlay", f"{probe}/merged"]
-    done = subprocess.run(mount, capture_output=True, check=False)
-    shutil.rmtree(probe, ignore_errors=True)
-    return "native" if done.returncode else "overlayfs"
 
 
 def _token(where: Layout) -> str:
