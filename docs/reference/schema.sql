@@ -561,7 +561,7 @@ CREATE TRIGGER queue_keeps_jobs AFTER DELETE ON penstock.queue FOR EACH ROW EXEC
 -- penstock.open_copy(p_queues text[], OUT queues integer[], OUT max_attempts smallint[], OUT after bigint) -> record, as its owner
 -- penstock.orphan_queues() -> SETOF integer
 -- penstock.pause(p_queue text, p_paused boolean) -> boolean, as its owner
--- penstock.pause_schedule(p_queue text, p_name text, p_paused boolean, p_generation bigint, p_next timestamp with time zone, OUT found boolean, OUT done boolean) -> record, as its owner
+-- penstock.pause_schedule(p_queue text, p_name text, p_paused boolean, p_generation bigint, p_next timestamp with time zone, OUT present boolean, OUT done boolean) -> record, as its owner
 -- penstock.pick(p_queue integer, p_limit integer, p_first bigint[]) -> tid[]
 -- penstock.promote(p_limit integer, OUT promoted integer, OUT next_due double precision) -> record, as its owner
 -- penstock.prune_queues() -> integer, as its owner

@@ -56,3 +56,22 @@ async def test_a_due_tick_makes_one_job_with_the_declared_arguments(pg: Database
     assert row.next_at is not None
     assert row.last_tick < row.next_at
     assert states(db) == ["enqueued"]
+
+
+async def test_a_removed_schedule_fires_no_more_and_comes_again_without_an_old_tick(pg: Database, db):
+    """Removed in code and declared again: another generation, its history kept, no tick of before."""
+    async with Store(pg.url) as store:
+        await store.schedules.declare("q", "code", [schedule()])
+        assert await store.schedules.declare("q", "code", []) == {"nightly": "removed"}
+        make_due(db)
+        assert (await store.schedules.fire_due()).jobs == 0
+        assert await store.schedules.run("q", "nightly") is None
+        assert await store.schedules.declare("q", "code", [schedule()]) == {"nightly": "declared"}
+        assert (await store.schedules.fire_due()).jobs == 0
+        [row] = await store.schedules.list()
+        assert row.generation == 3
+        assert await store.schedules.run("q", "nightly") == row.fired + 1
+        assert await store.schedules.pause(row, paused=True) == (True, True)
+        make_due(db)
+        assert (await store.schedules.fire_due()).jobs == 0
+    assert states(db) == ["enqueued"]

@@ -7,7 +7,7 @@
 CREATE OR REPLACE FUNCTION penstock.declare_schedules(p_queue text, p_source text, p_schedules jsonb)
 RETURNS TABLE (schedule text, verdict text) LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
 DECLARE
-  n penstock.schedule; o penstock.schedule; v_one jsonb; v_recurs boolean; v_same boolean; v_queue integer;
+  n penstock.schedule; o penstock.schedule; v_one jsonb; v_recurs boolean; v_same boolean; v_id bigint; v_gone bigint[];
 BEGIN
   FOR v_one IN SELECT j.one FROM jsonb_array_elements(p_schedules) AS j (one) ORDER BY j.one ->> 'name' COLLATE "C" LOOP
     n := jsonb_populate_record(NULL::penstock.schedule, v_one);
@@ -19,7 +19,8 @@ BEGIN
     schedule := n.name;
     verdict := 'declared';
     IF NOT FOUND THEN
-      SELECT * INTO o FROM penstock.schedule AS s WHERE s.queue = p_queue AND s.name = n.name FOR UPDATE;
+      SELECT s.id INTO v_id FROM penstock.schedule AS s WHERE s.queue = p_queue AND s.name = n.name;
+      SELECT * INTO o FROM penstock.schedule AS s WHERE s.id = v_id FOR UPDATE;  -- no row is deleted, and no name changes
       v_recurs := (o.spec, o.zone, o.starts_at, o.ends_at, o.jitter) IS NOT DISTINCT FROM (n.spec, n.zone, n.starts_at, n.ends_at, n.jitter)
         AND o.removed_at IS NULL AND (n.suspended OR NOT o.suspended);
       v_same := v_recurs AND o.source = p_source
@@ -42,11 +43,11 @@ BEGIN
     END IF;
     RETURN NEXT;
   END LOOP;
+  v_gone := ARRAY(SELECT s.id FROM penstock.schedule AS s WHERE s.queue = p_queue AND s.source = p_source AND s.removed_at IS NULL
+    AND NOT s.name IN (SELECT j.one ->> 'name' FROM jsonb_array_elements(p_schedules) AS j (one)));
+  PERFORM FROM penstock.schedule AS s WHERE s.id = ANY (v_gone) ORDER BY s.name COLLATE "C" FOR UPDATE;
   RETURN QUERY
     UPDATE penstock.schedule AS s
     SET removed_at = clock_timestamp(), generation = s.generation + 1, last_error = NULL, retry_at = NULL
-    WHERE s.id IN (SELECT x.id FROM penstock.schedule AS x WHERE x.queue = p_queue AND x.source = p_source AND x.removed_at IS NULL
-        AND NOT x.name IN (SELECT j.one ->> 'name' FROM jsonb_array_elements(p_schedules) AS j (one))
-      ORDER BY x.name COLLATE "C" FOR UPDATE)
-    RETURNING s.name, 'removed';
+    WHERE s.id = ANY (v_gone) AND s.source = p_source AND s.removed_at IS NULL RETURNING s.name, 'removed';
 END $$;

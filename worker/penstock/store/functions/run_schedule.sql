@@ -4,11 +4,12 @@
 CREATE OR REPLACE FUNCTION penstock.run_schedule(p_queue text, p_name text) RETURNS bigint
 LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
 DECLARE
-  v_id bigint;
+  v_id bigint := (SELECT s.id FROM penstock.schedule AS s WHERE s.queue = p_queue AND s.name = p_name);
+  v_removed timestamptz;
   v_job bigint;
 BEGIN
-  SELECT s.id INTO v_id FROM penstock.schedule AS s WHERE s.queue = p_queue AND s.name = p_name AND s.removed_at IS NULL FOR UPDATE;
-  IF v_id IS NOT NULL THEN
+  SELECT s.removed_at INTO v_removed FROM penstock.schedule AS s WHERE s.id = v_id FOR UPDATE;
+  IF v_id IS NOT NULL AND v_removed IS NULL THEN
     INSERT INTO penstock.schedule_tick (schedule, tick, manual, state) VALUES (v_id, clock_timestamp(), true, 'due');
     PERFORM penstock.start_ticks(ARRAY[v_id]);
     SELECT s.last_job INTO v_job FROM penstock.schedule AS s WHERE s.id = v_id;
