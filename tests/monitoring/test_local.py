@@ -19,7 +19,13 @@ from tests.monitoring.queries import queries
 from tests.monitoring.test_documents import EXAMPLE
 from tests.support import prometheus
 
-ONLY_IN_A_CLUSTER = {"queue: Paused", "queue: Conditions that are not true", "queue: Changes of the number of workers"}
+ONLY_IN_A_CLUSTER = {
+    "queue: Paused",
+    "queue: Conditions that are not true",
+    "queue: Changes of the number of workers",
+    "queue: Next ticks of schedules",
+    "queue: Late schedules",
+}
 MIX = [
     *(jobs.hello.job(f"Person {number}") for number in range(40)),
     *(jobs.failing_job.job(times=1) for _ in range(4)),

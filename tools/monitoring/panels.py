@@ -111,8 +111,8 @@ SCHEDULES: Final = (
     ),
     Panel(
         title="Late schedules",
-        help="Since when a schedule should have succeeded, or a tick should have fired; empty if all are in time.",
-        queries=(Query(f"{_OF_SCHEDULES % 'late_seconds'} > 0", _SCHEDULE),),
+        help="For how long a schedule should have succeeded, or a tick should have fired; 0 if it is in time.",
+        queries=(Query(_OF_SCHEDULES % "late_seconds", _SCHEDULE),),
         unit="s",
     ),
 )

@@ -30,6 +30,7 @@ FULL: dict[str, Any] = manifest(
     scaling__steps=[{"above": 5, "change": 1}],
     scaling__scaleUp={"maxPods": 1, "maxPercent": 1},
     scaling__connectionBudget={"maxConnections": 50},
+    schedules=[{"name": "nightly", "task": "report", "cron": "0 3 * * *", "args": {"a": "b"}}],
 )
 """A JobQueue in which nearly every object and list is there."""
 EMPTY: dict[str, tuple[Any, ...]] = {"object": ({},), "array": ([], [None], [{}]), "string": ("",), "integer": ()}
