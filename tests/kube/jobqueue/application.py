@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 from penstock import App
+
+if START_GATE := os.environ.get("START_GATE"):
+    while not os.path.exists(START_GATE):  # noqa: PTH110 - one stat of a local file
+        time.sleep(0.02)
 
 app = App()
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
-from tests.kube.jobqueue.conftest import JobQueues, Start, started
+from penstock.store.schema.roles import grants_sql
+from tests.kube.jobqueue.conftest import WORKER, Gate, JobQueues, Start, started
+from tests.postgres.logins import Owned, logins
 from tests.support.pods import ProcessPods
+from tests.support.postgres import Database
 from tests.support.waiting import eventually
 
 NEVER = "2099-01-01T00:00:00Z"
@@ -17,6 +25,8 @@ YEAR = 366 * 86_400
 ATTEMPTS = 5
 """A machine that stalls for seconds has another try."""
 STARTUP_SECONDS = 20.0
+GATE_OPENS = timedelta(seconds=15)
+"""Before the tick: until then the worker waits at its start."""
 CODE = """SELECT * FROM penstock.declare_schedules('emails', 'code', jsonb_build_array(jsonb_build_object(
   'name', %s::text, 'spec', '@every 31622400', 'zone', 'UTC', 'starts_at', '2099-01-01T00:00:00Z', 'jitter', 0,
   'lead', 0, 'task', 'work', 'args', '{}'::jsonb, 'missed', 'Once', 'missed_limit', 1, 'overlap', 'Allow',
@@ -58,16 +68,69 @@ def clock(database: psycopg.Connection[Any]) -> datetime:
 
 
 def ready(jobqueues: JobQueues) -> bool:
-    """Whether a pod is ready."""
+    """True if a pod is ready."""
     conditions = [one for pod in jobqueues.pods() for one in pod.get("status", {}).get("conditions") or ()]
     return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
 
 
+@pytest.fixture
+def operator_secret(jobqueues: JobQueues, pg_newest: Database) -> Iterator[str]:
+    """A Secret with the URL of a login that has the rights of the role operator, and no others."""
+    with logins(pg_newest, "operator") as [login]:
+        with pg_newest.connect() as owner:
+            owner.execute(grants_sql("operator", login.partition(":")[0]).encode())
+        jobqueues.secret(Owned(pg_newest, login).url(login), "operator-postgres")
+        yield "operator-postgres"
+
+
+@pytest.fixture
+def start_gate(tmp_path: Path, process_pods: Callable[..., ProcessPods]) -> Gate:
+    """Pods whose workers start once the gate is open."""
+    gate = Gate(tmp_path / "start")
+    process_pods({"shop:1": replace(WORKER, env={**WORKER.env, "START_GATE": str(gate.path)})}, pace=0.2)
+    return gate
+
+
+def ready_in_time(jobqueues: JobQueues, start_gate: Gate, database: psycopg.Connection[Any], number: int) -> bool:
+    """One tick from zero to zero: False if this machine stalled, which proves nothing."""
+    tick = clock(database).replace(microsecond=0) + timedelta(seconds=60)
+    edit(jobqueues, schedule(name=f"nightly-{number}", startDate=tick.isoformat().replace("+00:00", "Z")))
+    eventually(lambda: f"nightly-{number}" in declared(database), "the edit is declared")
+    if clock(database) >= tick:  # declared after it: the next one is a year away
+        return False
+    eventually(lambda: bool(jobqueues.pods()) or clock(database) >= tick, "a pod, or the tick")
+    left = (tick - clock(database)).total_seconds()
+    eventually(lambda: clock(database) >= tick - GATE_OPENS, "the worker waited at its start")
+    assert not ready(jobqueues)
+    start_gate.open()
+    eventually(lambda: ready(jobqueues) or clock(database) >= tick, "a ready pod, or the tick")
+    in_time = left >= STARTUP_SECONDS and clock(database) < tick
+    outcome = "SELECT claimed_at FROM penstock.outcome WHERE final AND claimed_at >= %s"
+    rows = eventually(lambda: database.execute(outcome, [tick]).fetchall(), "its job has run")
+    assert len(rows) == 1
+    late = (rows[0][0] - tick).total_seconds()
+    sys.stdout.write(f"requested {left:.1f} s before the tick; ready: {in_time}; job started {late:.3f} s after it\n")
+    if in_time:
+        notes = [one["note"] for one in jobqueues.events() if one["reason"] == "Activated"]
+        assert any(f"(Scheduled). For the tick of nightly-{number} at " in note for note in notes), notes
+    eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "zero again")
+    eventually(lambda: not jobqueues.pods(), "no pod is left")
+    start_gate.path.unlink()
+    assert declared(database) == {f"nightly-{number}": "jobqueue"}
+    return in_time
+
+
 def test_a_tick_has_a_ready_pod_from_zero_and_an_edit_moves_it(
-    jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any]
+    jobqueues: JobQueues,
+    operator_secret: str,
+    operator: Start,
+    start_gate: Gate,
+    pg_url: str,
+    database: psycopg.Connection[Any],
 ):
-    """The pod is requested a start-up of 20 s before the tick, is ready at it, runs its one job, and goes again."""
-    started(jobqueues, operator, pg_url, schedules=[schedule()])
+    """A pod that starts slowly is requested 20 s before the tick, is ready at it, runs its one job, and goes again."""
+    own = {"databaseRef__operatorSecretRef": {"name": operator_secret}}
+    started(jobqueues, operator, pg_url, schedules=[schedule()], **own)
     eventually(lambda: valid(jobqueues) == ("True", "Valid"), "the schedule is declared")
     status = eventually(lambda: jobqueues.get()["status"].get("schedules"), "the next tick is shown")
     assert status["next"] == {"name": "nightly", "time": NEVER}
@@ -75,27 +138,29 @@ def test_a_tick_has_a_ready_pod_from_zero_and_an_edit_moves_it(
     assert status["upcoming"][0]["nextTicks"][:1] == [NEVER]
     assert jobqueues.deployment()["spec"]["replicas"] == 0
 
-    def once(number: int) -> bool:
-        tick = clock(database).replace(microsecond=0) + timedelta(seconds=60)
-        edit(jobqueues, schedule(name=f"nightly-{number}", startDate=tick.isoformat().replace("+00:00", "Z")))
-        eventually(lambda: bool(jobqueues.pods()) or clock(database) >= tick, "a pod, or the tick")
-        left = (tick - clock(database)).total_seconds()
-        eventually(lambda: ready(jobqueues) or clock(database) >= tick, "a ready pod, or the tick")
-        in_time = left >= STARTUP_SECONDS and clock(database) < tick
-        outcome = "SELECT claimed_at FROM penstock.outcome WHERE final AND claimed_at >= %s"
-        rows = eventually(lambda: database.execute(outcome, [tick]).fetchall(), "its job has run")
-        assert len(rows) == 1
-        if in_time:
-            notes = [one["note"] for one in jobqueues.events() if one["reason"] == "Activated"]
-            assert any(f"(Scheduled). For the tick of nightly-{number} at " in note for note in notes), notes
-        eventually(lambda: jobqueues.deployment()["spec"]["replicas"] == 0, "zero again")
-        assert declared(database) == {f"nightly-{number}": "jobqueue"}
-        return in_time
-
-    assert any(once(number) for number in range(ATTEMPTS))
+    assert any(ready_in_time(jobqueues, start_gate, database, number) for number in range(ATTEMPTS))
     edit(jobqueues)
     eventually(lambda: valid(jobqueues) == ("True", "NoSchedules"), "the schedule is withdrawn")
     assert declared(database) == {}
+
+
+def test_the_operator_fires_a_tick_while_no_worker_lives(
+    jobqueues: JobQueues,
+    operator_secret: str,
+    operator: Start,
+    start_gate: Gate,
+    pg_url: str,
+    database: psycopg.Connection[Any],
+):
+    """With the rights of its own role: the workers wait at their start until the job is there."""
+    often = {"name": "often", "task": "work", "args": {"seconds": 0}, "everySeconds": 10, "overlap": "Skip"}
+    own = {"databaseRef__operatorSecretRef": {"name": operator_secret}}
+    started(jobqueues, operator, pg_url, schedules=[often], **own)
+    eventually(lambda: database.execute("SELECT count(*) FROM penstock.job").fetchone() == (1,), "a tick has its job")
+    assert database.execute("SELECT count(*) FROM penstock.worker").fetchone() == (0,)
+    start_gate.open()
+    ended = "SELECT DISTINCT state FROM penstock.outcome WHERE final"
+    eventually(lambda: database.execute(ended).fetchall() == [("completed",)], "it has run")
 
 
 def test_a_wrong_entry_is_a_condition_and_the_others_tick(
