@@ -20,7 +20,7 @@ from penstock.database.system_certificates import use_system_certificates
 from penstock.errors import ConfigurationError, PayloadTooLarge, PenstockError, TaskError
 from penstock.runtime.process_exit import interrupt_on_sigterm
 
-from . import bench, dead, dev, doctor, enqueue, grants, jobs, migrate, queues, top, worker, workers
+from . import bench, dead, dev, doctor, enqueue, grants, jobs, migrate, queues, schedules, top, worker, workers
 
 BAD_INPUT: Final = 2
 FAILURE: Final = 1
@@ -44,6 +44,7 @@ cli.command("dev")(dev.dev)
 cli.add_typer(queues.queues, name="queues")
 cli.add_typer(jobs.jobs, name="jobs")
 cli.add_typer(dead.dead, name="dead")
+cli.add_typer(schedules.schedules, name="schedules")
 cli.command("workers")(workers.workers)
 cli.command("top")(top.top)
 cli.command("bench")(bench.bench)

@@ -1,4 +1,4 @@
-"""Reads what commands show: queues, workers, jobs, one job, why one does not run. Reads only; decides nothing.
+"""Reads what commands show: queues, schedules, workers, jobs, why a job does not run. Reads only; decides nothing.
 
 Each call is one READ ONLY transaction with a time limit, on a separate synchronous connection: a query for people
 must never delay a claim. A login of the role `observer` may call everything here; contents that it may not read are
@@ -19,6 +19,7 @@ from penstock.job import JobState
 
 from ..connect import connect
 from ..errors import mapped
+from ..schedules import ScheduleRow
 from ..sql_files import statement
 
 CAP: Final = 10_000
@@ -200,6 +201,10 @@ class Reader:
     def queues(self, *, cap: int = CAP) -> list[QueueRow]:
         """Every queue, by name; counts stop at `cap`."""
         return [QueueRow(*row) for row in self._rows("list_queues", cap)]
+
+    def schedules(self) -> list[ScheduleRow]:
+        """Every declared schedule, by queue and name."""
+        return [ScheduleRow(*row) for row in self._rows("list_schedules", None)]
 
     def stats(self, queue: str | None, seconds: float) -> list[QueueStats]:
         """Statistics of every queue, or one, over the last `seconds`; reads the outcomes of those days."""
