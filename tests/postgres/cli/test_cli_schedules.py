@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from penstock.cli.schedules import set_paused
+from penstock.cli.schedules import pause_or_resume
 from penstock.errors import PenstockError
 from penstock.schedules import Schedule
 from penstock.store import Store, grants_sql
@@ -239,10 +239,10 @@ async def test_a_resume_uses_the_declaration_that_is_in_force(pg_newest, db):
     async with Store(pg_newest.url) as store:
         await store.schedules.declare("orders", "code", [POLL])
         [row] = await store.schedules.list()
-        await set_paused(store.schedules, row, paused=True)
+        await pause_or_resume(store.schedules, row, paused=True)
         yearly = Schedule(name="poll", task="work", cron="@yearly", queue="orders")
         await store.schedules.declare("orders", "code", [yearly])
-        await set_paused(store.schedules, row, paused=False)
+        await pause_or_resume(store.schedules, row, paused=False)
         [row] = await store.schedules.list()
     assert row.paused_at is None
     assert row.next_at is not None
@@ -265,12 +265,12 @@ async def test_a_schedule_that_is_removed_or_always_declared_is_one_error(pg_new
     async with Store(pg_newest.url) as store:
         await store.schedules.declare("orders", "code", [POLL])
         [row] = await store.schedules.list()
-        await set_paused(store.schedules, row, paused=True)
+        await pause_or_resume(store.schedules, row, paused=True)
         restless = Declared(store.connections)
         [row] = await restless.list()
         with pytest.raises(PenstockError, match="schedule 'poll' is being declared all the time"):
-            await set_paused(restless, row, paused=False)
+            await pause_or_resume(restless, row, paused=False)
         assert [one.paused_at is not None for one in await store.schedules.list()] == [True]
         await store.schedules.declare("orders", "code", [])
         with pytest.raises(PenstockError, match="schedule 'poll' was removed meanwhile"):
-            await set_paused(store.schedules, row, paused=False)
+            await pause_or_resume(store.schedules, row, paused=False)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _INSTANT: Final = timedelta(microseconds=1)
 
 
-class Tick(NamedTuple):
+class ComingTick(NamedTuple):
     """A tick to come. `seconds`: from now, by the database's clock."""
 
     queue: str
@@ -35,7 +35,7 @@ class Tick(NamedTuple):
     seconds: float
 
 
-def of_queue(rows: Sequence[ScheduleRow], queue: str | None, queues: Iterable[str] = ()) -> list[ScheduleRow]:
+def schedules_of_queue(rows: Sequence[ScheduleRow], queue: str | None, queues: Iterable[str] = ()) -> list[ScheduleRow]:
     """The rows of a queue, or all without one.
 
     Args:
@@ -54,7 +54,7 @@ def of_queue(rows: Sequence[ScheduleRow], queue: str | None, queues: Iterable[st
     return [row for row in rows if row.queue == queue]
 
 
-def find(rows: Sequence[ScheduleRow], name: str) -> ScheduleRow:
+def find_schedule(rows: Sequence[ScheduleRow], name: str) -> ScheduleRow:
     """The row with this name.
 
     Raises:
@@ -75,7 +75,7 @@ def _near(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def recurrence(row: ScheduleRow) -> str:
+def plain_recurrence(row: ScheduleRow) -> str:
     """The recurrence in plain language; the stored text if this version cannot read it."""
     try:
         return describe(row.schedule)
@@ -83,7 +83,7 @@ def recurrence(row: ScheduleRow) -> str:
         return f"{row.spec}, {row.zone} (not readable by this version)"
 
 
-def state(row: ScheduleRow) -> str:
+def schedule_state(row: ScheduleRow) -> str:
     """Whether the schedule ticks, and if not, why."""
     if row.paused_at is not None:
         paused = f"paused {format_duration((row.now - row.paused_at).total_seconds())} by {row.paused_by}"
@@ -97,7 +97,7 @@ def state(row: ScheduleRow) -> str:
     return "ended" if row.next_at is None else "active"
 
 
-def next_ticks(row: ScheduleRow, limit: int) -> list[Tick]:
+def upcoming_ticks(row: ScheduleRow, limit: int) -> list[ComingTick]:
     """The next ticks, fewer if the schedule ends; of a paused one, those that would come after a resume now.
 
     Raises:
@@ -109,10 +109,10 @@ def next_ticks(row: ScheduleRow, limit: int) -> list[Tick]:
             return []
         after = max(after, row.next_at.astimezone(UTC) - _INSTANT)
     ticks = ticks_after(row.schedule, after, limit)
-    return [Tick(row.queue, row.name, row.task, tick, (tick - row.now).total_seconds()) for tick in ticks]
+    return [ComingTick(row.queue, row.name, row.task, tick, (tick - row.now).total_seconds()) for tick in ticks]
 
 
-def merged_ticks(rows: Iterable[ScheduleRow], limit: int) -> list[Tick]:
+def merged_ticks(rows: Iterable[ScheduleRow], limit: int) -> list[ComingTick]:
     """The next ticks of all schedules that are not paused, the earliest first.
 
     The first `limit` ticks belong to the `limit` schedules that tick next; no other is computed.
@@ -122,14 +122,14 @@ def merged_ticks(rows: Iterable[ScheduleRow], limit: int) -> list[Tick]:
     return nsmallest(limit, (tick for row in first for tick in _readable_ticks(row, limit)), key=lambda one: one.tick)
 
 
-def _readable_ticks(row: ScheduleRow, limit: int) -> list[Tick]:
+def _readable_ticks(row: ScheduleRow, limit: int) -> list[ComingTick]:
     try:
-        return next_ticks(row, limit)
+        return upcoming_ticks(row, limit)
     except InvalidSchedule:
         return []
 
 
-def local(row: ScheduleRow, instant: datetime | None) -> datetime | None:
+def in_zone(row: ScheduleRow, instant: datetime | None) -> datetime | None:
     """The instant in the schedule's time zone; in UTC if this system does not know the zone."""
     if instant is None:
         return None

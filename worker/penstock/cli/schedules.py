@@ -17,7 +17,16 @@ from . import filters
 from .bulk_command import on_store, open_reader
 from .database import JobQueueOption, Namespace, OutputOption, database_urls
 from .output import Format, format_duration, pairs, table, write
-from .schedule_lookup import Tick, find, local, merged_ticks, next_ticks, of_queue, recurrence, state
+from .schedule_lookup import (
+    ComingTick,
+    find_schedule,
+    in_zone,
+    merged_ticks,
+    plain_recurrence,
+    schedule_state,
+    schedules_of_queue,
+    upcoming_ticks,
+)
 
 if TYPE_CHECKING:
     from penstock.store import DeadLetters
@@ -32,8 +41,8 @@ DECLARATIONS: Final = 5
 """How often a resume reads a declaration that changes all the time."""
 _COLUMNS: Final = ("queue", "name", "recurrence", "next", "last", "state", "source")
 _SOURCES: Final = {"code": "code", "jobqueue": "JobQueue"}
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.")]
-Names = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of the schedules.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.")]
+NamesArgument = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of the schedules.")]
 QueueOfSchedule = Annotated[
     str | None,
     typer.Option("--queue", help="Queue of the schedule, if several have the name.", show_default=False),
@@ -45,17 +54,17 @@ def _rows(urls: DatabaseUrls, queue: str | None) -> list[ScheduleRow]:
     with open_reader(urls) as reader:
         rows = reader.schedules()
         unscheduled = queue is not None and all(row.queue != queue for row in rows)
-        return of_queue(rows, queue, [one.name for one in reader.queues(cap=1)] if unscheduled else ())
+        return schedules_of_queue(rows, queue, [one.name for one in reader.queues(cap=1)] if unscheduled else ())
 
 
 def _cells(row: ScheduleRow) -> tuple[object, ...]:
-    next_at = None if row.paused else local(row, row.next_at)
-    times = (next_at, local(row, row.last_tick))
-    return row.queue, row.name, recurrence(row), *times, state(row), _SOURCES.get(row.source, row.source)
+    next_at = None if row.paused else in_zone(row, row.next_at)
+    times = (next_at, in_zone(row, row.last_tick))
+    return row.queue, row.name, plain_recurrence(row), *times, schedule_state(row), _SOURCES.get(row.source, row.source)
 
 
 def _value(row: ScheduleRow) -> dict[str, Any]:
-    return {**row._asdict(), "recurrence": recurrence(row), "state": state(row)}
+    return {**row._asdict(), "recurrence": plain_recurrence(row), "state": schedule_state(row)}
 
 
 @schedules.command("list")
@@ -79,7 +88,7 @@ def list_schedules(
 
 @schedules.command("show")
 def show_schedule(
-    name: Name,
+    name: NameArgument,
     *,
     queue: QueueOfSchedule = None,
     output: OutputOption = Format.TABLE,
@@ -93,10 +102,10 @@ def show_schedule(
     Example: penstock schedules show morning -o json
     """
     urls = database_urls(jobqueue, namespace)
-    row = find(_rows(urls, queue), name)
-    error, ticks = row.last_error, list[Tick]()
+    row = find_schedule(_rows(urls, queue), name)
+    error, ticks = row.last_error, list[ComingTick]()
     try:
-        ticks = next_ticks(row, SHOWN_TICKS)
+        ticks = upcoming_ticks(row, SHOWN_TICKS)
     except InvalidSchedule as invalid:
         error = error or str(invalid)
     job_state = None
@@ -115,17 +124,17 @@ def _details(row: ScheduleRow, job_state: str | None, error: str | None) -> str:
             "name": row.name,
             "queue": row.queue,
             "task": row.task,
-            "recurrence": recurrence(row),
+            "recurrence": plain_recurrence(row),
             "expression": row.spec,
             "zone": row.zone,
             "source": _SOURCES.get(row.source, row.source),
-            "state": state(row),
+            "state": schedule_state(row),
             "missed": f"All, at most {row.missed_limit}" if row.missed == "All" else row.missed,
             "overlap": row.overlap,
             "lead": f"{row.lead_seconds}s",
-            "last tick": local(row, row.last_tick),
+            "last tick": in_zone(row, row.last_tick),
             "last job": None if row.last_job is None else f"{row.last_job} ({job_state})",
-            "last success": local(row, row.last_success_at),
+            "last success": in_zone(row, row.last_success_at),
             "jobs": row.fired,
             "waiting": row.waiting or None,
             "late": None if row.late is None else format_duration(row.late),
@@ -134,8 +143,8 @@ def _details(row: ScheduleRow, job_state: str | None, error: str | None) -> str:
     )
 
 
-def _drawn_ticks(row: ScheduleRow, ticks: list[Tick]) -> str:
-    drawn = table(("next ticks", "in"), ((local(row, one.tick), format_duration(one.seconds)) for one in ticks))
+def _drawn_ticks(row: ScheduleRow, ticks: list[ComingTick]) -> str:
+    drawn = table(("next ticks", "in"), ((in_zone(row, one.tick), format_duration(one.seconds)) for one in ticks))
     return f"\n{drawn}" if drawn else "\nno tick comes any more\n" if row.next_at is None and not row.paused else ""
 
 
@@ -161,22 +170,22 @@ def list_next(
     if name is None:
         ticks = merged_ticks(rows, limit)
     else:
-        row = find(rows, name)
-        ticks = next_ticks(row, limit)
+        row = find_schedule(rows, name)
+        ticks = upcoming_ticks(row, limit)
         if row.paused:
-            typer.echo(f"penstock: schedule {row.name} is {state(row)}: none of these ticks fires", err=True)
+            typer.echo(f"penstock: schedule {row.name} is {schedule_state(row)}: none of these ticks fires", err=True)
     of = {(row.queue, row.name): row for row in rows}
     columns = ("at", "in", "queue", "name", "task")
     cells = (
-        (local(of[one.queue, one.name], one.tick), format_duration(one.seconds), one.queue, one.name, one.task)
+        (in_zone(of[one.queue, one.name], one.tick), format_duration(one.seconds), one.queue, one.name, one.task)
         for one in ticks
     )
     write(output, ticks, drawn=table(columns, cells), empty="no ticks to come")
 
 
 @schedules.command("pause")
-def pause(
-    names: Names,
+def pause_schedules(
+    names: NamesArgument,
     *,
     queue: QueueOfSchedule = None,
     dry_run: filters.DryRunOption = False,
@@ -195,8 +204,8 @@ def pause(
 
 
 @schedules.command("resume")
-def resume(
-    names: Names,
+def resume_schedules(
+    names: NamesArgument,
     *,
     queue: QueueOfSchedule = None,
     dry_run: filters.DryRunOption = False,
@@ -217,7 +226,7 @@ def _set(
     names: list[str], queue: str | None, urls: DatabaseUrls, output: Format, *, paused: bool, dry_run: bool
 ) -> None:
     rows = _rows(urls, queue)
-    chosen = [find(rows, name) for name in dict.fromkeys(names)]
+    chosen = [find_schedule(rows, name) for name in dict.fromkeys(names)]
     changed = [row for row in chosen if (row.paused_at is not None) is not paused]
     if not dry_run and changed:
         on_store(urls, lambda store: _pause(store, changed, paused=paused))
@@ -234,17 +243,17 @@ def _set(
 
 async def _pause(store: DeadLetters, rows: list[ScheduleRow], *, paused: bool) -> None:
     for row in rows:
-        await set_paused(store.schedules, row, paused=paused)
+        await pause_or_resume(store.schedules, row, paused=paused)
 
 
-async def set_paused(statements: Schedules, row: ScheduleRow, *, paused: bool) -> None:
+async def pause_or_resume(statements: Schedules, row: ScheduleRow, *, paused: bool) -> None:
     """Pause or resume one schedule, whichever declaration it has by then.
 
     Raises:
         PenstockError: it was removed meanwhile, or is declared again all the time.
     """
     for _ in range(DECLARATIONS):
-        from_now = [] if paused else next_ticks(row._replace(paused=True), 1)
+        from_now = [] if paused else upcoming_ticks(row._replace(paused=True), 1)
         found, done = await statements.pause(row, paused=paused, next_at=from_now[0].tick if from_now else None)
         if done:
             return
@@ -257,7 +266,7 @@ async def set_paused(statements: Schedules, row: ScheduleRow, *, paused: bool) -
 
 @schedules.command("run-now")
 def run_now(
-    name: Name,
+    name: NameArgument,
     *,
     queue: QueueOfSchedule = None,
     dry_run: filters.DryRunOption = False,
@@ -273,7 +282,7 @@ def run_now(
     Example: penstock schedules run-now morning
     """
     urls = database_urls(jobqueue, namespace)
-    row = find(_rows(urls, queue), name)
+    row = find_schedule(_rows(urls, queue), name)
     if dry_run:
         drawn = f"would enqueue a job of schedule {row.name} ({row.task}) to queue {row.queue}; nothing was changed\n"
         write(output, {"id": None, "dry_run": True}, drawn=drawn)
