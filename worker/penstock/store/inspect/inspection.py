@@ -204,7 +204,7 @@ class Reader:
 
     def schedules(self) -> list[ScheduleRow]:
         """Every declared schedule, by queue and name."""
-        return [ScheduleRow(*row) for row in self._rows("list_schedules", None)]
+        return [ScheduleRow(*row) for row in self._rows("list_all_schedules")]
 
     def stats(self, queue: str | None, seconds: float) -> list[QueueStats]:
         """Statistics of every queue, or one, over the last `seconds`; reads the outcomes of those days."""
