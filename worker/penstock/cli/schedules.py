@@ -95,7 +95,7 @@ def show_schedule(
     jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
-    """Show one schedule with its policies, last job and next five ticks.
+    """Show one schedule with its next five ticks.
 
     A tick of a paused schedule is one that would fire after a resume.
 
@@ -160,7 +160,7 @@ def list_next(
     jobqueue: JobQueueOption = None,
     namespace: Namespace = None,
 ) -> None:
-    """List the next ticks of one schedule, or of all, earliest first.
+    """List the next ticks, earliest first.
 
     Times are in the zone of the schedule. Without a name, paused and suspended schedules are left out.
 
