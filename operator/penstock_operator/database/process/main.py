@@ -251,7 +251,8 @@ def main() -> None:
     confine(memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    # Each failure is raised here and reported once; psycopg would also warn of a query that a stop cancels.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     asyncio.run(_serve(descriptor, memory))
 
 
