@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,6 +18,7 @@ from tests.support.postgres import Database, Servers
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "tests.postgres.django_project"
+PATIENCE = 540  # seconds, within the 600 of a test: a process takes about 3 s, many times that on a busy machine
 
 
 def environment(database: Database, **ours: str) -> dict[str, str]:
@@ -27,12 +31,24 @@ def environment(database: Database, **ours: str) -> dict[str, str]:
 
 
 def manage(environ: dict[str, str], *arguments: str, code: int = 0) -> str:
-    """Run `manage.py` to its end; what it printed."""
+    """Run `manage.py` to its end; what it printed; a failure shows that, and so does a process that never ends."""
     command = [sys.executable, "-W", "error", "-m", "django", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=300, check=False)
-    said = done.stdout + done.stderr
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False
+            )
+        except subprocess.TimeoutExpired as expired:
+            pytest.fail(f"{expired}; it printed:\n{printed(output)}")
+        said = printed(output)
     assert done.returncode == code, said
     return said
+
+
+def printed(output: IO[str]) -> str:
+    """All that processes have written to the file."""
+    output.seek(0)
+    return output.read()
 
 
 @pytest.fixture
@@ -49,5 +65,8 @@ def database(servers: Servers) -> Iterator[Database]:
 @pytest.mark.parametrize("alias", ["default", "other"])
 def test_the_project_passes_its_own_tests(database: Database, alias: str):
     """Transactions, TestCase, views, signals, commands and the Tasks backend, with the jobs in either database."""
-    said = manage(environment(database, PROJECT_ALIAS=alias), "test", "--pattern", "check_*.py", PROJECT)
-    assert "OK" in said
+    said = manage(
+        environment(database, PROJECT_ALIAS=alias), "test", "--verbosity", "2", "--pattern", "check_*.py", PROJECT
+    )
+    assert "\nOK\n" in said, said
+    assert re.search(r"^Ran [1-9][0-9]+ tests in ", said, re.MULTILINE), said
