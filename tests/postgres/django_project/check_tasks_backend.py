@@ -46,10 +46,13 @@ class Backend(TestCase):
         self.assertEqual((info.priority, info.max_attempts), (1, 1))
         self.assertEqual((result.status, result.attempts, result.is_finished), (TaskResultStatus.READY, 0, False))
 
+    def test_a_result_that_is_read_equals_the_one_of_the_enqueue(self):
+        result = tasks.add.enqueue(1, b=2)
+        self.assertEqual(tasks.add.get_result(result.id), result)
+
     async def test_it_can_be_enqueued_and_read_by_async_callers(self):
         result = await tasks.add.aenqueue(1)
-        found = await tasks.add.aget_result(result.id)
-        self.assertEqual((found.id, found.args, found.status), (result.id, [1], TaskResultStatus.READY))
+        self.assertEqual(await tasks.add.aget_result(result.id), result)
         await result.arefresh()
 
     def test_an_enqueue_belongs_to_the_transaction(self):

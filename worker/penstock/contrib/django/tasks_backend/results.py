@@ -40,14 +40,13 @@ def headers_of(task: Any, now: datetime) -> dict[str, str]:
 
 def task_of(template: Any, headers: Mapping[str, str], *, queue: str, backend: str) -> Any:
     """The Task as it was when the job was enqueued. `template`: the Task of the same function."""
-    run_after = headers.get(RUN_AFTER)
     return Task(
         func=template.func,
         takes_context=template.takes_context,
         priority=int(headers.get(PRIORITY, template.priority)),
         queue_name=queue,
         backend=backend,
-        run_after=None if run_after is None else datetime.fromisoformat(run_after),
+        run_after=_time(headers, RUN_AFTER),
     )
 
 
@@ -61,14 +60,13 @@ def of_enqueued(job_id: int, task: Any, args: list[Any], kwargs: dict[str, Any],
 def of_attempt(job: ClaimedJob, template: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """The result of an attempt that starts now. Makes no query: errors of earlier attempts are not in it."""
     headers = {} if job.headers is None else msgspec.json.decode(job.headers)
-    enqueued_at = headers.get(ENQUEUED_AT)
     return _result(
         task_of(template, headers, queue=job.queue, backend=template.backend),
         job.id,
         TaskResultStatus.RUNNING,
         args=args,
         kwargs=kwargs,
-        enqueued_at=None if enqueued_at is None else datetime.fromisoformat(enqueued_at),
+        enqueued_at=_time(headers, ENQUEUED_AT),
         started_at=timezone.now(),
         errors=[],
         workers=_workers(job.attempt, job.worker),
@@ -77,15 +75,15 @@ def of_attempt(job: ClaimedJob, template: Any, args: list[Any], kwargs: dict[str
 
 def of_info(info: JobInfo, template: Any, backend: str) -> Any:
     """The result of a job in the database. A cancelled job counts as failed: the framework has no other word for it."""
-    args = info.args or {}
-    task = task_of(template, info.headers or {}, queue=info.queue, backend=backend)
+    args, headers = info.args or {}, info.headers or {}
+    task = task_of(template, headers, queue=info.queue, backend=backend)
     result = _result(
         task,
         info.id,
         _STATUS[info.state],
         args=args.get("args", []),
         kwargs=args.get("kwargs", {}),
-        enqueued_at=info.created_at,
+        enqueued_at=_time(headers, ENQUEUED_AT) or info.created_at,
         started_at=info.claimed_at,
         finished_at=info.finished_at,
         errors=_errors(info),
@@ -129,6 +127,11 @@ def _result(
         errors=errors,
         worker_ids=workers,
     )
+
+
+def _time(headers: Mapping[str, str], name: str) -> datetime | None:
+    found = headers.get(name)
+    return None if found is None else datetime.fromisoformat(found)
 
 
 def _workers(attempt: int, worker: int | None) -> list[str]:
