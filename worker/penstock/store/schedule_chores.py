@@ -7,7 +7,7 @@ may declare a schedule or end a pause. Any process may do this at any time: exac
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from .schedules import Schedules
@@ -16,7 +16,7 @@ RESTING_SECONDS: Final = 5.0
 """Seconds between two reads while no tick comes sooner: the first tick of a new schedule may be that late."""
 MIN_PAUSE: Final = 0.02
 SETTLE_SECONDS: Final = 1.0
-"""Seconds between two settlements while jobs of ticks are live."""
+"""Seconds between two settlements while jobs of ticks are live, and before the first: a new worker claims first."""
 SETTLE_REST: Final = 20.0
 """Pause after a settlement as a multiple of its duration: it reads every live job of a tick."""
 IDLE_SETTLE_SECONDS: Final = 60.0
@@ -40,15 +40,16 @@ class ScheduleChores:
     clock: Callable[[], float]
     fired: int = 0
     failed: int = 0
-    _settle_at: float = field(default=float("-inf"))
+    _settle_at: float | None = None
 
     async def fire(self) -> float:
         """Fire what is due, and settle what has ended; returns seconds until the next call."""
         result = await self.schedules.fire_due()
         self.fired += result.jobs
         self.failed += result.failed
-        if result.jobs:
-            self._settle_at = min(self._settle_at, self.clock() + SETTLE_SECONDS)
+        soon = self.clock() + SETTLE_SECONDS
+        if self._settle_at is None or (result.jobs and soon < self._settle_at):
+            self._settle_at = soon
         if self.clock() >= self._settle_at:
             started = self.clock()
             _, still_open = await self.schedules.settle()
