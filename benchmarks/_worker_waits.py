@@ -139,9 +139,9 @@ def takeover(site: Site, report: Report) -> None:
 
 
 def start_up(site: Site, report: Report) -> None:
-    """How long `import penstock` takes."""
+    """How long the import of the public names takes."""
     del site
-    program = "import time; t = time.perf_counter(); import penstock; print((time.perf_counter() - t) * 1000)"
+    program = "import time; t = time.perf_counter(); from penstock import App; print((time.perf_counter() - t) * 1000)"
     command = [sys.executable, "-c", program]
     printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     report.add("import_ms", float(printed), "ms", bar=150, better="lower")

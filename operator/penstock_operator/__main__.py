@@ -1,18 +1,17 @@
-"""`python -m penstock_operator`: signals can stop the process from its first moment on.
+"""`python -m penstock_operator`: signals can stop the process from its first line on.
 
-As PID 1 of a container it would not get a signal that has no handler, and the imports take a second. `operate` puts
-handlers of its own in their place; until then there is nothing to release.
+The imports take a second. `operate` puts handlers of its own in the place of these; until then there is nothing to
+release.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 
+from penstock.early_signals import exit_on_signals
+
 if __name__ == "__main__":
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))
+    exit_on_signals(0)
 
 from .main import main
 

@@ -36,9 +36,9 @@ class PidOne:
         """Whether it runs."""
         return self._outer.poll() is None
 
-    def terminated(self) -> tuple[int, str]:
-        """Send SIGTERM once and wait: exit code and what it said."""
-        os.kill(self.pid, signal.SIGTERM)
+    def terminated(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send the signal once and wait: exit code and what it said."""
+        os.kill(self.pid, number)
         said, _ = self._outer.communicate(timeout=SECONDS)
         return self._outer.returncode, said
 

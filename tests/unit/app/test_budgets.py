@@ -6,28 +6,41 @@ import subprocess
 import sys
 
 IMPORT_SECONDS = 0.12
-"""Processor time of `import penstock` in a fresh interpreter, the interpreter's own start left out."""
+"""Processor time of importing all public names in a fresh interpreter, the interpreter's own start left out."""
 IMPORTED_MODULES = 160
+IMPORT = """
+import sys, time
+before, started = set(sys.modules), time.process_time()
+import penstock
+for name in set(penstock.__all__) - {"__version__"}:
+    getattr(penstock, name)
+print(time.process_time() - started, len(set(sys.modules) - before))
+"""
+"""The public names are loaded at their first use; the version, which few programs read, costs as much as a third."""
 DIRECT = {"cronsim", "msgspec", "prometheus-client", "psycopg", "typer", "tzdata"}
 INSTALLED = 20
 """Distributions that `pip install penstock` brings, over all levels: 17 as this is written."""
 
 
-def test_importing_penstock_is_cheap():
+def imported() -> tuple[float, int]:
+    """Seconds of processor time, and the number of modules, of a fresh import."""
+    printed = subprocess.run([sys.executable, "-c", IMPORT], check=True, capture_output=True, text=True).stdout
+    seconds, modules = printed.split()
+    return float(seconds), int(modules)
+
+
+def test_importing_the_public_names_is_cheap():
     """The least of ten, of processor time: what else runs on the machine does not count."""
-    code = "import sys, time; started = time.process_time(); import penstock; print(time.process_time() - started)"
     for _ in range(10):
-        printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-        if float(printed) <= IMPORT_SECONDS:
+        seconds, _modules = imported()
+        if seconds <= IMPORT_SECONDS:
             return
-    raise AssertionError(f"import penstock took {printed.strip()} s of processor time, the budget is {IMPORT_SECONDS}")
+    raise AssertionError(f"the import took {seconds} s of processor time, the budget is {IMPORT_SECONDS}")
 
 
-def test_importing_penstock_loads_few_modules():
+def test_importing_the_public_names_loads_few_modules():
     """A library that slips into the import shows here before it shows in the time."""
-    code = "import sys; before = set(sys.modules); import penstock; print(len(set(sys.modules) - before))"
-    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert int(printed) <= IMPORTED_MODULES
+    assert imported()[1] <= IMPORTED_MODULES
 
 
 def requirements(name: str, extras: frozenset[str] = frozenset()) -> list[tuple[str, frozenset[str]]]:

@@ -92,18 +92,6 @@ def test_a_command_that_waits_for_its_database_ends_on_sigterm(tmp_path, silent,
             assert started.terminated()[0] == 143
 
 
-@needs_root
-def test_an_operator_that_still_imports_its_parts_ends_on_sigterm(tmp_path):
-    """The imports take a second; here one of them waits for as long as the test."""
-    (tmp_path / "kopf.py").write_text(
-        "import threading\nfrom pathlib import Path\nPath('imported').touch()\nthreading.Event().wait()\n"
-    )
-    command = [sys.executable, "-m", "penstock_operator"]
-    with pid_one(command, {"PYTHONPATH": str(tmp_path)}, cwd=tmp_path) as started:
-        eventually((tmp_path / "imported").exists, "the parts are being imported")
-        assert started.terminated()[0] == 0
-
-
 def test_what_an_application_forks_while_it_is_imported_dies_of_sigterm_as_ever():
     """It inherits the handler, and its exit code shows that it was terminated."""
     script = """

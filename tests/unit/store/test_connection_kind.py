@@ -109,7 +109,8 @@ def test_a_session_of_several_engines_is_asked_for_its_connection():
 def test_no_driver_or_framework_is_imported_for_a_job():
     """Not by the package, and not by its store."""
     script = """
-import sys, penstock, penstock.store
+import sys, penstock.store
+from penstock import App
 print(sorted({"asyncpg", "psycopg2", "sqlalchemy", "django"} & set(sys.modules)))
 """
     said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout

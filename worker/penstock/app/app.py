@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from ..backoff import Backoff, Never
 from ..database.pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, PoolSettings
@@ -19,6 +19,7 @@ from ..job import NewJob
 from ..plural import plural
 from .attempt_scopes import AttemptScopes
 from .client import Client, StoreClient
+from .collected import new_collector
 from .connection_provider import ConnectionProvider, ProvidedClient
 from .context import Context
 from .handle import JobHandle
@@ -67,10 +68,7 @@ class App:
         hooks: functions that are called on events in workers.
         attempt_scopes: functions that workers run around each attempt.
         client: the client that jobs go through: the database, or the collector in `test_mode`.
-        new_collector: creates the collector of `test_mode`; set once by the package `penstock`.
     """
-
-    new_collector: ClassVar[Callable[[], Collector]]
 
     def __init__(
         self, url: Url | None = None, *, pooled: bool | None = None, password: Callable[[], str] | None = None,
@@ -260,7 +258,7 @@ class App:
     @contextmanager
     def _collecting(self) -> Iterator[Collector]:
         before = self.client, self._collector
-        self.client = self._collector = collector = type(self).new_collector()
+        self.client = self._collector = collector = new_collector()
         try:
             yield collector
         finally:

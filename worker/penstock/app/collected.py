@@ -1,14 +1,14 @@
 """Jobs of an App without a database, as its tests see them: collected jobs and how each of them ended.
 
-Owns the types of `App.test_mode()` and `App.run_inline()`, and the hook by which the App gets the implementation. Must
-not import `penstock.testing`, which implements them above this layer; the package `penstock` knows both and sets
-`App.new_collector`.
+Owns the types of `App.test_mode()` and `App.run_inline()`. Must not depend on `penstock.testing`, which implements them
+above this layer; `new_collector` finds the implementation by its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..job import NewJob, OutcomeState
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .task import Task, TaskRegistry
 
 Lifespans = Sequence[Callable[[], Any]]
+IMPLEMENTATION = "penstock.testing.inline:InlineCollector"
+"""A name, because only tests need it: a worker never loads it, and this layer stands below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,3 +94,10 @@ class Collector(Collected, Protocol):
         """Run in this event loop: async functions in it, plain ones in a thread, the one of the provider if there is
         one, because that has the connections of the caller. Raises as `run_sync`.
         """
+
+
+def new_collector() -> Collector:
+    """Create the collector of `App.test_mode()`."""
+    module, _, name = IMPLEMENTATION.partition(":")
+    collector: Collector = getattr(import_module(module), name)()
+    return collector

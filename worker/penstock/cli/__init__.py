@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
 
 from penstock.database.system_certificates import use_system_certificates
+from penstock.early_signals import early_exit_code, exit_on_signals
 from penstock.errors import ConfigurationError, PayloadTooLarge, PenstockError, TaskError
 from penstock.runtime.process_exit import interrupt_on_sigterm
 
@@ -77,10 +79,26 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: without the program's name; default `sys.argv[1:]`.
     """
-    terminated = interrupt_on_sigterm() if arguments is None else bool  # the caller of main([...]) owns the signals
     if not sys.flags.safe_path and os.getcwd() not in sys.path:  # noqa: PTH109 - an entry of sys.path is text
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as `python -m` does, to find the application
     use_system_certificates()
+    if arguments is not None:
+        sys.exit(_run(arguments))  # the caller owns the signals
+    early = early_exit_code(sys.argv[1:])
+    if early is None:
+        sys.exit(_run(None, terminated=interrupt_on_sigterm()))
+    exit_on_signals(early)  # until the worker installs its own; `manage.py penstock worker` has none yet
+    code = _run(None)
+    exit_on_signals(code)  # the worker has finished: a signal does not change what it reports
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None, *, terminated: Callable[[], bool] = bool) -> int:
+    """Run one command and return its exit code.
+
+    Raises:
+        SystemExit: it failed, which standard error says.
+    """
     try:
         code = cli(arguments, standalone_mode=False, prog_name=_program())
         sys.stdout.flush()
@@ -91,14 +109,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = INTERRUPTED
     except BrokenPipeError:  # the reader closed its end, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILURE)
+        return FAILURE
     except Exception as error:
         if (usage := getattr(error, "format_message", None)) is None:  # typer's errors have no public base class
             raise
         _exit(usage(), BAD_INPUT)
     if code == INTERRUPTED and terminated():  # typer returns this code for a KeyboardInterrupt
         code = TERMINATED
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _program() -> str:

@@ -49,6 +49,7 @@ logger = logging.getLogger("penstock.child")
 
 BOOT: Final = (
     "import sys; sys.path[:] = sys.argv[2:]; "
+    "from penstock.early_signals import ignore_signals; ignore_signals(); "
     "from penstock.runtime.execution.processes.child_main import main; main(int(sys.argv[1]))"
 )
 LAST_FRAMES_SECONDS: Final = 0.5

@@ -31,6 +31,7 @@ from penstock.app.context import Context
 from penstock.app.loading import load_app
 from penstock.backoff import Backoff
 from penstock.database.source import Url, source
+from penstock.early_signals import ignore_signals
 from penstock.errors import PenstockError
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.runtime.event_loop import Runner, loop_factory
@@ -74,7 +75,6 @@ def main(fd: int) -> None:
     if not isinstance(hello, Hello):
         return
     _die_with(hello.parent)
-    ignore_signals()
     buffer_lines()
     faulthandler.enable()
     logging.basicConfig(level=hello.log_level.upper(), format=FORMAT)
@@ -86,12 +86,6 @@ def main(fd: int) -> None:
         pipe.sendall(encode(Failed(str(error) if known else f"{type(error).__name__}: {error}")))
         if not known:
             raise
-
-
-def ignore_signals() -> None:
-    """The worker decides. With a handler, because programs that tasks start would inherit SIG_IGN."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
 
 
 def _die_with(parent: int) -> None:
