@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .app.context import Context
     from .app.handle import JobHandle
     from .app.task import Enqueuer, Task
-    from .app.task_schedules import TaskSchedule, cron, every
+    from .app.task_schedules import ScheduleOptions, TaskSchedule, cron, every
     from .app.unique import Unique
     from .backoff import NEVER, Backoff
     from .errors import PenstockError
@@ -36,6 +36,7 @@ __all__ = [
     "NewJob",
     "PenstockError",
     "Retry",
+    "ScheduleOptions",
     "Settings",
     "Snooze",
     "Task",
@@ -53,7 +54,7 @@ _MODULES = {
     "app.context": ("Context",),
     "app.handle": ("JobHandle",),
     "app.task": ("Enqueuer", "Task"),
-    "app.task_schedules": ("TaskSchedule", "cron", "every"),
+    "app.task_schedules": ("ScheduleOptions", "TaskSchedule", "cron", "every"),
     "app.unique": ("Unique",),
     "backoff": ("NEVER", "Backoff"),
     "errors": ("PenstockError",),

@@ -28,6 +28,11 @@ async def test_valid_entries_are_declared_and_each_refused_one_has_its_reason(pg
         "february": entry(cron="0 0 30 2 *"),
         "minute": entry(cron="60 * * * *"),
         "large": entry(args={"text": "x" * 70_000}),
+        "nul": entry(args={"text": "\0"}),
+        "task": entry(task="a\u00a0b"),
+        "late": entry(endDate="9999-01-01T00:00:00Z"),
+        "never": entry(startDate="2027-01-02T00:00:00Z", endDate="2027-01-03T00:00:00Z"),
+        "often": entry(cron="*/90 * * * *"),
     }
     async with Store(pg.url) as store:
         entries = [entry(), *({**one, "name": name} for name, one in wrong.items())]
@@ -38,6 +43,11 @@ async def test_valid_entries_are_declared_and_each_refused_one_has_its_reason(pg
         "february": "InvalidExpression",
         "minute": "InvalidExpression",
         "large": "InvalidArguments",
+        "nul": "InvalidArguments",
+        "task": "InvalidSchedule",
+        "late": "InvalidSchedule",
+        "never": "InvalidSchedule",
+        "often": "InvalidExpression",
     }
     for name, _, sentence in made.refused:
         assert name in sentence

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import assert_type
 
-from penstock import NEVER, App, Backoff, Context, JobHandle, NewJob, Retry, Unique
+from penstock import NEVER, App, Backoff, Context, JobHandle, NewJob, Retry, TaskSchedule, Unique, cron, every
 
 app = App()
 
@@ -35,6 +35,15 @@ async def mail(ctx: Context, user: int) -> bytes:
     async with ctx.transaction() as connection:
         await connection.execute("SELECT 1")
     return b""
+
+
+@app.task(schedule=cron("0 9 * * MON-FRI", timezone="Europe/Berlin", overlap="Skip", args={}))
+def report() -> None:
+    assert_type(every(timedelta(minutes=5), missed="All", missed_limit=3, lead_seconds=30), TaskSchedule)
+
+
+@app.task(schedule=[every(timedelta(hours=1), name="eu"), cron("@daily", suspend=True)])
+def refresh() -> None: ...
 
 
 async def uses() -> None:
@@ -60,6 +69,14 @@ async def uses() -> None:
     app.task(timout=3)  # E: call-overload
     number: int = plain.enqueue("a", 1).result()  # E: assignment
     app.enqueue_many([mail])  # E: list-item
+    cron("@daily", overlap="Never")  # E: arg-type
+    cron("@daily", lead=30)  # E: call-arg
+    cron(9)  # E: arg-type
+    cron("@daily", args=[1])  # E: arg-type
+    every(300)  # E: arg-type
+    every(timedelta(minutes=5), timezone="UTC")  # E: call-arg
+    every(timedelta(minutes=5), missed_limit="all")  # E: arg-type
+    app.task(schedule="@daily")  # E: arg-type
 """
 
 

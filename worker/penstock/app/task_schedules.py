@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 from ..errors import InvalidSchedule, shown
-from ..schedules import Missed, Overlap, Schedule
+from ..schedules import Missed, Overlap, Schedule, check_has_tick
 
 _MAX_NAME = 63
-_OTHERS = re.compile(r"[^A-Za-z0-9._-]+")
+_OTHERS = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class BoundTask(Protocol):
@@ -28,6 +28,33 @@ class BoundTask(Protocol):
     priority: int
     max_attempts: int | None
     encode: Callable[[tuple[object, ...], Mapping[str, object]], str]
+
+
+class ScheduleOptions(TypedDict, total=False):
+    """The options that `cron` and `every` share. `penstock.schedules.Schedule` has their bounds.
+
+    Attributes:
+        name: unique in the task's queue. Default: the task's name; characters that a name cannot have become dots.
+        args: the task's arguments by parameter. Default: none.
+        missed: "Skip", "Once" or "All", of ticks that nobody could fire in time. Default "Once".
+        missed_limit: 1 to 1000, of "All". Default 100.
+        overlap: "Allow", "Skip" or "Queue", while the job of an earlier tick is live. Default "Allow".
+        jitter_seconds: 0 to 3600. Default 0.
+        lead_seconds: 0 to 3600. Default 0.
+        starts_at, ends_at: with a time zone. Default: no limit.
+        suspend: declared, but fires nothing. Default False.
+    """
+
+    name: str | None
+    args: Mapping[str, object] | None
+    missed: Missed
+    missed_limit: int
+    overlap: Overlap
+    jitter_seconds: int
+    lead_seconds: int
+    starts_at: datetime | None
+    ends_at: datetime | None
+    suspend: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +83,10 @@ class TaskSchedule:
             InvalidArguments, UnencodableArgument, PayloadTooLarge: the arguments do not fit the task.
         """
         name = schedule_name(task.name) if self.name is None else self.name
-        args: object = self.args or {}
+        args: object = {} if self.args is None else self.args
         if not isinstance(args, Mapping):
             raise InvalidSchedule(f"schedule {shown(name)}: args must be a mapping of parameters, got {shown(args)}")
-        return Schedule(
+        made = Schedule(
             name=name,
             task=task.name,
             cron=self.expression,
@@ -78,32 +105,39 @@ class TaskSchedule:
             priority=task.priority,
             max_attempts=task.max_attempts,
         )
+        check_has_tick(made)
+        return made
 
 
-def cron(expression: str, *, timezone: str = "UTC", **options: Any) -> TaskSchedule:
+def cron(expression: str, *, timezone: str = "UTC", **options: Unpack[ScheduleOptions]) -> TaskSchedule:
     """Run a task at local times: `@app.task(schedule=cron("0 9 * * MON-FRI", timezone="Europe/Berlin"))`.
 
     Args:
         expression: minute, hour, day of month, month, day of week; or a shortcut such as `@daily`.
         timezone: an IANA name. Default UTC.
-        **options: name, args, missed, missed_limit, overlap, jitter_seconds, lead_seconds, starts_at, ends_at,
-            suspend, as `penstock.schedules.Schedule` describes them. Default name: the task's.
+        **options: as `ScheduleOptions` describes them.
+
+    Raises:
+        InvalidSchedule: there is no such option. The values are checked by `@app.task`.
     """
     return _made(TaskSchedule(expression=expression, timezone=timezone), options)
 
 
-def every(interval: timedelta, **options: Any) -> TaskSchedule:
+def every(interval: timedelta, **options: Unpack[ScheduleOptions]) -> TaskSchedule:
     """Run a task at an interval: `@app.task(schedule=every(timedelta(minutes=5)))`.
 
     Args:
         interval: 1 second to 366 days, whole seconds; counted from `starts_at`, without it from 1970 in UTC.
-        **options: as of `cron`.
+        **options: as `ScheduleOptions` describes them.
+
+    Raises:
+        InvalidSchedule: there is no such option. The values are checked by `@app.task`.
     """
     return _made(TaskSchedule(interval=interval), options)
 
 
-def _made(base: TaskSchedule, options: Mapping[str, Any]) -> TaskSchedule:
-    allowed = set(TaskSchedule.__slots__) - {"expression", "interval", "timezone"}
+def _made(base: TaskSchedule, options: ScheduleOptions) -> TaskSchedule:
+    allowed = ScheduleOptions.__optional_keys__
     if unknown := sorted(options.keys() - allowed):
         raise InvalidSchedule(f"a schedule has no option {shown(unknown[0])}; it has {', '.join(sorted(allowed))}")
     return replace(base, **options)

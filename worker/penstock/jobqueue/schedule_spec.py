@@ -21,7 +21,7 @@ _ScheduleFields = Mapping[str, Any]
 _ScheduleName = Annotated[
     str, msgspec.Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 ]
-_TaskName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00]+\Z")]
+_TaskName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7f]+\Z")]
 _Zone = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*\Z")]
 _INSTANT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})\Z"
 _Date = Annotated[str, msgspec.Meta(max_length=64, pattern=_INSTANT)]

@@ -9,7 +9,7 @@ from .cron_expression import CronExpression
 from .describe import describe
 from .parse import parse
 from .schedule import MAX_ARGUMENT_BYTES, MAX_JITTER_SECONDS, MAX_LEAD_SECONDS, MAX_MISSED, Missed, Overlap, Schedule
-from .ticks import due_ticks, ticks_after
+from .ticks import check_has_tick, due_ticks, ticks_after
 
 __all__ = [
     "MAX_ARGUMENT_BYTES",
@@ -20,6 +20,7 @@ __all__ = [
     "Missed",
     "Overlap",
     "Schedule",
+    "check_has_tick",
     "describe",
     "due_ticks",
     "parse",

@@ -24,7 +24,14 @@ MAX_LENGTH: Final = 200
 """Characters of an expression."""
 MAX_TERMS: Final = 60
 """Terms of a field, between commas."""
-FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
+FIELDS: Final = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day of month": "1 to 31, L and LW",
+    "month": "1 to 12 and JAN to DEC",
+    "day of week": "0 to 7, SUN to SAT, 5L and 5#2",
+}
+"""The fields in order, with their values; each also takes `*`, ascending ranges, steps and lists."""
 SHORTCUTS: Final = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -38,6 +45,9 @@ SEARCH_YEARS: Final = 40
 """Years that are searched for the next tick: 29 February falls on each weekday within 40."""
 _CALENDARS: Final = (2000, 2001, 2002, 2003, 2004, 2005, 2006, 2007, 2008, 2009, 2012, 2016, 2020, 2024)
 """A year of each of the fourteen calendars: seven weekdays for 1 January, leap or not."""
+_MAX_STEPS: Final = {"minute": 59, "hour": 23}
+"""`*/90` as the minute would not mean every 90 minutes, but the start of every hour."""
+_STEP: Final = re.compile(r"/([0-9]+)")
 _CHARACTERS: Final = re.compile(r"[0-9A-Za-z*/,#-]+")
 _EPOCH: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - cronsim needs a start, which is not used
 _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
@@ -130,18 +140,38 @@ class CronExpression:
         return later if later.astimezone(self._zone).utcoffset() == local.utcoffset() else now + _MINUTE
 
 
-def _fields(text: object, *, of: str) -> list[str]:
+def check_text(text: object, *, of: str) -> None:
+    """Check that an expression is text of a bounded length. Raises InvalidSchedule."""
     if not isinstance(text, str) or not 0 < len(text) <= MAX_LENGTH:
         raise InvalidSchedule(f"{of}: a cron expression has 1 to {MAX_LENGTH} characters, got {shown(text)}")
+
+
+def _fields(text: str, *, of: str) -> list[str]:
+    check_text(text, of=of)
     fields = SHORTCUTS.get(text.strip().lower(), text).split()
+    if text.lstrip().startswith("@") and len(fields) != len(FIELDS):
+        raise InvalidSchedule(f"{of}: a shortcut is one of {', '.join(SHORTCUTS)}, got {shown(text)}")
     if len(fields) != len(FIELDS):
         raise InvalidSchedule(
             f"{of}: a cron expression has five fields ({', '.join(FIELDS)}), got {len(fields)} in {shown(text)}"
         )
     for name, field in zip(FIELDS, fields, strict=True):
         if not _CHARACTERS.fullmatch(field) or field.count(",") >= MAX_TERMS:
-            raise InvalidSchedule(f"{of}: the {name} of a cron expression is invalid: {shown(field)} in {shown(text)}")
+            raise _invalid(name, field, text, of=of)
+    for (name, maximum), field in zip(_MAX_STEPS.items(), fields, strict=False):
+        if any(int(step) > maximum for step in _STEP.findall(field)):
+            raise InvalidSchedule(
+                f"{of}: the {name} of a cron expression is invalid: {shown(field)} in {shown(text)}; a step of it is"
+                f" at most {maximum}"
+            )
     return fields
+
+
+def _invalid(name: str, field: str, text: str, *, of: str) -> InvalidSchedule:
+    return InvalidSchedule(
+        f"{of}: the {name} of a cron expression is invalid: {shown(field)} in {shown(text)}; it takes {FIELDS[name]},"
+        " ascending ranges, steps and lists"
+    )
 
 
 def _parsed(fields: list[str], text: str, *, of: str) -> CronSim:
@@ -151,9 +181,7 @@ def _parsed(fields: list[str], text: str, *, of: str) -> CronSim:
         try:
             CronSim(" ".join(alone), _EPOCH)
         except (CronSimError, AssertionError, ValueError) as error:
-            raise InvalidSchedule(
-                f"{of}: the {name} of a cron expression is invalid: {shown(fields[place])} in {shown(text)}"
-            ) from error
+            raise _invalid(name, fields[place], text, of=of) from error
     try:
         return CronSim(" ".join(fields), _EPOCH)
     except (CronSimError, AssertionError, ValueError) as error:

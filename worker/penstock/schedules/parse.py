@@ -13,6 +13,7 @@ from typing import Any, Final
 from penstock.errors import InvalidSchedule, shown
 
 from .schedule import Schedule
+from .ticks import check_has_tick
 
 FIELDS: Final = {
     "name": "name",
@@ -57,7 +58,9 @@ def parse(document: Mapping[str, Any], *, queue: str = "default") -> Schedule:
         if name not in given:
             raise InvalidSchedule(f"{of}: the field {name!r} is missing")
     values: dict[str, Any] = {FIELDS[name]: _value(name, value, of=of) for name, value in given.items()}
-    return Schedule(**values, queue=queue)
+    made = Schedule(**values, queue=queue)
+    check_has_tick(made)
+    return made
 
 
 def _value(name: str, value: Any, *, of: str) -> Any:

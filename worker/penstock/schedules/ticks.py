@@ -34,6 +34,20 @@ def ticks_after(schedule: Schedule, after: datetime, limit: int = 1) -> list[dat
     return list(islice(_ticks(schedule, after.astimezone(UTC)), max(limit, 0)))
 
 
+def check_has_tick(schedule: Schedule) -> None:
+    """Check that a tick comes between the dates of a schedule, at its declaration.
+
+    Raises:
+        InvalidSchedule: none does.
+    """
+    start, end = schedule.starts_at, schedule.ends_at
+    if start is not None and end is not None and not ticks_after(schedule, start - _INSTANT):
+        raise InvalidSchedule(
+            f"schedule {schedule.name!r}: no tick of {schedule.spec!r} comes between {start.isoformat()} and"
+            f" {end.isoformat()}"
+        )
+
+
 def due_ticks(schedule: Schedule, first: datetime, now: datetime, limit: int) -> list[datetime]:
     """The last `limit` ticks from `first` to `now`, both inclusive, ascending.
 

@@ -14,6 +14,9 @@ from penstock.errors import InvalidSchedule, shown
 
 MAX_LENGTH: Final = 64
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,3}")
+_OF_MACHINES: Final = ("localtime", "posixrules", "Factory")
+_WITH_FOLDERS: Final = ("posix/", "right/")
+"""Copies of all zones below other names; those of `right` count leap seconds, so their times are half a minute off."""
 _SECOND: Final = timedelta(seconds=1)
 
 
@@ -25,12 +28,17 @@ def zone_of(name: object, *, of: str) -> tzinfo:
     """
     if name == "UTC":
         return UTC
-    if isinstance(name, str) and len(name) <= MAX_LENGTH and _NAME.fullmatch(name):
+    if isinstance(name, str) and len(name) <= MAX_LENGTH and _NAME.fullmatch(name) and not _is_local(name):
         try:
             return ZoneInfo(name)
         except (OSError, ValueError, KeyError):  # a folder of zones, a file that is none, no such name
             pass
     raise InvalidSchedule(f"{of}: the time zone must be an IANA name such as Europe/Berlin, got {shown(name)}")
+
+
+def _is_local(name: str) -> bool:
+    """True for a file of zones that is no name of IANA's: each machine has its own, or none."""
+    return name in _OF_MACHINES or name.startswith(_WITH_FOLDERS)
 
 
 def exists(wall: datetime) -> bool:

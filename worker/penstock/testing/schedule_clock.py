@@ -4,8 +4,9 @@
         clock = ScheduleClock(app, datetime(2026, 3, 27, 8, tzinfo=UTC))
         clock.fire_next()                       # enqueues the job of the next tick, and goes there
         clock.advance(timedelta(days=1))        # enqueues those of a day
+        clock.miss(timedelta(hours=6))          # nobody fires for six hours, then what `missed` says
 
-Fires each tick at its time: nothing is missed or overlaps. A suspended schedule does not fire.
+Fires each tick once. No job takes time here, so ticks never overlap. A suspended schedule does not fire.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from penstock.errors import ConfigurationError
+from penstock.errors import ConfigurationError, shown
 from penstock.job import NewJob
-from penstock.schedules import Schedule, ticks_after
+from penstock.schedules import Schedule, due_ticks, ticks_after
+
+MISSED_AFTER: Final = timedelta(minutes=1)
+"""With `missed="Skip"`, a tick that is later than this does not fire; the same in schedule_fire.sql."""
+_INSTANT: Final = timedelta(microseconds=1)
 
 
 class ScheduledApp(Protocol):
@@ -51,8 +56,8 @@ class ScheduleClock:
     """
 
     def __init__(self, app: ScheduledApp, now: datetime) -> None:
-        if now.tzinfo is None:
-            raise ConfigurationError("ScheduleClock needs a datetime with a time zone")
+        if now.utcoffset() is None:
+            raise ConfigurationError(f"ScheduleClock needs a datetime with a time zone, got {shown(now)}")
         self._app, self.now = app, now.astimezone(UTC)
 
     def fire_next(self, schedule: str | None = None) -> Tick:
@@ -61,6 +66,9 @@ class ScheduleClock:
         Raises:
             ConfigurationError: there is no such schedule, or no tick comes any more.
         """
+        if schedule is not None and all(one.name != schedule for one in self._app.schedules):
+            names = ", ".join(sorted(one.name for one in self._app.schedules)) or "none"
+            raise ConfigurationError(f"there is no schedule {shown(schedule)}; the App has {names}")
         ours = [one for one in self._active() if schedule in {None, one.name}]
         ticks = [(ticks[0], one) for one in ours if (ticks := ticks_after(one, self.now, 1))]
         if not ticks:
@@ -70,8 +78,12 @@ class ScheduleClock:
         return self._fire([(at, one)])[0]
 
     def advance(self, by: timedelta) -> list[Tick]:
-        """Go ahead and enqueue the jobs of all ticks on the way, in their order."""
-        until, ticks = self.now + by, list[tuple[datetime, Schedule]]()
+        """Go ahead and enqueue the jobs of all ticks on the way, in their order.
+
+        Args:
+            by: 0 and more.
+        """
+        until, ticks = self._until(by), list[tuple[datetime, Schedule]]()
         for one in self._active():
             at = self.now
             while (following := ticks_after(one, at, 1)) and following[0] <= until:
@@ -79,6 +91,27 @@ class ScheduleClock:
                 ticks.append((at, one))
         self.now = until
         return self._fire(sorted(ticks, key=lambda tick: (tick[0], tick[1].name)))
+
+    def miss(self, by: timedelta) -> list[Tick]:
+        """Go ahead while nobody fires, and enqueue the jobs of the missed ticks that `missed` keeps, in their order.
+
+        Args:
+            by: 0 and more.
+        """
+        until, ticks = self._until(by), list[tuple[datetime, Schedule]]()
+        for one in self._active():
+            limit = one.missed_limit if one.missed == "All" else 1
+            missed = due_ticks(one, self.now + _INSTANT, until, limit)
+            if one.missed == "Skip":
+                missed = [at for at in missed if at >= until - MISSED_AFTER]
+            ticks += ((at, one) for at in missed)
+        self.now = until
+        return self._fire(sorted(ticks, key=lambda tick: (tick[0], tick[1].name)))
+
+    def _until(self, by: timedelta) -> datetime:
+        if by < timedelta(0):
+            raise ConfigurationError(f"a ScheduleClock does not go back, got {by}")
+        return self.now + by
 
     def _active(self) -> Iterable[Schedule]:
         return (one for one in self._app.schedules if not one.suspend)

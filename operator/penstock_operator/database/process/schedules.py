@@ -130,13 +130,19 @@ def _texts(row: ScheduleRow, *, shown: bool) -> tuple[str, str, list[float]]:
 
 
 def _reason(entry: Mapping[str, Any]) -> str:
-    """The part of an entry that is to blame."""
+    """The part of an entry that is to blame; dates, the task's name and what else is left are InvalidSchedule."""
     try:
         zone_of(str(entry.get("timeZone") or "UTC"), of="")
     except InvalidSchedule:
         return "UnknownTimeZone"
+    if entry.get("cron") is not None and not _is_valid({name: entry.get(name) for name in ("cron", "timeZone")}):
+        return "InvalidExpression"
+    return "InvalidArguments" if _is_valid({**entry, "args": {}}) else "InvalidSchedule"
+
+
+def _is_valid(entry: Mapping[str, Any]) -> bool:
     try:
-        parse({**entry, "args": {}})
+        parse({"name": "any", "task": "any", **entry})
     except InvalidSchedule:
-        return "InvalidExpression" if entry.get("cron") else "InvalidSchedule"
-    return "InvalidArguments"
+        return False
+    return True
