@@ -1,21 +1,33 @@
 -- Purpose: note how the jobs of ticks ended, for the last success and the history, and start the ticks that waited for them.
--- A job that is neither live, ended nor a dead letter any more is gone: discarded, or its outcome was dropped. p_limit rows,
--- the oldest ticks of the schedules that can be locked. Returns how many ticks were settled, and how many are still open.
--- Index: schedule_tick_open; the keys of job, outcome and dead. Locks: the schedules' rows, skip locked; then as enqueue_many.
-CREATE OR REPLACE FUNCTION penstock.settle_schedules(p_limit integer, OUT settled integer, OUT still_open integer)
-LANGUAGE plpgsql SET enable_seqscan = off AS $$
+-- A job that is neither live, ended nor a dead letter any more is gone: discarded, or its outcome was dropped. First finds,
+-- without a lock, the schedules with a job that is not live any more, or with nothing but ticks that wait; locks these, and decides
+-- again. p_limit rows, the oldest ticks. Returns how many ticks were settled, and how many are still open.
+-- Index: schedule_tick_open; the keys of job, outcome and dead: a job is looked up by a scalar subquery, which no plan turns into
+-- a join with the whole table. Locks: the rows of the schedules that have something to settle, skip locked; then as enqueue_many.
+CREATE OR REPLACE FUNCTION penstock.settle_schedules(p_limit integer, OUT settled integer, OUT still_open integer) LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off AS $$
 DECLARE
-  v_ids bigint[] := ARRAY(
-    SELECT s.id FROM penstock.schedule AS s
-    WHERE EXISTS (SELECT FROM penstock.schedule_tick AS t WHERE t.schedule = s.id AND t.state IN ('due', 'waiting', 'enqueued'))
-    ORDER BY s.id FOR UPDATE SKIP LOCKED);
+  v_ids bigint[];
 BEGIN
+  SELECT array_agg(o.schedule) FILTER (WHERE o.live = 0 OR o.live < o.enqueued), coalesce(sum(o.ticks), 0), 0
+  INTO v_ids, still_open, settled
+  FROM (SELECT t.schedule, count(*) AS ticks, count(*) FILTER (WHERE t.state = 'enqueued') AS enqueued,
+               count((SELECT j.id FROM penstock.job AS j WHERE j.id = t.job)) AS live
+        FROM penstock.schedule_tick AS t WHERE t.state IN ('due', 'waiting', 'enqueued') GROUP BY t.schedule) AS o;
+  IF v_ids IS NULL THEN
+    RETURN;
+  END IF;
+  v_ids := ARRAY(SELECT s.id FROM penstock.schedule AS s WHERE s.id = ANY (v_ids) ORDER BY s.id FOR UPDATE SKIP LOCKED);
   WITH ended AS (
     SELECT t.schedule, t.tick, t.manual, coalesce(o.state, CASE WHEN d.id IS NOT NULL THEN 'failed' ELSE 'gone' END) AS state,
            coalesce(o.finished_at, d.died_at, clock_timestamp()) AS at
     FROM (SELECT x.schedule, x.tick, x.manual, x.job FROM penstock.schedule_tick AS x
           WHERE x.schedule = ANY (v_ids) AND x.state = 'enqueued'
-            AND NOT EXISTS (SELECT FROM penstock.job AS j WHERE j.id = x.job)
+            AND (SELECT j.id FROM penstock.job AS j WHERE j.id = x.job) IS NULL
           ORDER BY x.tick LIMIT p_limit) AS t
     LEFT JOIN LATERAL (SELECT p.state, p.finished_at FROM penstock.outcome AS p WHERE p.job_id = t.job AND p.final
                        ORDER BY p.finished_at DESC LIMIT 1) AS o ON true
