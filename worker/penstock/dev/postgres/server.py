@@ -50,6 +50,7 @@ class EmbeddedPostgres:
         data_dir: directory for the server's files, log and password; created if missing, and kept. None: a private
             temporary directory, removed by `close()`.
         durable: False turns fsync off, which is fast; a crash of the machine may lose all data.
+        temporary_root: where the temporary directory is created; default: the system's place for such files.
         settings: further server settings, as `{"max_connections": "200"}`.
 
     `stop()` and `start()` may alternate and keep the port; `close()`, or leaving the context, is final.
@@ -65,6 +66,7 @@ class EmbeddedPostgres:
         bin_dir: Path | str | None = None,
         data_dir: Path | str | None = None,
         durable: bool = True,
+        temporary_root: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._run_as, self._uid, self._gid = server_account()
@@ -72,6 +74,7 @@ class EmbeddedPostgres:
         self._temporary = data_dir is None
         self._home = Path(data_dir).absolute() if data_dir is not None else None
         self._durable = durable
+        self._temporary_root = Path(tempfile.gettempdir()) if temporary_root is None else temporary_root
         self._settings = {**_ALWAYS, **({} if durable else _NOT_DURABLE), **(settings or {})}
         self._reaper: Reaper | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -173,7 +176,8 @@ class EmbeddedPostgres:
         where this process writes.
         """
         if self._home is None:
-            self._home = Path(tempfile.mkdtemp(prefix="penstock-pg-", dir=_temporary_root(self._run_as != {})))
+            root = _root_for(self._temporary_root.resolve(), self._run_as != {})
+            self._home = Path(tempfile.mkdtemp(prefix="penstock-pg-", dir=root))
             reaper.remove(self._home)
         cluster, password = self._home / "cluster", self._home / "password"
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -272,9 +276,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _temporary_root(for_another_account: bool) -> str:
-    """The temporary directory; /var/tmp if another account cannot reach it, as below a private home directory."""
-    ours = Path(tempfile.gettempdir()).resolve()
-    if not for_another_account or all(one.stat().st_mode & 0o001 for one in (ours, *ours.parents)):
-        return str(ours)
+def _root_for(wanted: Path, for_another_account: bool) -> str:
+    """The directory; /var/tmp if another account cannot reach it, as below a private home directory."""
+    if not for_another_account or all(one.stat().st_mode & 0o001 for one in (wanted, *wanted.parents)):
+        return str(wanted)
     return "/var/tmp"  # noqa: S108 - mkdtemp creates a private directory there
