@@ -21,7 +21,7 @@ BUSY_SECONDS, MOVING_SECONDS, DEFERRED_SECONDS = 1.0, 0.5, 2.0
 REPORT_SECONDS = 5.0
 """A worker reports with its lease, every third of it."""
 HANDSHAKE_SECONDS = 1.0
-"""From the end of its last job until a drained pod is removed: report, readiness, cost, scale."""
+"""From the moment its last job finishes until a drained pod is removed: report, readiness, cost, scale."""
 CAP = 10_000
 LEARNT_FROM = 10
 SOON_SECONDS = 5.0

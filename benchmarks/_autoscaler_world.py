@@ -2,7 +2,8 @@
 
 Owns the clock, the jobs, the pods and the accounts. Decides nothing: `ours` and `keda` do. Jobs start in the order in
 which they became ready, each on a free slot drawn at random. A pod object comes at the rate at which a controller
-manager with its default flags makes them, serves after a time drawn at random, and costs from its object to its end.
+manager with its default flags makes them, serves after a time drawn at random, and costs as long as
+its object exists.
 All that is drawn comes from one seed, so a run repeats exactly.
 
 No worker loses a job here. Where a pod with jobs is removed it finishes them first, which asks for a

@@ -72,7 +72,7 @@ def server_cpu(db: Connection) -> float:
 
 
 def lsn(db: Connection) -> float:
-    """Bytes of WAL since the beginning."""
+    """Bytes of WAL since the start."""
     return float(one(db, "SELECT pg_current_wal_insert_lsn() - '0/0'"))
 
 

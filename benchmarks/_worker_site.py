@@ -101,7 +101,7 @@ class WorkerProcess:
 
 @contextmanager
 def workers(site: Site, count: int = 1, **settings: str) -> Iterator[list[WorkerProcess]]:
-    """So many, registered; ended at the end."""
+    """So many, registered; stopped when the block is left."""
     running: list[WorkerProcess] = []
     try:
         running.extend(WorkerProcess(site, **settings) for _ in range(count))

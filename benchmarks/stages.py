@@ -1,6 +1,6 @@
 """The cost of stages and of a bare `asyncio.Queue` pipeline per event and hop, by batch size and number of consumers.
 
-The bare pipeline is tasks that pass lists of events through bounded queues: no demand, no dispatcher, no ends. Every
+The bare pipeline is tasks that pass lists of events through bounded queues: no demand, no dispatcher, no stop. Every
 run counts each event exactly once, at the end of its pipeline; stages and queues take turns within a run. `python -m
 benchmarks stages`; PENSTOCK_BENCH_EVENTS and PENSTOCK_BENCH_RUNS change the size (100000 and 5). The chart goes to
 `benchmarks/out/stages.svg`.
@@ -143,7 +143,7 @@ async def through_queues(events: int, batch: int, consumers: int = 1) -> float:
 
 
 async def a_task_per_event(events: int) -> float:
-    """Microseconds per event, all in: producer, demand, a task for each event, its end."""
+    """Microseconds per event, all in: producer, demand, a task for each event, its finish."""
     tally = Tally(events)
 
     async def work(_: int) -> None:

@@ -316,7 +316,7 @@ TASK_EXITS: Final[dict[str, TaskExit]] = {
         act=handled_by_the_loop, where=ASYNC, state="completed", reason=None, result="went on"
     ),
     "cancels itself": TaskExit(act=cancelling_itself, where=ASYNC, error="asyncio.exceptions.CancelledError"),
-    "cancels itself at its end": TaskExit(
+    "cancels itself before it returns": TaskExit(
         act=cancelled_at_the_end, where=ASYNC, state="completed", reason=None, result="done"
     ),
     "is closed from outside": TaskExit(act=closed_from_outside, where=("async",), error="builtins.GeneratorExit"),

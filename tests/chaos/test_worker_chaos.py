@@ -84,7 +84,7 @@ def site(servers: Servers, pg_newest: Database, tmp_path) -> Iterator[Site]:
 
 
 def exclusively(admin: psycopg.Connection[Any], ledger: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
-    """Attempts of `sole` that started while another one of the same job was running and ran to its end."""
+    """Attempts of `sole` that started while another one of the same job was running, and that finished."""
     (jobs,) = admin.execute("SELECT array_agg(id) FROM penstock.jobs WHERE task = 'sole'").fetchone() or (None,)
     return ledger.execute(
         """SELECT a.job, a.token, b.token FROM ran AS a JOIN ran AS e USING (job, token) JOIN ran AS b USING (job)

@@ -1,6 +1,6 @@
 """The application of the worker's chaos runs: tasks of every executor, most of which do to their worker what they can.
 
-Executions are written down as in `jobs`, with the process they ran in; a task notes its end last, before any harm.
+Executions are written down as in `jobs`, with the process they ran in; a task notes its finish last, before any harm.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class Connection:
         self.run("ROLLBACK")
 
     def lose_reply(self, statement: str, parameters: Sequence[Any] = ()) -> None:
-        """Run a statement to its end, throw its reply away and close the connection, as a lost network does.
+        """Run a statement until it finishes, throw its reply away and close the connection, as a lost network does.
 
         Outside a transaction the statement is committed; inside one the server rolls back, as it would.
 

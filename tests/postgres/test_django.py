@@ -31,7 +31,7 @@ def environment(database: Database, **ours: str) -> dict[str, str]:
 
 
 def manage(environ: dict[str, str], *arguments: str, code: int = 0) -> str:
-    """Run `manage.py` to its end; what it printed; a failure shows that, and so does a process that never ends."""
+    """Run `manage.py` until it exits; what it printed; a failure shows that, and so does a process that never ends."""
     command = [sys.executable, "-W", "error", "-m", "django", *arguments]
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         try:

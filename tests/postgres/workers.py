@@ -18,7 +18,7 @@ from tests.postgres import desk
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
-"""How long an end may take; a test of its speed measures it."""
+"""How long a stop may take; a test of its speed measures it."""
 
 
 class WorkerProcess:

@@ -1,7 +1,7 @@
 """One process-backed pod, from binding to the removal of its object: the part of scheduler and kubelet that it needs.
 
-Owns: the pod's status in the API (phase, addresses, conditions, containers) and its end: SIGTERM, grace, SIGKILL, then
-deletion with grace 0. Must not watch; `pods.py` hands over what the watch says.
+Owns: the pod's status in the API (phase, addresses, conditions, containers) and how it stops: SIGTERM, grace, SIGKILL,
+then deletion with grace 0. Must not watch; `pods.py` hands over what the watch says.
 
 Status is written from one place, a loop that publishes the newest state, so writes never overtake
 each other; conditions of others (readiness gates) stay, for the patch merges by type.

@@ -2,7 +2,7 @@
 
 A watch is one resource in one namespace (or in all). It is open from the answer 200 to its request until the next
 request for it: kopf asks again when a stream ends, and after at most 100 seconds without a byte. So a watch that was
-opened longer ago than a stream may last is not open, even if its end was missed.
+opened longer ago than a stream may last is not open, even if nobody noticed that it was closed.
 """
 
 from __future__ import annotations

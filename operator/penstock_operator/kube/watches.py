@@ -180,7 +180,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     made.scanning.disabled = True  # else roles in one namespace see nothing for a minute
     made.peering.standalone = True
     made.posting.enabled = False
-    made.queueing.idle_timeout = 0.5  # what still waits for events holds up the end of the process
+    made.queueing.idle_timeout = 0.5  # tasks that still wait for events delay the exit of the process
     made.queueing.exit_timeout = 0.5
     made.networking.request_timeout = 15
     made.networking.connect_timeout = 5

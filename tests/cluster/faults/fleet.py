@@ -38,7 +38,7 @@ class Account:
         states: job -> state in the store.
         crashes: job -> attempts that the store counts as lost with their process.
         starts: job -> attempts that started, by the tasks' ledger.
-        ends: job -> attempts that reached their end, by the tasks' ledger.
+        ends: job -> attempts that finished, by the tasks' ledger.
     """
 
     states: Mapping[int, str]
@@ -54,18 +54,18 @@ class Account:
         return f"{len(self.states)} jobs, {dict(Counter(self.states.values()))}, {again} started again, {lost} crashes"
 
     def each_ran_once(self) -> None:
-        """Nothing was interrupted: one start and one end of each job, and no crash."""
+        """Nothing was interrupted: one start and one finish of each job, and no crash."""
         once = dict.fromkeys(self.states, 1)
         assert (dict(self.starts), dict(self.ends)) == (once, once), self.text
         assert sum(self.crashes.values()) == 0, self.text
 
     def each_finished(self) -> None:
-        """Nothing was lost: each job is completed, by an attempt that reached its end."""
+        """Nothing was lost: each job is completed, by an attempt that finished."""
         assert set(self.states.values()) == {"completed"}, self.text
         assert set(self.ends) == set(self.states), self.text
 
     def nothing_ran_twice_without_a_crash(self) -> None:
-        """A job reached its end again only where the store knows that a process was lost."""
+        """A job finished again only where the store knows that a process was lost."""
         assert {job for job, times in self.ends.items() if times > 1 + self.crashes.get(job, 0)} == set(), self.text
 
 
@@ -253,7 +253,7 @@ class Fleet:
         self.until(lambda: set(self.noted("start", jobs)) == set(jobs), "the jobs run")
 
     def running_on(self) -> dict[int, str]:
-        """Job -> the pod that runs it, by the ledger: started there, and not at its end."""
+        """Job -> the pod that runs it, by the ledger: started there, and not finished."""
         rows = self.sql(
             "SELECT s.job, s.worker FROM public.ran s WHERE s.phase = 'start' AND s.job = ANY(%s) AND NOT EXISTS "
             "(SELECT FROM public.ran e WHERE e.job = s.job AND e.phase = 'end')",

@@ -1,6 +1,6 @@
 """The tasks that worker pods of these tests run; mounted into them as one file, so it imports nothing of the tests.
 
-Each attempt writes a row when it starts and one when it reaches its end, over a connection of its own: the tasks' side
+Each attempt writes a row when it starts and one when it finishes, over a connection of its own: the tasks' side
 of the story, which does not pass through Penstock. A row is written until the database has it.
 """
 

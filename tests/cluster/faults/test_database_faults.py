@@ -50,5 +50,5 @@ def test_a_pod_that_is_cut_off_from_postgres_loses_its_jobs_to_another(fleet: Fl
     account.nothing_ran_twice_without_a_crash()
     assert (account.starts[job], account.crashes[job]) == (2, 1)
     (final,) = fleet.sql("SELECT count(*) FROM penstock.outcome WHERE job_id = %s AND final", job)
-    assert final == (1,), "one outcome counts, however many attempts reached their end"
+    assert final == (1,), "one outcome counts, however many attempts finished"
     fleet.until_reason("WorkersAvailable", "AllReady")

@@ -14,7 +14,7 @@ SOAK = os.environ.get("PENSTOCK_SOAK") not in {None, "", "0"}
 
 
 def still_scales(fleet: Fleet) -> None:
-    """Jobs bring it up from zero and their end back to zero: an operator leads, samples and writes."""
+    """Jobs scale it up from zero, and down to zero when they are done: an operator leads, samples and writes."""
     fleet.until(lambda: fleet.pods() == [], "no pod")
     fleet.until_started(fleet.enqueue("work", 2, seconds=0.5))
     fleet.until(lambda: fleet.pods() == [], "no pod again")

@@ -30,7 +30,7 @@ def workers(database: psycopg.Connection[Any], state: str) -> set[str]:
 def test_jobs_of_pods_that_drain_after_a_rollout_hold_no_replicas(
     jobqueues: JobQueues, operator: Start, pods: ProcessPods, pg_url: str, database: psycopg.Connection[Any], gate: Gate
 ):
-    """Two long jobs run on the old pods to their end; the queue is empty otherwise, so no new pod stays for them."""
+    """Two long jobs finish on the old pods; the queue is empty otherwise, so no new pod stays for them."""
     started(jobqueues, operator, pg_url, **LONG, worker__drainTimeoutSeconds=600)
     gate.enqueue(database, 2)
     old = in_time(lambda: len(busy(database)) == 2 and busy(database), "two pods hold the jobs")

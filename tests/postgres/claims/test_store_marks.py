@@ -41,7 +41,7 @@ def test_a_mark_is_the_lowest_unclaimed_row_of_its_level(play, db):
 
 
 def test_a_claim_starts_at_the_mark_and_finds_everything_above(play, db):
-    """Nothing is lost by beginning late."""
+    """Nothing is lost by starting late."""
     worker, ids = desk.register(db), desk.enqueue(db, 5)
     a = play.connection("a")
     desk.claim(a, worker, 2, desk.token()).finish()

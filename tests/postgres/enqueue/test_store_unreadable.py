@@ -126,7 +126,7 @@ async def test_a_queue_that_starts_with_many_unreadable_jobs_is_served_by_one_cl
 
 
 async def test_an_unreadable_job_of_a_limited_queue_takes_no_room(store, db):
-    """Its room comes back with its end."""
+    """Its room is free again when it finishes."""
     worker = desk.register(db)
     await store.queues.set_limit(worker.queue, 2)
     while not await store.leadership.count_limits():

@@ -1,4 +1,4 @@
-"""The harness itself: it sees waits, distinguishes a wait from an end, and loses replies after the commit."""
+"""The harness itself: it sees waits, distinguishes waiting from done, and loses replies after the commit."""
 
 from __future__ import annotations
 

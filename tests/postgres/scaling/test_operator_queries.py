@@ -35,7 +35,7 @@ async def test_who_holds_how_many_is_exact_before_any_worker_reports(store, clie
 
 
 async def test_a_dead_letter_by_lost_workers_names_pod_node_and_how_each_ended(store, client, db):
-    """Of each loss, in the job's errors; a note of an end before the worker's start is another worker's."""
+    """Of each loss, in the job's errors; a note from before the worker's start is another worker's."""
     (job,) = client.enqueue([desk.new()])
     desk.lead_for_long(db)
     for crash, how in enumerate(["OOMKilled, exit code 137 (SIGKILL)", "Evicted (low memory)", None], start=1):

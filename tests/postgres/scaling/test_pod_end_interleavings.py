@@ -1,4 +1,4 @@
-"""What the operator writes about the ends of pods, with what their workers and their rescuers write."""
+"""What the operator writes about how pods ended, with what their workers and their rescuers write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When maintenance settles the jobs of ticks: not while a process starts, then within a second of their end."""
+"""When maintenance settles the jobs of ticks: not while a process starts, then within a second after they finish."""
 
 from __future__ import annotations
 

@@ -37,15 +37,15 @@ def written(shown: Page, folder: Path) -> Path:
 
 
 def run(command: list[str], folder: Path, environ: Mapping[str, str]) -> str:
-    """Run to the end; what it printed."""
+    """Run until it exits; what it printed."""
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-def command_line(shown: Page, beginning: str) -> list[str]:
+def command_line(shown: Page, prefix: str) -> list[str]:
     """A line that the reader must type, with this Python's `penstock`."""
-    (line,) = [one for one in shown.commands() if one.startswith(beginning)]
+    (line,) = [one for one in shown.commands() if one.startswith(prefix)]
     return [sys.executable, "-m", *shlex.split(line)]
 
 

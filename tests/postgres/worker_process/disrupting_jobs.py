@@ -87,7 +87,7 @@ def disrupt_process(how: str) -> str:
 
 @app.task(name="cancel_all", queue="q", max_attempts=2)
 async def cancel_all(ctx: Context) -> int:
-    """As scripts do at their end."""
+    """As scripts do when they exit."""
     if ctx.attempt == 1:
         for task in asyncio.all_tasks():
             task.cancel()

@@ -35,7 +35,7 @@ def test_a_failing_job_is_retried_and_then_becomes_a_dead_letter_with_its_histor
 
 
 def test_what_a_task_says_about_its_attempt_is_done(start, newest):
-    """Cancel, snooze, retry, a timeout, sys.exit, a result that cannot be stored: each has its end."""
+    """Cancel, snooze, retry, a timeout, sys.exit, a result that cannot be stored: each has its outcome."""
     start(concurrency=3)
     said = {what: jobs.say.enqueue(what) for what in ("cancel", "snooze", "retry", "exit", "late", "nothing")}
     odd, timed = jobs.unstorable.enqueue(), jobs.timed.enqueue()

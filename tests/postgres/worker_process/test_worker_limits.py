@@ -126,7 +126,7 @@ def test_an_exclusive_child_ends_with_the_lease_though_its_worker_is_frozen(laun
 
 
 def test_an_exclusive_task_on_the_loop_stops_as_soon_as_its_worker_thaws(launch, newest, trace):
-    """Its lease is over and its job runs elsewhere; nobody waits for its end."""
+    """Its lease is over and its job runs elsewhere; nobody waits for it."""
     frozen = launch(lease_seconds=1, concurrency=1)
     handle = jobs.sole_async.enqueue(600)
     desk.until(lambda: f"start {handle.id}" in lines(trace))

@@ -147,7 +147,7 @@ def between(pg_newest, newest, starting, tmp_path):
 
 
 def test_a_worker_that_cannot_register_waits_with_its_lifespan_entered(newest, between):
-    """The database went away after the check; it is neither an end nor a second start."""
+    """The database went away after the check; the worker neither exits nor starts twice."""
     role, worker = between
     worker.waits_for("connection limit")
     newest.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1".encode())

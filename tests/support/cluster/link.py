@@ -32,7 +32,7 @@ def create(where: Layout, holder: int) -> None:
 
 
 def remove(where: Layout) -> None:
-    """Remove the link, if the end of the node's namespaces has not removed it already."""
+    """Remove the link, unless it went with the node's namespaces."""
     if Path(f"/sys/class/net/{where.host_link}").exists():
         subprocess.run(["ip", "link", "del", where.host_link], capture_output=True, check=False)
 

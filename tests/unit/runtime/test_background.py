@@ -18,7 +18,7 @@ async def test_a_coroutine_that_loses_a_cancellation_is_cancelled_again():
             heard.append("once")
         await asyncio.sleep(3600)
 
-    async with asyncio.timeout(30), run_in_background(heard.append, upkeep=deaf_once()):
+    async with asyncio.timeout(30), run_in_background(heard.append, maintenance=deaf_once()):
         await asyncio.sleep(0)
     assert heard == ["once"]
 

@@ -1,4 +1,4 @@
-"""The event loop of a worker: nothing that code of the application raises or calls ends it, and its end is bounded."""
+"""The event loop of a worker: no code of the application stops it, and its stop is bounded."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_loop_that_somebody_stops_runs_on(runner, caplog):
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), ValueError("no"), asyncio.CancelledError()])
 def test_what_the_main_coroutine_raises_is_raised(runner, error):
-    """Its own end is the end of the run, whatever it is; and the runner can be used again."""
+    """When it finishes, however it does, the run is over; and the runner can be used again."""
 
     async def main() -> None:
         raise error

@@ -155,7 +155,7 @@ PRINTING = APP.replace('Path("imported").touch()', "print('said at once')\nPath(
 
 
 def test_what_a_piped_worker_prints_is_there_at_once(tmp_path, silent):
-    """Not when its buffer is full, or at its end: in a container standard output is a pipe."""
+    """Not when its buffer is full, or when it exits: in a container standard output is a pipe."""
     (tmp_path / "waiting_app.py").write_text(PRINTING)
     environment = {**os.environ, **url(silent), "PENSTOCK_HTTP_PORT": "0"}
     environment.pop("PYTHONUNBUFFERED", None)

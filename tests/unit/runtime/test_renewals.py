@@ -67,7 +67,7 @@ def test_claims_are_checked_when_another_server_answered():
 
 
 def test_fenced_claims_are_forgotten_if_they_were_not_started():
-    """An exclusive attempt that runs is stopped; any other runs to its end, and its outcome is rejected."""
+    """An exclusive attempt that runs is stopped; any other runs until it finishes, and its outcome is rejected."""
     parts = Parts()
     lost, kept = parts.unstarted
     parts.apply(fenced=[(lost.id, lost.token), (999, 1)])

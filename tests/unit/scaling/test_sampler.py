@@ -90,7 +90,7 @@ def test_capped_counts_give_no_rates() -> None:
 
 
 def test_counts_that_are_reported_late_do_not_bend_the_service_time() -> None:
-    """Five slots busy for 10 s with jobs of 1 s, reported at 5 s and, long after the end, at 15 s: one second each."""
+    """Five slots busy for 10 s with jobs of 1 s, reported at 5 s and, long after, at 15 s: one second each."""
     sampler = Sampler()
     sampler.add(state(ready=50, done={1: 0}), now=0.0)
     made = [sampler.add(state(in_flight=5, done={1: 0 if at < 5 else 25}), now=float(at)) for at in range(1, 10)]

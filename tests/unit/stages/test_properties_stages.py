@@ -31,7 +31,7 @@ QUICK = settings(deadline=None, max_examples=100)
 
 
 class Watched:
-    """Notes overlapping callbacks and callbacks after the end (P10)."""
+    """Notes overlapping callbacks and callbacks after the stop (P10)."""
 
     def __init__(self, **options):
         super().__init__(**options)

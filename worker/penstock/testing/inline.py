@@ -140,7 +140,7 @@ async def _await_call(
 
 
 def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> None:
-    """Run to its end, as the worker's loop does: SystemExit of another task or a callback ends no loop."""
+    """Run until it finishes, as the worker's loop does: SystemExit of another task or a callback ends no loop."""
     task = loop.create_task(main)
     while not task.done() and not loop.is_closed():
         with contextlib.suppress(SystemExit, RuntimeError):  # RuntimeError: the loop was stopped

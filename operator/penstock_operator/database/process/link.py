@@ -67,7 +67,7 @@ class ProcessLink:
         if self._child is not None and self._child.running:
             return
         if self._reading is not None:
-            await asyncio.wait({self._reading})  # the end of the last one is not to be taken for that of the next
+            await asyncio.wait({self._reading})  # that the last one closed must not be taken for the next one closing
         if (why := self._forgive()) is not None:
             raise why
         try:

@@ -124,7 +124,7 @@ async def test_jobs_that_wait_all_run_at_once():
 
 
 async def test_after_cancel_nothing_starts():
-    """The stage is at its end."""
+    """The stage is stopping."""
     bench = Bench(nothing)
     bench.jobs.append(job())
     follower = bench.chain.start()

@@ -270,7 +270,7 @@ class BrokenProcessor(SpanProcessor):
 
     def on_end(self, span: object) -> None:
         if self._at == "end":
-            raise RuntimeError("no end")
+            raise RuntimeError("not done")
 
 
 @pytest.mark.parametrize("at", ["start", "end"])

@@ -93,7 +93,7 @@ async def test_many_infos_come_in_order_and_split_the_events(house):
 
 
 async def test_a_finite_source_ends_gracefully_after_its_last_events(house):
-    """Emit, post an info to oneself, stop in on_info: the consumer has everything before it hears of the end."""
+    """Emit, post an info to oneself, stop in on_info: the consumer gets all events first."""
 
     class Finite(Counter):
         async def handle_demand(self, demand):

@@ -165,7 +165,7 @@ async def test_stages_and_names_are_accepted_as_producers(house):
 
 
 async def test_a_name_belongs_to_one_living_stage(house):
-    """A second start under it fails; after the end the name is free."""
+    """A second start under it fails; after the stop the name is free."""
     names = Names()
     first = await house(Counter(name="one", names=names))
     with pytest.raises(AlreadyStarted, match="'one' is taken"):

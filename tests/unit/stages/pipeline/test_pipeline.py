@@ -39,7 +39,7 @@ class Acks(Acknowledger):
 
 @asynccontextmanager
 async def running(pipeline, **stop):
-    """Start, and in the end drain and stop; nothing may be left."""
+    """Start, and at last drain and stop; nothing may be left."""
     before = asyncio.all_tasks()
     await pipeline.start()
     await settle()

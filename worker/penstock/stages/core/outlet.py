@@ -53,7 +53,7 @@ class Outlet(Emission):
         if subscription in self.subscriptions:
             subscription.consumer.receive_cancel(subscription, Cancellation(Exit.DUPLICATED_SUBSCRIPTION))
             return
-        self.subscriptions[subscription] = False  # known from here on: an end of this stage cancels it
+        self.subscriptions[subscription] = False  # known from here on: when this stage stops, it is cancelled
         mode = await self.stage.on_subscribe(Role.CONSUMER, subscription)
         if mode not in (None, "automatic"):
             raise BadReturn.of(self.stage, "on_subscribe", "None or 'automatic' for a consumer", mode)
@@ -96,7 +96,7 @@ class Outlet(Emission):
     def gone(self, subscription: Any, cancellation: Cancellation) -> bool:
         """A consumer has ended: from now on nothing goes to it; the rest follows in the stage's own turn.
 
-        False: the subscription is not known (yet), and its end has to wait for its turn too.
+        False: the subscription is not known (yet), and its cancellation has to wait for its turn too.
         """
         if subscription not in self.subscriptions:
             return False

@@ -1,6 +1,6 @@
 -- Purpose: jobs for people, newest first: those in p_states that match every other filter (NULL: any). p_error is searched in
 -- reason and type, and in the message if the caller may read penstock.jobs: only then is it returned. p_since applies to the
--- last known change of a row: its end, or its creation. p_before: ids below, for the next page.
+-- last known change of a row: when it finished, or its creation. p_before: ids below, for the next page.
 -- Index: job's key, dead's key, outcome_job, backwards until p_limit rows are found. Locks: none.
 CREATE OR REPLACE FUNCTION penstock.list_jobs(
   p_states text[], p_queue text, p_task text, p_error text, p_since timestamptz, p_before bigint, p_limit integer

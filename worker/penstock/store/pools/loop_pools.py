@@ -7,8 +7,8 @@
     never closed, only dropped                             with the loop's memory
     its thread or process ends                             as above; at the latest with the process
 
-An async generator that waits at its only yield detects the end of a loop, because asyncio closes it. It references the
-loop, so only the loop references it: a table here would keep both forever.
+An async generator that waits at its only yield notices that a loop stops, because asyncio then closes it. It references
+the loop, so only the loop references it: a table here would keep both forever.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class LoopPools:
 
 
 class _End:
-    """The part that a loop references: the generator that it closes at its end, and its pools."""
+    """The part that a loop references: the generator that it closes when it stops, and its pools."""
 
     def __init__(self) -> None:
         self.pools: weakref.WeakSet[LoopPool] = weakref.WeakSet()

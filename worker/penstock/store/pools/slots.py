@@ -138,7 +138,7 @@ class ConnectionSlots(Generic[C]):
 
 
 def _finish_own(idle: list[Idle[C]], pid: int) -> None:
-    """Close idle connections at the end of a pool or its process; not in a forked child, which shares the sockets."""
+    """Close idle connections when a pool or its process stops; not in a forked child, which shares the sockets."""
     if os.getpid() == pid:
         for one in idle:
             one.connection.pgconn.finish()

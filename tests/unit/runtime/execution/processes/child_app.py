@@ -68,7 +68,7 @@ def write_frame(body: bytes) -> None:
 
 @app.task(name="forge", executor="process")
 def forge(ctx: Context, what: str) -> None:
-    """Report an end, or progress, as no child would."""
+    """Report an outcome, or progress, as no child would."""
     claim = (ctx.job.id, ctx.job.token)
     ended = {"type": "AttemptOutcome", "claim": claim, "state": "failed", "duration": 0.1}
     forged = {

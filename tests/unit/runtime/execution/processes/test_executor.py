@@ -1,4 +1,4 @@
-"""What the process executor makes of the ends of children: outcomes, and what is killed when."""
+"""What the process executor makes of the exits of children: outcomes, and what is killed when."""
 
 from __future__ import annotations
 
