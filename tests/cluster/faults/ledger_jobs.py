@@ -29,7 +29,7 @@ def note(ctx: Context, phase: str) -> None:
             with psycopg.connect(os.environ["PENSTOCK_DATABASE_URL"], autocommit=True, connect_timeout=2) as connection:
                 connection.execute("INSERT INTO public.ran (job, attempt, worker, phase) VALUES (%s, %s, %s, %s)", row)
         except psycopg.OperationalError:
-            time.sleep(0.2)
+            time.sleep(0.05)
         else:
             return
 
@@ -55,7 +55,7 @@ def fill(mebibytes: int) -> int:
     """Make so much memory resident."""
     kept = bytearray(mebibytes << 20)
     kept[::4096] = b"x" * len(kept[::4096])
-    time.sleep(1)
+    time.sleep(1)  # part of the fault: a moment in which the kernel and the worker can measure it
     return len(kept)
 
 

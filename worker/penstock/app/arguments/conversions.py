@@ -8,6 +8,7 @@ pydantic is used where the application has imported it, and never imported here.
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, ValuesView
 from collections.abc import Set as AbstractSet
@@ -89,14 +90,14 @@ class Proxy(metaclass=AlwaysInstance):
     """Stands for an annotation that msgspec does not take."""
 
     @classmethod
+    @abstractmethod
     def take(cls, value: Any) -> Chosen:
         """A given value. Raises ValueError or TypeError."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def read(cls, json: Any) -> Any:
         """The value of plain JSON. Raises ValueError or TypeError."""
-        raise NotImplementedError
 
 
 def is_supported(kind: Any) -> bool:

@@ -40,7 +40,7 @@ class Callbacks:
         logger.warning("%r: unhandled cast %r", self, request)
 
     async def on_call(self, request: Any) -> Any:
-        """A request that was sent with `call`; what it returns is the reply."""
+        """A request that was sent with `call`; what it returns is the reply. The default refuses it."""
         raise NotImplementedError(f"{self!r}: unhandled call {request!r}")
 
     def on_released(self, events: Sequence[Any], why: Dropped) -> None:

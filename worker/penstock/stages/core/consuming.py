@@ -6,6 +6,7 @@ decides when. Before `start` a subscription is only recorded, so stages may be w
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
@@ -129,11 +130,13 @@ class Consuming(ConnectableStage, Generic[In]):
         """A subscription has ended."""
         self._stage_post(self._stage_take_cancel, subscription, cancellation)
 
+    @abstractmethod
     def _stage_take_events(self, subscription: Any, events: Any) -> Awaitable[None] | None:
-        raise NotImplementedError
+        """Events from the mailbox: process them now or keep them."""
 
+    @abstractmethod
     def _stage_take_cancel(self, subscription: Any, cancellation: Any) -> Awaitable[None] | None:
-        raise NotImplementedError
+        """The end of a subscription, from the mailbox: after the events that came before it."""
 
     def _stage_close_inlet(self, reason: object, entries: list[Entry]) -> None:
         for function, a, b in entries:
