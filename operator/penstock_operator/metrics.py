@@ -109,33 +109,45 @@ class OperatorMetrics:
             for name, text in _OF_DATABASES.items()
         }
         self._rescued = Counter(
-            "penstock_database_rescued", "Claims that the operator's maintenance rescued.",
-            (*_DATABASE, "reason"), registry=self.registry,
-        )  # fmt: skip
+            "penstock_database_rescued",
+            "Claims that the operator's maintenance rescued.",
+            (*_DATABASE, "reason"),
+            registry=self.registry,
+        )
+        self._of_decisions()
+        self._of_samples()
+        self._of_schedules()
+        self._of_operator()
+
+    def _of_decisions(self) -> None:
+        """Conditions, and what was decided for each queue."""
         self._condition = Gauge(
-            "penstock_queue_condition", "Status of a condition: 1 true, 0 false, -1 unknown.", (*_QUEUE, "type"),
+            "penstock_queue_condition",
+            "Status of a condition: 1 true, 0 false, -1 unknown.",
+            (*_QUEUE, "type"),
             registry=self.registry,
-        )  # fmt: skip
+        )
         self._bound = Gauge(
-            "penstock_queue_decision_bound", "1 for the bound of the last scaling decision.", (*_QUEUE, "bound"),
+            "penstock_queue_decision_bound",
+            "1 for the bound of the last scaling decision.",
+            (*_QUEUE, "bound"),
             registry=self.registry,
-        )  # fmt: skip
+        )
         self._scalings = Counter(
             "penstock_queue_scalings", "Changes of the replica count.", (*_QUEUE, "direction"), registry=self.registry
         )
         self._decisions = Counter(
             "penstock_queue_decisions", "Scaling decisions by bound.", (*_QUEUE, "bound"), registry=self.registry
         )
-        self._of_samples()
-        self._of_schedules()
-        self._of_operator()
 
     def _of_samples(self) -> None:
         """The age of each queue's last sample."""
         self._age = Gauge(
-            "penstock_queue_sample_age_seconds", "Seconds since the queue was last sampled.", _QUEUE,
+            "penstock_queue_sample_age_seconds",
+            "Seconds since the queue was last sampled.",
+            _QUEUE,
             registry=self.registry,
-        )  # fmt: skip
+        )
         self._seen_at: dict[SecretPlace, float] = {}
 
     def _of_schedules(self) -> None:

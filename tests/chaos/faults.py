@@ -48,12 +48,27 @@ class Faults:
 
     def _shuffled(self) -> list[Callable[[], None]]:
         kinds: list[Callable[[], None]] = [
-            self.kill_a_worker, self.kill_a_worker, self.freeze_a_worker, self.freeze_a_worker, self.terminate_backends,
-            self.restart_the_server, self.crash_the_server, self.lose_notifications, self.lose_replies,
-            self.lose_replies, self.cut_the_network, self.freeze_the_network, self.read_only, self.no_connections_left,
-            self.hold_rows, self.hold_rows, self.hold_a_table, self.detach_the_partition, self.step_the_clock,
+            self.kill_a_worker,
+            self.kill_a_worker,
+            self.freeze_a_worker,
+            self.freeze_a_worker,
+            self.terminate_backends,
+            self.restart_the_server,
+            self.crash_the_server,
+            self.lose_notifications,
+            self.lose_replies,
+            self.lose_replies,
+            self.cut_the_network,
+            self.freeze_the_network,
+            self.read_only,
+            self.no_connections_left,
+            self.hold_rows,
+            self.hold_rows,
+            self.hold_a_table,
+            self.detach_the_partition,
+            self.step_the_clock,
             self.odd_settings,
-        ]  # fmt: skip
+        ]
         return self._rng.sample(kinds, len(kinds))
 
     def pause(self, low: float, high: float) -> None:

@@ -73,11 +73,18 @@ class Worker:
 
     def __init__(self, url: str, ledger_url: str, log: Path, app: str) -> None:
         environment = {
-            **os.environ, jobs.LEDGER: ledger_url, "PENSTOCK_DATABASE_URL": url, "PENSTOCK_QUEUE": jobs.QUEUE,
-            "PENSTOCK_HTTP_PORT": "0", "PENSTOCK_POLL_SECONDS": "0.5", "PENSTOCK_BACKOFF_BASE_SECONDS": "0.05",
-            "PENSTOCK_BACKOFF_STRATEGY": "constant", "PENSTOCK_LEASE_SECONDS": str(LEASE_SECONDS),
-            "PENSTOCK_CONCURRENCY": "4", "PENSTOCK_DRAIN_TIMEOUT_SECONDS": "10",
-        }  # fmt: skip
+            **os.environ,
+            jobs.LEDGER: ledger_url,
+            "PENSTOCK_DATABASE_URL": url,
+            "PENSTOCK_QUEUE": jobs.QUEUE,
+            "PENSTOCK_HTTP_PORT": "0",
+            "PENSTOCK_POLL_SECONDS": "0.5",
+            "PENSTOCK_BACKOFF_BASE_SECONDS": "0.05",
+            "PENSTOCK_BACKOFF_STRATEGY": "constant",
+            "PENSTOCK_LEASE_SECONDS": str(LEASE_SECONDS),
+            "PENSTOCK_CONCURRENCY": "4",
+            "PENSTOCK_DRAIN_TIMEOUT_SECONDS": "10",
+        }
         self._log = log
         command = [sys.executable, "-m", "penstock", "worker", app]
         with log.open("wb") as file:

@@ -54,10 +54,18 @@ class WorkerFaults(Faults):
 
     def _shuffled(self) -> list[Callable[[], None]]:
         kinds: list[Callable[[], None]] = [
-            self.kill_a_worker, self.freeze_a_worker, self.freeze_a_worker, self.kill_a_child, self.kill_a_child,
-            self.drain_a_worker, self.drain_a_worker, self.terminate_backends, self.restart_the_server,
-            self.freeze_the_network, self.lose_replies,
-        ]  # fmt: skip
+            self.kill_a_worker,
+            self.freeze_a_worker,
+            self.freeze_a_worker,
+            self.kill_a_child,
+            self.kill_a_child,
+            self.drain_a_worker,
+            self.drain_a_worker,
+            self.terminate_backends,
+            self.restart_the_server,
+            self.freeze_the_network,
+            self.lose_replies,
+        ]
         return self._rng.sample(kinds, len(kinds))
 
     def kill_a_child(self) -> None:

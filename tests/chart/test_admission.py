@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,89 +9,13 @@ import helm_python
 import pytest
 
 from tests.chart.conftest import DEFINITION
+from tests.chart.stolen_token import COST, JOBQUEUE, LABELS, MANAGED, PAST, STRATEGIC, Stolen
 from tests.chart.test_install import QUEUE, get, served
-from tests.support.api_client import APPLY, MERGE, ApiClient, ApiError
+from tests.support.api_client import APPLY, MERGE, ApiError
 from tests.support.chart import CHART
 from tests.support.controlplane import ControlPlane
 from tests.support.kube_fixtures import new_namespace
 from tests.support.waiting import eventually
-
-STRATEGIC = "application/strategic-merge-patch+json"
-MANAGED, JOBQUEUE = "app.kubernetes.io/managed-by", "penstock.dev/jobqueue"
-LABELS = {MANAGED: "penstock", JOBQUEUE: "emails"}
-PAST = "0f0e0d0c-0b0a-4908-8706-050403020100"
-COST = "controller.kubernetes.io/pod-deletion-cost"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stolen:
-    """The API server as seen with the operator's token, and with an administrator's."""
-
-    thief: ApiClient
-    admin: ControlPlane
-    namespace: str
-    uid: str
-
-    def path(self, group: str, *rest: str) -> str:
-        return "/".join((group, "namespaces", self.namespace, *rest))
-
-    @property
-    def deployments(self) -> str:
-        return self.path("/apis/apps/v1", "deployments")
-
-    @property
-    def pods(self) -> str:
-        return self.path("/api/v1", "pods")
-
-    def owner(self, **changes: Any) -> dict[str, Any]:
-        owner = {"apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "name": "emails", "uid": self.uid}
-        return {**owner, "controller": True, **changes}
-
-    @property
-    def taking(self) -> dict[str, Any]:
-        return {"metadata": {"labels": LABELS, "ownerReferences": [self.owner()]}}
-
-    def child(self, name: str, **metadata: Any) -> dict[str, Any]:
-        """A Deployment as the operator makes it, but for what is given."""
-        labelled = {"labels": LABELS, "ownerReferences": [self.owner()], **metadata}
-        return deployment({**labelled, "name": name, "namespace": self.namespace})
-
-    def theirs(self, name: str, **metadata: Any) -> str:
-        """The path of a Deployment that an administrator makes."""
-        self.admin.request("POST", self.deployments, deployment({**metadata, "name": name}))
-        return f"{self.deployments}/{name}"
-
-    def pod(self, name: str, labels: dict[str, str] = LABELS) -> str:
-        """The path of a pod that an administrator makes, with an annotation of somebody's."""
-        metadata = {"name": name, "labels": labels, "annotations": {"note": "kept"}}
-        spec = {"containers": [{"name": "worker", "image": "shop:1"}]}
-        self.admin.request("POST", self.pods, {"metadata": metadata, "spec": spec})
-        return f"{self.pods}/{name}"
-
-    def report(self, **changes: Any) -> Any:
-        """An event as the operator writes it, but for what is given."""
-        queue = {"apiVersion": "penstock.dev/v1alpha1", "kind": "JobQueue", "name": "emails"}
-        event = {
-            "metadata": {"generateName": "emails-"}, "eventTime": "2026-01-01T00:00:00.000000Z", "type": "Normal",
-            "regarding": {**queue, "namespace": self.namespace, **changes.pop("regarding", {})},
-            "reason": "Scaled", "note": "0 to 1", "action": "Scale",
-            "reportingController": "penstock.dev/operator", "reportingInstance": "operator-0",
-        }  # fmt: skip
-        return self.thief.request("POST", self.path("/apis/events.k8s.io/v1", "events"), {**event, **changes})
-
-    def apply(self, body: dict[str, Any]) -> Any:
-        path = f"{self.deployments}/{body['metadata']['name']}?fieldManager=penstock-template&force=true"
-        return self.thief.request("PATCH", path, body, content_type=APPLY)
-
-    def merge(self, path: str, body: dict[str, Any]) -> Any:
-        return self.thief.request("PATCH", path, body, content_type=MERGE)
-
-
-def deployment(metadata: dict[str, Any]) -> dict[str, Any]:
-    labels = {"app": metadata["name"], **metadata.get("labels", {})}
-    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "worker", "image": "shop:1"}]}}
-    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +71,11 @@ def test_what_the_operator_does_is_allowed(stolen: Stolen):
     lease = stolen.thief.request("POST", leases, {"metadata": {"name": "penstock"}, "spec": {"holderIdentity": "a"}})
     stolen.thief.request("PUT", f"{leases}/penstock", lease)
     budget = {
-        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "spec": {"maxUnavailable": 1},
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "spec": {"maxUnavailable": 1},
         "metadata": {"name": "emails-worker", "labels": LABELS, "ownerReferences": [stolen.owner()]},
-    }  # fmt: skip
+    }
     path = stolen.path("/apis/policy/v1", "poddisruptionbudgets", "emails-worker?fieldManager=x")
     stolen.thief.request("PATCH", path, budget, content_type=APPLY)
 
@@ -190,11 +115,14 @@ def test_an_orphan_with_our_labels_is_adopted_by_its_metadata_alone(stolen: Stol
 @pytest.mark.parametrize(
     "metadata",
     [
-        {"labels": {}}, {"labels": {MANAGED: "penstock"}}, {"labels": {**LABELS, MANAGED: "Helm"}},
-        {"labels": {**LABELS, JOBQUEUE: "other"}}, {"ownerReferences": []},
+        {"labels": {}},
+        {"labels": {MANAGED: "penstock"}},
+        {"labels": {**LABELS, MANAGED: "Helm"}},
+        {"labels": {**LABELS, JOBQUEUE: "other"}},
+        {"ownerReferences": []},
     ],
     ids=["no label", "no JobQueue", "another's manager", "another JobQueue", "no owner"],
-)  # fmt: skip
+)
 def test_no_deployment_is_made_that_is_not_a_job_queues(stolen: Stolen, metadata: dict[str, Any]):
     """A thief can start no pods under another name."""
     refused(lambda: stolen.apply(stolen.child("planted", **metadata)))
@@ -251,10 +179,16 @@ def test_a_child_is_not_let_go(stolen: Stolen):
         {"metadata": {"finalizers": ["thief.example.com/kept"]}},
     ],
     ids=[
-        "image", "deadline", "label removed", "label added", "annotation changed", "annotation removed",
-        "annotation added", "finalizer",
+        "image",
+        "deadline",
+        "label removed",
+        "label added",
+        "annotation changed",
+        "annotation removed",
+        "annotation added",
+        "finalizer",
     ],
-)  # fmt: skip
+)
 def test_nothing_of_a_pod_changes_but_the_operators_annotations(stolen: Stolen, change: dict[str, Any]):
     """No image, no label by which a Service or a policy selects, no annotation that others read."""
     path = stolen.pod(f"pod-{secrets.token_hex(3)}")

@@ -67,8 +67,11 @@ def test_the_how_to_of_a_cluster_ends_with_a_job_run_by_a_pod(cluster: Cluster, 
             input=f"postgresql://shop_worker:{QUOTED}@{server.address}/shop\n"
             f"postgresql://shop_operator:{QUOTED}@{server.address}/shop\n",
             env=environment(cluster, tmp_path, clone),
-            capture_output=True, text=True, timeout=SHELL_SECONDS, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=SHELL_SECONDS,
+            check=False,
+        )
         assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-5000:]}\n{cluster.describe('penstock')}"
         for name in QUEUES:
             cluster.wait_for(partial(ready, cluster, name), f"JobQueue {name} is ready", namespace="shop")

@@ -39,6 +39,7 @@ LEADER = 'penstock_operator_leader{namespace="penstock",pod="penstock-0"}'
 MAXIMUM = of_queue("decision_bound", ',bound="Maximum"')
 DONE = of_worker("jobs_total", ',task="mail",outcome="completed"')
 LATE = 'penstock_schedule_late_seconds{namespace="shop",jobqueue="emails",schedule="nightly",pod="penstock-0"}'
+LEADERLESS = "No operator in penstock leads: workers continue, nothing is scaled."
 CASES = (
     Case(
         alert="BacklogAge",
@@ -142,10 +143,9 @@ CASES = (
         },
         quiet=(4, 6, 13),
         fires=(8, 10),
-        says="No operator in penstock leads: workers continue, nothing is scaled.",
+        says=LEADERLESS,
     ),
-    Case(alert="NoLeader", about={}, series={}, quiet=(1,), fires=(3,),
-         says="No operator in penstock leads: workers continue, nothing is scaled."),
+    Case(alert="NoLeader", about={}, series={}, quiet=(1,), fires=(3,), says=LEADERLESS),
     Case(
         alert="NotWatching",
         about={"pod": "penstock-0", "resource": "jobqueues", "namespace": "penstock"},
@@ -200,7 +200,7 @@ CASES = (
         fires=(6, 10),
         says="The database of shop/shop-postgres is running out of connections.",
     ),
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,17 @@ class WorkerProcess:
 
     def __init__(self, url: str, trace: Path, app: str = "tests.postgres.jobs:app", **settings: object) -> None:
         environment = {
-            **os.environ, "TRACE": str(trace), "PENSTOCK_DATABASE_URL": url, "PENSTOCK_QUEUE": "q",
-            "PENSTOCK_HTTP_PORT": "0", "PENSTOCK_POLL_SECONDS": "0.5", "PENSTOCK_BACKOFF_BASE_SECONDS": "0.01",
-            "PENSTOCK_BACKOFF_STRATEGY": "constant", "PENSTOCK_DRAIN_TIMEOUT_SECONDS": "8",
+            **os.environ,
+            "TRACE": str(trace),
+            "PENSTOCK_DATABASE_URL": url,
+            "PENSTOCK_QUEUE": "q",
+            "PENSTOCK_HTTP_PORT": "0",
+            "PENSTOCK_POLL_SECONDS": "0.5",
+            "PENSTOCK_BACKOFF_BASE_SECONDS": "0.01",
+            "PENSTOCK_BACKOFF_STRATEGY": "constant",
+            "PENSTOCK_DRAIN_TIMEOUT_SECONDS": "8",
             **{f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()},
-        }  # fmt: skip
+        }
         command = [sys.executable, "-m", "penstock", "worker", app]
         self.process = subprocess.Popen(
             command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace"

@@ -66,11 +66,18 @@ def _variables() -> Iterator[dict[str, Any]]:
         ("jobqueue", "JobQueue", 'label_values(penstock_queue_ready{namespace=~"$namespace"}, jobqueue)'),
     ):
         yield {
-            "name": name, "label": label, "type": "query", "datasource": _SOURCE,
+            "name": name,
+            "label": label,
+            "type": "query",
+            "datasource": _SOURCE,
             "query": {"query": query, "refId": name},
-            "refresh": 2, "sort": 1, "multi": True, "includeAll": True, "allValue": ".*",
+            "refresh": 2,
+            "sort": 1,
+            "multi": True,
+            "includeAll": True,
+            "allValue": ".*",
             "current": {"text": ["All"], "value": ["$__all"]},
-        }  # fmt: skip
+        }
 
 
 def placed(dashboard: Dashboard) -> Iterator[tuple[dict[str, int], Panel]]:

@@ -59,14 +59,8 @@ def _setting(
     choices: tuple[str, ...] = (),
     secret: bool = False,
 ) -> Any:
-    metadata = {
-        "variable": f"PENSTOCK_{suffix}",
-        "doc": doc,
-        "low": low,
-        "high": high,
-        "choices": choices,
-        "secret": secret,
-    }
+    metadata: dict[str, Any] = {"variable": f"PENSTOCK_{suffix}", "doc": doc, "secret": secret}
+    metadata |= {"low": low, "high": high, "choices": choices}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
@@ -126,9 +120,12 @@ class Settings:
         high=MAX_DELAY,
     )
     backoff_max_seconds: float = _setting(
-        "BACKOFF_MAX_SECONDS", DERIVED, "Maximum backoff. Default: 3600, or the base if greater.",
-        low=0.001, high=MAX_DELAY,
-    )  # fmt: skip
+        "BACKOFF_MAX_SECONDS",
+        DERIVED,
+        "Maximum backoff. Default: 3600, or the base if greater.",
+        low=0.001,
+        high=MAX_DELAY,
+    )
     circuit_failure_percent: int = _setting(
         "CIRCUIT_FAILURE_PERCENT", 0, "Failure rate that opens a task's circuit, in percent; 0: off.", low=0, high=100
     )
@@ -142,9 +139,12 @@ class Settings:
         "RETENTION_SECONDS", 86_400.0, "Queue setting: minimum time to keep outcomes.", low=0, high=MAX_DELAY
     )
     incompatible_seconds: float = _setting(
-        "INCOMPATIBLE_SECONDS", DEFAULT_INCOMPATIBLE_SECONDS,
-        "How long a job with incompatible arguments waits for another release; 0: not at all.", low=0, high=MAX_DELAY,
-    )  # fmt: skip
+        "INCOMPATIBLE_SECONDS",
+        DEFAULT_INCOMPATIBLE_SECONDS,
+        "How long a job with incompatible arguments waits for another release; 0: not at all.",
+        low=0,
+        high=MAX_DELAY,
+    )
     http_host: str = _setting("HTTP_HOST", "127.0.0.1", "Address of /healthz, /readyz and /metrics; `::`: all.")
     http_port: int = _setting("HTTP_PORT", 9464, "Port of that address; 0: any free port.", low=0, high=65_535)
     pod_name: str = _setting("POD_NAME", "", "Name of the worker, with its process id. Default: host name.")

@@ -43,13 +43,22 @@ def test_the_table_has_the_usual_columns_and_the_others_when_it_is_wide(
     """The server makes the table; kubectl only prints it."""
     jobqueues.create()
     status = {
-        "desiredReplicas": 3, "replicas": 2, "decision": {"desired": 3, "bound": "Latency", "explanation": "because"},
-        "queue": {"ready": 7, "inFlight": 5, "oldestReadySeconds": 4}, "throughput": {"p95WaitMilliseconds": 120},
+        "desiredReplicas": 3,
+        "replicas": 2,
+        "decision": {"desired": 3, "bound": "Latency", "explanation": "because"},
+        "queue": {"ready": 7, "inFlight": 5, "oldestReadySeconds": 4},
+        "throughput": {"p95WaitMilliseconds": 120},
         "conditions": [
-            {"type": "Ready", "status": "True", "reason": "Ready", "message": "m", "observedGeneration": 1,
-             "lastTransitionTime": "2026-01-01T00:00:00Z"},
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Ready",
+                "message": "m",
+                "observedGeneration": 1,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            },
         ],
-    }  # fmt: skip
+    }
     jobqueues.patch({"status": status}, subresource="/status")
     table = asked(control_plane, jobqueues.collection, "application/json;as=Table;v=v1;g=meta.k8s.io")
     columns = table["columnDefinitions"]

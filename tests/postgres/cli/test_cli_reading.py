@@ -22,10 +22,18 @@ from tests.postgres.shell import EVIL, SECRET, Shell, a_scene, put
 from tests.support.postgres import Database
 
 READING = [
-    ["queues", "list"], ["queues", "stats"], ["jobs", "list"], ["jobs", "show", "1"], ["jobs", "show", "2"],
-    ["jobs", "why", "1"], ["dead", "list"], ["dead", "list", "--counts"], ["dead", "show", "2"], ["workers"],
+    ["queues", "list"],
+    ["queues", "stats"],
+    ["jobs", "list"],
+    ["jobs", "show", "1"],
+    ["jobs", "show", "2"],
+    ["jobs", "why", "1"],
+    ["dead", "list"],
+    ["dead", "list", "--counts"],
+    ["dead", "show", "2"],
+    ["workers"],
     ["top", "--once"],
-]  # fmt: skip
+]
 
 
 @pytest.fixture

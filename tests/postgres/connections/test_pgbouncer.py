@@ -112,10 +112,16 @@ async def test_an_undeclared_pooler_is_detected(pooled_url, db):
 async def test_a_life_goes_through_it_under_settings_that_no_startup_option_may_change(pg_newest: Database):
     """PgBouncer refuses options at the start, a session is everybody's: transactions bring settings along."""
     unusual = {
-        "DateStyle": "German, DMY", "IntervalStyle": "iso_8601", "extra_float_digits": "-15", "array_nulls": "off",
-        "default_transaction_isolation": "serializable", "standard_conforming_strings": "off", "lock_timeout": "1ms",
-        "statement_timeout": "20s", "search_path": "hostile, pg_catalog",
-    }  # fmt: skip
+        "DateStyle": "German, DMY",
+        "IntervalStyle": "iso_8601",
+        "extra_float_digits": "-15",
+        "array_nulls": "off",
+        "default_transaction_isolation": "serializable",
+        "standard_conforming_strings": "off",
+        "lock_timeout": "1ms",
+        "statement_timeout": "20s",
+        "search_path": "hostile, pg_catalog",
+    }
     with pg_newest.connect() as db:
         for name, value in unusual.items():
             shown = value if name == "search_path" else f"'{value}'"

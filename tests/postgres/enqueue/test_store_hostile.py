@@ -118,11 +118,19 @@ def test_sql_in_names_keys_and_arguments_is_text(client, newest):
 
 
 UNEQUAL = [
-    "p_priorities => '{1}'", "p_priorities => '{1,1,1}'", "p_max_attempts => '{1}'", "p_delays => '{5}'",
-    "p_delays => '{1,2,3}'", "p_ats => ARRAY[now()]", "p_headers => ARRAY['{}']::jsonb[]", "p_unique_keys => '{a}'",
-    "p_unique_keys => '{a,b,c}'", "p_until_start => '{t}', p_unique_keys => '{a,b}'",
-    "p_unique_seconds => '{1}', p_unique_keys => '{a,b}'", "p_refuse => '{t}', p_unique_keys => '{a,b}'",
-]  # fmt: skip
+    "p_priorities => '{1}'",
+    "p_priorities => '{1,1,1}'",
+    "p_max_attempts => '{1}'",
+    "p_delays => '{5}'",
+    "p_delays => '{1,2,3}'",
+    "p_ats => ARRAY[now()]",
+    "p_headers => ARRAY['{}']::jsonb[]",
+    "p_unique_keys => '{a}'",
+    "p_unique_keys => '{a,b,c}'",
+    "p_until_start => '{t}', p_unique_keys => '{a,b}'",
+    "p_unique_seconds => '{1}', p_unique_keys => '{a,b}'",
+    "p_refuse => '{t}', p_unique_keys => '{a,b}'",
+]
 
 
 @pytest.mark.parametrize("arrays", UNEQUAL)

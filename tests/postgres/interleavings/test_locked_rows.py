@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -150,6 +151,34 @@ def test_one_frozen_completion_keeps_no_other_job_from_its_rescue(play, db):
     assert [desk.state_of(db, job) for job in ids] == ["scheduled"] * 4
 
 
+def an_acknowledger(
+    store: WorkerStore,
+    worker: desk.Worker,
+    held_claims: HeldClaims,
+    accepted: Callable[[int], None],
+    metrics: WorkerMetrics,
+) -> JobAcknowledger:
+    """That of a worker of queue q."""
+    forensics = Forensics(
+        store=store,
+        queue=lambda: (worker.queue, "q"),
+        facts=dict,
+        hooks=HookDispatcher(Hooks()),
+        metrics=metrics,
+        tasks=[],
+        holder="x",
+    )
+    return JobAcknowledger(
+        name="acks",
+        store=store,
+        held_claims=held_claims,
+        accepted=accepted,
+        rng=random.Random(1),
+        metrics=metrics,
+        forensics=forensics,
+    )
+
+
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
 async def test_an_outcome_whose_row_is_locked_is_stored_once_the_lock_is_gone(ends, pg_newest, newest):
     """The other outcomes of its batch are stored at once, whatever the job's fate is; people are notified."""
@@ -159,19 +188,7 @@ async def test_an_outcome_whose_row_is_locked_is_stored_once_the_lock_is_gone(en
     async with WorkerStore(pg_newest.url, lanes=1) as store:
         jobs = await desk.claim_some(store, worker)
         held_claims.add(jobs)
-        forensics = Forensics(
-            store=store,
-            queue=lambda: (worker.queue, "q"),
-            facts=dict,
-            hooks=HookDispatcher(Hooks()),
-            metrics=metrics,
-            tasks=[],
-            holder="x",
-        )
-        acknowledger = JobAcknowledger(
-            name="acks", store=store, held_claims=held_claims, accepted=accepted.append, rng=random.Random(1),
-            metrics=metrics, forensics=forensics,
-        )  # fmt: skip
+        acknowledger = an_acknowledger(store, worker, held_claims, accepted.append, metrics)
         await acknowledger.start()
         with Interleaving(pg_newest.url) as play:
             person = play.connection("person")

@@ -19,10 +19,13 @@ from penstock.store.rows import Overdue
 from tests.postgres import desk
 
 RETRIES: list[dict[str, Any]] = [
-    {}, {"strategy": "exponential", "base_seconds": 2.0, "max_seconds": 100.0}, {"strategy": "linear"},
-    {"strategy": "linear", "base_seconds": 700.0}, {"strategy": "constant"},
+    {},
+    {"strategy": "exponential", "base_seconds": 2.0, "max_seconds": 100.0},
+    {"strategy": "linear"},
+    {"strategy": "linear", "base_seconds": 700.0},
+    {"strategy": "constant"},
     {"strategy": "constant", "base_seconds": 0.5},
-]  # fmt: skip
+]
 
 
 def test_the_databases_back_off_is_the_workers(pg_newest):

@@ -17,7 +17,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from tests.postgres import desk
 from tests.postgres.model.store_compared import QUEUES, SPECS, STATES, Compared
-from tests.postgres.model.store_values import Attempt, Spec, Worker
+from tests.postgres.model.store_values import Attempt, Spec, Worker, enqueue_arguments
 
 ACK = "SELECT id, token, state FROM penstock.ack(%s, %s, %s, %s, p_delays => %s)"
 RENEW = "SELECT state, fenced_ids, cancelled_ids FROM penstock.renew(%s, 60, %s, %s, '{}', '{}', %s)"
@@ -51,23 +51,16 @@ class StoreMachine(Compared):
 
     @rule(specs=st.lists(SPECS, min_size=1, max_size=4))
     def enqueue(self, specs: list[Spec]) -> None:
-        values = [
-            [spec.queue for spec in specs], ["work"] * len(specs), ["{}"] * len(specs),
-            [spec.priority for spec in specs], [3600.0 if spec.deferred else None for spec in specs],
-            [spec.key for spec in specs],
-            [spec.until_start for spec in specs], [0.0 if spec.expired else None for spec in specs],
-            [spec.refuse for spec in specs],
-        ]  # fmt: skip
         query = (
             "SELECT penstock.enqueue_many(%s, %s, %s::jsonb[], %s, p_delays => %s, p_unique_keys => %s, "
             "p_until_start => %s, p_unique_seconds => %s::double precision[], p_refuse => %s)"
         )
         if self.model.refuses(specs):
             with pytest.raises(psycopg.DatabaseError) as refused:
-                self.one(query, *values)
+                self.one(query, *enqueue_arguments(specs))
             assert refused.value.sqlstate == "PN002"
             return
-        ids = self.one(query, *values)
+        ids = self.one(query, *enqueue_arguments(specs))
         assert self.model.enqueue(specs, ids) == ids
 
     @precondition(lambda self: self.model.ids("scheduled"))
@@ -150,8 +143,9 @@ class StoreMachine(Compared):
     def ack(self, data: st.DataObject) -> None:
         worker, attempts = self.attempts_of(data)
         states = [data.draw(STATES) for _ in attempts]
-        rows = self.rows(ACK, worker, [a.job for a in attempts], [a.token for a in attempts], states,
-                         [3600.0] * len(attempts))  # fmt: skip
+        rows = self.rows(
+            ACK, worker, [a.job for a in attempts], [a.token for a in attempts], states, [3600.0] * len(attempts)
+        )
         assert sorted(rows, key=str) == sorted(self.model.ack(list(zip(attempts, states, strict=True))), key=str)
 
     @precondition(lambda self: self.model.attempts)
@@ -294,7 +288,10 @@ def test_any_order_of_calls_leaves_what_the_model_says(pg_newest):
         run_state_machine_as_test(
             lambda: StoreMachine(db),  # type: ignore[arg-type]  # any factory
             settings=settings(
-                max_examples=1500 if LONG else 50, stateful_step_count=80 if LONG else 50, deadline=None,
-                suppress_health_check=list(HealthCheck), derandomize=not LONG,
+                max_examples=1500 if LONG else 50,
+                stateful_step_count=80 if LONG else 50,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                derandomize=not LONG,
             ),
-        )  # fmt: skip
+        )

@@ -211,23 +211,11 @@ def test_a_promoted_server_that_lost_commits_mixes_up_no_worker_and_no_job(sourc
         assert {key: value for key, value in integrity(db).items() if key in SOUND} == SOUND
 
 
-def test_an_upgraded_cluster_goes_on_where_it_was(home):
-    """From the oldest server found to the newest, by pg_upgrade."""
-    found = installations()
-    if len(found) < 2:
-        missing("pg_upgrade needs two versions of PostgreSQL")
-    newest, other = found[:2]
+def upgrade(before: EmbeddedPostgres, after: EmbeddedPostgres, home: Path, cluster: Path) -> None:
+    """Make a cluster of the new version, and move the old one into it by pg_upgrade."""
     run_as, _, _ = server_account()
-    before = EmbeddedPostgres(bin_dir=other.bin_dir, data_dir=home / "old", durable=False)
-    with before:
-        migrate(before.url)
-        with psycopg.connect(before.url, autocommit=True) as db:
-            work(db)
-        after = EmbeddedPostgres(bin_dir=newest.bin_dir, data_dir=home / "new", durable=False)
-        cluster = prepared(home / "new", before)
-        before.stop()
     password = home / "new" / "password"
-    checksums = ["--no-data-checksums"] if newest.major >= 18 else []
+    checksums = ["--no-data-checksums"] if after.installation.major >= 18 else []
     tool(
         after,
         "initdb",
@@ -243,9 +231,36 @@ def test_an_upgraded_cluster_goes_on_where_it_was(home):
         **run_as,
     )
     environment = {**os.environ, "PGPASSWORD": password.read_text(encoding="ascii")}
-    tool(after, "pg_upgrade", "--username=penstock", f"--old-bindir={before.installation.bin_dir}",
-         f"--new-bindir={after.installation.bin_dir}", f"--old-datadir={home / 'old' / 'cluster'}",
-         f"--new-datadir={cluster}", "--no-sync", cwd=cluster, env=environment, **run_as)  # fmt: skip
+    tool(
+        after,
+        "pg_upgrade",
+        "--username=penstock",
+        f"--old-bindir={before.installation.bin_dir}",
+        f"--new-bindir={after.installation.bin_dir}",
+        f"--old-datadir={home / 'old' / 'cluster'}",
+        f"--new-datadir={cluster}",
+        "--no-sync",
+        cwd=cluster,
+        env=environment,
+        **run_as,
+    )
+
+
+def test_an_upgraded_cluster_goes_on_where_it_was(home):
+    """From the oldest server found to the newest, by pg_upgrade."""
+    found = installations()
+    if len(found) < 2:
+        missing("pg_upgrade needs two versions of PostgreSQL")
+    newest, other = found[:2]
+    before = EmbeddedPostgres(bin_dir=other.bin_dir, data_dir=home / "old", durable=False)
+    with before:
+        migrate(before.url)
+        with psycopg.connect(before.url, autocommit=True) as db:
+            work(db)
+        after = EmbeddedPostgres(bin_dir=newest.bin_dir, data_dir=home / "new", durable=False)
+        cluster = prepared(home / "new", before)
+        before.stop()
+    upgrade(before, after, home, cluster)
     with after:
         migrate(after.url)
         with psycopg.connect(after.url, autocommit=True) as db:

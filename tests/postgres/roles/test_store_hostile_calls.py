@@ -13,10 +13,12 @@ from tests.postgres import desk
 
 SQL = """'); DROP TABLE penstock.job; --"""
 IDS = {
-    "no array": "NULL", "an empty array": "'{}'", "an array of nothing": "'{NULL,NULL}'",
+    "no array": "NULL",
+    "an empty array": "'{}'",
+    "an array of nothing": "'{NULL,NULL}'",
     "ids that never were": "'{-1,0,9223372036854775807,-9223372036854775808}'",
     "a hundred thousand of them": "ARRAY(SELECT 1000000 + n FROM generate_series(1, 100000) AS n)",
-}  # fmt: skip
+}
 BY_ID = ("redrive({})", "discard({})", "retry_now({})", "cancel_jobs({})", "cordon({}, true)")
 IDLE = {
     **{f"{call.format('')} of {what}": call.format(ids) for call in BY_ID for what, ids in IDS.items()},

@@ -11,12 +11,24 @@ from penstock.cli.doctor_checks import Finding, Level
 from penstock.store.inspect.inspection import QueueRow
 
 FACTS: dict[str, Any] = {
-    "version": "18.1", "version_num": 180001, "standby": False, "read_only": False, "login": "shop", "superuser": False,
-    "owner": False, "connections": 3, "max_connections": 97, "login_limit": -1, "login_connections": 2,
-    "prepared": None, "oldest": None, "sees_all": True,
+    "version": "18.1",
+    "version_num": 180001,
+    "standby": False,
+    "read_only": False,
+    "login": "shop",
+    "superuser": False,
+    "owner": False,
+    "connections": 3,
+    "max_connections": 97,
+    "login_limit": -1,
+    "login_connections": 2,
+    "prepared": None,
+    "oldest": None,
+    "sees_all": True,
     "tables": [{"name": "job", "live": 10, "dead": 3, "vacuumed": 12.0}],
-    "last_partition": "outcome_20261207", "today": "outcome_20261123",
-}  # fmt: skip
+    "last_partition": "outcome_20261207",
+    "today": "outcome_20261123",
+}
 LEADER: dict[str, Any] = {"name": "maintenance", "holder": "w", "leading_seconds": 3.0, "lease_left": 9.0}
 STATE: dict[str, Any] = {
     "leaders": [LEADER],

@@ -14,11 +14,26 @@ from penstock.job import ClaimedJob
 from penstock.runtime.execution.outcomes import OutcomeBuilder
 
 JOB: dict[str, Any] = {
-    "id": 42, "state": "queued", "queue": "q", "task": "work", "priority": 1, "attempt": 0, "max_attempts": 5,
-    "crashes": 0, "reason": None, "worker": None, "error": None, "waits": 1.0, "runs": None, "due_in": None,
-    "due_at": None, "ended": None,
-    "finished_at": None, "cancel": False, "deadline_in": None,
-}  # fmt: skip
+    "id": 42,
+    "state": "queued",
+    "queue": "q",
+    "task": "work",
+    "priority": 1,
+    "attempt": 0,
+    "max_attempts": 5,
+    "crashes": 0,
+    "reason": None,
+    "worker": None,
+    "error": None,
+    "waits": 1.0,
+    "runs": None,
+    "due_in": None,
+    "due_at": None,
+    "ended": None,
+    "finished_at": None,
+    "cancel": False,
+    "deadline_in": None,
+}
 QUEUE: dict[str, Any] = {
     "name": "q",
     "declared": True,

@@ -32,10 +32,14 @@ def replica_set(name: str) -> dict[str, Any]:
 def pod_object(name: str, *, version: str = "1", ready: bool = True, **changes: Any) -> dict[str, Any]:
     """A worker pod of `emails`."""
     metadata: dict[str, Any] = {
-        "name": name, "namespace": "shop", "uid": f"uid-{name}", "resourceVersion": version,
-        "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {JOBQUEUE_LABEL: "emails"},
+        "name": name,
+        "namespace": "shop",
+        "uid": f"uid-{name}",
+        "resourceVersion": version,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "labels": {JOBQUEUE_LABEL: "emails"},
         "ownerReferences": [replica_set("emails-worker-5d8f7c")],
-    }  # fmt: skip
+    }
     status = {"phase": "Running", "conditions": [{"type": "Ready", "status": str(ready)}]}
     metadata |= changes.pop("metadata", {})
     return {"metadata": metadata, "status": status | changes.pop("status", {}), **changes}

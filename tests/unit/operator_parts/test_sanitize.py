@@ -12,12 +12,24 @@ from penstock_operator.resources.conditions import MESSAGE_LENGTH, ObservedState
 from penstock_operator.sanitize import sanitized, sanitized_lines
 
 ACTING = {
-    "a terminal escape": "\x1b[2J", "an eight-bit escape": "\x9b2J", "a bell": "\x07", "a backspace": "\x08",
-    "a line end": "\n", "a carriage return": "\r", "a zero byte": "\x00", "delete": "\x7f",
-    "a right-to-left override": "\u202e", "a bidirectional isolate": "\u2066", "a zero-width space": "\u200b",
-    "a line separator": "\u2028", "a lone surrogate": "\ud800", "a byte order mark": "\ufeff",
-    "a tag character": "\U000e0041", "a private character": "\ue000", "a next line": "\x85",
-}  # fmt: skip
+    "a terminal escape": "\x1b[2J",
+    "an eight-bit escape": "\x9b2J",
+    "a bell": "\x07",
+    "a backspace": "\x08",
+    "a line end": "\n",
+    "a carriage return": "\r",
+    "a zero byte": "\x00",
+    "delete": "\x7f",
+    "a right-to-left override": "\u202e",
+    "a bidirectional isolate": "\u2066",
+    "a zero-width space": "\u200b",
+    "a line separator": "\u2028",
+    "a lone surrogate": "\ud800",
+    "a byte order mark": "\ufeff",
+    "a tag character": "\U000e0041",
+    "a private character": "\ue000",
+    "a next line": "\x85",
+}
 
 
 @pytest.mark.parametrize("text", ACTING.values(), ids=ACTING.keys())

@@ -25,10 +25,12 @@ STATES = {
     OutcomeState.SNOOZE: "scheduled",
 }
 OURS = {
-    "raises KeyboardInterrupt", "is interrupted in a group",  # the person at the tests may press it
-    "closes the loop", "is closed from outside",
+    "raises KeyboardInterrupt",
+    "is interrupted in a group",  # the person at the tests may press it
+    "closes the loop",
+    "is closed from outside",
     "exits in a callback",  # it raises KeyboardInterrupt there, too
-}  # fmt: skip
+}
 """Exits that are not a task's in a test: they reach the person, or the loop of the test framework."""
 LOOP = {
     "stops the loop",

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from ..backoff import Backoff, Never
 from ..database.pool_settings import DEFAULT_IDLE, DEFAULT_SIZE, DEFAULT_WAIT, PoolSettings
-from ..errors import ConfigurationError, InvalidTask, shown
+from ..errors import InvalidTask, shown
 from ..events import Hooks
 from ..job import NewJob
 from ..plural import plural
 from .attempt_scopes import AttemptScopes
 from .client import Client, StoreClient
-from .collected import new_collector
 from .connection_provider import ConnectionProvider, ProvidedClient
 from .context import Context
 from .handle import JobHandle
+from .inline_mode import InlineMode
 from .lifespan import as_manager
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, Options, checked_jobs
 from .task import Task, TaskRegistry
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from ..database.source import Url
     from ..schedules import Schedule
     from ..settings import ExecutorName
-    from .collected import Collected, Collector, InlineRun
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +45,7 @@ F = TypeVar("F", bound="Callable[[Any], Any]")
 L = TypeVar("L", bound="Callable[[], AsyncIterator[None]] | Callable[[], Iterator[None]]")
 
 
-class App:
+class App(InlineMode):
     """The tasks of an application and its connection to the database.
 
     Args:
@@ -71,17 +70,22 @@ class App:
     """
 
     def __init__(
-        self, url: Url | None = None, *, pooled: bool | None = None, password: Callable[[], str] | None = None,
-        pool_size: int = DEFAULT_SIZE, pool_wait: float | timedelta = DEFAULT_WAIT,
-        pool_idle: float | timedelta = DEFAULT_IDLE, connection: ConnectionProvider | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        url: Url | None = None,
+        *,
+        pooled: bool | None = None,
+        password: Callable[[], str] | None = None,
+        pool_size: int = DEFAULT_SIZE,
+        pool_wait: float | timedelta = DEFAULT_WAIT,
+        pool_idle: float | timedelta = DEFAULT_IDLE,
+        connection: ConnectionProvider | None = None,
+    ) -> None:
         self._url, self._pooled, self.password = url, pooled, password
         self.tasks = TaskRegistry()
         pool = PoolSettings.of(size=pool_size, wait=pool_wait, idle=pool_idle)
         own = StoreClient(database=self._database, pool=pool)
         self.client: Client = own if connection is None else ProvidedClient(own, connection)
         self.connection_provider = connection
-        self._collector: Collector | None = None
         self.hooks = Hooks()
         self.attempt_scopes = AttemptScopes()
         self._lifespans: list[Callable[[], AbstractAsyncContextManager[None]]] = []
@@ -230,50 +234,6 @@ class App:
         """`enqueue_many`, for async callers and async connections."""
         new = checked_jobs(jobs)
         return await self.client.enqueue_async(new, **Options(connection=connection, wake=wake).call()) if new else []
-
-    @contextmanager
-    def test_mode(self) -> Iterator[Collected]:
-        """Collect enqueued jobs in memory instead of the database, in any thread, inside the `with` block."""
-        with self._collecting() as collector:
-            yield collector
-
-    def run_inline(self, *jobs: NewJob) -> list[InlineRun]:
-        """Run these jobs without a database, or those that `test_mode` collected, and all jobs that they enqueue.
-
-        Retries run at once, and timeouts are not applied.
-
-        Raises:
-            ConfigurationError: no jobs are given outside `test_mode`.
-            UnknownTask: a job names no task of the App.
-            PenstockError: an event loop is running already, or more than 10,000 jobs.
-        """
-        with self._collector_of(jobs) as collector:
-            return collector.run_sync(self.tasks, self.lifespans)
-
-    async def run_inline_async(self, *jobs: NewJob) -> list[InlineRun]:
-        """`run_inline` in a running event loop; plain functions run in a thread."""
-        with self._collector_of(jobs) as collector:
-            return await collector.run_async(self.tasks, self.lifespans, self.connection_provider)
-
-    @contextmanager
-    def _collecting(self) -> Iterator[Collector]:
-        before = self.client, self._collector
-        self.client = self._collector = collector = new_collector()
-        try:
-            yield collector
-        finally:
-            self.client, self._collector = before
-
-    @contextmanager
-    def _collector_of(self, jobs: tuple[NewJob, ...]) -> Iterator[Collector]:
-        if not jobs and self._collector is not None:
-            yield self._collector
-        elif jobs:
-            with self._collecting() as collector:
-                collector.enqueue(jobs)
-                yield collector
-        else:
-            raise ConfigurationError("run_inline needs jobs, or must be called inside app.test_mode()")
 
     def close(self) -> None:
         """Close the connections of this process; the next use opens new ones."""

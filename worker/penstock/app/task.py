@@ -202,13 +202,11 @@ class Task(Generic[PC, C, P, R]):
         Raises:
             ConfigurationError: an option is invalid.
         """
-        return Enqueuer(
-            self,
-            Options(
-                delay=delay, at=at, priority=priority, queue=queue, max_attempts=max_attempts, headers=headers,
-                unique=unique, connection=connection, wake=wake,
-            ),
+        given = Options(
+            delay=delay, at=at, priority=priority, queue=queue, max_attempts=max_attempts, headers=headers,
+            unique=unique, connection=connection, wake=wake,
         )  # fmt: skip
+        return Enqueuer(self, given)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Enqueue one job without options; see `Enqueuer.enqueue`."""

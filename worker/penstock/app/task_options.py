@@ -19,7 +19,7 @@ from ..backoff import Backoff, Never
 from ..errors import ConfigurationError, InvalidTask, shown
 from ..outcomes import checked_seconds
 from ..settings import EXECUTORS, ExecutorName, check_queue_name
-from .arguments import codec
+from .arguments.signature import annotations_of
 from .context import Context
 from .options import DEFAULT_PRIORITY, DEFAULT_QUEUE, MAX_ATTEMPTS, MAX_PRIORITY, check_whole
 from .task_schedules import TaskSchedule
@@ -63,7 +63,7 @@ def default_name(function: Callable[..., Any]) -> str:
 
 def wants_context(function: Callable[..., Any], *, task: str) -> bool:
     """Return True if the first parameter is a Context. Raises InvalidTask if another parameter is one."""
-    hints = codec.annotations_of(function, task=task)
+    hints = annotations_of(function, task=task)
     named = [name for name in inspect.signature(function).parameters if hints.get(name) is Context]
     if named and named != list(inspect.signature(function).parameters)[:1]:
         raise InvalidTask(f"task {task!r}, parameter {named[-1]!r}: a Context can only be the first parameter")

@@ -50,20 +50,26 @@ OURS: Final[dict[str, tuple[type[StoreError], str]]] = {
 STATES: Final[dict[str, tuple[type[StoreError], str]]] = {
     "40P01": (
         DeadlockDetected,
-        ("the server rolled this transaction back to resolve a deadlock; nothing was written, retry the whole "
-         "transaction"),
+        (
+            "the server rolled this transaction back to resolve a deadlock; nothing was written, retry the whole "
+            "transaction"
+        ),
     ),
     "40001": (
         SerializationFailure,
-        ("a concurrent transaction changed rows that this one read, above READ COMMITTED; nothing was written, retry "
-         "the whole transaction"),
+        (
+            "a concurrent transaction changed rows that this one read, above READ COMMITTED; nothing was written, "
+            "retry the whole transaction"
+        ),
     ),
     "40": (TransactionRolledBack, "the server rolled this transaction back; retry it as a whole"),
     "55P03": (RowLocked, "another transaction locks a row that this needs and does not end; nothing was written"),
     "57014": (
         StatementTimeout,
-        ("the server canceled the statement: it exceeded statement_timeout, or an administrator canceled it; nothing "
-         "was written"),
+        (
+            "the server canceled the statement: it exceeded statement_timeout, or an administrator canceled it; "
+            "nothing was written"
+        ),
     ),
     "25P02": (
         TransactionAborted,
@@ -71,13 +77,17 @@ STATES: Final[dict[str, tuple[type[StoreError], str]]] = {
     ),
     "25P03": (
         SessionTimedOut,
-        ("the server ended this session because its transaction was idle for longer than "
-         "idle_in_transaction_session_timeout; nothing was written, retry the transaction on a new connection"),
+        (
+            "the server ended this session because its transaction was idle for longer than "
+            "idle_in_transaction_session_timeout; nothing was written, retry the transaction on a new connection"
+        ),
     ),
     "25P04": (
         SessionTimedOut,
-        ("the server ended this session because its transaction took longer than transaction_timeout; nothing was "
-         "written, retry the transaction on a new connection"),
+        (
+            "the server ended this session because its transaction took longer than transaction_timeout; nothing was "
+            "written, retry the transaction on a new connection"
+        ),
     ),
     "57P05": (
         SessionTimedOut,
@@ -91,9 +101,7 @@ STATES: Final[dict[str, tuple[type[StoreError], str]]] = {
         TooManyConnections,
         "a connection limit is reached (max_connections, or CONNECTION LIMIT of the login or the database)",
     ),
-    "53100": (
-        DiskFull, "the server's disk is full; nothing was written, retry after an administrator has freed space"
-    ),
+    "53100": (DiskFull, "the server's disk is full; nothing was written, retry after an administrator has freed space"),
     "53": (OutOfResources, "the server lacks memory, temporary files or another resource; nothing was written"),
     "57P": (
         ServerShutdown,
@@ -111,25 +119,34 @@ STATES: Final[dict[str, tuple[type[StoreError], str]]] = {
     "22": (RejectedByDatabase, "the database refused the data"),
     "23": (RejectedByDatabase, "the database refused the data"),
     "54": (RejectedByDatabase, "the database refused the data"),
-}  # fmt: skip
+}
 """By SQLSTATE, by its first three characters, or by its class, the first two."""
 _MISSING: Final = ("3F000", "42P01", "42883", "42703")
 """SQLSTATEs of an absent schema, table, function or column."""
 _WORDS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     (
-        "28", re.compile(r"authentication failed|not permitted to log in|no pg_hba\.conf entry|"
-        r"pg_hba\.conf rejects connection|role \".*\" does not exist|no such user|no password supplied"),
+        "28",
+        re.compile(
+            r"authentication failed|not permitted to log in|no pg_hba\.conf entry|"
+            r"pg_hba\.conf rejects connection|role \".*\" does not exist|no such user|no password supplied"
+        ),
     ),
     ("3D000", re.compile(r'database ".*" does not exist|no such database')),
     (
-        "53300", re.compile(r"too many (clients|connections)|connection slots are reserved|"
-        r"no more connections allowed"),
+        "53300",
+        re.compile(
+            r"too many (clients|connections)|connection slots are reserved|"
+            r"no more connections allowed"
+        ),
     ),
-    ("57P", re.compile(
-        r"the database system is (starting up|shutting down|in recovery mode|not yet accepting connections|"
-        r"not accepting connections)|terminating connection due to administrator command"),
+    (
+        "57P",
+        re.compile(
+            r"the database system is (starting up|shutting down|in recovery mode|not yet accepting connections|"
+            r"not accepting connections)|terminating connection due to administrator command"
+        ),
     ),
-)  # fmt: skip
+)
 """Messages of the server by SQLSTATE, because libpq reports no SQLSTATE when a connection is refused."""
 _NO_CONNECT: Final = 'permission denied for database "'
 

@@ -82,10 +82,14 @@ def test_a_user_is_named():
 def test_what_hosted_databases_write_is_accepted():
     """TLS, SCRAM channel binding, several hosts, IPv6, time limits."""
     for query in (
-        "sslmode=verify-full&sslrootcert=system", "sslmode=require&channel_binding=require", "ssl=true",
-        "target_session_attrs=read-write&load_balance_hosts=random", "connect_timeout=3&application_name=x",
-        "keepalives_idle=5&tcp_user_timeout=9&gssencmode=prefer", "require_auth=scram-sha-256",
-    ):  # fmt: skip
+        "sslmode=verify-full&sslrootcert=system",
+        "sslmode=require&channel_binding=require",
+        "ssl=true",
+        "target_session_attrs=read-write&load_balance_hosts=random",
+        "connect_timeout=3&application_name=x",
+        "keepalives_idle=5&tcp_user_timeout=9&gssencmode=prefer",
+        "require_auth=scram-sha-256",
+    ):
         assert conninfo_to_dict(restricted(f"{URL}?{query}"))["host"] == "db.example"
     assert conninfo_to_dict(restricted("postgresql://u@[::1]:5/x"))["host"] == "::1"
     assert conninfo_to_dict(restricted("postgresql://u@a:1,b:2/x"))["host"] == "a,b"

@@ -27,10 +27,39 @@ from tests.unit.operator_parts.objects import jobqueue
 
 HOST = "https://10.0.0.1:6443/k8s/clusters/c-1"
 TRAVERSALS = (
-    "../../other/secrets/postgres", "..", ".", "../x", "x/..", "a/b", "/", "//", "a\\b", "%2e%2e", "..%2f..%2fx", "%",
-    "", "*", "a\nb", "a\x00b", "a\x7fb", "\u002e\u2024", "\uff0e\uff0e", "a\u2215b", "\ud800", "x" * 254, "a?b=c",
-    "a#b", "a;b", "a b", " ", "a\x1b[2Jb", "%00", "..;", "..?x", "..#x",
-)  # fmt: skip
+    "../../other/secrets/postgres",
+    "..",
+    ".",
+    "../x",
+    "x/..",
+    "a/b",
+    "/",
+    "//",
+    "a\\b",
+    "%2e%2e",
+    "..%2f..%2fx",
+    "%",
+    "",
+    "*",
+    "a\nb",
+    "a\x00b",
+    "a\x7fb",
+    "\u002e\u2024",
+    "\uff0e\uff0e",
+    "a\u2215b",
+    "\ud800",
+    "x" * 254,
+    "a?b=c",
+    "a#b",
+    "a;b",
+    "a b",
+    " ",
+    "a\x1b[2Jb",
+    "%00",
+    "..;",
+    "..?x",
+    "..#x",
+)
 """What has led HTTP clients and servers elsewhere; the last ones are harmless once they are quoted."""
 KINDS = ("JobQueue", "Deployment", "Pod", "PodDisruptionBudget", "PodMonitor", "Secret", "Event", "Lease")
 

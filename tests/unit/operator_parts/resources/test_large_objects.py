@@ -25,10 +25,15 @@ def found(uid: str = "u-1", *, version: str = "10", **template: Any) -> dict[str
     made = manifest()
     made["spec"]["worker"]["template"]["spec"] |= template
     made["metadata"] |= {
-        "uid": uid, "name": f"emails-{uid}", "namespace": "shop", "generation": 3, "resourceVersion": version,
-        "creationTimestamp": "2026-01-01T00:00:00Z", "managedFields": [{"manager": "kubectl"}],
+        "uid": uid,
+        "name": f"emails-{uid}",
+        "namespace": "shop",
+        "generation": 3,
+        "resourceVersion": version,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "managedFields": [{"manager": "kubectl"}],
         "annotations": {"note": "x" * 1000},
-    }  # fmt: skip
+    }
     return made | {"status": STATUS}
 
 

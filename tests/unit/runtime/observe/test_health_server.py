@@ -91,18 +91,29 @@ def test_a_task_that_the_app_does_not_have_makes_no_series_of_its_own():
 
 
 PROMISED = {
-    "penstock_jobs_total": {"queue", "task", "outcome"}, "penstock_job_wait_seconds_count": {"queue"},
-    "penstock_job_duration_seconds_count": {"queue", "task"}, "penstock_claim_seconds_count": {"queue"},
-    "penstock_claim_size_count": {"queue"}, "penstock_ack_seconds_count": {"queue"},
-    "penstock_fenced_total": {"queue"}, "penstock_rescued_total": {"reason"}, "penstock_consumers": {"queue", "state"},
-    "penstock_stage_demand": {"queue", "stage"}, "penstock_stage_buffered": {"queue", "stage"},
-    "penstock_stage_events_total": {"queue", "stage"}, "penstock_circuit_state": {"queue", "task"},
-    "penstock_dead_letters_total": {"queue", "task"}, "penstock_event_loop_lag_seconds": {"queue"},
-    "penstock_lease_renewal_failures_total": {"queue"}, "penstock_build_info": {"version"},
-    "penstock_oldest_running_timestamp_seconds": {"queue"}, "penstock_lease_renewed_timestamp_seconds": {"queue"},
-    "penstock_children": {"queue"}, "penstock_child_starts_total": {"queue"},
+    "penstock_jobs_total": {"queue", "task", "outcome"},
+    "penstock_job_wait_seconds_count": {"queue"},
+    "penstock_job_duration_seconds_count": {"queue", "task"},
+    "penstock_claim_seconds_count": {"queue"},
+    "penstock_claim_size_count": {"queue"},
+    "penstock_ack_seconds_count": {"queue"},
+    "penstock_fenced_total": {"queue"},
+    "penstock_rescued_total": {"reason"},
+    "penstock_consumers": {"queue", "state"},
+    "penstock_stage_demand": {"queue", "stage"},
+    "penstock_stage_buffered": {"queue", "stage"},
+    "penstock_stage_events_total": {"queue", "stage"},
+    "penstock_circuit_state": {"queue", "task"},
+    "penstock_dead_letters_total": {"queue", "task"},
+    "penstock_event_loop_lag_seconds": {"queue"},
+    "penstock_lease_renewal_failures_total": {"queue"},
+    "penstock_build_info": {"version"},
+    "penstock_oldest_running_timestamp_seconds": {"queue"},
+    "penstock_lease_renewed_timestamp_seconds": {"queue"},
+    "penstock_children": {"queue"},
+    "penstock_child_starts_total": {"queue"},
     "penstock_child_exits_total": {"queue", "reason"},
-}  # fmt: skip
+}
 
 
 def samples(metrics: WorkerMetrics) -> list:

@@ -32,7 +32,7 @@ from .json_values import (
     text_within_limit,
     written_out,
 )
-from .signature import signature_of
+from .signature import annotations_of, signature_of
 from .types import holds, instead_of, translated, unsupported
 from .unique_key import key_of
 from .unknown_keys import unknown_keys
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_PAYLOAD_BYTES",
     "ArgumentCodec",
-    "annotations_of",
     "encode_headers",
     "encode_object",
     "encode_result",
@@ -71,9 +70,18 @@ class ArgumentCodec:
     """
 
     __slots__ = (
-        "_compared", "_decoder", "_defaults", "_has_numbers", "_has_optional", "_has_proxies", "_signature", "_struct",
-        "_task", "_unknown", "invoke",
-    )  # fmt: skip
+        "_compared",
+        "_decoder",
+        "_defaults",
+        "_has_numbers",
+        "_has_optional",
+        "_has_proxies",
+        "_signature",
+        "_struct",
+        "_task",
+        "_unknown",
+        "invoke",
+    )
 
     def __init__(self, *, task: str, function: Callable[..., Any], skip: int) -> None:
         self._task = task
@@ -275,20 +283,6 @@ def result_reader(function: Callable[..., Any]) -> Callable[[Any], Any]:
     except (TypeError, NameError, AttributeError):
         return _as_it_is
     return functools.partial(msgspec.convert, type=hint, str_keys=True, dec_hook=decode_hook)
-
-
-def annotations_of(function: Callable[..., Any], *, task: str) -> dict[str, Any]:
-    """The resolved annotations of a function.
-
-    Raises:
-        InvalidTask: one names something that its module does not have at run time.
-    """
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, AttributeError, TypeError, SyntaxError) as error:
-        raise InvalidTask(
-            f"task {task!r}: an annotation cannot be resolved when the module is imported: {error}"
-        ) from error
 
 
 def _as_it_is(value: Any) -> Any:

@@ -83,3 +83,17 @@ def _caller(function: Callable[..., Any], parameters: list[Parameter]) -> Callab
         return function(*before, *first, *more, **values)
 
     return call
+
+
+def annotations_of(function: Callable[..., Any], *, task: str) -> dict[str, Any]:
+    """The resolved annotations of a function.
+
+    Raises:
+        InvalidTask: one names something that its module does not have at run time.
+    """
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
+        raise InvalidTask(
+            f"task {task!r}: an annotation cannot be resolved when the module is imported: {error}"
+        ) from error

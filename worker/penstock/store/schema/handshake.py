@@ -18,12 +18,38 @@ from ..sql_files import statement
 from .rights import check_rights
 
 WORKER: Final = (
-    "register", "renew", "deregister", "claim", "ack", "ack_unlocked", "release", "release_unlocked", "release_claim",
-    "release_unknown", "wait_mark", "take_xid", "oldest_xid", "lead", "promote", "rescue", "rescue_overdue",
-    "begin_marks", "publish_marks", "count_limits", "make_partitions", "drop_partitions", "prune_workers", "depth",
-    "tell_dead", "declare_schedules", "schedule_due", "schedule_fire", "schedule_failed", "settle_schedules",
+    "register",
+    "renew",
+    "deregister",
+    "claim",
+    "ack",
+    "ack_unlocked",
+    "release",
+    "release_unlocked",
+    "release_claim",
+    "release_unknown",
+    "wait_mark",
+    "take_xid",
+    "oldest_xid",
+    "lead",
+    "promote",
+    "rescue",
+    "rescue_overdue",
+    "begin_marks",
+    "publish_marks",
+    "count_limits",
+    "make_partitions",
+    "drop_partitions",
+    "prune_workers",
+    "depth",
+    "tell_dead",
+    "declare_schedules",
+    "schedule_due",
+    "schedule_fire",
+    "schedule_failed",
+    "settle_schedules",
     "prune_ticks",
-)  # fmt: skip
+)
 """Statements of a worker's process, without those of its tasks."""
 
 
