@@ -14,20 +14,10 @@ from tests.support.chart import CHART
 from tests.support.controlplane import ControlPlane
 from tests.support.pods import ProcessPods
 from tests.support.waiting import eventually
+from tests.unit.jobqueue.examples import manifest
 
 APPLY = "application/apply-patch+yaml"
-QUEUE = {
-    "apiVersion": "penstock.dev/v1alpha1",
-    "kind": "JobQueue",
-    "metadata": {"name": "emails"},
-    "spec": {
-        "databaseRef": {"secretRef": {"name": "shop-postgres"}},
-        "worker": {
-            "app": "shop.jobs:app",
-            "template": {"spec": {"containers": [{"name": "worker", "image": "shop:1"}]}},
-        },
-    },
-}
+QUEUE = manifest()
 
 
 def test_an_installed_operator_becomes_ready_in_a_restricted_namespace(

@@ -84,6 +84,19 @@ def lapse(connection: psycopg.Connection[Any], worker: Worker) -> None:
     )
 
 
+def lapse_under_a_leader(connection: psycopg.Connection[Any], worker: Worker) -> None:
+    """Let the worker's lease be over, and have a leader that may rescue its jobs."""
+    lead_for_long(connection)
+    lapse(connection, worker)
+
+
+def claim_one(connection: psycopg.Connection[Any], stepped: Connection) -> tuple[Worker, int, int]:
+    """A new worker that has claimed a new job over a stepped connection: worker, job and token."""
+    worker, (job,), claim_token = register(connection), enqueue(connection, 1), token()
+    claim(stepped, worker, 1, claim_token).finish()
+    return worker, job, claim_token
+
+
 def claim(connection: Connection, worker: Worker, count: int, claim_token: int) -> Step:
     """Start a claim on a stepped connection."""
     return connection.start(CLAIM, [worker.id, worker.queue, count, claim_token])

@@ -10,10 +10,8 @@ from tests.postgres.interleave import ConnectionDied
 
 def test_a_repeated_acknowledgement_is_accepted_once(play, db):
     """The reply was lost after the commit; the repetition finds the outcome, reports nothing, and writes nothing."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, a)
     with pytest.raises(ConnectionDied):
         a.lose_reply(desk.ACK, [worker.id, [job], [token], ["completed"]])
     assert desk.ack(b, worker, [job], token).finish() == []
@@ -22,10 +20,8 @@ def test_a_repeated_acknowledgement_is_accepted_once(play, db):
 
 def test_two_acknowledgements_of_one_attempt_at_once_leave_one_outcome(play, db):
     """The second waits for the first and then finds its outcome; a different state comes back as what is stored."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, a)
     a.start_transaction()
     assert desk.ack(a, worker, [job], token).finish() == []
     step = desk.ack(b, worker, [job], token, "failed")
@@ -38,10 +34,8 @@ def test_two_acknowledgements_of_one_attempt_at_once_leave_one_outcome(play, db)
 
 def test_a_repeated_retry_is_accepted_and_does_not_defer_twice(play, db):
     """The job keeps its one due time; the history has one entry."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, a)
     assert desk.ack(a, worker, [job], token, "retry").finish() == []
     before = db.execute("SELECT due_at, attempt FROM penstock.job").fetchone()
     assert desk.ack(b, worker, [job], token, "retry").finish() == []
@@ -51,12 +45,9 @@ def test_a_repeated_retry_is_accepted_and_does_not_defer_twice(play, db):
 
 def test_an_acknowledgement_that_meets_a_rescue_is_fenced(play, db):
     """It waits for the rescue, finds neither its claim nor an outcome, and changes nothing."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, rescuer = play.connection("a"), play.connection("rescuer")
-    desk.claim(a, worker, 1, token).finish()
-    desk.lead_for_long(db)
-    desk.lapse(db, worker)
+    worker, job, token = desk.claim_one(db, a)
+    desk.lapse_under_a_leader(db, worker)
     rescuer.start_transaction()
     assert rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 1, 0)]
     step = desk.ack(a, worker, [job], token)
@@ -69,12 +60,9 @@ def test_an_acknowledgement_that_meets_a_rescue_is_fenced(play, db):
 
 def test_a_rescue_that_meets_an_acknowledgement_leaves_the_job_alone(play, db):
     """The outcome was first: rescue steps over it; its worker counts as swept once nothing of its is left."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, rescuer = play.connection("a"), play.connection("rescuer")
-    desk.claim(a, worker, 1, token).finish()
-    desk.lead_for_long(db)
-    desk.lapse(db, worker)
+    worker, job, token = desk.claim_one(db, a)
+    desk.lapse_under_a_leader(db, worker)
     a.start_transaction()
     desk.ack(a, worker, [job], token).finish()
     assert rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 0, 0)]
@@ -91,8 +79,7 @@ def test_a_thawed_worker_changes_nothing_of_a_job_that_runs_elsewhere(play, db):
     old, new = desk.token(), desk.token()
     a, b = play.connection("frozen"), play.connection("other")
     desk.claim(a, frozen, 1, old).finish()
-    desk.lead_for_long(db)
-    desk.lapse(db, frozen)
+    desk.lapse_under_a_leader(db, frozen)
     b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE])
     db.execute("UPDATE penstock.job SET due_at = clock_timestamp()")
     b.run(desk.PROMOTE)
@@ -117,10 +104,8 @@ def test_a_token_with_another_workers_id_is_refused(play, db):
 
 def test_a_renewal_with_a_committing_acknowledgement_sees_no_fencing(play, db):
     """Before the commit the claim is there, after it the outcome is: at no moment neither."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, lease = play.connection("a"), play.connection("lease")
-    desk.claim(a, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, a)
     a.start_transaction()
     desk.ack(a, worker, [job], token).finish()
     assert lease.run(desk.RENEW, [worker.id, 60, [job], [token]]) == [("running", None, None)]
@@ -130,12 +115,9 @@ def test_a_renewal_with_a_committing_acknowledgement_sees_no_fencing(play, db):
 
 def test_a_renewal_after_rescue_learns_what_is_fenced_and_does_not_revive_the_worker(play, db):
     """The state is lost, the lease stays where it was, and the held claim is named."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 1, token).finish()
-    desk.lead_for_long(db)
-    desk.lapse(db, worker)
+    worker, job, token = desk.claim_one(db, a)
+    desk.lapse_under_a_leader(db, worker)
     a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE])
     assert a.run(desk.RENEW, [worker.id, 60, [job], [token]]) == [("lost", [job], None)]
     assert db.execute("SELECT lease_until < clock_timestamp() FROM penstock.worker").fetchone() == (True,)
@@ -143,10 +125,8 @@ def test_a_renewal_after_rescue_learns_what_is_fenced_and_does_not_revive_the_wo
 
 def test_a_renewal_that_is_late_but_not_too_late_keeps_everything(play, db):
     """Past the lease and not yet rescued: the lease lives on and nothing is fenced."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, a)
     desk.lapse(db, worker)
     assert a.run(desk.RENEW, [worker.id, 60, [job], [token]]) == [("running", None, None)]
     desk.lead_for_long(db)
@@ -159,8 +139,7 @@ def test_a_rescue_whose_reply_was_lost_is_repeated_without_harm(play, db):
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     a, b = play.connection("a"), play.connection("b")
     desk.claim(a, worker, 1, desk.token()).finish()
-    desk.lead_for_long(db)
-    desk.lapse(db, worker)
+    desk.lapse_under_a_leader(db, worker)
     with pytest.raises(ConnectionDied):
         a.lose_reply(desk.RESCUE, ["leader", desk.QUIET_LEASE])
     assert b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]
@@ -185,10 +164,8 @@ def test_batches_in_opposite_order_do_not_deadlock(play, db):
 
 def test_a_release_whose_reply_was_lost_releases_once(play, db):
     """The repetition finds nothing of its own; the attempt is refunded once."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, a)
     with pytest.raises(ConnectionDied):
         a.lose_reply(desk.RELEASE, [worker.id, [job], [token]])
     assert b.run(desk.RELEASE, [worker.id, [job], [token]]) == [(0,)]
@@ -197,10 +174,8 @@ def test_a_release_whose_reply_was_lost_releases_once(play, db):
 
 def test_a_job_flagged_cancel_while_its_acknowledgement_waits_ends_as_cancelled(play, db):
     """The flag committed first; the acknowledgement of a retry sees it and ends the job."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, other = play.connection("a"), play.connection("other")
-    desk.claim(a, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, a)
     other.start_transaction()
     other.run("UPDATE penstock.job SET cancel = true WHERE id = %s", [job])
     step = desk.ack(a, worker, [job], token, "retry")

@@ -71,12 +71,9 @@ def test_a_worker_frozen_inside_its_transaction_commits_nothing_when_it_thaws(st
 
 def test_a_rescue_steps_over_an_open_completion_and_then_finds_the_job_over(play, db):
     """Completed first: nothing is reclaimed."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, rescuer = play.connection("a"), play.connection("rescuer")
-    desk.claim(a, worker, 1, token).finish()
-    desk.lead_for_long(db)
-    desk.lapse(db, worker)
+    worker, job, token = desk.claim_one(db, a)
+    desk.lapse_under_a_leader(db, worker)
     a.start_transaction()
     assert a.run(COMPLETE, [worker.id, job, token]) == [(True,)]
     assert rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 0, 0)]
@@ -87,12 +84,9 @@ def test_a_rescue_steps_over_an_open_completion_and_then_finds_the_job_over(play
 
 def test_a_completion_that_meets_a_rescue_is_refused(play, db):
     """Reclaimed first: false, and the caller rolls its effects back."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, rescuer = play.connection("a"), play.connection("rescuer")
-    desk.claim(a, worker, 1, token).finish()
-    desk.lead_for_long(db)
-    desk.lapse(db, worker)
+    worker, job, token = desk.claim_one(db, a)
+    desk.lapse_under_a_leader(db, worker)
     rescuer.start_transaction()
     rescuer.run(desk.RESCUE, ["leader", desk.QUIET_LEASE])
     step = a.start(COMPLETE, [worker.id, job, token])
@@ -103,10 +97,8 @@ def test_a_completion_that_meets_a_rescue_is_refused(play, db):
 
 def test_a_completion_whose_reply_was_lost_is_found_by_the_acknowledgement(play, db):
     """The commit happened: whatever the worker acknowledges then, completed is what is stored."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(b, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, b)
     with pytest.raises(ConnectionDied):
         a.lose_reply(COMPLETE, [worker.id, job, token])
     assert desk.ack(b, worker, [job], token, "retry").finish() == [(job, token, "completed")]
@@ -132,10 +124,8 @@ def test_a_completion_of_a_limited_queue_never_holds_the_limit(play, db):
 
 def test_a_job_that_is_to_be_cancelled_is_not_completed(play, db):
     """The caller rolls back, and the job ends as cancelled with its attempt."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, a)
     db.execute("SELECT penstock.cancel_jobs(%s)", [[job]])
     assert a.run(COMPLETE, [worker.id, job, token]) == [(False,)]
 

@@ -82,8 +82,7 @@ def test_room_comes_back_although_somebody_holds_the_limits_row(play, db):
     a, person = play.connection("a"), play.connection("person")
     desk.claim(a, worker, 3, token).finish()
     desk.claim(a, lost, 1, token).finish()
-    desk.lead_for_long(db)
-    desk.lapse(db, lost)
+    desk.lapse_under_a_leader(db, lost)
     person.start_transaction()
     person.run("SELECT FROM penstock.queue_limit FOR UPDATE")
     assert desk.ack(a, worker, ids[:2], token).finish() == []

@@ -97,10 +97,8 @@ async def test_a_mark_is_renewed_only_when_half_of_it_is_over(store, db):
 
 def test_release_and_promotion_wake_a_waiting_worker(play, db):
     """Every way into ready wakes waiters, not enqueue alone."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a = play.connection("a")
-    desk.claim(a, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, a)
     db.execute("SELECT penstock.wait_mark(%s, 600, false)", [[worker.queue]])
     db.execute("LISTEN penstock_work")
     a.run(desk.RELEASE, [worker.id, [job], [token]])

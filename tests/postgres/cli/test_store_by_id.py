@@ -69,10 +69,8 @@ def test_a_claim_that_meets_a_cancel_steps_over_the_job(play, db):
 
 def test_a_cancel_that_meets_an_acknowledgement_changes_nothing(play, db):
     """The job was over first."""
-    worker, (job,) = desk.register(db), desk.enqueue(db, 1)
-    token = desk.token()
     a, b = play.connection("a"), play.connection("b")
-    desk.claim(a, worker, 1, token).finish()
+    worker, job, token = desk.claim_one(db, a)
     a.start_transaction()
     desk.ack(a, worker, [job], token).finish()
     step = b.start("SELECT id, verdict FROM penstock.cancel_jobs(%s)", [[job]])

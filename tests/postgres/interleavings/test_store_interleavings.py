@@ -138,8 +138,7 @@ def test_two_rescues_at_once_take_each_claim_back_once(play, db):
     worker, (job,) = desk.register(db), desk.enqueue(db, 1)
     a, b = play.connection("a"), play.connection("b")
     desk.claim(a, worker, 1, desk.token()).finish()
-    desk.lead_for_long(db)
-    desk.lapse(db, worker)
+    desk.lapse_under_a_leader(db, worker)
     a.start_transaction()
     assert a.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(1, 1, 0)]
     assert b.run(desk.RESCUE, ["leader", desk.QUIET_LEASE]) == [(0, 0, 0)]

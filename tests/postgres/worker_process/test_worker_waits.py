@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from tests.postgres import desk
 from tests.postgres.worker_process import starting_jobs
 from tests.postgres.workers import WorkerProcess, lines
 from tests.support.controlplane import free_ports
+from tests.support.pages import page
 from tests.support.postgres_proxy import Proxy
 
 
@@ -30,14 +29,7 @@ class Starting:
 
     def page(self, path: str) -> tuple[int, str]:
         """0 while nobody answers."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as refused:
-            with refused:
-                return refused.code, refused.read().decode()
-        except OSError:
-            return 0, ""
+        return page(self.port, path)
 
     def waits_for(self, *reasons: str) -> None:
         """Alive, and not ready for these reasons."""

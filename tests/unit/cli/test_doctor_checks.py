@@ -8,7 +8,7 @@ import pytest
 
 from penstock.cli import doctor_checks, doctor_queue_checks
 from penstock.cli.doctor_checks import Finding, Level
-from penstock.store.inspect.inspection import QueueRow
+from tests.unit.jobqueue.queue_samples import queue_row
 
 FACTS: dict[str, Any] = {
     "version": "18.1",
@@ -37,25 +37,7 @@ STATE: dict[str, Any] = {
     "overdue_seconds": None,
     "unknown": [],
 }
-QUEUE = QueueRow(
-    name="emails",
-    declared_by="uid",
-    paused=None,
-    paused_by=None,
-    ready=0,
-    capped=False,
-    deferred=0,
-    in_flight=0,
-    dead=0,
-    oldest=None,
-    workers=1,
-    slots=5,
-    max_in_flight=None,
-    limit_in_flight=None,
-    max_attempts=5,
-    retention=60.0,
-    job_deadline=None,
-)
+QUEUE = queue_row(name="emails", declared_by="uid", workers=1, slots=5, retention=60.0)
 OLD = {"pid": 7, "name": "psql", "login": "bob", "state": "idle in transaction", "seconds": 400.0}
 
 

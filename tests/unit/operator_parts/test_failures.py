@@ -19,12 +19,12 @@ from penstock_operator.jobqueue.observation import QueueSample
 from penstock_operator.jobqueue.reconciler import JobQueueReconciler
 from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.client import Cluster
-from penstock_operator.loops.database_loop import DatabaseLoop
 from penstock_operator.loops.scheduled_queue import ScheduledQueue, pause_until_next
 from penstock_operator.metrics import OperatorMetrics, ReconcileResult
 from penstock_operator.resources.conditions import ObservedState
 from penstock_operator.resources.resource import JobQueue
 from tests.unit.jobqueue.examples import manifest
+from tests.unit.operator_parts.loops.quiet_loop import Quiet, loop_of
 from tests.unit.operator_parts.objects import deployment_object, jobqueue
 
 odd = st.recursive(
@@ -191,23 +191,8 @@ async def test_a_loop_whose_only_queue_rests_does_not_sample_before_its_time():
     class Resting:
         settled, due_at, startup_seconds = True, time.monotonic() + 4.0, None
 
-    class Quiet:
-        def rest(self, _: Any) -> None:
-            """Nothing to quieten."""
-
-        async def pause(self, max_seconds: float) -> float:
-            return max_seconds
-
     member = ScheduledQueue(jobqueue())
-    loop = DatabaseLoop(
-        address=None,
-        holder="a",
-        members=list,
-        make=cast("Any", Resting),
-        metrics=OperatorMetrics(leading=lambda: True),
-        may_act=lambda: True,
-        opened=lambda _: None,
-    )
+    loop = loop_of(Resting)
     loop._reconcilers[member.queue.uid] = cast("Any", Resting())
     assert 2.0 < await pause_until_next(cast("Any", Quiet()), {}, [member], loop._reconcilers) <= 4.0
     loop._reconciled[member.queue.uid] = (member, QueueSample())

@@ -8,29 +8,16 @@ from typing import Any
 import pytest
 
 from penstock.scaling import Bound, History
-from penstock.store import QueueState
 from penstock_operator.jobqueue.observation import Observation, QueueSample
 from penstock_operator.jobqueue.plan import plan
 from penstock_operator.jobqueue.pods.worker_pods import WorkerPod
 from penstock_operator.resources.resource import Deployment
 from tests.unit.jobqueue.examples import snapshot
+from tests.unit.jobqueue.queue_samples import queue_state
 from tests.unit.operator_parts.jobqueue.pods.test_worker_pods import LOST, serving
 from tests.unit.operator_parts.objects import deployment, jobqueue
 
-STATE = QueueState(
-    id=1,
-    name="emails",
-    paused=False,
-    declared=True,
-    ready=0,
-    capped=False,
-    deferred=0,
-    due_soon=0,
-    in_flight=0,
-    dead=0,
-    oldest=None,
-    workers=[],
-)
+STATE = queue_state()
 CALM: dict[str, Any] = {"scaling__scaleDown": {"stabilizationWindowSeconds": 0, "cooldownSeconds": 0}}
 
 

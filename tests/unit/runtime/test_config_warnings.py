@@ -6,27 +6,9 @@ import pytest
 
 from penstock.runtime.config_warnings import settings_differences
 from penstock.settings import Settings
-from penstock.store.inspect.inspection import QueueRow
+from tests.unit.jobqueue.queue_samples import queue_row
 
-ROW = QueueRow(
-    name="q",
-    declared_by="a JobQueue",
-    paused=None,
-    paused_by=None,
-    ready=0,
-    capped=False,
-    deferred=0,
-    in_flight=0,
-    dead=0,
-    oldest=None,
-    workers=0,
-    slots=0,
-    max_in_flight=None,
-    limit_in_flight=None,
-    max_attempts=5,
-    retention=86_400.0,
-    job_deadline=None,
-)
+ROW = queue_row(declared_by="a JobQueue")
 
 
 def settings(**values: float) -> Settings:

@@ -6,8 +6,6 @@ import os
 import random
 import signal
 import threading
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -28,6 +26,7 @@ from penstock.errors import (
 from penstock.runtime.startup import Startup
 from penstock.settings import Settings
 from tests.support.controlplane import free_ports
+from tests.support.pages import page
 from tests.support.waiting import eventually
 
 
@@ -59,17 +58,6 @@ def startup(database: Database, *, patience: float = 60.0) -> tuple[Startup, int
     (port,) = free_ports(1)
     settings = Settings(database_url="postgresql://x", queue="q", http_port=port)
     return Startup(database, settings, patience=patience, rng=Impatient()), port
-
-
-def page(port: int, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as refused:
-        with refused:
-            return refused.code, refused.read().decode()
-    except OSError:
-        return 0, ""
 
 
 def test_a_database_that_is_there_is_asked_once_and_nothing_is_served():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from penstock.jobqueue.policy import QueuePolicy
 from penstock.scaling import Decision, History, decide
 from penstock.scaling.sampler import Sampler
-from penstock.store import QueueState
 from tests.unit.jobqueue.examples import policy, snapshot
+from tests.unit.jobqueue.queue_samples import queue_state
 from tests.unit.scaling.test_decide_properties import PASTS, REPLICAS, SNAPSHOTS, deciding, lived, policies
 
 
@@ -98,20 +98,7 @@ def test_a_worker_drains_by_its_own_word_or_by_its_pods():
         {"id": 3, "pod": "stays", "state": "running", "concurrency": 5, "in_flight": 2, "done": 0},
         {"id": 4, "concurrency": 5, "in_flight": 0, "done": 0},
     ]
-    state = QueueState(
-        id=1,
-        name="emails",
-        paused=False,
-        declared=True,
-        ready=0,
-        capped=False,
-        deferred=0,
-        due_soon=0,
-        in_flight=9,
-        dead=0,
-        oldest=None,
-        workers=workers,
-    )
+    state = queue_state(in_flight=9, workers=workers)
     seen = Sampler().add(state, 0.0, stopping={"old"})
     assert (seen.draining_workers, seen.draining_in_flight, seen.kept_in_flight) == (2, 7, 2)
     few = Sampler().add(state._replace(in_flight=5), 0.0, stopping={"old"})

@@ -6,26 +6,15 @@ import pytest
 
 from penstock.scaling.sampler import Sampler
 from penstock.store import QueueState
+from tests.unit.jobqueue.queue_samples import queue_state
 
 
 def state(
     ready: int = 0, in_flight: int = 0, done: dict[int, int] | None = None, *, capped: bool = False
 ) -> QueueState:
     workers = [{"id": id_, "done": count, "concurrency": 5, "in_flight": 0} for id_, count in (done or {}).items()]
-    return QueueState(
-        id=1,
-        name="emails",
-        paused=False,
-        declared=True,
-        ready=ready,
-        capped=capped,
-        deferred=2,
-        due_soon=1,
-        in_flight=in_flight,
-        dead=3,
-        oldest=4.0,
-        workers=workers,
-    )
+    counts = {"ready": ready, "deferred": 2, "due_soon": 1, "in_flight": in_flight, "dead": 3}
+    return queue_state(**counts, capped=capped, oldest=4.0, workers=workers)
 
 
 def test_the_first_sample_has_counts_and_no_rates() -> None:

@@ -16,9 +16,8 @@ from penstock_operator.jobqueue.objects.owned_objects import Monitoring, OwnedOb
 from penstock_operator.jobqueue.observation import QueueSample
 from penstock_operator.kube.cache import Cache
 from penstock_operator.kube.client import Cluster
-from penstock_operator.loops.database_loop import DatabaseLoop
 from penstock_operator.loops.scheduled_queue import MOVING_SECONDS, ScheduledQueue, pause_until_next
-from penstock_operator.metrics import OperatorMetrics
+from tests.unit.operator_parts.loops.quiet_loop import Quiet, loop_of
 from tests.unit.operator_parts.objects import jobqueue
 
 
@@ -116,23 +115,8 @@ async def test_a_time_that_has_passed_never_makes_a_loop_spin():
     class Late:
         settled, due_at, startup_seconds = True, time.monotonic() - 5.0, None
 
-    class Quiet:
-        def rest(self, _: Any) -> None:
-            """Nothing to quieten."""
-
-        async def pause(self, max_seconds: float) -> float:
-            return max_seconds
-
     member = ScheduledQueue(jobqueue())
-    loop = DatabaseLoop(
-        address=None,
-        holder="a",
-        members=list,
-        make=cast("Any", Late),
-        metrics=OperatorMetrics(leading=lambda: True),
-        may_act=lambda: True,
-        opened=lambda _: None,
-    )
+    loop = loop_of(Late)
     loop._reconcilers[member.queue.uid] = cast("Any", Late())
     loop._reconciled[member.queue.uid] = (member, QueueSample())
     assert loop._is_due(member, QueueSample())

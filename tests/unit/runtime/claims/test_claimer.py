@@ -55,17 +55,20 @@ class Taker(Consumer[ClaimedJob]):
 class Pair:
     """A claimer over a shelf, and somebody who asked for three jobs."""
 
-    def __init__(self) -> None:
-        self.shelf, self.taker = Shelf(), Taker()
+    def __init__(
+        self, shelf: Shelf | None = None, *, queue: int = 1, poll_seconds: float = 0.05, listening: bool = False
+    ) -> None:
+        self.shelf, self.taker = shelf or Shelf(), Taker()
+        self.held_claims = HeldClaims()
         self.claimer = Claimer(
             store=store_of(self.shelf),
-            permit=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
+            permit=SimpleNamespace(worker=1, queue=queue, may_claim=lambda: True),
             state=running_state(),
-            held_claims=HeldClaims(),
+            held_claims=self.held_claims,
             metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
             queue="q",
-            poll_seconds=0.05,
-            listening=lambda: False,
+            poll_seconds=poll_seconds,
+            listening=lambda: listening,
             rng=random.Random(1),
         )
 
@@ -155,21 +158,10 @@ class Locked(Shelf):
 
 async def test_rows_that_others_hold_stop_no_claim_and_what_is_locked_is_released_later(caplog):
     """A job to be released, the worker's row after a lost reply, and the queue's: each is tried again by itself."""
-    pair = Pair()
-    shelf = pair.shelf = Locked()
-    pair.claimer = Claimer(
-        store=store_of(shelf),
-        permit=SimpleNamespace(worker=1, queue=1, may_claim=lambda: True),
-        state=running_state(),
-        held_claims=HeldClaims(),
-        metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
-        queue="q",
-        poll_seconds=0.01,
-        listening=lambda: True,
-        rng=random.Random(1),
-    )
+    shelf = Locked()
+    pair = Pair(shelf, poll_seconds=0.01, listening=True)
     back = [job(), job()]
-    pair.claimer._held_claims.add(back)
+    pair.held_claims.add(back)
     shelf.held_claims = {back[0].id}
     shelf.error = DatabaseUnavailable("the reply was lost")
     try:
@@ -208,22 +200,10 @@ class Forgetful(Shelf):
 
 async def test_claims_that_only_the_database_knows_of_are_released_once_it_may_have_lost_commits(caplog):
     """Known claims stay; a locked row is waited for; while the server stays the same nothing is asked."""
-    pair = Pair()
-    shelf = pair.shelf = Forgetful()
-    held_claims = HeldClaims()
-    pair.claimer = Claimer(
-        store=store_of(shelf),
-        permit=SimpleNamespace(worker=1, queue=7, may_claim=lambda: True),
-        state=running_state(),
-        held_claims=held_claims,
-        metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
-        queue="q",
-        poll_seconds=0.01,
-        listening=lambda: False,
-        rng=random.Random(1),
-    )
+    shelf = Forgetful()
+    pair = Pair(shelf, queue=7, poll_seconds=0.01)
     kept = job()
-    held_claims.add([kept])
+    pair.held_claims.add([kept])
     await pair.start()
     pair.claimer.check_claims(moved=False)
     await until(lambda: len(shelf.asked) >= 3)
@@ -250,19 +230,8 @@ class ChangedMeanwhile(Forgetful):
 
 async def test_a_server_that_changes_while_unknown_claims_are_released_is_asked_as_well():
     """The release went to the server before it, whose answer says nothing about the next."""
-    pair = Pair()
-    shelf = pair.shelf = ChangedMeanwhile()
-    pair.claimer = Claimer(
-        store=store_of(shelf),
-        permit=SimpleNamespace(worker=1, queue=7, may_claim=lambda: True),
-        state=running_state(),
-        held_claims=HeldClaims(),
-        metrics=WorkerMetrics(queue="q", tasks=["work"], version="1"),
-        queue="q",
-        poll_seconds=0.01,
-        listening=lambda: False,
-        rng=random.Random(1),
-    )
+    shelf = ChangedMeanwhile()
+    pair = Pair(shelf, queue=7, poll_seconds=0.01)
     shelf.changed = lambda: pair.claimer.check_claims(moved=True)
     await pair.start()
     pair.claimer.check_claims(moved=True)

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 
 import pytest
 from opentelemetry import trace
 
-from penstock import App, Backoff
 from penstock.events import EVENTS, JobErrored, JobStarted, JobStopped
 from penstock.job import ClaimedJob, Finished, OutcomeState
-from penstock.runtime.execution.outcomes import OutcomeBuilder
 from penstock.runtime.middleware import chain as module
 from penstock.runtime.middleware.hooks import MAX_CALLS, HookDispatcher
 from penstock.runtime.observe.metrics import WorkerMetrics
 from penstock.settings import Settings
 from tests.unit.runtime.support import completed, job, until
-
-
-@pytest.fixture
-def app() -> App:
-    made = App()
-
-    @made.task(name="work", aliases=["toil"])
-    def work() -> None:
-        """Nothing."""
-
-    return made
-
-
-@pytest.fixture
-def outcomes() -> OutcomeBuilder:
-    return OutcomeBuilder(backoff=Backoff(strategy="constant", base_seconds=1), rng=random.Random(1))
 
 
 async def test_a_worker_that_uses_nothing_runs_attempts_as_they_are(app, outcomes):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 
 import pytest
 
-from penstock import App, Backoff, Cancel, Retry, Snooze
+from penstock import App, Cancel, Retry, Snooze
 from penstock.job import ClaimedJob, Finished, OutcomeState
 from penstock.runtime.execution.outcomes import OutcomeBuilder
 from penstock.runtime.middleware.circuit_breaker import BreakerPolicy, CircuitState
@@ -18,22 +17,6 @@ from penstock.runtime.observe.metrics import WorkerMetrics
 from tests.unit.runtime.support import completed, job
 
 POLICY = BreakerPolicy(failure_percent=50, minimum_calls=3, window_seconds=60, open_seconds=30)
-
-
-@pytest.fixture
-def app() -> App:
-    made = App()
-
-    @made.task(name="work", aliases=["toil"])
-    def work() -> None:
-        """Nothing."""
-
-    return made
-
-
-@pytest.fixture
-def outcomes() -> OutcomeBuilder:
-    return OutcomeBuilder(backoff=Backoff(strategy="constant", base_seconds=1), rng=random.Random(1))
 
 
 class Door:

@@ -17,17 +17,6 @@ from tests.unit.runtime.support import completed, job
 
 
 @pytest.fixture
-def app() -> App:
-    made = App()
-
-    @made.task(name="work", aliases=["toil"])
-    def work() -> None:
-        """Nothing."""
-
-    return made
-
-
-@pytest.fixture
 def spans() -> InMemorySpanExporter:
     """Spans that ended. The provider is given to the tracer here, never set for the process."""
     return InMemorySpanExporter()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import urllib.error
-import urllib.request
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,16 +15,8 @@ from penstock.runtime.claims.held_claims import HeldClaims
 from penstock.runtime.observe.health_server import HealthServer
 from penstock.runtime.observe.logs import JsonFormatter
 from penstock.runtime.observe.metrics import MAX_QUEUES, WorkerMetrics, exposition
+from tests.support.pages import page
 from tests.unit.runtime.support import completed, job
-
-
-def fetch(port: int, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as refused:
-        with refused:
-            return refused.code, refused.read().decode()
 
 
 def test_probes_say_what_is_wrong():
@@ -41,10 +31,10 @@ def test_probes_say_what_is_wrong():
     )
     server.start()
     try:
-        assert fetch(server.port, "/healthz") == (200, "ok\n")
-        assert fetch(server.port, "/readyz") == (503, "draining\n")
-        assert fetch(server.port, "/metrics?x=1") == (200, "x 1\n")
-        assert fetch(server.port, "/etc/passwd")[0] == 404
+        assert page(server.port, "/healthz") == (200, "ok\n")
+        assert page(server.port, "/readyz") == (503, "draining\n")
+        assert page(server.port, "/metrics?x=1") == (200, "x 1\n")
+        assert page(server.port, "/etc/passwd")[0] == 404
     finally:
         server.close()
 

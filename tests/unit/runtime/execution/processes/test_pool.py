@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -18,30 +17,6 @@ from penstock.runtime.execution.processes.pool import STARTS, NoChild, ProcessPo
 from tests.unit.runtime.support import job, until
 
 APP = "tests.unit.runtime.execution.processes.child_app:app"
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[Callable[..., ProcessPool]]:
-    made: list[ProcessPool] = []
-
-    def make(app: str = APP, max_jobs: int = 0) -> ProcessPool:
-        hello = protocol.Hello(
-            app=app,
-            parent=os.getpid(),
-            database_url="",
-            pooled=False,
-            log_level="info",
-            strategy="constant",
-            base_seconds=1.0,
-            max_seconds=1.0,
-        )
-        made.append(ProcessPool(hello=hello, max_jobs=max_jobs, max_bytes=0))
-        return made[-1]
-
-    yield make
-    for one in made:
-        await one.close(5.0)
-        assert one.count == 0
 
 
 async def run(children: ProcessPool, what: str) -> protocol.AttemptOutcome:

@@ -6,43 +6,13 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from penstock.runtime.execution.processes import protocol
 from penstock.runtime.execution.processes.child import ChildLost
 from penstock.runtime.execution.processes.pool import ProcessPool
-from penstock.runtime.execution.processes.stats import EXIT_REASONS, exit_reason
+from penstock.runtime.execution.processes.stats import exit_reason
 from tests.unit.runtime.support import job, until
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[Callable[..., ProcessPool]]:
-    made: list[ProcessPool] = []
-
-    def make(
-        app: str = "tests.unit.runtime.execution.processes.child_app:app", max_jobs: int = 0, max_bytes: int = 0
-    ) -> ProcessPool:
-        hello = protocol.Hello(
-            app=app,
-            parent=os.getpid(),
-            database_url="",
-            pooled=False,
-            log_level="info",
-            strategy="constant",
-            base_seconds=1.0,
-            max_seconds=1.0,
-        )
-        made.append(ProcessPool(hello=hello, max_jobs=max_jobs, max_bytes=max_bytes))
-        return made[-1]
-
-    yield make
-    for one in made:
-        await one.close(5.0)
-        stats = one.stats
-        assert (stats.alive, stats.started) == (0, stats.exits.total())
-        assert set(stats.exits) == set(EXIT_REASONS)
 
 
 async def run(children: ProcessPool, what: str, *, lease: float | None = None, killed: str | None = None) -> None:
