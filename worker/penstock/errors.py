@@ -50,6 +50,9 @@
         ├── ClaimRefused          the worker is not running with a live lease
         └── MigrationFailed       a migration does not match what was applied, or failed
 
+There are many classes because the name is what a log and an alert show: each stands for something else to mend. Code
+catches the groups: DatabaseUnavailable and TransactionRolledBack may be retried, ConfigurationError may not.
+
 A message says what happened, to what, and what to do next; none contains a password. Exceptions of libraries are
 mapped where they enter, with `raise ... from`.
 """

@@ -1,4 +1,4 @@
-"""How the operator reaches one database: URLs and certificates. Its repr shows neither."""
+"""The address of one database, for the operator: URLs and certificates. Its repr shows neither."""
 
 from __future__ import annotations
 

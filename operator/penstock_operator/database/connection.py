@@ -35,13 +35,13 @@ from .certificate_files import with_files
 logger = logging.getLogger("penstock.operator.database")
 
 MARK_SECONDS: Final = 60.0
-"""How long a mark is valid; it is renewed after half of that."""
+"""Validity of a mark; it is renewed after half of that."""
 UNMARKED_SECONDS: Final = 1.0
 """Before a queue is marked again if another transaction had locked its row."""
 SETTLE_SECONDS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 """Pauses between samples while transactions older than a mark are open: together about a poll period."""
 LISTEN_SECONDS: Final = 1.0
-"""How long the first sample waits for the subscription: the first status then shows it."""
+"""The first sample waits at most this long for the subscription: the first status then shows it."""
 LEASE_SECONDS: Final = 15.0
 SOON_SECONDS: Final = 5.0
 """Assumed startup time of a pod until one was measured; jobs due within it count as due soon."""

@@ -23,7 +23,7 @@ from .replicas.scale_down import COST, ScaleDownPlan
 logger = logging.getLogger("penstock.operator.actions")
 
 REMOVAL_SECONDS = 10.0
-"""How long a released pod may stay in the watch. A pod that survives is uncordoned afterwards, or released again."""
+"""A released pod that the watch still shows after this long has survived: it is uncordoned, or released again."""
 
 
 class ActionRunner:

@@ -1,4 +1,4 @@
-"""How to reach the API server: address, headers, TLS. From the pod's service account, else the kubeconfig.
+"""Access to the API server: address, headers, TLS. From the pod's service account, else the kubeconfig.
 
 The address of a pod's API server is that of KUBERNETES_SERVICE_HOST: it needs no name server.
 """

@@ -36,7 +36,7 @@ LOGIN_SECONDS: Final = 5.0
 
 
 WATCHING: Final = ("multidimensional multitasker", "watcher for ")
-"""How kopf's tasks are called without which a resource is not watched."""
+"""Names of kopf's tasks without which a resource is not watched."""
 QUIET: Final = {
     "kopf.objects": logging.WARNING,
     "kopf._core.reactor.running": logging.ERROR,  # that signals are not its business, which is right

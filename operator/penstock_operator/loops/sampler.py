@@ -57,7 +57,7 @@ class DatabaseSampler:
         self.schedules = ScheduleSync(metrics)
         self._logged: tuple[str, float] = ("", float("-inf"))
         self.seconds = 0.0
-        """How long the last snapshot took."""
+        """Seconds that the last snapshot took."""
         self.moved_at = time.monotonic()
         """When the database last answered something."""
 

@@ -39,7 +39,7 @@ class AttemptScopes:
         return function
 
     def applies(self, *, is_async: bool) -> bool:
-        """Whether a scope is registered for tasks of this kind."""
+        """Return True if a scope is registered for tasks of this kind."""
         return bool(self._async if is_async else self._plain)
 
     def around(self, call: Callable[[], Any], *, is_async: bool) -> Callable[[], Any]:

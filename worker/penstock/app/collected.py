@@ -25,7 +25,7 @@ IMPLEMENTATION = "penstock.testing.inline:InlineCollector"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InlineRun:
-    """How one job ended in `run_inline`.
+    """The outcome of one job in `run_inline`.
 
     Attributes:
         state: COMPLETED, CANCELLED, FAILED (a dead letter in a real run) or SNOOZE (left among the collected).

@@ -34,7 +34,7 @@ MOVING_SECONDS = 0.25
 MIN_SECONDS = 0.05
 """Wake-ups closer together than this share one sample."""
 WAITING_SECONDS = 10.0
-"""How long enqueues are asked for a wake-up."""
+"""For this long enqueues are asked for a wake-up."""
 START_SECONDS = 2.0
 """Start-up time of a worker on this machine; jobs due within it are counted."""
 

@@ -43,7 +43,7 @@ URL_FILES = ("PENSTOCK_DATABASE_URL_FILE", "PENSTOCK_DIRECT_URL_FILE")
 DECLARED_BY = "local"
 """The value of `queue.declared_by` for queues that `penstock dev` declared."""
 CLOSE_SECONDS = 10.0
-"""How long workers may drain at exit; jobs that they still hold are rescued when their lease expires."""
+"""Grace period of workers at exit; jobs that they still hold are rescued when their lease expires."""
 FAILURES_SECONDS = 1.0
 
 

@@ -28,7 +28,7 @@ from .retry_delay import retry_delay
 logger = logging.getLogger("penstock.worker")
 
 REFUSED_SECONDS: Final = 60.0
-"""How long a rejected login or an unknown database is retried: it may be created soon."""
+"""A rejected login or an unknown database is retried for this long: it may be created soon."""
 REPEAT_SECONDS: Final = 60.0
 """Between two lines of the log about the same reason."""
 _AT_ONCE: Final = (InvalidDatabaseURL, StatementRefused)

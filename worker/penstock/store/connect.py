@@ -1,4 +1,4 @@
-"""How Penstock connects: timeouts, keep-alives, names, settings. Nothing else opens a connection.
+"""Penstock's connections: timeouts, keep-alives, names, settings. Nothing else opens a connection.
 
 Through a pooler (PgBouncer in transaction mode) no statement is prepared, no session state is set; LISTEN goes to the
 direct URL. An undeclared pooler is detected by its own process ids. Connections are in autocommit: one function call

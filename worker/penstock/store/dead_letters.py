@@ -70,7 +70,7 @@ class DeadLetterInfo(DeadLetter, frozen=True, kw_only=True):
 
 
 class DeadCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of one queue, task and reason match, and when the first and the last of them died."""
+    """The number of matches of one queue, task and reason, and when the first and the last of them died."""
 
     queue: str
     task: str

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from .store import Store
 
 WAIT_SECONDS = 5.0
-"""How long to wait for transactions that may still enqueue to the queue."""
+"""The removal waits at most this long for transactions that may still enqueue to the queue."""
 _PAUSE_SECONDS = 0.02
 
 

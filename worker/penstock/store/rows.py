@@ -34,7 +34,7 @@ class QueueState(NamedTuple):
 
 
 class Promotion(NamedTuple):
-    """How many deferred jobs became ready, and seconds until the next is due (0: now; None: none is deferred)."""
+    """The number of deferred jobs that became ready, and seconds until the next is due; None if none is deferred."""
 
     promoted: int
     next_due: float | None

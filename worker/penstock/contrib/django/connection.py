@@ -72,7 +72,7 @@ class DjangoConnections:
 
 
 def _has_transaction(connection: Any) -> bool:
-    """Whether the application has a transaction open, by `atomic` or by `set_autocommit(False)`."""
+    """Return True if the application has a transaction open, by `atomic` or by `set_autocommit(False)`."""
     if connection.in_atomic_block:
         blocks = connection.atomic_blocks
         return any(not getattr(block, "_from_testcase", False) for block in blocks)

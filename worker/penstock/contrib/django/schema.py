@@ -33,7 +33,7 @@ def verify_schema(connection: Any) -> None:
 
 
 def wanted(connection: Any) -> bool:
-    """Whether `manage.py migrate` owns the schema of this database."""
+    """Return True if `manage.py migrate` owns the schema of this database."""
     return bool(connection.alias == config().database and config().migrate_schema and connection.vendor == "postgresql")
 
 
@@ -55,5 +55,5 @@ def after_migrate(*, using: str, **given: Any) -> None:
 
 
 def in_test() -> bool:
-    """Whether `setup_test_environment` is in force: it makes the outbox of mail."""
+    """Return True if `setup_test_environment` is in force: it makes the outbox of mail."""
     return hasattr(mail, "outbox")

@@ -37,7 +37,7 @@ DISCONNECTED_AFTER = 3
 FATAL_ERRORS = (SchemaMissing, SchemaMismatch, StatementRefused)
 """Errors of the store that a retry cannot cure."""
 MARK_SECONDS = 15.0
-"""How long a waiting mark is valid."""
+"""Validity of a waiting mark."""
 MAX_PAUSE_SECONDS = 1.0
 """Until the claimer checks again whether it may claim; less if the poll interval is."""
 

@@ -27,7 +27,7 @@ from .slots import Slots
 from .task_reuse import TaskReuser
 
 MAX_HOLD_SECONDS = 5.0
-"""How long a job may wait for a slot before it is released for another worker."""
+"""A job that waits longer for a slot is released for another worker."""
 MAX_UNACKNOWLEDGED = 2 * BATCH
 """Outcomes emitted and not acknowledged; with more, nothing is asked for and nothing starts."""
 

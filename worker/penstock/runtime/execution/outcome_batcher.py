@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from penstock.job import Finished
 
 LINGER_SECONDS = 0.001
-"""How long an outcome waits for others while few run."""
+"""While few attempts run, an outcome waits at most this long for others."""
 LINGER_BUSY_SECONDS = 0.01
 BATCH = 250
 """Outcomes in a batch; acknowledging costs least per job from 100 to 500."""

@@ -15,7 +15,7 @@ from .lost_attempts import without_outcome
 from .outcomes import is_a
 
 CANCEL_SECONDS = 1.0
-"""How long `cancel_all` waits for cancelled attempts."""
+"""`cancel_all` waits for cancelled attempts at most this long."""
 
 
 class Slots:

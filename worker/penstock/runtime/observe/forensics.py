@@ -34,7 +34,7 @@ logger = logging.getLogger("penstock.attempt")
 RECENT_ERRORS = 5
 """Errors of the same task that a dead letter keeps, the latest of this process."""
 DEPTH_SECONDS = 5.0
-"""How long one sample of the queue is used for all dead letters."""
+"""For this long one sample of the queue serves all dead letters."""
 SAMPLE_SECONDS = 0.5
 REPORT_SECONDS = 15.0
 """Interval of `queue.depth` events, while a hook listens."""

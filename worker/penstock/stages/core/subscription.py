@@ -60,7 +60,7 @@ class ConsumerPort(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionOptions:
-    """How a consumer subscribes.
+    """The options of a subscription.
 
     Args:
         max_demand: maximum of events asked for and not consumed, at least 1; default 1000.

@@ -30,7 +30,7 @@ Splitter = Callable[[Any, Envelope], "tuple[bool, Any]"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batching:
-    """How events are collected.
+    """The settings of a batcher.
 
     Args:
         size: events per batch; or with `splitter`, its start state decides.

@@ -32,7 +32,7 @@ class Restart(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """How to make and keep one child.
+    """What a supervisor needs to start one child and to restart it.
 
     Args:
         make: returns a new, unstarted stage each time; a Supervisor is a stage too.

@@ -21,7 +21,7 @@ LOCKED = "locked"
 
 
 class Released(NamedTuple):
-    """How many claims were released, and the ids of those whose rows are locked."""
+    """The number of released claims, and the ids of those whose rows are locked."""
 
     number: int
     locked: frozenset[int]

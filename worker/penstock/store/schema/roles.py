@@ -25,7 +25,7 @@ _AS_CALLER: Final = ("wake",)
 _CALLERS_TRANSACTION: Final = ("enqueue", "enqueue_many", "enqueue_quietly", "begin_copy", "open_copy", "close_copy")
 """Functions that run in transactions of applications, whose own lock_timeout applies."""
 LOCK_TIMEOUT: Final = "2s"
-"""How long every other function waits for a locked row or table, unless its file sets less."""
+"""The lock timeout of every other function, unless its file sets a shorter one."""
 _HEADING: Final = re.compile(r"^-- role: (\w+)$", re.MULTILINE)
 _EXECUTE: Final = re.compile(r"GRANT EXECUTE ON FUNCTION ([^;]*) TO ")
 _CREATE: Final = """\

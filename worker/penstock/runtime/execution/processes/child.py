@@ -53,7 +53,7 @@ BOOT: Final = (
     "from penstock.runtime.execution.processes.child_main import main; main(int(sys.argv[1]))"
 )
 LAST_FRAMES_SECONDS: Final = 0.5
-"""How long the pipe of a dead child is read, if something else holds it open."""
+"""The pipe of a dead child is read at most this long, if something else holds it open."""
 
 ReportProgress = Callable[[dict[str, float | str]], None]
 

@@ -36,7 +36,7 @@ ProgressFields = dict[str, float | str]
 
 
 class LeaseDeadline(Protocol):
-    """How long the claims of this worker are its own."""
+    """The moment until which the claims of this worker are its own."""
 
     @property
     def until(self) -> float:
