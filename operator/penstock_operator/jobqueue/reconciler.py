@@ -37,7 +37,7 @@ from .objects.owned_objects import Monitoring, OwnedObjects
 from .observation import Observation, QueueSample
 from .outcome import Applied, outcome, with_pods
 from .plan import Actions, plan
-from .pods.pod_ends import PodNews
+from .pods.pod_exits import PodExits
 from .pods.pod_view import FleetView
 from .pods.registrations import Registrations
 from .pods.worker_pods import PodRole, WorkerPod, worker_rows
@@ -80,7 +80,7 @@ class JobQueueReconciler:
         self._runner = ActionRunner(cluster=cluster, cache=cache, owned=self._owned)
         self._status = StatusWriter(cluster=cluster, cache=cache, gate=self.gate)
         self._disruption = Disruption(cluster=cluster, cache=cache)
-        self._pod_news = PodNews()
+        self._pod_exits = PodExits()
         self._registrations = Registrations()
         self._fleet = FleetView()
         self._sampler = Sampler()
@@ -156,7 +156,7 @@ class JobQueueReconciler:
         applied = replace(applied, workers=objects_problem or applied.workers)
         state = self._outcome(state, seen, applied)
         if sample.database is not None and sample.state is not None:
-            await self._pod_news.write(sample.database, sample.state.id, queue, self._cache)
+            await self._pod_exits.write(sample.database, sample.state.id, queue, self._cache)
         self._unexpected.succeeded()
         return state
 

@@ -1,7 +1,7 @@
-"""SIGTERM and SIGINT before a command has handlers of its own.
+"""The exit of a process: on a signal while it has claimed nothing, and in bounded time once its worker has stopped.
 
-As PID 1 of a container, a process gets no signal that has no handler: the kernel drops it. A pod deleted in that window
-would go on for its whole grace period and then be killed. Must not import anything of the rest: it comes first.
+Owns handlers for the phases between `penstock.early_signals` and a worker's own (`signals`), which drain. Must not
+import anything of the rest: it is used before the application is imported.
 """
 
 from __future__ import annotations

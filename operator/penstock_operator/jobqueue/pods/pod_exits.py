@@ -21,13 +21,13 @@ from ...resources.resource import JobQueue, Pod
 from ..status import stamp
 from .short_grace import ShortGraces
 
-logger = logging.getLogger("penstock.operator.pod_ends")
+logger = logging.getLogger("penstock.operator.pod_exits")
 
-NOTE_SECONDS: Final = 5.0
+WRITE_SECONDS: Final = 5.0
 
 
-def end_of(pod: Pod) -> tuple[str, str] | None:
-    """When (RFC 3339) and how the worker of a pod ended; None if it never did."""
+def exit_of(pod: Pod) -> tuple[str, str] | None:
+    """When (RFC 3339) and how the worker of a pod exited; None if it never did."""
     if pod.ended is None:
         return pod.last_exit
     reason, sentence, at = pod.ended
@@ -36,12 +36,12 @@ def end_of(pod: Pod) -> tuple[str, str] | None:
 
 
 @dataclass(slots=True)
-class PodEnds:
-    """The ends of one queue's pods that were noted."""
+class RecordedExits:
+    """The exits of one queue's pods that are in the database."""
 
-    _noted: set[tuple[str, str]] = field(default_factory=set)
+    _recorded: set[tuple[str, str]] = field(default_factory=set)
 
-    async def note(self, database: DatabaseClient, queue: int, pods: Iterable[Pod]) -> None:
+    async def record(self, database: DatabaseClient, queue: int, pods: Iterable[Pod]) -> None:
         """Record new exits of pods.
 
         Args:
@@ -49,28 +49,28 @@ class PodEnds:
             queue: the queue's id.
             pods: all that are listed, those on their way out included.
         """
-        ends = {(pod.uid, end[0]): (pod.name, *end) for pod in pods if (end := end_of(pod)) is not None}
-        self._noted &= ends.keys()
-        for key in ends.keys() - self._noted:
-            name, at, how = ends[key]
+        exits = {(pod.uid, last[0]): (pod.name, *last) for pod in pods if (last := exit_of(pod)) is not None}
+        self._recorded &= exits.keys()
+        for key in exits.keys() - self._recorded:
+            name, at, how = exits[key]
             try:
-                async with asyncio.timeout(NOTE_SECONDS):
+                async with asyncio.timeout(WRITE_SECONDS):
                     await database.note_end(queue, pod=name, at=at, how=how)
             except (StoreError, TimeoutError) as error:
                 logger.debug("exit of the pod not recorded", extra={"pod": name, "error": str(error)})
                 return
-            self._noted.add(key)
+            self._recorded.add(key)
 
 
 @dataclass(slots=True)
-class PodNews:
+class PodExits:
     """Exits of one queue's pods as the cluster reports them, for their workers and for the history of their jobs."""
 
     _graces: ShortGraces = field(default_factory=ShortGraces)
-    _ends: PodEnds = field(default_factory=PodEnds)
+    _exits: RecordedExits = field(default_factory=RecordedExits)
 
     async def write(self, database: DatabaseClient, number: int, queue: JobQueue, cache: Cache) -> None:
         """Write what is new about the pods of `queue`, whose id is `number`."""
         gone = cache.gone_pods_of(queue)
         await self._graces.write(database, number, gone)
-        await self._ends.note(database, number, [*cache.pods_of(queue), *gone])
+        await self._exits.record(database, number, [*cache.pods_of(queue), *gone])
