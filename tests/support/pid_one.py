@@ -47,15 +47,20 @@ class PidOne:
 def pid_one(command: Sequence[str], environment: dict[str, str], *, cwd: Path) -> Iterator[PidOne]:
     """Start the command; what is left of it is killed at the end."""
     unshared = ["unshare", "--pid", "--fork", "--kill-child", *command]
-    with subprocess.Popen(
-        unshared,
-        env={**os.environ, **environment},
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as outer:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it, inherited
+    try:
+        started = subprocess.Popen(
+            unshared,
+            env={**os.environ, **environment},
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with started as outer:
         try:
             yield PidOne(outer)
         finally:

@@ -118,6 +118,39 @@ def test_a_child_process_ignores_signals_from_its_first_line_on(tmp_path):
     assert "non-socket" in said  # it went on, to the pipe that is none here
 
 
+def test_a_command_that_runs_is_interrupted_rather_than_left():
+    """It cancels its statement and restores its terminal; the early handlers would exit at once."""
+    script = """
+import os, signal
+from penstock.early_signals import exit_on_signals
+from penstock.runtime.process_exit import interrupt_on_signals
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it, inherited
+exit_on_signals()
+terminated = interrupt_on_signals()
+for number in (signal.SIGINT, signal.SIGTERM):
+    try:
+        os.kill(os.getpid(), number)
+    except KeyboardInterrupt:
+        print(number.name, terminated())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "SIGINT False\nSIGTERM True\n"
+
+
+@pytest.mark.parametrize("name", ["exit_on_signals", "interrupt_on_signals"])
+def test_a_program_in_the_background_goes_on_ignoring_sigint(name):
+    """A shell starts it so."""
+    script = f"""
+import signal
+from penstock.early_signals import exit_on_signals
+from penstock.runtime.process_exit import interrupt_on_signals
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+{name}()
+assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_the_public_names_are_loaded_at_their_first_use():
     """The package itself loads none of them: a program that it is part of installs its handlers first."""
     code = "import sys, penstock; print(*sorted(name for name in sys.modules if name.startswith('penstock')))"

@@ -16,13 +16,15 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def exit_on_signals(code: int | None = None) -> None:
     """From now on SIGTERM and SIGINT exit the process at once; only the main thread may call this.
 
-    An exception would not do: an import that is interrupted may catch it.
+    An exception would not do: an import that is interrupted may catch it. What the process was started to ignore, as a
+    shell starts what it runs in the background, stays ignored.
 
     Args:
         code: the exit code; None for 128 and the number of the signal, as a shell reports it.
     """
     for number in SIGNALS:
-        signal.signal(number, lambda received, _: os._exit(128 + received if code is None else code))
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda received, _: os._exit(128 + received if code is None else code))
 
 
 def early_exit_code(arguments: list[str]) -> int | None:

@@ -20,7 +20,7 @@ import typer
 from penstock.database.system_certificates import use_system_certificates
 from penstock.early_signals import early_exit_code, exit_on_signals
 from penstock.errors import ConfigurationError, PayloadTooLarge, PenstockError, TaskError
-from penstock.runtime.process_exit import interrupt_on_sigterm
+from penstock.runtime.process_exit import interrupt_on_signals
 
 from . import bench, dead, dev, doctor, enqueue, grants, jobs, migrate, queues, schedules, top, worker, workers
 
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(_run(arguments))  # the caller owns the signals
     early = early_exit_code(sys.argv[1:])
     if early is None:
-        sys.exit(_run(None, terminated=interrupt_on_sigterm()))
+        sys.exit(_run(None, terminated=interrupt_on_signals()))
     exit_on_signals(early)  # until the worker installs its own; `manage.py penstock worker` has none yet
     code = _run(None)
     exit_on_signals(code)  # the worker has finished: a signal does not change what it reports

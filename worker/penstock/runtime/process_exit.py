@@ -23,10 +23,11 @@ logger = logging.getLogger("penstock.worker")
 Handler = Callable[[int, FrameType | None], None]
 
 
-def interrupt_on_sigterm() -> Callable[[], bool]:
-    """From now on SIGTERM raises KeyboardInterrupt, on which the database driver cancels its statement.
+def interrupt_on_signals() -> Callable[[], bool]:
+    """From now on SIGTERM and SIGINT raise KeyboardInterrupt, on which the database driver cancels its statement.
 
-    A second one stops the process at once, with 143. Returns a function: whether there was one.
+    A second SIGTERM stops the process at once, with 143. SIGINT stays ignored in a process that was started so. Returns
+    a function: whether there was a SIGTERM.
     """
     came: list[int] = []
 
@@ -36,7 +37,10 @@ def interrupt_on_sigterm() -> Callable[[], bool]:
         came.append(number)
         raise KeyboardInterrupt
 
-    _install({signal.SIGTERM: _in_this_process(received)})
+    handlers: dict[signal.Signals, Handler] = {signal.SIGTERM: _in_this_process(received)}
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        handlers[signal.SIGINT] = signal.default_int_handler
+    _install(handlers)
     return lambda: bool(came)
 
 
