@@ -21,23 +21,25 @@ SETTLE = "SELECT settled, still_open FROM penstock.settle_schedules(100)"
 HOUR = timedelta(hours=1)
 
 
+DECLARATION: dict[str, Any] = {
+    "name": "nightly",
+    "spec": "@every 3600",
+    "zone": "UTC",
+    "jitter": 0,
+    "lead": 0,
+    "task": "work",
+    "args": {},
+    "missed": "Once",
+    "missed_limit": 100,
+    "overlap": "Allow",
+    "suspended": False,
+}
+"""Columns of a declaration, without its next tick."""
+
+
 def declared(**changes: Any) -> str:
     """A list of one declaration as JSON: `nightly`, each hour, its next tick in an hour; `changes` by column."""
-    one = {
-        "name": "nightly",
-        "spec": "@every 3600",
-        "zone": "UTC",
-        "jitter": 0,
-        "lead": 0,
-        "task": "work",
-        "args": {},
-        "missed": "Once",
-        "missed_limit": 100,
-        "overlap": "Allow",
-        "suspended": False,
-        "next_at": (datetime.now(UTC) + HOUR).isoformat(),
-    }
-    return json.dumps([one | changes])
+    return json.dumps([DECLARATION | {"next_at": (datetime.now(UTC) + HOUR).isoformat()} | changes])
 
 
 def make_due(db: psycopg.Connection[Any], **changes: Any) -> datetime:

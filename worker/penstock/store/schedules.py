@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from penstock.errors import DatabaseUnavailable, InvalidSchedule, StoreError
+from penstock.errors import DatabaseUnavailable, InvalidSchedule, RowLocked, StoreError
 from penstock.schedules import Schedule, due_ticks, ticks_after
 
 from . import arrays
@@ -225,6 +225,7 @@ class Schedules:
 
         Raises:
             DatabaseUnavailable: the ticks are decided by the next call, or were by this one.
+            RowLocked: another transaction has locked a table; the next call decides what this one did not.
         """
         rows, next_due = await self.due(limit)
         result = Fired(next_due=0.0 if len(rows) >= limit else next_due)
@@ -242,12 +243,15 @@ class Schedules:
         return result
 
     async def _fire(self, decided: Sequence[tuple[DueRow, TicksDue]], result: Fired) -> None:
-        """Fire a batch, in halves if the database refuses it: one refused schedule does not stop its neighbours."""
+        """Fire a batch, in halves if the database refuses it: one refused schedule does not stop its neighbours.
+
+        A lock is no refusal: each half would wait for it again, and the other chores of maintenance with it.
+        """
         if not decided:
             return
         try:
             fired = await self.fire([decision for _, decision in decided])
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, RowLocked):
             raise
         except StoreError as error:
             if len(decided) == 1:

@@ -1,5 +1,6 @@
--- Purpose: enqueue a job of a schedule now, for a person, also while it is paused; no tick is touched. Returns the job's id, NULL
--- if there is no such schedule. The job counts for overlap: a tick that comes while it is live is skipped, or waits for it.
+-- Purpose: enqueue a job of a schedule now, for a person, also while it is paused; no tick is touched. The job has this session's
+-- login in its header penstock-run-by, and counts for overlap: a tick that comes while it is live is skipped, or waits for it.
+-- Returns the job's id, NULL if there is no such schedule.
 -- Index: schedule(queue, name). Locks: the schedule's row, waited for at most five seconds (55P03); then as enqueue_many.
 CREATE OR REPLACE FUNCTION penstock.run_schedule(p_queue text, p_name text) RETURNS bigint
 LANGUAGE plpgsql SET lock_timeout = '5s' AS $$

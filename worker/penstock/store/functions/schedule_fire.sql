@@ -14,9 +14,11 @@ DECLARE
 BEGIN
   IF (cardinality(p_ids) <> ANY (ARRAY[cardinality(p_generations), cardinality(p_seen), cardinality(p_next)])) IS NOT FALSE
      OR cardinality(p_of) IS DISTINCT FROM cardinality(p_ticks)
+     OR EXISTS (SELECT FROM unnest(p_seen, p_next) AS a (seen, next) WHERE a.next <= a.seen)
      OR EXISTS (SELECT FROM unnest(p_of, p_ticks) AS t (of, tick) JOIN unnest(p_ids, p_seen, p_next) AS a (id, seen, next) ON a.id = t.of
-                WHERE t.tick < a.seen OR t.tick >= a.next) THEN
-    RAISE EXCEPTION 'schedule: one generation, next_at and next time for each id, and each tick between those times' USING ERRCODE = '22023';
+                WHERE t.tick IS NULL OR t.tick < a.seen OR t.tick >= a.next) THEN
+    RAISE EXCEPTION 'schedule: one generation, next_at and later next time for each id, and each tick between those times'
+      USING ERRCODE = '22023';
   END IF;
   v_ids := ARRAY(
     SELECT s.id FROM unnest(p_ids, p_generations, p_seen) AS a (id, generation, seen) JOIN penstock.schedule AS s ON s.id = a.id

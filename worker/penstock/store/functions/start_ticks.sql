@@ -1,6 +1,7 @@
 -- Purpose: enqueue the jobs of ticks that are due; the caller has locked the schedules. Of the ticks that wait for an earlier
 -- job, the first is due once no job of its schedule is live; the newest wait, as many as the policy for missed ticks allows. A
--- job carries its schedule and tick as headers. Returns the schedules and their numbers of jobs.
+-- job carries its schedule and tick as headers, and the login of the person who ran it. Returns the schedules and their numbers
+-- of jobs.
 -- Index: schedule_tick_open. Locks: as enqueue_many.
 CREATE OR REPLACE FUNCTION penstock.start_ticks(p_ids bigint[]) RETURNS TABLE (schedule bigint, jobs integer) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -22,7 +23,8 @@ BEGIN
          array_agg(d.headers), array_agg(d.priority), array_agg(d.max_attempts)
   INTO v_of, v_ticks, v_manual, v_queues, v_tasks, v_args, v_headers, v_priorities, v_attempts
   FROM (SELECT t.schedule, t.tick, t.manual, s.queue, s.task, s.args, s.priority, s.max_attempts, jsonb_build_object(
-               'penstock-schedule', s.name, 'penstock-tick', to_char(t.tick AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) AS headers
+               'penstock-schedule', s.name, 'penstock-tick', to_char(t.tick AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+               || CASE WHEN t.manual THEN jsonb_build_object('penstock-run-by', session_user) ELSE '{}' END AS headers
         FROM penstock.schedule_tick AS t JOIN penstock.schedule AS s ON s.id = t.schedule
         WHERE t.schedule = ANY (p_ids) AND t.state = 'due' ORDER BY t.tick, t.schedule) AS d;
   IF v_of IS NULL THEN

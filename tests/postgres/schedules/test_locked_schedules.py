@@ -1,0 +1,51 @@
+"""Schedules and ticks that another transaction has locked: maintenance steps over them, people wait within a bound."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.postgres.interleave import Interleaving
+from tests.postgres.interleavings.test_pair_interleavings import outcome
+from tests.postgres.schedules.test_schedule_pair_interleavings import STATEMENTS, Scene
+
+TABLES = ("schedule", "schedule_tick")
+ROWS = [f"SELECT FROM penstock.{name} FOR UPDATE" for name in TABLES]
+WHOLE = [f"LOCK TABLE penstock.{name}" for name in TABLES]
+WAITS = {"failed", "run", "pause", "resume", "redeploy", "removal", "JobQueue", "JobQueue without any"}
+"""Fail with lock_not_available after at most five seconds while the row is locked; the others do not wait for a row."""
+OF_JOBS = {"ack", "redrive"}
+
+
+@pytest.mark.parametrize("locked", [ROWS, WHOLE], ids=["every row", "every table"])
+def test_no_statement_about_schedules_waits_without_a_bound_for_what_others_hold(locked, pg_newest):
+    """All at once, while one transaction holds everything: each ends by itself, and nothing was written."""
+    with pg_newest.connect() as db, Interleaving(pg_newest.url) as play:
+        scene = Scene(db)
+        values = scene.set()
+        before = scene.state()
+        holder = play.connection("holder")
+        holder.start_transaction()
+        for lock in locked:
+            holder.run(lock)
+        statements = {name: text for name, text in STATEMENTS.items() if name not in OF_JOBS}
+        steps = {name: play.connection(name).start(text % values) for name, text in statements.items()}
+        ended = {name: outcome(step) for name, step in steps.items()}
+        holder.rollback()
+        refused = WAITS if locked is ROWS else set(statements)
+        assert ended == {name: "55P03" if name in refused else None for name in statements}
+        pruned_at_most = [(row, [t for t in ticks if "2024" not in t]) for row, ticks in scene.state()]
+        assert pruned_at_most == [(row, [t for t in ticks if "2024" not in t]) for row, ticks in before]
+
+
+def test_a_locked_schedule_keeps_no_other_from_its_tick(play, db):
+    """The firing of four schedules, one of which a person has locked, moves the others; repeated, it moves that one."""
+    scene = Scene(db)
+    values = scene.set()
+    person, caller = play.connection("person"), play.connection("caller")
+    person.start_transaction()
+    person.run("SELECT FROM penstock.schedule WHERE name = 'skip' FOR UPDATE")
+    fire = STATEMENTS["fire"].replace("SELECT penstock", "SELECT id FROM penstock") % values
+    assert sorted(caller.run(fire)) == [(1,), (3,)]
+    person.rollback()
+    assert caller.run(fire) == [(2,)]
+    assert caller.run(fire) == []
