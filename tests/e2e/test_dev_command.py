@@ -49,10 +49,10 @@ def note(number: int) -> None:
 class Dev:
     """A running `penstock dev`; `url` is what it hands over for enqueueing."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, manifest: str = MANIFEST) -> None:
         self.folder = folder
         (folder / "notes.py").write_text(APP)
-        (folder / "jobqueues.yaml").write_text(MANIFEST)
+        (folder / "jobqueues.yaml").write_text(manifest)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
         command = [sys.executable, "-m", "penstock", "dev", "-f", "jobqueues.yaml", "--log-file", "log", *arguments]
         self.output = (folder / "output").open("wb")
@@ -102,8 +102,8 @@ class Dev:
 
 
 @contextmanager
-def dev(folder: Path, *arguments: str) -> Iterator[Dev]:
-    running = Dev(folder, *arguments)
+def dev(folder: Path, *arguments: str, manifest: str = MANIFEST) -> Iterator[Dev]:
+    running = Dev(folder, *arguments, manifest=manifest)
     try:
         yield running
     finally:
@@ -131,6 +131,16 @@ def test_jobs_run_from_zero_and_the_workers_go_again(tmp_path: Path) -> None:
         assert running.notes() == sorted(f"first {number}" for number in range(20))
         eventually(lambda: "notes: 0 -> 2" in running.said, "scaled up")
         eventually(lambda: re.search(r"notes: \d -> 0", running.said), "scaled to zero")
+
+
+def test_a_schedule_of_the_manifest_has_a_worker_before_its_tick_and_its_job_runs(tmp_path: Path) -> None:
+    """From zero, every time: the reason of each start is the tick, and no job waits for a process."""
+    schedules = "  schedules:\n    - {name: steady, task: note, everySeconds: 15, args: {number: 7}}\n"
+    with dev(tmp_path, manifest=MANIFEST + schedules) as running:
+        eventually(
+            lambda: re.search(r"notes: 0 -> 1 .*for the tick of steady at", running.said, re.IGNORECASE), "started"
+        )
+        eventually(lambda: running.notes()[:2] == ["first 7", "first 7"], "two ticks have run")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

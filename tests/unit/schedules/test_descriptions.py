@@ -49,6 +49,8 @@ CRONS = {
     "0 9 * * MON#1": "at 09:00 on the first Monday of the month",
     "@monthly": "at 00:00 on the first day of every month",
     "0 0 1,15 * *": "at 00:00 on the first and the 15th day of the month",
+    "0 9 11,21,22,23,31 * *": "at 09:00 on the 11th, the 21st, the 22nd, the 23rd, and the 31st day of the month",
+    "*/23 * * * *": "every 23rd minute of every hour",
     "0 0 13 * 5": "at 00:00 on the 13th day of the month and on Fridays",
     "0 9 1-7 * *": "at 09:00 on days 1 through 7 of the month",
     "0 9 */2 * *": "at 09:00 on every second day of the month",
@@ -87,6 +89,12 @@ def test_an_expression_is_described_in_plain_language(cron):
 def test_an_interval_is_described_with_the_unit_that_fits(every):
     """One of one unit is named alone."""
     assert describe(Schedule(name="n", task="t", every=every)) == INTERVALS[every]
+
+
+def test_a_long_list_of_times_is_the_expression_itself():
+    """Sixty minutes and twenty-four hours, each by its number, are no plain language."""
+    cron = f"{','.join(map(str, range(0, 60, 2)))},1 {','.join(map(str, range(0, 24, 2)))},1 * * *"
+    assert describe(Schedule(name="n", task="t", cron=cron)) == f"at the times of {cron}, UTC"
 
 
 def test_jitter_and_dates_follow():

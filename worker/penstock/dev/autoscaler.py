@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from penstock.errors import StoreError
@@ -19,11 +19,13 @@ from penstock.scaling import Decision, History, QueueSnapshot, decide
 from penstock.scaling.sampler import Sampler
 
 from .placement import place, rows_of
+from .schedule_ticks import upcoming_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from penstock.jobqueue.policy import QueuePolicy
+    from penstock.scaling.types import UpcomingTick
     from penstock.store import QueueState, Store
 
     from .processes import Fleet, WorkerProcess
@@ -36,7 +38,7 @@ MIN_SECONDS = 0.05
 WAITING_SECONDS = 10.0
 """For this long enqueues are asked for a wake-up."""
 START_SECONDS = 2.0
-"""Start-up time of a worker on this machine; jobs due within it are counted."""
+"""Start-up time of a worker on this machine; jobs due within it are counted, and workers start before ticks by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,7 @@ class Autoscaler:
         now = clock()
         self._history = {name: History.starting(0, now=now) for name in self._policies}
         self._samplers = {name: Sampler() for name in self._policies}
+        self._ticks: dict[str, tuple[UpcomingTick, ...]] = {}
         self._sleeping: frozenset[int] = frozenset()
         self._marked: frozenset[int] = frozenset()
         self._mark_again_at = now
@@ -129,6 +132,8 @@ class Autoscaler:
         if self._sleeping and (not self._sleeping <= self._marked or now >= self._mark_again_at):
             stands = await self._store.queues.mark_waiting(sorted(self._sleeping), WAITING_SECONDS, operator=True)
             self._marked, self._mark_again_at = self._sleeping, now + stands / 2
+        rows = await self._store.schedules.list(list(self._policies))
+        self._ticks = upcoming_ticks(rows, self._clock())
         states = await self._store.queues.snapshot(queues=list(self._policies), soon=START_SECONDS)
         self._sleeping = frozenset(state.id for state in states if state.name in self._policies and not state.ready)
         return states
@@ -136,6 +141,8 @@ class Autoscaler:
     async def _scale(self, name: str, state: QueueState | None) -> QueueStatus:
         now, sampler = self._clock(), self._samplers[name]
         snapshot = None if state is None else sampler.add(state, now)
+        if snapshot is not None and state is not None and not state.paused and (ticks := self._ticks.get(name)):
+            snapshot = replace(snapshot, startup_seconds=START_SECONDS, ticks=ticks)
         before = self._history[name].desired
         decision = decide(snapshot, self._policies[name], self._history[name], now)
         self._history[name] = decision.history

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from penstock.errors import ManifestError
+from penstock.errors import InvalidSchedule, ManifestError
 from penstock.jobqueue.manifests import load_manifests
 from penstock.store import check_schema, migrate
 
 from .http import MetricsServer
 from .postgres.server import EmbeddedPostgres
 from .reaper import Reaper
+from .schedule_ticks import manifest_schedules
 from .session import open_session
 from .view import view_for
 
@@ -87,8 +88,16 @@ def load_policies(files: Sequence[Path]) -> list[QueuePolicy]:
             name = manifest.policy.queue_name
             if name in found:
                 raise ManifestError(f"{file}: queue {name!r} is already declared in another file")
+            _check_schedules(manifest.policy, file)
             found[name] = manifest.policy
     return list(found.values())
+
+
+def _check_schedules(policy: QueuePolicy, file: Path) -> None:
+    try:
+        manifest_schedules(policy)
+    except InvalidSchedule as error:
+        raise ManifestError(f"{file}: {error}") from error
 
 
 async def _serve(options: DevOptions, policies: Sequence[QueuePolicy], console: Console) -> None:

@@ -25,6 +25,7 @@ from penstock.store.inspect.recent_failures import Failures
 from .autoscaler import Autoscaler
 from .processes import ProcessFleet
 from .reload import watch
+from .schedule_ticks import declared_schedules
 from .view import Status
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ async def open_session(
         stack.push_async_callback(fleet.close, grace_seconds=CLOSE_SECONDS)
         autoscaler = Autoscaler(store=store, fleet=wrap_fleet(fleet), policies=policies, woken=woken)
         session = Session(title=title, fleet=fleet, autoscaler=autoscaler, started_at=time.monotonic())
-        await _declare(store, policies, settings)
+        await stack.enter_async_context(_declared(store, policies, settings))
         parts = _store_parts(store, database_url, base.lease_seconds, woken)
         session_parts = (autoscaler.run(), session.refresh_failures(failures), session.restart_on_change(reload_root))
         async with _in_background(*parts, *session_parts):
@@ -148,12 +149,18 @@ def _store_parts(
     return listener.run(), maintenance.run()
 
 
-async def _declare(store: Store, policies: Sequence[QueuePolicy], settings: Mapping[str, Settings]) -> None:
+@contextlib.asynccontextmanager
+async def _declared(
+    store: Store, policies: Sequence[QueuePolicy], settings: Mapping[str, Settings]
+) -> AsyncIterator[None]:
+    """Declare the queues, and their schedules while the block runs."""
     for policy in policies:
         declared = declaration(
             policy, settings[policy.queue_name], declared_by=DECLARED_BY, generation=int(time.time())
         )
         await store.queues.declare(policy.queue_name, declared)
+    async with declared_schedules(store, policies):
+        yield
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ which another enqueues. Expressions are parsed by cronsim, within the bounds of 
 """
 
 from .cron_expression import CronExpression
-from .describe import describe
+from .describe import describe, local_time
 from .parse import parse
 from .schedule import MAX_ARGUMENT_BYTES, MAX_JITTER_SECONDS, MAX_LEAD_SECONDS, MAX_MISSED, Missed, Overlap, Schedule
 from .ticks import check_has_tick, due_ticks, ticks_after
@@ -23,6 +23,7 @@ __all__ = [
     "check_has_tick",
     "describe",
     "due_ticks",
+    "local_time",
     "parse",
     "ticks_after",
 ]

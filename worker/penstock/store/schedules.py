@@ -64,6 +64,11 @@ class ScheduleRow(NamedTuple):
         """The declaration, without its arguments. Raises InvalidSchedule: this version cannot read it."""
         return stored_schedule(self)
 
+    @property
+    def follows_previous(self) -> bool:
+        """Whether the next tick's job needs no slot of its own: it is skipped, or waits for one that is live."""
+        return self.overlap != "Allow" and (self.busy or self.waiting > 0)
+
 
 class DueRow(NamedTuple):
     """What the ticks of a schedule that is due are computed from."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
 
 from penstock.errors import InvalidSchedule
-from penstock.schedules import describe, parse, ticks_after
+from penstock.schedules import describe, local_time, parse, ticks_after
 from penstock.schedules.zones import zone_of
 from penstock.store import Store
 from penstock.store.schedules import ScheduleRow
@@ -93,7 +92,7 @@ class ScheduleService:
                 upcoming=upcoming,
                 lead_seconds=row.lead_seconds,
                 paused=row.paused,
-                follows_previous=row.overlap != "Allow" and (row.busy or row.waiting > 0),
+                follows_previous=row.follows_previous,
                 last_error=row.last_error,
             )
             succeeded = row.last_success_at
@@ -122,11 +121,10 @@ def _texts(row: ScheduleRow, *, shown: bool) -> tuple[str, str, list[float]]:
     try:
         schedule = row.schedule
         upcoming = ticks_after(schedule, row.next_at - _INSTANT, SHOWN_TICKS)
-        local = row.next_at.astimezone(ZoneInfo(schedule.time_zone))
+        local = local_time(row.next_at, schedule.time_zone)
     except (InvalidSchedule, ArithmeticError, ValueError, OSError):  # of another release, or of nobody's
         return "", "", [row.next_at.timestamp()]
-    time = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
-    return describe(schedule)[:256], f"{time} {schedule.time_zone}", [tick.timestamp() for tick in upcoming]
+    return describe(schedule)[:256], local, [tick.timestamp() for tick in upcoming]
 
 
 def _reason(entry: Mapping[str, Any]) -> str:
