@@ -1,4 +1,4 @@
-"""The operator's metrics. The only prometheus_client import of this distribution.
+"""The operator's metrics; only this module and `schedule_metrics` import prometheus_client.
 
 Labels are the namespace and name of JobQueues that exist. The series of a deleted one are removed, so their number is
 bounded by the objects of the cluster.
@@ -27,6 +27,7 @@ from penstock.store.inspect.database_stats import DatabaseStats
 from .resources.conditions import ObservedState, conditions_of
 from .resources.queue_schedules import QueueSchedules, ScheduleFigures
 from .resources.resource import JobQueue
+from .schedule_metrics import ScheduleMetrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every counter, which nobody reads
 
@@ -62,14 +63,6 @@ _OF_QUEUES: Final = {
     "ready_replicas": "Worker pods that are ready.",
     "draining_replicas": "Worker pods that finish their running jobs before a scale-down.",
     "paused": "1 while the queue is paused.",
-}
-_SCHEDULE: Final = (*_QUEUE, "schedule")
-MAX_SCHEDULES: Final = 100
-"""Schedules of one JobQueue with series of their own: the late ones first, then by name."""
-_OF_SCHEDULES: Final = {
-    "next_timestamp_seconds": "When the schedule ticks next, in seconds since 1970; 0 if it does not.",
-    "last_success_timestamp_seconds": "When its last completed job ended, in seconds since 1970; 0 if none has.",
-    "late_seconds": "Seconds since it should have succeeded, or since a tick that did not fire; 0 while it is in time.",
 }
 _DATABASE: Final = ("namespace", "secret")
 """A database by the first Secret that leads to it; its address is secret and must not be a label."""
@@ -116,7 +109,7 @@ class OperatorMetrics:
         )
         self._of_decisions()
         self._of_samples()
-        self._of_schedules()
+        self.schedules = ScheduleMetrics(self.registry)
         self._of_operator()
 
     def _of_decisions(self) -> None:
@@ -149,15 +142,6 @@ class OperatorMetrics:
             registry=self.registry,
         )
         self._seen_at: dict[SecretPlace, float] = {}
-
-    def _of_schedules(self) -> None:
-        """The series of schedules."""
-        self._schedules = {
-            name: Gauge(f"penstock_schedule_{name}", text, _SCHEDULE, registry=self.registry)
-            for name, text in _OF_SCHEDULES.items()
-        }
-        self._fired = Counter("penstock_schedule_fired", "Jobs of ticks.", _SCHEDULE, registry=self.registry)
-        self._fired_before: dict[SecretPlace, dict[str, int]] = {}
 
     def _of_operator(self) -> None:
         """The series of this process; every replica exports them."""
@@ -266,21 +250,7 @@ class OperatorMetrics:
 
     def show_schedules(self, queue: JobQueue, found: QueueSchedules, figures: Mapping[str, ScheduleFigures]) -> None:
         """Show the schedules of a queue, at most `MAX_SCHEDULES` of them."""
-        place, labels = (queue.namespace, queue.name), {"namespace": queue.namespace, "jobqueue": queue.name}
-        late_first = sorted(found.schedules, key=lambda one: (not figures[one.name].late, one.name))[:MAX_SCHEDULES]
-        before = self._fired_before.get(place, {})
-        shown = {one.name for one in late_first}
-        for name in before.keys() - shown:
-            for metric in (*self._schedules.values(), self._fired):
-                metric.remove_by_labels({**labels, "schedule": name})
-        for one in late_first:
-            values, key = figures[one.name], (*place, one.name)
-            next_at = 0.0 if one.paused or one.next_at is None else one.next_at
-            self._schedules["next_timestamp_seconds"].labels(*key).set(next_at)
-            self._schedules["last_success_timestamp_seconds"].labels(*key).set(values.last_success_at or 0.0)
-            self._schedules["late_seconds"].labels(*key).set(values.late or 0.0)
-            self._fired.labels(*key).inc(max(0, values.fired - before.get(one.name, values.fired)))
-        self._fired_before[place] = {one.name: figures[one.name].fired for one in late_first}
+        self.schedules.show((queue.namespace, queue.name), found, figures)
 
     def forget_database(self, place: SecretPlace) -> None:
         """Drop the series of a database that no JobQueue names any more."""
@@ -293,6 +263,6 @@ class OperatorMetrics:
         self._age.remove_by_labels(labels)  # before the time that its function reads
         self._seen_at.pop((queue.namespace, queue.name), None)
         of_queue = (self._condition, self._bound, self._scalings, self._decisions)
-        self._fired_before.pop((queue.namespace, queue.name), None)
-        for metric in (*self._gauges.values(), *of_queue, *self._schedules.values(), self._fired):
+        self.schedules.forget((queue.namespace, queue.name))
+        for metric in (*self._gauges.values(), *of_queue):
             metric.remove_by_labels(labels)

@@ -25,6 +25,7 @@ ONLY_IN_A_CLUSTER = {
     "queue: Changes of the number of workers",
     "queue: Next ticks of schedules",
     "queue: Late schedules",
+    "queue: Ticks without a job",
 }
 MIX = [
     *(jobs.hello.job(f"Person {number}") for number in range(40)),

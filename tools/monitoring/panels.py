@@ -115,6 +115,16 @@ SCHEDULES: Final = (
         queries=(Query(_OF_SCHEDULES % "late_seconds", _SCHEDULE),),
         unit="s",
     ),
+    Panel(
+        title="Ticks without a job",
+        help="Ticks that overlap or missed skipped, per second. Of ticks seconds apart not all are counted.",
+        queries=(
+            Query(
+                f"max by (namespace, jobqueue, schedule) (rate(penstock_schedule_skipped_total{{{CHOSEN}}}{RATE}))",
+                _SCHEDULE,
+            ),
+        ),
+    ),
 )
 
 

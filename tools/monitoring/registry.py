@@ -64,9 +64,10 @@ def of_workers() -> list[Metric]:
 
 def of_operator() -> list[Metric]:
     """Metrics of the operator."""
+    metrics = OperatorMetrics()
     return [
         _metric(family.name, family.type, collector._labelnames, family.documentation)  # noqa: SLF001
-        for collector in _collectors(vars(OperatorMetrics()).values())
+        for collector in _collectors([*vars(metrics).values(), *vars(metrics.schedules).values()])
         for family in collector.describe()
     ]
 

@@ -43,6 +43,7 @@ class QueueSchedule(msgspec.Struct, array_like=True, frozen=True):
         paused: by its declaration or by a person.
         follows_previous: the job of the last tick exists, and the next one is skipped or waits for it.
         last_error: why its ticks could not fire; None if they could.
+        unknown_task: its task, if workers of the queue have registered and none of them has it; otherwise empty.
     """
 
     name: Annotated[str, Meta(max_length=63)]
@@ -55,17 +56,25 @@ class QueueSchedule(msgspec.Struct, array_like=True, frozen=True):
     paused: bool
     follows_previous: bool
     last_error: Sentence | None
+    unknown_task: Annotated[str, Meta(max_length=255)] = ""
 
 
 class ScheduleFigures(msgspec.Struct, array_like=True, frozen=True):
     """Figures of one schedule that change without a decision; for metrics.
 
     `late` is seconds since it should have succeeded, or since a tick that nobody fired; None if it is in time.
+    `waiting` counts ticks that wait for the job of an earlier one; `last_tick` is the last that was decided.
     """
 
     fired: Annotated[int, Meta(ge=0, le=2**53)]
     late: Annotated[float, Meta(ge=0, le=1e12)] | None
     last_success_at: Instant | None
+    waiting: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    last_tick: Instant | None = None
+
+    def has_skipped(self, before: ScheduleFigures) -> bool:
+        """Whether a tick was decided since, and neither made a job nor waits for one."""
+        return self.last_tick != before.last_tick and self.fired + self.waiting <= before.fired + before.waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +124,12 @@ class QueueSchedules:
     def verdict(self) -> tuple[str, str, str]:
         """Status, reason and message of the condition SchedulesValid."""
         failing = [ScheduleProblem(one.name, "TickFailed", _failed(one)) for one in self.schedules if one.last_error]
-        problems = [*self.problems, *failing]
+        unknown = [one for one in self.schedules if one.unknown_task and not one.paused]
+        problems = [
+            *self.problems,
+            *failing,
+            *(ScheduleProblem(one.name, "UnknownTask", _without_task(one)) for one in unknown),
+        ]
         if problems:
             more = f" {plural(len(problems) - 1, 'more schedule has', 'more schedules have')} a problem."
             return "False", problems[0].reason, problems[0].message + (more if len(problems) > 1 else "")
@@ -145,6 +159,10 @@ def schedules_status(found: QueueSchedules, stamp: Any) -> dict[str, Any] | None
 
 def _failed(one: QueueSchedule) -> str:
     return f"The ticks of schedule {one.name} cannot fire, retrying every minute: {one.last_error}."
+
+
+def _without_task(one: QueueSchedule) -> str:
+    return f"No worker of the queue has the task {one.unknown_task!r} of schedule {one.name}; its jobs wait for one."
 
 
 def _names(names: Sequence[str]) -> str:

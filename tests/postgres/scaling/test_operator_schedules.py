@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from penstock.schedules import parse
-from penstock.store import Store
+from penstock.store import Store, WorkerRegistry
+from penstock.task_digests import task_digests
 from penstock_operator.database.process.schedules import MAX_SCHEDULES, ScheduleService
 from penstock_operator.resources.queue_schedules import MAX_SHOWN, SHOWN_TICKS
 from tests.support.postgres import Database
@@ -98,6 +99,36 @@ async def test_a_live_job_of_the_last_tick_matters_where_ticks_must_not_overlap(
         db.execute("UPDATE penstock.schedule SET next_at = next_at - interval '1 hour'")
         assert (await store.schedules.fire_due()).jobs == 1
         assert [one.schedule.follows_previous for one in (await service.list(store, ["emails"])).schedules] == [follows]
+
+
+async def test_a_task_that_no_worker_has_is_marked_once_workers_have_registered(pg: Database):
+    """One worker with the task is enough, one that publishes none may have it, and a queue at zero is not forgotten."""
+    service, registry = ScheduleService(), WorkerRegistry(pg.url)
+
+    def register(pod: str, info: dict[str, object]) -> int:
+        values = {"queue": "emails", "identity": pod, "version": "0", "concurrency": 5, "lease": 60.0}
+        return registry.register(**values, pod=pod, info=info).worker  # type: ignore[arg-type]
+
+    async def unknown(store: Store) -> list[str]:
+        service.sampled({state.name: state for state in await store.queues.snapshot(queues=["emails"], soon=1.0)})
+        found = await service.list(store, ["emails"])
+        return [one.schedule.name for one in found.schedules if one.schedule.unknown_task]
+
+    async with Store(pg.url) as store:
+        await service.declare(store, "emails", [entry(), entry(name="other", task="other")])
+        assert await unknown(store) == []
+        register("old", {"tasks": task_digests(["mail"])})
+        assert await unknown(store) == ["nightly", "other"]
+        new = register("new", {"tasks": task_digests(["mail", "work"])})
+        assert await unknown(store) == ["other"]
+        with pg.connect() as connection:
+            connection.execute("UPDATE penstock.worker SET state = 'lost'")
+        assert await unknown(store) == ["other"]
+        with pg.connect() as connection:
+            connection.execute("UPDATE penstock.worker SET state = 'running' WHERE id = %s", [new])
+        register("older", {})
+        assert await unknown(store) == []
+    registry.close()
 
 
 async def test_an_entry_in_code_as_well_is_the_jobqueues_and_withdrawing_touches_none_of_code(pg: Database):

@@ -6,9 +6,10 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.scaling import History, QueueSnapshot, decide
-from penstock_operator.metrics import MAX_SCHEDULES, OperatorMetrics, ReconcileResult
+from penstock_operator.metrics import OperatorMetrics, ReconcileResult
 from penstock_operator.resources.conditions import ObservedState
 from penstock_operator.resources.queue_schedules import QueueSchedule, QueueSchedules, ScheduleFigures
+from penstock_operator.schedule_metrics import MAX_SCHEDULES
 from tests.unit.operator_parts.objects import jobqueue
 
 QUEUE = jobqueue()
@@ -96,6 +97,23 @@ def test_schedules_have_their_next_tick_their_last_success_and_how_late_they_are
     assert reported["penstock_schedule_fired_total nightly"] == 2
     metrics.show_schedules(QUEUE, QueueSchedules(), {})
     assert not [name for name in series(metrics) if name.startswith("penstock_schedule_")]
+
+
+def test_ticks_without_a_job_are_counted():
+    """A tick that made a job, one that waits for one and a job that waited are none; one that was skipped is."""
+    metrics, found = OperatorMetrics(), QueueSchedules(schedules=(NIGHTLY,))
+    steps = [
+        (7, 0, 60.0, 0),  # first seen
+        (8, 0, 120.0, 0),  # a job
+        (8, 0, 180.0, 1),  # skipped
+        (8, 0, 180.0, 1),  # nothing new
+        (8, 1, 240.0, 1),  # waits
+        (9, 0, 240.0, 1),  # the one that waited has its job
+        (9, 0, 300.0, 2),  # skipped
+    ]
+    for fired, waiting, last_tick, skipped in steps:
+        metrics.show_schedules(QUEUE, found, {"nightly": ScheduleFigures(fired, None, None, waiting, last_tick)})
+        assert series(metrics)["penstock_schedule_skipped_total nightly"] == skipped
 
 
 def test_late_schedules_keep_their_series_whatever_their_number():

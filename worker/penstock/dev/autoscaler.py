@@ -19,7 +19,7 @@ from penstock.scaling import Decision, History, QueueSnapshot, decide
 from penstock.scaling.sampler import Sampler
 
 from .placement import place, rows_of
-from .schedule_ticks import upcoming_ticks
+from .schedule_ticks import ticks_by_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,7 +133,7 @@ class Autoscaler:
             stands = await self._store.queues.mark_waiting(sorted(self._sleeping), WAITING_SECONDS, operator=True)
             self._marked, self._mark_again_at = self._sleeping, now + stands / 2
         rows = await self._store.schedules.list(list(self._policies))
-        self._ticks = upcoming_ticks(rows, self._clock())
+        self._ticks = ticks_by_queue(rows, self._clock())
         states = await self._store.queues.snapshot(queues=list(self._policies), soon=START_SECONDS)
         self._sleeping = frozenset(state.id for state in states if state.name in self._policies and not state.ready)
         return states

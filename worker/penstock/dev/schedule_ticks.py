@@ -47,7 +47,7 @@ async def declared_schedules(store: Store, policies: Sequence[QueuePolicy]) -> A
                 await store.schedules.declare(queue, "jobqueue", [])
 
 
-def upcoming_ticks(rows: Sequence[ScheduleRow], now: float) -> dict[str, tuple[UpcomingTick, ...]]:
+def ticks_by_queue(rows: Sequence[ScheduleRow], now: float) -> dict[str, tuple[UpcomingTick, ...]]:
     """The next tick of each schedule that is not paused, by queue.
 
     Args:

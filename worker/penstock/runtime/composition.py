@@ -27,6 +27,7 @@ from penstock.http_server import advertised
 from penstock.job import ClaimedJob, Finished
 from penstock.settings import Settings
 from penstock.store import CONTROL, WORK, Listener, Maintenance, WorkerRegistry, WorkerStore
+from penstock.task_digests import task_digests
 
 from .claims.acknowledger import JobAcknowledger
 from .claims.claimer import Claimer
@@ -64,6 +65,7 @@ class WorkerComponents:
         self.app, self.settings = app, settings
         self.held_claims = HeldClaims()
         aliases = {alias: name for name, task in app.tasks.items() for alias in task.aliases}
+        self.task_digests = task_digests([*app.tasks, *aliases])
         self.metrics = WorkerMetrics(
             queue=settings.queue, tasks=app.tasks, aliases=aliases, version=distribution_version()
         )
@@ -100,7 +102,7 @@ class WorkerComponents:
             concurrency=settings.concurrency,
             pod=settings.pod_name or None,
             node=settings.node_name or None,
-            info={"http": advertised(settings.http_host, self.health.port, name=name)},
+            info={"http": advertised(settings.http_host, self.health.port, name=name), "tasks": self.task_digests},
         )
         self.lease = Lease(
             registry=WorkerRegistry(self.url, pooled=self.pooled),

@@ -186,6 +186,7 @@ class Service:
             woken = self._names if notified is None else notified
             names = list(dict.fromkeys([*names, *(self._names[queue] for queue in woken)]))
         states = await database.sample(names, soon=soon)
+        self._schedules.sampled(states)
         if not some:
             self._names = {state.id: name for name, state in states.items()}
         return SampleAnswer(database.listening, database.failed_task(), packed(states, names))

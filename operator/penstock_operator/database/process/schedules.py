@@ -6,7 +6,7 @@ Expressions come from tenants, so they are parsed here: what one costs is bounde
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -15,13 +15,18 @@ from msgspec import Meta
 from penstock.errors import InvalidSchedule
 from penstock.schedules import describe, local_time, parse, ticks_after
 from penstock.schedules.zones import zone_of
-from penstock.store import Store
+from penstock.store import QueueState, Store
 from penstock.store.schedules import ScheduleRow
+from penstock.task_digests import has_task
 
 from ...resources.queue_schedules import MAX_SHOWN, SHOWN_TICKS, QueueSchedule, ScheduleFigures, Sentence
 
 MAX_SCHEDULES: Final = 10_000
 """Schedules of all queues in one answer; the rest is left out."""
+MAX_DIGESTS: Final = 1000
+"""Characters of one worker's digests that are read."""
+MAX_VERSIONS: Final = 50
+"""Different sets of tasks of one queue's workers that are read."""
 _INSTANT: Final = timedelta(microseconds=1)
 
 ListedName = Annotated[str, Meta(max_length=200)]
@@ -55,6 +60,13 @@ class ScheduleService:
 
     def __init__(self) -> None:
         self._computed: dict[tuple[int, int, Any], tuple[str, str, list[float]]] = {}
+        self._tasks: dict[str, list[str]] = {}
+
+    def sampled(self, states: Mapping[str, QueueState]) -> None:
+        """Remember which tasks the workers of each queue have, also when the last of them has gone."""
+        for name, state in states.items():
+            if state.workers:
+                self._tasks[name] = _published(state.workers)
 
     async def declare(self, store: Store, queue: str, entries: Sequence[Mapping[str, Any]]) -> DeclaredSchedules:
         """Declare the valid ones of a JobQueue's `spec.schedules`; the others do not tick.
@@ -88,18 +100,42 @@ class ScheduleService:
                 in_code=row.source == "code",
                 recurrence=recurrence,
                 local_time=local_time if row.next_at is not None else "",
-                next_at=None if row.next_at is None else row.next_at.timestamp(),
+                next_at=_instant(row.next_at),
                 upcoming=upcoming,
                 lead_seconds=row.lead_seconds,
                 paused=row.paused,
                 follows_previous=row.follows_previous,
                 last_error=row.last_error,
+                unknown_task=row.task if self._is_unknown(row) else "",
             )
-            succeeded = row.last_success_at
-            figures = ScheduleFigures(row.fired, row.late, None if succeeded is None else succeeded.timestamp())
+            figures = ScheduleFigures(
+                row.fired, row.late, _instant(row.last_success_at), row.waiting, _instant(row.last_tick)
+            )
             listed.append(ListedSchedule(row.queue, schedule, figures))
         self._computed = computed
+        self._tasks = {name: self._tasks[name] for name in queues if name in self._tasks}
         return ScheduleList(rows[0].now.timestamp() if rows else 0.0, listed)
+
+    def _is_unknown(self, row: ScheduleRow) -> bool:
+        """Whether workers of the queue are known, and none of them has the task."""
+        known = self._tasks.get(row.queue)
+        return bool(known) and not any(has_task(one, row.task) for one in known or ())
+
+
+def _instant(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
+
+
+def _published(workers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The digests of each worker's tasks; none if one of them publishes none, which may have any task."""
+    found = []
+    for worker in workers:
+        info = worker.get("info")
+        digests = info.get("tasks") if isinstance(info, Mapping) else None
+        if not isinstance(digests, str):
+            return []
+        found.append(digests[:MAX_DIGESTS])
+    return sorted(set(found))[:MAX_VERSIONS]
 
 
 def _with_shown(rows: Sequence[ScheduleRow]) -> list[tuple[ScheduleRow, bool]]:

@@ -73,3 +73,16 @@ def test_the_verdict_names_the_first_problem_and_counts_the_others():
         "UnknownTimeZone",
         "no such zone. 1 more schedule has a problem.",
     )
+
+
+def test_a_task_that_no_worker_has_is_named_unless_the_schedule_is_paused():
+    """After what cannot tick at all: its jobs wait, and the next release may have the task."""
+    unknown = replace(NIGHTLY, unknown_task="shop:close")
+    assert of(unknown).verdict() == (
+        "False",
+        "UnknownTask",
+        "No worker of the queue has the task 'shop:close' of schedule nightly; its jobs wait for one.",
+    )
+    failing = replace(NIGHTLY, last_error="InvalidSchedule: no such date")
+    assert of(unknown, failing).verdict()[1] == "TickFailed"
+    assert of(replace(unknown, paused=True)).verdict()[1] == "Valid"
