@@ -184,6 +184,22 @@ def test_a_wrong_entry_is_a_condition_and_the_others_tick(
     assert declared(database) == {"february": "jobqueue", "nightly": "jobqueue"}
 
 
+def test_a_task_that_no_worker_has_is_a_condition_once_a_worker_has_registered(
+    jobqueues: JobQueues, operator: Start, start_gate: Gate, pg_url: str, database: psycopg.Connection[Any]
+):
+    """Nothing is known before; afterwards the sentence names task and schedule, also with no worker left."""
+    started(jobqueues, operator, pg_url, schedules=[schedule(task="nobody")])
+    eventually(lambda: valid(jobqueues) == ("True", "Valid"), "no worker is known")
+    start_gate.open()
+    database.execute("SELECT penstock.enqueue('emails', 'work', '{\"seconds\": 0}')")
+    eventually(lambda: valid(jobqueues) == ("False", "UnknownTask"), "the worker has no such task")
+    assert "the task 'nobody' of schedule nightly" in jobqueues.message("SchedulesValid")
+    eventually(lambda: not jobqueues.pods(), "no pod is left")
+    assert valid(jobqueues) == ("False", "UnknownTask")
+    edit(jobqueues, schedule())
+    eventually(lambda: valid(jobqueues) == ("True", "Valid"), "the worker had this one")
+
+
 def test_a_deleted_jobqueue_takes_its_schedules_with_it_and_none_of_code(
     jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any]
 ):
