@@ -16,6 +16,7 @@ FIRE = (
 )
 DECLARE = "SELECT verdict FROM penstock.declare_schedules('q', %s, %s::jsonb)"
 PAUSE = "SELECT present, done FROM penstock.pause_schedule('q', 'nightly', %s, %s, clock_timestamp() + interval '1 h')"
+PAUSE_UNTIL = "SELECT present, done FROM penstock.pause_schedule('q', 'nightly', %s, %s, %s)"
 RUN = "SELECT penstock.run_schedule('q', 'nightly')"
 SETTLE = "SELECT settled, still_open FROM penstock.settle_schedules(100)"
 HOUR = timedelta(hours=1)

@@ -21,8 +21,8 @@ from .connections import Connections
 
 BATCH: Final = 200
 """Schedules of one statement; their ticks take about ten milliseconds to compute, which an event loop can wait."""
-DUE_LIMIT: Final = 1000
-"""Schedules of one call of `fire_due`."""
+DUE_LIMIT: Final = BATCH
+"""Schedules of one call of `fire_due`: one transaction, after which the other chores of maintenance have their turn."""
 _EVERY: Final = "@every "
 
 
