@@ -1,4 +1,4 @@
-"""`penstock schedules`: list and show schedules and their next ticks; pause and resume them, run one now.
+"""`penstock schedules`: declare, list and show schedules and their next ticks; pause and resume them, run one now.
 
 Owns the columns of schedules. Must not decide ticks: maintenance does, from the row that a pause or a resume changes. A
 resume says which tick comes first, computed from the declaration that was read; if that has changed meanwhile, the
@@ -17,6 +17,7 @@ from . import filters
 from .bulk_command import on_store, open_reader
 from .database import JobQueueOption, Namespace, OutputOption, database_urls
 from .output import Format, format_duration, pairs, table, write
+from .schedule_declare import declare_schedules_of_app
 from .schedule_lookup import (
     ComingTick,
     find_schedule,
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
     from .database import DatabaseUrls
 
-schedules = typer.Typer(help="List and show schedules; pause, resume, run now.", no_args_is_help=True)
+schedules = typer.Typer(help="Declare, list and show schedules; pause, resume, run now.", no_args_is_help=True)
+schedules.command("declare")(declare_schedules_of_app)
 SHOWN_TICKS: Final = 5
 MAX_TICKS: Final = 100
 DECLARATIONS: Final = 5
