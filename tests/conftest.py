@@ -124,6 +124,15 @@ async def no_stray_task() -> AsyncIterator[None]:
         pytest.fail(f"the test left asyncio tasks: {left}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_unclosed_at_the_end() -> Iterator[None]:
+    """Fail the last test if what `strays.unclosed` left out of its collections has something unclosed by then."""
+    yield
+    gc.unfreeze()
+    if left := strays.unclosed():
+        pytest.fail(f"the tests left something unclosed: {left}")
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The session's PostgreSQL servers, started when first used."""

@@ -4,6 +4,7 @@ Must not be used by what is tested. `kube_api.py` is its asynchronous sibling fo
 are kept: tests ask again every 20 ms, and a TLS handshake for each question cost the server and the test 10 ms of CPU.
 """
 
+import contextlib
 import functools
 import json
 import ssl
@@ -15,9 +16,6 @@ import urllib3
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-_ONCE_MORE = urllib3.Retry(
-    1, connect=0, other=0, redirect=0, status=0, allowed_methods={"GET"}, respect_retry_after_header=False
-)
 
 
 class ApiError(Exception):
@@ -30,6 +28,10 @@ class ApiError(Exception):
         except (ValueError, KeyError, TypeError):
             self.message = body.decode(errors="replace")[:500]
         super().__init__(f"{status}: {self.message}")
+
+
+class _ConnectionLostError(OSError):
+    """The server closed the connection instead of answering."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,24 +67,29 @@ class ApiClient:
         """
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
         context = _context(self.ca_file, self.ca_file.stat().st_mtime_ns) if self.ca_file else None
-        # What writes gets a connection of its own, for a kept one may have been closed by the server meanwhile. What
-        # only reads is then sent again.
-        kept = method == "GET"
-        connections = _kept(context) if kept else urllib3.PoolManager(ssl_context=context, timeout=60)
-        try:
-            answer = connections.request(method, self.url + path, body=data, headers=headers, retries=_ONCE_MORE)
-        except urllib3.exceptions.HTTPError as error:
-            raise OSError(f"{method} {path}: {error}") from error
-        finally:
-            if not kept:
-                connections.clear()
-        if answer.status >= 400:
-            raise ApiError(answer.status, answer.data)
-        return answer.data
+        if method == "GET":
+            with contextlib.suppress(_ConnectionLostError):  # the server may have closed a kept one meanwhile
+                return _answer(_kept(context), method, self.url + path, None, headers)
+        with urllib3.PoolManager(ssl_context=context, timeout=60) as connections:
+            return _answer(connections, method, self.url + path, data, headers)
 
     def apply(self, path: str, body: Any, *, manager: str = "test") -> Any:
         """Server-side apply of one object at its own path, taking over fields of other managers."""
         return self.request("PATCH", f"{path}?fieldManager={manager}&force=true", body, content_type=APPLY)
+
+
+def _answer(
+    connections: urllib3.PoolManager, method: str, url: str, data: bytes | None, headers: dict[str, str]
+) -> bytes:
+    try:
+        answer = connections.request(method, url, body=data, headers=headers, retries=False)
+    except urllib3.exceptions.ProtocolError as error:
+        raise _ConnectionLostError(f"{method} {url}: {error}") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise OSError(f"{method} {url}: {error}") from error
+    if answer.status >= 400:
+        raise ApiError(answer.status, answer.data)
+    return answer.data
 
 
 @functools.cache

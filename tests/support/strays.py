@@ -82,7 +82,7 @@ def left_running(
 
 
 FREEZE = 50
-"""What is alive after so many collections is left out of the next: modules and fixtures, half of the cost of each."""
+"""What is alive after so many collections is left out of the next, until the end of the session: modules, fixtures."""
 _collections = itertools.count(1)
 
 

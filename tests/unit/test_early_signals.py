@@ -137,15 +137,17 @@ for number in (signal.SIGINT, signal.SIGTERM):
     assert done.stdout == "SIGINT False\nSIGTERM True\n"
 
 
-@pytest.mark.parametrize("name", ["exit_on_signals", "interrupt_on_signals"])
+@pytest.mark.parametrize("name", ["exit_on_signals", "interrupt_on_signals", "leaving_at_once"])
 def test_a_program_in_the_background_goes_on_ignoring_sigint(name):
     """A shell starts it so."""
     script = f"""
 import signal
 from penstock.early_signals import exit_on_signals
-from penstock.runtime.process_exit import interrupt_on_signals
+from penstock.runtime.process_exit import interrupt_on_signals, leaving_at_once
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-{name}()
+entered = {name}()
+if {name} is leaving_at_once:
+    entered.__enter__()
 assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 """
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -159,5 +161,8 @@ def test_the_public_names_are_loaded_at_their_first_use():
     assert set(penstock.__all__) <= set(dir(penstock))
     for name in penstock.__all__:
         assert getattr(penstock, name) is not None
+    code = "import penstock; print(penstock.errors.UnknownTask.__name__, penstock.events.__name__)"
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert printed == "UnknownTask penstock.events\n"
     with pytest.raises(AttributeError, match="has no attribute 'Apps'"):
-        _ = penstock.Apps
+        _ = penstock.Apps  # type: ignore[attr-defined]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .outcomes import Cancel, Retry, Snooze, TaskOutcome
     from .settings import Settings
 
+    __version__: str
+
 __all__ = [
     "NEVER",
     "App",
@@ -65,19 +67,25 @@ _MODULES = {
 """The modules that define the public names."""
 
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module  # noqa: PLC0415 - see above
+_SUBMODULES = ("app", "backoff", "errors", "events", "job", "outcomes", "schedules", "settings", "stages", "testing")
+"""The public modules, which `penstock.errors` and the like find without an import of their own."""
 
-    if name == "__version__":
-        from .distribution_version import distribution_version  # noqa: PLC0415
+if not TYPE_CHECKING:  # a type checker reads the imports above, and reports a name that is not there
 
-        return distribution_version()
-    for module, names in _MODULES.items():
-        if name in names:
-            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        from importlib import import_module  # noqa: PLC0415 - see above
 
+        if name == "__version__":
+            from .distribution_version import distribution_version  # noqa: PLC0415
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+            return distribution_version()
+        if name in _SUBMODULES:
+            return import_module(f".{name}", __name__)
+        for module, names in _MODULES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

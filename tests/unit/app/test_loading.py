@@ -63,4 +63,4 @@ def test_the_version_is_the_distributions():
 
     assert penstock.__version__ == importlib.metadata.version("penstock")
     with pytest.raises(AttributeError, match="no_such_name"):
-        _ = penstock.no_such_name
+        _ = penstock.no_such_name  # type: ignore[attr-defined]

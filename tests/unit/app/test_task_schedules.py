@@ -88,11 +88,15 @@ FAULTS: dict[str, tuple[Callable[[], Any], type[PenstockError], str]] = {
         InvalidSchedule,
         "task 'shop:refresh': two schedules are named 'shop.refresh'; give each a name",
     ),
-    "an expression that is None": (lambda: cron(None), InvalidSchedule, "give exactly one of cron and every"),  # type: ignore[arg-type]
+    "an expression that is None": (
+        lambda: cron(None),  # type: ignore[arg-type]
+        InvalidSchedule,
+        "cron(...) takes an expression of five fields as text, got None",
+    ),
     "an interval that is text": (
         lambda: every("5m"),  # type: ignore[arg-type]
         InvalidSchedule,
-        "schedule 'shop.refresh': every must be 1 second to 366 days in whole seconds, got '5m'",
+        "every(...) takes a timedelta, got '5m'",
     ),
     "an unknown zone": (
         lambda: cron("@daily", timezone="Mars/Olympus"),

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import assert_type
 
+import penstock
+from penstock import Ap, crn  # E: attr-defined
 from penstock import NEVER, App, Backoff, Context, JobHandle, NewJob, Retry, TaskSchedule, Unique, cron, every
 
 app = App()
@@ -55,6 +57,9 @@ async def uses() -> None:
     assert_type(app.enqueue_many(mail.job(n) for n in range(3)), list[int])
     mail.options(delay=timedelta(minutes=1), priority=1, unique=Unique(key="a", until="start")).enqueue(7)
 
+    assert_type(penstock.__version__, str)
+    assert_type(penstock.errors.UnknownTask("a"), penstock.errors.UnknownTask)
+    penstock.Wrong  # E: attr-defined
     plain.enqueue("a")  # E: call-arg
     plain.enqueue("a", "b")  # E: arg-type
     plain.enqueue("a", 1, depth=3)  # E: call-arg

@@ -118,8 +118,10 @@ def cron(expression: str, *, timezone: str = "UTC", **options: Unpack[ScheduleOp
         **options: as `ScheduleOptions` describes them.
 
     Raises:
-        InvalidSchedule: there is no such option. The values are checked by `@app.task`.
+        InvalidSchedule: it is no text, or there is no such option. The other values are checked by `@app.task`.
     """
+    if not isinstance(expression, str):
+        raise InvalidSchedule(f"cron(...) takes an expression of five fields as text, got {shown(expression)}")
     return _made(TaskSchedule(expression=expression, timezone=timezone), options)
 
 
@@ -131,8 +133,10 @@ def every(interval: timedelta, **options: Unpack[ScheduleOptions]) -> TaskSchedu
         **options: as `ScheduleOptions` describes them.
 
     Raises:
-        InvalidSchedule: there is no such option. The values are checked by `@app.task`.
+        InvalidSchedule: it is no timedelta, or there is no such option. The other values are checked by `@app.task`.
     """
+    if not isinstance(interval, timedelta):
+        raise InvalidSchedule(f"every(...) takes a timedelta, got {shown(interval)}")
     return _made(TaskSchedule(interval=interval), options)
 
 

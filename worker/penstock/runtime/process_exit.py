@@ -26,8 +26,7 @@ Handler = Callable[[int, FrameType | None], None]
 def interrupt_on_signals() -> Callable[[], bool]:
     """From now on SIGTERM and SIGINT raise KeyboardInterrupt, on which the database driver cancels its statement.
 
-    A second SIGTERM stops the process at once, with 143. SIGINT stays ignored in a process that was started so. Returns
-    a function: whether there was a SIGTERM.
+    A second SIGTERM stops the process at once, with 143. Returns a function: whether there was a SIGTERM.
     """
     came: list[int] = []
 
@@ -37,10 +36,7 @@ def interrupt_on_signals() -> Callable[[], bool]:
         came.append(number)
         raise KeyboardInterrupt
 
-    handlers: dict[signal.Signals, Handler] = {signal.SIGTERM: _in_this_process(received)}
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        handlers[signal.SIGINT] = signal.default_int_handler
-    _install(handlers)
+    _install({signal.SIGTERM: _in_this_process(received), signal.SIGINT: signal.default_int_handler})
     return lambda: bool(came)
 
 
@@ -99,10 +95,17 @@ def leave_within(seconds: float, code: int) -> None:
 
 
 def _install(handlers: Mapping[signal.Signals, Handler]) -> dict[signal.Signals, signal._HANDLER]:
-    """Install handlers and return the previous ones; only the main thread can."""
+    """Install handlers and return the previous ones; only the main thread can.
+
+    What the process was started to ignore, as a shell starts what it runs in the background, stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         return {}
-    return {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    return {
+        number: signal.signal(number, handler)
+        for number, handler in handlers.items()
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
 
 
 def _in_this_process(handler: Handler) -> Handler:
