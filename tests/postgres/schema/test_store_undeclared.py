@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAMES = [f"declared-{n}" for n in range(10)]
-MANY = 20_000
-"""Twenty times what may be: a database as it was before there was a limit."""
+MANY = 8_000
+"""Eight times what may be: a database as it was before there was a limit."""
 CALLS: dict[str, tuple[str, Sequence[Any]]] = {
     "sample": ("SELECT * FROM penstock.sample(%s, 10000, 15)", [NAMES]),
     "declarations": ("SELECT * FROM penstock.declarations()", []),
@@ -67,7 +67,7 @@ def touched(db: psycopg.Connection[Any], statement: str, values: Sequence[Any]) 
 
 
 def test_what_reads_declared_queues_costs_the_same_with_any_number_of_undeclared_ones(db):
-    """Pages touched with 20,000 others are those with none, or for chores over some of the others, with 2,000."""
+    """Pages touched with 8,000 others are those with none, or for chores over some of the others, with 2,000."""
     for name in NAMES:
         declare(db, name)
         db.execute(ENQUEUE, [name])
