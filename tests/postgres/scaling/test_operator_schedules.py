@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from penstock.schedules import parse
-from penstock.store import Store, WorkerRegistry
+from penstock.store import QueueState, Store, WorkerRegistry
 from penstock.task_digests import task_digests
-from penstock_operator.database.process.schedules import MAX_SCHEDULES, ScheduleService
+from penstock_operator.database.process.schedules import MAX_DIGESTS, MAX_SCHEDULES, MAX_VERSIONS, ScheduleService
 from penstock_operator.resources.queue_schedules import MAX_SHOWN, SHOWN_TICKS
 from tests.support.postgres import Database
 
@@ -129,6 +129,34 @@ async def test_a_task_that_no_worker_has_is_marked_once_workers_have_registered(
         register("older", {})
         assert await unknown(store) == []
     registry.close()
+
+
+def with_workers(*digests: str | None) -> dict[str, QueueState]:
+    """A sample of the queue `emails` whose workers publish these digests."""
+    workers = [{"id": n, "info": {} if one is None else {"tasks": one}} for n, one in enumerate(digests)]
+    return {"emails": QueueState(1, "emails", False, True, 0, False, 0, 0, 0, 0, None, workers)}
+
+
+async def unknown_tasks(service: ScheduleService, store: Store) -> list[str]:
+    found = await service.list(store, ["emails"])
+    return [one.schedule.name for one in found.schedules if one.schedule.unknown_task]
+
+
+async def test_over_a_bound_no_task_is_called_unknown(pg: Database):
+    """Of more sets of tasks or digests than are read, those that are not read may have it."""
+    service = ScheduleService()
+    sets = [str(task_digests([f"mail{n}"])) for n in range(MAX_VERSIONS + 1)]
+    text = "".join(str(task_digests([f"mail{n}"])) for n in range(MAX_DIGESTS // 4 + 1))
+    async with Store(pg.url) as store:
+        await service.declare(store, "emails", [entry()])
+        service.sampled(with_workers(*sets[:MAX_VERSIONS]))
+        assert await unknown_tasks(service, store) == ["nightly"]
+        service.sampled(with_workers(*sets))
+        assert await unknown_tasks(service, store) == []
+        service.sampled(with_workers(text[:MAX_DIGESTS]))
+        assert await unknown_tasks(service, store) == ["nightly"]
+        service.sampled(with_workers(text))
+        assert await unknown_tasks(service, store) == []
 
 
 async def test_an_entry_in_code_as_well_is_the_jobqueues_and_withdrawing_touches_none_of_code(pg: Database):

@@ -24,9 +24,9 @@ from ...resources.queue_schedules import MAX_SHOWN, SHOWN_TICKS, QueueSchedule, 
 MAX_SCHEDULES: Final = 10_000
 """Schedules of all queues in one answer; the rest is left out."""
 MAX_DIGESTS: Final = 1000
-"""Characters of one worker's digests that are read."""
+"""Characters of one worker's digests that are read; of a worker with more of them no task is known."""
 MAX_VERSIONS: Final = 50
-"""Different sets of tasks of one queue's workers that are read."""
+"""Different sets of tasks of one queue's workers that are read; of a queue with more of them no task is known."""
 _INSTANT: Final = timedelta(microseconds=1)
 
 ListedName = Annotated[str, Meta(max_length=200)]
@@ -127,15 +127,15 @@ def _instant(at: datetime | None) -> float | None:
 
 
 def _published(workers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The digests of each worker's tasks; none if one of them publishes none, which may have any task."""
-    found = []
+    """The digests of each worker's tasks; none if one publishes none, or over a bound: the rest may have any task."""
+    found = set()
     for worker in workers:
         info = worker.get("info")
         digests = info.get("tasks") if isinstance(info, Mapping) else None
-        if not isinstance(digests, str):
+        if not isinstance(digests, str) or len(digests) > MAX_DIGESTS:
             return []
-        found.append(digests[:MAX_DIGESTS])
-    return sorted(set(found))[:MAX_VERSIONS]
+        found.add(digests)
+    return sorted(found) if len(found) <= MAX_VERSIONS else []
 
 
 def _with_shown(rows: Sequence[ScheduleRow]) -> list[tuple[ScheduleRow, bool]]:
