@@ -131,9 +131,9 @@ async def test_a_task_that_no_worker_has_is_marked_once_workers_have_registered(
     registry.close()
 
 
-def with_workers(*digests: str | None) -> dict[str, QueueState]:
-    """A sample of the queue `emails` whose workers publish these digests."""
-    workers = [{"id": n, "info": {} if one is None else {"tasks": one}} for n, one in enumerate(digests)]
+def with_workers(*digests: str | None, first: int = 1) -> dict[str, QueueState]:
+    """A sample of the queue `emails` whose workers, with ids from `first` on, publish these digests."""
+    workers = [{"id": n, "info": {} if one is None else {"tasks": one}} for n, one in enumerate(digests, first)]
     return {"emails": QueueState(1, "emails", False, True, 0, False, 0, 0, 0, 0, None, workers)}
 
 
@@ -157,6 +157,29 @@ async def test_over_a_bound_no_task_is_called_unknown(pg: Database):
         assert await unknown_tasks(service, store) == ["nightly"]
         service.sampled(with_workers(text))
         assert await unknown_tasks(service, store) == []
+
+
+async def test_what_earlier_workers_had_is_forgotten_once_the_queue_is_declared_again(pg: Database):
+    """At zero the next image may have the task; those that run are still read, and new ones are remembered again."""
+    service, mail = ScheduleService(), task_digests(["mail"])
+    async with Store(pg.url) as store:
+        await service.declare(store, "emails", [entry()])
+        service.sampled(with_workers(mail))
+        service.sampled(with_workers())
+        assert await unknown_tasks(service, store) == ["nightly"]
+        service.redeclared("emails")
+        assert await unknown_tasks(service, store) == []
+        service.sampled(with_workers())
+        assert await unknown_tasks(service, store) == []
+        service.sampled(with_workers(mail, first=2))
+        service.redeclared("emails")
+        service.sampled(with_workers(mail, first=2))
+        assert await unknown_tasks(service, store) == ["nightly"], "the earlier worker runs: a rollout"
+        service.sampled(with_workers())
+        assert await unknown_tasks(service, store) == [], "it has gone"
+        service.sampled(with_workers(mail, first=3))
+        service.sampled(with_workers())
+        assert await unknown_tasks(service, store) == ["nightly"], "this one started with the new declaration"
 
 
 async def test_an_entry_in_code_as_well_is_the_jobqueues_and_withdrawing_touches_none_of_code(pg: Database):

@@ -229,6 +229,7 @@ class Service:
         return await self._schedules.declare(self._opened.store, queue, entries)
 
     async def _declare(self, name: str, columns: list[Any]) -> None:
+        self._schedules.redeclared(name)
         await self._opened.declare(name, QueueDeclaration(*columns))
 
 

@@ -6,6 +6,7 @@ Expressions come from tenants, so they are parsed here: what one costs is bounde
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -55,18 +56,36 @@ class DeclaredSchedules(msgspec.Struct, array_like=True, frozen=True):
     overriding: Annotated[list[ListedName], Meta(max_length=1000)]
 
 
+@dataclass(slots=True)
+class _Published:
+    """Tasks of one queue's workers: their digests, the highest worker id, and what it was at the last declaration."""
+
+    digests: Sequence[str] = ()
+    newest: int = 0
+    newest_declared: int = 0
+
+
 class ScheduleService:
     """Answers requests about schedules; remembers the ticks that it computed, because most do not change."""
 
     def __init__(self) -> None:
         self._computed: dict[tuple[int, int, Any], tuple[str, str, list[float]]] = {}
-        self._tasks: dict[str, list[str]] = {}
+        self._tasks: dict[str, _Published] = {}
 
     def sampled(self, states: Mapping[str, QueueState]) -> None:
-        """Remember which tasks the workers of each queue have, also when the last of them has gone."""
+        """Remember which tasks the workers of each queue have; once all have gone, those since its declaration."""
         for name, state in states.items():
+            known = self._tasks.setdefault(name, _Published())
             if state.workers:
-                self._tasks[name] = _published(state.workers)
+                known.digests = _published(state.workers)
+                known.newest = max(known.newest, *(int(worker["id"]) for worker in state.workers))
+            elif known.newest <= known.newest_declared:
+                known.digests = ()
+
+    def redeclared(self, queue: str) -> None:
+        """The queue is declared again, perhaps with another image: workers that have gone say nothing of it."""
+        known = self._tasks.setdefault(queue, _Published())
+        known.digests, known.newest_declared = (), known.newest
 
     async def declare(self, store: Store, queue: str, entries: Sequence[Mapping[str, Any]]) -> DeclaredSchedules:
         """Declare the valid ones of a JobQueue's `spec.schedules`; the others do not tick.
@@ -118,8 +137,8 @@ class ScheduleService:
 
     def _is_unknown(self, row: ScheduleRow) -> bool:
         """Whether workers of the queue are known, and none of them has the task."""
-        known = self._tasks.get(row.queue)
-        return bool(known) and not any(has_task(one, row.task) for one in known or ())
+        known = self._tasks.get(row.queue, _Published()).digests
+        return bool(known) and not any(has_task(one, row.task) for one in known)
 
 
 def _instant(at: datetime | None) -> float | None:
