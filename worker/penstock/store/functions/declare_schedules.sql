@@ -3,24 +3,33 @@
 -- A change of when it recurs, a return and the end of a suspension set next_at to the given one; any other change keeps it, so
 -- that a tick which is due is neither lost nor fired twice. Each object has the columns' names; next_at is NULL if no tick comes.
 -- Returns a verdict by name: declared, unchanged, overridden or removed.
+-- New rows come first, because an insert waits for another of its name; then all rows that may change are locked, in order of
+-- name, in one statement: two callers never wait for each other.
 -- Index: schedule(queue, name). Locks: the rows, in order of name, waited for at most five seconds (55P03).
 CREATE OR REPLACE FUNCTION penstock.declare_schedules(p_queue text, p_source text, p_schedules jsonb)
 RETURNS TABLE (schedule text, verdict text) LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
 DECLARE
-  n penstock.schedule; o penstock.schedule; v_one jsonb; v_recurs boolean; v_same boolean; v_id bigint; v_gone bigint[];
+  n penstock.schedule; o penstock.schedule; v_one jsonb; v_recurs boolean; v_same boolean; v_new text[]; v_ids bigint[];
+  v_names text[] := ARRAY(SELECT j.one ->> 'name' FROM jsonb_array_elements(p_schedules) AS j (one));
 BEGIN
-  FOR v_one IN SELECT j.one FROM jsonb_array_elements(p_schedules) AS j (one) ORDER BY j.one ->> 'name' COLLATE "C" LOOP
-    n := jsonb_populate_record(NULL::penstock.schedule, v_one);
+  WITH made AS (
     INSERT INTO penstock.schedule AS s (queue, name, source, spec, zone, starts_at, ends_at, jitter, lead, task, args, priority,
       max_attempts, missed, missed_limit, overlap, suspended, next_at)
-    VALUES (p_queue, n.name, p_source, n.spec, n.zone, n.starts_at, n.ends_at, n.jitter, n.lead, n.task, n.args, n.priority,
-      n.max_attempts, n.missed, n.missed_limit, n.overlap, n.suspended, n.next_at)
-    ON CONFLICT (queue, name) DO NOTHING;
+    SELECT p_queue, r.name, p_source, r.spec, r.zone, r.starts_at, r.ends_at, r.jitter, r.lead, r.task, r.args, r.priority,
+      r.max_attempts, r.missed, r.missed_limit, r.overlap, r.suspended, r.next_at
+    FROM jsonb_array_elements(p_schedules) AS j (one), jsonb_populate_record(NULL::penstock.schedule, j.one) AS r
+    ORDER BY r.name COLLATE "C"
+    ON CONFLICT (queue, name) DO NOTHING RETURNING s.name)
+  SELECT coalesce(array_agg(m.name), '{}') INTO v_new FROM made AS m;
+  v_ids := ARRAY(SELECT s.id FROM penstock.schedule AS s
+    WHERE s.queue = p_queue AND (s.name = ANY (v_names) OR s.source = p_source AND s.removed_at IS NULL)
+    ORDER BY s.name COLLATE "C" FOR UPDATE);
+  FOR v_one IN SELECT j.one FROM jsonb_array_elements(p_schedules) AS j (one) LOOP
+    n := jsonb_populate_record(NULL::penstock.schedule, v_one);
     schedule := n.name;
     verdict := 'declared';
-    IF NOT FOUND THEN
-      SELECT s.id INTO v_id FROM penstock.schedule AS s WHERE s.queue = p_queue AND s.name = n.name;
-      SELECT * INTO o FROM penstock.schedule AS s WHERE s.id = v_id FOR UPDATE;  -- no row is deleted, and no name changes
+    IF NOT n.name = ANY (v_new) THEN
+      SELECT * INTO o FROM penstock.schedule AS s WHERE s.queue = p_queue AND s.name = n.name;
       v_recurs := (o.spec, o.zone, o.starts_at, o.ends_at, o.jitter) IS NOT DISTINCT FROM (n.spec, n.zone, n.starts_at, n.ends_at, n.jitter)
         AND o.removed_at IS NULL AND (n.suspended OR NOT o.suspended);
       v_same := v_recurs AND o.source = p_source
@@ -43,11 +52,9 @@ BEGIN
     END IF;
     RETURN NEXT;
   END LOOP;
-  v_gone := ARRAY(SELECT s.id FROM penstock.schedule AS s WHERE s.queue = p_queue AND s.source = p_source AND s.removed_at IS NULL
-    AND NOT s.name IN (SELECT j.one ->> 'name' FROM jsonb_array_elements(p_schedules) AS j (one)));
-  PERFORM FROM penstock.schedule AS s WHERE s.id = ANY (v_gone) ORDER BY s.name COLLATE "C" FOR UPDATE;
   RETURN QUERY
     UPDATE penstock.schedule AS s
     SET removed_at = clock_timestamp(), generation = s.generation + 1, last_error = NULL, retry_at = NULL
-    WHERE s.id = ANY (v_gone) AND s.source = p_source AND s.removed_at IS NULL RETURNING s.name, 'removed';
+    WHERE s.id = ANY (v_ids) AND NOT s.name = ANY (v_names) AND s.source = p_source AND s.removed_at IS NULL
+    RETURNING s.name, 'removed';
 END $$;
