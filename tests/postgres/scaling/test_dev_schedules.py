@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ import pytest
 from penstock.dev.reaper import Reaper
 from penstock.dev.run_dev import load_policies
 from penstock.dev.session import open_session
-from penstock.errors import ManifestError
+from penstock.errors import ManifestError, StoreError
+from penstock.jobqueue.declaration import QueueDeclaration
 from penstock.jobqueue.policy import QueuePolicy, parse_policy
 from penstock.scaling import Bound
 from penstock.schedules import parse
@@ -28,11 +30,19 @@ YEAR = 366 * 86_400
 """The longest interval: no second tick comes while a test runs."""
 EMPTY = "SELECT count(*) FROM penstock.job"
 FAR = "2099-01-01T00:00:00Z"
+YEARLY = {"name": "nightly", "task": "mail", "everySeconds": YEAR, "startDate": FAR}
+DECLARED = "SELECT queue, name FROM penstock.schedule WHERE removed_at IS NULL ORDER BY queue, name"
+ROWS = "SELECT name, spec, generation, removed_at FROM penstock.schedule"
+LEFT_ALONE = "Queue emails is declared by uid-1, not by penstock dev; its declaration and schedules stay as they are."
+REFUSED = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON penstock.schedule FOR EACH ROW WHEN ({}) EXECUTE FUNCTION refuse()
+"""
 NAMES = "SELECT name, source, next_at FROM penstock.schedule WHERE removed_at IS NULL ORDER BY name"
 
 
-def scheduled(*schedules: dict[str, Any]) -> QueuePolicy:
-    return parse_policy({"metadata": {"name": "emails"}, "spec": {**SPEC, "schedules": list(schedules)}})
+def scheduled(*schedules: dict[str, Any], queue: str = "emails") -> QueuePolicy:
+    return parse_policy({"metadata": {"name": queue}, "spec": {**SPEC, "schedules": list(schedules)}})
 
 
 def tick_in(ahead: timedelta, db: psycopg.Connection[Any], **changes: Any) -> dict[str, Any]:
@@ -120,6 +130,73 @@ async def test_the_schedules_of_a_session_end_with_it_and_code_keeps_its_own(ses
         assert db.execute(NAMES).fetchall() == [("weekly", "code", far)]
         async with opened(scheduled(entry)):
             assert db.execute(NAMES).fetchall() == [("nightly", "jobqueue", far), ("weekly", "code", far)]
+
+
+async def test_the_queue_of_a_jobqueue_is_left_alone_with_one_sentence(session, db, pg_newest: Database) -> None:
+    """Neither its declaration nor its schedules change, with the same name in the manifest or without schedules."""
+    opened, _ = session
+    async with Store(pg_newest.url) as store:
+        await store.queues.declare("emails", QueueDeclaration(declared_by="uid-1", generation=3))
+        await store.schedules.declare("emails", "jobqueue", [parse(YEARLY, queue="emails")])
+    rows = db.execute(ROWS).fetchall()
+    for policy in (scheduled(YEARLY | {"everySeconds": 60, "suspend": True}), scheduled()):
+        async with opened(policy) as running:
+            assert running.left_alone == [LEFT_ALONE]
+            assert db.execute(ROWS).fetchall() == rows
+        assert db.execute(ROWS).fetchall() == rows
+    assert db.execute("SELECT declared_by, generation FROM penstock.queue").fetchall() == [("uid-1", 3)]
+
+
+async def test_schedules_of_a_killed_session_go_with_the_next_one_and_nobody_elses_do(
+    session, db, pg_newest: Database
+) -> None:
+    """A manifest without schedules withdraws those that stand in a queue of a session, and none of any other queue."""
+    opened, _ = session
+    async with Store(pg_newest.url) as store:
+        await store.queues.declare("emails", QueueDeclaration(declared_by="local"))
+        for queue in ("emails", "notes"):
+            await store.schedules.declare(queue, "jobqueue", [parse(YEARLY, queue=queue)])
+    async with opened(scheduled(), scheduled(queue="notes")) as running:
+        assert running.left_alone == []
+        assert db.execute(DECLARED).fetchall() == [("notes", "nightly")]
+
+
+async def test_of_two_sessions_the_first_that_ends_leaves_the_schedules_of_the_second(session, db) -> None:
+    """The later declaration of the queue says whose they are."""
+    opened, _ = session
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def earlier() -> None:
+        async with opened(scheduled(YEARLY)):
+            entered.set()
+            await leave.wait()
+
+    task = asyncio.create_task(earlier())
+    await entered.wait()
+    async with opened(scheduled(YEARLY)):
+        leave.set()
+        await task
+        assert db.execute(DECLARED).fetchall() == [("emails", "nightly")]
+    assert db.execute(DECLARED).fetchall() == []
+
+
+async def test_a_start_that_fails_leaves_no_schedule(session, db) -> None:
+    """The first queue's were declared when those of the second were refused."""
+    opened, _ = session
+    db.execute(REFUSED.format("NEW.queue = 'notes'"))
+    with pytest.raises(StoreError):
+        async with opened(scheduled(YEARLY), scheduled(YEARLY, queue="notes")):
+            pytest.fail("the session started")
+    assert db.execute(DECLARED).fetchall() == []
+    assert db.execute("SELECT count(*) FROM penstock.schedule").fetchone() == (1,)
+
+
+async def test_one_withdrawal_that_fails_stops_no_other(session, db) -> None:
+    """Each queue's is tried."""
+    opened, _ = session
+    async with opened(scheduled(YEARLY), scheduled(YEARLY, queue="notes")):
+        db.execute(REFUSED.format("NEW.queue = 'emails' AND NEW.removed_at IS NOT NULL"))
+    assert db.execute(DECLARED).fetchall() == [("emails", "nightly")]
 
 
 MANIFEST = """

@@ -126,6 +126,8 @@ async def _serve(options: DevOptions, policies: Sequence[QueuePolicy], console: 
                     url_file = folder / "database-url"
                     write_private(url, url_file)
                     view.print(f"To enqueue from another terminal: export PENSTOCK_DATABASE_URL=$(cat {url_file})")
+                    for sentence in session.left_alone:
+                        view.print(sentence)
                     await show(session, view, stop)
                     view.print("Draining the workers; press Ctrl-C again to kill them.")
 

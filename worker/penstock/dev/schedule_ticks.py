@@ -8,7 +8,7 @@ ticking in a database that others use.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 
 from penstock.errors import InvalidSchedule, StoreError
 from penstock.jobqueue.policy import QueuePolicy
@@ -29,22 +29,39 @@ def manifest_schedules(policy: QueuePolicy) -> list[Schedule]:
 
 
 @contextlib.asynccontextmanager
-async def declared_schedules(store: Store, policies: Sequence[QueuePolicy]) -> AsyncIterator[None]:
+async def declared_schedules(
+    store: Store,
+    policies: Sequence[QueuePolicy],
+    earlier: Container[str],
+    ours: Callable[[], Awaitable[Container[str]]],
+) -> AsyncIterator[None]:
     """Declare the schedules of the manifests while the block runs.
+
+    Args:
+        store: open.
+        policies: of the queues that this session has declared.
+        earlier: queues that an earlier session declared; if it was killed, its schedules still stand.
+        ours: returns the queues whose declaration is still this session's; schedules of the others are not withdrawn.
 
     Raises:
         InvalidSchedule: an entry is wrong.
         StoreError: the database refused them.
     """
-    declared = {policy.queue_name: manifest_schedules(policy) for policy in policies}
-    for queue, schedules in declared.items():
-        await store.schedules.declare(queue, "jobqueue", schedules)
+    manifests = {policy.queue_name: manifest_schedules(policy) for policy in policies}
+    declared: list[str] = []
     try:
+        for queue, schedules in manifests.items():
+            if schedules:
+                declared.append(queue)
+            if schedules or queue in earlier:
+                await store.schedules.declare(queue, "jobqueue", schedules)
         yield
     finally:
-        with contextlib.suppress(StoreError):  # the next session declares its own
-            for queue in [name for name, schedules in declared.items() if schedules]:
-                await store.schedules.declare(queue, "jobqueue", [])
+        still_ours = await ours()
+        for queue in declared:
+            if queue in still_ours:
+                with contextlib.suppress(StoreError):  # the next session declares its own
+                    await store.schedules.declare(queue, "jobqueue", [])
 
 
 def ticks_by_queue(rows: Sequence[ScheduleRow], now: float) -> dict[str, tuple[UpcomingTick, ...]]:

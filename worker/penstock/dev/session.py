@@ -21,6 +21,7 @@ from penstock.plural import plural
 from penstock.settings import Settings
 from penstock.store import DEPTH, Listener, Maintenance, Store
 from penstock.store.inspect.recent_failures import Failures
+from penstock.store.queue_declarations import declarations
 
 from .autoscaler import Autoscaler
 from .processes import ProcessFleet
@@ -63,6 +64,7 @@ class Session:
     started_at: float
     failures: Sequence[FailedAttempt] = ()
     footer: str = ""
+    left_alone: Sequence[str] = ()
     explain: bool = False
 
     def status(self) -> Status:
@@ -133,7 +135,7 @@ async def open_session(
         stack.push_async_callback(fleet.close, grace_seconds=CLOSE_SECONDS)
         autoscaler = Autoscaler(store=store, fleet=wrap_fleet(fleet), policies=policies, woken=woken)
         session = Session(title=title, fleet=fleet, autoscaler=autoscaler, started_at=time.monotonic())
-        await stack.enter_async_context(_declared(store, policies, settings))
+        session.left_alone = await stack.enter_async_context(_declared(store, policies, settings))
         parts = _store_parts(store, database_url, base.lease_seconds, woken)
         session_parts = (autoscaler.run(), session.refresh_failures(failures), session.restart_on_change(reload_root))
         async with _in_background(*parts, *session_parts):
@@ -152,15 +154,28 @@ def _store_parts(
 @contextlib.asynccontextmanager
 async def _declared(
     store: Store, policies: Sequence[QueuePolicy], settings: Mapping[str, Settings]
-) -> AsyncIterator[None]:
-    """Declare the queues, and their schedules while the block runs."""
-    for policy in policies:
-        declared = declaration(
-            policy, settings[policy.queue_name], declared_by=DECLARED_BY, generation=int(time.time())
-        )
+) -> AsyncIterator[Sequence[str]]:
+    """Declare the queues, and their schedules while the block runs; yields a sentence for each that is left alone."""
+    generation, standing = time.time_ns() // 1000, await declarations(store)
+    owners = {name: one.declared_by for name, one in standing.items()}
+    ours = [one for one in policies if owners.get(one.queue_name, DECLARED_BY) == DECLARED_BY]
+    for policy in ours:
+        declared = declaration(policy, settings[policy.queue_name], declared_by=DECLARED_BY, generation=generation)
         await store.queues.declare(policy.queue_name, declared)
-    async with declared_schedules(store, policies):
-        yield
+
+    async def still_ours() -> set[str]:
+        mine = DECLARED_BY, generation
+        with contextlib.suppress(StoreError):
+            found = await declarations(store)
+            return {name for name, one in found.items() if (one.declared_by, one.generation) == mine}
+        return set()
+
+    async with declared_schedules(store, ours, owners, still_ours):
+        yield [_left_alone(one.queue_name, owners[one.queue_name]) for one in policies if one not in ours]
+
+
+def _left_alone(queue: str, owner: str) -> str:
+    return f"Queue {queue} is declared by {owner}, not by penstock dev; its declaration and schedules stay as they are."
 
 
 @contextlib.asynccontextmanager
