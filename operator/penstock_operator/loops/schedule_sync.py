@@ -1,15 +1,15 @@
 """Keeps the schedules of the queues of one database in sync with their JobQueues, and knows their next ticks.
 
 Owns what is known to be declared. A JobQueue's schedules are declared when its generation is new to this process, and
-again when the database lists others, as after a restore from a backup. The schedules of a deleted JobQueue are
-withdrawn; those that code declares are not touched.
+again when the database lists others or somebody changed one, as after a restore from a backup. The schedules of a
+deleted JobQueue are withdrawn; those that code declares are not touched.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,11 +33,15 @@ RETRY_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """What is known of one JobQueue: its generation, its queue, the names that stand, and what was refused."""
+    """What is known of one JobQueue: its generation, its queue, the names that stand, and what was refused.
+
+    `rows` has the generations of the rows by name, as they were first listed after the declaration.
+    """
 
     queue: str
     generation: int
     names: frozenset[str] = frozenset()
+    rows: Mapping[str, int] | None = None
     problems: tuple[ScheduleProblem, ...] = ()
     overriding: tuple[str, ...] = ()
     retry_at: float | None = None
@@ -98,6 +102,9 @@ class ScheduleSync:
             await self._declare(database, queue)
         if changed:
             await self._read(database, queues)
+        for queue in changed:
+            known = self._declared[queue.uid]
+            self._declared[queue.uid] = replace(known, rows=self._standing(known.queue))
 
     async def withdraw(self, database: DatabaseClient, deleted: Callable[[str], bool], served: Sequence[str]) -> None:
         """Withdraw the schedules of JobQueues that were deleted.
@@ -127,15 +134,20 @@ class ScheduleSync:
     def _differs(self, queue: JobQueue) -> bool:
         assert queue.policy is not None
         name, known = queue.policy.queue_name, self._declared.get(queue.uid)
-        stands = {one.name for one in self._found.get(name, QueueSchedules()).schedules if not one.in_code}
+        stands = self._standing(name)
         if known is not None and known.retry_at is not None:
             return self._clock() >= known.retry_at
         if known is not None and known.generation == queue.generation:
-            return stands != known.names
+            return stands.keys() != known.names or (known.rows is not None and stands != known.rows)
         if not stands and not queue.policy.schedules:
             self._declared[queue.uid] = _Declared(name, queue.generation)
             return False
         return True
+
+    def _standing(self, name: str) -> dict[str, int]:
+        """The generations of a queue's listed schedules by name, without those of code."""
+        found = self._found.get(name, QueueSchedules()).schedules
+        return {one.name: one.generation for one in found if not one.in_code}
 
     async def _read(self, database: DatabaseClient, queues: Sequence[JobQueue]) -> None:
         names = [one.policy.queue_name for one in queues if one.policy is not None]

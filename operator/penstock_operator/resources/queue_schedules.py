@@ -44,6 +44,7 @@ class QueueSchedule(msgspec.Struct, array_like=True, frozen=True):
         follows_previous: the job of the last tick exists, and the next one is skipped or waits for it.
         last_error: why its ticks could not fire; None if they could.
         unknown_task: its task, if workers of the queue have registered and none of them has it; otherwise empty.
+        generation: of its row; each change of the declaration raises it.
     """
 
     name: Annotated[str, Meta(max_length=63)]
@@ -57,6 +58,7 @@ class QueueSchedule(msgspec.Struct, array_like=True, frozen=True):
     follows_previous: bool
     last_error: Sentence | None
     unknown_task: Annotated[str, Meta(max_length=255)] = ""
+    generation: Annotated[int, Meta(ge=0, le=2**53)] = 0
 
 
 class ScheduleFigures(msgspec.Struct, array_like=True, frozen=True):

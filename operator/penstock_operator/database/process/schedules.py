@@ -126,6 +126,7 @@ class ScheduleService:
                 follows_previous=row.follows_previous,
                 last_error=row.last_error,
                 unknown_task=row.task if self._is_unknown(row) else "",
+                generation=row.generation,
             )
             figures = ScheduleFigures(
                 row.fired, row.late, _instant(row.last_success_at), row.waiting, _instant(row.last_tick)

@@ -18,9 +18,10 @@ from tests.unit.operator_parts.objects import jobqueue
 NIGHTLY: dict[str, Any] = {"name": "nightly", "task": "report", "cron": "0 9 * * *"}
 
 
-def listed(name: str, *, in_code: bool = False, next_at: float | None = 2000.0) -> ListedSchedule:
+def listed(name: str, *, in_code: bool = False, next_at: float | None = 2000.0, generation: int = 3) -> ListedSchedule:
     """A schedule of the queue `emails`."""
-    schedule = QueueSchedule(name, in_code, "at 09:00, UTC", "09:00 UTC", next_at, [], 0, False, False, None)
+    texts = "at 09:00, UTC", "09:00 UTC"
+    schedule = QueueSchedule(name, in_code, *texts, next_at, [], 0, False, False, None, generation=generation)
     return ListedSchedule("emails", schedule, ScheduleFigures(0, None, None))
 
 
@@ -92,6 +93,18 @@ async def test_what_somebody_else_removed_is_declared_again():
     await synced(sync, rows, queue(NIGHTLY))
     rows.standing.clear()
     assert "declare nightly" in await synced(sync, rows, queue(NIGHTLY))
+
+
+async def test_what_somebody_else_changed_is_declared_again_once():
+    """The names are the same; a pause, a tick and a schedule of code change no generation of these."""
+    rows = Rows()
+    sync = of(rows)
+    await synced(sync, rows, queue(NIGHTLY))
+    rows.standing["nightly"] = listed("nightly", next_at=9000.0, generation=2)
+    assert await synced(sync, rows, queue(NIGHTLY)) == ["list", "declare nightly", "list"]
+    rows.standing["nightly"] = listed("nightly", next_at=9500.0)
+    rows.standing["weekly"] = listed("weekly", in_code=True, generation=7)
+    assert await synced(sync, rows, queue(NIGHTLY)) == ["list"]
 
 
 async def test_a_list_is_not_repeated_within_two_seconds_unless_a_tick_has_passed():
