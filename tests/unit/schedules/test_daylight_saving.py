@@ -115,6 +115,13 @@ def test_the_two_rules_in_berlin():
     assert [b - a for a, b in itertools.pairwise(ticks)] == [HOUR] * 3
 
 
+def test_times_that_a_gap_skips_together_fire_once():
+    """02:00, 02:30 and 03:00 of 29 March 2026 are one instant in Berlin; the next days have each of them."""
+    one = Schedule(name="n", task="t", cron="0,30 2,3 * * *", time_zone="Europe/Berlin")
+    end = datetime(2026, 3, 29, 1, tzinfo=UTC)
+    assert ticks_after(one, end - HOUR, 4) == [end, end + HOUR / 2, end + 23 * HOUR, end + 23.5 * HOUR]
+
+
 def test_a_day_that_a_zone_left_out_fires_at_its_end():
     """Samoa had no 30 December 2011."""
     one = Schedule(name="n", task="t", cron="0 9 30 12 *", time_zone="Pacific/Apia")

@@ -74,6 +74,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "an expression that is bytes": ({"cron": b"* * * * *"}, "has 1 to 200 characters, got b'* * * * *'"),
     "an empty expression": ({"cron": ""}, "has 1 to 200 characters"),
     "a long expression": ({"cron": "1," * 200 + "1 * * * *"}, "has 1 to 200 characters"),
+    "sixty-one terms": ({"cron": "1," * 60 + "1 * * * *"}, "the minute of a cron expression is invalid"),
+    "201 characters": ({"cron": "1 * * * *".ljust(201)}, "has 1 to 200 characters"),
     "digits of another script": ({"cron": "٣ * * * *"}, "the minute"),
     "an unknown zone": ({"cron": "* * * * *", "time_zone": "Mars/Base"}, "an IANA name such as Europe/Berlin"),
     "a zone that is a path": ({"cron": "* * * * *", "time_zone": "../../etc/passwd"}, "an IANA name"),
@@ -143,6 +145,36 @@ def test_what_only_seems_wrong_is_accepted():
     assert ticks_after(made(cron=" 0\t9 * * mon-fri"), NOW, 1) == [datetime(2026, 3, 30, 9, tzinfo=UTC)]
 
 
+AT_BOUNDS: list[dict[str, Any]] = [
+    {"cron": "1," * 59 + "1 * * * *"},
+    {"cron": "1 * * * *".ljust(200)},
+    {"cron": "*/59 */23 * * *"},
+    {"every": timedelta(seconds=1)},
+    {"every": timedelta(days=366)},
+    {"cron": "@daily", "missed_limit": 1, "jitter_seconds": 0, "lead_seconds": 0, "priority": 0, "max_attempts": 1},
+    {"cron": "@daily", "missed_limit": 1000, "jitter_seconds": 3600, "lead_seconds": 3600},
+    {"cron": "@daily", "priority": 3, "max_attempts": 1000},
+    {"cron": "@daily", "starts_at": datetime(1970, 1, 1, tzinfo=UTC), "ends_at": datetime(9000, 1, 1, tzinfo=UTC)},
+    {"cron": "@daily", "starts_at": NOW, "ends_at": NOW},
+    {"cron": "@daily", "name": "n" * 63, "task": "t" * 200},
+]
+
+
+@pytest.mark.parametrize("values", AT_BOUNDS, ids=[" ".join(values) + f" {n}" for n, values in enumerate(AT_BOUNDS)])
+def test_the_bounds_themselves_are_accepted(values):
+    """The least and the most that each rule allows."""
+    made(**values)
+
+
+@pytest.mark.parametrize("weekday", range(7))
+def test_29_february_on_each_weekday_is_found(weekday):
+    """The star makes both days conditions; across 2100 it takes up to forty years."""
+    one = made(cron=f"0 0 */28 2 {weekday}#5")
+    [tick] = ticks_after(one, datetime(2072, 3, 1, tzinfo=UTC), 1)
+    assert (tick.month, tick.day, tick.isoweekday() % 7) == (2, 29, weekday)
+    assert tick.year <= 2112
+
+
 DOCUMENT = {"name": "nightly", "task": "shop:close", "cron": "0 9 * * MON-FRI", "timeZone": "Europe/Berlin"}
 
 
@@ -151,6 +183,13 @@ def test_an_entry_of_a_jobqueue_becomes_a_schedule():
     one = parse(DOCUMENT | {"missed": "All", "missedLimit": 5, "leadSeconds": 30, "suspend": None}, queue="q")
     assert (one.queue, one.time_zone, one.missed_limit, one.lead_seconds) == ("q", "Europe/Berlin", 5, 30)
     assert parse({"name": "a", "task": "t", "everySeconds": 90}).every == timedelta(seconds=90)
+
+
+def test_an_entry_whose_only_tick_is_at_both_its_dates_is_accepted():
+    """Both are inclusive."""
+    at = "2027-03-01T09:00:00Z"
+    one = parse({"name": "n", "task": "t", "cron": "0 9 1 3 *", "startDate": at, "endDate": at})
+    assert ticks_after(one, NOW, 5) == [datetime(2027, 3, 1, 9, tzinfo=UTC)]
 
 
 @pytest.mark.parametrize(

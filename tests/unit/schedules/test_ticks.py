@@ -15,6 +15,8 @@ from penstock.schedules import Schedule, due_ticks, ticks_after
 NOW = datetime(2026, 3, 27, 12, 0, 30, tzinfo=UTC)
 CRONS = ("* * * * *", "*/7 * * * *", "0 9 * * MON-FRI", "30 2 * * *", "15 1-3 * * *", "0 0 1 * *", "@hourly")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu")
+JITTERS = {("nightly", "default"): 564, ("nightly", "q"): 556, ("hourly", "default"): 350}
+"""Seconds of 600 by name and queue, from the first 8 bytes of the SHA-256 of "queue/name"."""
 INSTANTS = st.integers(0, 94_000_000).map(lambda n: datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=n))
 
 
@@ -60,6 +62,32 @@ def test_due_ticks_of_a_second_after_a_year_build_no_more_than_they_need():
     one = made(every=timedelta(seconds=1))
     found = due_ticks(one, NOW - timedelta(days=365), NOW, 100)
     assert found == [NOW - timedelta(seconds=99 - n) for n in range(100)]
+
+
+def test_due_ticks_of_any_number_stay_within_the_years_of_a_datetime():
+    """Ten thousand ticks of a year each would reach back to before the first year."""
+    one = made(every=timedelta(days=366))
+    assert due_ticks(one, NOW - timedelta(days=4000), NOW, 10_000) == ticks_after(one, NOW - timedelta(days=4000), 11)
+
+
+def test_an_interval_ends_before_the_last_year_of_a_datetime():
+    """Its ticks run out, without an error."""
+    assert [tick.year for tick in ticks_after(made(every=timedelta(days=366)), NOW.replace(year=9997), 9)] == [
+        9997,
+        9998,
+    ]
+
+
+def test_jitter_does_not_depend_on_the_process_or_the_version():
+    """Another value after a redeploy would move every tick, and fire some twice."""
+    jitters = [made(name=n, queue=q, every=timedelta(1), jitter_seconds=600).jitter for n, q in JITTERS]
+    assert jitters == [timedelta(seconds=n) for n in JITTERS.values()]
+
+
+def test_jitter_takes_every_second_up_to_its_bound():
+    """Both ends are among them."""
+    drawn = {made(name=f"s{n}", every=timedelta(1), jitter_seconds=1).jitter for n in range(50)}
+    assert drawn == {timedelta(0), timedelta(seconds=1)}
 
 
 def test_jitter_is_the_same_for_the_same_queue_and_name_and_spreads_the_others():
