@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -119,3 +121,45 @@ def test_a_time_without_a_zone_is_refused():
     """It could be any."""
     with pytest.raises(InvalidSchedule, match="time zone"):
         ticks_after(made(cron="@daily"), NOW.replace(tzinfo=None))
+
+
+OUTAGES = [
+    ({"cron": "* * * * *"}, 1000, timedelta(hours=60)),
+    ({"cron": "*/5 * * * *"}, 1000, timedelta(days=7)),
+    ({"cron": "@hourly"}, 100, timedelta(days=7)),
+    ({"cron": "0 9 * * *"}, 1000, timedelta(days=40 * 365)),
+    ({"cron": "0 9 * * MON-FRI", "time_zone": "Europe/Berlin"}, 1000, timedelta(days=40 * 365)),
+    ({"every": timedelta(seconds=7)}, 1000, timedelta(days=365)),
+]
+
+
+@pytest.mark.parametrize(("recurrence", "limit", "outage"), OUTAGES, ids=str)
+def test_due_ticks_walk_over_few_more_than_they_return(recurrence, limit, outage):
+    """A policy that keeps a thousand missed ticks stops the event loop for no more than those."""
+    found, steps = walked(made(**recurrence), outage, limit)
+    assert len(found) == limit
+    assert steps <= 1.5 * limit + 50
+
+
+def test_due_ticks_of_a_month_long_ago_do_not_walk_over_all_of_it():
+    """Every minute of January, asked for in November: the last ten of 44,640."""
+    found, steps = walked(made(cron="* * * 1 *"), timedelta(days=2000), 10, now=NOW.replace(month=11))
+    assert found == [datetime(2026, 1, 31, 23, 50 + n, tzinfo=UTC) for n in range(10)]
+    assert steps < 1000
+
+
+def walked(one: Schedule, outage: timedelta, limit: int, now: datetime = NOW) -> tuple[list[datetime], int]:
+    """The due ticks, and how often the walk over ticks was resumed for them."""
+    steps = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal steps
+        steps += event == "call" and frame.f_code.co_name == "_ticks"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        found = due_ticks(one, now - outage, now, limit)
+    finally:
+        sys.setprofile(before)
+    return found, steps

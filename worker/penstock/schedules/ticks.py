@@ -16,6 +16,7 @@ from .schedule import Schedule
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
+_SHORTEST = timedelta(seconds=1)
 
 
 def ticks_after(schedule: Schedule, after: datetime, limit: int = 1) -> list[datetime]:
@@ -51,17 +52,24 @@ def check_has_tick(schedule: Schedule) -> None:
 def due_ticks(schedule: Schedule, first: datetime, now: datetime, limit: int) -> list[datetime]:
     """The last `limit` ticks from `first` to `now`, both inclusive, ascending.
 
-    The cost depends on `limit` and not on how long ago `first` is: the search starts near `now` and goes back by
-    doubled spans until it has enough.
+    The cost depends on `limit`, not on how long ago `first` is: windows go back from `now`, each as long as the density
+    of the last one says, or twice as long where no tick is. One that has far more than are needed is halved.
     """
-    first, now = first.astimezone(UTC), now.astimezone(UTC)
+    first, end = first.astimezone(UTC), now.astimezone(UTC) + _INSTANT
     span = (schedule.every or timedelta(minutes=1)) * limit
-    while True:
-        start = max(first, now - span) if span < now - first else first
-        found = list(takewhile(lambda tick: tick <= now, _ticks(schedule, start - _INSTANT)))
-        if len(found) >= limit or start == first:
-            return found[-limit:]
-        span *= 2
+    found = list[datetime]()
+    while len(found) < limit and first < end:
+        start = end - span if span < end - first else first
+        needed = limit - len(found)
+        window = list(islice(takewhile(end.__gt__, _ticks(schedule, start - _INSTANT)), 2 * needed + 1))
+        if len(window) > 2 * needed:
+            span = (end - start) / 2
+            continue
+        found[:0] = window
+        end = start
+        growth = min(2.0, (needed - len(window) + 1) / len(window)) if window else 2.0
+        span = max(_SHORTEST, span * max(growth, 0.0))
+    return found[-limit:]
 
 
 def _ticks(schedule: Schedule, after: datetime) -> Iterator[datetime]:
