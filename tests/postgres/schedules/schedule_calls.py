@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from penstock.store.schedules import DueRow, ticks_due
+from penstock.store.due_schedules import DueRow, ticks_due
 
 FIRE = (
     "SELECT id, fired FROM penstock.schedule_fire(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], "

@@ -10,7 +10,7 @@ from typing import Any
 from penstock.cancellation import cancel_and_wait
 from penstock.schedules import Schedule
 from penstock.store import Maintenance, Store
-from penstock.store.schedules import BATCH
+from penstock.store.due_schedules import DUE_LIMIT
 from tests.postgres import desk
 from tests.postgres.interleave import Interleaving
 from tests.postgres.schedules.schedule_calls import job_count
@@ -29,20 +29,20 @@ async def declare_many(store: Store, db: Any) -> None:
 
 
 async def test_a_thousand_due_schedules_take_two_statements_for_each_batch(pg: Database, db):
-    """A call fires `BATCH` schedules with one enqueue and says that more are due: other chores have their turn."""
+    """A call fires `DUE_LIMIT` schedules with one enqueue and says that more are due: other chores have their turn."""
     (name,) = db.execute("SELECT current_database()").fetchone()
     db.execute(f'ALTER DATABASE "{name}" SET track_functions = "all"')
     async with Store(pg.url, lanes=1) as store:
         await declare_many(store, db)
-        for left in range(MANY - BATCH, -1, -BATCH):
+        for left in range(MANY - DUE_LIMIT, -1, -DUE_LIMIT):
             fired = await store.schedules.fire_due()
-            assert (fired.schedules, fired.jobs, fired.failed) == (BATCH, BATCH, 0)
+            assert (fired.schedules, fired.jobs, fired.failed) == (DUE_LIMIT, DUE_LIMIT, 0)
             assert job_count(db) == MANY - left
             assert fired.next_due == 0.0, "a full batch: maybe more are due"
         again = await store.schedules.fire_due()
         assert (again.schedules, again.jobs) == (0, 0)
         assert again.next_due
-    calls = MANY // BATCH
+    calls = MANY // DUE_LIMIT
 
     def counted() -> dict[str, int]:
         return dict(db.execute(CALLS, [COUNTED]).fetchall())

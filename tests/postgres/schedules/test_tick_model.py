@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.schedules import ticks_after
-from penstock.store.schedules import DueRow, stored_schedule, ticks_due
+from penstock.store.due_schedules import DueRow, stored_schedule, ticks_due
 from tests.postgres.schedules.schedule_calls import DECLARE, FIRE, PAUSE_UNTIL, SETTLE, declared
 from tests.postgres.schedules.tick_model import Recurrence, TickModel
 from tests.support.postgres import Database

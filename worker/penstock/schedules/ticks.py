@@ -16,7 +16,7 @@ from .schedule import Schedule
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
-_SHORTEST = timedelta(seconds=1)
+_MIN_SPAN = timedelta(seconds=1)
 
 
 def ticks_after(schedule: Schedule, after: datetime, limit: int = 1) -> list[datetime]:
@@ -68,7 +68,7 @@ def due_ticks(schedule: Schedule, first: datetime, now: datetime, limit: int) ->
         found[:0] = window
         end = start
         growth = min(2.0, (needed - len(window) + 1) / len(window)) if window else 2.0
-        span = max(_SHORTEST, span * max(growth, 0.0))
+        span = max(_MIN_SPAN, span * max(growth, 0.0))
     return found[-limit:]
 
 

@@ -1,29 +1,20 @@
 """Schedules as maintenance, a worker's registration, the operator and the CLI use them.
 
-Owns the statements, and `fire_due`, which computes ticks from the database's clock and decides them in batches. It
-needs no leadership to be exact: a tick is decided under the schedule's row lock, and who comes second finds another
-next_at. A schedule that fails is noted and left alone for a minute; the others go on.
+Owns the statements. What is due is computed and decided by due_schedules.py, from the database's clock. It needs no
+leadership to be exact: a tick is decided under the schedule's row lock, and who comes second finds another next_at.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from penstock.errors import DatabaseUnavailable, InvalidSchedule, RowLocked, StoreError
-from penstock.schedules import Schedule, due_ticks, ticks_after
+from penstock.schedules import Schedule, ticks_after
 
 from . import arrays
 from .connections import Connections
-
-BATCH: Final = 200
-"""Schedules of one statement; their ticks take about ten milliseconds to compute, which an event loop can wait."""
-DUE_LIMIT: Final = BATCH
-"""Schedules of one call of `fire_due`: one transaction, after which the other chores of maintenance have their turn."""
-_EVERY: Final = "@every "
+from .due_schedules import DUE_LIMIT, DueRow, DueSchedules, Fired, TicksDue, stored_schedule
 
 
 class ScheduleRow(NamedTuple):
@@ -70,83 +61,6 @@ class ScheduleRow(NamedTuple):
         return self.overlap != "Allow" and (self.busy or self.waiting > 0)
 
 
-class DueRow(NamedTuple):
-    """What the ticks of a schedule that is due are computed from."""
-
-    id: int
-    queue: str
-    name: str
-    task: str
-    spec: str
-    zone: str
-    starts_at: datetime | None
-    ends_at: datetime | None
-    jitter: int
-    missed: str
-    missed_limit: int
-    generation: int
-    next_at: datetime
-    now: datetime
-
-
-class TicksDue(NamedTuple):
-    """The ticks of one schedule, and when the next one comes; for `Schedules.fire`."""
-
-    id: int
-    generation: int
-    seen: datetime
-    next: datetime | None
-    ticks: list[datetime]
-
-
-@dataclass(slots=True)
-class Fired:
-    """The result of `fire_due`.
-
-    Attributes:
-        schedules: how many were moved on.
-        jobs: how many jobs were enqueued.
-        failed: how many could not be decided.
-        next_due: seconds until the next tick, on the database's clock; 0: more are due; None: no tick comes.
-    """
-
-    schedules: int = 0
-    jobs: int = 0
-    failed: int = 0
-    next_due: float | None = None
-
-
-def stored_schedule(row: ScheduleRow | DueRow) -> Schedule:
-    """The declaration that a row holds, without its arguments.
-
-    Raises:
-        InvalidSchedule: this version of Penstock cannot read it, or its system does not know the time zone.
-    """
-    every = timedelta(seconds=int(row.spec.removeprefix(_EVERY))) if row.spec.startswith(_EVERY) else None
-    return Schedule(
-        name=row.name,
-        queue=row.queue,
-        task=row.task,
-        cron=None if every else row.spec,
-        every=every,
-        time_zone=row.zone,
-        starts_at=row.starts_at,
-        ends_at=row.ends_at,
-        jitter_seconds=row.jitter,
-        missed=row.missed,  # type: ignore[arg-type]
-        missed_limit=row.missed_limit,
-    )
-
-
-def ticks_due(row: DueRow) -> TicksDue:
-    """The ticks of a schedule up to the database's clock, as many as its policy for missed ones can use."""
-    schedule = stored_schedule(row)
-    limit = schedule.missed_limit if schedule.missed == "All" else 1
-    ticks = due_ticks(schedule, row.next_at, row.now, limit)
-    following = ticks_after(schedule, row.now, 1)
-    return TicksDue(row.id, row.generation, row.next_at, following[0] if following else None, ticks)
-
-
 class Schedules:
     """Statements about schedules.
 
@@ -156,6 +70,7 @@ class Schedules:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._due = DueSchedules(self)
 
     async def declare(self, queue: str, source: str, schedules: Sequence[Schedule]) -> dict[str, str]:
         """Make a queue's schedules from one source these; returns a verdict by name (declare_schedules.sql).
@@ -171,7 +86,10 @@ class Schedules:
         return {str(name): str(verdict) for name, verdict in rows}
 
     async def due(self, limit: int = DUE_LIMIT) -> tuple[list[DueRow], float | None]:
-        """Schedules whose next tick has come, and seconds until the earliest other one; None if there is none."""
+        """Schedules whose next tick has come and that nobody locks, and seconds until the earliest tick of the others.
+
+        Those are 0 and less where others are due too: beyond the limit, or locked. None: no other tick comes.
+        """
         *rows, last = await self._connections.rows("schedule_due", limit)
         earliest, now = last[-2:]
         return [DueRow(*row) for row in rows], None if earliest is None else (earliest - now).total_seconds()
@@ -226,52 +144,13 @@ class Schedules:
         return None if job is None else int(job)
 
     async def fire_due(self, limit: int = DUE_LIMIT) -> Fired:
-        """Fire the ticks that are due, `BATCH` schedules a statement.
+        """Fire ticks that are due, in one transaction (due_schedules.py).
 
         Raises:
             DatabaseUnavailable: the ticks are decided by the next call, or were by this one.
             RowLocked: another transaction has locked a table; the next call decides what this one did not.
         """
-        rows, next_due = await self.due(limit)
-        result = Fired(next_due=0.0 if len(rows) >= limit else next_due)
-        for start in range(0, len(rows), BATCH):
-            await asyncio.sleep(0)
-            decided = list[tuple[DueRow, TicksDue]]()
-            for row in rows[start : start + BATCH]:
-                try:
-                    decided.append((row, ticks_due(row)))
-                except (InvalidSchedule, ArithmeticError, ValueError) as error:
-                    await self._note(row, error, result)
-            await self._fire(decided, result)
-        if result.schedules + result.failed < len(rows):
-            result.next_due = 0.0  # others hold them, or have decided them
-        return result
-
-    async def _fire(self, decided: Sequence[tuple[DueRow, TicksDue]], result: Fired) -> None:
-        """Fire a batch, in halves if the database refuses it: one refused schedule does not stop its neighbours.
-
-        A lock is no refusal: each half would wait for it again, and the other chores of maintenance with it.
-        """
-        if not decided:
-            return
-        try:
-            fired = await self.fire([decision for _, decision in decided])
-        except (DatabaseUnavailable, RowLocked):
-            raise
-        except StoreError as error:
-            if len(decided) == 1:
-                await self._note(decided[0][0], error, result)
-                return
-            half = len(decided) // 2
-            await self._fire(decided[:half], result)
-            await self._fire(decided[half:], result)
-        else:
-            result.schedules += len(fired)
-            result.jobs += sum(fired.values())
-
-    async def _note(self, row: DueRow, error: Exception, result: Fired) -> None:
-        result.failed += 1
-        await self.failed(row, error)
+        return await self._due.fire(limit)
 
 
 def _columns(schedule: Schedule, now: datetime) -> dict[str, Any]:
