@@ -28,14 +28,19 @@ class Statements:
     Args:
         rows: what is due.
         after: seconds until the earliest tick of the others.
-        most: ticks of a transaction that the server completes.
+        maximum: ticks of a transaction that the server completes.
         error: of a larger one.
     """
 
     def __init__(
-        self, rows: list[DueRow], *, after: float | None = None, most: int = 10**9, error: type[StoreError] = StoreError
+        self,
+        rows: list[DueRow],
+        *,
+        after: float | None = None,
+        maximum: int = 10**9,
+        error: type[StoreError] = StoreError,
     ) -> None:
-        self.rows, self.after, self.most, self.error = rows, after, most, error
+        self.rows, self.after, self.maximum, self.error = rows, after, maximum, error
         self.locked = False
         self.sizes = list[int]()
         """Ticks of each transaction, refused ones included."""
@@ -45,7 +50,7 @@ class Statements:
 
     async def fire(self, decisions: Sequence[TicksDue]) -> dict[int, int]:
         self.sizes.append(sum(len(one.ticks) for one in decisions))
-        if self.sizes[-1] > self.most:
+        if self.sizes[-1] > self.maximum:
             raise self.error("refused")
         if self.locked:
             return {}
@@ -95,7 +100,7 @@ async def test_the_event_loop_has_a_turn_after_each_schedule():
 @pytest.mark.parametrize("error", [DatabaseUnavailable, StatementTimeout])
 async def test_what_the_server_does_not_complete_becomes_smaller(error):
     """A proxy that ends the connection at each large transaction does so a few times; then all ticks are fired."""
-    database = Statements([due(n, 30) for n in range(40)], most=100, error=error)
+    database = Statements([due(n, 30) for n in range(40)], maximum=100, error=error)
     steps, failures = DueSchedules(database), 0
     for _ in range(60):
         try:
@@ -103,18 +108,18 @@ async def test_what_the_server_does_not_complete_becomes_smaller(error):
         except DatabaseUnavailable:
             failures += 1
     assert database.rows == []
-    assert sum(size for size in database.sizes if size <= database.most) == 40 * 30
-    assert failures <= sum(size > database.most for size in database.sizes) < 30
+    assert sum(size for size in database.sizes if size <= database.maximum) == 40 * 30
+    assert failures <= sum(size > database.maximum for size in database.sizes) < 30
 
 
 async def test_a_step_grows_again_when_the_server_completes_it():
     """One failover does not make firing slow for good."""
-    database = Statements([due(n, 100) for n in range(40)], most=0, error=DatabaseUnavailable)
+    database = Statements([due(n, 100) for n in range(40)], maximum=0, error=DatabaseUnavailable)
     steps = DueSchedules(database)
     for _ in range(4):
         with pytest.raises(DatabaseUnavailable):
             await steps.fire()
-    database.most = MAX_TICKS
+    database.maximum = MAX_TICKS
     for _ in range(8):
         await steps.fire()
     assert database.sizes == [1000, 500, 200, 100, 100, 100, 200, 400, 800, 1000, 1000, 400]
@@ -122,7 +127,7 @@ async def test_a_step_grows_again_when_the_server_completes_it():
 
 async def test_a_lock_makes_no_step_smaller():
     """It says nothing about the size."""
-    database = Statements([due(n, 100) for n in range(20)], most=0, error=RowLocked)
+    database = Statements([due(n, 100) for n in range(20)], maximum=0, error=RowLocked)
     steps = DueSchedules(database)
     for _ in range(3):
         with pytest.raises(RowLocked):
