@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -22,16 +21,14 @@ from penstock.dev.postgres.server import EmbeddedPostgres
 from penstock.store import migrate
 from tests.postgres import desk
 from tests.postgres.claims.test_store_marks import publish
+from tests.postgres.recovery.moved_schedules import add_schedules, schedules_go_on
 from tests.postgres.recovery.test_copies import integrity
-from tests.postgres.schedules.schedule_calls import DECLARATION, FIRE, SETTLE, decision, declared
 from tests.support.postgres import Servers, installations, missing
 from tests.support.waiting import eventually
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "move-a-database.md"
-DECLARE_AT = "SELECT penstock.declare_schedules(%s, 'code', %s::jsonb)"
 OF_THE_SERVER = {"leader", "worker", "schema_version", "schema_function"}
 """Tables whose rows mean nothing in a copy, or are written by `penstock migrate`."""
-TICK = "2026-01-05T03:00:00Z"
 SOUND: dict[str, Any] = {"sequences": [], "below_marks": [], "orphan_queues": [], "limits": []}
 
 
@@ -83,32 +80,6 @@ def work(db: psycopg.Connection[Any]) -> desk.Worker:
     return worker
 
 
-def schedules(db: psycopg.Connection[Any]) -> None:
-    """Of queue `nights`: the job of `nightly` is live and its next tick waits; a person has paused `weekly`."""
-    both = [DECLARATION | {"name": name, "overlap": "Queue", "next_at": TICK} for name in ("nightly", "weekly")]
-    db.execute(DECLARE_AT, ["nights", json.dumps(both)])
-    db.execute("SELECT penstock.pause_schedule('nights', 'weekly', true, 1, NULL)")
-    for _ in range(2):
-        db.execute("UPDATE penstock.schedule SET next_at = coalesce(last_tick + interval '1 h', %s)", [TICK])
-        db.execute(FIRE, decision(db))
-
-
-def schedules_go_on(db: psycopg.Connection[Any]) -> None:
-    """Of `schedules`, in the copy: no tick fires again, the pause lasts, and what waits starts after the job."""
-    query = "SELECT name, paused_by IS NOT NULL, last_tick - interval '1 h' = %s FROM penstock.schedule ORDER BY 1"
-    assert db.execute(query, [TICK]).fetchall() == [("nightly", False, True), ("weekly", True, None)]
-    states = "SELECT state FROM penstock.schedule_tick ORDER BY tick"
-    assert db.execute(states).fetchall() == [("enqueued",), ("waiting",)]
-    db.execute("UPDATE penstock.schedule SET next_at = %s", [TICK])
-    assert db.execute(FIRE, decision(db)).fetchall() == [(1, 0)], "its ticks were fired before the move"
-    db.execute("DELETE FROM penstock.job AS j USING penstock.schedule_tick AS t WHERE j.id = t.job")
-    db.execute(SETTLE)
-    assert db.execute(states).fetchall() == [("gone",), ("enqueued",)]
-    db.execute(DECLARE_AT, ["other", declared(name="added")])
-    assert db.execute("SELECT id > 2 FROM penstock.schedule WHERE name = 'added'").fetchone() == (True,)
-    db.execute("DELETE FROM penstock.job AS j USING penstock.schedule_tick AS t WHERE j.id = t.job")
-
-
 def goes_on(db: psycopg.Connection[Any], seen: int) -> None:
     """Sound, no id given twice, and every job that was there or comes runs."""
     assert {key: value for key, value in integrity(db).items() if key in SOUND} == SOUND
@@ -154,7 +125,7 @@ def test_a_restored_dump_goes_on_where_it_was(source, old, servers, tmp_path):
 def test_after_logical_replication_no_job_is_lost_and_no_id_given_twice(source, old, servers):
     """The page's own statements; the sequences of the copy stand at the start until `penstock migrate`."""
     work(old)
-    schedules(old)
+    add_schedules(old)
     (publication,), (subscription,) = blocks("old"), blocks("new")
     old.execute(publication.encode())
     where = urlsplit(source.url)

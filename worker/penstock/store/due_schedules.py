@@ -25,7 +25,7 @@ LOCKED_PAUSE: Final = 1.0
 _EVERY: Final = "@every "
 
 
-class _Declared(Protocol):
+class _DeclarationColumns(Protocol):
     """The columns of a declaration, as each row of a schedule has them."""
 
     @property
@@ -109,7 +109,7 @@ class Fired:
     next_due: float | None = None
 
 
-def stored_schedule(row: _Declared) -> Schedule:
+def stored_schedule(row: _DeclarationColumns) -> Schedule:
     """The declaration that a row holds, without its arguments.
 
     Raises:
