@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from penstock.store.connections import Connections
+from penstock.store.due_schedules import Fired
 from penstock.store.schedule_chores import (
     IDLE_SETTLE_SECONDS,
     MIN_PAUSE,
@@ -16,7 +17,7 @@ from penstock.store.schedule_chores import (
     SETTLE_SECONDS,
     ScheduleChores,
 )
-from penstock.store.schedules import Fired, Schedules
+from penstock.store.schedules import Schedules
 
 
 @dataclass

@@ -9,7 +9,8 @@ import pytest
 
 from penstock.errors import DatabaseUnavailable, RowLocked, StoreError
 from penstock.store.connections import Connections
-from penstock.store.schedules import DueRow, Schedules, TicksDue, ticks_due
+from penstock.store.due_schedules import LOCKED_PAUSE, DueRow, TicksDue, ticks_due
+from penstock.store.schedules import Schedules
 
 NOW = datetime(2026, 3, 27, 12, tzinfo=UTC)
 
@@ -67,10 +68,10 @@ async def test_a_lock_or_a_lost_server_ends_the_call_and_blames_no_schedule(erro
     assert (database.calls, database.noted) == (1, [])
 
 
-async def test_a_schedule_that_another_holds_is_asked_for_again_at_once():
-    """It is due, and was not moved."""
+async def test_a_schedule_that_another_holds_is_asked_for_again_after_a_second():
+    """It is due, and was not moved: the other may hold it for hours."""
     result = await Database([due(1), due(2)], {}, locked=[2]).fire_due()
-    assert (result.schedules, result.next_due) == (1, 0.0)
+    assert (result.schedules, result.next_due) == (1, LOCKED_PAUSE)
 
 
 @pytest.mark.parametrize(("limit", "next_due"), [(3, 30.0), (2, 0.0)])
