@@ -249,16 +249,16 @@ class LoopSupervisor:
             metrics=self.metrics,
             may_act=self.may_act,
             opened=lambda identity: self._opened(key, identity),
-            deleted=lambda uid: uid not in self.cache.jobqueues.views,
+            has_left=lambda uid: self._ownership.has_left(uid, key, self._keys),
             memory_mib=self.settings.database_memory_mib,
         )
         self._loops[key] = _RunningLoop(loop, asyncio.create_task(loop.run(), name="database loop"))
 
     async def _stop(self, keys: Iterable[LoopKey]) -> None:
         running = {key: self._loops.pop(key) for key in list(keys)}
-        for key in running:
-            self._ownership.forget(key)
         await cancel_and_wait(one.task for one in running.values())
+        for key in running:  # afterwards, because a last write asks whether JobQueues have left this database
+            self._ownership.forget(key)
 
     def _opened(self, key: LoopKey, identity: str | None) -> None:
         """Record the database of a loop, or its failure; every loop then checks the ownership of its queues again."""

@@ -61,7 +61,7 @@ class DatabaseLoop:
         may_act: False while another replica leads.
         pauses: after failures of the database.
         opened: called with the database's own identity before any other statement, or None after a failed sample.
-        deleted: whether the JobQueue of a uid is gone from the cluster.
+        has_left: whether the JobQueue of a uid was deleted or has moved to another database.
     """
 
     address: Address | None
@@ -71,7 +71,7 @@ class DatabaseLoop:
     metrics: OperatorMetrics
     may_act: Callable[[], bool]
     opened: Callable[[str | None], None]
-    deleted: Callable[[str], bool] = lambda _: False
+    has_left: Callable[[str], bool] = lambda _: False
     problem: tuple[str, str] | None = None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     ticked_at: float = field(default_factory=time.monotonic)
@@ -93,7 +93,7 @@ class DatabaseLoop:
 
     def __post_init__(self) -> None:
         self._stats = ServerStats(metrics=self.metrics)
-        self.sampler = DatabaseSampler(self._sync, self.metrics, self._name, self.deleted)
+        self.sampler = DatabaseSampler(self._sync, self.metrics, self._name, self.has_left)
 
     async def run(self) -> None:
         """Sample, reconcile and wait until cancelled."""

@@ -44,6 +44,19 @@ class QueueOwnership:
         """Drop a key that no JobQueue has any more."""
         self._identities.pop(key, None)
 
+    def has_left(self, uid: str, key: LoopKey, keys: Mapping[str, LoopKey]) -> bool:
+        """Whether a JobQueue is gone from the database of a key: deleted, or moved to another one.
+
+        Args:
+            uid: of the JobQueue.
+            key: the address it had; False unless it is known that another one leads to another database.
+            keys: of all JobQueues that exist, by uid.
+        """
+        if uid not in keys:
+            return True
+        here, there = self._identities.get(key), self._identities.get(keys[uid])
+        return here is not None and there is not None and here != there
+
     def members(self, key: LoopKey, groups: Groups, now: float | None = None) -> list[ScheduledQueue]:
         """The JobQueues of a key, refused ones with the reason; without those that cannot be decided yet.
 

@@ -43,7 +43,7 @@ class DatabaseSampler:
         sync: of the queues' declarations.
         metrics: of the operator.
         named: returns the name of the database for log lines.
-        deleted: whether the JobQueue of a uid is gone from the cluster.
+        has_left: whether the JobQueue of a uid was deleted or has moved to another database.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class DatabaseSampler:
         sync: QueueSync,
         metrics: OperatorMetrics,
         named: Callable[[], str],
-        deleted: Callable[[str], bool] = lambda _: False,
+        has_left: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        self._sync, self._metrics, self._named, self._deleted = sync, metrics, named, deleted
+        self._sync, self._metrics, self._named, self._has_left = sync, metrics, named, has_left
         self.schedules = ScheduleSync(metrics)
         self._logged: tuple[str, float] = ("", float("-inf"))
         self.seconds = 0.0
@@ -133,7 +133,7 @@ class DatabaseSampler:
 
         await self._sync.sync(database, queues, moved=moved)
         names = [queue.policy.queue_name for queue in queues if queue.policy is not None]
-        await self.schedules.withdraw(database, self._deleted, names)
+        await self.schedules.withdraw(database, self._has_left, names)
         await self.schedules.sync(database, queues)
         moved()
         started = time.monotonic()
@@ -148,12 +148,12 @@ class DatabaseSampler:
         self.schedules.forget()
 
     async def stop(self, database: DatabaseClient | None) -> None:
-        """Withdraw the schedules of deleted JobQueues, and stop the process of the database; never raises."""
+        """Withdraw the schedules of JobQueues that have left, and stop the process of the database; never raises."""
         if database is None:
             return
         with contextlib.suppress(PenstockError, TimeoutError):
             async with asyncio.timeout(WITHDRAW_SECONDS):
-                await self.schedules.withdraw(database, self._deleted, ())
+                await self.schedules.withdraw(database, self._has_left, ())
         await database.stop()
 
     async def _drop_failed(self, database: DatabaseClient) -> None:

@@ -2,7 +2,7 @@
 
 Owns what is known to be declared. A JobQueue's schedules are declared when its generation is new to this process, and
 again when the database lists others or somebody changed one, as after a restore from a backup. The schedules of a
-deleted JobQueue are withdrawn; those that code declares are not touched.
+JobQueue that was deleted or has another database are withdrawn; those that code declares are not touched.
 """
 
 from __future__ import annotations
@@ -106,12 +106,12 @@ class ScheduleSync:
             known = self._declared[queue.uid]
             self._declared[queue.uid] = replace(known, rows=self._standing(known.queue))
 
-    async def withdraw(self, database: DatabaseClient, deleted: Callable[[str], bool], served: Sequence[str]) -> None:
-        """Withdraw the schedules of JobQueues that were deleted.
+    async def withdraw(self, database: DatabaseClient, has_left: Callable[[str], bool], served: Sequence[str]) -> None:
+        """Withdraw the schedules of JobQueues that were deleted, or have moved to another database.
 
         Args:
             database: connected.
-            deleted: whether the JobQueue of a uid is gone from the cluster.
+            has_left: whether the JobQueue of a uid was deleted or has moved to another database.
             served: queues that another JobQueue has by now.
 
         Raises:
@@ -119,7 +119,7 @@ class ScheduleSync:
             NotLeader: another replica leads.
         """
         for uid, declared in list(self._declared.items()):
-            if not deleted(uid):
+            if not has_left(uid):
                 continue
             if declared.names and declared.queue not in served:
                 await database.declare_schedules(declared.queue, [])

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 
 from penstock.store.schema.roles import grants_sql
-from tests.kube.jobqueue.conftest import WORKER, Gate, JobQueues, Start, started
+from tests.kube.jobqueue.conftest import QUICK, WORKER, Gate, JobQueues, Start, started
 from tests.postgres.logins import Owned, logins
 from tests.support.pods import ProcessPods
-from tests.support.postgres import Database
+from tests.support.postgres import Database, Servers
 from tests.support.waiting import eventually
 
 NEVER = "2099-01-01T00:00:00Z"
@@ -47,6 +47,18 @@ def schedule(**changes: Any) -> dict[str, Any]:
 def edit(jobqueues: JobQueues, *schedules: dict[str, Any]) -> None:
     """What a commit to the manifest does."""
     jobqueues.patch({"spec": {"schedules": list(schedules)}})
+
+
+def move(jobqueues: JobQueues, secret: str) -> None:
+    """To the database of another Secret; returns once the operator has seen it."""
+    jobqueues.patch({"spec": {"databaseRef": {"secretRef": {"name": secret}}}})
+    eventually(lambda: seen(jobqueues), "the operator has seen the edit")
+
+
+def seen(jobqueues: JobQueues) -> bool:
+    """Whether the status is of the latest edit."""
+    found = jobqueues.get()
+    return bool(found["status"].get("observedGeneration") == found["metadata"]["generation"])
 
 
 def declared(database: psycopg.Connection[Any]) -> dict[str, str]:
@@ -215,3 +227,25 @@ def test_a_deleted_jobqueue_takes_its_schedules_with_it_and_none_of_code(
     eventually(lambda: declared(database) == {"yearly": "code"}, "only the one of code is left")
     left = database.execute("SELECT name FROM penstock.list_schedules(ARRAY['other'])").fetchall()
     assert left == [("other",)]
+
+
+def test_a_jobqueue_that_moves_to_another_database_takes_its_schedules_with_it(
+    jobqueues: JobQueues, operator: Start, pg_url: str, database: psycopg.Connection[Any], servers: Servers
+):
+    """From a database that others still use; a URL more of the same database moves nothing."""
+    generation = "SELECT generation, removed_at FROM penstock.schedule WHERE name = 'nightly'"
+    started(jobqueues, operator, pg_url, schedules=[schedule()])
+    jobqueues.create("letters", **QUICK, queueName="letters")
+    eventually(lambda: declared(database) == {"nightly": "jobqueue"}, "it is declared")
+    before = database.execute(generation).fetchall()
+    jobqueues.secret(f"{pg_url}?connect_timeout=9", "same")
+    with servers.newest.database() as another:
+        jobqueues.secret(another.url, "another")
+        move(jobqueues, "same")
+        eventually(lambda: jobqueues.conditions().get("Listening") == ("True", "Subscribed"), "by the other URL")
+        assert database.execute(generation).fetchall() == before
+        move(jobqueues, "another")
+        with another.connect() as connection:
+            eventually(lambda: declared(connection) == {"nightly": "jobqueue"}, "it is declared in the other database")
+        eventually(lambda: declared(database) == {}, "it is withdrawn where it was")
+        jobqueues.delete()

@@ -152,3 +152,19 @@ def test_jobqueues_without_a_database_are_refused_only_for_their_spec():
     assert without_database(("SecretUnreadable", "no such Secret"), [queue]) == [ScheduledQueue(queue)]
     invalid = ("InvalidSpec", "spec.worker is required")
     assert without_database(invalid, [queue]) == [ScheduledQueue(queue, invalid)]
+
+
+def test_a_jobqueue_has_left_a_database_if_it_is_gone_or_known_to_be_in_another_one():
+    """Not while either is unknown, and not by another URL of the same one."""
+    belonging = QueueOwnership()
+    keys: dict[str, LoopKey] = {"here": DIRECT, "moved": POOLED, "nowhere": UNREADABLE}
+
+    def left() -> list[str]:
+        return [uid for uid in ("here", "moved", "nowhere", "deleted") if belonging.has_left(uid, DIRECT, keys)]
+
+    belonging.learn(DIRECT, "one")
+    assert left() == ["deleted"]
+    belonging.learn(POOLED, "one")
+    assert left() == ["deleted"]
+    belonging.learn(POOLED, "two")
+    assert left() == ["moved", "deleted"]
