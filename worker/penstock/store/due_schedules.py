@@ -180,6 +180,8 @@ class DueSchedules:
         """The decisions that fit into a step, at least one, and whether those are all."""
         decided, size = list[tuple[DueRow, TicksDue]](), 0
         for row in rows:
+            if size >= self._room:
+                return decided, False
             await asyncio.sleep(0)
             try:
                 decision = ticks_due(row)
