@@ -84,7 +84,9 @@ class Product:
         values = {"spec": spec, "missed": missed, "overlap": overlap, "missed_limit": limit}
         row = DueRow(1, "q", "nightly", "work", spec, "UTC", None, None, 0, missed, limit, 1, at, at)
         [following] = ticks_after(stored_schedule(row), at, 1)
-        self.db.execute(DECLARE, ["code", declared(**values, next_at=following.isoformat())])
+        document = declared(**values, next_at=following.isoformat())
+        while self.db.execute(DECLARE, ["code", document]).fetchall() == [("due",)]:
+            self.fire(self.read())
 
     def pause(self, *, paused: bool) -> None:
         columns = ", ".join(f"s.{name}" for name in DueRow._fields if name not in {"now", "next_at"})

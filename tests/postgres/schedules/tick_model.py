@@ -51,9 +51,11 @@ class TickModel:
         return next(m for m in range(minute + 1, minute + DAYS) if self.recurs(m))
 
     def redeploy(self, recurs: Recurrence, missed: str, overlap: str, limit: int, *, same: bool) -> None:
-        """Another recurrence starts from now on; the same one keeps the tick that is due."""
+        """Another recurrence starts from now on, once what is due by the old one has fired; the same one keeps it."""
         if same and (missed, overlap, limit) == (self.missed, self.overlap, self.limit):
             return
+        if not same and (due := self.read()) is not None:
+            self.fire(due)
         self.recurs, self.missed, self.overlap, self.limit = recurs, missed, overlap, limit
         self.generation += 1
         if not same:

@@ -118,10 +118,13 @@ class Schedule:
     @property
     def jitter(self) -> timedelta:
         """By how much each tick is late: the same for the same queue and name, in whole seconds."""
-        if not self.jitter_seconds:
-            return timedelta(0)
+        return timedelta(seconds=self.jitter_number % (self.jitter_seconds + 1))
+
+    @property
+    def jitter_number(self) -> int:
+        """What the jitter is computed from, 0 to 2**64 - 1; declare_schedules.sql moves the next tick by it."""
         digest = hashlib.sha256(f"{self.queue}/{self.name}".encode()).digest()
-        return timedelta(seconds=int.from_bytes(digest[:8], "big") % (self.jitter_seconds + 1))
+        return int.from_bytes(digest[:8], "big")
 
 
 _BOUNDS: Final = (

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from penstock.errors import StoreError
 from penstock.schedules import Schedule, ticks_after
 
 from . import arrays
 from .connections import Connections
 from .due_schedules import DUE_LIMIT, DueRow, DueSchedules, Fired, TicksDue, stored_schedule
+
+_DECLARATIONS: Final = 20
+"""How often a declaration waits for due ticks of what it changes, a call of `fire_due` each."""
 
 
 class ScheduleRow(NamedTuple):
@@ -79,11 +83,24 @@ class Schedules:
             queue: the queue's name.
             source: "code" or "jobqueue"; a JobQueue's schedule wins over one of code with its name.
             schedules: all of them; others of this source are marked removed.
+
+        Raises:
+            StoreError: a tick of a schedule whose recurrence changes is due, and cannot be fired before the change.
         """
-        now = (await self._connections.rows("schedule_due", 0))[-1][-1]
-        document = arrays.documents([_columns(one, now) for one in schedules])
-        rows = await self._connections.rows("declare_schedules", queue, source, document)
-        return {str(name): str(verdict) for name, verdict in rows}
+        result: dict[str, str] = {}
+        for _ in range(_DECLARATIONS):
+            now = (await self._connections.rows("schedule_due", 0))[-1][-1]
+            document = arrays.documents([_columns(one, now) for one in schedules])
+            rows = await self._connections.rows("declare_schedules", queue, source, document)
+            verdicts = {str(name): str(verdict) for name, verdict in rows}
+            due = [name for name, verdict in verdicts.items() if verdict == "due"]
+            result |= {
+                name: verdict for name, verdict in verdicts.items() if verdict != "unchanged" or name not in result
+            }
+            if not due:
+                return result
+            await self.fire_due()
+        raise StoreError(f"schedule {due[0]!r} has a tick that is due and does not fire; its change is not declared")
 
     async def due(self, limit: int = DUE_LIMIT) -> tuple[list[DueRow], float | None]:
         """Schedules whose next tick has come and that nobody locks, and seconds until the earliest tick of the others.
@@ -163,6 +180,7 @@ def _columns(schedule: Schedule, now: datetime) -> dict[str, Any]:
     }
     return {
         "name": schedule.name,
+        "jitter_number": schedule.jitter_number,
         "spec": schedule.spec,
         "zone": schedule.time_zone,
         "jitter": schedule.jitter_seconds,
