@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from penstock.cancellation import run_together
 from penstock.errors import RowLocked, StoreError
 
 from .rows import AuditPart
@@ -103,9 +104,7 @@ class Maintenance:
 
     async def run(self) -> None:
         """Run until cancelled. Waits for an unreachable database."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_leading(), name="maintenance leadership")
-            group.create_task(self._do_chores(), name="maintenance chores")
+        await run_together(maintenance_leadership=self._keep_leading(), maintenance_chores=self._do_chores())
 
     async def _keep_leading(self) -> None:
         while True:
