@@ -22,8 +22,8 @@ BEGIN
     ON CONFLICT (queue, name) DO NOTHING RETURNING s.name)
   SELECT coalesce(array_agg(m.name), '{}') INTO v_new FROM made AS m;
   v_ids := ARRAY(SELECT s.id FROM penstock.schedule AS s
-    WHERE s.queue = p_queue AND (s.name = ANY (v_names) OR s.source = p_source AND s.removed_at IS NULL)
-    ORDER BY s.name COLLATE "C" FOR UPDATE);
+    WHERE s.queue = p_queue AND (s.name = ANY (v_names) OR s.source = p_source AND s.removed_at IS NULL));
+  PERFORM FROM penstock.schedule AS s WHERE s.id = ANY (v_ids) ORDER BY s.name COLLATE "C" FOR UPDATE;
   FOR v_one IN SELECT j.one FROM jsonb_array_elements(p_schedules) AS j (one) LOOP
     n := jsonb_populate_record(NULL::penstock.schedule, v_one);
     schedule := n.name; verdict := 'declared';
